@@ -1,0 +1,65 @@
+# `make` alone lists the targets. Everything is installed into .venv; nothing else on the machine is touched.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group model --group build
+UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps
+PROTOS := $(wildcard protos/commontrace/v1/*.proto)
+
+export DATA_DIR ?= $(CURDIR)/.data
+
+.PHONY: help serve test check format generate lock fresh bench clean
+
+help: ## Lists what can be made.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: .venv/ready ## Starts the server on an embedded Postgres, fixtures loaded.
+	@exec $(BIN)/commontrace serve
+
+test: .venv/ready-dev ## Runs every test.
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/ready-dev ## Checks format, lint, types, import rules, contract and stub drift.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/buf lint
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	.ci/stub-drift $(BIN)/python
+
+format: .venv/ready-dev ## Formats the Python and the protobuf sources.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format --write protos
+
+generate: .venv/ready-dev ## Generates src/commontrace/v1 from protos/.
+	.ci/generate $(BIN)/python src
+
+lock: .venv/uv ## Compiles the hash-pinned locks anew (UPGRADE=--upgrade for newer versions).
+	$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
+	$(UV_COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements-dev.lock
+
+fresh: ## Clones into an empty directory with an empty home; runs both commands and every README example.
+	@$(PYTHON) .ci/fresh
+
+clean: ## Removes the environment and the caches; keeps .data.
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CommonTrace needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@touch $@
+
+.venv/ready: .venv/uv requirements.lock pyproject.toml
+	@echo "installing CommonTrace into .venv ..."
+	@$(UV_INSTALL) --require-hashes -r requirements.lock
+	@$(UV_INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+.venv/ready-dev: .venv/ready requirements-dev.lock
+	@echo "installing the development tools into .venv ..."
+	@$(UV_INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,57 @@
+"""What every embedder offers, whatever encodes the text behind it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+
+
+class EmbedderUnavailable(Exception):
+    """The embedder cannot encode now; the same text may succeed later."""
+
+
+class ModelNotUsable(Exception):
+    """The model's files are missing, incomplete or not the ones they claim to be."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Embedding:
+    """The vector of one text.
+
+    `vector` has shape (dimensions,), dtype float32 and Euclidean norm 1.
+    `tokens_read` of the text's `tokens_total` tokens went into it; the rest was beyond what the model reads.
+    """
+
+    vector: Vector
+    tokens_read: int
+    tokens_total: int
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors whose dot product is their cosine similarity."""
+
+    @property
+    def model_id(self) -> str:
+        """Names the model; vectors are only comparable under the same id."""
+
+    @property
+    def model_version(self) -> str:
+        """Tells apart weights published under one id."""
+
+    @property
+    def dimensions(self) -> int:
+        """The length of every vector."""
+
+    @property
+    def is_lexical(self) -> bool:
+        """Whether similarity means shared words rather than shared meaning."""
+
+    async def encode(self, texts: Sequence[str]) -> list[Embedding]:
+        """Returns one embedding per text, in order. Raises EmbedderUnavailable."""
+
+    async def close(self) -> None:
+        """Releases threads and connections; no encode may follow."""
