@@ -1,0 +1,1 @@
+"""Rpc translates: messages in, one call of the core or the storage, messages out."""

@@ -1,0 +1,5 @@
+"""Runs the command line as `python -m commontrace`."""
+
+from commontrace.cli import main
+
+main()

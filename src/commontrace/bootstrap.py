@@ -1,0 +1,130 @@
+"""What must stand before anything can be served: a database at the right revision and the embedder it was made for."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from commontrace.core import seeding
+from commontrace.core.traces import embedding_text
+from commontrace.data_files import data_directory
+from commontrace.embeddings.choosing import choose_embedder
+from commontrace.embeddings.embedder import Embedder
+from commontrace.settings import Settings
+from commontrace.storage import embedded, migrating
+from commontrace.storage.database import Database
+from commontrace.storage.embedding_model_repository import RecordedModel
+
+log = structlog.get_logger()
+
+
+class NotReady(Exception):
+    """The server cannot start. The message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Postgres:
+    """Where the database is, and whether it is the embedded one."""
+
+    url: str
+    is_embedded: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Foundation:
+    """A migrated database and its embedder."""
+
+    database: Database
+    embedder: Embedder
+
+
+@contextmanager
+def postgres(settings: Settings, *, attach: bool) -> Iterator[Postgres]:
+    """Yields the Postgres of the settings; an embedded one runs as long as the block.
+
+    With `attach`, an embedded one that already runs is used instead of being refused.
+    """
+    if settings.database_url is not None:
+        yield Postgres(url=settings.database_url, is_embedded=False)
+        return
+    running = embedded.attach(settings.data_dir) if attach else None
+    if running is not None:
+        yield Postgres(url=running, is_embedded=True)
+        return
+    with embedded.start(settings.data_dir, version=settings.embedded_postgres_version) as started:
+        yield Postgres(url=started.url, is_embedded=True)
+
+
+async def migrate(where: Postgres, settings: Settings) -> bool:
+    """Migrates to the newest revision; returns whether there was anything to do. Raises ModelNotUsable."""
+    revision = await migrating.current_revision(where.url)
+    if revision == migrating.newest_revision():
+        return False
+    embedder = choose_embedder(settings, recorded=None)
+    try:
+        return await migrating.upgrade(where.url, embedder)
+    finally:
+        await embedder.close()
+
+
+@asynccontextmanager
+async def foundation(where: Postgres, settings: Settings) -> AsyncIterator[Foundation]:
+    """Yields the database and its embedder, or raises NotReady, ModelNotUsable, DatabaseUnavailable."""
+    newest = migrating.newest_revision()
+    revision = await migrating.current_revision(where.url)
+    if revision != newest:
+        raise NotReady(f"the database is at revision {revision}, this server needs {newest}: run `commontrace migrate`")
+    database = Database(where.url, pool_size=settings.database_pool_size)
+    try:
+        embedder = await _embedder(where, settings, database)
+        try:
+            yield Foundation(database=database, embedder=embedder)
+        finally:
+            await embedder.close()
+    finally:
+        await database.close()
+
+
+async def _embedder(where: Postgres, settings: Settings, database: Database) -> Embedder:
+    recorded = await database.read(lambda reading: reading.embedding_models.current())
+    # Seeds can be encoded anew at any time, so a database that holds nothing else is as good as new.
+    as_new = where.is_embedded and await database.read(lambda reading: reading.embedding_models.only_seeds())
+    embedder = choose_embedder(settings, recorded=None if as_new else recorded)
+    if recorded.made_by(embedder):
+        return embedder
+    if not as_new:
+        await embedder.close()
+        raise NotReady(_mismatch(recorded, embedder))
+    log.info(
+        "encoding the seeds anew",
+        old=recorded.model_id,
+        new=embedder.model_id,
+        dimensions=embedder.dimensions,
+    )
+    seeds = await database.read(lambda reading: reading.traces.seeds())
+    embeddings = await embedder.encode(
+        [embedding_text(seed.title, seed.context_text, seed.solution_text) for seed in seeds]
+    )
+    vectors = {seed.id: embedding.vector for seed, embedding in zip(seeds, embeddings, strict=True)}
+    async with database.unit_of_work() as work:
+        await work.embedding_models.replace(embedder, vectors)
+    return embedder
+
+
+def _mismatch(recorded: RecordedModel, embedder: Embedder) -> str:
+    fix = (
+        f"EMBEDDER=lexical EMBEDDING_DIMENSIONS={recorded.dimensions}"
+        if recorded.is_lexical
+        else "EMBEDDER=local and the same model files"
+    )
+    return (
+        f"the database's vectors come from {recorded.model_id} {recorded.model_version} ({recorded.dimensions}"
+        f" dimensions), the settings ask for {embedder.model_id} {embedder.model_version} ({embedder.dimensions}): start with {fix},"
+        " or give this server a database of its own"
+    )
+
+
+async def seed(foundation: Foundation) -> int:
+    """Stores the sample traces that are not there yet; returns how many."""
+    return await seeding.seed(seeding.read_seeds(data_directory("fixtures")), foundation.database, foundation.embedder)

@@ -1,0 +1,33 @@
+"""Commands that work on the database itself: migrate, seed."""
+
+import asyncio
+
+from commontrace.cli.environment import configure_logging, failures_explained, read_settings
+
+
+def migrate() -> None:
+    """Bring the database to the newest revision."""
+    from commontrace import bootstrap
+    from commontrace.storage.migrating import newest_revision
+
+    settings = read_settings()
+    configure_logging(settings.log_level)
+    with failures_explained(), bootstrap.postgres(settings, attach=True) as where:
+        changed = asyncio.run(bootstrap.migrate(where, settings))
+    print(f"{'migrated to' if changed else 'already at'} {newest_revision()}")
+
+
+def seed() -> None:
+    """Load the sample traces; those that are there already stay as they are."""
+    from commontrace import bootstrap
+
+    settings = read_settings()
+    configure_logging(settings.log_level)
+
+    async def load(where: bootstrap.Postgres) -> int:
+        async with bootstrap.foundation(where, settings) as foundation:
+            return await bootstrap.seed(foundation)
+
+    with failures_explained(), bootstrap.postgres(settings, attach=True) as where:
+        stored = asyncio.run(load(where))
+    print(f"seeded {stored} traces" if stored else "Already seeded")

@@ -1,0 +1,63 @@
+"""Settings from the environment, and what every command that opens a database does with failures."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from pydantic import ValidationError
+
+from commontrace.cli.output import fail
+from commontrace.settings import Settings
+
+
+def read_settings() -> Settings:
+    """Returns the settings, or says which variable is wrong and ends."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [f"{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors()]
+        fail("; ".join(problems))
+
+
+def configure_logging(level: str) -> None:
+    """Sends logs to standard error: for people on a terminal, one JSON object a line otherwise."""
+    on_terminal = sys.stderr.isatty()
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            *([] if on_terminal else [structlog.processors.format_exc_info]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+@contextmanager
+def failures_explained() -> Iterator[None]:
+    """Turns what keeps a database from being used into one sentence and exit code 1."""
+    # Imported here: `commontrace --help` does not owe the time.
+    from commontrace.bootstrap import NotReady
+    from commontrace.core.errors import CommonTraceError
+    from commontrace.embeddings.embedder import ModelNotUsable
+    from commontrace.storage.embedded import DataDirectoryInUse, EmbeddedPostgresFailed
+    from commontrace.storage.migrating import MigrationLocked
+
+    try:
+        yield
+    except (
+        CommonTraceError,
+        DataDirectoryInUse,
+        EmbeddedPostgresFailed,
+        MigrationLocked,
+        ModelNotUsable,
+        NotReady,
+    ) as error:
+        fail(str(error))

@@ -1,0 +1,71 @@
+"""How the command line speaks: results to standard output, everything else to standard error."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.text import Text
+
+from commontrace.v1 import trace_pb2, trace_service_pb2
+
+
+def fail(message: str) -> NoReturn:
+    """Says what went wrong and ends with exit code 1."""
+    print(f"commontrace: {message}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def json_line(fields: Mapping[str, Any]) -> None:
+    """Prints one object on one line."""
+    print(json.dumps(fields, ensure_ascii=False))
+
+
+def as_dict(message: Message) -> dict[str, Any]:
+    """Returns a message as JSON knows it, with the contract's own field names and every field present."""
+    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def print_hits(hits: list[trace_service_pb2.SearchHit]) -> None:
+    """Prints a short list: how similar, what about, where to read on."""
+    console = Console(highlight=False)
+    if not hits:
+        console.print("nothing found: the server holds no traces")
+    for hit in hits:
+        line = Text(f"{hit.similarity:6.3f}  ", style="bold cyan")
+        line.append(printable(hit.trace.title), style="bold")
+        console.print(line, soft_wrap=True)
+        console.print(Text(f"        {_origin(hit.trace)}", style="dim"), soft_wrap=True)
+        console.print(Text(f"        {hit.trace.id}", style="dim"), soft_wrap=True)
+
+
+def print_trace(trace: trace_pb2.Trace) -> None:
+    """Prints a whole trace."""
+    console = Console(highlight=False)
+    console.print(Text(printable(trace.title), style="bold"), soft_wrap=True)
+    console.print(Text(_origin(trace), style="dim"), soft_wrap=True)
+    created = trace.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
+    console.print(Text(f"{trace.id}  revision {trace.revision}  {created}", style="dim"), soft_wrap=True)
+    for heading, text in (("Context", trace.context), ("Solution", trace.solution)):
+        console.print()
+        console.print(Text(heading, style="bold cyan"))
+        # Markdown is for people: a pipe gets the text as it was written.
+        console.print(
+            Markdown(printable(text)) if console.is_terminal else Text(printable(text)),
+            soft_wrap=not console.is_terminal,
+        )
+
+
+def printable(text: str) -> str:
+    """Returns other agents' words without what could steer a terminal."""
+    return "".join(character for character in text if character in "\n\t" or character.isprintable())
+
+
+def _origin(trace: trace_pb2.Trace) -> str:
+    status = trace_pb2.TraceStatus.Name(trace.status).removeprefix("TRACE_STATUS_").lower()
+    tags = " ".join(f"#{tag}" for tag in trace.tags)
+    return f"{status}  {tags}".rstrip()

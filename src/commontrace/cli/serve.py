@@ -1,0 +1,70 @@
+"""`commontrace serve`."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commontrace.cli.environment import configure_logging, failures_explained, read_settings
+
+if TYPE_CHECKING:
+    from commontrace.bootstrap import Postgres
+    from commontrace.settings import Settings
+
+
+def serve(
+    *,
+    migrate: Annotated[
+        bool,
+        typer.Option("--migrate", help="Migrate the database of DATABASE_URL first; the embedded one always is."),
+    ] = False,
+) -> None:
+    """Serve until Ctrl-C or SIGTERM, by default on an embedded Postgres with the sample traces loaded."""
+    from commontrace import bootstrap
+
+    settings = read_settings()
+    configure_logging(settings.log_level)
+    # Before the event loop: the embedded Postgres ends with the thread that started it.
+    with failures_explained(), bootstrap.postgres(settings, attach=False) as where:
+        _run(_serve(where, settings, migrate=migrate))
+
+
+def _run(main: Coroutine[None, None, None]) -> None:
+    if sys.platform == "win32":
+        asyncio.run(main)
+    else:
+        import uvloop
+
+        uvloop.run(main)
+
+
+async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> None:
+    from commontrace import bootstrap
+    from commontrace.server import serving
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if where.is_embedded or migrate:
+        await bootstrap.migrate(where, settings)
+    async with bootstrap.foundation(where, settings) as foundation:
+        if where.is_embedded:
+            await bootstrap.seed(foundation)
+        async with serving(settings, foundation) as address:
+            print(f"commontrace ready on {address}")
+            print(f"  {_command()} search 'the session breaks after await in FastAPI'")
+            print(
+                f"  {_command()} contribute --title '...' --context '...' --solution '...' --tag python",
+                flush=True,
+            )
+            await stop.wait()
+            print("commontrace is stopping", file=sys.stderr)
+
+
+def _command() -> str:
+    program = Path(sys.argv[0])
+    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else program.name

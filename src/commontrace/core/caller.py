@@ -1,0 +1,31 @@
+"""Who is asking."""
+
+from dataclasses import dataclass
+
+from commontrace.core import limits
+from commontrace.core.errors import InvalidUser, UserReserved
+
+LOCAL_EMAIL = "local@commontrace.dev"
+SEED_EMAIL = "seed@commontrace.dev"
+SEED_NAME = "CommonTrace Seed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """The user behind a call, by e-mail address; the user's row appears with the first write."""
+
+    email: str
+
+
+def claimed(email: str) -> Caller:
+    """Returns the caller who claims this address. Raises InvalidUser, UserReserved."""
+    address = email.strip().lower()
+    name, at, host = address.partition("@")
+    plain = address.isascii() and address.isprintable() and not any(c.isspace() or c in '<>,;:"()[]\\' for c in address)
+    if not (plain and name and at and "." in host.strip(".") and "@" not in host):
+        raise InvalidUser("x-commontrace-user must be one plain e-mail address, such as ada@example.org")
+    if len(address) > limits.EMAIL_CHARACTERS:
+        raise InvalidUser(f"x-commontrace-user must have at most {limits.EMAIL_CHARACTERS} characters")
+    if address == SEED_EMAIL:
+        raise UserReserved(address)
+    return Caller(email=address)

@@ -1,0 +1,39 @@
+"""The canonical name of a tag: two spellings of one tag are one tag."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from commontrace.core import limits
+from commontrace.core.errors import InvalidTag
+
+_SPACES_AND_SLASHES = re.compile(r"[\s/]+")
+
+
+def normalise(tag: str) -> str:
+    """Returns the canonical name. Raises InvalidTag.
+
+    NFKC, trimmed, lower case, runs of spaces and slashes to one `-`. What remains must be Unicode letters, marks and
+    digits, `-`, `.` and `_`, with a letter or digit among them; nothing is dropped silently.
+    """
+    name = unicodedata.normalize("NFKC", tag).strip().lower()
+    # Lower-casing can decompose a letter (U+0130 gives two code points): compose again.
+    name = unicodedata.normalize("NFKC", _SPACES_AND_SLASHES.sub("-", name))
+    for character in name:
+        if not _is_allowed(character):
+            raise InvalidTag(tag, f"has the character U+{ord(character):04X}, which no tag may have")
+    if not any(unicodedata.category(character)[0] in "LN" for character in name):
+        raise InvalidTag(tag, "has no letter or digit")
+    if len(name) > limits.TAG_CHARACTERS:
+        raise InvalidTag(tag, f"is longer than {limits.TAG_CHARACTERS} characters")
+    return name
+
+
+def normalise_all(tags: Iterable[str]) -> list[str]:
+    """Returns the canonical names in alphabetical order, each once. Raises InvalidTag."""
+    return sorted({normalise(tag) for tag in tags})
+
+
+def _is_allowed(character: str) -> bool:
+    category = unicodedata.category(character)
+    return character in "-._" or category[0] in "LM" or category == "Nd"

@@ -1,0 +1,81 @@
+"""What a trace consists of before it is stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from commontrace.embeddings.embedder import Embedder, Embedding, Vector
+
+PENDING = "pending"
+VALIDATED = "validated"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contribution:
+    """A trace in its contributor's words. Tags need not be canonical names yet."""
+
+    title: str
+    context: str
+    solution: str
+    tags: tuple[str, ...] = ()
+    agent_model: str = ""
+    agent_version: str = ""
+    metadata: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """What the embedding model reads."""
+        return embedding_text(self.title, self.context, self.solution)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewTrace:
+    """A trace ready to be stored. `embedding` has shape (dimensions,) and unit length."""
+
+    id: UUID
+    title: str
+    context: str
+    solution: str
+    embedding: Vector
+    embedding_model_id: str
+    embedding_model_version: str
+    status: str
+    contributor_id: UUID
+    agent_model: str
+    agent_version: str
+    metadata: Mapping[str, Any]
+    is_seed: bool
+
+
+def new_trace(
+    contribution: Contribution,
+    embedding: Embedding,
+    *,
+    embedder: Embedder,
+    trace_id: UUID,
+    contributor_id: UUID,
+    status: str = PENDING,
+    is_seed: bool = False,
+) -> NewTrace:
+    """Returns the contribution with what the service adds to it."""
+    return NewTrace(
+        id=trace_id,
+        title=contribution.title,
+        context=contribution.context,
+        solution=contribution.solution,
+        embedding=embedding.vector,
+        embedding_model_id=embedder.model_id,
+        embedding_model_version=embedder.model_version,
+        status=status,
+        contributor_id=contributor_id,
+        agent_model=contribution.agent_model,
+        agent_version=contribution.agent_version,
+        metadata=contribution.metadata,
+        is_seed=is_seed,
+    )
+
+
+def embedding_text(title: str, context: str, solution: str) -> str:
+    """Returns what the embedding model reads of a trace, the most telling part first: it may not read to the end."""
+    return f"{title}\n\n{context}\n\n{solution}"

@@ -1,0 +1,135 @@
+"""The rules that fields of several messages share. Each yields what is wrong, nothing if all is well."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+
+from commontrace.core.text import first_forbidden, is_blank
+from commontrace.rpc.invalid_request import Violation
+from commontrace.v1 import error_reason_pb2 as reasons
+
+
+class KnownEnum(Protocol):
+    """What protobuf generates for an enum."""
+
+    def keys(self) -> Sequence[str]: ...  # noqa: D102 - see EnumTypeWrapper
+    def values(self) -> Sequence[int]: ...  # noqa: D102
+
+
+def stored_text(field: str, text: str, limit: int, *, required: bool = False) -> Iterator[Violation]:
+    """Text that is kept: of at most `limit` characters, visible if required, without forbidden characters."""
+    if required and is_blank(text):
+        yield Violation(field=field, reason=reasons.ERROR_REASON_FIELD_REQUIRED, message="is required")
+    yield from not_longer(field, len(text), limit, "characters")
+    forbidden = first_forbidden(text)
+    if forbidden is not None:
+        yield forbidden_character(field, *forbidden)
+
+
+def not_longer(field: str, actual: int, limit: int, unit: str) -> Iterator[Violation]:
+    """At most `limit` of something."""
+    if actual > limit:
+        yield Violation(
+            field=field,
+            reason=reasons.ERROR_REASON_FIELD_TOO_LONG,
+            message=f"has {actual} {unit}; at most {limit} are allowed",
+            metadata={"limit": str(limit), "actual": str(actual), "unit": unit},
+        )
+
+
+def within(field: str, actual: int, minimum: int, maximum: int) -> Iterator[Violation]:
+    """A number within bounds, both allowed."""
+    if not minimum <= actual <= maximum:
+        yield Violation(
+            field=field,
+            reason=reasons.ERROR_REASON_FIELD_OUT_OF_RANGE,
+            message=f"is {actual}; it must be within {minimum}..{maximum}",
+            metadata={"minimum": str(minimum), "maximum": str(maximum), "actual": str(actual)},
+        )
+
+
+def identifier(field: str, value: str) -> Iterator[Violation]:
+    """A UUID in the usual spelling, lower or upper case."""
+    if not value:
+        yield Violation(field=field, reason=reasons.ERROR_REASON_FIELD_REQUIRED, message="is required")
+    elif not _is_uuid(value):
+        message = "is not a UUID, such as 123e4567-e89b-12d3-a456-426614174000"
+        yield Violation(field=field, reason=reasons.ERROR_REASON_MALFORMED_ID, message=message)
+
+
+def known_enum(field: str, value: int, enum: KnownEnum) -> Iterator[Violation]:
+    """A value that the enum has."""
+    if value not in enum.values():
+        known = ", ".join(enum.keys())
+        yield Violation(
+            field=field,
+            reason=reasons.ERROR_REASON_UNKNOWN_ENUM_VALUE,
+            message=f"is {value}; known values are {known}",
+            metadata={"actual": str(value)},
+        )
+
+
+def json_object(field: str, value: Struct, limit: int) -> Iterator[Violation]:
+    """An object of at most `limit` bytes as JSON, with finite numbers and storable text."""
+    for text in _texts(value):
+        forbidden = first_forbidden(text)
+        if forbidden is not None:
+            yield forbidden_character(field, *forbidden)
+            return
+    if not all(map(math.isfinite, _numbers(value))):
+        message = "holds a number that is NaN or infinite; JSON has neither"
+        yield Violation(field=field, reason=reasons.ERROR_REASON_INVALID_METADATA, message=message)
+        return
+    encoded = json.dumps(MessageToDict(value), ensure_ascii=False, separators=(",", ":"))
+    yield from not_longer(field, len(encoded.encode()), limit, "bytes")
+
+
+def forbidden_character(field: str, position: int, character: str) -> Violation:
+    """Returns the violation for a character that is never stored."""
+    code_point = f"U+{ord(character):04X}"
+    return Violation(
+        field=field,
+        reason=reasons.ERROR_REASON_FORBIDDEN_CHARACTER,
+        message=f"has the forbidden character {code_point} at position {position}",
+        metadata={"code_point": code_point, "position": str(position)},
+    )
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        return str(UUID(value)) == value.lower()
+    except ValueError:
+        return False
+
+
+def _values(value: Struct | ListValue | Value) -> Iterator[Value]:
+    if isinstance(value, Struct):
+        children = list(value.fields.values())
+    elif isinstance(value, ListValue):
+        children = list(value.values)
+    elif value.HasField("struct_value"):
+        children = list(value.struct_value.fields.values())
+    else:
+        children = list(value.list_value.values)
+    for child in children:
+        yield child
+        if child.HasField("struct_value") or child.HasField("list_value"):
+            yield from _values(child)
+
+
+def _texts(value: Struct) -> Iterator[str]:
+    yield from value.fields
+    for child in _values(value):
+        if child.HasField("string_value"):
+            yield child.string_value
+        elif child.HasField("struct_value"):
+            yield from child.struct_value.fields
+
+
+def _numbers(value: Struct) -> Iterator[float]:
+    return (child.number_value for child in _values(value) if child.HasField("number_value"))

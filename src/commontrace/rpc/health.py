@@ -1,0 +1,48 @@
+"""Health: the empty name is liveness, a service's name is readiness, which asks the database."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from grpc_health.v1 import health, health_pb2
+
+from commontrace.core.errors import CommonTraceError
+from commontrace.storage.database import Database
+
+log = structlog.get_logger()
+
+_PERIOD_SECONDS = 1.0
+_PATIENCE_SECONDS = 1.0
+
+
+class Readiness:
+    """Asks the database every second and tells the health service when the answer changes."""
+
+    def __init__(self, servicer: health.aio.HealthServicer, database: Database, services: Sequence[str]) -> None:
+        """Takes whom to tell, whom to ask, and the names that depend on it."""
+        self._servicer = servicer
+        self._database = database
+        self._services = services
+        self._was_serving: bool | None = None
+
+    async def watch(self) -> None:
+        """Runs until cancelled."""
+        while True:
+            await self.check()
+            await asyncio.sleep(_PERIOD_SECONDS)
+
+    async def check(self) -> None:
+        """Asks once."""
+        serving = True
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._database.ping()
+        except (TimeoutError, CommonTraceError) as error:
+            serving = False
+            if self._was_serving is not False:
+                log.warning("the database does not answer", error=str(error) or type(error).__name__)
+        if serving != self._was_serving:
+            self._was_serving = serving
+            answer = health_pb2.HealthCheckResponse
+            for service in self._services:
+                await self._servicer.set(service, answer.SERVING if serving else answer.NOT_SERVING)

@@ -1,0 +1,31 @@
+"""Who is asking. Until there are keys, callers say so themselves, which is why the server stays on loopback."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from commontrace.core.caller import LOCAL_EMAIL, Caller, claimed
+from commontrace.core.errors import InvalidUser
+from commontrace.rpc.call import Context, current_call
+from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+
+USER_KEY = "x-commontrace-user"
+
+
+class AuthenticationInterceptor(Interceptor):
+    """Takes the caller's e-mail address from the metadata."""
+
+    @asynccontextmanager
+    async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
+        """Records the caller. Raises InvalidUser, UserReserved."""
+        current_call.get().caller = _caller(context)
+        yield request
+
+
+def _caller(context: Context) -> Caller:
+    claims = [value for key, value in context.invocation_metadata() or () if key == USER_KEY]
+    if not claims:
+        return Caller(email=LOCAL_EMAIL)
+    if len(claims) > 1:
+        raise InvalidUser(f"{USER_KEY} must be sent once, not {len(claims)} times")
+    return claimed(str(claims[0]))

@@ -1,0 +1,69 @@
+"""Nothing escapes: what goes wrong inside reaches the caller as a code, a reason and no more."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from commontrace.core import limits
+from commontrace.core.errors import DatabaseUnavailable
+from commontrace.rpc.call import Context, current_call
+from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+from commontrace.rpc.invalid_request import MalformedRequest, RequestTooLarge
+from commontrace.rpc.status import code_and_reason, reason_name, status_of
+
+log = structlog.get_logger()
+
+
+class GuardInterceptor(Interceptor):
+    """Parses requests and turns every exception into a status.
+
+    grpc.aio itself would answer UNKNOWN with the exception's text, for requests that cannot be parsed too.
+    """
+
+    reads_bytes = True
+
+    @asynccontextmanager
+    async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
+        """Yields the parsed request."""
+        try:
+            yield _parsed(handler, request)
+        except grpc.aio.AbortError:
+            raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Something inside was cancelled, not this call: without a status the caller would wait for ever.
+            await _abort(DatabaseUnavailable("the work was interrupted"), error, context)
+        except Exception as error:  # noqa: BLE001 - the last line of defence, which logs what it does not know
+            await _abort(error, error, context)
+
+
+def _parsed(handler: Handler, request: bytes) -> Any:
+    if len(request) > limits.REQUEST_BYTES:
+        raise RequestTooLarge(
+            f"the request has {len(request)} bytes; at most {limits.REQUEST_BYTES} are allowed",
+            limit=str(limits.REQUEST_BYTES),
+            actual=str(len(request)),
+        )
+    assert handler.request_deserializer is not None  # noqa: S101 - generated handlers have one
+    try:
+        return handler.request_deserializer(request)
+    except DecodeError as error:
+        raise MalformedRequest(
+            "the bytes are not a valid request message: broken encoding, nesting too deep, or text that is not UTF-8"
+        ) from error
+
+
+async def _abort(error: Exception, cause: BaseException, context: Context) -> None:
+    call = current_call.get()
+    code, reason = code_and_reason(error)
+    call.code, call.reason = code, reason_name(reason)
+    if code is grpc.StatusCode.INTERNAL:
+        log.error("unexpected failure", call_id=call.id, method=call.method, exc_info=cause)
+    await context.abort_with_status(status_of(error, call_id=call.id))

@@ -1,0 +1,70 @@
+"""Surrounds unary and streaming calls alike."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import grpc
+
+from commontrace.rpc.call import Context
+
+if TYPE_CHECKING:
+    Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+else:  # generic in its stubs only
+    Handler = grpc.RpcMethodHandler
+
+
+class Interceptor(grpc.aio.ServerInterceptor, ABC):
+    """Runs `around` around every call of CommonTrace's own services; health and reflection pass untouched."""
+
+    reads_bytes = False
+    """Whether `around` gets the request as bytes and yields it parsed."""
+
+    def __init__(self) -> None:
+        """Starts without wrapped handlers."""
+        self._wrapped: dict[str, Handler] = {}
+
+    @abstractmethod
+    def around(self, handler: Handler, method: str, request: Any, context: Context) -> AbstractAsyncContextManager[Any]:
+        """Yields the request to pass on."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wraps a method's handler the first time it is called."""
+        method = handler_call_details.method
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None or not method.startswith("/commontrace."):
+                return handler
+            wrapped = self._wrapped[method] = self._wrap(handler, method)
+        return wrapped
+
+    def _wrap(self, handler: Handler, method: str) -> Handler:
+        deserializer = None if self.reads_bytes else handler.request_deserializer
+        if handler.response_streaming:
+            stream_inside = cast("Callable[[Any, Context], AsyncGenerator[Any]]", handler.unary_stream)
+
+            # An async generator, not a function that returns one: grpc.aio would move it to a thread.
+            async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+                async with (
+                    self.around(handler, method, request, context) as passed,
+                    # Closed at once when the call is cancelled, not when the garbage collector comes by.
+                    aclosing(stream_inside(passed, context)) as responses,
+                ):
+                    async for response in responses:
+                        yield response
+
+            return grpc.unary_stream_rpc_method_handler(stream, deserializer, handler.response_serializer)
+
+        answer_inside = cast("Callable[[Any, Context], Awaitable[Any]]", handler.unary_unary)
+
+        async def unary(request: Any, context: Context) -> Any:
+            async with self.around(handler, method, request, context) as passed:
+                return await answer_inside(passed, context)
+
+        return grpc.unary_unary_rpc_method_handler(unary, deserializer, handler.response_serializer)

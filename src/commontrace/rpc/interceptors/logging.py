@@ -1,0 +1,42 @@
+"""One line a call, with its final code; never a text or a query."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import structlog
+
+from commontrace.rpc.call import Call, Context, current_call
+from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+
+log = structlog.get_logger()
+
+
+class LoggingInterceptor(Interceptor):
+    """Opens the call's record and logs it when the call is over, however it ends."""
+
+    @asynccontextmanager
+    async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
+        """Surrounds everything else, so it sees the final code."""
+        call = Call(method=method.removeprefix("/commontrace.v1."))
+        current_call.set(call)
+        started = time.perf_counter()
+        try:
+            yield request
+        except (asyncio.CancelledError, GeneratorExit):
+            call.code = grpc.StatusCode.CANCELLED
+            raise
+        finally:
+            fields = {
+                "code": call.code.name,
+                "ms": round((time.perf_counter() - started) * 1000, 1),
+                "call_id": call.id,
+            }
+            if call.reason:
+                fields["reason"] = call.reason
+            if call.caller is not None:
+                fields["caller"] = call.caller.email
+            log.info(call.method, **fields)

@@ -1,0 +1,93 @@
+"""The one table from failures to what callers see: code, reason, details."""
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from commontrace.core import errors
+from commontrace.embeddings.embedder import EmbedderUnavailable
+from commontrace.rpc.invalid_request import InvalidRequest, MalformedRequest, RequestTooLarge
+from commontrace.v1 import error_reason_pb2
+from commontrace.v1.error_reason_pb2 import ErrorReason
+
+DOMAIN = "commontrace"
+_PREFIX = "ERROR_REASON_"
+
+Code = grpc.StatusCode
+
+# Looked up along the exception's own line of ancestors.
+_TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]] = {
+    MalformedRequest: (Code.INVALID_ARGUMENT, error_reason_pb2.ERROR_REASON_MALFORMED_REQUEST),
+    errors.InvalidTag: (Code.INVALID_ARGUMENT, error_reason_pb2.ERROR_REASON_INVALID_TAG),
+    errors.InvalidUser: (Code.UNAUTHENTICATED, error_reason_pb2.ERROR_REASON_INVALID_USER),
+    errors.UserReserved: (Code.PERMISSION_DENIED, error_reason_pb2.ERROR_REASON_USER_RESERVED),
+    errors.TraceNotFound: (Code.NOT_FOUND, error_reason_pb2.ERROR_REASON_TRACE_NOT_FOUND),
+    RequestTooLarge: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_REQUEST_TOO_LARGE),
+    errors.Overloaded: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_OVERLOADED),
+    errors.DatabaseUnavailable: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_DATABASE_UNAVAILABLE),
+    EmbedderUnavailable: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_EMBEDDER_UNAVAILABLE),
+    Exception: (Code.INTERNAL, error_reason_pb2.ERROR_REASON_INTERNAL),
+}
+
+# Where waiting helps, and for how long. Seconds.
+_RETRY_AFTER: dict[ErrorReason.ValueType, float] = {
+    error_reason_pb2.ERROR_REASON_OVERLOADED: 0.2,
+    error_reason_pb2.ERROR_REASON_DATABASE_UNAVAILABLE: 0.5,
+    error_reason_pb2.ERROR_REASON_EMBEDDER_UNAVAILABLE: 0.5,
+}
+
+# Trailers beyond 8 KB are refused on the way, and the failure with them.
+_TEXT_BYTES = 1024
+_VIOLATIONS = 20
+
+
+def code_and_reason(error: Exception) -> tuple[grpc.StatusCode, ErrorReason.ValueType]:
+    """Returns the code and the reason of any failure."""
+    if isinstance(error, InvalidRequest):
+        return Code.INVALID_ARGUMENT, error.violations[0].reason
+    return next(_TABLE[ancestor] for ancestor in type(error).__mro__ if ancestor in _TABLE)
+
+
+def reason_name(reason: ErrorReason.ValueType) -> str:
+    """Returns the reason as ErrorInfo spells it."""
+    return ErrorReason.Name(reason).removeprefix(_PREFIX)
+
+
+def status_of(error: Exception, *, call_id: str) -> grpc.Status:
+    """Returns the status to abort with. Unknown failures say nothing but the id under which the log explains them."""
+    code, reason = code_and_reason(error)
+    name = reason_name(reason)
+    if code is Code.INTERNAL:
+        text, metadata = "the server failed; its log has the details", {"call_id": call_id}
+    else:
+        text, metadata = str(error), dict(getattr(error, "metadata", {}))
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=name, domain=DOMAIN, metadata=metadata)]
+    if isinstance(error, InvalidRequest):
+        details.append(_bad_request(error))
+    if reason in _RETRY_AFTER:
+        delay = Duration()
+        delay.FromNanoseconds(round(_RETRY_AFTER[reason] * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    message = f"{name}: {text}".encode()[:_TEXT_BYTES].decode(errors="ignore")
+    status = status_pb2.Status(code=code_pb2.Code.Value(code.name), message=message, details=map(_packed, details))
+    return rpc_status.to_status(status)
+
+
+def _bad_request(error: InvalidRequest) -> error_details_pb2.BadRequest:
+    return error_details_pb2.BadRequest(
+        field_violations=[
+            error_details_pb2.BadRequest.FieldViolation(
+                field=violation.field, description=violation.message, reason=reason_name(violation.reason)
+            )
+            for violation in error.violations[:_VIOLATIONS]
+        ]
+    )
+
+
+def _packed(message: Message) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed

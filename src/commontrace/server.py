@@ -1,0 +1,117 @@
+"""The one place where the server's objects meet."""
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from commontrace.bootstrap import Foundation, NotReady
+from commontrace.core import limits
+from commontrace.embeddings.query_cache import QueryCache
+from commontrace.rpc.health import Readiness
+from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
+from commontrace.rpc.interceptors.guard import GuardInterceptor
+from commontrace.rpc.interceptors.logging import LoggingInterceptor
+from commontrace.rpc.interceptors.validation import ValidationInterceptor
+from commontrace.rpc.reflection import add_reflection
+from commontrace.rpc.scopes import required_scopes
+from commontrace.rpc.trace_servicer import TraceServicer
+from commontrace.rpc.validation import Validator
+from commontrace.settings import Settings
+from commontrace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
+log = structlog.get_logger()
+
+_FILES = (trace_service_pb2.DESCRIPTOR,)
+_SERVICES = tuple(service.full_name for file in _FILES for service in file.services_by_name.values())
+
+_OPTIONS = [
+    # A second server on the same port must fail instead of sharing the traffic in silence.
+    ("grpc.so_reuseport", 0),
+    # Requests up to four times the limit get in, so that they can be refused with a reason.
+    ("grpc.max_receive_message_length", 4 * limits.REQUEST_BYTES),
+    ("grpc.max_send_message_length", 2 * limits.RESPONSE_BYTES),
+    # Without a bound, one connection that opens and resets streams starves the others.
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.max_metadata_size", 8192),
+    ("grpc.absolute_max_metadata_size", 16384),
+    ("grpc.server_handshake_timeout_ms", 5000),
+    # The defaults notice a dead peer after two hours and punish clients that ping more often than every five minutes.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+]
+
+
+@asynccontextmanager
+async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[str]:
+    """Serves as long as the block runs and yields the address. Raises NotReady.
+
+    Leaving the block turns health to NOT_SERVING, lets calls in progress finish within the grace, then cancels them.
+    """
+    _refuse_open_address(settings)
+    server = grpc.aio.server(
+        # Outermost first: logging sees every call's final code, the guard every exception.
+        interceptors=(
+            LoggingInterceptor(),
+            GuardInterceptor(),
+            AuthenticationInterceptor(),
+            ValidationInterceptor(
+                Validator(model_id=foundation.embedder.model_id, dimensions=foundation.embedder.dimensions)
+            ),
+        ),
+        options=_OPTIONS,
+    )
+    required_scopes(*_FILES)
+    servicer = TraceServicer(foundation.database, QueryCache(foundation.embedder))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(servicer, server)
+    health_servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    if settings.reflection:
+        add_reflection(server, (*_SERVICES, health.SERVICE_NAME))
+
+    host = settings.listen_address.rpartition(":")[0]
+    try:
+        port = server.add_insecure_port(settings.listen_address)
+    except RuntimeError as error:
+        raise NotReady(f"cannot listen on {settings.listen_address}; is another server running there?") from error
+    readiness = Readiness(health_servicer, foundation.database, _SERVICES)
+    await readiness.check()
+    await health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    watching = asyncio.create_task(readiness.watch())
+    await server.start()
+    try:
+        yield f"{host}:{port}"
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+        await health_servicer.enter_graceful_shutdown()
+        await server.stop(settings.stop_grace_seconds)
+
+
+def _refuse_open_address(settings: Settings) -> None:
+    if _is_loopback(settings.listen_address):
+        return
+    if not settings.allow_open:
+        raise NotReady(
+            f"{settings.listen_address} is reachable from outside and nobody is authenticated:"
+            " listen on 127.0.0.1, or set ALLOW_OPEN=true to let everybody who reaches the port read and write"
+        )
+    log.warning(
+        "OPEN TO EVERYBODY: nobody is authenticated, whoever reaches this port may read and write in anybody's name",
+        address=settings.listen_address,
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

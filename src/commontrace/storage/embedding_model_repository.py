@@ -1,0 +1,92 @@
+"""Which embedding model the database's vectors come from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, exists, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from commontrace.embeddings.embedder import Embedder, Vector
+from commontrace.storage.models import EmbeddingModel, Trace
+from commontrace.storage.vector_type import VectorType
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedModel:
+    """The model that the database was made for."""
+
+    model_id: str
+    model_version: str
+    dimensions: int
+    is_lexical: bool
+
+    def made_by(self, embedder: Embedder) -> bool:
+        """Tells whether the embedder's vectors may stand beside the stored ones."""
+        return (self.model_id, self.model_version, self.dimensions) == (
+            embedder.model_id,
+            embedder.model_version,
+            embedder.dimensions,
+        )
+
+
+class EmbeddingModelRepository:
+    """The record of the current model."""
+
+    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
+        """Takes where to ask."""
+        self._session = session
+
+    async def current(self) -> RecordedModel:
+        """Returns the model of the stored vectors."""
+        model = EmbeddingModel
+        query = select(model.id, model.version, model.dimensions, model.is_lexical).where(model.is_current)
+        row = (await self._session.execute(query)).one()
+        return RecordedModel(
+            model_id=row.id, model_version=row.version, dimensions=row.dimensions, is_lexical=row.is_lexical
+        )
+
+    async def only_seeds(self) -> bool:
+        """Tells whether every trace came with the service."""
+        contributed = await self._session.execute(select(exists().where(~Trace.is_seed)))
+        return not contributed.scalar_one()
+
+    async def replace(self, embedder: Embedder, vectors: Mapping[UUID, Vector]) -> None:
+        """Makes `embedder` the current model and `vectors` the traces' vectors by id; others are dropped.
+
+        Locks the table and rebuilds its vector index: for databases that hold little.
+        """
+        execute = self._session.execute
+        await execute(text("DROP INDEX ix_traces_embedding_hnsw"))
+        await execute(
+            update(Trace).values(embedding=None, embedding_model_id=None, embedding_model_version=None)
+        )
+        await execute(
+            text(f"ALTER TABLE traces ALTER COLUMN embedding TYPE vector({embedder.dimensions:d}) USING NULL")
+        )
+        for trace_id, vector in vectors.items():
+            await execute(
+                update(Trace)
+                .where(Trace.id == trace_id)
+                .values(
+                    embedding=bindparam("vector", vector, VectorType()),
+                    embedding_model_id=embedder.model_id,
+                    embedding_model_version=embedder.model_version,
+                )
+            )
+        await execute(
+            text(
+                "CREATE INDEX ix_traces_embedding_hnsw ON traces USING hnsw (embedding vector_cosine_ops)"
+                " WITH (m = 16, ef_construction = 64)"
+            )
+        )
+        await execute(delete(EmbeddingModel))
+        await execute(
+            insert(EmbeddingModel).values(
+                id=embedder.model_id,
+                version=embedder.model_version,
+                dimensions=embedder.dimensions,
+                is_lexical=embedder.is_lexical,
+                is_current=True,
+            )
+        )

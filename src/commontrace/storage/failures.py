@@ -1,0 +1,45 @@
+"""What the database's failures mean: driver errors in, the domain's errors out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from commontrace.core.errors import CommonTraceError, DatabaseUnavailable, InvalidStoredVector, Overloaded
+
+_BY_CONSTRAINT: dict[str, type[CommonTraceError]] = {"ck_traces_embedding_norm": InvalidStoredVector}
+
+# SQLSTATE classes and codes: 08 connection, 40 rolled back by contention, 53 too many connections, 55P03 lock not
+# available, 57014 query cancelled by a time limit of ours (a caller who leaves cancels the task instead), 57P shutdown.
+_UNAVAILABLE = ("08", "57P", "57014", "55P03", "40")
+_OVERLOADED = ("53",)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raises the domain's error for what the block's database calls raise; what is nobody's fault but ours stays."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Overloaded("every database connection is busy") from error
+    except DBAPIError as error:
+        meaning = _meaning(error)
+        if meaning is None:
+            raise
+        raise meaning from error
+    except (OSError, TimeoutError) as error:
+        raise DatabaseUnavailable("the database cannot be reached") from error
+
+
+def _meaning(error: DBAPIError) -> CommonTraceError | None:
+    driver_error = error.orig.__cause__ if error.orig is not None else None
+    constraint = getattr(driver_error, "constraint_name", None)
+    if constraint in _BY_CONSTRAINT:
+        return _BY_CONSTRAINT[constraint](f"the database refused it: {constraint}")
+    state = getattr(error.orig, "sqlstate", None) or ""
+    if state.startswith(_OVERLOADED):
+        return Overloaded("the database takes no more connections")
+    if error.connection_invalidated or state.startswith(_UNAVAILABLE):
+        return DatabaseUnavailable("the database went away or did not answer in time")
+    return None

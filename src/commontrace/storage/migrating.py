@@ -1,0 +1,113 @@
+"""Brings a database to the newest revision, or tells that it is not there."""
+
+import asyncio
+import time
+from typing import Protocol
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from commontrace.data_files import data_directory
+from commontrace.storage import engines
+from commontrace.storage.failures import translated
+
+# Any number, the same for every CommonTrace process.
+_ADVISORY_LOCK = 0x636F6D6D6F6E
+_LOCK_SECONDS = 60.0
+
+
+class ModelFacts(Protocol):
+    """What a database records of its embedding model; every Embedder has it."""
+
+    @property
+    def model_id(self) -> str: ...  # noqa: D102 - see Embedder
+    @property
+    def model_version(self) -> str: ...  # noqa: D102
+    @property
+    def dimensions(self) -> int: ...  # noqa: D102
+    @property
+    def is_lexical(self) -> bool: ...  # noqa: D102
+
+
+class MigrationLocked(Exception):
+    """Another process has been migrating this database for too long."""
+
+
+def newest_revision() -> str:
+    """Returns the revision this code needs. A revision's id is its file's name, and the numbers sort."""
+    return max(path.stem for path in (data_directory("migrations") / "versions").glob("[0-9]*.py"))
+
+
+async def current_revision(url: str) -> str | None:
+    """Returns the database's revision, None for one that was never migrated. Raises DatabaseUnavailable."""
+    engine = engines.unpooled(url)
+    try:
+        with translated():
+            async with engine.connect() as connection:
+                return await _revision(connection)
+    finally:
+        await engine.dispose()
+
+
+async def upgrade(url: str, model: ModelFacts) -> bool:
+    """Migrates to the newest revision and returns whether there was anything to do.
+
+    Safe when several processes do it at once. A new database is made for `model`. Raises DatabaseUnavailable,
+    MigrationLocked.
+    """
+    return await _migrate(url, newest_revision(), model)
+
+
+async def downgrade(url: str, revision: str, model: ModelFacts) -> bool:
+    """Migrates back to `revision`; "base" removes every table."""
+    return await _migrate(url, revision, model)
+
+
+async def _migrate(url: str, target: str, model: ModelFacts) -> bool:
+    engine = engines.unpooled(url)
+    try:
+        with translated():
+            async with engine.connect() as lock, engine.connect() as connection:
+                await _take_lock(await lock.execution_options(isolation_level="AUTOCOMMIT"))
+                before = await _revision(connection)
+                if before == target:
+                    return False
+                await connection.rollback()
+                await connection.run_sync(_run_alembic, target, before, model)
+                return True
+    finally:
+        await engine.dispose()
+
+
+async def _take_lock(connection: AsyncConnection) -> None:
+    # Polled: a blocking advisory lock deadlocks against CREATE INDEX CONCURRENTLY. Closing the connection releases it.
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while not (
+        await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
+    ).scalar():
+        if time.monotonic() > deadline:
+            raise MigrationLocked(
+                f"another process has been migrating this database for {_LOCK_SECONDS:.0f} s"
+            )
+        await asyncio.sleep(0.1)
+
+
+async def _revision(connection: AsyncConnection) -> str | None:
+    try:
+        return (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+    except ProgrammingError:
+        await connection.rollback()
+        return None
+
+
+def _run_alembic(connection: Connection, target: str, before: str | None, model: ModelFacts) -> None:
+    # Imported here: it takes half a second that a start without migrations does not owe.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(data_directory("migrations")).replace("%", "%%"))
+    config.attributes.update(connection=connection, embedding_model=model)
+    going_up = before is None or (target != "base" and target > before)
+    (command.upgrade if going_up else command.downgrade)(config, target)

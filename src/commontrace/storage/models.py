@@ -1,0 +1,157 @@
+"""The tables. The migrations make them; a test compares both."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, MetaData, String, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncAttrs
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from commontrace.embeddings.embedder import Vector
+from commontrace.storage.vector_type import VectorType
+
+NOW = text("now()")
+
+
+class Base(AsyncAttrs, DeclarativeBase):
+    """Gives every table the same types and every constraint a name that errors can be told by."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: DateTime(timezone=True), dict[str, Any]: JSONB, str: String}  # noqa: RUF012 - SQLAlchemy's name
+
+
+class Timestamps:
+    """When a row was made and when it last changed."""
+
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class User(Timestamps, Base):
+    """Who contributes and votes."""
+
+    __tablename__ = "users"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    display_name: Mapped[str] = mapped_column(server_default="")
+    reputation_score: Mapped[float] = mapped_column(server_default="0")
+    is_seed: Mapped[bool] = mapped_column(server_default="false")
+
+
+class Trace(Timestamps, Base):
+    """A solved problem.
+
+    No index covers a column that votes change: an update of an indexed column inserts the row's vector into the HNSW
+    graph again. The storage options keep long text out of line and leave room in the page: votes are HOT updates.
+    """
+
+    __tablename__ = "traces"
+    __table_args__ = (
+        CheckConstraint("status IN ('pending', 'validated')", name="status"),
+        CheckConstraint("confirmation_count >= 0 AND down_count >= 0", name="counts"),
+        CheckConstraint("revision >= 1", name="revision"),
+        # A zero vector has no direction: the cosine index would never return it. Stored vectors have unit length.
+        CheckConstraint("vector_norm(embedding) BETWEEN 0.999 AND 1.001", name="embedding_norm"),
+        CheckConstraint(
+            "(embedding IS NULL) = (embedding_model_id IS NULL)"
+            " AND (embedding IS NULL) = (embedding_model_version IS NULL)",
+            name="embedding_model",
+        ),
+        Index("ix_traces_status", "status"),
+        Index("ix_traces_contributor_id", "contributor_id"),
+        Index("ix_traces_created_at", "created_at"),
+        Index(
+            "ix_traces_embedding_hnsw",
+            "embedding",
+            postgresql_using="hnsw",
+            postgresql_with={"m": 16, "ef_construction": 64},
+            postgresql_ops={"embedding": "vector_cosine_ops"},
+        ),
+        {"postgresql_with": {"fillfactor": 85, "toast_tuple_target": 256}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    context_text: Mapped[str]
+    solution_text: Mapped[str]
+    embedding: Mapped[Vector | None] = mapped_column(VectorType())
+    embedding_model_id: Mapped[str | None]
+    embedding_model_version: Mapped[str | None]
+    status: Mapped[str] = mapped_column(server_default="pending")
+    trust_score: Mapped[float] = mapped_column(server_default="0")
+    confirmation_count: Mapped[int] = mapped_column(server_default="0")
+    down_count: Mapped[int] = mapped_column(server_default="0")
+    revision: Mapped[int] = mapped_column(server_default="1")
+    contributor_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    agent_model: Mapped[str] = mapped_column(server_default="")
+    agent_version: Mapped[str] = mapped_column(server_default="")
+    metadata_json: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    is_seed: Mapped[bool] = mapped_column(server_default="false")
+    deleted_at: Mapped[datetime | None]
+
+
+class Vote(Timestamps, Base):
+    """A user's current vote on one revision of a trace."""
+
+    __tablename__ = "votes"
+    __table_args__ = (
+        UniqueConstraint("trace_id", "voter_id"),
+        CheckConstraint("vote_type IN ('up', 'down')", name="vote_type"),
+        CheckConstraint("revision >= 1", name="revision"),
+        Index("ix_votes_voter_id", "voter_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id"))
+    voter_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    vote_type: Mapped[str]
+    revision: Mapped[int]
+
+
+class Tag(Timestamps, Base):
+    """A canonical tag name. The unique index `ix_tags_name` is both the constraint and the look-up."""
+
+    __tablename__ = "tags"
+    __table_args__ = (Index("ix_tags_name", "name", unique=True),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    is_curated: Mapped[bool] = mapped_column(server_default="false")
+
+
+class TraceTag(Base):
+    """Which trace carries which tag; the second index answers tag -> traces."""
+
+    __tablename__ = "trace_tags"
+    __table_args__ = (Index("ix_trace_tags_tag_id_trace_id", "tag_id", "trace_id"),)
+
+    trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id"), primary_key=True)
+    tag_id: Mapped[UUID] = mapped_column(ForeignKey("tags.id"), primary_key=True)
+
+
+class EmbeddingModel(Base):
+    """A model that made vectors of this database; the current one was chosen when the database was created."""
+
+    __tablename__ = "embedding_models"
+    __table_args__ = (
+        CheckConstraint("dimensions BETWEEN 1 AND 2000", name="dimensions"),
+        Index("ix_embedding_models_current", "is_current", unique=True, postgresql_where=text("is_current")),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str]
+    dimensions: Mapped[int]
+    is_lexical: Mapped[bool]
+    is_current: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)

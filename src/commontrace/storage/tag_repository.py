@@ -1,0 +1,33 @@
+"""Tags by canonical name."""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+from sqlalchemy import ARRAY, String, any_, literal, select
+from sqlalchemy import insert as plain_insert
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from commontrace.storage.models import Tag, TraceTag
+
+
+class TagRepository:
+    """The tags and which trace carries them."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        """Takes the session of the unit of work."""
+        self._session = session
+
+    async def attach(self, trace_id: UUID, names: Sequence[str]) -> None:
+        """Gives a new trace its tags, canonical names all different; tags that are new are created."""
+        if not names:
+            return
+        # In alphabetical order: two callers who create the same tags wait for each other instead of deadlocking.
+        new = [{"id": uuid4(), "name": name} for name in sorted(names)]
+        await self._session.execute(insert(Tag).values(new).on_conflict_do_nothing(index_elements=[Tag.name]))
+        ids = await self._session.scalars(
+            select(Tag.id).where(Tag.name == any_(literal(list(names), ARRAY(String))))
+        )
+        await self._session.execute(
+            plain_insert(TraceTag), [{"trace_id": trace_id, "tag_id": tag_id} for tag_id in ids]
+        )

@@ -1,0 +1,31 @@
+"""The repositories, bound to one transaction or to one connection without."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from commontrace.storage.embedding_model_repository import EmbeddingModelRepository
+from commontrace.storage.tag_repository import TagRepository
+from commontrace.storage.trace_repository import TraceRepository
+from commontrace.storage.trace_search import TraceSearch
+from commontrace.storage.user_repository import UserRepository
+
+
+class UnitOfWork:
+    """What `Database.unit_of_work()` yields. Nothing here commits: leaving the block does."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        """Takes a session with an open transaction."""
+        self.users = UserRepository(session)
+        self.tags = TagRepository(session)
+        self.traces = TraceRepository(session)
+        self.embedding_models = EmbeddingModelRepository(session)
+
+
+class Reading:
+    """What the questions of `Database.read` and `Database.search` are asked of: nothing here writes."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """Takes an autocommit connection."""
+        self.users = UserRepository(connection)
+        self.traces = TraceRepository(connection)
+        self.search = TraceSearch(connection)
+        self.embedding_models = EmbeddingModelRepository(connection)

@@ -1,0 +1,30 @@
+"""Who contributes."""
+
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from commontrace.storage.models import User
+
+
+class UserRepository:
+    """Users, by e-mail address."""
+
+    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
+        """Takes where to ask."""
+        self._session = session
+
+    async def id_of(self, email: str) -> UUID | None:
+        """Returns the user's id, or None for an address that never wrote."""
+        return (await self._session.execute(select(User.id).where(User.email == email))).scalar_one_or_none()
+
+    async def ensure(self, email: str, *, display_name: str = "", is_seed: bool = False) -> UUID:
+        """Returns the id of the user with this address, who is created if new; safe against concurrent first writes."""
+        known = await self.id_of(email)
+        if known is not None:
+            return known
+        new = insert(User).values(id=uuid4(), email=email, display_name=display_name, is_seed=is_seed)
+        await self._session.execute(new.on_conflict_do_nothing(index_elements=[User.email]))
+        return (await self._session.execute(select(User.id).where(User.email == email))).scalar_one()
