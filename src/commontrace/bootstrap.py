@@ -118,10 +118,11 @@ def _mismatch(recorded: RecordedModel, embedder: Embedder) -> str:
         if recorded.is_lexical
         else "EMBEDDER=local and the same model files"
     )
+    stored = f"{recorded.model_id} {recorded.model_version} ({recorded.dimensions} dimensions)"
+    asked_for = f"{embedder.model_id} {embedder.model_version} ({embedder.dimensions})"
     return (
-        f"the database's vectors come from {recorded.model_id} {recorded.model_version} ({recorded.dimensions}"
-        f" dimensions), the settings ask for {embedder.model_id} {embedder.model_version} ({embedder.dimensions}): start with {fix},"
-        " or give this server a database of its own"
+        f"the database's vectors come from {stored}, the settings ask for {asked_for}:"
+        f" start with {fix}, or give this server a database of its own"
     )
 
 

@@ -7,6 +7,7 @@ import platformdirs
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from commontrace import DEFAULT_ADDRESS
 from commontrace.core import limits
 
 
@@ -15,7 +16,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
-    listen_address: str = "127.0.0.1:50051"
+    listen_address: str = DEFAULT_ADDRESS
     """Host and port to serve on; port 0 picks a free one."""
     allow_open: bool = False
     """Serves without authentication beyond loopback: everybody who reaches the port may read and write."""

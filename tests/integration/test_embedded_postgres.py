@@ -428,6 +428,20 @@ def test_failed_start_shows_the_log_and_frees_the_directory(home: Path) -> None:
     embedded.start(home / "data").stop()
 
 
+def test_directory_closed_to_the_user_is_told(home: Path) -> None:
+    closed = home / "closed"
+    closed.mkdir()
+    if IS_ROOT:  # who could enter, but gives that up to run Postgres
+        os.chown(closed, NOBODY, NOBODY)
+        closed.chmod(0o700)
+    else:
+        closed.chmod(0)
+    with pytest.raises(embedded.EmbeddedPostgresFailed) as failed:
+        embedded.start(closed / "data")
+    assert ("belong to root or are open to all users" if IS_ROOT else str(closed)) in str(failed.value)
+    closed.chmod(0o700)
+
+
 def test_unusable_directory_and_unknown_version_are_told(home: Path) -> None:
     (home / "file").touch()
     with pytest.raises(embedded.EmbeddedPostgresFailed, match="file"):

@@ -44,7 +44,7 @@ def reference(weights: Weights, token_ids: NDArray[np.intp]) -> Exact:
 
     def norm(name: str, rows: Exact) -> Exact:
         centred = rows - rows.mean(axis=1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + EPSILON)
+        scaled: Exact = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + EPSILON)
         return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
     rows: Exact = weights["embeddings.word_embeddings.weight"][token_ids].astype(np.float64)

@@ -1,12 +1,12 @@
 """The cache in front of an embedder: bounded, one encoding for all who wait, nobody harmed by another's leaving."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
-from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding
+from commontrace.embeddings.embedder import EmbedderUnavailable, Embedding
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.query_cache import QueryCache
 
@@ -21,6 +21,7 @@ class CountingEmbedder(LexicalEmbedder):
         self.gate = asyncio.Event()
         self.gate.set()
         self.fault: Exception | None = None
+        self.on_fault: Callable[[], object] = lambda: None
 
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
         self.asked.extend(texts)
@@ -30,6 +31,7 @@ class CountingEmbedder(LexicalEmbedder):
             self.cancelled.extend(texts)
             raise
         if self.fault:
+            asyncio.get_running_loop().call_soon(self.on_fault)
             raise self.fault
         return await super().encode(texts)
 
@@ -47,9 +49,7 @@ async def settle() -> None:
 async def test_a_text_is_encoded_once(embedder: CountingEmbedder) -> None:
     cache = QueryCache(embedder)
 
-    first = await cache.encode("text")
-    second = await cache.encode("text")
-    other = await cache.encode("other")
+    first, second, other = [await cache.encode(text) for text in ("text", "text", "other")]
 
     assert embedder.asked == ["text", "other"]
     assert first is second
@@ -155,25 +155,45 @@ async def test_a_failure_reaches_all_who_wait_and_is_not_remembered(embedder: Co
     failures = await asyncio.gather(*(cache.encode("text") for _ in range(3)), return_exceptions=True)
     embedder.fault = None
     answer = await cache.encode("text")
-
     assert [type(failure) for failure in failures] == [EmbedderUnavailable] * 3
     assert isinstance(answer, Embedding)
     assert embedder.asked == ["text", "text"]
     assert len(cache) == 1
 
 
+async def test_a_failure_not_yet_told_is_not_given_to_who_asks_now(embedder: CountingEmbedder) -> None:
+    cache = QueryCache(embedder)
+    later: list[asyncio.Future[Embedding]] = []
+
+    def ask_again() -> None:
+        embedder.fault = None
+        embedder.gate.clear()
+        later.append(asyncio.ensure_future(cache.encode("text")))
+
+    embedder.fault = EmbedderUnavailable("away")
+    embedder.on_fault = ask_again
+    with pytest.raises(EmbedderUnavailable):
+        await cache.encode("text")
+    later.append(asyncio.ensure_future(cache.encode("text")))
+    await settle()
+    embedder.gate.set()
+
+    first, second = await asyncio.gather(*later)
+
+    assert first is second
+    assert embedder.asked == ["text", "text"]
+
+
 async def test_texts_that_utf8_cannot_carry_are_told_apart(embedder: CountingEmbedder) -> None:
     cache = QueryCache(embedder)
-
-    await cache.encode("\ud800")
-    await cache.encode("\udfff")
+    for text in ("\ud800", "\udfff"):
+        await cache.encode(text)
 
     assert len(embedder.asked) == 2
 
 
 async def test_nothing_of_the_text_is_kept(embedder: CountingEmbedder) -> None:
-    inner: Embedder = embedder
-    cache = QueryCache(inner)
+    cache = QueryCache(embedder)
     await cache.encode("a secret")
 
     assert "secret" not in repr(vars(cache))

@@ -4,16 +4,21 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import structlog
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from commontrace.cli.output import fail
-from commontrace.settings import Settings
+
+# Imported when a command needs them: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.settings import Settings
 
 
-def read_settings() -> Settings:
+def read_settings() -> "Settings":
     """Returns the settings, or says which variable is wrong and ends."""
+    from pydantic import ValidationError
+
+    from commontrace.settings import Settings
+
     try:
         return Settings()
     except ValidationError as error:
@@ -23,6 +28,8 @@ def read_settings() -> Settings:
 
 def configure_logging(level: str) -> None:
     """Sends logs to standard error: for people on a terminal, one JSON object a line otherwise."""
+    import structlog
+
     on_terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
@@ -43,7 +50,6 @@ def configure_logging(level: str) -> None:
 @contextmanager
 def failures_explained() -> Iterator[None]:
     """Turns what keeps a database from being used into one sentence and exit code 1."""
-    # Imported here: `commontrace --help` does not owe the time.
     from commontrace.bootstrap import NotReady
     from commontrace.core.errors import CommonTraceError
     from commontrace.embeddings.embedder import ModelNotUsable

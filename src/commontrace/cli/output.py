@@ -3,15 +3,16 @@
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.text import Text
 
-from commontrace.v1 import trace_pb2, trace_service_pb2
+# Imported when something is printed: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from commontrace.v1 import trace_pb2, trace_service_pb2
 
 
 def fail(message: str) -> NoReturn:
@@ -25,12 +26,14 @@ def json_line(fields: Mapping[str, Any]) -> None:
     print(json.dumps(fields, ensure_ascii=False))
 
 
-def as_dict(message: Message) -> dict[str, Any]:
+def as_dict(message: "Message") -> dict[str, Any]:
     """Returns a message as JSON knows it, with the contract's own field names and every field present."""
+    from google.protobuf.json_format import MessageToDict
+
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
-def print_hits(hits: list[trace_service_pb2.SearchHit]) -> None:
+def print_hits(hits: "list[trace_service_pb2.SearchHit]") -> None:
     """Prints a short list: how similar, what about, where to read on."""
     console = Console(highlight=False)
     if not hits:
@@ -43,8 +46,10 @@ def print_hits(hits: list[trace_service_pb2.SearchHit]) -> None:
         console.print(Text(f"        {hit.trace.id}", style="dim"), soft_wrap=True)
 
 
-def print_trace(trace: trace_pb2.Trace) -> None:
+def print_trace(trace: "trace_pb2.Trace") -> None:
     """Prints a whole trace."""
+    from rich.markdown import Markdown
+
     console = Console(highlight=False)
     console.print(Text(printable(trace.title), style="bold"), soft_wrap=True)
     console.print(Text(_origin(trace), style="dim"), soft_wrap=True)
@@ -65,7 +70,9 @@ def printable(text: str) -> str:
     return "".join(character for character in text if character in "\n\t" or character.isprintable())
 
 
-def _origin(trace: trace_pb2.Trace) -> str:
+def _origin(trace: "trace_pb2.Trace") -> str:
+    from commontrace.v1 import trace_pb2
+
     status = trace_pb2.TraceStatus.Name(trace.status).removeprefix("TRACE_STATUS_").lower()
     tags = " ".join(f"#{tag}" for tag in trace.tags)
     return f"{status}  {tags}".rstrip()

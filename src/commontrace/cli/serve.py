@@ -1,10 +1,10 @@
 """`commontrace serve`."""
 
 import asyncio
+import shutil
 import signal
 import sys
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,5 +66,5 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
 
 
 def _command() -> str:
-    program = Path(sys.argv[0])
-    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else program.name
+    program = sys.argv[0]
+    return "commontrace" if program == shutil.which("commontrace") else program

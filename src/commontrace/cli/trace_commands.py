@@ -5,15 +5,17 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
 
+from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.output import as_dict, fail, json_line, print_hits, print_trace
 
-# The client is imported when a command runs: `commontrace --help` does not owe the time.
-from commontrace.client import DEFAULT_ADDRESS, CallFailed, Client, connect
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.client import Client
 
 Answer = TypeVar("Answer")
 
@@ -108,7 +110,9 @@ def get(
         print_trace(trace)
 
 
-def _call(address: str, user: str | None, ask: Callable[[Client], Awaitable[Answer]]) -> Answer:
+def _call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Answer]]) -> Answer:
+    from commontrace.client import CallFailed, connect
+
     async def call() -> Answer:
         async with connect(address, user=user) as client:
             return await ask(client)

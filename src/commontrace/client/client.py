@@ -3,17 +3,17 @@
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import grpc
-import numpy as np
-from numpy.typing import ArrayLike
 
+from commontrace import DEFAULT_ADDRESS
 from commontrace.client.errors import CallFailed
 from commontrace.v1 import trace_pb2, trace_service_pb2, trace_service_pb2_grpc, vector_pb2
 
-DEFAULT_ADDRESS = "127.0.0.1:50051"
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 # Reads are repeated by the channel itself while the server is restarting. Writes are not: one that reports failure may
 # have been committed.
@@ -118,8 +118,11 @@ class Client:
                 responses.cancel()
 
 
-def vector(components: ArrayLike, *, model_id: str) -> vector_pb2.Vector:
+def vector(components: "ArrayLike", *, model_id: str) -> vector_pb2.Vector:
     """Packs numbers, shape (dimensions,), as the server reads them fastest."""
+    # Imported here: most callers send text, and the import takes longer than their call.
+    import numpy as np
+
     packed = np.asarray(components, dtype="<f4").tobytes()
     return vector_pb2.Vector(packed_f32=packed, model_id=model_id)
 

@@ -54,7 +54,7 @@ _INLINE_CHARACTERS = 1000
 
 
 class LexicalEmbedder:
-    """Maps texts to unit vectors of the given number of dimensions, the same on every machine.
+    """Maps texts to unit vectors of the given number of dimensions, alike on every machine but for rounding.
 
     A text without any word, or one whose features cancel each other out, gets the first axis (1, 0, 0, ...).
     Every word is read; a token is a word or an identifier. Raises ValueError unless 1 <= dimensions <= 2000.

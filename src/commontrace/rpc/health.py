@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import structlog
 from grpc_health.v1 import health, health_pb2
 
-from commontrace.core.errors import CommonTraceError
 from commontrace.storage.database import Database
 
 log = structlog.get_logger()
@@ -37,7 +36,7 @@ class Readiness:
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._database.ping()
-        except (TimeoutError, CommonTraceError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the watch goes on and readiness is lost
             serving = False
             if self._was_serving is not False:
                 log.warning("the database does not answer", error=str(error) or type(error).__name__)

@@ -10,7 +10,8 @@ V1 = "grpc.reflection.v1.ServerReflection"
 
 def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
     """Lets clients ask the server for the contract of `services`."""
-    names = (*services, V1, reflection.SERVICE_NAME)
+    # Not V1: no descriptor describes it, and clients that list services ask for each one's.
+    names = (*services, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     servicer = reflection.aio.ReflectionServicer(names)
     handler = grpc.stream_stream_rpc_method_handler(

@@ -1,6 +1,6 @@
 """The scope that every RPC declares in the contract."""
 
-from google.protobuf.descriptor import FileDescriptor
+from typing import Any
 
 from commontrace.v1 import options_pb2
 
@@ -9,8 +9,11 @@ class ScopeMissing(Exception):
     """An RPC declares no scope: nobody could say who may call it."""
 
 
-def required_scopes(*files: FileDescriptor) -> dict[str, options_pb2.Scope.ValueType]:
-    """Returns the scope of every RPC by its path, `/package.Service/Method`. Raises ScopeMissing."""
+def required_scopes(*files: Any) -> dict[str, options_pb2.Scope.ValueType]:
+    """Returns the scope of every RPC in the file descriptors by its path, `/package.Service/Method`.
+
+    Raises ScopeMissing.
+    """
     scopes: dict[str, options_pb2.Scope.ValueType] = {}
     for file in files:
         for service in file.services_by_name.values():

@@ -45,9 +45,7 @@ def _die_with(parent: int) -> None:
 
 def launch(parent: int, program: str, arguments: list[str]) -> NoReturn:
     """Replace this process by `program`, or exit with the reason on stderr."""
-    hint = ""
     if os.geteuid() == 0:
-        hint = "; as root, every directory above it must belong to root or be open to all users"
         try:
             if sys.platform != "linux":
                 sys.exit(ROOT_REFUSED)
@@ -60,7 +58,7 @@ def launch(parent: int, program: str, arguments: list[str]) -> NoReturn:
     try:
         os.execve(program, [program, *arguments], _ENVIRONMENT)  # noqa: S606 - it shall become that program
     except OSError as error:
-        sys.exit(f"cannot run {program}: {error}{hint}")
+        sys.exit(f"cannot run {program}: {error}")
 
 
 if __name__ == "__main__":

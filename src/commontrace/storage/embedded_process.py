@@ -37,7 +37,7 @@ class PostmasterFile(NamedTuple):
 def read_postmaster_file(cluster: Path) -> PostmasterFile | None:
     """Return None where there is no complete file: nothing runs, or is not that far yet."""
     try:
-        lines = (cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        lines = (cluster / "postmaster.pid").read_text(encoding="utf-8").split("\n")
         return PostmasterFile(int(lines[0]), Path(lines[4]), is_ready=lines[7].strip() == "ready")
     except (OSError, ValueError, IndexError):
         return None
@@ -140,6 +140,8 @@ def failure(program: str, status: int, log: Path) -> EmbeddedPostgresFailed:
             "PostgreSQL does not run as root, and this system forbids the user namespace that would help: "
             "start as an ordinary user, or set DATABASE_URL to a PostgreSQL with pgvector"
         )
+    elif os.geteuid() == 0 and b"Permission denied" in log.read_bytes():
+        message += "; run by root, it can enter only directories that belong to root or are open to all users"
     return EmbeddedPostgresFailed(message, log)
 
 

@@ -40,6 +40,7 @@ def _meaning(error: DBAPIError) -> CommonTraceError | None:
     state = getattr(error.orig, "sqlstate", None) or ""
     if state.startswith(_OVERLOADED):
         return Overloaded("the database takes no more connections")
-    if error.connection_invalidated or state.startswith(_UNAVAILABLE):
+    # Without a statement it was the connecting, or the commit, that failed.
+    if error.connection_invalidated or error.statement is None or state.startswith(_UNAVAILABLE):
         return DatabaseUnavailable("the database went away or did not answer in time")
     return None

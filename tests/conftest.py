@@ -1,0 +1,146 @@
+"""What the tests stand on: a real Postgres, a real model, and servers on real ports."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import grpc
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from commontrace.bootstrap import Foundation
+from commontrace.embeddings.embedder import Embedder
+from commontrace.embeddings.local_model import LocalModel, find_model_directory
+from commontrace.server import serving
+from commontrace.settings import Settings
+from commontrace.storage import embedded, engines, migrating
+from commontrace.storage.database import Database
+from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
+
+POSTGRES_VERSIONS = ("18", "16")
+
+
+@pytest.fixture(scope="session", params=POSTGRES_VERSIONS, ids=lambda version: f"postgres{version}")
+def postgres_version(request: pytest.FixtureRequest) -> str:
+    """Every test that needs a database runs on each supported Postgres."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An empty real Postgres; tests make databases of their own in it."""
+    with embedded.start(tmp_path_factory.mktemp("postgres"), version=postgres_version) as postgres:
+        yield postgres.url
+
+
+@pytest.fixture(scope="session")
+def embedder() -> Iterator[Embedder]:
+    """The local model. Its absence is a failure, not a reason to skip."""
+    directory = find_model_directory()
+    assert directory is not None, "the model package is not installed: run the tests with `make test`"
+    model = LocalModel.load(directory)
+    yield model
+    asyncio.run(model.close())
+
+
+@pytest.fixture(scope="session")
+def template(postgres_url: str, embedder: Embedder) -> str:
+    """The name of a migrated database to clone."""
+    name = "template_migrated"
+    asyncio.run(administer(postgres_url, f"CREATE DATABASE {name}"))
+    asyncio.run(migrating.upgrade(url_of(postgres_url, name), embedder))
+    return name
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str) -> Iterator[str]:
+    """A database nobody migrated."""
+    yield from _database(postgres_url, "template0")
+
+
+@pytest.fixture
+def database_url(postgres_url: str, template: str) -> Iterator[str]:
+    """A migrated database without rows."""
+    yield from _database(postgres_url, template)
+
+
+def _database(postgres_url: str, template: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    asyncio.run(administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield url_of(postgres_url, name)
+    asyncio.run(administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The storage layer over a database of its own."""
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningServer:
+    """A server in this process, reached through a real channel."""
+
+    address: str
+    channel: grpc.aio.Channel
+    traces: TraceServiceStub
+    database: Database
+
+
+class ServerFactory(Protocol):
+    """Starts further servers on the test's own database, with settings or parts of their own."""
+
+    def __call__(
+        self, *, settings: Settings | None = None, database: Database | None = None, embedder: Embedder | None = None
+    ) -> AbstractAsyncContextManager[RunningServer]: ...
+
+
+@pytest.fixture
+def start_server(database: Database, embedder: Embedder) -> ServerFactory:
+    default_database, default_embedder = database, embedder
+
+    @asynccontextmanager
+    async def start(
+        *, settings: Settings | None = None, database: Database | None = None, embedder: Embedder | None = None
+    ) -> AsyncIterator[RunningServer]:
+        foundation = Foundation(database=database or default_database, embedder=embedder or default_embedder)
+        async with (
+            serving(settings or server_settings(), foundation) as address,
+            grpc.aio.insecure_channel(address) as channel,
+        ):
+            yield RunningServer(
+                address=address, channel=channel, traces=TraceServiceStub(channel), database=foundation.database
+            )
+
+    return start
+
+
+@pytest.fixture
+async def server(start_server: ServerFactory) -> AsyncIterator[RunningServer]:
+    """A server on a free port over a database of its own."""
+    async with start_server() as running:
+        yield running
+
+
+def server_settings(**changes: object) -> Settings:
+    """Settings that do not depend on the environment of whoever runs the tests."""
+    return Settings.model_validate({"listen_address": "127.0.0.1:0", "data_dir": Path("/nonexistent")} | changes)
+
+
+def url_of(postgres_url: str, name: str) -> str:
+    return engines.postgres_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+
+
+async def administer(postgres_url: str, statement: str) -> None:
+    engine = engines.unpooled(postgres_url)
+    async with engine.connect() as connection:
+        autocommit: AsyncConnection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await autocommit.execute(text(statement))
+    await engine.dispose()

@@ -1,0 +1,111 @@
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
+
+from commontrace.rpc.scopes import ScopeMissing, required_scopes
+from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
+from tests.builders import a_contribution
+from tests.conftest import RunningServer, ServerFactory, administer, server_settings
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+TRACE_SERVICE = "commontrace.v1.TraceService"
+
+
+async def health(server: RunningServer, service: str) -> int:
+    # The library's stubs are typed without their methods.
+    stub: Any = health_pb2_grpc.HealthStub(server.channel)
+    return int((await stub.Check(health_pb2.HealthCheckRequest(service=service))).status)
+
+
+async def test_serving_from_the_first_moment(server: RunningServer) -> None:
+    assert await health(server, "") == SERVING
+    assert await health(server, TRACE_SERVICE) == SERVING
+
+
+async def test_an_unknown_service_is_not_found(server: RunningServer) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await health(server, "commontrace.v1.Nonsense")
+    assert failure.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_readiness_follows_the_database_and_liveness_does_not(
+    server: RunningServer, postgres_url: str, database_url: str
+) -> None:
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    await administer(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    await administer(postgres_url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608 - a name of our own
+    await turns(server, NOT_SERVING)
+    assert await health(server, "") == SERVING
+    await administer(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    await turns(server, SERVING)
+
+
+async def turns(server: RunningServer, status: int) -> None:
+    async with asyncio.timeout(3):
+        while await health(server, TRACE_SERVICE) != status:  # noqa: ASYNC110 - the server's event is not ours
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_describes_every_service_it_lists(server: RunningServer, version: str) -> None:
+    services = await reflect(server, version, reflection_pb2.ServerReflectionRequest(list_services=""))
+    names = [service.name for service in services.list_services_response.service]
+    assert TRACE_SERVICE in names
+    assert "grpc.health.v1.Health" in names
+    for name in names:
+        request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=name)
+        described = await reflect(server, version, request)
+        assert described.file_descriptor_response.file_descriptor_proto
+
+
+async def test_reflection_can_be_turned_off(start_server: ServerFactory) -> None:
+    async with start_server(settings=server_settings(reflection=False)) as server:
+        for version in ("v1", "v1alpha"):
+            with pytest.raises(grpc.aio.AioRpcError) as failure:
+                await reflect(server, version, reflection_pb2.ServerReflectionRequest(list_services=""))
+            assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_unknown_methods_are_unimplemented(server: RunningServer) -> None:
+    for path in ("/commontrace.v1.TraceService/Nope", "/commontrace.v1.Nope/GetTrace", "/x/y"):
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await server.channel.unary_unary(path, request_serializer=bytes)(b"")
+        assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_stopping_lets_a_call_in_progress_finish(start_server: ServerFactory) -> None:
+    async with AsyncExitStack() as client:
+        async with start_server() as server:
+            channel = await client.enter_async_context(grpc.aio.insecure_channel(server.address))
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            watch = stub.Watch(health_pb2.HealthCheckRequest(service=TRACE_SERVICE))
+            assert (await watch.read()).status == SERVING
+            creating = TraceServiceStub(channel).CreateTrace(a_contribution(context="word " * 5000))
+            await asyncio.sleep(0.02)
+        assert (await watch.read()).status == NOT_SERVING
+        assert (await creating).created.id
+
+
+def test_an_rpc_without_a_scope_keeps_the_server_from_starting() -> None:
+    with pytest.raises(ScopeMissing, match=r"grpc\.health\.v1\.Health\.Check"):
+        required_scopes(health_pb2.DESCRIPTOR)
+
+
+async def reflect(
+    server: RunningServer, version: str, request: reflection_pb2.ServerReflectionRequest
+) -> reflection_pb2.ServerReflectionResponse:
+    call: Any = server.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    stream = call(iter([request]))
+    response: reflection_pb2.ServerReflectionResponse = await stream.read()
+    stream.cancel()
+    return response

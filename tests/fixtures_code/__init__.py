@@ -1,0 +1,1 @@
+"""Runs the code inside the sample traces."""
