@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from commontrace.bootstrap import Foundation, NotReady
 from commontrace.core import limits
 from commontrace.embeddings.query_cache import QueryCache
+from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
 from commontrace.rpc.interceptors.guard import GuardInterceptor
@@ -48,6 +49,9 @@ _OPTIONS = [
 ]
 
 
+_CANCEL_SECONDS = 5.0
+
+
 @asynccontextmanager
 async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[str]:
     """Serves as long as the block runs and yields the address. Raises NotReady.
@@ -55,10 +59,11 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
     Leaving the block turns health to NOT_SERVING, lets calls in progress finish within the grace, then cancels them.
     """
     _refuse_open_address(settings)
+    calls = CallsInProgress()
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception.
         interceptors=(
-            LoggingInterceptor(),
+            LoggingInterceptor(calls),
             GuardInterceptor(),
             AuthenticationInterceptor(),
             ValidationInterceptor(
@@ -92,7 +97,19 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
         with suppress(asyncio.CancelledError):
             await watching
         await health_servicer.enter_graceful_shutdown()
-        await server.stop(settings.stop_grace_seconds)
+        await _stop(server, calls, settings.stop_grace_seconds)
+
+
+async def _stop(server: grpc.aio.Server, calls: CallsInProgress, grace: float) -> None:
+    stopping = asyncio.create_task(server.stop(grace))
+    with suppress(TimeoutError):
+        await asyncio.wait_for(calls.wait_for_none(), grace)
+    # What is left are health watches, or calls beyond the grace.
+    await server.stop(None)
+    await stopping
+    # gRPC is done with a cancelled call before the call is done with its database connection.
+    with suppress(TimeoutError):
+        await asyncio.wait_for(calls.wait_for_none(), _CANCEL_SECONDS)
 
 
 def _refuse_open_address(settings: Settings) -> None:

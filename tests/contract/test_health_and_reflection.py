@@ -79,9 +79,10 @@ async def test_unknown_methods_are_unimplemented(server: RunningServer) -> None:
         assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_stopping_lets_a_call_in_progress_finish(start_server: ServerFactory) -> None:
-    async with AsyncExitStack() as client:
-        async with start_server() as server:
+async def test_stopping_waits_for_calls_but_not_for_health_watches(start_server: ServerFactory) -> None:
+    grace = 60
+    async with AsyncExitStack() as client, asyncio.timeout(grace / 3):
+        async with start_server(settings=server_settings(stop_grace_seconds=grace)) as server:
             channel = await client.enter_async_context(grpc.aio.insecure_channel(server.address))
             stub: Any = health_pb2_grpc.HealthStub(channel)
             watch = stub.Watch(health_pb2.HealthCheckRequest(service=TRACE_SERVICE))

@@ -41,7 +41,8 @@ revision = "0001"
 down_revision = None
 
 def upgrade():
-    op.create_table("users", sa.Column("id", sa.Integer, primary_key=True), sa.Column("email", sa.String, nullable=False))
+    op.create_table("users", sa.Column("id", sa.Integer, primary_key=True))
+    op.add_column("users", sa.Column("email", sa.String, nullable=False))
 
 def downgrade():
     op.drop_table("users")

@@ -75,9 +75,7 @@ async def test_an_expired_key_is_loaded_once_by_all_workers(module: ModuleType, 
     assert 54_000 <= await workers[0].pttl("report") <= 66_000
 
 
-async def test_without_the_lock_every_request_loads(
-    import_code: ImportCode, module: ModuleType, workers: list[Redis]
-) -> None:
+async def test_without_the_lock_every_request_loads(import_code: ImportCode, workers: list[Redis]) -> None:
     cache, load = import_code(APP.altered("nx=True, ", "")).Cache(workers[0]), SlowLoader()
     await asyncio.gather(*(cache.get_or_load("report", load) for _number in range(10)))
     assert load.calls > 5

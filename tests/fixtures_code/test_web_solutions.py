@@ -125,7 +125,7 @@ async def test_jwt_good_tokens_and_public_paths_pass(app: FastAPI) -> None:
 @pytest.mark.parametrize(
     ("new_headers", "detail"),
     [
-        (lambda: {}, "invalid token"),
+        (dict, "invalid token"),
         (lambda: {"Authorization": "Basic YTpi"}, "invalid token"),
         (lambda: {"Authorization": "Bearer"}, "invalid token"),
         (lambda: {"Authorization": "Bearer not.a.token"}, "invalid token"),

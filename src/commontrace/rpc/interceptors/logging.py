@@ -10,13 +10,19 @@ import grpc
 import structlog
 
 from commontrace.rpc.call import Call, Context, current_call
+from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
 
 log = structlog.get_logger()
 
 
 class LoggingInterceptor(Interceptor):
-    """Opens the call's record and logs it when the call is over, however it ends."""
+    """Opens the call's record, counts it while it lasts and logs it when it is over, however it ends."""
+
+    def __init__(self, calls: CallsInProgress) -> None:
+        """Takes where calls are counted."""
+        super().__init__()
+        self._calls = calls
 
     @asynccontextmanager
     async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
@@ -25,7 +31,8 @@ class LoggingInterceptor(Interceptor):
         current_call.set(call)
         started = time.perf_counter()
         try:
-            yield request
+            with self._calls:
+                yield request
         except (asyncio.CancelledError, GeneratorExit):
             call.code = grpc.StatusCode.CANCELLED
             raise
