@@ -42,7 +42,7 @@ lock: .venv/uv ## Compiles the hash-pinned locks anew (UPGRADE=--upgrade for new
 	$(UV_COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements-dev.lock
 
 fresh: ## Clones into an empty directory with an empty home; runs both commands and every README example.
-	@$(PYTHON) .ci/fresh
+	@$(PYTHON) .ci/fresh.py
 
 clean: ## Removes the environment and the caches; keeps .data.
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """Does what a newcomer does: clones, runs both commands and every example of the README, from nothing.
 
-Runs the README's fenced `sh` and `python` blocks in order, `make serve` in the background; then starts the server a second
-time. Needs the standard library only. Fails if anything does.
+Runs the README's fenced `sh` and `python` blocks in order, `make serve` in the background; then starts the server a
+second time. Needs the standard library only. Fails if anything does.
 """
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +15,13 @@ import time
 from pathlib import Path
 
 READY = re.compile(r"^commontrace ready on \S+")
-FIRST_START_SECONDS = 600
+START_SECONDS = 600
 SECOND_START_SECONDS = 3.0
 EXAMPLE_SECONDS = 1200
 
 
 def main() -> None:
+    """Ends with a message and a status that is not zero at the first thing that goes wrong."""
     repository = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory(prefix="fresh-") as directory:
         place = Path(directory)
@@ -29,23 +29,20 @@ def main() -> None:
         clone = place / "clone"
         subprocess.run(["git", "clone", "--quiet", str(repository), str(clone)], check=True)
         environment = clean_environment(place / "home")
+        seconds, server = serve(clone, environment)
+        print(f"fresh: first start in {seconds:.1f} s", flush=True)
         try:
-            seconds, server = serve(clone, environment, FIRST_START_SECONDS)
-            print(f"fresh: first start in {seconds:.1f} s", flush=True)
-            try:
-                run_examples(clone, environment)
-            finally:
-                stop(server, signal.SIGINT)
-            seconds, server = serve(clone, environment, FIRST_START_SECONDS)
-            stop(server, signal.SIGTERM)
-            print(f"fresh: second start in {seconds:.1f} s", flush=True)
-            if seconds > SECOND_START_SECONDS:
-                sys.exit(f"fresh: the second start took more than {SECOND_START_SECONDS} s")
-            left = processes_of(place)
-            if left:
-                sys.exit(f"fresh: still running: {left}")
+            run_examples(clone, environment)
         finally:
-            make_removable(place)
+            stop(server, signal.SIGINT)
+        seconds, server = serve(clone, environment)
+        stop(server, signal.SIGTERM)
+        print(f"fresh: second start in {seconds:.1f} s", flush=True)
+        if seconds > SECOND_START_SECONDS:
+            sys.exit(f"fresh: the second start took more than {SECOND_START_SECONDS} s")
+        left = processes_of(place)
+        if left:
+            sys.exit(f"fresh: still running: {left}")
     print("fresh: passed")
 
 
@@ -56,14 +53,14 @@ def clean_environment(home: Path) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k in kept or k.startswith(prefixes)} | {"HOME": str(home)}
 
 
-def serve(clone: Path, environment: dict[str, str], patience: float) -> tuple[float, subprocess.Popen[str]]:
+def serve(clone: Path, environment: dict[str, str]) -> tuple[float, subprocess.Popen[str]]:
     """Runs `make serve` until it is ready; returns how long that took."""
     started = time.monotonic()
     log = (clone.parent / "serve.log").open("w+")
     server = subprocess.Popen(
         ["make", "serve"], cwd=clone, env=environment, stdout=log, stderr=log, text=True, start_new_session=True
     )
-    while time.monotonic() - started < patience:
+    while time.monotonic() - started < START_SECONDS:
         output = (clone.parent / "serve.log").read_text()
         if any(READY.match(line) for line in output.splitlines()):
             return time.monotonic() - started, server
@@ -71,7 +68,7 @@ def serve(clone: Path, environment: dict[str, str], patience: float) -> tuple[fl
             sys.exit(f"fresh: make serve ended with {server.returncode}\n{output}")
         time.sleep(0.02)
     os.killpg(server.pid, signal.SIGKILL)
-    sys.exit(f"fresh: make serve was not ready in {patience} s\n{output}")
+    sys.exit(f"fresh: make serve was not ready in {START_SECONDS} s\n{output}")
 
 
 def stop(server: subprocess.Popen[str], how: signal.Signals) -> None:
@@ -81,6 +78,7 @@ def stop(server: subprocess.Popen[str], how: signal.Signals) -> None:
 
 
 def run_examples(clone: Path, environment: dict[str, str]) -> None:
+    """Runs what the README shows, as it stands there."""
     readme = (clone / "README.md").read_text()
     blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", readme, flags=re.MULTILINE | re.DOTALL)
     if not blocks:
@@ -96,7 +94,8 @@ def run_examples(clone: Path, environment: dict[str, str]) -> None:
         )
         print(f"fresh: {title!r}: {done.returncode} in {time.monotonic() - started:.1f} s", flush=True)
         if done.returncode != 0 or not done.stdout.strip():
-            sys.exit(f"fresh: this example failed or printed nothing:\n{code}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
+            output = f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+            sys.exit(f"fresh: this example failed or printed nothing:\n{code}\n{output}")
 
 
 def processes_of(place: Path) -> list[str]:
@@ -110,11 +109,6 @@ def processes_of(place: Path) -> list[str]:
         if str(place) in command:
             found.append(command)
     return found
-
-
-def make_removable(place: Path) -> None:
-    for path in (place / "clone" / ".data",):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 main()
