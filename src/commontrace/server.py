@@ -58,7 +58,7 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
 
     Leaving the block turns health to NOT_SERVING, lets calls in progress finish within the grace, then cancels them.
     """
-    _refuse_open_address(settings)
+    refuse_open_address(settings)
     calls = CallsInProgress()
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception.
@@ -112,7 +112,8 @@ async def _stop(server: grpc.aio.Server, calls: CallsInProgress, grace: float) -
         await asyncio.wait_for(calls.wait_for_none(), _CANCEL_SECONDS)
 
 
-def _refuse_open_address(settings: Settings) -> None:
+def refuse_open_address(settings: Settings) -> None:
+    """Raises NotReady for an address that strangers can reach, unless the settings allow it."""
     if _is_loopback(settings.listen_address):
         return
     if not settings.allow_open:

@@ -22,13 +22,18 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield postgres.url
 
 
+def _plain(url: str) -> str:
+    """The url as asyncpg itself wants it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 @pytest.fixture
 async def database_url(postgres_url: str) -> AsyncIterator[str]:
     """An empty database of the test's own, as a SQLAlchemy url."""
     name = f"solution_{uuid4().hex}"
-    server = await asyncpg.connect(make_url(postgres_url).set(drivername="postgresql").render_as_string())
+    server = await asyncpg.connect(_plain(postgres_url))
     await server.execute(f"CREATE DATABASE {name}")
-    yield make_url(postgres_url).set(database=name).render_as_string()
+    yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
     await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await server.close()
 
@@ -36,7 +41,7 @@ async def database_url(postgres_url: str) -> AsyncIterator[str]:
 @pytest.fixture
 async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A plain connection to the test's database, outside any transaction."""
-    connection = await asyncpg.connect(make_url(database_url).set(drivername="postgresql").render_as_string())
+    connection = await asyncpg.connect(_plain(database_url))
     yield connection
     await connection.close()
 

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -53,7 +54,9 @@ TEMPLATES = Path(alembic.__file__).parent / "templates"
 @pytest.fixture
 def project(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, import_code: ImportCode) -> Path:
     """A migrations directory as the solution describes it, with a `%` in the url."""
-    monkeypatch.setenv("DATABASE_URL", database_url.replace("postgres@", "postgres:50%25%40@"))
+    with_password = make_url(database_url).set(password="50%@").render_as_string(hide_password=False)  # noqa: S106
+    assert "%25" in with_password
+    monkeypatch.setenv("DATABASE_URL", with_password)
     monkeypatch.setitem(sys.modules, "app", ModuleType("app"))
     monkeypatch.setitem(sys.modules, "app.models", import_code(MODELS))
     migrations = tmp_path / "migrations"
@@ -130,4 +133,4 @@ def test_alembics_default_environment_fails_as_described(project: Path, database
 
 def test_the_ini_parser_refuses_a_percent_sign_in_the_url(project: Path) -> None:
     with pytest.raises(ValueError, match="invalid interpolation syntax"):
-        _config(project).set_main_option("sqlalchemy.url", "postgresql+asyncpg://app:50%25@db/app")
+        _config(project).set_main_option("sqlalchemy.url", "postgresql+asyncpg://app@db/50%25")

@@ -2,20 +2,21 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, migrating
 from commontrace.storage.models import Base
-from tests.conftest import administer
+from tests.conftest import administer, url_of
 
 CHECKOUT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden" / "schema.txt"
@@ -72,10 +73,10 @@ def unit_vector(dimensions: int, scale: float = 1.0) -> str:
     return f"array_fill({scale / dimensions**0.5}::real, ARRAY[{dimensions}])::vector"
 
 
-async def query(url: str, sql: str) -> Sequence[Row[Any]]:
+async def query(url: str, sql: str) -> list[tuple[Any, ...]]:
     engine = engines.unpooled(url)
     async with engine.connect() as connection:
-        rows = (await connection.execute(text(sql))).all()
+        rows = [tuple(row) for row in await connection.execute(text(sql))]
     await engine.dispose()
     return rows
 
@@ -165,7 +166,7 @@ async def test_the_dimension_follows_the_model(empty_database_url: str, dimensio
 
 async def test_a_model_of_another_dimension_cannot_be_recorded(database_url: str) -> None:
     await migrating.downgrade(database_url, "0001_initial_schema", MODEL)
-    with pytest.raises(RuntimeError, match="traces.embedding has 384 dimensions; lexical-hash makes 7"):
+    with pytest.raises(RuntimeError, match=r"traces\.embedding has 384 dimensions; lexical-hash makes 7"):
         await migrating.upgrade(database_url, LexicalEmbedder(7))
     assert await migrating.current_revision(database_url) == "0001_initial_schema"
     assert await migrating.upgrade(database_url, MODEL)
@@ -174,7 +175,7 @@ async def test_a_model_of_another_dimension_cannot_be_recorded(database_url: str
 async def test_the_alembic_command_migrates(empty_database_url: str) -> None:
     alembic = await asyncio.to_thread(
         subprocess.run,
-        [Path(sys.executable).with_name("alembic"), "upgrade", "head"],
+        [str(Path(sys.executable).with_name("alembic")), "upgrade", "head"],
         cwd=CHECKOUT,
         env=os.environ | {"DATABASE_URL": empty_database_url, "EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "384"},
         capture_output=True,
@@ -193,6 +194,16 @@ async def test_of_five_at_once_one_migrates(empty_database_url: str) -> None:
     assert await schema(empty_database_url) == GOLDEN.read_text(encoding="utf-8")
     # The lock is free again.
     assert not await asyncio.wait_for(migrating.upgrade(empty_database_url, MODEL), 1)
+
+
+@pytest.fixture(scope="module")
+def filled_database_url(postgres_url: str, template: str) -> Iterator[str]:
+    """One for all refusals: they leave nothing behind."""
+    name = f"filled_{uuid4().hex}"
+    asyncio.run(administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    asyncio.run(fill(url_of(postgres_url, name)))
+    yield url_of(postgres_url, name)
+    asyncio.run(administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.mark.parametrize(
@@ -230,10 +241,3 @@ async def test_postgres_itself_refuses(filled_database_url: str, statement: str,
         await administer(filled_database_url, statement)
     assert refusal.value.orig is not None
     assert getattr(refusal.value.orig.__cause__, "constraint_name", None) == constraint
-
-
-@pytest.fixture
-async def filled_database_url(database_url: str) -> str:
-    for statement in (USER, a_trace(), a_vote(), TAG, TRACE_TAG):
-        await administer(database_url, statement)
-    return database_url

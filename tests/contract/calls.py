@@ -1,0 +1,40 @@
+"""The RPCs as their descriptors say, and calls of them with bytes that no generated client would send."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+import grpc
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
+
+import commontrace.v1
+
+_FILES: list[FileDescriptor] = [
+    import_module(f"commontrace.v1.{module.name}").DESCRIPTOR
+    for module in iter_modules(commontrace.v1.__path__)
+    if module.name.endswith("_pb2")
+]
+METHODS: dict[str, MethodDescriptor] = {
+    f"/{service.full_name}/{method.name}": method
+    for file in _FILES
+    for service in file.services_by_name.values()
+    for method in service.methods
+}
+"""Every RPC of the package by its path."""
+
+_DEADLINE_SECONDS = 10.0
+
+
+async def call(
+    channel: grpc.aio.Channel, rpc: str, payload: bytes, metadata: tuple[tuple[str, str], ...] = ()
+) -> grpc.aio.AioRpcError | None:
+    """Calls, reads everything, and returns the failure if there is one. A hang ends as DEADLINE_EXCEEDED."""
+    try:
+        if METHODS[rpc].server_streaming:
+            streaming = channel.unary_stream(rpc)(payload, timeout=_DEADLINE_SECONDS, metadata=metadata)
+            async for _ in streaming:
+                pass
+        else:
+            await channel.unary_unary(rpc)(payload, timeout=_DEADLINE_SECONDS, metadata=metadata)
+    except grpc.aio.AioRpcError as error:
+        return error
+    return None

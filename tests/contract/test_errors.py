@@ -1,0 +1,201 @@
+"""Every row of the error table over a real channel, and the table against the contract."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from google.rpc import error_details_pb2
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from commontrace.core import limits
+from commontrace.embeddings.local_model import LocalModel, find_model_directory
+from commontrace.storage import engines
+from commontrace.storage.database import Database
+from commontrace.v1 import trace_service_pb2 as pb
+from commontrace.v1.error_reason_pb2 import ErrorReason
+from tests.conftest import RunningServer, ServerFactory, administer, url_of
+from tests.contract.calls import METHODS, call
+from tests.contract.error_promises import PROMISES, broken_promises, details
+from tests.contract.error_row import CREATE, GET, SEARCH, VALID, Code, Row, objects
+from tests.contract.error_table import caller_rows, padded, server_rows
+
+_SOURCES = Path(__file__).parents[2] / "src/commontrace"
+_CALLER_ROWS = caller_rows()
+_SERVER_ROWS = server_rows()
+_ROWS = [*_CALLER_ROWS, *(row for rows in _SERVER_ROWS.values() for row in rows)]
+
+State = Callable[[ServerFactory, str], AbstractAsyncContextManager[RunningServer]]
+
+
+@pytest.mark.parametrize("rpc", VALID)
+async def test_every_way_a_caller_can_fail(server: RunningServer, database_url: str, rpc: str) -> None:
+    assert await _failures(server, (row for row in _CALLER_ROWS if row.rpc == rpc)) == []
+    assert await _stored_rows(database_url) == 0
+
+
+async def test_a_deleted_trace_is_not_found(server: RunningServer, database_url: str) -> None:
+    created = (await server.traces.CreateTrace(pb.CreateTraceRequest(title="a", context="b", solution="c"))).created
+    await administer(database_url, "UPDATE traces SET deleted_at = now()")
+    requests = {GET: pb.GetTraceRequest(trace_id=created.id), SEARCH: pb.SearchTracesRequest(trace_id=created.id)}
+    rows = [
+        Row(name="deleted", rpc=rpc, request=request, code=Code.NOT_FOUND, reason="TRACE_NOT_FOUND")
+        for rpc, request in requests.items()
+    ]
+    assert await _failures(server, rows) == []
+
+
+@asynccontextmanager
+async def _nobody_listens(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
+    address = engines.postgres_url(url).set(host="127.0.0.1", port=1, query={})
+    async with _serving(start_server, Database(address.render_as_string(hide_password=False))) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _database_dropped(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
+    name = f"{engines.postgres_url(url).database}_dropped"
+    # The original, which nobody has connected to yet, serves as template.
+    await administer(url_of(url, "postgres"), f"CREATE DATABASE {name} TEMPLATE {engines.postgres_url(url).database}")
+    async with _serving(start_server, Database(url_of(url, name))) as running:
+        assert [await call(running.channel, rpc, VALID[rpc].SerializeToString()) for rpc in (CREATE, SEARCH)] == [None] * 2
+        await administer(url_of(url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+        yield running
+
+
+@asynccontextmanager
+async def _pool_held(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
+    database = Database(url, pool_size=1, pool_timeout=0.1)
+    async with _serving(start_server, database) as running, database.unit_of_work() as work:
+        await work.users.id_of("ada@example.org")
+        yield running
+
+
+@asynccontextmanager
+async def _embedder_closed(start_server: ServerFactory, _url: str) -> AsyncIterator[RunningServer]:
+    directory = find_model_directory()
+    assert directory is not None
+    model = LocalModel.load(directory)
+    await model.close()
+    async with start_server(embedder=model) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _schema_broken(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
+    async with start_server() as running:
+        await administer(url, "ALTER TABLE traces RENAME COLUMN deleted_at TO gone_at")
+        await administer(url, "ALTER TABLE users RENAME COLUMN email TO address")
+        yield running
+
+
+@asynccontextmanager
+async def _serving(start_server: ServerFactory, database: Database) -> AsyncIterator[RunningServer]:
+    async with start_server(database=database) as running:
+        yield running
+    await database.close()
+
+
+_STATES: dict[str, State] = {
+    "nobody listens": _nobody_listens,
+    "database dropped": _database_dropped,
+    "pool held": _pool_held,
+    "embedder closed": _embedder_closed,
+    "schema broken": _schema_broken,
+}
+
+
+@pytest.mark.parametrize("state", _SERVER_ROWS)
+async def test_every_state_of_the_server_that_fails_a_call(
+    start_server: ServerFactory, database_url: str, state: str
+) -> None:
+    async with _STATES[state](start_server, database_url) as running:
+        assert await _failures(running, _SERVER_ROWS[state]) == []
+    assert await _stored_rows(database_url) == 0
+
+
+async def test_the_log_explains_an_internal_failure_under_its_call_id(
+    start_server: ServerFactory, database_url: str
+) -> None:
+    async with _schema_broken(start_server, database_url) as running:
+        with capture_logs() as logged:
+            error = await call(running.channel, GET, VALID[GET].SerializeToString())
+    assert error is not None
+    [info] = details(error, error_details_pb2.ErrorInfo)
+    [explained] = [line for line in logged if line["log_level"] == "error"]
+    assert explained["call_id"] == info.metadata["call_id"]
+    assert "deleted_at" in str(explained["exc_info"])
+
+
+async def test_values_at_their_limits_are_taken(server: RunningServer) -> None:
+    metadata = objects(16)
+    metadata.fields["padding"].string_value = "x" * (limits.METADATA_BYTES - len(f'{16 * "{k:"}...'))
+    at_limit = pb.CreateTraceRequest(
+        title="é" * limits.TITLE_CHARACTERS,
+        context="é" * limits.CONTEXT_CHARACTERS,
+        solution="é" * limits.SOLUTION_CHARACTERS,
+        tags=[f"{number:050}" for number in range(limits.TAGS)],
+        agent_model="é" * limits.AGENT_MODEL_CHARACTERS,
+        agent_version="é" * limits.AGENT_VERSION_CHARACTERS,
+        metadata=metadata,
+    )
+    created = (await server.traces.CreateTrace(at_limit)).created
+    search = pb.SearchTracesRequest(
+        text="é" * limits.QUERY_CHARACTERS, limit=limits.SEARCH_HITS, batch_size=limits.SEARCH_HITS
+    )
+    responses = [response async for response in server.traces.SearchTraces(search)]
+    assert [hit.trace for response in responses for hit in response.hits] == [created]
+    longest = (("x-commontrace-user", f"{'a' * (limits.EMAIL_CHARACTERS - len('@example.org'))}@example.org"),)
+    for rpc in (CREATE, SEARCH):
+        largest = padded(VALID[rpc].SerializeToString(), limits.REQUEST_BYTES)
+        assert await call(server.channel, rpc, largest, longest) is None
+
+
+def test_every_rpc_has_rows() -> None:
+    assert set(VALID) == set(METHODS)
+    assert {row.rpc for row in _CALLER_ROWS} == set(METHODS)
+
+
+def test_every_field_of_a_request_has_a_row() -> None:
+    with_row = {(row.rpc, re.split(r"[.\[]", row.field)[0]) for row in _CALLER_ROWS}
+    fields = {
+        (rpc, field.name)
+        for rpc, method in METHODS.items()
+        for field in method.input_type.fields
+        # Neither value of a bool can be wrong.
+        if field.type != FieldDescriptor.TYPE_BOOL
+    }
+    assert fields - with_row == set()
+
+
+def test_every_reason_has_rows_with_the_code_that_its_comment_says() -> None:
+    reasons = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()} - {"UNSPECIFIED"}  # noqa: SIM118
+    assert set(PROMISES) == reasons
+    assert {(row.reason, row.code) for row in _ROWS if row.reason} == {(name, PROMISES[name].code) for name in reasons}
+
+
+def test_the_code_names_no_reason_that_the_contract_lacks() -> None:
+    sources = [path.read_text() for path in _SOURCES.rglob("*.py") if path.parent.name != "v1"]
+    named = {name for source in sources for name in re.findall(r"ERROR_REASON_[A-Z_]*[A-Z]", source)}
+    assert named
+    assert named <= set(ErrorReason.keys())
+
+
+async def _failures(running: RunningServer, rows: Iterable[Row]) -> list[str]:
+    return [
+        f"{row.rpc.rpartition('/')[2]}, {row.name}: {broken}"
+        for row in rows
+        for broken in broken_promises(row, await call(running.channel, row.rpc, row.payload, row.metadata))
+    ]
+
+
+async def _stored_rows(url: str) -> int:
+    engine = engines.unpooled(url)
+    counts = (f"(SELECT count(*) FROM {table})" for table in ("traces", "tags", "trace_tags", "users"))
+    async with engine.connect() as connection:
+        stored = await connection.scalar(text(f"SELECT {' + '.join(counts)}"))
+    await engine.dispose()
+    return int(stored or 0)

@@ -1,0 +1,313 @@
+import asyncio
+import random
+import time
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+from sqlalchemy import bindparam, select, text
+
+from commontrace.core.errors import DatabaseUnavailable, InvalidStoredVector, Overloaded
+from commontrace.core.traces import NewTrace
+from commontrace.embeddings.embedder import Vector
+from commontrace.embeddings.lexical import LexicalEmbedder
+from commontrace.storage import engines, migrating
+from commontrace.storage.database import Database
+from commontrace.storage.unit_of_work import Reading
+from commontrace.storage.vector_type import VectorType
+from tests.conftest import administer, url_of
+
+EMAIL = "ada@example.org"
+
+
+def unit_vector(seed: int, dimensions: int = 384) -> Vector:
+    vector = np.random.default_rng(seed).standard_normal(dimensions)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def a_trace(contributor_id: UUID, **changes: Any) -> NewTrace:
+    trace = NewTrace(
+        id=uuid4(),
+        title="title",
+        context="context",
+        solution="solution",
+        embedding=unit_vector(0),
+        embedding_model_id="model",
+        embedding_model_version="1",
+        status="pending",
+        contributor_id=contributor_id,
+        agent_model="",
+        agent_version="",
+        metadata={},
+        is_seed=False,
+    )
+    return replace(trace, **changes)
+
+
+async def stored(database: Database, **changes: Any) -> UUID:
+    async with database.unit_of_work() as work:
+        trace = a_trace(await work.users.ensure(EMAIL), **changes)
+        await work.traces.add(trace)
+    return trace.id
+
+
+async def run(reading: Reading, sql: str) -> Any:
+    # Questions ask repositories; these tests ask the connection behind them.
+    return (await reading.search._connection.execute(text(sql))).scalar()
+
+
+async def knows(database: Database, email: str) -> bool:
+    return await database.read(lambda reading: reading.users.id_of(email)) is not None
+
+
+async def test_a_unit_of_work_commits_on_leaving(database: Database) -> None:
+    async with database.unit_of_work() as work:
+        await work.users.ensure(EMAIL)
+        assert not await knows(database, EMAIL)
+    assert await knows(database, EMAIL)
+
+
+async def test_an_exception_rolls_back(database: Database) -> None:
+    with pytest.raises(LookupError):
+        async with database.unit_of_work() as work:
+            await work.users.ensure(EMAIL)
+            raise LookupError
+    assert not await knows(database, EMAIL)
+
+
+async def test_cancellation_rolls_back(database: Database) -> None:
+    written = asyncio.Event()
+
+    async def write_and_wait() -> None:
+        async with database.unit_of_work() as work:
+            await work.users.ensure(EMAIL)
+            written.set()
+            await asyncio.Event().wait()
+
+    writing = asyncio.create_task(write_and_wait())
+    await written.wait()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert not await knows(database, EMAIL)
+    # The lock on the unique address is gone too.
+    async with asyncio.timeout(1), database.unit_of_work() as work:
+        await work.users.ensure(EMAIL)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.99, 2.0])
+async def test_a_violated_constraint_becomes_the_domains_error(database: Database, scale: float) -> None:
+    with pytest.raises(InvalidStoredVector, match="ck_traces_embedding_norm"):
+        await stored(database, embedding=unit_vector(0) * np.float32(scale))
+    assert not await knows(database, EMAIL)
+
+
+async def test_vectors_come_back_bit_for_bit(database: Database) -> None:
+    bits = np.random.default_rng(1).integers(0, 2**32, (300, 384), dtype=np.uint32).view(np.float32)
+    vectors = [
+        *np.where(np.isfinite(bits), bits, np.float32(-0.0)),
+        unit_vector(2).astype(">f4"),
+        unit_vector(768)[::2],
+    ]
+
+    async def there_and_back(reading: Reading, vector: Vector) -> Vector:
+        statement = select(bindparam("vector", vector, VectorType()))
+        return (await reading.search._connection.execute(statement)).scalar_one()
+
+    for vector in vectors:
+        returned = await database.read(lambda reading, vector=vector: there_and_back(reading, vector))
+        assert returned.dtype == np.float32
+        assert returned.tobytes() == vector.astype(np.float32).tobytes()
+    trace_id = await stored(database, embedding=unit_vector(3))
+    embedding = await database.read(lambda reading: reading.traces.embedding_of(trace_id))
+    assert embedding is not None
+    assert embedding.tobytes() == unit_vector(3).tobytes()
+
+
+async def test_the_extension_may_live_in_another_schema(empty_database_url: str) -> None:
+    name = engines.postgres_url(empty_database_url).database
+    for statement in (
+        "CREATE SCHEMA extensions",
+        "CREATE EXTENSION vector SCHEMA extensions",
+        f"ALTER DATABASE {name} SET search_path = public, extensions",
+    ):
+        await administer(empty_database_url, statement)
+    await migrating.upgrade(empty_database_url, LexicalEmbedder(384))
+    database = Database(empty_database_url)
+    trace_id = await stored(database, embedding=unit_vector(3))
+    embedding = await database.read(lambda reading: reading.traces.embedding_of(trace_id))
+    nearest = await database.search(
+        lambda reading: reading.search.approximate(unit_vector(3), model_id="model", limit=1, ef_search=40)
+    )
+    await database.close()
+    assert embedding is not None
+    assert embedding.tobytes() == unit_vector(3).tobytes()
+    assert [neighbour.trace_id for neighbour in nearest] == [trace_id]
+
+
+async def test_many_first_uses_of_users_and_tags_at_once(database_url: str) -> None:
+    database = Database(database_url, pool_size=30, pool_timeout=10)
+    names = [f"tag-{number}" for number in range(10)]
+
+    async def contribute(number: int) -> tuple[UUID, UUID]:
+        tags = random.Random(number).sample(names, 8)  # noqa: S311 - every caller has an order of its own
+        async with database.unit_of_work() as work:
+            trace = a_trace(await work.users.ensure(EMAIL))
+            await work.traces.add(trace)
+            await work.tags.attach(trace.id, tags)
+            assert (await work.traces.get_many([trace.id], full=True))[trace.id].tags == sorted(tags)
+        return trace.id, trace.contributor_id
+
+    contributed = await asyncio.gather(*(contribute(number) for number in range(30)))
+    counts = await database.read(
+        lambda reading: run(
+            reading, "SELECT format('%s %s', (SELECT count(*) FROM users), (SELECT count(*) FROM tags))"
+        )
+    )
+    await database.close()
+    assert counts == "1 10"
+    assert len({contributor_id for _, contributor_id in contributed}) == 1
+
+
+async def test_deleted_traces_are_invisible_but_their_ids_stay_taken(database: Database, database_url: str) -> None:
+    live, seed = await stored(database), await stored(database, is_seed=True, title="seed")
+    deleted, deleted_seed = await stored(database), await stored(database, is_seed=True)
+    nobody = uuid4()
+    await administer(database_url, f"UPDATE traces SET deleted_at = now() WHERE id IN ('{deleted}', '{deleted_seed}')")
+    everything = [live, seed, deleted, deleted_seed, nobody]
+
+    async def ask(reading: Reading) -> None:
+        traces = reading.traces
+        assert set(await traces.get_many(everything, full=True)) == {live, seed}
+        assert await traces.get_many([], full=True) == {}
+        row, short = await traces.get(seed), await traces.get(seed, full=False)
+        assert row is not None
+        assert short == row._replace(context_text="", solution_text="")
+        assert (row.title, row.context_text, row.solution_text, row.tags) == ("seed", "context", "solution", [])
+        assert (row.status, row.trust_score, row.confirmation_count, row.revision) == ("pending", 0.0, 0, 1)
+        assert await traces.get(deleted) is None
+        assert await traces.known(everything) == {live, seed, deleted, deleted_seed}
+        assert await traces.known([]) == set()
+        assert {trace.id for trace in await traces.seeds()} == {seed, deleted_seed}
+        assert [await traces.embedding_of(trace_id) is None for trace_id in everything] == [
+            False,
+            False,
+            True,
+            True,
+            True,
+        ]
+        assert not await reading.embedding_models.only_seeds()
+
+    await database.read(ask)
+
+
+async def test_only_seeds_until_somebody_contributes(database: Database) -> None:
+    assert await database.read(lambda reading: reading.embedding_models.only_seeds())
+    await stored(database, is_seed=True)
+    assert await database.read(lambda reading: reading.embedding_models.only_seeds())
+    await stored(database)
+    assert not await database.read(lambda reading: reading.embedding_models.only_seeds())
+
+
+async def test_search_connections_have_their_settings(database: Database) -> None:
+    for name, value in engines.SEARCH.items():
+        assert await database.search(lambda reading, name=name: run(reading, f"SHOW {name}")) == value
+        assert await database.read(lambda reading, name=name: run(reading, f"SHOW {name}")) != value
+    for name, value in engines.SESSION.items():
+        setting = f"SELECT setting FROM pg_settings WHERE name = '{name}'"
+        for ask in (database.search, database.read):
+            assert await ask(lambda reading, setting=setting: run(reading, setting)) == value
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"hnsw.iterative_scam": "relaxed_order"},
+        {"hnsw.iterative_scan": "relaxed"},
+        {"hnsw.ef_search": "1001"},
+        {"application_name": "x" * 64},
+    ],
+)
+async def test_a_setting_that_postgres_does_not_take_is_an_error(database_url: str, settings: dict[str, str]) -> None:
+    engine = engines.pooled(database_url, settings, size=1, timeout=1, ping=False)
+    with pytest.raises(engines.SettingRefused, match=next(iter(settings))):
+        await engine.connect()
+    await engine.dispose()
+
+
+async def test_ef_search_leaves_nothing_on_the_connection(database_url: str) -> None:
+    database = Database(database_url, pool_size=1)
+
+    async def ask(reading: Reading) -> Any:
+        before = await run(reading, "SHOW hnsw.ef_search")
+        await reading.search.approximate(unit_vector(0), model_id="model", limit=1, ef_search=777)
+        return before, await run(reading, "SHOW hnsw.ef_search"), await run(reading, "SELECT pg_backend_pid()")
+
+    first, second = await database.search(ask), await database.search(ask)
+    await database.close()
+    assert first == second
+    assert first[:2] == ("40", "40")
+
+
+async def test_killed_connections_are_replaced(database: Database, postgres_url: str, database_url: str) -> None:
+    name = engines.postgres_url(database_url).database
+    kill = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+
+    async def fill_pools() -> None:
+        await asyncio.gather(
+            *(ask(lambda reading: run(reading, "SELECT pg_sleep(0.05)")) for ask in asks for _ in range(5))
+        )
+        await database.ping()
+
+    asks = (database.read, database.search)
+    for ask in asks:
+        await fill_pools()
+        await administer(postgres_url, kill)
+        assert await ask(lambda reading: run(reading, "SELECT 42")) == 42
+    await fill_pools()
+    await administer(postgres_url, kill)
+    await stored(database)
+    await database.ping()
+
+
+async def test_cancelled_reads_leak_no_connection(database_url: str) -> None:
+    database = Database(database_url, pool_size=5)
+    moments = random.Random(4)  # noqa: S311 - any moments will do
+
+    async def cancelled_read(ask: Any) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(moments.uniform(0, 0.02)):
+                await ask(lambda reading: run(reading, "SELECT pg_sleep(0.05)"))
+
+    for _ in range(20):
+        await asyncio.gather(*(cancelled_read(ask) for ask in (database.read, database.search) for _ in range(5)))
+    started = time.monotonic()
+    for ask in (database.read, database.search):
+        await asyncio.gather(*(ask(lambda reading: run(reading, "SELECT pg_sleep(0.2)")) for _ in range(5)))
+    assert time.monotonic() - started < 0.4 + 0.5
+    await database.close()
+
+
+async def test_an_exhausted_pool_is_overload_in_time(database_url: str) -> None:
+    database = Database(database_url, pool_size=2, pool_timeout=0.2)
+    holding = [
+        asyncio.create_task(database.read(lambda reading: run(reading, "SELECT pg_sleep(0.6)"))) for _ in range(2)
+    ]
+    await asyncio.sleep(0.15)
+
+    async def wait() -> float:
+        started = time.monotonic()
+        with pytest.raises(Overloaded):
+            await database.read(lambda reading: run(reading, "SELECT 1"))
+        return time.monotonic() - started
+
+    waits = await asyncio.gather(*(wait() for _ in range(5)))
+    assert 0.2 <= min(waits) <= max(waits) < 0.2 + 0.15
+    # Searches and the health check have connections of their own.
+    assert await database.search(lambda reading: run(reading, "SELECT 42")) == 42
+    await database.ping()
+    await asyncio.gather(*holding)
+    assert await database.read(lambda reading: run(reading, "SELECT 42")) == 42
+    await database.close()

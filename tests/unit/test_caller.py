@@ -1,0 +1,39 @@
+import pytest
+
+from commontrace.core.caller import Caller, claimed
+from commontrace.core.errors import InvalidUser, UserReserved
+
+
+@pytest.mark.parametrize("email", ["ada@example.org", " Ada@Example.ORG ", "a.b+c@sub.example.co.uk", "o'neil@x.io"])
+def test_an_address_is_taken_in_lower_case(email: str) -> None:
+    assert claimed(email) == Caller(email=email.strip().lower())
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "ada",
+        "@example.org",
+        "ada@",
+        "ada@example",
+        "ada@example.",
+        "a@b@example.org",
+        "Ada <ada@example.org>",
+        "ada@example.org, bob@example.org",
+        "ada lovelace@example.org",
+        "ad\ta@example.org",
+        "ad\x7fa@example.org",
+        "\u0430da@example.org",
+        "a" * 243 + "@example.org",
+    ],
+)
+def test_what_is_not_one_plain_address_is_refused(email: str) -> None:
+    with pytest.raises(InvalidUser):
+        claimed(email)
+
+
+@pytest.mark.parametrize("email", ["seed@commontrace.dev", "SEED@CommonTrace.dev"])
+def test_the_seeds_own_address_cannot_be_claimed(email: str) -> None:
+    with pytest.raises(UserReserved):
+        claimed(email)
