@@ -41,6 +41,9 @@ lock: .venv/uv ## Compiles the hash-pinned locks anew (UPGRADE=--upgrade for new
 	$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements-dev.lock
 
+bench: .venv/ready ## Measures searches through gRPC beside raw asyncpg, in one run.
+	@$(BIN)/python -m bench.run
+
 fresh: ## Clones into an empty directory with an empty home; runs both commands and every README example.
 	@$(PYTHON) .ci/fresh.py
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, cast, select, text
 
 from commontrace.core.errors import DatabaseUnavailable, InvalidStoredVector, Overloaded
 from commontrace.core.traces import NewTrace
@@ -113,7 +113,7 @@ async def test_vectors_come_back_bit_for_bit(database: Database) -> None:
     ]
 
     async def there_and_back(reading: Reading, vector: Vector) -> Vector:
-        statement = select(bindparam("vector", vector, VectorType()))
+        statement = select(cast(bindparam("vector", vector, VectorType()), VectorType()))
         return (await reading.search._connection.execute(statement)).scalar_one()
 
     for vector in vectors:
@@ -211,46 +211,6 @@ async def test_only_seeds_until_somebody_contributes(database: Database) -> None
     assert not await database.read(lambda reading: reading.embedding_models.only_seeds())
 
 
-async def test_search_connections_have_their_settings(database: Database) -> None:
-    for name, value in engines.SEARCH.items():
-        assert await database.search(lambda reading, name=name: run(reading, f"SHOW {name}")) == value
-        assert await database.read(lambda reading, name=name: run(reading, f"SHOW {name}")) != value
-    for name, value in engines.SESSION.items():
-        setting = f"SELECT setting FROM pg_settings WHERE name = '{name}'"
-        for ask in (database.search, database.read):
-            assert await ask(lambda reading, setting=setting: run(reading, setting)) == value
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"hnsw.iterative_scam": "relaxed_order"},
-        {"hnsw.iterative_scan": "relaxed"},
-        {"hnsw.ef_search": "1001"},
-        {"application_name": "x" * 64},
-    ],
-)
-async def test_a_setting_that_postgres_does_not_take_is_an_error(database_url: str, settings: dict[str, str]) -> None:
-    engine = engines.pooled(database_url, settings, size=1, timeout=1, ping=False)
-    with pytest.raises(engines.SettingRefused, match=next(iter(settings))):
-        await engine.connect()
-    await engine.dispose()
-
-
-async def test_ef_search_leaves_nothing_on_the_connection(database_url: str) -> None:
-    database = Database(database_url, pool_size=1)
-
-    async def ask(reading: Reading) -> Any:
-        before = await run(reading, "SHOW hnsw.ef_search")
-        await reading.search.approximate(unit_vector(0), model_id="model", limit=1, ef_search=777)
-        return before, await run(reading, "SHOW hnsw.ef_search"), await run(reading, "SELECT pg_backend_pid()")
-
-    first, second = await database.search(ask), await database.search(ask)
-    await database.close()
-    assert first == second
-    assert first[:2] == ("40", "40")
-
-
 async def test_killed_connections_are_replaced(database: Database, postgres_url: str, database_url: str) -> None:
     name = engines.postgres_url(database_url).database
     kill = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
@@ -311,3 +271,65 @@ async def test_an_exhausted_pool_is_overload_in_time(database_url: str) -> None:
     await asyncio.gather(*holding)
     assert await database.read(lambda reading: run(reading, "SELECT 42")) == 42
     await database.close()
+
+
+@pytest.mark.parametrize(
+    ("limit", "slow"),
+    [
+        ("statement_timeout", "SELECT pg_sleep(2)"),
+        ("lock_timeout", "INSERT INTO tags (id, name) VALUES (gen_random_uuid(), 'python')"),
+    ],
+)
+async def test_a_time_limit_is_no_answer_in_time(database: Database, limit: str, slow: str) -> None:
+    async def ask(reading: Reading) -> None:
+        await run(reading, f"SELECT set_config('{limit}', '100', false)")
+        await run(reading, slow)
+
+    async with database.unit_of_work() as work:
+        trace = a_trace(await work.users.ensure(EMAIL))
+        await work.traces.add(trace)
+        await work.tags.attach(trace.id, ["python"])
+        with pytest.raises(DatabaseUnavailable, match="did not answer in time"):
+            await database.read(ask)
+
+
+async def test_a_database_that_is_not_there_is_unavailable(postgres_url: str) -> None:
+    for url in (url_of(postgres_url, "nobody_made_it"), "postgresql://localhost:1/nobody_listens"):
+        database = Database(url)
+        for ask in (database.ping, lambda: stored(database), lambda: database.search(lambda reading: run(reading, ""))):
+            with pytest.raises(DatabaseUnavailable):
+                await ask()
+        await database.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("postgres://ada:secret@db:5433/traces", "postgresql+asyncpg://ada:secret@db:5433/traces"),
+        ("postgresql://db/traces", "postgresql+asyncpg://db/traces"),
+        ("postgresql+asyncpg://db/traces", "postgresql+asyncpg://db/traces"),
+        ("postgresql+psycopg://db/traces", "postgresql+asyncpg://db/traces"),
+        ("postgres://db/traces?sslmode=require", "postgresql+asyncpg://db/traces?ssl=require"),
+        ("postgresql:///traces?host=/run/pg&port=5433", "postgresql+asyncpg:///traces?host=%2Frun%2Fpg&port=5433"),
+        ("postgresql://ada:p%40ss@db/traces", "postgresql+asyncpg://ada:p%40ss@db/traces"),
+    ],
+)
+def test_any_spelling_of_a_postgres_url_will_do(given: str, wanted: str) -> None:
+    assert engines.postgres_url(given).render_as_string(hide_password=False) == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("mysql://ada:secret@db/traces", "must be a Postgres URL"),
+        ("sqlite:///traces.db", "must be a Postgres URL"),
+        ("", "must be a Postgres URL"),
+        ("localhost", "must be a Postgres URL"),
+        ("postgresql://ada:secret@db:port/traces", "must be a Postgres URL"),
+        ("postgresql://ada:secret@db/traces?channel_binding=require&sslmode=require", "channel_binding"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_said_without_the_password(given: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem) as refusal:
+        engines.postgres_url(given)
+    assert "secret" not in str(refusal.value)
