@@ -21,7 +21,8 @@ def vectors(count: int, dimensions: int, *, seed: int) -> NDArray[np.float32]:
     generator = np.random.default_rng(seed)
     latent = topics[generator.integers(0, TOPICS, count)] + 0.5 * generator.standard_normal((count, LATENT_DIMENSIONS))
     wide = latent @ basis + NOISE * generator.standard_normal((count, dimensions))
-    return (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    unit: NDArray[np.float32] = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 async def load(connection: Connection, embeddings: NDArray[np.float32], *, model_id: str, model_version: str) -> None:

@@ -12,7 +12,7 @@ from commontrace.data_files import data_directory
 from commontrace.embeddings.choosing import choose_embedder
 from commontrace.embeddings.embedder import Embedder
 from commontrace.settings import Settings
-from commontrace.storage import embedded, migrating
+from commontrace.storage import embedded, engines, migrating
 from commontrace.storage.database import Database
 from commontrace.storage.embedding_model_repository import RecordedModel
 
@@ -46,6 +46,10 @@ def postgres(settings: Settings, *, attach: bool) -> Iterator[Postgres]:
     With `attach`, an embedded one that already runs is used instead of being refused.
     """
     if settings.database_url is not None:
+        try:
+            engines.postgres_url(settings.database_url)
+        except ValueError as error:
+            raise NotReady(str(error)) from None
         yield Postgres(url=settings.database_url, is_embedded=False)
         return
     running = embedded.attach(settings.data_dir) if attach else None

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -59,6 +60,12 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
     Leaving the block turns health to NOT_SERVING, lets calls in progress finish within the grace, then cancels them.
     """
     refuse_open_address(settings)
+    if not _is_loopback(settings.listen_address):
+        log.warning(
+            "OPEN TO EVERYBODY: nobody is authenticated,"
+            " whoever reaches this port may read and write in anybody's name",
+            address=settings.listen_address,
+        )
     calls = CallsInProgress()
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception.
@@ -114,17 +121,21 @@ async def _stop(server: grpc.aio.Server, calls: CallsInProgress, grace: float) -
 
 def refuse_open_address(settings: Settings) -> None:
     """Raises NotReady for an address that strangers can reach, unless the settings allow it."""
-    if _is_loopback(settings.listen_address):
-        return
-    if not settings.allow_open:
+    if not (settings.allow_open or _is_loopback(settings.listen_address)):
         raise NotReady(
             f"{settings.listen_address} is reachable from outside and nobody is authenticated:"
             " listen on 127.0.0.1, or set ALLOW_OPEN=true to let everybody who reaches the port read and write"
         )
-    log.warning(
-        "OPEN TO EVERYBODY: nobody is authenticated, whoever reaches this port may read and write in anybody's name",
-        address=settings.listen_address,
-    )
+
+
+def refuse_taken_address(settings: Settings) -> None:
+    """Raises NotReady where another server listens already: better before a Postgres is started for nothing."""
+    host, _, port = settings.listen_address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host.strip("[]"), int(port)), family=family).close()
+    except OSError as error:
+        raise NotReady(f"cannot listen on {settings.listen_address}: {error.strerror}") from error
 
 
 def _is_loopback(address: str) -> bool:

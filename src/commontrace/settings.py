@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     embedded_postgres_version: Literal["16", "18"] = "18"
     """Which of the bundled Postgres versions to run; each keeps data of its own."""
     database_pool_size: int = Field(default=10, ge=1, le=200)
-    """Connections for searches, and as many again for everything else."""
+    """Connections for searches, as many again for other reads and for writes."""
     embedder: Literal["auto", "local", "lexical"] = "auto"
     """What encodes text. `auto`: the local model, or the lexical embedder where a new database finds no model."""
     embedding_model_dir: Path | None = None

@@ -30,11 +30,12 @@ async def call(
     """Calls, reads everything, and returns the failure if there is one. A hang ends as DEADLINE_EXCEEDED."""
     try:
         if METHODS[rpc].server_streaming:
-            streaming = channel.unary_stream(rpc)(payload, timeout=_DEADLINE_SECONDS, metadata=metadata)
-            async for _ in streaming:
+            streaming: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(rpc)
+            async for _ in streaming(payload, timeout=_DEADLINE_SECONDS, metadata=metadata):
                 pass
         else:
-            await channel.unary_unary(rpc)(payload, timeout=_DEADLINE_SECONDS, metadata=metadata)
+            unary: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(rpc)
+            await unary(payload, timeout=_DEADLINE_SECONDS, metadata=metadata)
     except grpc.aio.AioRpcError as error:
         return error
     return None

@@ -10,8 +10,19 @@ from commontrace.core import limits
 from commontrace.embeddings.local_model import MODEL_ID
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vector_pb2
-from tests.contract.error_row import CREATE, GET, SEARCH, UNKNOWN_ID, Code, Row, delimited, invalid, lists, malformed
-from tests.contract.error_row import objects
+from tests.contract.error_row import (
+    CREATE,
+    GET,
+    SEARCH,
+    UNKNOWN_ID,
+    Code,
+    Row,
+    delimited,
+    invalid,
+    lists,
+    malformed,
+    objects,
+)
 
 # NUL; other C0 controls, among them all that Python takes for spaces; DEL; C1; bidirectional controls; tag characters.
 _FORBIDDEN = "\0\x01\x08\x0b\x0c\x0e\x1b\x1c\x1d\x1e\x1f\x7f\x80\x85\x9f\u202a\u202e\u2066\u2069\U000e0000\U000e007f"
@@ -26,7 +37,7 @@ _BLANK = {"empty": "", "blank": " \t\r\n\u00a0\u2003\u3000"}
 _TAGS = {
     "too long": "x" * 51,
     "too long only when normalised": "\ufdfa" * 3,
-    "long enough to keep the normaliser busy": "a" + "\u0301" * 100_000 + "\u0323" * 100_000,
+    "that would keep the normaliser busy for minutes": "a" + "\u0301" * 100_000 + "\u0323" * 100_000,
     "empty": "",
     "blank": " \t\u3000",
     "without letter or digit": "-._",
@@ -61,7 +72,12 @@ _MALFORMED_IDS = {
     "100,000 digits": "1" * 100_000,
     "a word": "trace",
 }
-_UNKNOWN_IDS = (UNKNOWN_ID, UNKNOWN_ID.upper(), f"{0:08}-0000-0000-0000-{0:012}", "ffffffff-ffff-ffff-ffff-ffffffffffff")
+_UNKNOWN_IDS = (
+    UNKNOWN_ID,
+    UNKNOWN_ID.upper(),
+    f"{0:08}-0000-0000-0000-{0:012}",
+    "ffffffff-ffff-ffff-ffff-ffffffffffff",
+)
 _UNKNOWN_VIEWS = (-(2**31), -1, 3, 2**31 - 1)
 _OUT_OF_RANGE = (-(2**31), -1, limits.SEARCH_HITS + 1, 2**31 - 1)
 
@@ -160,8 +176,8 @@ def _vectors() -> dict[str, tuple[str, str, vector_pb2.Vector]]:
         "with a byte too few": ("INVALID_VECTOR", "embedding.packed_f32", packed(ones.tobytes()[:-1])),
     }
     for dimensions in (1, 383, 385, 1536):
-        vectors[f"of {dimensions} bytes"] = ("INVALID_VECTOR", "embedding", packed(bytes(4 * dimensions)))
-        vectors[f"of {dimensions} values"] = ("INVALID_VECTOR", "embedding", listed(*[1.0] * dimensions))
+        vectors[f"of {dimensions} packed"] = ("INVALID_VECTOR", "embedding", packed(bytes(4 * dimensions)))
+        vectors[f"of {dimensions} listed"] = ("INVALID_VECTOR", "embedding", listed(*[1.0] * dimensions))
     for component in (float("nan"), float("inf"), float("-inf"), 0.0, -0.0, 1e-45, 1e-8, 1e5, 1e20, 3e38, -3e38):
         every, last = ones * np.float32(component), [*[0.0] * 383, component]
         if abs(component) != 1e5:  # alone, it has a norm that is allowed

@@ -23,7 +23,7 @@ def read_settings() -> "Settings":
         return Settings()
     except ValidationError as error:
         problems = [f"{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors()]
-        fail("; ".join(problems))
+        fail("; ".join(problems).replace("Value error, ", ""))
 
 
 def configure_logging(level: str) -> None:
@@ -51,13 +51,16 @@ def configure_logging(level: str) -> None:
 def failures_explained() -> Iterator[None]:
     """Turns what keeps a database from being used into one sentence and exit code 1."""
     from commontrace.bootstrap import NotReady
-    from commontrace.core.errors import CommonTraceError
+    from commontrace.core.errors import CommonTraceError, DatabaseUnavailable
     from commontrace.embeddings.embedder import ModelNotUsable
     from commontrace.storage.embedded import DataDirectoryInUse, EmbeddedPostgresFailed
     from commontrace.storage.migrating import MigrationLocked
 
     try:
         yield
+    except DatabaseUnavailable as error:
+        cause = _first_cause(error)
+        fail(f"{error}: {str(cause) or type(cause).__name__}")
     except (
         CommonTraceError,
         DataDirectoryInUse,
@@ -67,3 +70,7 @@ def failures_explained() -> Iterator[None]:
         NotReady,
     ) as error:
         fail(str(error))
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    return error if error.__cause__ is None else _first_cause(error.__cause__)

@@ -5,25 +5,28 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
 from rich.text import Text
 
 # Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+    from rich.markdown import Markdown
 
     from commontrace.v1 import trace_pb2, trace_service_pb2
 
 
 def fail(message: str) -> NoReturn:
     """Says what went wrong and ends with exit code 1."""
-    print(f"commontrace: {message}", file=sys.stderr)
+    print(f"commontrace: {printable(message)}", file=sys.stderr)
     raise SystemExit(1)
 
 
 def json_line(fields: Mapping[str, Any]) -> None:
-    """Prints one object on one line."""
-    print(json.dumps(fields, ensure_ascii=False))
+    """Prints one object on one line, with escapes for what could steer a terminal."""
+    text = json.dumps(fields, ensure_ascii=False)
+    print("".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text))
 
 
 def as_dict(message: "Message") -> dict[str, Any]:
@@ -60,7 +63,8 @@ def print_trace(trace: "trace_pb2.Trace") -> None:
         console.print(Text(heading, style="bold cyan"))
         # Markdown is for people: a pipe gets the text as it was written.
         console.print(
-            Markdown(printable(text)) if console.is_terminal else Text(printable(text)),
+            # A link shows where it leads.
+            _Printable(Markdown(text, hyperlinks=False)) if console.is_terminal else Text(printable(text)),
             soft_wrap=not console.is_terminal,
         )
 
@@ -68,6 +72,17 @@ def print_trace(trace: "trace_pb2.Trace") -> None:
 def printable(text: str) -> str:
     """Returns other agents' words without what could steer a terminal."""
     return "".join(character for character in text if character in "\n\t" or character.isprintable())
+
+
+class _Printable:
+    """Markdown whose character references (`&#x202e;`) cannot steer a terminal either."""
+
+    def __init__(self, markdown: "Markdown") -> None:
+        self._markdown = markdown
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._markdown, options):
+            yield Segment(printable(segment.text), segment.style, segment.control)
 
 
 def _origin(trace: "trace_pb2.Trace") -> str:

@@ -25,12 +25,16 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, by default on an embedded Postgres with the sample traces loaded."""
     from commontrace import bootstrap
+    from commontrace.server import refuse_open_address, refuse_taken_address
 
     settings = read_settings()
     configure_logging(settings.log_level)
-    # Before the event loop: the embedded Postgres ends with the thread that started it.
-    with failures_explained(), bootstrap.postgres(settings, attach=False) as where:
-        _run(_serve(where, settings, migrate=migrate))
+    with failures_explained():
+        refuse_open_address(settings)
+        refuse_taken_address(settings)
+        # Before the event loop: the embedded Postgres ends with the thread that started it.
+        with bootstrap.postgres(settings, attach=False) as where:
+            _run(_serve(where, settings, migrate=migrate))
 
 
 def _run(main: Coroutine[None, None, None]) -> None:
@@ -55,10 +59,12 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
         if where.is_embedded:
             await bootstrap.seed(foundation)
         async with serving(settings, foundation) as address:
-            print(f"commontrace ready on {address}")
-            print(f"  {_command()} search 'the session breaks after await in FastAPI'")
+            # At once: whoever waits for the first line may close the pipe after it.
             print(
-                f"  {_command()} contribute --title '...' --context '...' --solution '...' --tag python",
+                f"commontrace ready on {address}\n"
+                f"  {_command()} search 'the session breaks after await in FastAPI'\n"
+                f"  {_command()} contribute --title '...' --context '...' --solution '...' --tag python\n",
+                end="",
                 flush=True,
             )
             await stop.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.output import as_dict, fail, json_line, print_hits, print_trace
+from commontrace.core import limits
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ def search(
     text: Annotated[str, typer.Argument(help="A question, an error message, a few words.", show_default=False)] = "",
     *,
     like: Annotated[str | None, typer.Option(metavar="ID", help="Find traces like this one instead.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="How many at most, 1 to 1000.")] = 5,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=limits.SEARCH_HITS, help="How many at most.", metavar="COUNT")
+    ] = 5,
     address: Address = DEFAULT_ADDRESS,
     user: As = None,
     as_json: Json = False,
@@ -111,7 +115,12 @@ def get(
 
 
 def _call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Answer]]) -> Answer:
+    # gRPC's own lines would stand before ours, and say less. It reads the variable when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from commontrace.client import CallFailed, connect
+
+    if user is not None and not (user.isascii() and user.isprintable()):
+        raise typer.BadParameter("--as must be one plain e-mail address, such as ada@example.org")
 
     async def call() -> Answer:
         async with connect(address, user=user) as client:
@@ -125,6 +134,8 @@ def _call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[An
         # The message names the first field at fault; the others follow.
         others = list(error.violations.items())[1:]
         fail("\n".join([str(error), *(f"  {field} {problem}" for field, problem in others)]))
+    except UnicodeEncodeError:
+        fail("what you give must be UTF-8 text")
 
 
 def _uuid(text: str) -> UUID:
@@ -135,18 +146,35 @@ def _uuid(text: str) -> UUID:
 
 
 def _text(value: str) -> str:
-    return Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
+    return _read(Path(value[1:])) if value.startswith("@") else value
+
+
+def _read(file: Path) -> str:
+    try:
+        return (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode()
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{file} is not UTF-8 text") from None
 
 
 def _read_fields(file: Path) -> dict[str, Any]:
-    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    from google.protobuf.json_format import ParseDict, ParseError
+
+    from commontrace.v1 import trace_service_pb2
+
     try:
-        fields = json.loads(text)
-    except json.JSONDecodeError as error:
+        fields = json.loads(_read(file))
+    except (json.JSONDecodeError, RecursionError) as error:
         raise typer.BadParameter(f"{file} is not JSON: {error}") from None
     known = {"title", "context", "solution", "tags", "agent_model", "agent_version", "metadata"}
     if not isinstance(fields, dict) or not fields.keys() <= known:
         raise typer.BadParameter(
             f"{file} must hold one JSON object with no other fields than {', '.join(sorted(known))}"
         )
+    # A string where a list belongs would become a list of its characters.
+    try:
+        ParseDict(fields, trace_service_pb2.CreateTraceRequest())
+    except ParseError as error:
+        raise typer.BadParameter(f"{file}: {error}") from None
     return fields

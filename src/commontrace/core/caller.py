@@ -22,7 +22,8 @@ def claimed(email: str) -> Caller:
     address = email.strip().lower()
     name, at, host = address.partition("@")
     plain = address.isascii() and address.isprintable() and not any(c.isspace() or c in '<>,;:"()[]\\' for c in address)
-    if not (plain and name and at and "." in host.strip(".") and "@" not in host):
+    labels = host.split(".")
+    if not (plain and name and at and len(labels) > 1 and all(labels) and "@" not in host):
         raise InvalidUser("x-commontrace-user must be one plain e-mail address, such as ada@example.org")
     if len(address) > limits.EMAIL_CHARACTERS:
         raise InvalidUser(f"x-commontrace-user must have at most {limits.EMAIL_CHARACTERS} characters")

@@ -6,8 +6,13 @@ from collections.abc import Iterable
 
 from commontrace.core import limits
 from commontrace.core.errors import InvalidTag
+from commontrace.core.text import first_forbidden
 
 _SPACES_AND_SLASHES = re.compile(r"[\s/]+")
+# The same before NFKC, which makes a slash of the full-width one.
+_SEPARATORS = re.compile(r"[\s/\uff0f]+")
+# Composing makes at most this many characters one: U+1F82 is a letter with three marks.
+_COMPOSED = 4
 
 
 def normalise(tag: str) -> str:
@@ -16,22 +21,37 @@ def normalise(tag: str) -> str:
     NFKC, trimmed, lower case, runs of spaces and slashes to one `-`. What remains must be Unicode letters, marks and
     digits, `-`, `.` and `_`, with a letter or digit among them; nothing is dropped silently.
     """
+    # Before anything else: Python takes some control characters for spaces.
+    forbidden = first_forbidden(tag)
+    if forbidden is not None:
+        raise _character_refused(tag, forbidden[1])
+    # Sorting a long run of combining marks takes NFKC time by the square of its length: minutes for a megabyte.
+    if len(_SEPARATORS.sub("-", tag)) > _COMPOSED * limits.TAG_CHARACTERS:
+        raise _too_long(tag)
     name = unicodedata.normalize("NFKC", tag).strip().lower()
     # Lower-casing can decompose a letter (U+0130 gives two code points): compose again.
     name = unicodedata.normalize("NFKC", _SPACES_AND_SLASHES.sub("-", name))
     for character in name:
         if not _is_allowed(character):
-            raise InvalidTag(tag, f"has the character U+{ord(character):04X}, which no tag may have")
+            raise _character_refused(tag, character)
     if not any(unicodedata.category(character)[0] in "LN" for character in name):
         raise InvalidTag(tag, "has no letter or digit")
     if len(name) > limits.TAG_CHARACTERS:
-        raise InvalidTag(tag, f"is longer than {limits.TAG_CHARACTERS} characters")
+        raise _too_long(tag)
     return name
 
 
 def normalise_all(tags: Iterable[str]) -> list[str]:
     """Returns the canonical names in alphabetical order, each once. Raises InvalidTag."""
     return sorted({normalise(tag) for tag in tags})
+
+
+def _character_refused(tag: str, character: str) -> InvalidTag:
+    return InvalidTag(tag, f"has the character U+{ord(character):04X}, which no tag may have")
+
+
+def _too_long(tag: str) -> InvalidTag:
+    return InvalidTag(tag, f"is longer than {limits.TAG_CHARACTERS} characters")
 
 
 def _is_allowed(character: str) -> bool:

@@ -13,6 +13,10 @@ from commontrace.core.text import first_forbidden, is_blank
 from commontrace.rpc.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 
+# A response holds an object two messages deeper than a request does, and parsers give up at a hundred messages, three
+# of them for an object in an object: what only just fits a request would make every answer that holds it unreadable.
+_JSON_LEVELS = 16
+
 
 class KnownEnum(Protocol):
     """What protobuf generates for an enum."""
@@ -75,7 +79,11 @@ def known_enum(field: str, value: int, enum: KnownEnum) -> Iterator[Violation]:
 
 
 def json_object(field: str, value: Struct, limit: int) -> Iterator[Violation]:
-    """An object of at most `limit` bytes as JSON, with finite numbers and storable text."""
+    """An object of at most `limit` bytes as JSON, not nested too deep, with finite numbers and storable text."""
+    levels = _levels(value)
+    if levels > _JSON_LEVELS:
+        yield from not_longer(field, levels, _JSON_LEVELS, "levels")
+        return
     for text in _texts(value):
         forbidden = first_forbidden(text)
         if forbidden is not None:
@@ -120,6 +128,16 @@ def _values(value: Struct | ListValue | Value) -> Iterator[Value]:
         yield child
         if child.HasField("struct_value") or child.HasField("list_value"):
             yield from _values(child)
+
+
+def _levels(value: Struct | ListValue) -> int:
+    children = value.fields.values() if isinstance(value, Struct) else value.values
+    inside = (
+        _levels(child.struct_value if child.HasField("struct_value") else child.list_value)
+        for child in children
+        if child.HasField("struct_value") or child.HasField("list_value")
+    )
+    return 1 + max(inside, default=0)
 
 
 def _texts(value: Struct) -> Iterator[str]:

@@ -42,6 +42,7 @@ _RETRY_AFTER: dict[ErrorReason.ValueType, float] = {
 # Trailers beyond 8 KB are refused on the way, and the failure with them.
 _TEXT_BYTES = 1024
 _VIOLATIONS = 20
+_VIOLATIONS_BYTES = 3072
 
 
 def code_and_reason(error: Exception) -> tuple[grpc.StatusCode, ErrorReason.ValueType]:
@@ -77,14 +78,15 @@ def status_of(error: Exception, *, call_id: str) -> grpc.Status:
 
 
 def _bad_request(error: InvalidRequest) -> error_details_pb2.BadRequest:
-    return error_details_pb2.BadRequest(
-        field_violations=[
-            error_details_pb2.BadRequest.FieldViolation(
-                field=violation.field, description=violation.message, reason=reason_name(violation.reason)
-            )
-            for violation in error.violations[:_VIOLATIONS]
-        ]
-    )
+    bad_request = error_details_pb2.BadRequest()
+    for violation in error.violations[:_VIOLATIONS]:
+        named = error_details_pb2.BadRequest.FieldViolation(
+            field=violation.field, description=violation.message, reason=reason_name(violation.reason)
+        )
+        if bad_request.ByteSize() + named.ByteSize() > _VIOLATIONS_BYTES:
+            break
+        bad_request.field_violations.append(named)
+    return bad_request
 
 
 def _packed(message: Message) -> AnyMessage:

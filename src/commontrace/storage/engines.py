@@ -5,6 +5,7 @@ from typing import Any
 
 from asyncpg import Connection
 from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -29,6 +30,10 @@ SEARCH = {
     "enable_sort": "off",
 }
 
+# asyncpg fails on others with a TypeError.
+_URL_PARAMETERS = {"database", "host", "password", "port", "prepared_statement_cache_size", "ssl", "sslmode", "user"}
+_NOT_A_POSTGRES_URL = "DATABASE_URL must be a Postgres URL, such as postgresql://user:password@host:5432/name"
+
 CONNECT_SECONDS = 3
 COMMAND_SECONDS = 10
 
@@ -37,14 +42,20 @@ class SettingRefused(Exception):
     """Postgres did not take a setting that the service depends on."""
 
 
-def pooled(url: str, settings: Mapping[str, str], *, size: int, timeout: float, ping: bool) -> AsyncEngine:
-    """Returns an engine of at most `size` connections that speak binary vectors; `timeout` is in seconds."""
+def pooled(
+    url: str, settings: Mapping[str, str], *, size: int, timeout: float, autocommit: bool = False
+) -> AsyncEngine:
+    """Returns an engine of at most `size` connections that speak binary vectors; `timeout` is in seconds.
+
+    With transactions, connections are tried before use: three round trips. With `autocommit` they are not.
+    """
     engine = create_async_engine(
         postgres_url(url),
         pool_size=size,
         max_overflow=0,
         pool_timeout=timeout,
-        pool_pre_ping=ping,
+        pool_pre_ping=not autocommit,
+        **({"isolation_level": "AUTOCOMMIT"} if autocommit else {}),
         pool_recycle=1800,
         pool_use_lifo=True,
         hide_parameters=True,
@@ -72,10 +83,18 @@ def unpooled(url: str) -> AsyncEngine:
 
 def postgres_url(url: str) -> URL:
     """Returns any spelling of a Postgres URL as SQLAlchemy and asyncpg want it. Raises ValueError."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # Not chained: what the parser says may quote the URL, and so the password.
+        raise ValueError(_NOT_A_POSTGRES_URL) from None
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ValueError(_NOT_A_POSTGRES_URL)
+    unknown = sorted(parsed.query.keys() - _URL_PARAMETERS)
+    if unknown:
         raise ValueError(
-            "DATABASE_URL must be a Postgres URL, such as postgresql://user:password@host:5432/name"
+            f"DATABASE_URL has parameters that are not supported: {', '.join(unknown)}"
+            f" (supported: {', '.join(sorted(_URL_PARAMETERS))})"
         )
     parsed = parsed.set(drivername="postgresql+asyncpg")
     # libpq's name for it; asyncpg's is `ssl`.

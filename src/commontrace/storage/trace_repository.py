@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, any_, func, literal, select
+from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, any_, bindparam, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.sql.expression import CollectionAggregate
 
 from commontrace.core.traces import NewTrace
 from commontrace.embeddings.embedder import Vector
@@ -71,7 +70,8 @@ class TraceRepository:
 
     async def known(self, trace_ids: Iterable[UUID]) -> set[UUID]:
         """Returns which of the ids are taken, by deleted traces too."""
-        return set(await self._session.scalars(select(Trace.id).where(Trace.id == _any_of(trace_ids))))
+        taken = select(Trace.id).where(Trace.id == _ANY_OF_THEM)
+        return set((await self._session.execute(taken, {"trace_ids": list(trace_ids)})).scalars())
 
     async def seeds(self) -> list[TraceRow]:
         """Returns the traces that came with the service."""
@@ -80,18 +80,14 @@ class TraceRepository:
 
     async def get_many(self, trace_ids: Iterable[UUID], *, full: bool) -> dict[UUID, TraceRow]:
         """Returns those of the traces that exist, by id."""
-        query = _select_rows(full=full).where(Trace.id == _any_of(trace_ids), Trace.deleted_at.is_(None))
-        return {row.id: TraceRow._make(row) for row in await self._session.execute(query)}
+        query = _FULL_ROWS if full else _BASIC_ROWS
+        rows = await self._session.execute(query, {"trace_ids": list(trace_ids)})
+        return {row.id: TraceRow._make(row) for row in rows}
 
     async def embedding_of(self, trace_id: UUID) -> Vector | None:
         """Returns the trace's vector, or None if there is no such trace."""
         query = select(Trace.embedding).where(Trace.id == trace_id, Trace.deleted_at.is_(None))
         return (await self._session.execute(query)).scalar_one_or_none()
-
-
-def _any_of(trace_ids: Iterable[UUID]) -> CollectionAggregate[bool]:
-    # One array parameter, not a list of parameters: the statement stays the same, and so stays prepared.
-    return any_(literal(list(trace_ids), ARRAY(Uuid)))
 
 
 def _select_rows(*, full: bool) -> Select[Any]:
@@ -103,3 +99,11 @@ def _select_rows(*, full: bool) -> Select[Any]:
     if not full:
         columns["context_text"] = columns["solution_text"] = literal("")
     return select(*(columns[name].label(name) for name in TraceRow._fields))
+
+
+# One array parameter, not a list of parameters: the statement stays the same, and so stays prepared.
+_ANY_OF_THEM = any_(bindparam("trace_ids", type_=ARRAY(Uuid)))
+# Made once: putting a statement together costs more than running it.
+_FULL_ROWS, _BASIC_ROWS = (
+    _select_rows(full=full).where(Trace.id == _ANY_OF_THEM, Trace.deleted_at.is_(None)) for full in (True, False)
+)

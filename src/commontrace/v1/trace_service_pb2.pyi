@@ -264,7 +264,7 @@ class CreateTraceRequest(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free-form facts; at most 10,000 bytes as JSON. Numbers are finite."""
+        """Free-form facts; at most 10,000 bytes as JSON, objects and lists nested at most 16 deep. Numbers are finite."""
 
     def __init__(
         self,
