@@ -1,9 +1,7 @@
 """Every row of the error table over a real channel, and the table against the contract."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,14 +11,12 @@ from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
 from commontrace.core import limits
-from commontrace.embeddings.local_model import LocalModel, find_model_directory
 from commontrace.storage import engines
-from commontrace.storage.database import Database
 from commontrace.storage.models import Base
-from commontrace.storage.unit_of_work import Reading
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.error_reason_pb2 import ErrorReason
-from tests.conftest import RunningServer, ServerFactory, administer, url_of
+from tests.conftest import RunningServer, ServerFactory, administer
+from tests.contract import server_states
 from tests.contract.calls import METHODS, call
 from tests.contract.error_promises import PROMISES, broken_promises, details
 from tests.contract.error_row import CREATE, GET, SEARCH, VALID, Code, Row, objects
@@ -31,13 +27,26 @@ _CALLER_ROWS = caller_rows()
 _SERVER_ROWS = server_rows()
 _ROWS = [*_CALLER_ROWS, *(row for rows in _SERVER_ROWS.values() for row in rows)]
 
-State = Callable[[ServerFactory, str], AbstractAsyncContextManager[RunningServer]]
-
 
 @pytest.mark.parametrize("rpc", VALID)
 async def test_every_way_a_caller_can_fail(server: RunningServer, database_url: str, rpc: str) -> None:
     assert await _failures(server, (row for row in _CALLER_ROWS if row.rpc == rpc)) == []
     assert await _stored_rows(database_url) == 0
+
+
+async def test_every_field_at_fault_is_named(server: RunningServer) -> None:
+    request = pb.CreateTraceRequest(title=" ", context="a\0" * limits.CONTEXT_CHARACTERS, tags=["", "fine", "c++"])
+    error = await call(server.channel, CREATE, request.SerializeToString())
+    assert error is not None
+    [bad_request] = details(error, error_details_pb2.BadRequest)
+    assert [(violation.field, violation.reason) for violation in bad_request.field_violations] == [
+        ("title", "FIELD_REQUIRED"),
+        ("context", "FIELD_TOO_LONG"),
+        ("context", "FORBIDDEN_CHARACTER"),
+        ("solution", "FIELD_REQUIRED"),
+        ("tags[0]", "INVALID_TAG"),
+        ("tags[2]", "INVALID_TAG"),
+    ]
 
 
 async def test_a_deleted_trace_is_not_found(server: RunningServer, database_url: str) -> None:
@@ -51,85 +60,11 @@ async def test_a_deleted_trace_is_not_found(server: RunningServer, database_url:
     assert await _failures(server, rows) == []
 
 
-@asynccontextmanager
-async def _nobody_listens(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
-    address = engines.postgres_url(url).set(host="127.0.0.1", port=1, query={})
-    async with _serving(start_server, Database(address.render_as_string(hide_password=False))) as running:
-        yield running
-
-
-@asynccontextmanager
-async def _database_dropped(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
-    name = f"{engines.postgres_url(url).database}_dropped"
-    # The original, which nobody has connected to yet, serves as template.
-    await administer(url_of(url, "postgres"), f"CREATE DATABASE {name} TEMPLATE {engines.postgres_url(url).database}")
-    async with _serving(start_server, Database(url_of(url, name))) as running:
-        assert [await call(running.channel, rpc, VALID[rpc].SerializeToString()) for rpc in (CREATE, SEARCH)] == [
-            None
-        ] * 2
-        await administer(url_of(url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
-        yield running
-
-
-@asynccontextmanager
-async def _pool_held(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
-    database = Database(url, pool_size=1, pool_timeout=0.1)
-    release = asyncio.Event()
-
-    async def hold(_reading: Reading) -> None:
-        await release.wait()
-
-    async with (
-        _serving(start_server, database) as running,
-        database.unit_of_work() as work,
-        asyncio.TaskGroup() as tasks,
-    ):
-        await work.users.id_of("ada@example.org")
-        tasks.create_task(database.read(hold))
-        tasks.create_task(database.search(hold))
-        yield running
-        release.set()
-
-
-@asynccontextmanager
-async def _embedder_closed(start_server: ServerFactory, _url: str) -> AsyncIterator[RunningServer]:
-    directory = find_model_directory()
-    assert directory is not None
-    model = LocalModel.load(directory)
-    await model.close()
-    async with start_server(embedder=model) as running:
-        yield running
-
-
-@asynccontextmanager
-async def _schema_broken(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
-    async with start_server() as running:
-        await administer(url, "ALTER TABLE traces RENAME COLUMN deleted_at TO gone_at")
-        await administer(url, "ALTER TABLE users RENAME COLUMN email TO address")
-        yield running
-
-
-@asynccontextmanager
-async def _serving(start_server: ServerFactory, database: Database) -> AsyncIterator[RunningServer]:
-    async with start_server(database=database) as running:
-        yield running
-    await database.close()
-
-
-_STATES: dict[str, State] = {
-    "nobody listens": _nobody_listens,
-    "database dropped": _database_dropped,
-    "pool held": _pool_held,
-    "embedder closed": _embedder_closed,
-    "schema broken": _schema_broken,
-}
-
-
 @pytest.mark.parametrize("state", _SERVER_ROWS)
 async def test_every_state_of_the_server_that_fails_a_call(
     start_server: ServerFactory, database_url: str, state: str
 ) -> None:
-    async with _STATES[state](start_server, database_url) as running:
+    async with server_states.STATES[state](start_server, database_url) as running:
         assert await _failures(running, _SERVER_ROWS[state]) == []
     assert await _stored_rows(database_url) == 0
 
@@ -137,7 +72,7 @@ async def test_every_state_of_the_server_that_fails_a_call(
 async def test_the_log_explains_an_internal_failure_under_its_call_id(
     start_server: ServerFactory, database_url: str
 ) -> None:
-    async with _schema_broken(start_server, database_url) as running:
+    async with server_states.schema_broken(start_server, database_url) as running:
         with capture_logs() as logged:
             error = await call(running.channel, GET, VALID[GET].SerializeToString())
     assert error is not None

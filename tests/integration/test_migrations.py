@@ -50,7 +50,7 @@ USER = "INSERT INTO users (id, email) VALUES (gen_random_uuid(), 'ada@example.or
 TRACE = """
     INSERT INTO traces (id, title, context_text, solution_text, contributor_id, embedding, embedding_model_id,
         embedding_model_version, status, confirmation_count, down_count, revision, metadata_json)
-    SELECT gen_random_uuid(), 'title', repeat('context ', 500), 'solution', id, {embedding}, {model}, {version},
+    SELECT gen_random_uuid(), 'title', {context}, 'solution', id, {embedding}, {model}, {version},
         {status}, {confirmation_count}, {down_count}, {revision}, '{{"key": ["value", 1.5]}}' FROM users"""
 VOTE = """
     INSERT INTO votes (id, trace_id, voter_id, vote_type, revision)
@@ -60,9 +60,9 @@ TRACE_TAG = "INSERT INTO trace_tags SELECT traces.id, tags.id FROM traces, tags"
 
 
 def a_trace(**values: str) -> str:
-    defaults = {"model": "'model'", "version": "'1'", "status": "'pending'", "revision": "1"}
-    counts = {"confirmation_count": "0", "down_count": "0"}
-    return TRACE.format(**({"embedding": unit_vector(384)} | defaults | counts | values))
+    texts = {"context": "'context'", "status": "'pending'", "model": "'model'", "version": "'1'"}
+    numbers = {"confirmation_count": "0", "down_count": "0", "revision": "1"}
+    return TRACE.format(**({"embedding": unit_vector(384)} | texts | numbers | values))
 
 
 def a_vote(vote_type: str = "'up'", revision: str = "1") -> str:
@@ -194,6 +194,28 @@ async def test_of_five_at_once_one_migrates(empty_database_url: str) -> None:
     assert await schema(empty_database_url) == GOLDEN.read_text(encoding="utf-8")
     # The lock is free again.
     assert not await asyncio.wait_for(migrating.upgrade(empty_database_url, MODEL), 1)
+
+
+# Incompressible; and nothing, which leaves the vector in the page.
+@pytest.mark.parametrize("context", ["(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 64) AS n)", "''"])
+async def test_votes_are_hot_updates(database_url: str, context: str) -> None:
+    vote_on_each = """
+        DO $$ DECLARE voted uuid; BEGIN
+            PERFORM set_config('synchronous_commit', 'off', false);
+            FOR voted IN SELECT id FROM traces ORDER BY random() LOOP
+                UPDATE traces SET confirmation_count = confirmation_count + 1, trust_score = trust_score + 0.5,
+                    updated_at = now() WHERE id = voted;
+                COMMIT;
+            END LOOP;
+            PERFORM pg_stat_force_next_flush();
+        END $$"""
+    await administer(database_url, USER)
+    await administer(database_url, a_trace(context=context) + ", generate_series(1, 200)")
+    for _ in range(3):
+        await administer(database_url, vote_on_each)
+
+    statistics = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'traces'"
+    assert await query(database_url, statistics) == [(600, 600)]
 
 
 @pytest.fixture(scope="module")

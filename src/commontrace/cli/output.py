@@ -42,8 +42,7 @@ def print_hits(hits: "list[trace_service_pb2.SearchHit]") -> None:
     if not hits:
         console.print("nothing found: the server holds no traces")
     for hit in hits:
-        line = Text(f"{hit.similarity:6.3f}  ", style="bold cyan")
-        line.append(printable(hit.trace.title), style="bold")
+        line = Text.assemble((f"{hit.similarity:6.3f}  ", "bold cyan"), (_one_line(hit.trace.title), "bold"))
         console.print(line, soft_wrap=True)
         console.print(Text(f"        {_origin(hit.trace)}", style="dim"), soft_wrap=True)
         console.print(Text(f"        {hit.trace.id}", style="dim"), soft_wrap=True)
@@ -54,7 +53,7 @@ def print_trace(trace: "trace_pb2.Trace") -> None:
     from rich.markdown import Markdown
 
     console = Console(highlight=False)
-    console.print(Text(printable(trace.title), style="bold"), soft_wrap=True)
+    console.print(Text(_one_line(trace.title), style="bold"), soft_wrap=True)
     console.print(Text(_origin(trace), style="dim"), soft_wrap=True)
     created = trace.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
     console.print(Text(f"{trace.id}  revision {trace.revision}  {created}", style="dim"), soft_wrap=True)
@@ -72,6 +71,11 @@ def print_trace(trace: "trace_pb2.Trace") -> None:
 def printable(text: str) -> str:
     """Returns other agents' words without what could steer a terminal."""
     return "".join(character for character in text if character in "\n\t" or character.isprintable())
+
+
+def _one_line(text: str) -> str:
+    # A title of several lines could pass for hits that nobody found.
+    return printable(" ".join(text.split()))
 
 
 class _Printable:

@@ -8,6 +8,9 @@ TAG_CHARACTERS = 50
 AGENT_MODEL_CHARACTERS = 100
 AGENT_VERSION_CHARACTERS = 50
 METADATA_BYTES = 10_000
+# A response holds an object two messages deeper than a request does, and parsers give up at a hundred messages, three
+# of them for an object in an object: what only just fits a request would make every answer that holds it unreadable.
+METADATA_LEVELS = 16
 QUERY_CHARACTERS = 8_000
 SEARCH_HITS = 1_000
 SEARCH_HITS_DEFAULT = 10

@@ -32,7 +32,9 @@ async def seed(seeds: Mapping[UUID, Contribution], database: "Database", embedde
     embeddings = await embedder.encode([seeds[trace_id].text for trace_id in missing])
     async with database.unit_of_work() as work:
         contributor_id = await work.users.ensure(SEED_EMAIL, display_name=SEED_NAME, is_seed=True)
-        # A twin may have seeded while this one encoded.
+        # A twin may have seeded while this one encoded, or waits here until this one is done.
+        await work.users.hold(contributor_id)
+        await work.tags.ensure({tag for trace_id in missing for tag in normalise_all(seeds[trace_id].tags)})
         missing_still = set(missing) - await work.traces.known(missing)
         for trace_id, embedding in zip(missing, embeddings, strict=True):
             if trace_id in missing_still:

@@ -25,19 +25,14 @@ def choose_embedder(settings: "Settings", *, recorded: "RecordedModel | None") -
     from commontrace.embeddings.local_model import LocalModel, find_model_directory
 
     directory = settings.embedding_model_dir or find_model_directory()
-    if settings.embedder == "lexical" or (
-        settings.embedder == "auto" and recorded is not None and recorded.is_lexical
-    ):
+    if settings.embedder == "lexical" or (settings.embedder == "auto" and recorded is not None and recorded.is_lexical):
         return LexicalEmbedder(_lexical_dimensions(settings, recorded))
     if directory is None:
         if settings.embedder == "auto" and recorded is None:
             return LexicalEmbedder(settings.embedding_dimensions)
         raise ModelNotUsable(f"the local embedding model is not installed: {_HOW_TO_GET_THE_MODEL}")
     model = LocalModel.load(directory)
-    if (
-        "embedding_dimensions" in settings.model_fields_set
-        and settings.embedding_dimensions != model.dimensions
-    ):
+    if "embedding_dimensions" in settings.model_fields_set and settings.embedding_dimensions != model.dimensions:
         raise ModelNotUsable(
             f"EMBEDDING_DIMENSIONS is {settings.embedding_dimensions}, but {model.model_id} makes vectors of"
             f" {model.dimensions}: unset it, or set EMBEDDER=lexical"
@@ -46,10 +41,6 @@ def choose_embedder(settings: "Settings", *, recorded: "RecordedModel | None") -
 
 
 def _lexical_dimensions(settings: "Settings", recorded: "RecordedModel | None") -> int:
-    if (
-        recorded is not None
-        and recorded.is_lexical
-        and "embedding_dimensions" not in settings.model_fields_set
-    ):
+    if recorded is not None and recorded.is_lexical and "embedding_dimensions" not in settings.model_fields_set:
         return recorded.dimensions
     return settings.embedding_dimensions

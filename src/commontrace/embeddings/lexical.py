@@ -86,19 +86,17 @@ class LexicalEmbedder:
         return True
 
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
-        """Encode every text, longer ones in a thread; never raises EmbedderUnavailable."""
+        """Encodes every text, longer ones in a thread; never raises EmbedderUnavailable."""
         if sum(map(len, texts)) <= _INLINE_CHARACTERS:
             return [self.embed(text) for text in texts]
         return await asyncio.to_thread(lambda: [self.embed(text) for text in texts])
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to release."""
+        """Does nothing: there is nothing to release."""
 
     def embed(self, text: str) -> Embedding:
-        """Encode one text, in this thread."""
-        # One spelling of an accented letter; ASCII has one already.
-        composed = text if text.isascii() else unicodedata.normalize("NFKC", text)
-        words = Counter(match.group() for match in _WORD.finditer(composed))
+        """Encodes one text, in this thread."""
+        words = Counter(match.group() for match in _WORD.finditer(_composed(text)))
         features: Counter[_Feature] = Counter()
         for word, count in words.items():
             for feature in _features(word):
@@ -119,6 +117,15 @@ class LexicalEmbedder:
             vector[0] = norm = 1.0
         unit: Vector = (vector / norm).astype(np.float32)
         return unit
+
+
+def _composed(text: str) -> str:
+    """Returns the text with one spelling of every accented letter, and a space for any space."""
+    # Word by word, the endless ones as they are: sorting a run of combining marks takes the square of its length.
+    return " ".join(
+        word if word.isascii() or len(word) > _LONGEST_WORD else unicodedata.normalize("NFKC", word)
+        for word in text.split()
+    )
 
 
 def _features(word: str) -> Iterator[_Feature]:
@@ -149,7 +156,7 @@ def _parts(word: str) -> list[str]:
 
 
 def stem(word: str) -> str:
-    """Strip one common English suffix from a lower-case word: caches, cached, caching and cache -> cach."""
+    """Strips one common English suffix from a lower-case word: caches, cached, caching and cache -> cach."""
     if word.endswith(_NO_PLURAL) or not word.isascii() or not word.isalpha():
         return word
     for suffix in _SUFFIXES:

@@ -48,7 +48,7 @@ _THREADS = 2
 
 
 def find_model_directory() -> Path | None:
-    """Find the directory of the installed model's files; None if its package is not installed."""
+    """Finds the directory of the installed model's files; None if its package is not installed."""
     spec = importlib.util.find_spec(MODEL_PACKAGE)
     for location in (spec and spec.submodule_search_locations) or ():
         directory = Path(location) / "model"
@@ -80,7 +80,7 @@ class LocalModel:
 
     @classmethod
     def load(cls, directory: Path) -> "LocalModel":
-        """Read and verify the model's files; blocks for about 0.3 s.
+        """Reads and verifies the model's files; blocks for about 0.3 s.
 
         Raises ModelNotUsable if one is missing, unreadable or not the published one.
         """
@@ -117,7 +117,7 @@ class LocalModel:
         return False
 
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
-        """Encode every text, at most two at a time so that another caller's text gets its turn between them.
+        """Encodes every text, at most two at a time so that another caller's text gets its turn between them.
 
         Raises EmbedderUnavailable after `close`. A cancelled caller's texts that have not begun are dropped.
         """
@@ -143,7 +143,7 @@ class LocalModel:
         return [embeddings[index] for index in range(len(texts))]
 
     async def close(self) -> None:
-        """Refuse what has not begun, wait for what has, end the threads. May be called again."""
+        """Refuses what has not begun, waits for what has, ends the threads. May be called again."""
         self._closed = True
         await asyncio.to_thread(self._threads.shutdown)
 

@@ -28,7 +28,7 @@ _BLOCK = 8192
 
 
 def gelu(values: Array) -> None:
-    """Replace each value x by x * Phi(x), Phi being the standard normal distribution function.
+    """Replaces each value x by x * Phi(x), Phi being the standard normal distribution function.
 
     `values` is C-contiguous, any shape. Computed as max(x, 0) - |x| * erfc(|x| / sqrt 2) / 2, so no sign has
     to be restored. The approximated erfc is off by at most 1.5e-7, the result by 7.5e-8 * |x| (Hendrycks and
@@ -75,7 +75,7 @@ class _LayerNorm:
     epsilon: np.float32
 
     def __call__(self, values: Array) -> Array:
-        """Normalise each column, in place."""
+        """Normalises each column, in place."""
         values -= values.mean(axis=0)
         deviation = np.einsum("ft,ft->t", values, values)
         deviation /= np.float32(len(values))
@@ -138,7 +138,7 @@ class MiniLM:
         return int(self._words.shape[1])
 
     def encode(self, token_ids: NDArray[np.intp]) -> Array:
-        """Encode one or more token ids, special tokens included, as a unit vector of shape (dimensions,).
+        """Encodes one or more token ids, special tokens included, as a unit vector of shape (dimensions,).
 
         Raises IndexError for an id beyond the vocabulary, ValueError for more ids than there are positions.
         """

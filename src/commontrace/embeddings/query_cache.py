@@ -38,7 +38,7 @@ class QueryCache:
         return len(self._remembered)
 
     async def encode(self, text: str) -> Embedding:
-        """Encode one text, once for all who ask at the same time; the vector is read-only and shared.
+        """Encodes one text, once for all who ask at the same time; the vector is read-only and shared.
 
         Raises what the embedder raises, to everyone waiting; a failure is not remembered. A caller that is
         cancelled leaves the others undisturbed; when the last one has left, the encoding is cancelled.

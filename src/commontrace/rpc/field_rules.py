@@ -9,13 +9,13 @@ from uuid import UUID
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
+from commontrace.core import limits
 from commontrace.core.text import first_forbidden, is_blank
 from commontrace.rpc.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 
-# A response holds an object two messages deeper than a request does, and parsers give up at a hundred messages, three
-# of them for an object in an object: what only just fits a request would make every answer that holds it unreadable.
-_JSON_LEVELS = 16
+# How many bytes of protobuf a byte of JSON takes at the most: `0,` is a Value of 11 bytes.
+_ENCODED_BYTES = 8
 
 
 class KnownEnum(Protocol):
@@ -80,9 +80,13 @@ def known_enum(field: str, value: int, enum: KnownEnum) -> Iterator[Violation]:
 
 def json_object(field: str, value: Struct, limit: int) -> Iterator[Violation]:
     """An object of at most `limit` bytes as JSON, not nested too deep, with finite numbers and storable text."""
+    if value.ByteSize() > _ENCODED_BYTES * limit:
+        # Surely too long: looking at half a million values would keep other calls waiting.
+        yield from not_longer(field, value.ByteSize(), limit, "bytes")
+        return
     levels = _levels(value)
-    if levels > _JSON_LEVELS:
-        yield from not_longer(field, levels, _JSON_LEVELS, "levels")
+    if levels > limits.METADATA_LEVELS:
+        yield from not_longer(field, levels, limits.METADATA_LEVELS, "levels")
         return
     for text in _texts(value):
         forbidden = first_forbidden(text)

@@ -22,8 +22,8 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = 1.0) -> None:
         """Takes any Postgres URL.
 
-        `pool_size` bounds the connections for searches, for other questions and for units of work each; `pool_timeout` is
-        in seconds.
+        `pool_size` bounds the connections for searches, for other questions and for units of work each;
+        `pool_timeout` is in seconds.
         """
         session, search = engines.SESSION, engines.SESSION | engines.SEARCH
         self._writing = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)

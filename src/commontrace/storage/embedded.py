@@ -70,12 +70,12 @@ class EmbeddedPostgres:
         self.stop()
 
     def stop(self) -> None:
-        """Shut Postgres down, at the latest after 17 s, and free the directory. May be repeated."""
+        """Shuts Postgres down, at the latest after 17 s, and frees the directory. May be repeated."""
         self._resources.close()
 
 
 def start(data_dir: Path, *, version: str = "18") -> EmbeddedPostgres:
-    """Start Postgres on `data_dir`, created if absent, and return once it accepts connections.
+    """Starts Postgres on `data_dir`, created if absent, and returns once it accepts connections.
 
     Call it from a thread that lives as long as the server should, normally the main one: on Linux Postgres
     shuts down when that thread ends, however it ends. Raises DataDirectoryInUse if another server owns the
@@ -97,7 +97,7 @@ def start(data_dir: Path, *, version: str = "18") -> EmbeddedPostgres:
 
 
 def attach(data_dir: Path) -> str | None:
-    """Return the url of the Postgres that a process runs on `data_dir`, None if none accepts connections."""
+    """Returns the url of the Postgres that a process runs on `data_dir`, None if none accepts connections."""
     for cluster in data_dir.resolve().glob("postgres-*"):
         postmaster = processes.read_postmaster_file(cluster)
         if postmaster and postmaster.is_ready and processes.runs_on(postmaster.pid, cluster):

@@ -21,7 +21,7 @@ _ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
 
 
 def _enter_user_namespace() -> None:
-    """Become uid 1 in the eyes of this process, since Postgres refuses root. Raises OSError.
+    """Becomes uid 1 in the eyes of this process, since Postgres refuses root. Raises OSError.
 
     For files and signals it stays the user it was, so no file changes hands; after exec it has no privileges.
     """
@@ -34,7 +34,7 @@ def _enter_user_namespace() -> None:
 
 
 def _die_with(parent: int) -> None:
-    """Ask the kernel for SIGINT, a fast shutdown, when the thread that started this process ends."""
+    """Asks the kernel for SIGINT, a fast shutdown, when the thread that started this process ends."""
     # Python's own handler would swallow a signal that arrives just before exec.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform == "linux":
@@ -44,7 +44,7 @@ def _die_with(parent: int) -> None:
 
 
 def launch(parent: int, program: str, arguments: list[str]) -> NoReturn:
-    """Replace this process by `program`, or exit with the reason on stderr."""
+    """Replaces this process by `program`, or exits with the reason on stderr."""
     if os.geteuid() == 0:
         try:
             if sys.platform != "linux":

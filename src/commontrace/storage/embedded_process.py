@@ -35,7 +35,7 @@ class PostmasterFile(NamedTuple):
 
 
 def read_postmaster_file(cluster: Path) -> PostmasterFile | None:
-    """Return None where there is no complete file: nothing runs, or is not that far yet."""
+    """Returns None where there is no complete file: nothing runs, or is not that far yet."""
     try:
         lines = (cluster / "postmaster.pid").read_text(encoding="utf-8").split("\n")
         return PostmasterFile(int(lines[0]), Path(lines[4]), is_ready=lines[7].strip() == "ready")
@@ -64,7 +64,7 @@ def runs_on(pid: int, cluster: Path) -> bool:
 
 
 def processes_on(cluster: Path) -> list[int]:
-    """Return the pids that use the cluster, on Linux also backends that outlived their postmaster."""
+    """Returns the pids that use the cluster, on Linux also backends that outlived their postmaster."""
     if sys.platform == "linux":
         numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
     else:
@@ -74,7 +74,7 @@ def processes_on(cluster: Path) -> list[int]:
 
 
 def release_stale_locks(cluster: Path, socket_dir: Path) -> None:
-    """Let Postgres start although the lock files of a killed run name a pid that another process has by now.
+    """Lets Postgres start although the lock files of a killed run name a pid that another process has by now.
 
     Only for the owner of the directory, when `processes_on` is empty.
     """
@@ -95,7 +95,7 @@ def release_stale_locks(cluster: Path, socket_dir: Path) -> None:
 
 
 def await_end_of_all(clusters: Sequence[Path]) -> None:
-    """Wait until nothing of an earlier owner runs on the clusters, after a while ask it to stop.
+    """Waits until nothing of an earlier owner runs on the clusters, after a while asks it to stop.
 
     Raises EmbeddedPostgresFailed where even that does not help.
     """
@@ -118,7 +118,7 @@ def await_end_of_all(clusters: Sequence[Path]) -> None:
 
 
 def launch(program: Path, arguments: list[str], directory: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start `program` in `directory`, in a session of its own, so that Ctrl-C reaches only the owner."""
+    """Starts `program` in `directory`, in a session of its own, so that Ctrl-C reaches only the owner."""
     prefix = [sys.executable, "-I", "-S", "-E", embedded_launcher.__file__, str(os.getpid())]
     log.touch(mode=0o600)
     with log.open("ab") as sink:
@@ -133,7 +133,7 @@ def launch(program: Path, arguments: list[str], directory: Path, log: Path) -> s
 
 
 def failure(program: str, status: int, log: Path) -> EmbeddedPostgresFailed:
-    """Return what to raise when `program` ended with `status` without having done its work."""
+    """Returns what to raise when `program` ended with `status` without having done its work."""
     message = f"{program} ended with status {status}"
     if status == embedded_launcher.ROOT_REFUSED:
         message = (
@@ -146,7 +146,7 @@ def failure(program: str, status: int, log: Path) -> EmbeddedPostgresFailed:
 
 
 def await_ready(postmaster: subprocess.Popen[bytes], cluster: Path, log: Path) -> None:
-    """Wait until the postmaster accepts connections. Raises EmbeddedPostgresFailed if it ends instead."""
+    """Waits until the postmaster accepts connections. Raises EmbeddedPostgresFailed if it ends instead."""
     # Recovery after a kill replays all since the last checkpoint, hence the patience.
     deadline = time.monotonic() + 60
     while not is_ready(postmaster.pid, cluster):
@@ -158,7 +158,7 @@ def await_ready(postmaster: subprocess.Popen[bytes], cluster: Path, log: Path) -
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask for a fast shutdown, after 10 s for an immediate one, and at last kill the process."""
+    """Asks for a fast shutdown, after 10 s for an immediate one, and at last kills the process."""
     for number, patience in ((signal.SIGINT, _PATIENCE), (signal.SIGQUIT, 6.0), (signal.SIGKILL, 1.0)):
         if process.poll() is not None:
             return

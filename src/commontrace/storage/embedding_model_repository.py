@@ -58,9 +58,7 @@ class EmbeddingModelRepository:
         """
         execute = self._session.execute
         await execute(text("DROP INDEX ix_traces_embedding_hnsw"))
-        await execute(
-            update(Trace).values(embedding=None, embedding_model_id=None, embedding_model_version=None)
-        )
+        await execute(update(Trace).values(embedding=None, embedding_model_id=None, embedding_model_version=None))
         await execute(
             text(f"ALTER TABLE traces ALTER COLUMN embedding TYPE vector({embedder.dimensions:d}) USING NULL")
         )

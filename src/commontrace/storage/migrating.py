@@ -83,13 +83,9 @@ async def _migrate(url: str, target: str, model: ModelFacts) -> bool:
 async def _take_lock(connection: AsyncConnection) -> None:
     # Polled: a blocking advisory lock deadlocks against CREATE INDEX CONCURRENTLY. Closing the connection releases it.
     deadline = time.monotonic() + _LOCK_SECONDS
-    while not (
-        await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
-    ).scalar():
+    while not (await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})).scalar():
         if time.monotonic() > deadline:
-            raise MigrationLocked(
-                f"another process has been migrating this database for {_LOCK_SECONDS:.0f} s"
-            )
+            raise MigrationLocked(f"another process has been migrating this database for {_LOCK_SECONDS:.0f} s")
         await asyncio.sleep(0.1)
 
 

@@ -78,7 +78,7 @@ class Trace(Timestamps, Base):
             postgresql_with={"m": 16, "ef_construction": 64},
             postgresql_ops={"embedding": "vector_cosine_ops"},
         ),
-        {"postgresql_with": {"fillfactor": 85, "toast_tuple_target": 256}},
+        {"postgresql_with": {"fillfactor": 80, "toast_tuple_target": 256}},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

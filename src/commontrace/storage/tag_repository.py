@@ -1,6 +1,6 @@
 """Tags by canonical name."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID, uuid4
 
 from sqlalchemy import ARRAY, String, any_, literal, select
@@ -18,16 +18,22 @@ class TagRepository:
         """Takes the session of the unit of work."""
         self._session = session
 
+    async def ensure(self, names: Collection[str]) -> None:
+        """Creates those of the tags that are new, by canonical names.
+
+        A unit of work that attaches tags to several traces ensures them all before, or it may deadlock with another.
+        """
+        # In alphabetical order: two callers who create the same tags wait for each other instead of deadlocking.
+        new = [{"id": uuid4(), "name": name} for name in sorted(names)]
+        if new:
+            await self._session.execute(insert(Tag).values(new).on_conflict_do_nothing(index_elements=[Tag.name]))
+
     async def attach(self, trace_id: UUID, names: Sequence[str]) -> None:
         """Gives a new trace its tags, canonical names all different; tags that are new are created."""
         if not names:
             return
-        # In alphabetical order: two callers who create the same tags wait for each other instead of deadlocking.
-        new = [{"id": uuid4(), "name": name} for name in sorted(names)]
-        await self._session.execute(insert(Tag).values(new).on_conflict_do_nothing(index_elements=[Tag.name]))
-        ids = await self._session.scalars(
-            select(Tag.id).where(Tag.name == any_(literal(list(names), ARRAY(String))))
-        )
+        await self.ensure(names)
+        ids = await self._session.scalars(select(Tag.id).where(Tag.name == any_(literal(list(names), ARRAY(String)))))
         await self._session.execute(
             plain_insert(TraceTag), [{"trace_id": trace_id, "tag_id": tag_id} for tag_id in ids]
         )

@@ -35,7 +35,7 @@ class TraceRow(NamedTuple):
 
 
 class TraceRepository:
-    """The traces. Deleted ones are invisible here."""
+    """The traces. Deleted ones are invisible here unless a method says otherwise."""
 
     def __init__(self, session: AsyncSession | AsyncConnection) -> None:
         """Takes where to ask; only a session can add."""
@@ -74,7 +74,7 @@ class TraceRepository:
         return set((await self._session.execute(taken, {"trace_ids": list(trace_ids)})).scalars())
 
     async def seeds(self) -> list[TraceRow]:
-        """Returns the traces that came with the service."""
+        """Returns the traces that came with the service, deleted ones too."""
         rows = await self._session.execute(_select_rows(full=True).where(Trace.is_seed))
         return [TraceRow._make(row) for row in rows]
 

@@ -32,9 +32,7 @@ class TraceSearch:
         `ef_search` (1..1000) is the number of candidates the index keeps. May miss traces, and return fewer than exist.
         """
         return await self._neighbours(
-            approximate_statement(
-                vector, model_id=model_id, limit=limit, ef_search=ef_search, excluded=excluded
-            )
+            approximate_statement(vector, model_id=model_id, limit=limit, ef_search=ef_search, excluded=excluded)
         )
 
     async def exact(

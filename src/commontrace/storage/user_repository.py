@@ -28,3 +28,7 @@ class UserRepository:
         new = insert(User).values(id=uuid4(), email=email, display_name=display_name, is_seed=is_seed)
         await self._session.execute(new.on_conflict_do_nothing(index_elements=[User.email]))
         return (await self._session.execute(select(User.id).where(User.email == email))).scalar_one()
+
+    async def hold(self, user_id: UUID) -> None:
+        """Makes others who would hold the user wait until the transaction ends."""
+        await self._session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))

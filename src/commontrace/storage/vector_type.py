@@ -40,9 +40,7 @@ async def register(connection: Connection) -> None:
     schema = await connection.fetchval(
         "SELECT nspname FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector'"
     )
-    await connection.set_type_codec(
-        "vector", schema=schema, encoder=_encode, decoder=_decode, format="binary"
-    )
+    await connection.set_type_codec("vector", schema=schema, encoder=_encode, decoder=_decode, format="binary")
 
 
 def _encode(vector: Vector) -> bytes:

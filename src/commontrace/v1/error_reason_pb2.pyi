@@ -71,8 +71,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the prefix
     `ERROR_REASON_`. The keys listed are those of its `metadata`.
 
-    INVALID_ARGUMENT also carries a `google.rpc.BadRequest` that names every field at fault, each with a reason of its
-    own; the ErrorInfo repeats the first. Where waiting helps, a `google.rpc.RetryInfo` says how long.
+    INVALID_ARGUMENT also carries a `google.rpc.BadRequest` that names the fields at fault (up to 20, up to 3 KB), each
+    with a reason of its own; the ErrorInfo repeats the first. Where waiting helps, a `google.rpc.RetryInfo` says how long.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0

@@ -28,7 +28,7 @@ from commontrace.v1 import vector_pb2 as commontrace_dot_v1_dot_vector__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"commontrace/v1/trace_service.proto\x12\x0e\x63ommontrace.v1\x1a\x1c\x63ommontrace/v1/options.proto\x1a\x1a\x63ommontrace/v1/trace.proto\x1a\x1b\x63ommontrace/v1/vector.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x17\n\x15GetServiceInfoRequest\"\xb2\x01\n\x16GetServiceInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x37\n\x0f\x65mbedding_model\x18\x02 \x01(\x0b\x32\x1e.commontrace.v1.EmbeddingModel\x12&\n\x06limits\x18\x03 \x01(\x0b\x32\x16.commontrace.v1.Limits\x12&\n\x06\x63\x61ller\x18\x04 \x01(\x0b\x32\x16.commontrace.v1.Caller\"U\n\x0e\x45mbeddingModel\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\x05\x12\x12\n\nis_lexical\x18\x04 \x01(\x08\"\xa1\x02\n\x06Limits\x12\x18\n\x10title_characters\x18\x01 \x01(\x05\x12\x1a\n\x12\x63ontext_characters\x18\x02 \x01(\x05\x12\x1b\n\x13solution_characters\x18\x03 \x01(\x05\x12\x0c\n\x04tags\x18\x04 \x01(\x05\x12\x16\n\x0etag_characters\x18\x05 \x01(\x05\x12\x1e\n\x16\x61gent_model_characters\x18\x06 \x01(\x05\x12 \n\x18\x61gent_version_characters\x18\x07 \x01(\x05\x12\x16\n\x0emetadata_bytes\x18\x08 \x01(\x05\x12\x18\n\x10query_characters\x18\t \x01(\x05\x12\x13\n\x0bsearch_hits\x18\n \x01(\x05\x12\x15\n\rrequest_bytes\x18\x0b \x01(\x05\"O\n\x06\x43\x61ller\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12%\n\x06scopes\x18\x03 \x03(\x0e\x32\x15.commontrace.v1.Scope\"\xab\x01\n\x12\x43reateTraceRequest\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\t\x12\x10\n\x08solution\x18\x03 \x01(\t\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12\x13\n\x0b\x61gent_model\x18\x05 \x01(\t\x12\x15\n\ragent_version\x18\x06 \x01(\t\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\"u\n\x13\x43reateTraceResponse\x12(\n\x07\x63reated\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.TraceH\x00\x12\x13\n\x0btokens_read\x18\x02 \x01(\x05\x12\x14\n\x0ctokens_total\x18\x03 \x01(\x05\x42\t\n\x07outcome\"L\n\x0fGetTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\'\n\x04view\x18\x02 \x01(\x0e\x32\x19.commontrace.v1.TraceView\"8\n\x10GetTraceResponse\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\"\xbb\x01\n\x13SearchTracesRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12+\n\tembedding\x18\x02 \x01(\x0b\x32\x16.commontrace.v1.VectorH\x00\x12\x12\n\x08trace_id\x18\x03 \x01(\tH\x00\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\'\n\x04view\x18\x05 \x01(\x0e\x32\x19.commontrace.v1.TraceView\x12\x12\n\nbatch_size\x18\x06 \x01(\x05\x42\x07\n\x05query\"o\n\x14SearchTracesResponse\x12\'\n\x04hits\x18\x01 \x03(\x0b\x32\x19.commontrace.v1.SearchHit\x12.\n\x07summary\x18\x02 \x01(\x0b\x32\x1d.commontrace.v1.SearchSummary\"E\n\tSearchHit\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\x12\x12\n\nsimilarity\x18\x02 \x01(\x01\"\x95\x01\n\rSearchSummary\x12/\n\x0bstop_reason\x18\x01 \x01(\x0e\x32\x1a.commontrace.v1.StopReason\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12\x1a\n\x12\x65mbedding_model_id\x18\x03 \x01(\t\x12\x11\n\thit_count\x18\x04 \x01(\x05\x12\x15\n\rdropped_count\x18\x05 \x01(\x05*[\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11STOP_REASON_LIMIT\x10\x01\x12\x19\n\x15STOP_REASON_EXHAUSTED\x10\x02\x32\x97\x03\n\x0cTraceService\x12h\n\x0eGetServiceInfo\x12%.commontrace.v1.GetServiceInfoRequest\x1a&.commontrace.v1.GetServiceInfoResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12_\n\x0b\x43reateTrace\x12\".commontrace.v1.CreateTraceRequest\x1a#.commontrace.v1.CreateTraceResponse\"\x07\x90\x02\x00\x98\xc2\x18\x02\x12V\n\x08GetTrace\x12\x1f.commontrace.v1.GetTraceRequest\x1a .commontrace.v1.GetTraceResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12\x64\n\x0cSearchTraces\x12#.commontrace.v1.SearchTracesRequest\x1a$.commontrace.v1.SearchTracesResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"commontrace/v1/trace_service.proto\x12\x0e\x63ommontrace.v1\x1a\x1c\x63ommontrace/v1/options.proto\x1a\x1a\x63ommontrace/v1/trace.proto\x1a\x1b\x63ommontrace/v1/vector.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x17\n\x15GetServiceInfoRequest\"\xb2\x01\n\x16GetServiceInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x37\n\x0f\x65mbedding_model\x18\x02 \x01(\x0b\x32\x1e.commontrace.v1.EmbeddingModel\x12&\n\x06limits\x18\x03 \x01(\x0b\x32\x16.commontrace.v1.Limits\x12&\n\x06\x63\x61ller\x18\x04 \x01(\x0b\x32\x16.commontrace.v1.Caller\"U\n\x0e\x45mbeddingModel\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\x05\x12\x12\n\nis_lexical\x18\x04 \x01(\x08\"\xba\x02\n\x06Limits\x12\x18\n\x10title_characters\x18\x01 \x01(\x05\x12\x1a\n\x12\x63ontext_characters\x18\x02 \x01(\x05\x12\x1b\n\x13solution_characters\x18\x03 \x01(\x05\x12\x0c\n\x04tags\x18\x04 \x01(\x05\x12\x16\n\x0etag_characters\x18\x05 \x01(\x05\x12\x1e\n\x16\x61gent_model_characters\x18\x06 \x01(\x05\x12 \n\x18\x61gent_version_characters\x18\x07 \x01(\x05\x12\x16\n\x0emetadata_bytes\x18\x08 \x01(\x05\x12\x17\n\x0fmetadata_levels\x18\x0c \x01(\x05\x12\x18\n\x10query_characters\x18\t \x01(\x05\x12\x13\n\x0bsearch_hits\x18\n \x01(\x05\x12\x15\n\rrequest_bytes\x18\x0b \x01(\x05\"O\n\x06\x43\x61ller\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12%\n\x06scopes\x18\x03 \x03(\x0e\x32\x15.commontrace.v1.Scope\"\xab\x01\n\x12\x43reateTraceRequest\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\t\x12\x10\n\x08solution\x18\x03 \x01(\t\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12\x13\n\x0b\x61gent_model\x18\x05 \x01(\t\x12\x15\n\ragent_version\x18\x06 \x01(\t\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\"u\n\x13\x43reateTraceResponse\x12(\n\x07\x63reated\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.TraceH\x00\x12\x13\n\x0btokens_read\x18\x02 \x01(\x05\x12\x14\n\x0ctokens_total\x18\x03 \x01(\x05\x42\t\n\x07outcome\"L\n\x0fGetTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\'\n\x04view\x18\x02 \x01(\x0e\x32\x19.commontrace.v1.TraceView\"8\n\x10GetTraceResponse\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\"\xbb\x01\n\x13SearchTracesRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12+\n\tembedding\x18\x02 \x01(\x0b\x32\x16.commontrace.v1.VectorH\x00\x12\x12\n\x08trace_id\x18\x03 \x01(\tH\x00\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\'\n\x04view\x18\x05 \x01(\x0e\x32\x19.commontrace.v1.TraceView\x12\x12\n\nbatch_size\x18\x06 \x01(\x05\x42\x07\n\x05query\"o\n\x14SearchTracesResponse\x12\'\n\x04hits\x18\x01 \x03(\x0b\x32\x19.commontrace.v1.SearchHit\x12.\n\x07summary\x18\x02 \x01(\x0b\x32\x1d.commontrace.v1.SearchSummary\"E\n\tSearchHit\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\x12\x12\n\nsimilarity\x18\x02 \x01(\x01\"\x95\x01\n\rSearchSummary\x12/\n\x0bstop_reason\x18\x01 \x01(\x0e\x32\x1a.commontrace.v1.StopReason\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12\x1a\n\x12\x65mbedding_model_id\x18\x03 \x01(\t\x12\x11\n\thit_count\x18\x04 \x01(\x05\x12\x15\n\rdropped_count\x18\x05 \x01(\x05*[\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11STOP_REASON_LIMIT\x10\x01\x12\x19\n\x15STOP_REASON_EXHAUSTED\x10\x02\x32\x97\x03\n\x0cTraceService\x12h\n\x0eGetServiceInfo\x12%.commontrace.v1.GetServiceInfoRequest\x1a&.commontrace.v1.GetServiceInfoResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12_\n\x0b\x43reateTrace\x12\".commontrace.v1.CreateTraceRequest\x1a#.commontrace.v1.CreateTraceResponse\"\x07\x90\x02\x00\x98\xc2\x18\x02\x12V\n\x08GetTrace\x12\x1f.commontrace.v1.GetTraceRequest\x1a .commontrace.v1.GetTraceResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12\x64\n\x0cSearchTraces\x12#.commontrace.v1.SearchTracesRequest\x1a$.commontrace.v1.SearchTracesResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,8 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRACESERVICE'].methods_by_name['GetTrace']._serialized_options = b'\220\002\001\230\302\030\001'
   _globals['_TRACESERVICE'].methods_by_name['SearchTraces']._loaded_options = None
   _globals['_TRACESERVICE'].methods_by_name['SearchTraces']._serialized_options = b'\220\002\001\230\302\030\001'
-  _globals['_STOPREASON']._serialized_start=1792
-  _globals['_STOPREASON']._serialized_end=1883
+  _globals['_STOPREASON']._serialized_start=1817
+  _globals['_STOPREASON']._serialized_end=1908
   _globals['_GETSERVICEINFOREQUEST']._serialized_start=171
   _globals['_GETSERVICEINFOREQUEST']._serialized_end=194
   _globals['_GETSERVICEINFORESPONSE']._serialized_start=197
@@ -52,25 +52,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDDINGMODEL']._serialized_start=377
   _globals['_EMBEDDINGMODEL']._serialized_end=462
   _globals['_LIMITS']._serialized_start=465
-  _globals['_LIMITS']._serialized_end=754
-  _globals['_CALLER']._serialized_start=756
-  _globals['_CALLER']._serialized_end=835
-  _globals['_CREATETRACEREQUEST']._serialized_start=838
-  _globals['_CREATETRACEREQUEST']._serialized_end=1009
-  _globals['_CREATETRACERESPONSE']._serialized_start=1011
-  _globals['_CREATETRACERESPONSE']._serialized_end=1128
-  _globals['_GETTRACEREQUEST']._serialized_start=1130
-  _globals['_GETTRACEREQUEST']._serialized_end=1206
-  _globals['_GETTRACERESPONSE']._serialized_start=1208
-  _globals['_GETTRACERESPONSE']._serialized_end=1264
-  _globals['_SEARCHTRACESREQUEST']._serialized_start=1267
-  _globals['_SEARCHTRACESREQUEST']._serialized_end=1454
-  _globals['_SEARCHTRACESRESPONSE']._serialized_start=1456
-  _globals['_SEARCHTRACESRESPONSE']._serialized_end=1567
-  _globals['_SEARCHHIT']._serialized_start=1569
-  _globals['_SEARCHHIT']._serialized_end=1638
-  _globals['_SEARCHSUMMARY']._serialized_start=1641
-  _globals['_SEARCHSUMMARY']._serialized_end=1790
-  _globals['_TRACESERVICE']._serialized_start=1886
-  _globals['_TRACESERVICE']._serialized_end=2293
+  _globals['_LIMITS']._serialized_end=779
+  _globals['_CALLER']._serialized_start=781
+  _globals['_CALLER']._serialized_end=860
+  _globals['_CREATETRACEREQUEST']._serialized_start=863
+  _globals['_CREATETRACEREQUEST']._serialized_end=1034
+  _globals['_CREATETRACERESPONSE']._serialized_start=1036
+  _globals['_CREATETRACERESPONSE']._serialized_end=1153
+  _globals['_GETTRACEREQUEST']._serialized_start=1155
+  _globals['_GETTRACEREQUEST']._serialized_end=1231
+  _globals['_GETTRACERESPONSE']._serialized_start=1233
+  _globals['_GETTRACERESPONSE']._serialized_end=1289
+  _globals['_SEARCHTRACESREQUEST']._serialized_start=1292
+  _globals['_SEARCHTRACESREQUEST']._serialized_end=1479
+  _globals['_SEARCHTRACESRESPONSE']._serialized_start=1481
+  _globals['_SEARCHTRACESRESPONSE']._serialized_end=1592
+  _globals['_SEARCHHIT']._serialized_start=1594
+  _globals['_SEARCHHIT']._serialized_end=1663
+  _globals['_SEARCHSUMMARY']._serialized_start=1666
+  _globals['_SEARCHSUMMARY']._serialized_end=1815
+  _globals['_TRACESERVICE']._serialized_start=1911
+  _globals['_TRACESERVICE']._serialized_end=2318
 # @@protoc_insertion_point(module_scope)

@@ -152,6 +152,7 @@ class Limits(_message.Message):
     AGENT_MODEL_CHARACTERS_FIELD_NUMBER: _builtins.int
     AGENT_VERSION_CHARACTERS_FIELD_NUMBER: _builtins.int
     METADATA_BYTES_FIELD_NUMBER: _builtins.int
+    METADATA_LEVELS_FIELD_NUMBER: _builtins.int
     QUERY_CHARACTERS_FIELD_NUMBER: _builtins.int
     SEARCH_HITS_FIELD_NUMBER: _builtins.int
     REQUEST_BYTES_FIELD_NUMBER: _builtins.int
@@ -171,6 +172,8 @@ class Limits(_message.Message):
     """Characters of an agent's version."""
     metadata_bytes: _builtins.int
     """Bytes of metadata as JSON."""
+    metadata_levels: _builtins.int
+    """Objects and lists inside each other in metadata, the whole included."""
     query_characters: _builtins.int
     """Characters of a query text."""
     search_hits: _builtins.int
@@ -188,13 +191,14 @@ class Limits(_message.Message):
         agent_model_characters: _builtins.int = ...,
         agent_version_characters: _builtins.int = ...,
         metadata_bytes: _builtins.int = ...,
+        metadata_levels: _builtins.int = ...,
         query_characters: _builtins.int = ...,
         search_hits: _builtins.int = ...,
         request_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model_characters", b"agent_model_characters", "agent_version_characters", b"agent_version_characters", "context_characters", b"context_characters", "metadata_bytes", b"metadata_bytes", "query_characters", b"query_characters", "request_bytes", b"request_bytes", "search_hits", b"search_hits", "solution_characters", b"solution_characters", "tag_characters", b"tag_characters", "tags", b"tags", "title_characters", b"title_characters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model_characters", b"agent_model_characters", "agent_version_characters", b"agent_version_characters", "context_characters", b"context_characters", "metadata_bytes", b"metadata_bytes", "metadata_levels", b"metadata_levels", "query_characters", b"query_characters", "request_bytes", b"request_bytes", "search_hits", b"search_hits", "solution_characters", b"solution_characters", "tag_characters", b"tag_characters", "tags", b"tags", "title_characters", b"title_characters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""The generated contract: see protos/commontrace/v1."""
