@@ -25,6 +25,13 @@ from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 POSTGRES_VERSIONS = ("18", "16")
 
 
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of whoever runs the tests configures nothing."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
 @pytest.fixture(scope="session", params=POSTGRES_VERSIONS, ids=lambda version: f"postgres{version}")
 def postgres_version(request: pytest.FixtureRequest) -> str:
     """Every test that needs a database runs on each supported Postgres."""
@@ -130,7 +137,7 @@ async def server(start_server: ServerFactory) -> AsyncIterator[RunningServer]:
 
 
 def server_settings(**changes: object) -> Settings:
-    """Settings that do not depend on the environment of whoever runs the tests."""
+    """Settings for a server in this process."""
     return Settings.model_validate({"listen_address": "127.0.0.1:0", "data_dir": Path("/nonexistent")} | changes)
 
 

@@ -31,12 +31,6 @@ TABLES = ("users", "traces", "votes", "tags", "trace_tags")
 LOCAL, AUTO = server_settings(embedder="local"), server_settings()
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("EMBEDDER", "EMBEDDING_DIMENSIONS", "EMBEDDING_MODEL_DIR"):
-        monkeypatch.delenv(variable, raising=False)
-
-
 @pytest.fixture
 def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real search for the model, on a machine where its package is not installed."""

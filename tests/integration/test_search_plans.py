@@ -18,7 +18,7 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage import engines, vector_type
 from commontrace.storage.database import Database
-from commontrace.storage.trace_search import Neighbour, approximate_statement
+from commontrace.storage.trace_search import APPROXIMATE, Neighbour, approximate_parameters
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer, url_of
 
@@ -138,10 +138,12 @@ async def compare_all(reading: Reading, query: Vector, limit: int) -> list[Neigh
 
 
 async def explain(reading: Reading, query: Vector, limit: int) -> str:
-    statement = approximate_statement(query, model_id=MODEL.model_id, limit=limit, ef_search=64, excluded=None)
     connection = reading.search._connection
-    compiled = statement.compile(dialect=connection.dialect)
-    parameters = tuple(compiled.params[name] for name in compiled.positiontup or ())
+    compiled = APPROXIMATE.compile(dialect=connection.dialect)
+    given = compiled.params | approximate_parameters(
+        query, model_id=MODEL.model_id, limit=limit, ef_search=64, excluded=None
+    )
+    parameters = tuple(given[name] for name in compiled.positiontup or ())
     plan = await connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {compiled}", parameters)
     return "\n".join(plan.scalars())
 

@@ -1,67 +1,20 @@
 import asyncio
 import random
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-from sqlalchemy import bindparam, cast, select, text
+from sqlalchemy import bindparam, cast, select
 
-from commontrace.core.errors import DatabaseUnavailable, InvalidStoredVector, Overloaded
-from commontrace.core.traces import NewTrace
+from commontrace.core.errors import InvalidStoredVector
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, migrating
-from commontrace.storage.database import Database, Question
+from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import Reading
 from commontrace.storage.vector_type import VectorType
-from tests.conftest import administer, url_of
-
-EMAIL = "ada@example.org"
-Ask = Callable[[Question[Any]], Awaitable[Any]]
-
-
-def unit_vector(seed: int, dimensions: int = 384) -> Vector:
-    vector = np.random.default_rng(seed).standard_normal(dimensions)
-    return (vector / np.linalg.norm(vector)).astype(np.float32)
-
-
-def a_trace(contributor_id: UUID, **changes: Any) -> NewTrace:
-    trace = NewTrace(
-        id=uuid4(),
-        title="title",
-        context="context",
-        solution="solution",
-        embedding=unit_vector(0),
-        embedding_model_id="model",
-        embedding_model_version="1",
-        status="pending",
-        contributor_id=contributor_id,
-        agent_model="",
-        agent_version="",
-        metadata={},
-        is_seed=False,
-    )
-    return replace(trace, **changes)
-
-
-async def stored(database: Database, **changes: Any) -> UUID:
-    async with database.unit_of_work() as work:
-        trace = a_trace(await work.users.ensure(EMAIL), **changes)
-        await work.traces.add(trace)
-    return trace.id
-
-
-async def run(reading: Reading, sql: str, **parameters: Any) -> Any:
-    # Questions ask repositories; these tests ask the connection behind them.
-    return (await reading.search._connection.execute(text(sql), parameters)).scalar()
-
-
-async def knows(database: Database, email: str) -> bool:
-    return await database.read(lambda reading: reading.users.id_of(email)) is not None
+from tests.conftest import administer
+from tests.integration.storing import EMAIL, a_trace, knows, run, stored, unit_vector
 
 
 async def test_a_unit_of_work_commits_on_leaving(database: Database) -> None:
@@ -211,132 +164,3 @@ async def test_only_seeds_until_somebody_contributes(database: Database) -> None
     assert await database.read(lambda reading: reading.embedding_models.only_seeds())
     await stored(database)
     assert not await database.read(lambda reading: reading.embedding_models.only_seeds())
-
-
-async def test_killed_connections_are_replaced(database: Database, postgres_url: str) -> None:
-    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'test%'"
-
-    async def fill_pools() -> None:
-        await asyncio.gather(
-            *(ask(lambda reading: run(reading, "SELECT pg_sleep(0.05)")) for ask in asks for _ in range(5))
-        )
-        await database.ping()
-
-    asks = (database.read, database.search)
-    for ask in asks:
-        await fill_pools()
-        await administer(postgres_url, kill)
-        assert await ask(lambda reading: run(reading, "SELECT 42")) == 42
-    await fill_pools()
-    await administer(postgres_url, kill)
-    await stored(database)
-    await database.ping()
-
-
-async def test_cancelled_reads_leak_no_connection(database_url: str) -> None:
-    database = Database(database_url, pool_size=5, pool_timeout=0.2)
-    moments = random.Random(4)  # noqa: S311 - any moments will do
-
-    async def is_cancelled(ask: Ask) -> bool:
-        try:
-            async with asyncio.timeout(moments.uniform(0, 0.02)):
-                await ask(lambda reading: run(reading, "SELECT pg_sleep(0.01)"))
-        except TimeoutError:
-            return True
-        return False
-
-    cancelled = 0
-    while cancelled < 200:
-        asks = [database.read, database.search] * 5
-        cancelled += sum(await asyncio.gather(*(is_cancelled(ask) for ask in asks)))
-    for ask in (database.read, database.search):
-        # Longer than a sixth would wait for a connection.
-        await asyncio.gather(*(ask(lambda reading: run(reading, "SELECT pg_sleep(0.3)")) for _ in range(5)))
-    await database.close()
-
-
-async def test_an_exhausted_pool_is_overload_in_time(database_url: str) -> None:
-    database = Database(database_url, pool_size=2, pool_timeout=0.2)
-    holding = [
-        asyncio.create_task(database.read(lambda reading: run(reading, "SELECT pg_sleep(0.6)"))) for _ in range(2)
-    ]
-    await asyncio.sleep(0.15)
-
-    async def wait() -> float:
-        started = time.monotonic()
-        with pytest.raises(Overloaded):
-            await database.read(lambda reading: run(reading, "SELECT 1"))
-        return time.monotonic() - started
-
-    waits = await asyncio.gather(*(wait() for _ in range(5)))
-    assert 0.2 <= min(waits) <= max(waits) < 0.2 + 0.15
-    # Searches and the health check have connections of their own.
-    assert await database.search(lambda reading: run(reading, "SELECT 42")) == 42
-    await database.ping()
-    await asyncio.gather(*holding)
-    assert await database.read(lambda reading: run(reading, "SELECT 42")) == 42
-    await database.close()
-
-
-@pytest.mark.parametrize(
-    ("limit", "slow"),
-    [
-        ("statement_timeout", "SELECT pg_sleep(2)"),
-        ("lock_timeout", "INSERT INTO tags (id, name) VALUES (gen_random_uuid(), 'python')"),
-    ],
-)
-async def test_a_time_limit_is_no_answer_in_time(database: Database, limit: str, slow: str) -> None:
-    async def ask(reading: Reading) -> None:
-        await run(reading, f"SELECT set_config('{limit}', '100', false)")
-        await run(reading, slow)
-
-    async with database.unit_of_work() as work:
-        trace = a_trace(await work.users.ensure(EMAIL))
-        await work.traces.add(trace)
-        await work.tags.attach(trace.id, ["python"])
-        with pytest.raises(DatabaseUnavailable, match="did not answer in time"):
-            await database.read(ask)
-
-
-@pytest.mark.parametrize("ask", [Database.ping, stored, lambda database: knows(database, EMAIL)])
-async def test_a_database_that_is_not_there_is_unavailable(
-    postgres_url: str, ask: Callable[[Database], Awaitable[object]]
-) -> None:
-    for url in (url_of(postgres_url, "nobody_made_it"), "postgresql://localhost:1/nobody_listens"):
-        database = Database(url)
-        with pytest.raises(DatabaseUnavailable):
-            await ask(database)
-        await database.close()
-
-
-@pytest.mark.parametrize(
-    ("given", "wanted"),
-    [
-        ("postgres://ada:secret@db:5433/traces", "postgresql+asyncpg://ada:secret@db:5433/traces"),
-        ("postgresql://db/traces", "postgresql+asyncpg://db/traces"),
-        ("postgresql+asyncpg://db/traces", "postgresql+asyncpg://db/traces"),
-        ("postgresql+psycopg://db/traces", "postgresql+asyncpg://db/traces"),
-        ("postgres://db/traces?sslmode=require", "postgresql+asyncpg://db/traces?ssl=require"),
-        ("postgresql:///traces?host=/run/pg&port=5433", "postgresql+asyncpg:///traces?host=%2Frun%2Fpg&port=5433"),
-        ("postgresql://ada:p%40ss@db/traces", "postgresql+asyncpg://ada:p%40ss@db/traces"),
-    ],
-)
-def test_any_spelling_of_a_postgres_url_will_do(given: str, wanted: str) -> None:
-    assert engines.postgres_url(given).render_as_string(hide_password=False) == wanted
-
-
-@pytest.mark.parametrize(
-    ("given", "problem"),
-    [
-        ("mysql://ada:secret@db/traces", "must be a Postgres URL"),
-        ("sqlite:///traces.db", "must be a Postgres URL"),
-        ("", "must be a Postgres URL"),
-        ("localhost", "must be a Postgres URL"),
-        ("postgresql://ada:secret@db:port/traces", "must be a Postgres URL"),
-        ("postgresql://ada:secret@db/traces?channel_binding=require&sslmode=require", "channel_binding"),
-    ],
-)
-def test_what_is_wrong_with_a_url_is_said_without_the_password(given: str, problem: str) -> None:
-    with pytest.raises(ValueError, match=problem) as refusal:
-        engines.postgres_url(given)
-    assert "secret" not in str(refusal.value)

@@ -1,13 +1,40 @@
 """Nearest neighbours of a vector among the live traces of one embedding model."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select, true
+from sqlalchemy import Integer, Select, String, Uuid, bindparam, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage.models import Trace
+from commontrace.storage.vector_type import VectorType
+
+_DISTANCE = Trace.embedding.cosine_distance(bindparam("vector", type_=VectorType()))
+
+# Made once: putting a statement together costs more than running it.
+_CANDIDATES = (
+    select(Trace.id, _DISTANCE.label("distance"))
+    .where(
+        Trace.deleted_at.is_(None),
+        Trace.embedding_model_id == bindparam("model_id", type_=String),
+        Trace.id.is_distinct_from(bindparam("excluded", type_=Uuid)),
+    )
+    .limit(bindparam("row_limit", type_=Integer))
+)
+
+# Set by the statement for itself: no transaction to open, nothing left behind on the connection.
+_EF_SEARCH_IS_SET = (
+    select(func.set_config("hnsw.ef_search", bindparam("ef_search", type_=String), true()))
+    .scalar_subquery()
+    .is_not(None)
+)
+
+APPROXIMATE: Select[Any] = _CANDIDATES.where(_EF_SEARCH_IS_SET).order_by(_DISTANCE)
+"""What `TraceSearch.approximate` runs; plan tests explain it."""
+
+# `+ 0` keeps the vector index, which is approximate, out of the plan.
+_EXACT: Select[Any] = _CANDIDATES.order_by(_DISTANCE + 0, Trace.id)
 
 
 class Neighbour(NamedTuple):
@@ -31,37 +58,29 @@ class TraceSearch:
 
         `ef_search` (1..1000) is the number of candidates the index keeps. May miss traces, and return fewer than exist.
         """
-        return await self._neighbours(
-            approximate_statement(vector, model_id=model_id, limit=limit, ef_search=ef_search, excluded=excluded)
+        parameters = approximate_parameters(
+            vector, model_id=model_id, limit=limit, ef_search=ef_search, excluded=excluded
         )
+        found = [Neighbour._make(row) for row in await self._connection.execute(APPROXIMATE, parameters)]
+        # The index's relaxed order is nearly right; ids make ties repeatable.
+        return sorted(found, key=lambda neighbour: (neighbour.distance, neighbour.trace_id))
 
     async def exact(
         self, vector: Vector, *, model_id: str, limit: int, excluded: UUID | None = None
     ) -> list[Neighbour]:
         """Returns the `limit` nearest by (distance, id), having compared every trace."""
-        distance = Trace.embedding.cosine_distance(vector)
-        # `+ 0` keeps the vector index, which is approximate, out of the plan.
-        nearest = _candidates(distance, model_id, excluded).order_by(distance + 0, Trace.id).limit(limit)
-        return await self._neighbours(nearest)
-
-    async def _neighbours(self, statement: Select[UUID, float]) -> list[Neighbour]:
-        found = [Neighbour._make(row) for row in await self._connection.execute(statement)]
-        # The index's relaxed order is nearly right; ids make ties repeatable.
-        return sorted(found, key=lambda neighbour: (neighbour.distance, neighbour.trace_id))
+        parameters = {"vector": vector, "model_id": model_id, "row_limit": limit, "excluded": excluded}
+        return [Neighbour._make(row) for row in await self._connection.execute(_EXACT, parameters)]
 
 
-def approximate_statement(
+def approximate_parameters(
     vector: Vector, *, model_id: str, limit: int, ef_search: int, excluded: UUID | None
-) -> Select[UUID, float]:
-    """Returns the statement of `TraceSearch.approximate`, which plan tests explain."""
-    distance = Trace.embedding.cosine_distance(vector)
-    # Set by the statement for itself: no transaction to open, nothing left behind on the connection.
-    ef_is_set = select(func.set_config("hnsw.ef_search", str(ef_search), true())).scalar_subquery().is_not(None)
-    return _candidates(distance, model_id, excluded).where(ef_is_set).order_by(distance).limit(limit)
-
-
-def _candidates(distance: ColumnElement[float], model_id: str, excluded: UUID | None) -> Select[UUID, float]:
-    candidates = select(Trace.id, distance.label("distance")).where(
-        Trace.deleted_at.is_(None), Trace.embedding_model_id == model_id
-    )
-    return candidates if excluded is None else candidates.where(Trace.id != excluded)
+) -> dict[str, Any]:
+    """Returns the parameters of APPROXIMATE."""
+    return {
+        "vector": vector,
+        "model_id": model_id,
+        "row_limit": limit,
+        "ef_search": str(ef_search),
+        "excluded": excluded,
+    }
