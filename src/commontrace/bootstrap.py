@@ -25,10 +25,11 @@ class NotReady(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Postgres:
-    """Where the database is, and whether it is the embedded one."""
+    """Where the database is, whether it is the embedded one, and its process if that is ours."""
 
     url: str
     is_embedded: bool
+    process: embedded.EmbeddedPostgres | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +58,7 @@ def postgres(settings: Settings, *, attach: bool) -> Iterator[Postgres]:
         yield Postgres(url=running, is_embedded=True)
         return
     with embedded.start(settings.data_dir, version=settings.embedded_postgres_version) as started:
-        yield Postgres(url=started.url, is_embedded=True)
+        yield Postgres(url=started.url, is_embedded=True, process=started)
 
 
 async def migrate(where: Postgres, settings: Settings) -> bool:

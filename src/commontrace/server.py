@@ -18,6 +18,7 @@ from commontrace.rpc.health import Readiness
 from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
 from commontrace.rpc.interceptors.guard import GuardInterceptor
 from commontrace.rpc.interceptors.logging import LoggingInterceptor
+from commontrace.rpc.interceptors.receiving import ReceivingInterceptor
 from commontrace.rpc.interceptors.validation import ValidationInterceptor
 from commontrace.rpc.reflection import add_reflection
 from commontrace.rpc.scopes import required_scopes
@@ -70,6 +71,7 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception.
         interceptors=(
+            ReceivingInterceptor(),
             LoggingInterceptor(calls),
             GuardInterceptor(),
             AuthenticationInterceptor(),

@@ -25,11 +25,18 @@ _DEADLINE_SECONDS = 10.0
 
 
 async def call(
-    channel: grpc.aio.Channel, rpc: str, payload: bytes, metadata: tuple[tuple[str, str], ...] = ()
+    channel: grpc.aio.Channel, rpc: str, payload: bytes | None, metadata: tuple[tuple[str, str], ...] = ()
 ) -> grpc.aio.AioRpcError | None:
-    """Calls, reads everything, and returns the failure if there is one. A hang ends as DEADLINE_EXCEEDED."""
+    """Calls, reads everything, and returns the failure if there is one. A hang ends as DEADLINE_EXCEEDED.
+
+    Without a payload, ends the call without sending a message.
+    """
     try:
-        if METHODS[rpc].server_streaming:
+        if payload is None:
+            silent: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(rpc)
+            async for _ in silent(iter(()), timeout=_DEADLINE_SECONDS, metadata=metadata):
+                pass
+        elif METHODS[rpc].server_streaming:
             streaming: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(rpc)
             async for _ in streaming(payload, timeout=_DEADLINE_SECONDS, metadata=metadata):
                 pass

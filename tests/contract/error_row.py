@@ -27,26 +27,29 @@ Code = grpc.StatusCode
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A call and how it fails. Without a reason, the transport refuses it and there are no details."""
+    """A call and how it fails.
+
+    Without a request, the call ends without a message. Without a reason, the transport refuses it, without details.
+    """
 
     name: str
     rpc: str
-    request: Message | bytes
+    request: Message | bytes | None
     code: grpc.StatusCode
     reason: str = ""
     field: str = ""
     metadata: Metadata = ()
 
     @property
-    def payload(self) -> bytes:
-        return self.request if isinstance(self.request, bytes) else self.request.SerializeToString()
+    def payload(self) -> bytes | None:
+        return self.request.SerializeToString() if isinstance(self.request, Message) else self.request
 
 
 def invalid(rpc: str, name: str, reason: str, field: str, request: Message) -> Row:
     return Row(name=name, rpc=rpc, request=request, code=Code.INVALID_ARGUMENT, reason=reason, field=field)
 
 
-def malformed(rpc: str, name: str, request: bytes) -> Row:
+def malformed(rpc: str, name: str, request: bytes | None) -> Row:
     return Row(name=name, rpc=rpc, request=request, code=Code.INVALID_ARGUMENT, reason="MALFORMED_REQUEST")
 
 

@@ -46,6 +46,7 @@ def caller_rows() -> list[Row]:
     rows = [*create_trace_rows(), *get_trace_rows(), *search_traces_rows()]
     for rpc in VALID:
         rows += (malformed(rpc, name, payload) for name, payload in _MALFORMED.items())
+        rows.append(malformed(rpc, "no message at all", None))
         rows += _refused_users(rpc)
         rows += _too_large(rpc)
     return rows

@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,9 @@ from commontrace.cli.environment import configure_logging, failures_explained, r
 if TYPE_CHECKING:
     from commontrace.bootstrap import Postgres
     from commontrace.settings import Settings
+
+
+_LOOK_SECONDS = 0.5
 
 
 def serve(
@@ -67,8 +71,20 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
                 end="",
                 flush=True,
             )
-            await stop.wait()
+            await _end(stop, where)
             print("commontrace is stopping", file=sys.stderr)
+
+
+async def _end(stop: asyncio.Event, where: "Postgres") -> None:
+    """Returns when somebody wants the server to stop; raises NotReady when it can serve no longer."""
+    from commontrace.bootstrap import NotReady
+
+    while not stop.is_set():
+        # Left running, the server would fail every call and keep others off the data. A start recovers them.
+        if where.process is not None and where.process.has_ended:
+            raise NotReady("Postgres has ended, its log is in DATA_DIR: start again, what was acknowledged is kept")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
 
 
 def _command() -> str:

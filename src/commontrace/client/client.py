@@ -76,7 +76,9 @@ class Client:
         agent_version: str = "",
         metadata: Mapping[str, Any] | None = None,
     ) -> trace_service_pb2.CreateTraceResponse:
-        """Stores a trace, durable and searchable when this returns."""
+        """Stores a trace, durable and searchable when this returns. Raises TypeError if `tags` is one string."""
+        if isinstance(tags, str):
+            raise TypeError("tags must be several strings; one string would become a tag a letter")
         request = trace_service_pb2.CreateTraceRequest(
             title=title,
             context=context,

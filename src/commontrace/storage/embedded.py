@@ -59,9 +59,15 @@ class EmbeddedPostgres:
     `url` is for SQLAlchemy with asyncpg; `pid` is the postmaster's.
     """
 
-    def __init__(self, url: str, pid: int, resources: ExitStack) -> None:
-        self.url, self.pid = url, pid
+    def __init__(self, url: str, postmaster: subprocess.Popen[bytes], resources: ExitStack) -> None:
+        self.url, self.pid = url, postmaster.pid
+        self._postmaster = postmaster
         self._resources = resources
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the postmaster is gone, asked to or not; it survives the end of its backends."""
+        return self._postmaster.poll() is not None
 
     def __enter__(self) -> Self:
         return self
@@ -147,7 +153,7 @@ def _start_owned(data_dir: Path, version: str, binaries: Path, resources: ExitSt
     postmaster = processes.launch(binaries / "postgres", ["-D", str(cluster), *options], cluster, log)
     resources.callback(processes.stop, postmaster)
     processes.await_ready(postmaster, cluster, log)
-    return EmbeddedPostgres(_url(socket_dir), postmaster.pid, resources.pop_all())
+    return EmbeddedPostgres(_url(socket_dir), postmaster, resources.pop_all())
 
 
 def _create_cluster(cluster: Path, version: str, binaries: Path, log: Path) -> None:

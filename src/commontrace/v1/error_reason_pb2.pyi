@@ -25,7 +25,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never returned."""
     ERROR_REASON_MALFORMED_REQUEST: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT. The bytes are not a message of the request's type: broken encoding, or text that is not UTF-8."""
+    """INVALID_ARGUMENT. There is no message of the request's type: none was sent, its encoding is broken or nested too deep,
+    or a text is not UTF-8.
+    """
     ERROR_REASON_FIELD_REQUIRED: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT. A required field is missing or blank. `field`."""
     ERROR_REASON_FIELD_TOO_LONG: _ErrorReason.ValueType  # 3
@@ -78,7 +80,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never returned."""
 ERROR_REASON_MALFORMED_REQUEST: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT. The bytes are not a message of the request's type: broken encoding, or text that is not UTF-8."""
+"""INVALID_ARGUMENT. There is no message of the request's type: none was sent, its encoding is broken or nested too deep,
+or a text is not UTF-8.
+"""
 ERROR_REASON_FIELD_REQUIRED: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT. A required field is missing or blank. `field`."""
 ERROR_REASON_FIELD_TOO_LONG: ErrorReason.ValueType  # 3

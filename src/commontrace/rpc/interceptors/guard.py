@@ -44,7 +44,9 @@ class GuardInterceptor(Interceptor):
             await _abort(error, error, context)
 
 
-def _parsed(handler: Handler, request: bytes) -> Any:
+def _parsed(handler: Handler, request: bytes | None) -> Any:
+    if request is None:
+        raise MalformedRequest("the call ended without a request message")
     if len(request) > limits.REQUEST_BYTES:
         raise RequestTooLarge(
             f"the request has {len(request)} bytes; at most {limits.REQUEST_BYTES} are allowed",

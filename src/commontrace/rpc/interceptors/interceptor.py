@@ -15,19 +15,16 @@ else:  # generic in its stubs only
     Handler = grpc.RpcMethodHandler
 
 
-class Interceptor(grpc.aio.ServerInterceptor, ABC):
-    """Runs `around` around every call of CommonTrace's own services; health and reflection pass untouched."""
-
-    reads_bytes = False
-    """Whether `around` gets the request as bytes and yields it parsed."""
+class WrappingInterceptor(grpc.aio.ServerInterceptor, ABC):
+    """Wraps every handler of CommonTrace's own services once; health and reflection pass untouched."""
 
     def __init__(self) -> None:
         """Starts without wrapped handlers."""
         self._wrapped: dict[str, Handler] = {}
 
     @abstractmethod
-    def around(self, handler: Handler, method: str, request: Any, context: Context) -> AbstractAsyncContextManager[Any]:
-        """Yields the request to pass on."""
+    def wrap(self, handler: Handler, method: str) -> Handler:
+        """Returns what is called instead of `handler`."""
 
     async def intercept_service(
         self,
@@ -41,13 +38,25 @@ class Interceptor(grpc.aio.ServerInterceptor, ABC):
             handler = await continuation(handler_call_details)
             if handler is None or not method.startswith("/commontrace."):
                 return handler
-            wrapped = self._wrapped[method] = self._wrap(handler, method)
+            wrapped = self._wrapped[method] = self.wrap(handler, method)
         return wrapped
 
-    def _wrap(self, handler: Handler, method: str) -> Handler:
+
+class Interceptor(WrappingInterceptor):
+    """Runs `around` around every call."""
+
+    reads_bytes = False
+    """Whether `around` gets the request as bytes and yields it parsed."""
+
+    @abstractmethod
+    def around(self, handler: Handler, method: str, request: Any, context: Context) -> AbstractAsyncContextManager[Any]:
+        """Yields the request to pass on."""
+
+    def wrap(self, handler: Handler, method: str) -> Handler:
+        """Returns a handler of the same kind."""
         deserializer = None if self.reads_bytes else handler.request_deserializer
         if handler.response_streaming:
-            stream_inside = cast("Callable[[Any, Context], AsyncGenerator[Any]]", handler.unary_stream)
+            stream_inside = streaming_behavior(handler)
 
             # An async generator, not a function that returns one: grpc.aio would move it to a thread.
             async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
@@ -61,10 +70,20 @@ class Interceptor(grpc.aio.ServerInterceptor, ABC):
 
             return grpc.unary_stream_rpc_method_handler(stream, deserializer, handler.response_serializer)
 
-        answer_inside = cast("Callable[[Any, Context], Awaitable[Any]]", handler.unary_unary)
+        answer_inside = unary_behavior(handler)
 
         async def unary(request: Any, context: Context) -> Any:
             async with self.around(handler, method, request, context) as passed:
                 return await answer_inside(passed, context)
 
         return grpc.unary_unary_rpc_method_handler(unary, deserializer, handler.response_serializer)
+
+
+def unary_behavior(handler: Handler) -> Callable[[Any, Context], Awaitable[Any]]:
+    """Returns what a handler with one response does."""
+    return cast("Callable[[Any, Context], Awaitable[Any]]", handler.unary_unary)
+
+
+def streaming_behavior(handler: Handler) -> Callable[[Any, Context], AsyncGenerator[Any]]:
+    """Returns what a handler with a stream of responses does."""
+    return cast("Callable[[Any, Context], AsyncGenerator[Any]]", handler.unary_stream)
