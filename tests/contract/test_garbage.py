@@ -190,7 +190,7 @@ def _problem(error: grpc.aio.AioRpcError | None) -> str:
 async def _still_serves(running: RunningServer) -> None:
     everything = pb.SearchTracesRequest(text="does it still answer?", limit=1000)
     found = [hit.trace async for response in running.traces.SearchTraces(everything) for hit in response.hits]
-    assert len(found) > 50
+    assert len(found) > 10  # how many depends on what hypothesis draws
     for trace in found:
         assert (await running.traces.GetTrace(pb.GetTraceRequest(trace_id=trace.id))).trace == trace
     similar = [pb.SearchTracesRequest(trace_id=found[0].id, view=trace_pb2.TRACE_VIEW_BASIC)] * 20

@@ -97,7 +97,7 @@ class Trace(_message.Message):
     id: _builtins.str
     """The UUID."""
     title: _builtins.str
-    """One line that says what the trace is about; 1 to 200 characters."""
+    """What the trace is about, best in one line; 1 to 200 characters."""
     context: _builtins.str
     """The problem, in Markdown; 1 to 50,000 characters. Empty in the BASIC view."""
     solution: _builtins.str

@@ -250,7 +250,7 @@ class CreateTraceRequest(_message.Message):
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     title: _builtins.str
-    """One line that says what it is about; required, 1 to 200 characters."""
+    """What it is about, best in one line; required, 1 to 200 characters."""
     context: _builtins.str
     """The problem, in Markdown; required, 1 to 50,000 characters."""
     solution: _builtins.str
