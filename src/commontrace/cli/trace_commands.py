@@ -62,7 +62,7 @@ def contribute(
         ),
     ] = None,
     *,
-    title: Annotated[str, typer.Option(help="One line that says what it is about.")] = "",
+    title: Annotated[str, typer.Option(help="What it is about, best in one line.")] = "",
     context: Annotated[str, typer.Option(help="The problem, in Markdown; @FILE reads a file.")] = "",
     solution: Annotated[str, typer.Option(help="What solved it, in Markdown; @FILE reads a file.")] = "",
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
