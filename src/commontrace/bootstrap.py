@@ -83,6 +83,10 @@ async def foundation(where: Postgres, settings: Settings) -> AsyncIterator[Found
     database = Database(where.url, pool_size=settings.database_pool_size)
     try:
         embedder = await _embedder(where, settings, database)
+        if embedder.is_lexical:
+            log.warning(
+                "searches compare words, not meaning: this database uses the lexical embedder", why=_why(settings)
+            )
         try:
             yield Foundation(database=database, embedder=embedder)
         finally:
@@ -115,6 +119,10 @@ async def _embedder(where: Postgres, settings: Settings, database: Database) -> 
     async with database.unit_of_work() as work:
         await work.embedding_models.replace(embedder, vectors)
     return embedder
+
+
+def _why(settings: Settings) -> str:
+    return "EMBEDDER=lexical" if settings.embedder == "lexical" else "no embedding model was found when it was created"
 
 
 def _mismatch(recorded: RecordedModel, embedder: Embedder) -> str:

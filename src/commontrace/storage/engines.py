@@ -112,7 +112,8 @@ async def _prepare(connection: Connection, settings: Mapping[str, str]) -> None:
     await vector_type.register(connection)
     # Postgres takes an unknown `hnsw.` setting in silence until the library is loaded, then forgets it.
     await connection.execute("SELECT '[1]'::vector")
+    rows = await connection.fetch("SELECT name, setting FROM pg_settings WHERE name = ANY($1)", list(settings))
+    taken = {row["name"]: row["setting"] for row in rows}
     for name, value in settings.items():
-        taken = await connection.fetchval("SELECT setting FROM pg_settings WHERE name = $1", name)
-        if taken != value:
-            raise SettingRefused(f"Postgres has {name} = {taken!r} instead of {value!r}")
+        if taken.get(name) != value:
+            raise SettingRefused(f"Postgres has {name} = {taken.get(name)!r} instead of {value!r}")
