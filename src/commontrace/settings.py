@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.core import limits
+from commontrace.embeddings.embedder import MAX_DIMENSIONS
 
 
 class Settings(BaseSettings):
@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     """What encodes text. `auto`: the local model, or the lexical embedder where a new database finds no model."""
     embedding_model_dir: Path | None = None
     """The directory with the local model's `model.safetensors` and `tokenizer.json`. Unset: the installed package's."""
-    embedding_dimensions: int = Field(default=1536, ge=1, le=limits.EMBEDDING_DIMENSIONS)
+    embedding_dimensions: int = Field(default=1536, ge=1, le=MAX_DIMENSIONS)
     """The length of vectors of embedders that can choose it; the local model's is its own, 384."""
     reflection: bool = True
     """Serves gRPC reflection, which grpcurl and `buf curl` ask for the contract."""

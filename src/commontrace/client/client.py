@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import grpc
+from google.protobuf.descriptor_pb2 import MethodOptions
 
-from commontrace import DEFAULT_ADDRESS
+from commontrace import DEFAULT_ADDRESS, USER_METADATA
 from commontrace.client.errors import CallFailed
 from commontrace.v1 import trace_pb2, trace_service_pb2, trace_service_pb2_grpc, vector_pb2
 
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
 # Reads are repeated by the channel itself while the server is restarting. Writes are not: one that reports failure may
 # have been committed.
-_SERVICE = "commontrace.v1.TraceService"
 _RETRY_READS = {
     "methodConfig": [
         {
             "name": [
-                {"service": _SERVICE, "method": method} for method in ("GetServiceInfo", "GetTrace", "SearchTraces")
+                {"service": service.full_name, "method": method.name}
+                for service in trace_service_pb2.DESCRIPTOR.services_by_name.values()
+                for method in service.methods
+                if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
             ],
             "retryPolicy": {
                 "maxAttempts": 4,
@@ -57,7 +60,7 @@ class Client:
         self._traces = trace_service_pb2_grpc.TraceServiceStub(channel)
         self._options: dict[str, Any] = {
             "timeout": deadline,
-            "metadata": (("x-commontrace-user", user),) if user is not None else (),
+            "metadata": ((USER_METADATA, user),) if user is not None else (),
         }
 
     async def service_info(self) -> trace_service_pb2.GetServiceInfoResponse:

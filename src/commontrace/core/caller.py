@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from commontrace import USER_METADATA
 from commontrace.core import limits
 from commontrace.core.errors import InvalidUser, UserReserved
 
@@ -24,9 +25,9 @@ def claimed(email: str) -> Caller:
     plain = address.isascii() and address.isprintable() and not any(c.isspace() or c in '<>,;:"()[]\\' for c in address)
     labels = host.split(".")
     if not (plain and name and at and len(labels) > 1 and all(labels) and "@" not in host):
-        raise InvalidUser("x-commontrace-user must be one plain e-mail address, such as ada@example.org")
+        raise InvalidUser(f"{USER_METADATA} must be one plain e-mail address, such as ada@example.org")
     if len(address) > limits.EMAIL_CHARACTERS:
-        raise InvalidUser(f"x-commontrace-user must have at most {limits.EMAIL_CHARACTERS} characters")
+        raise InvalidUser(f"{USER_METADATA} must have at most {limits.EMAIL_CHARACTERS} characters")
     if address == SEED_EMAIL:
         raise UserReserved(address)
     return Caller(email=address)

@@ -20,5 +20,3 @@ RESPONSE_BYTES = 2 << 20
 EMAIL_CHARACTERS = 254
 VECTOR_NORM_MINIMUM = 1e-6
 VECTOR_NORM_MAXIMUM = 1e6
-EMBEDDING_DIMENSIONS = 2_000
-"""The most dimensions pgvector's HNSW index takes for the `vector` type."""

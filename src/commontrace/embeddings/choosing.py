@@ -21,12 +21,12 @@ def choose_embedder(settings: "Settings", *, recorded: "RecordedModel | None") -
 
     Only a new database falls back to the lexical embedder by itself. Raises ModelNotUsable.
     """
+    if settings.embedder == "lexical" or (settings.embedder == "auto" and recorded is not None and recorded.is_lexical):
+        return LexicalEmbedder(_lexical_dimensions(settings, recorded))
     # Imported here: a server on the lexical embedder owes neither the time nor the memory.
     from commontrace.embeddings.local_model import LocalModel, find_model_directory
 
     directory = settings.embedding_model_dir or find_model_directory()
-    if settings.embedder == "lexical" or (settings.embedder == "auto" and recorded is not None and recorded.is_lexical):
-        return LexicalEmbedder(_lexical_dimensions(settings, recorded))
     if directory is None:
         if settings.embedder == "auto" and recorded is None:
             return LexicalEmbedder(settings.embedding_dimensions)

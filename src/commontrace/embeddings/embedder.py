@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
 
+MAX_DIMENSIONS = 2_000
+"""The most that pgvector's HNSW index takes for the `vector` type."""
+
 
 class EmbedderUnavailable(Exception):
     """The embedder cannot encode now; the same text may succeed later."""

@@ -15,9 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from commontrace.embeddings.embedder import Embedding, Vector
-
-MAX_DIMENSIONS = 2000
+from commontrace.embeddings.embedder import MAX_DIMENSIONS, Embedding, Vector
 
 # A name to hash and its weight.
 _Feature = tuple[str, float]

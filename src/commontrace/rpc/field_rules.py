@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -119,29 +119,27 @@ def _is_uuid(value: str) -> bool:
         return False
 
 
-def _values(value: Struct | ListValue | Value) -> Iterator[Value]:
-    if isinstance(value, Struct):
-        children = list(value.fields.values())
-    elif isinstance(value, ListValue):
-        children = list(value.values)
-    elif value.HasField("struct_value"):
-        children = list(value.struct_value.fields.values())
-    else:
-        children = list(value.list_value.values)
-    for child in children:
+def _children(container: Struct | ListValue) -> Iterable[Value]:
+    return container.fields.values() if isinstance(container, Struct) else container.values
+
+
+def _inside(value: Value) -> Struct | ListValue | None:
+    if value.HasField("struct_value"):
+        return value.struct_value
+    return value.list_value if value.HasField("list_value") else None
+
+
+def _values(container: Struct | ListValue) -> Iterator[Value]:
+    for child in _children(container):
         yield child
-        if child.HasField("struct_value") or child.HasField("list_value"):
-            yield from _values(child)
+        inside = _inside(child)
+        if inside is not None:
+            yield from _values(inside)
 
 
-def _levels(value: Struct | ListValue) -> int:
-    children = value.fields.values() if isinstance(value, Struct) else value.values
-    inside = (
-        _levels(child.struct_value if child.HasField("struct_value") else child.list_value)
-        for child in children
-        if child.HasField("struct_value") or child.HasField("list_value")
-    )
-    return 1 + max(inside, default=0)
+def _levels(container: Struct | ListValue) -> int:
+    containers = (inside for child in _children(container) if (inside := _inside(child)) is not None)
+    return 1 + max(map(_levels, containers), default=0)
 
 
 def _texts(value: Struct) -> Iterator[str]:

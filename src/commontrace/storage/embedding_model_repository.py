@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, exists, insert, select, text, update
+from sqlalchemy import Table, bindparam, delete, exists, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.schema import CreateIndex, DropIndex
 
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage.models import EmbeddingModel, Trace
@@ -57,7 +59,9 @@ class EmbeddingModelRepository:
         Locks the table and rebuilds its vector index: for databases that hold little.
         """
         execute = self._session.execute
-        await execute(text("DROP INDEX ix_traces_embedding_hnsw"))
+        table = cast("Table", Trace.__table__)
+        [index] = (index for index in table.indexes if index.name == "ix_traces_embedding_hnsw")
+        await execute(DropIndex(index))
         await execute(update(Trace).values(embedding=None, embedding_model_id=None, embedding_model_version=None))
         await execute(
             text(f"ALTER TABLE traces ALTER COLUMN embedding TYPE vector({embedder.dimensions:d}) USING NULL")
@@ -72,12 +76,7 @@ class EmbeddingModelRepository:
                     embedding_model_version=embedder.model_version,
                 )
             )
-        await execute(
-            text(
-                "CREATE INDEX ix_traces_embedding_hnsw ON traces USING hnsw (embedding vector_cosine_ops)"
-                " WITH (m = 16, ef_construction = 64)"
-            )
-        )
+        await execute(CreateIndex(index))
         await execute(delete(EmbeddingModel))
         await execute(
             insert(EmbeddingModel).values(

@@ -55,11 +55,15 @@ def pooled(
         max_overflow=0,
         pool_timeout=timeout,
         pool_pre_ping=not autocommit,
-        **({"isolation_level": "AUTOCOMMIT"} if autocommit else {}),
+        isolation_level="AUTOCOMMIT" if autocommit else None,
         pool_recycle=1800,
         pool_use_lifo=True,
         hide_parameters=True,
-        connect_args=_connect_arguments(settings),
+        connect_args={
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": COMMAND_SECONDS,
+            "server_settings": dict(settings),
+        },
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -102,10 +106,6 @@ def postgres_url(url: str) -> URL:
     if sslmode is not None:
         parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
     return parsed
-
-
-def _connect_arguments(settings: Mapping[str, str]) -> dict[str, Any]:
-    return {"timeout": CONNECT_SECONDS, "command_timeout": COMMAND_SECONDS, "server_settings": dict(settings)}
 
 
 async def _prepare(connection: Connection, settings: Mapping[str, str]) -> None:

@@ -2,32 +2,19 @@
 
 import asyncio
 import time
-from typing import Protocol
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.data_files import data_directory
+from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import engines
 from commontrace.storage.failures import translated
 
 # Any number, the same for every CommonTrace process.
 _ADVISORY_LOCK = 0x636F6D6D6F6E
 _LOCK_SECONDS = 60.0
-
-
-class ModelFacts(Protocol):
-    """What a database records of its embedding model; every Embedder has it."""
-
-    @property
-    def model_id(self) -> str: ...  # noqa: D102 - see Embedder
-    @property
-    def model_version(self) -> str: ...  # noqa: D102
-    @property
-    def dimensions(self) -> int: ...  # noqa: D102
-    @property
-    def is_lexical(self) -> bool: ...  # noqa: D102
 
 
 class MigrationLocked(Exception):
@@ -50,21 +37,21 @@ async def current_revision(url: str) -> str | None:
         await engine.dispose()
 
 
-async def upgrade(url: str, model: ModelFacts) -> bool:
+async def upgrade(url: str, embedder: Embedder) -> bool:
     """Migrates to the newest revision and returns whether there was anything to do.
 
-    Safe when several processes do it at once. A new database is made for `model`. Raises DatabaseUnavailable,
+    Safe when several processes do it at once. A new database is made for `embedder`. Raises DatabaseUnavailable,
     MigrationLocked.
     """
-    return await _migrate(url, newest_revision(), model)
+    return await _migrate(url, newest_revision(), embedder)
 
 
-async def downgrade(url: str, revision: str, model: ModelFacts) -> bool:
+async def downgrade(url: str, revision: str, embedder: Embedder) -> bool:
     """Migrates back to `revision`; "base" removes every table."""
-    return await _migrate(url, revision, model)
+    return await _migrate(url, revision, embedder)
 
 
-async def _migrate(url: str, target: str, model: ModelFacts) -> bool:
+async def _migrate(url: str, target: str, embedder: Embedder) -> bool:
     engine = engines.unpooled(url)
     try:
         with translated():
@@ -74,7 +61,7 @@ async def _migrate(url: str, target: str, model: ModelFacts) -> bool:
                 if before == target:
                     return False
                 await connection.rollback()
-                await connection.run_sync(_run_alembic, target, before, model)
+                await connection.run_sync(_run_alembic, target, before, embedder)
                 return True
     finally:
         await engine.dispose()
@@ -97,13 +84,13 @@ async def _revision(connection: AsyncConnection) -> str | None:
         return None
 
 
-def _run_alembic(connection: Connection, target: str, before: str | None, model: ModelFacts) -> None:
+def _run_alembic(connection: Connection, target: str, before: str | None, embedder: Embedder) -> None:
     # Imported here: it takes half a second that a start without migrations does not owe.
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(data_directory("migrations")).replace("%", "%%"))
-    config.attributes.update(connection=connection, embedding_model=model)
+    config.attributes.update(connection=connection, embedding_model=embedder)
     going_up = before is None or (target != "base" and target > before)
     (command.upgrade if going_up else command.downgrade)(config, target)

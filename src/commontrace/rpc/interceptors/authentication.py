@@ -4,12 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from commontrace import USER_METADATA
 from commontrace.core.caller import LOCAL_EMAIL, Caller, claimed
 from commontrace.core.errors import InvalidUser
 from commontrace.rpc.call import Context, current_call
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
-
-USER_KEY = "x-commontrace-user"
 
 
 class AuthenticationInterceptor(Interceptor):
@@ -23,9 +22,9 @@ class AuthenticationInterceptor(Interceptor):
 
 
 def _caller(context: Context) -> Caller:
-    claims = [value for key, value in context.invocation_metadata() or () if key == USER_KEY]
+    claims = [value for key, value in context.invocation_metadata() or () if key == USER_METADATA]
     if not claims:
         return Caller(email=LOCAL_EMAIL)
     if len(claims) > 1:
-        raise InvalidUser(f"{USER_KEY} must be sent once, not {len(claims)} times")
+        raise InvalidUser(f"{USER_METADATA} must be sent once, not {len(claims)} times")
     return claimed(str(claims[0]))
