@@ -9,7 +9,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from commontrace.rpc.scopes import ScopeMissing, required_scopes
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
-from tests.builders import a_contribution
+from tests.builders import a_contribution, health_of
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -17,20 +17,14 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 TRACE_SERVICE = "commontrace.v1.TraceService"
 
 
-async def health(server: RunningServer, service: str) -> int:
-    # The library's stubs are typed without their methods.
-    stub: Any = health_pb2_grpc.HealthStub(server.channel)
-    return int((await stub.Check(health_pb2.HealthCheckRequest(service=service))).status)
-
-
 async def test_serving_from_the_first_moment(server: RunningServer) -> None:
-    assert await health(server, "") == SERVING
-    assert await health(server, TRACE_SERVICE) == SERVING
+    assert await health_of(server.channel, "") == SERVING
+    assert await health_of(server.channel, TRACE_SERVICE) == SERVING
 
 
 async def test_an_unknown_service_is_not_found(server: RunningServer) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as failure:
-        await health(server, "commontrace.v1.Nonsense")
+        await health_of(server.channel, "commontrace.v1.Nonsense")
     assert failure.value.code() is grpc.StatusCode.NOT_FOUND
 
 
@@ -41,14 +35,14 @@ async def test_readiness_follows_the_database_and_liveness_does_not(
     await administer(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     await administer(postgres_url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608 - a name of our own
     await turns(server, NOT_SERVING)
-    assert await health(server, "") == SERVING
+    assert await health_of(server.channel, "") == SERVING
     await administer(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     await turns(server, SERVING)
 
 
 async def turns(server: RunningServer, status: int) -> None:
     async with asyncio.timeout(3):
-        while await health(server, TRACE_SERVICE) != status:  # noqa: ASYNC110 - the server's event is not ours
+        while await health_of(server.channel, TRACE_SERVICE) != status:  # noqa: ASYNC110 - the server's event is not ours
             await asyncio.sleep(0.05)
 
 

@@ -9,7 +9,7 @@ from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import engines
 from commontrace.v1 import trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
-from tests.builders import a_contribution, hits_of, search
+from tests.builders import a_contribution, copies_of, hits_of, search, store_large_trace
 from tests.conftest import RunningServer
 
 PROBLEMS = {
@@ -202,13 +202,7 @@ async def test_one_vector_norm_extreme_to_the_other(server: RunningServer, embed
 
 async def store_large_traces(server: RunningServer, database_url: str, count: int) -> None:
     """Stores more than the buffers between server and reader hold: 100 KB a trace."""
-    large = "x" * 50_000
-    created = (await server.traces.CreateTrace(a_contribution(context=large, solution=large))).created
-    columns = (
-        "title, context_text, solution_text, embedding, embedding_model_id, embedding_model_version, contributor_id"
-    )
-    copies = f"SELECT gen_random_uuid(), {columns} FROM traces, generate_series(2, {count})"  # noqa: S608 - our own names
-    await sql(database_url, f"INSERT INTO traces (id, {columns}) {copies} WHERE id = '{created.id}'")
+    await sql(database_url, copies_of(await store_large_trace(server.traces), count))
 
 
 async def sql(database_url: str, statement: str) -> None:

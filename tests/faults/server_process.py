@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.processes import wait_until_gone
+
 _READY = "commontrace ready on "
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
@@ -148,28 +150,6 @@ class ServerProcess:
     def wait(self, seconds: float = _STOP_SECONDS) -> int:
         """Returns the exit code, which is the negated signal's number for a process that one ended."""
         return self._process.wait(seconds)
-
-
-def processes_of(data_dir: Path) -> list[str]:
-    """Every process that names the directory or works below it (a backend's title does not name it), as `ps` would."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if str(data_dir) in command or (process / "cwd").readlink().is_relative_to(data_dir):
-                found.append(f"{process.name}: {command}")
-        except OSError:
-            continue
-    return found
-
-
-def wait_until_gone(data_dir: Path, seconds: float = 5.0) -> float:
-    """Waits until no process is left and returns how long that took."""
-    began = time.monotonic()
-    while left := processes_of(data_dir):
-        assert time.monotonic() < began + seconds, left
-        time.sleep(0.005)
-    return time.monotonic() - began
 
 
 def _content(descriptor: int) -> str:

@@ -9,7 +9,8 @@ import pytest
 from commontrace.client import connect
 from commontrace.storage import embedded
 from tests.conftest import administer, url_of
-from tests.faults.server_process import ServerProcess, processes_of, run_command
+from tests.faults.server_process import ServerProcess, run_command
+from tests.processes import processes_of
 
 
 @pytest.fixture(scope="module")

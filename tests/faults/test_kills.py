@@ -23,7 +23,8 @@ from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution, hits_of, search
-from tests.faults.server_process import ServerProcess, processes_of, wait_until_gone
+from tests.faults.server_process import ServerProcess
+from tests.processes import processes_of, wait_until_gone
 
 # Most of the time of a write passes in Postgres then, not in the model: that is where a kill shall hit.
 SETTINGS = {"EMBEDDER": "lexical"}

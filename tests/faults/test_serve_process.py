@@ -9,11 +9,10 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,14 +21,9 @@ from commontrace.client import CallFailed
 from commontrace.storage import embedded, engines
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
-from tests.builders import a_contribution, hits_of, search
-from tests.faults.server_process import (
-    ServerProcess,
-    environment,
-    processes_of,
-    run_command,
-    wait_until_gone,
-)
+from tests.builders import a_contribution, copies_of, health_of, hits_of, search, store_large_trace
+from tests.faults.server_process import ServerProcess, environment, run_command
+from tests.processes import processes_of, wait_until_gone
 
 LARGE_TRACES = 200
 TRACE_SERVICE = "commontrace.v1.TraceService"
@@ -55,13 +49,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def store_large_traces(server: ServerProcess) -> None:
     async with traces_of(server) as traces, beside(server) as connection:
-        large = "x" * 50_000
-        created = (await traces.CreateTrace(a_contribution(context=large, solution=large))).created
-        columns = (
-            "title, context_text, solution_text, embedding, embedding_model_id, embedding_model_version, contributor_id"
-        )
-        copies = f"SELECT gen_random_uuid(), {columns} FROM traces, generate_series(2, {LARGE_TRACES})"  # noqa: S608 - our own names
-        await connection.execute(text(f"INSERT INTO traces (id, {columns}) {copies} WHERE id = '{created.id}'"))
+        await connection.execute(text(copies_of(await store_large_trace(traces), LARGE_TRACES)))
         await connection.commit()
 
 
@@ -96,12 +84,6 @@ async def create_behind_a_lock(connection: AsyncConnection, traces: TraceService
         while not await connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
             assert not creating.done()
     return creating
-
-
-async def health(channel: grpc.aio.Channel, service: str) -> int:
-    # The library's stubs are typed without their methods.
-    stub: Any = health_pb2_grpc.HealthStub(channel)
-    return int((await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=1)).status)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -213,7 +195,7 @@ async def test_a_server_whose_postgres_was_killed_says_so_and_ends(place: Path) 
         async with grpc.aio.insecure_channel(server.address) as channel:
             traces = TraceServiceStub(channel)
             trace_id = (await traces.CreateTrace(a_contribution())).created.id
-            assert await health(channel, TRACE_SERVICE) == SERVING
+            assert await health_of(channel, TRACE_SERVICE) == SERVING
             with suppress(DBAPIError):  # leaving is a rollback, for which there is no Postgres
                 async with beside(server) as connection:
                     creating = await create_behind_a_lock(connection, traces)

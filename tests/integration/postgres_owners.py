@@ -9,7 +9,6 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -125,25 +124,6 @@ def query(url: str, *statements: str) -> list[Any]:
             await engine.dispose()
 
     return asyncio.run(run())
-
-
-def processes_under(directory: Path) -> list[str]:
-    """The processes that work below `directory`, by command line."""
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            if process.name.isdecimal() and (process / "cwd").readlink().is_relative_to(directory):
-                found.append(f"{process.name}: {(process / 'cmdline').read_bytes()!r}")
-        except OSError:
-            continue
-    return found
-
-
-def wait_until_gone(directory: Path, seconds: float = 2) -> None:
-    deadline = time.monotonic() + seconds
-    while left := processes_under(directory):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.01)
 
 
 def modes_above(directory: Path) -> dict[Path, int]:

@@ -21,8 +21,8 @@ from tests.integration.postgres_owners import (
     ordinary_user,
     query,
     socket_dir,
-    wait_until_gone,
 )
+from tests.processes import wait_until_gone
 
 
 @pytest.fixture

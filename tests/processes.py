@@ -1,0 +1,26 @@
+"""Which processes belong to a directory, and whether they are gone."""
+
+import time
+from pathlib import Path
+
+
+def processes_of(directory: Path) -> list[str]:
+    """Every process that names the directory or works below it (a backend's title does not name it), as `ps` would."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(directory) in command or (process / "cwd").readlink().is_relative_to(directory):
+                found.append(f"{process.name}: {command}")
+        except OSError:
+            continue
+    return found
+
+
+def wait_until_gone(directory: Path, seconds: float = 5.0) -> float:
+    """Waits until no process is left and returns how long that took."""
+    began = time.monotonic()
+    while left := processes_of(directory):
+        assert time.monotonic() < began + seconds, left
+        time.sleep(0.005)
+    return time.monotonic() - began
