@@ -167,7 +167,7 @@ def _read_fields(file: Path) -> dict[str, Any]:
         fields = json.loads(_read(file))
     except (json.JSONDecodeError, RecursionError) as error:
         raise typer.BadParameter(f"{file} is not JSON: {error}") from None
-    known = trace_service_pb2.CreateTraceRequest.DESCRIPTOR.fields_by_name.keys()
+    known = set(trace_service_pb2.CreateTraceRequest.DESCRIPTOR.fields_by_name)
     if not isinstance(fields, dict) or not fields.keys() <= known:
         raise typer.BadParameter(
             f"{file} must hold one JSON object with no other fields than {', '.join(sorted(known))}"
