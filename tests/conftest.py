@@ -20,7 +20,9 @@ from commontrace.server import serving
 from commontrace.settings import Settings
 from commontrace.storage import embedded, engines, migrating
 from commontrace.storage.database import Database
+from commontrace.v1.tag_service_pb2_grpc import TagServiceStub
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
+from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
 
 POSTGRES_VERSIONS = ("18", "16")
 
@@ -98,6 +100,8 @@ class RunningServer:
     address: str
     channel: grpc.aio.Channel
     traces: TraceServiceStub
+    votes: VoteServiceStub
+    tags: TagServiceStub
     database: Database
 
 
@@ -123,7 +127,12 @@ def start_server(database: Database, embedder: Embedder) -> ServerFactory:
             grpc.aio.insecure_channel(address) as channel,
         ):
             yield RunningServer(
-                address=address, channel=channel, traces=TraceServiceStub(channel), database=foundation.database
+                address=address,
+                channel=channel,
+                traces=TraceServiceStub(channel),
+                votes=VoteServiceStub(channel),
+                tags=TagServiceStub(channel),
+                database=foundation.database,
             )
 
     return start

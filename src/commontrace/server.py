@@ -22,14 +22,24 @@ from commontrace.rpc.interceptors.receiving import ReceivingInterceptor
 from commontrace.rpc.interceptors.validation import ValidationInterceptor
 from commontrace.rpc.reflection import add_reflection
 from commontrace.rpc.scopes import required_scopes
+from commontrace.rpc.tag_servicer import TagServicer
 from commontrace.rpc.trace_servicer import TraceServicer
-from commontrace.rpc.validation import Validator
+from commontrace.rpc.validation.validator import Validator
+from commontrace.rpc.vote_servicer import VoteServicer
+from commontrace.rpc.writes import Writes
 from commontrace.settings import Settings
-from commontrace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from commontrace.v1 import (
+    tag_service_pb2,
+    tag_service_pb2_grpc,
+    trace_service_pb2,
+    trace_service_pb2_grpc,
+    vote_service_pb2,
+    vote_service_pb2_grpc,
+)
 
 log = structlog.get_logger()
 
-_FILES = (trace_service_pb2.DESCRIPTOR,)
+_FILES = (trace_service_pb2.DESCRIPTOR, vote_service_pb2.DESCRIPTOR, tag_service_pb2.DESCRIPTOR)
 _SERVICES = tuple(service.full_name for file in _FILES for service in file.services_by_name.values())
 
 _OPTIONS = [
@@ -82,8 +92,7 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
         options=_OPTIONS,
     )
     required_scopes(*_FILES)
-    servicer = TraceServicer(foundation.database, QueryCache(foundation.embedder))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(servicer, server)
+    _add_servicers(server, settings, foundation)
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     if settings.reflection:
@@ -107,6 +116,16 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
             await watching
         await health_servicer.enter_graceful_shutdown()
         await _stop(server, calls, settings.stop_grace_seconds)
+
+
+def _add_servicers(server: grpc.aio.Server, settings: Settings, foundation: Foundation) -> None:
+    database, threshold = foundation.database, settings.validation_threshold
+    writes = Writes(database)
+    traces = TraceServicer(database, QueryCache(foundation.embedder), writes, validation_threshold=threshold)
+    votes = VoteServicer(database, writes, validation_threshold=threshold)
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(traces, server)
+    vote_service_pb2_grpc.add_VoteServiceServicer_to_server(votes, server)
+    tag_service_pb2_grpc.add_TagServiceServicer_to_server(TagServicer(database, writes), server)
 
 
 async def _stop(server: grpc.aio.Server, calls: CallsInProgress, grace: float) -> None:

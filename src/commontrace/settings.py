@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     """The directory with the local model's `model.safetensors` and `tokenizer.json`. Unset: the installed package's."""
     embedding_dimensions: int = Field(default=1536, ge=1, le=MAX_DIMENSIONS)
     """The length of vectors of embedders that can choose it; the local model's is its own, 384."""
+    validation_threshold: int = Field(default=2, ge=1, le=1_000_000)
+    """UP votes from which on a trace can be validated. `commontrace recount` applies a changed one to stored traces."""
     reflection: bool = True
     """Serves gRPC reflection, which grpcurl and `buf curl` ask for the contract."""
     stop_grace_seconds: float = Field(default=10.0, ge=0)

@@ -3,13 +3,35 @@
 from dataclasses import dataclass
 
 import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
+from commontrace.v1 import tag_pb2, trace_pb2, vote_pb2
+from commontrace.v1 import tag_service_pb2 as tag_pb
 from commontrace.v1 import trace_service_pb2 as pb
+from commontrace.v1 import vote_service_pb2 as vote_pb
 
-INFO, CREATE, GET, SEARCH = (
-    f"/commontrace.v1.TraceService/{name}" for name in ("GetServiceInfo", "CreateTrace", "GetTrace", "SearchTraces")
+INFO, CREATE, GET, BATCH_GET, LIST, UPDATE, DELETE, UNDELETE, REVISIONS, SEARCH = (
+    f"/commontrace.v1.TraceService/{name}"
+    for name in (
+        "GetServiceInfo",
+        "CreateTrace",
+        "GetTrace",
+        "BatchGetTraces",
+        "ListTraces",
+        "UpdateTrace",
+        "DeleteTrace",
+        "UndeleteTrace",
+        "ListTraceRevisions",
+        "SearchTraces",
+    )
+)
+CAST_VOTE, RETRACT_VOTE, GET_VOTE, LIST_VOTES = (
+    f"/commontrace.v1.VoteService/{name}" for name in ("CastVote", "RetractVote", "GetVote", "ListVotes")
+)
+LIST_TAGS, GET_TAG, UPDATE_TAG, RESOLVE_TAGS, MERGE_TAGS = (
+    f"/commontrace.v1.TagService/{name}" for name in ("ListTags", "GetTag", "UpdateTag", "ResolveTags", "MergeTags")
 )
 UNKNOWN_ID = "123e4567-e89b-12d3-a456-426614174000"
 
@@ -17,7 +39,26 @@ VALID: dict[str, Message] = {
     INFO: pb.GetServiceInfoRequest(),
     CREATE: pb.CreateTraceRequest(title="a", context="b", solution="c"),
     GET: pb.GetTraceRequest(trace_id=UNKNOWN_ID),
+    BATCH_GET: pb.BatchGetTracesRequest(trace_ids=[UNKNOWN_ID]),
+    LIST: pb.ListTracesRequest(),
+    UPDATE: pb.UpdateTraceRequest(
+        trace=trace_pb2.Trace(id=UNKNOWN_ID, title="a"), update_mask=FieldMask(paths=["title"])
+    ),
+    DELETE: pb.DeleteTraceRequest(trace_id=UNKNOWN_ID),
+    UNDELETE: pb.UndeleteTraceRequest(trace_id=UNKNOWN_ID),
+    REVISIONS: pb.ListTraceRevisionsRequest(trace_id=UNKNOWN_ID),
     SEARCH: pb.SearchTracesRequest(text="why does it fail?"),
+    CAST_VOTE: vote_pb.CastVoteRequest(trace_id=UNKNOWN_ID, type=vote_pb2.VOTE_TYPE_UP),
+    RETRACT_VOTE: vote_pb.RetractVoteRequest(trace_id=UNKNOWN_ID),
+    GET_VOTE: vote_pb.GetVoteRequest(trace_id=UNKNOWN_ID),
+    LIST_VOTES: vote_pb.ListVotesRequest(trace_id=UNKNOWN_ID),
+    LIST_TAGS: tag_pb.ListTagsRequest(),
+    GET_TAG: tag_pb.GetTagRequest(name="python"),
+    UPDATE_TAG: tag_pb.UpdateTagRequest(
+        tag=tag_pb2.Tag(name="python", description="a language"), update_mask=FieldMask(paths=["description"])
+    ),
+    RESOLVE_TAGS: tag_pb.ResolveTagsRequest(names=["python"]),
+    MERGE_TAGS: tag_pb.MergeTagsRequest(source="py", target="python"),
 }
 """One request of every RPC that breaks no rule."""
 

@@ -5,8 +5,12 @@ from random import Random
 
 from commontrace.core import limits
 from commontrace.core.caller import SEED_EMAIL
+from tests.contract.edit_error_rows import edit_rows
 from tests.contract.error_row import CREATE, SEARCH, VALID, Code, Metadata, Row, delimited, malformed
+from tests.contract.list_error_rows import list_rows
+from tests.contract.tag_error_rows import tag_rows
 from tests.contract.trace_error_rows import create_trace_rows, get_trace_rows, search_traces_rows
+from tests.contract.vote_error_rows import vote_rows
 
 _MALFORMED = {
     "a varint cut short": b"\x80",
@@ -43,7 +47,15 @@ _UNUSED_FIELD = 1000
 
 
 def caller_rows() -> list[Row]:
-    rows = [*create_trace_rows(), *get_trace_rows(), *search_traces_rows()]
+    rows = [
+        *create_trace_rows(),
+        *get_trace_rows(),
+        *search_traces_rows(),
+        *list_rows(),
+        *edit_rows(),
+        *vote_rows(),
+        *tag_rows(),
+    ]
     for rpc in VALID:
         rows += (malformed(rpc, name, payload) for name, payload in _MALFORMED.items())
         rows.append(malformed(rpc, "no message at all", None))

@@ -14,8 +14,8 @@ from commontrace.core import limits
 from commontrace.core.errors import InvalidTag
 from commontrace.core.tag_names import normalise, normalise_all
 from commontrace.core.text import first_forbidden, is_blank, without_forbidden
-from commontrace.rpc.field_rules import json_object
 from commontrace.rpc.hit_batches import responses
+from commontrace.rpc.validation.field_rules import json_object
 from commontrace.rpc.vectors import vector_array, vector_violations
 from commontrace.v1 import error_reason_pb2, trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb

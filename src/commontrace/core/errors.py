@@ -42,6 +42,94 @@ class UserReserved(CommonTraceError):
         super().__init__(f"{email} belongs to the service and cannot be claimed", email=email)
 
 
+class NotOwner(CommonTraceError):
+    """Somebody else contributed the trace."""
+
+    def __init__(self, trace_id: UUID) -> None:
+        """Takes the trace that is not the caller's."""
+        super().__init__(f"{trace_id} belongs to somebody else", trace_id=str(trace_id))
+
+
+class OwnTrace(CommonTraceError):
+    """The voter contributed the trace."""
+
+    def __init__(self, trace_id: UUID) -> None:
+        """Takes the trace that is the voter's own."""
+        super().__init__(f"{trace_id} is your own: others vote on it", trace_id=str(trace_id))
+
+
+class RevisionNotCurrent(CommonTraceError):
+    """The vote is on a text that has changed since."""
+
+    def __init__(self, trace_id: UUID, current_revision: int) -> None:
+        """Takes the trace and its current revision."""
+        super().__init__(
+            f"{trace_id} is at revision {current_revision}: read it again before voting",
+            trace_id=str(trace_id),
+            current_revision=str(current_revision),
+        )
+
+
+class VoteNotFound(CommonTraceError):
+    """The caller has no vote on the trace."""
+
+    def __init__(self, trace_id: UUID) -> None:
+        """Takes the trace."""
+        super().__init__(f"you have no vote on {trace_id}", trace_id=str(trace_id))
+
+
+class TagNotFound(CommonTraceError):
+    """No tag has the name."""
+
+    def __init__(self, name: str) -> None:
+        """Takes the canonical name."""
+        super().__init__(f"there is no tag {name!r}", name=name)
+
+
+class StaleEtag(CommonTraceError):
+    """The trace was edited since its etag was read."""
+
+    def __init__(self, trace_id: UUID, current_etag: str) -> None:
+        """Takes the trace and its etag now."""
+        super().__init__(
+            f"{trace_id} was edited since: read it again", trace_id=str(trace_id), current_etag=current_etag
+        )
+
+
+class DuplicateTrace(CommonTraceError):
+    """A live trace has the same content."""
+
+    def __init__(self, existing_id: UUID) -> None:
+        """Takes the trace that is there already."""
+        super().__init__(f"{existing_id} has the same content", trace_id=str(existing_id))
+
+
+class AlreadySuperseded(CommonTraceError):
+    """A live trace replaces the trace already."""
+
+    def __init__(self, trace_id: UUID, superseded_by_id: UUID) -> None:
+        """Takes the replaced trace and what replaces it."""
+        super().__init__(
+            f"{trace_id} is replaced by {superseded_by_id} already",
+            trace_id=str(trace_id),
+            superseded_by_trace_id=str(superseded_by_id),
+        )
+
+
+class RequestIdReused(CommonTraceError):
+    """The request id belongs to another request."""
+
+    def __init__(self, request_id: UUID) -> None:
+        """Takes the id."""
+        super().__init__(
+            f"the request id {request_id} was used for a request with other fields", request_id=str(request_id)
+        )
+
+
+class Outrun(CommonTraceError):
+    """Others were faster: what was prepared outside the transaction no longer fits. It is prepared anew."""
+
+
 class Overloaded(CommonTraceError):
     """Every database connection was busy for too long."""
 

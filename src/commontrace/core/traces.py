@@ -79,3 +79,8 @@ def new_trace(
 def embedding_text(title: str, context: str, solution: str) -> str:
     """Returns what the embedding model reads of a trace, the most telling part first: it may not read to the end."""
     return f"{title}\n\n{context}\n\n{solution}"
+
+
+def etag(edit_number: int) -> str:
+    """Returns the name of the state that the owner's last edit left."""
+    return f"e{edit_number}"

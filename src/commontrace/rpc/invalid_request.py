@@ -34,3 +34,7 @@ class MalformedRequest(CommonTraceError):
 
 class RequestTooLarge(CommonTraceError):
     """The request has more bytes than a request may have."""
+
+
+class ResponseTooLarge(CommonTraceError):
+    """An item no longer fits into the response."""

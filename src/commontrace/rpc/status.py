@@ -9,7 +9,7 @@ from grpc_status import rpc_status
 
 from commontrace.core import errors
 from commontrace.embeddings.embedder import EmbedderUnavailable
-from commontrace.rpc.invalid_request import InvalidRequest, MalformedRequest, RequestTooLarge
+from commontrace.rpc.invalid_request import InvalidRequest, MalformedRequest, RequestTooLarge, ResponseTooLarge
 from commontrace.v1 import error_reason_pb2
 from commontrace.v1.error_reason_pb2 import ErrorReason
 
@@ -25,6 +25,16 @@ _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]]
     errors.InvalidUser: (Code.UNAUTHENTICATED, error_reason_pb2.ERROR_REASON_INVALID_USER),
     errors.UserReserved: (Code.PERMISSION_DENIED, error_reason_pb2.ERROR_REASON_USER_RESERVED),
     errors.TraceNotFound: (Code.NOT_FOUND, error_reason_pb2.ERROR_REASON_TRACE_NOT_FOUND),
+    errors.NotOwner: (Code.PERMISSION_DENIED, error_reason_pb2.ERROR_REASON_NOT_OWNER),
+    errors.OwnTrace: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_OWN_TRACE),
+    errors.RevisionNotCurrent: (Code.ABORTED, error_reason_pb2.ERROR_REASON_REVISION_NOT_CURRENT),
+    errors.VoteNotFound: (Code.NOT_FOUND, error_reason_pb2.ERROR_REASON_VOTE_NOT_FOUND),
+    errors.TagNotFound: (Code.NOT_FOUND, error_reason_pb2.ERROR_REASON_TAG_NOT_FOUND),
+    errors.StaleEtag: (Code.ABORTED, error_reason_pb2.ERROR_REASON_STALE_ETAG),
+    errors.DuplicateTrace: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_DUPLICATE_TRACE),
+    errors.AlreadySuperseded: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_ALREADY_SUPERSEDED),
+    errors.RequestIdReused: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_REQUEST_ID_REUSED),
+    ResponseTooLarge: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_RESPONSE_TOO_LARGE),
     RequestTooLarge: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_REQUEST_TOO_LARGE),
     errors.Overloaded: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_OVERLOADED),
     errors.DatabaseUnavailable: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_DATABASE_UNAVAILABLE),

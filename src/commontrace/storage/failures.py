@@ -6,9 +6,13 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from commontrace.core.errors import CommonTraceError, DatabaseUnavailable, InvalidStoredVector, Overloaded
+from commontrace.core.errors import CommonTraceError, DatabaseUnavailable, InvalidStoredVector, Outrun, Overloaded
 
-_BY_CONSTRAINT: dict[str, type[CommonTraceError]] = {"ck_traces_embedding_norm": InvalidStoredVector}
+_BY_CONSTRAINT: dict[str, type[CommonTraceError]] = {
+    "ck_traces_embedding_norm": InvalidStoredVector,
+    "ix_traces_content_hash": Outrun,
+    "ix_traces_supersedes_id": Outrun,
+}
 
 # SQLSTATE classes and codes: 08 connection, 40 rolled back by contention, 53 too many connections, 55P03 lock not
 # available, 57014 query cancelled by a time limit of ours (a caller who leaves cancels the task instead), 57P shutdown.

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, MetaData, String, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -71,6 +71,8 @@ class Trace(Timestamps, Base):
         Index("ix_traces_status", "status"),
         Index("ix_traces_contributor_id", "contributor_id"),
         Index("ix_traces_created_at", "created_at"),
+        Index("ix_traces_content_hash", "content_hash", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_traces_supersedes_id", "supersedes_id", unique=True, postgresql_where=text("deleted_at IS NULL")),
         Index(
             "ix_traces_embedding_hnsw",
             "embedding",
@@ -99,6 +101,28 @@ class Trace(Timestamps, Base):
     metadata_json: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     is_seed: Mapped[bool] = mapped_column(server_default="false")
     deleted_at: Mapped[datetime | None]
+    content_hash: Mapped[bytes | None]
+    """None for a trace that was contributed although duplicates may exist."""
+    edit_number: Mapped[int] = mapped_column(server_default="1")
+    """Counts the owner's edits; the etag."""
+    supersedes_id: Mapped[UUID | None] = mapped_column(ForeignKey("traces.id"))
+    superseded_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("traces.id"))
+    """The live trace that replaces this one."""
+
+
+class TraceRevision(Base):
+    """A version of a trace's text; never changed."""
+
+    __tablename__ = "trace_revisions"
+
+    trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id"), primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    context_text: Mapped[str]
+    solution_text: Mapped[str]
+    changed_fields: Mapped[list[str]] = mapped_column(ARRAY(String))
+    editor_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class Vote(Timestamps, Base):
@@ -109,6 +133,11 @@ class Vote(Timestamps, Base):
         UniqueConstraint("trace_id", "voter_id"),
         CheckConstraint("vote_type IN ('up', 'down')", name="vote_type"),
         CheckConstraint("revision >= 1", name="revision"),
+        CheckConstraint(
+            "(vote_type = 'up' AND reason IS NULL) OR (vote_type = 'down' AND reason IS NOT NULL"
+            " AND reason IN ('outdated', 'incorrect', 'harmful', 'duplicate', 'spam'))",
+            name="reason",
+        ),
         Index("ix_votes_voter_id", "voter_id"),
     )
 
@@ -117,6 +146,8 @@ class Vote(Timestamps, Base):
     voter_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     vote_type: Mapped[str]
     revision: Mapped[int]
+    reason: Mapped[str | None]
+    comment: Mapped[str] = mapped_column(server_default="")
 
 
 class Tag(Timestamps, Base):
@@ -128,6 +159,18 @@ class Tag(Timestamps, Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
     is_curated: Mapped[bool] = mapped_column(server_default="false")
+    description: Mapped[str] = mapped_column(server_default="")
+
+
+class TagAlias(Base):
+    """A name that stands for a tag; never the name of a tag itself."""
+
+    __tablename__ = "tag_aliases"
+    __table_args__ = (Index("ix_tag_aliases_tag_id", "tag_id"),)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    tag_id: Mapped[UUID] = mapped_column(ForeignKey("tags.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class TraceTag(Base):
@@ -154,4 +197,18 @@ class EmbeddingModel(Base):
     dimensions: Mapped[int]
     is_lexical: Mapped[bool]
     is_current: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class IdempotentRequest(Base):
+    """A write that was asked for under an id, and its answer."""
+
+    __tablename__ = "idempotent_requests"
+    __table_args__ = (Index("ix_idempotent_requests_created_at", "created_at"),)
+
+    caller_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    method: Mapped[str] = mapped_column(primary_key=True)
+    request_id: Mapped[UUID] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes]
+    answer: Mapped[bytes | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -6,17 +6,24 @@ from uuid import UUID, uuid4
 from sqlalchemy import ARRAY, String, any_, literal, select
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from commontrace.storage.models import Tag, TraceTag
+from commontrace.storage.models import Tag, TagAlias, TraceTag
 
 
 class TagRepository:
     """The tags and which trace carries them."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        """Takes the session of the unit of work."""
+    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
+        """Takes where to ask."""
         self._session = session
+
+    async def ids_of(self, names: Collection[str]) -> dict[str, UUID]:
+        """Returns the tags' ids by canonical name or alias, without names that stand for no tag."""
+        wanted = any_(literal(list(names), ARRAY(String)))
+        tags = select(Tag.name, Tag.id).where(Tag.name == wanted)
+        aliases = select(TagAlias.name, TagAlias.tag_id).where(TagAlias.name == wanted)
+        return {row[0]: row[1] for row in await self._session.execute(tags.union_all(aliases))}
 
     async def ensure(self, names: Collection[str]) -> None:
         """Creates those of the tags that are new, by canonical names.

@@ -14,7 +14,7 @@ from commontrace.storage.models import Tag, Trace, TraceTag
 
 
 class TraceRow(NamedTuple):
-    """A live trace with its tag names in alphabetical order, as readers see it."""
+    """A trace with its tag names in alphabetical order, as readers see it."""
 
     id: UUID
     title: str
@@ -32,6 +32,11 @@ class TraceRow(NamedTuple):
     is_seed: bool
     created_at: datetime
     updated_at: datetime
+    down_count: int
+    edit_number: int
+    deleted_at: datetime | None
+    supersedes_id: UUID | None
+    superseded_by_id: UUID | None
 
 
 class TraceRepository:

@@ -3,10 +3,15 @@
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository
+from commontrace.storage.idempotency_repository import IdempotencyRepository
+from commontrace.storage.revision_repository import RevisionRepository
 from commontrace.storage.tag_repository import TagRepository
+from commontrace.storage.trace_changes import TraceChanges
+from commontrace.storage.trace_listing import TraceListing
 from commontrace.storage.trace_repository import TraceRepository
 from commontrace.storage.trace_search import TraceSearch
 from commontrace.storage.user_repository import UserRepository
+from commontrace.storage.vote_repository import VoteRepository
 
 
 class UnitOfWork:
@@ -17,6 +22,10 @@ class UnitOfWork:
         self.users = UserRepository(session)
         self.tags = TagRepository(session)
         self.traces = TraceRepository(session)
+        self.trace_changes = TraceChanges(session)
+        self.revisions = RevisionRepository(session)
+        self.votes = VoteRepository(session)
+        self.idempotency = IdempotencyRepository(session)
         self.embedding_models = EmbeddingModelRepository(session)
 
 
@@ -26,6 +35,11 @@ class Reading:
     def __init__(self, connection: AsyncConnection) -> None:
         """Takes an autocommit connection."""
         self.users = UserRepository(connection)
+        self.tags = TagRepository(connection)
         self.traces = TraceRepository(connection)
+        self.listing = TraceListing(connection)
+        self.revisions = RevisionRepository(connection)
+        self.votes = VoteRepository(connection)
         self.search = TraceSearch(connection)
+        self.idempotency = IdempotencyRepository(connection)
         self.embedding_models = EmbeddingModelRepository(connection)

@@ -68,6 +68,36 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE. Text cannot be encoded now. Retry, or search by `embedding`."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 19
     """INTERNAL. A fault of the server; the log has it under the `call_id`."""
+    ERROR_REASON_FIELD_NOT_ALLOWED: _ErrorReason.ValueType  # 20
+    """INVALID_ARGUMENT. A field may not be set beside another. `field`."""
+    ERROR_REASON_INVALID_FIELD_MASK: _ErrorReason.ValueType  # 21
+    """INVALID_ARGUMENT. An update mask names a field that cannot be updated. `field`, `path`."""
+    ERROR_REASON_INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 22
+    """INVALID_ARGUMENT. A token was not made by this service (`MALFORMED`) or belongs to a request with other fields
+    (`OTHER_REQUEST`). `field`, `problem`.
+    """
+    ERROR_REASON_NOT_OWNER: _ErrorReason.ValueType  # 23
+    """PERMISSION_DENIED. Only a trace's owner may do this. `trace_id`."""
+    ERROR_REASON_VOTE_NOT_FOUND: _ErrorReason.ValueType  # 24
+    """NOT_FOUND. The caller has no vote on the trace. `trace_id`."""
+    ERROR_REASON_TAG_NOT_FOUND: _ErrorReason.ValueType  # 25
+    """NOT_FOUND. No tag has this name. `name`."""
+    ERROR_REASON_OWN_TRACE: _ErrorReason.ValueType  # 26
+    """FAILED_PRECONDITION. Nobody votes on a trace of their own. `trace_id`."""
+    ERROR_REASON_REVISION_NOT_CURRENT: _ErrorReason.ValueType  # 27
+    """ABORTED. The vote is on a revision that is no longer the current one. `trace_id`, `current_revision`."""
+    ERROR_REASON_STALE_ETAG: _ErrorReason.ValueType  # 28
+    """ABORTED. The trace was edited since the etag was read. `trace_id`, `current_etag`."""
+    ERROR_REASON_DUPLICATE_TRACE: _ErrorReason.ValueType  # 29
+    """ALREADY_EXISTS. A live trace has the same content. `trace_id` names it."""
+    ERROR_REASON_ALREADY_SUPERSEDED: _ErrorReason.ValueType  # 30
+    """ALREADY_EXISTS. Another live trace replaces the trace already. `trace_id`, `superseded_by_trace_id`."""
+    ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 31
+    """ALREADY_EXISTS. The request id was used within 24 hours for a request with other fields. `request_id`."""
+    ERROR_REASON_RESPONSE_TOO_LARGE: _ErrorReason.ValueType  # 32
+    """RESOURCE_EXHAUSTED. An item no longer fits into the response: ask for it in another call. Only ever the reason of an
+    item, never of a call.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the prefix
@@ -123,4 +153,34 @@ ERROR_REASON_EMBEDDER_UNAVAILABLE: ErrorReason.ValueType  # 18
 """UNAVAILABLE. Text cannot be encoded now. Retry, or search by `embedding`."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 19
 """INTERNAL. A fault of the server; the log has it under the `call_id`."""
+ERROR_REASON_FIELD_NOT_ALLOWED: ErrorReason.ValueType  # 20
+"""INVALID_ARGUMENT. A field may not be set beside another. `field`."""
+ERROR_REASON_INVALID_FIELD_MASK: ErrorReason.ValueType  # 21
+"""INVALID_ARGUMENT. An update mask names a field that cannot be updated. `field`, `path`."""
+ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 22
+"""INVALID_ARGUMENT. A token was not made by this service (`MALFORMED`) or belongs to a request with other fields
+(`OTHER_REQUEST`). `field`, `problem`.
+"""
+ERROR_REASON_NOT_OWNER: ErrorReason.ValueType  # 23
+"""PERMISSION_DENIED. Only a trace's owner may do this. `trace_id`."""
+ERROR_REASON_VOTE_NOT_FOUND: ErrorReason.ValueType  # 24
+"""NOT_FOUND. The caller has no vote on the trace. `trace_id`."""
+ERROR_REASON_TAG_NOT_FOUND: ErrorReason.ValueType  # 25
+"""NOT_FOUND. No tag has this name. `name`."""
+ERROR_REASON_OWN_TRACE: ErrorReason.ValueType  # 26
+"""FAILED_PRECONDITION. Nobody votes on a trace of their own. `trace_id`."""
+ERROR_REASON_REVISION_NOT_CURRENT: ErrorReason.ValueType  # 27
+"""ABORTED. The vote is on a revision that is no longer the current one. `trace_id`, `current_revision`."""
+ERROR_REASON_STALE_ETAG: ErrorReason.ValueType  # 28
+"""ABORTED. The trace was edited since the etag was read. `trace_id`, `current_etag`."""
+ERROR_REASON_DUPLICATE_TRACE: ErrorReason.ValueType  # 29
+"""ALREADY_EXISTS. A live trace has the same content. `trace_id` names it."""
+ERROR_REASON_ALREADY_SUPERSEDED: ErrorReason.ValueType  # 30
+"""ALREADY_EXISTS. Another live trace replaces the trace already. `trace_id`, `superseded_by_trace_id`."""
+ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 31
+"""ALREADY_EXISTS. The request id was used within 24 hours for a request with other fields. `request_id`."""
+ERROR_REASON_RESPONSE_TOO_LARGE: ErrorReason.ValueType  # 32
+"""RESOURCE_EXHAUSTED. An item no longer fits into the response: ask for it in another call. Only ever the reason of an
+item, never of a call.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -27,9 +27,13 @@ class _ScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scope.ValueType
     SCOPE_UNSPECIFIED: _Scope.ValueType  # 0
     """Names no scope. An RPC that requires it keeps the server from starting."""
     SCOPE_TRACES_READ: _Scope.ValueType  # 1
-    """Reads and searches traces and the service's own description."""
+    """Reads and searches traces, votes, tags and the service's own description."""
     SCOPE_TRACES_WRITE: _Scope.ValueType  # 2
-    """Contributes traces."""
+    """Contributes traces, edits and deletes the caller's own."""
+    SCOPE_VOTES_WRITE: _Scope.ValueType  # 3
+    """Votes."""
+    SCOPE_TAGS_WRITE: _Scope.ValueType  # 4
+    """Describes and merges tags."""
 
 class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
     """What a caller may be allowed to do."""
@@ -37,9 +41,13 @@ class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
 SCOPE_UNSPECIFIED: Scope.ValueType  # 0
 """Names no scope. An RPC that requires it keeps the server from starting."""
 SCOPE_TRACES_READ: Scope.ValueType  # 1
-"""Reads and searches traces and the service's own description."""
+"""Reads and searches traces, votes, tags and the service's own description."""
 SCOPE_TRACES_WRITE: Scope.ValueType  # 2
-"""Contributes traces."""
+"""Contributes traces, edits and deletes the caller's own."""
+SCOPE_VOTES_WRITE: Scope.ValueType  # 3
+"""Votes."""
+SCOPE_TAGS_WRITE: Scope.ValueType  # 4
+"""Describes and merges tags."""
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 REQUIRED_SCOPE_FIELD_NUMBER: _builtins.int

@@ -94,6 +94,11 @@ class Trace(_message.Message):
     IS_SEED_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    DOWN_COUNT_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_TRACE_ID_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_TRACE_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The UUID."""
     title: _builtins.str
@@ -120,6 +125,16 @@ class Trace(_message.Message):
     """The version of that agent or model; at most 50 characters."""
     is_seed: _builtins.bool
     """Whether it came with the service rather than from a contributor."""
+    down_count: _builtins.int
+    """Distinct voters whose vote on the current revision is DOWN."""
+    etag: _builtins.str
+    """Names the state of what its owner edits (title, context, solution, tags, agent and metadata); votes never change it.
+    Sent back with an edit, it keeps the edit from overwriting another one.
+    """
+    supersedes_trace_id: _builtins.str
+    """The UUID of the trace that it replaces; empty if it replaces none."""
+    superseded_by_trace_id: _builtins.str
+    """The UUID of the live trace that replaces it; empty if none does. Default searches and lists leave it out then."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Canonical tag names in alphabetical order; at most 20."""
@@ -135,6 +150,10 @@ class Trace(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When its owner last edited it or its status last changed. Votes alone do not touch it."""
+
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was deleted; unset for a live trace. Only its owner sees deleted ones, by `show_deleted` of ListTraces."""
 
     def __init__(
         self,
@@ -155,10 +174,15 @@ class Trace(_message.Message):
         is_seed: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        down_count: _builtins.int = ...,
+        etag: _builtins.str = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
+        supersedes_trace_id: _builtins.str = ...,
+        superseded_by_trace_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "confirmation_count", b"confirmation_count", "context", b"context", "contributor_id", b"contributor_id", "create_time", b"create_time", "id", b"id", "is_seed", b"is_seed", "metadata", b"metadata", "revision", b"revision", "solution", b"solution", "status", b"status", "tags", b"tags", "title", b"title", "trust_score", b"trust_score", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "confirmation_count", b"confirmation_count", "context", b"context", "contributor_id", b"contributor_id", "create_time", b"create_time", "delete_time", b"delete_time", "down_count", b"down_count", "etag", b"etag", "id", b"id", "is_seed", b"is_seed", "metadata", b"metadata", "revision", b"revision", "solution", b"solution", "status", b"status", "superseded_by_trace_id", b"superseded_by_trace_id", "supersedes_trace_id", b"supersedes_trace_id", "tags", b"tags", "title", b"title", "trust_score", b"trust_score", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

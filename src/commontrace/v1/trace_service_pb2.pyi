@@ -4,12 +4,16 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from commontrace.v1 import error_reason_pb2 as _error_reason_pb2
 from commontrace.v1 import options_pb2 as _options_pb2
+from commontrace.v1 import trace_filter_pb2 as _trace_filter_pb2
 from commontrace.v1 import trace_pb2 as _trace_pb2
 from commontrace.v1 import vector_pb2 as _vector_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -23,6 +27,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _OnDuplicate:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnDuplicateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnDuplicate.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_DUPLICATE_UNSPECIFIED: _OnDuplicate.ValueType  # 0
+    """RETURN_EXISTING."""
+    ON_DUPLICATE_RETURN_EXISTING: _OnDuplicate.ValueType  # 1
+    """Nothing is stored; the existing trace is returned as it is, whoever wrote it."""
+    ON_DUPLICATE_REJECT: _OnDuplicate.ValueType  # 2
+    """Fails with `DUPLICATE_TRACE`."""
+    ON_DUPLICATE_ALLOW: _OnDuplicate.ValueType  # 3
+    """Stores it beside the other."""
+
+class OnDuplicate(_OnDuplicate, metaclass=_OnDuplicateEnumTypeWrapper):
+    """What becomes of a contribution that is there already."""
+
+ON_DUPLICATE_UNSPECIFIED: OnDuplicate.ValueType  # 0
+"""RETURN_EXISTING."""
+ON_DUPLICATE_RETURN_EXISTING: OnDuplicate.ValueType  # 1
+"""Nothing is stored; the existing trace is returned as it is, whoever wrote it."""
+ON_DUPLICATE_REJECT: OnDuplicate.ValueType  # 2
+"""Fails with `DUPLICATE_TRACE`."""
+ON_DUPLICATE_ALLOW: OnDuplicate.ValueType  # 3
+"""Stores it beside the other."""
+Global___OnDuplicate: _TypeAlias = OnDuplicate  # noqa: Y015
+
 class _StopReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -34,7 +66,11 @@ class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason
     STOP_REASON_LIMIT: _StopReason.ValueType  # 1
     """As many hits as asked for were found."""
     STOP_REASON_EXHAUSTED: _StopReason.ValueType  # 2
-    """No further trace exists; an exact pass proved it."""
+    """No further trace matches; an exact pass proved it."""
+    STOP_REASON_MIN_SIMILARITY: _StopReason.ValueType  # 3
+    """Every further match is less similar than `min_similarity`; an exact pass proved it."""
+    STOP_REASON_SCAN_BUDGET: _StopReason.ValueType  # 4
+    """The deadline left no time for the exact pass that a short answer needs, or for sending all hits: there may be more."""
 
 class StopReason(_StopReason, metaclass=_StopReasonEnumTypeWrapper):
     """Why a search ended."""
@@ -44,7 +80,11 @@ STOP_REASON_UNSPECIFIED: StopReason.ValueType  # 0
 STOP_REASON_LIMIT: StopReason.ValueType  # 1
 """As many hits as asked for were found."""
 STOP_REASON_EXHAUSTED: StopReason.ValueType  # 2
-"""No further trace exists; an exact pass proved it."""
+"""No further trace matches; an exact pass proved it."""
+STOP_REASON_MIN_SIMILARITY: StopReason.ValueType  # 3
+"""Every further match is less similar than `min_similarity`; an exact pass proved it."""
+STOP_REASON_SCAN_BUDGET: StopReason.ValueType  # 4
+"""The deadline left no time for the exact pass that a short answer needs, or for sending all hits: there may be more."""
 Global___StopReason: _TypeAlias = StopReason  # noqa: Y015
 
 @_typing.final
@@ -74,8 +114,11 @@ class GetServiceInfoResponse(_message.Message):
     EMBEDDING_MODEL_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
+    VALIDATION_THRESHOLD_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """The server's version."""
+    validation_threshold: _builtins.int
+    """UP votes from which on a trace can be VALIDATED."""
     @_builtins.property
     def embedding_model(self) -> Global___EmbeddingModel:
         """The model behind every stored vector."""
@@ -95,10 +138,11 @@ class GetServiceInfoResponse(_message.Message):
         embedding_model: Global___EmbeddingModel | None = ...,
         limits: Global___Limits | None = ...,
         caller: Global___Caller | None = ...,
+        validation_threshold: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "embedding_model", b"embedding_model", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "embedding_model", b"embedding_model", "limits", b"limits", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "embedding_model", b"embedding_model", "limits", b"limits", "validation_threshold", b"validation_threshold", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -156,6 +200,12 @@ class Limits(_message.Message):
     QUERY_CHARACTERS_FIELD_NUMBER: _builtins.int
     SEARCH_HITS_FIELD_NUMBER: _builtins.int
     REQUEST_BYTES_FIELD_NUMBER: _builtins.int
+    FILTER_VALUES_FIELD_NUMBER: _builtins.int
+    PAGE_ITEMS_FIELD_NUMBER: _builtins.int
+    BATCH_GET_TRACES_FIELD_NUMBER: _builtins.int
+    VOTE_COMMENT_CHARACTERS_FIELD_NUMBER: _builtins.int
+    TAG_DESCRIPTION_CHARACTERS_FIELD_NUMBER: _builtins.int
+    RESOLVE_TAGS_FIELD_NUMBER: _builtins.int
     title_characters: _builtins.int
     """Characters of a title."""
     context_characters: _builtins.int
@@ -180,6 +230,18 @@ class Limits(_message.Message):
     """Hits of one search."""
     request_bytes: _builtins.int
     """Bytes of a request."""
+    filter_values: _builtins.int
+    """Values in one list of a filter."""
+    page_items: _builtins.int
+    """Items of one page of a list; more are not refused but reduced to as many."""
+    batch_get_traces: _builtins.int
+    """Traces of one BatchGetTraces."""
+    vote_comment_characters: _builtins.int
+    """Characters of a vote's comment."""
+    tag_description_characters: _builtins.int
+    """Characters of a tag's description."""
+    resolve_tags: _builtins.int
+    """Spellings of one ResolveTags."""
     def __init__(
         self,
         *,
@@ -195,10 +257,16 @@ class Limits(_message.Message):
         query_characters: _builtins.int = ...,
         search_hits: _builtins.int = ...,
         request_bytes: _builtins.int = ...,
+        filter_values: _builtins.int = ...,
+        page_items: _builtins.int = ...,
+        batch_get_traces: _builtins.int = ...,
+        vote_comment_characters: _builtins.int = ...,
+        tag_description_characters: _builtins.int = ...,
+        resolve_tags: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model_characters", b"agent_model_characters", "agent_version_characters", b"agent_version_characters", "context_characters", b"context_characters", "metadata_bytes", b"metadata_bytes", "metadata_levels", b"metadata_levels", "query_characters", b"query_characters", "request_bytes", b"request_bytes", "search_hits", b"search_hits", "solution_characters", b"solution_characters", "tag_characters", b"tag_characters", "tags", b"tags", "title_characters", b"title_characters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model_characters", b"agent_model_characters", "agent_version_characters", b"agent_version_characters", "batch_get_traces", b"batch_get_traces", "context_characters", b"context_characters", "filter_values", b"filter_values", "metadata_bytes", b"metadata_bytes", "metadata_levels", b"metadata_levels", "page_items", b"page_items", "query_characters", b"query_characters", "request_bytes", b"request_bytes", "resolve_tags", b"resolve_tags", "search_hits", b"search_hits", "solution_characters", b"solution_characters", "tag_characters", b"tag_characters", "tag_description_characters", b"tag_description_characters", "tags", b"tags", "title_characters", b"title_characters", "vote_comment_characters", b"vote_comment_characters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -249,6 +317,10 @@ class CreateTraceRequest(_message.Message):
     AGENT_MODEL_FIELD_NUMBER: _builtins.int
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    ON_DUPLICATE_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_TRACE_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """What it is about, best in one line; required, 1 to 200 characters."""
     context: _builtins.str
@@ -259,11 +331,24 @@ class CreateTraceRequest(_message.Message):
     """The model of the agent that found the solution; at most 100 characters."""
     agent_version: _builtins.str
     """The version of that agent or model; at most 50 characters."""
+    on_duplicate: Global___OnDuplicate.ValueType
+    """What to do about a duplicate; RETURN_EXISTING by default."""
+    supersedes_trace_id: _builtins.str
+    """The UUID of a live trace of the caller that the new one replaces: it leaves default searches and names its successor,
+    until that is deleted. Its content must differ (`DUPLICATE_TRACE`), and it must not be replaced already
+    (`ALREADY_SUPERSEDED`). Where an existing trace is returned, nothing is replaced.
+    """
+    validate_only: _builtins.bool
+    """Does everything but store: the answer is what the call would return, `created` without id, times and etag."""
+    request_id: _builtins.str
+    """A UUID of the caller's choice, kept for 24 hours for the caller and the RPC. The same request again gets the stored
+    answer instead of being carried out twice, and waits for it while the first is under way; another request fails with
+    `REQUEST_ID_REUSED`. With one, a call that reports UNAVAILABLE can be repeated safely.
+    """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """At most 20. Each is brought to its canonical name: NFKC, trimmed, lower case, runs of spaces and slashes to one
-        `-`. The result consists of Unicode letters, marks and digits, `-`, `.` and `_`, has a letter or digit, and at most
-        50 characters; otherwise the call fails with `INVALID_TAG`. Two spellings of one tag are one tag.
+        """At most 20. Each is brought to its canonical name, see TagService; a tag that has none fails the call with
+        `INVALID_TAG`. Two spellings of one tag are one tag.
         """
 
     @_builtins.property
@@ -280,10 +365,14 @@ class CreateTraceRequest(_message.Message):
         agent_model: _builtins.str = ...,
         agent_version: _builtins.str = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        on_duplicate: Global___OnDuplicate.ValueType = ...,
+        supersedes_trace_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "context", b"context", "metadata", b"metadata", "solution", b"solution", "tags", b"tags", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "context", b"context", "metadata", b"metadata", "on_duplicate", b"on_duplicate", "request_id", b"request_id", "solution", b"solution", "supersedes_trace_id", b"supersedes_trace_id", "tags", b"tags", "title", b"title", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -296,34 +385,79 @@ class CreateTraceResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CREATED_FIELD_NUMBER: _builtins.int
+    EXISTING_FIELD_NUMBER: _builtins.int
     TOKENS_READ_FIELD_NUMBER: _builtins.int
     TOKENS_TOTAL_FIELD_NUMBER: _builtins.int
+    SIMILAR_FIELD_NUMBER: _builtins.int
     tokens_read: _builtins.int
     """How many of the text's tokens the embedding model read. One vector stands for title, context and solution, in this
-    order.
+    order. 0 with `existing`.
     """
     tokens_total: _builtins.int
-    """How many tokens the text has; what lies beyond `tokens_read` cannot be found by its meaning."""
+    """How many tokens the text has; what lies beyond `tokens_read` cannot be found by its meaning. 0 with `existing`."""
     @_builtins.property
     def created(self) -> _trace_pb2.Trace:
         """The trace as stored."""
+
+    @_builtins.property
+    def existing(self) -> _trace_pb2.Trace:
+        """The trace that was there already; nothing was stored."""
+
+    @_builtins.property
+    def similar(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimilarTrace]:
+        """Up to 5 other live traces of nearly the same meaning, cosine similarity 0.95 or more, most similar first; the one to
+        be replaced is left out. They are reported, nothing follows from them. Found by the approximate index: one may be
+        missed. Empty with `existing`.
+        """
 
     def __init__(
         self,
         *,
         created: _trace_pb2.Trace | None = ...,
+        existing: _trace_pb2.Trace | None = ...,
         tokens_read: _builtins.int = ...,
         tokens_total: _builtins.int = ...,
+        similar: _abc.Iterable[Global___SimilarTrace] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "outcome", b"outcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "existing", b"existing", "outcome", b"outcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "outcome", b"outcome", "tokens_read", b"tokens_read", "tokens_total", b"tokens_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "existing", b"existing", "outcome", b"outcome", "similar", b"similar", "tokens_read", b"tokens_read", "tokens_total", b"tokens_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["created"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["created", "existing"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
 Global___CreateTraceResponse: _TypeAlias = CreateTraceResponse  # noqa: Y015
+
+@_typing.final
+class SimilarTrace(_message.Message):
+    """A trace of nearly the same meaning."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """Its UUID."""
+    title: _builtins.str
+    """Its title."""
+    similarity: _builtins.float
+    """The cosine similarity, within 0.95..1."""
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+        title: _builtins.str = ...,
+        similarity: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["similarity", b"similarity", "title", b"title", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimilarTrace: _TypeAlias = SimilarTrace  # noqa: Y015
 
 @_typing.final
 class GetTraceRequest(_message.Message):
@@ -376,6 +510,492 @@ class GetTraceResponse(_message.Message):
 Global___GetTraceResponse: _TypeAlias = GetTraceResponse  # noqa: Y015
 
 @_typing.final
+class BatchGetTracesRequest(_message.Message):
+    """Asks for several traces."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_IDS_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    view: _trace_pb2.TraceView.ValueType
+    """How much of each trace to return; FULL by default."""
+    @_builtins.property
+    def trace_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The UUIDs; 1 to 100."""
+
+    def __init__(
+        self,
+        *,
+        trace_ids: _abc.Iterable[_builtins.str] | None = ...,
+        view: _trace_pb2.TraceView.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["trace_ids", b"trace_ids", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetTracesRequest: _TypeAlias = BatchGetTracesRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetTracesResponse(_message.Message):
+    """Carries several traces."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchGetTracesItem]:
+        """One for each id, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___BatchGetTracesItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetTracesResponse: _TypeAlias = BatchGetTracesResponse  # noqa: Y015
+
+@_typing.final
+class BatchGetTracesItem(_message.Message):
+    """What became of one id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """The id as the server writes it."""
+    @_builtins.property
+    def trace(self) -> _trace_pb2.Trace:
+        """The trace."""
+
+    @_builtins.property
+    def error(self) -> Global___ItemError:
+        """Why there is none: `TRACE_NOT_FOUND`, or `RESPONSE_TOO_LARGE` where the response reached 2 MiB before."""
+
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+        trace: _trace_pb2.Trace | None = ...,
+        error: Global___ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "trace", b"trace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "trace", b"trace", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["trace", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___BatchGetTracesItem: _TypeAlias = BatchGetTracesItem  # noqa: Y015
+
+@_typing.final
+class ItemError(_message.Message):
+    """Why one item of a call failed while others did not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """The gRPC status code that a call for this item alone would end with."""
+    reason: _error_reason_pb2.ErrorReason.ValueType
+    """The reason."""
+    message: _builtins.str
+    """The same for people."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemError: _TypeAlias = ItemError  # noqa: Y015
+
+@_typing.final
+class ListTracesRequest(_message.Message):
+    """Asks for a list of traces."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    SHOW_DELETED_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    view: _trace_pb2.TraceView.ValueType
+    """How much of each trace to return; BASIC by default."""
+    show_deleted: _builtins.bool
+    """Lists the caller's own deleted traces, too, and nothing of others."""
+    page_size: _builtins.int
+    """How many traces at most; 0 means 50, more than 500 means 500. A page is shorter where 2 MiB are reached first."""
+    page_token: _builtins.str
+    """Where the previous page ended: its `next_page_token`. Empty for the first page. All other fields but `page_size` must
+    be as they were.
+    """
+    @_builtins.property
+    def filter(self) -> _trace_filter_pb2.TraceFilter:
+        """Which traces; all live ones that no other replaces by default."""
+
+    def __init__(
+        self,
+        *,
+        filter: _trace_filter_pb2.TraceFilter | None = ...,
+        view: _trace_pb2.TraceView.ValueType = ...,
+        show_deleted: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "show_deleted", b"show_deleted", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTracesRequest: _TypeAlias = ListTracesRequest  # noqa: Y015
+
+@_typing.final
+class ListTracesResponse(_message.Message):
+    """Carries a page of traces."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    UNKNOWN_TAGS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty after the last one."""
+    @_builtins.property
+    def traces(self) -> _containers.RepeatedCompositeFieldContainer[_trace_pb2.Trace]:
+        """The traces, newest first."""
+
+    @_builtins.property
+    def unknown_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Canonical names in the filter that no tag has."""
+
+    def __init__(
+        self,
+        *,
+        traces: _abc.Iterable[_trace_pb2.Trace] | None = ...,
+        next_page_token: _builtins.str = ...,
+        unknown_tags: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "traces", b"traces", "unknown_tags", b"unknown_tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTracesResponse: _TypeAlias = ListTracesResponse  # noqa: Y015
+
+@_typing.final
+class UpdateTraceRequest(_message.Message):
+    """Edits a trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    etag: _builtins.str
+    """The trace's etag as last read, at most 100 characters: the call fails with `STALE_ETAG` if the trace was edited since.
+    Without one, the last edit wins.
+    """
+    request_id: _builtins.str
+    """A UUID of the caller's choice, kept for 24 hours: see CreateTraceRequest."""
+    @_builtins.property
+    def trace(self) -> _trace_pb2.Trace:
+        """The UUID of the trace, and the new values, which are held to the rules of CreateTraceRequest; required."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """What to change: `title`, `context`, `solution`, `tags`, `agent_model`, `agent_version`, `metadata`, each as a whole;
+        required. Another path fails with `INVALID_FIELD_MASK`.
+        """
+
+    def __init__(
+        self,
+        *,
+        trace: _trace_pb2.Trace | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "request_id", b"request_id", "trace", b"trace", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateTraceRequest: _TypeAlias = UpdateTraceRequest  # noqa: Y015
+
+@_typing.final
+class UpdateTraceResponse(_message.Message):
+    """Carries the trace after the edit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_FIELD_NUMBER: _builtins.int
+    TOKENS_READ_FIELD_NUMBER: _builtins.int
+    TOKENS_TOTAL_FIELD_NUMBER: _builtins.int
+    tokens_read: _builtins.int
+    """How many of the text's tokens the embedding model read; 0 where title, context and solution stayed as they were."""
+    tokens_total: _builtins.int
+    """How many tokens the text has; 0 where title, context and solution stayed as they were."""
+    @_builtins.property
+    def trace(self) -> _trace_pb2.Trace:
+        """The trace."""
+
+    def __init__(
+        self,
+        *,
+        trace: _trace_pb2.Trace | None = ...,
+        tokens_read: _builtins.int = ...,
+        tokens_total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tokens_read", b"tokens_read", "tokens_total", b"tokens_total", "trace", b"trace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateTraceResponse: _TypeAlias = UpdateTraceResponse  # noqa: Y015
+
+@_typing.final
+class DeleteTraceRequest(_message.Message):
+    """Deletes a trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """The UUID of the trace; required."""
+    etag: _builtins.str
+    """The trace's etag as last read, at most 100 characters; with it, a trace edited since is not deleted."""
+    request_id: _builtins.str
+    """A UUID of the caller's choice, kept for 24 hours: see CreateTraceRequest. Without one, a repeated call fails with
+    `TRACE_NOT_FOUND`.
+    """
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "request_id", b"request_id", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTraceRequest: _TypeAlias = DeleteTraceRequest  # noqa: Y015
+
+@_typing.final
+class DeleteTraceResponse(_message.Message):
+    """Carries the trace as it was deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def trace(self) -> _trace_pb2.Trace:
+        """The trace, in the BASIC view."""
+
+    def __init__(
+        self,
+        *,
+        trace: _trace_pb2.Trace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTraceResponse: _TypeAlias = DeleteTraceResponse  # noqa: Y015
+
+@_typing.final
+class UndeleteTraceRequest(_message.Message):
+    """Brings a trace back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """The UUID of the trace; required."""
+    request_id: _builtins.str
+    """A UUID of the caller's choice, kept for 24 hours: see CreateTraceRequest."""
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteTraceRequest: _TypeAlias = UndeleteTraceRequest  # noqa: Y015
+
+@_typing.final
+class UndeleteTraceResponse(_message.Message):
+    """Carries the trace that is back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def trace(self) -> _trace_pb2.Trace:
+        """The trace, in the BASIC view."""
+
+    def __init__(
+        self,
+        *,
+        trace: _trace_pb2.Trace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteTraceResponse: _TypeAlias = UndeleteTraceResponse  # noqa: Y015
+
+@_typing.final
+class ListTraceRevisionsRequest(_message.Message):
+    """Asks for the history of a trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """The UUID of the trace; required."""
+    view: _trace_pb2.TraceView.ValueType
+    """How much of each revision to return; BASIC by default."""
+    page_size: _builtins.int
+    """How many revisions at most; 0 means 50, more than 500 means 500. A page is shorter where 2 MiB are reached first."""
+    page_token: _builtins.str
+    """Where the previous page ended: its `next_page_token`. Empty for the first page."""
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+        view: _trace_pb2.TraceView.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "trace_id", b"trace_id", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTraceRevisionsRequest: _TypeAlias = ListTraceRevisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListTraceRevisionsResponse(_message.Message):
+    """Carries a page of a trace's history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty after the last one."""
+    @_builtins.property
+    def revisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraceRevision]:
+        """The revisions, newest first."""
+
+    def __init__(
+        self,
+        *,
+        revisions: _abc.Iterable[Global___TraceRevision] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "revisions", b"revisions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTraceRevisionsResponse: _TypeAlias = ListTraceRevisionsResponse  # noqa: Y015
+
+@_typing.final
+class TraceRevision(_message.Message):
+    """One version of a trace's text. Revisions are never changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    SOLUTION_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELDS_FIELD_NUMBER: _builtins.int
+    EDITOR_ID_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Counts from 1."""
+    title: _builtins.str
+    """The title of this revision."""
+    context: _builtins.str
+    """Its context. Empty in the BASIC view."""
+    solution: _builtins.str
+    """Its solution. Empty in the BASIC view."""
+    editor_id: _builtins.str
+    """The UUID of the user who wrote it."""
+    @_builtins.property
+    def changed_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which of `title`, `context` and `solution` differ from the revision before; all three in the first."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it became the current one."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        title: _builtins.str = ...,
+        context: _builtins.str = ...,
+        solution: _builtins.str = ...,
+        changed_fields: _abc.Iterable[_builtins.str] | None = ...,
+        editor_id: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_fields", b"changed_fields", "context", b"context", "create_time", b"create_time", "editor_id", b"editor_id", "revision", b"revision", "solution", b"solution", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceRevision: _TypeAlias = TraceRevision  # noqa: Y015
+
+@_typing.final
 class SearchTracesRequest(_message.Message):
     """Searches by meaning."""
 
@@ -387,6 +1007,11 @@ class SearchTracesRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    MIN_SIMILARITY_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    EF_SEARCH_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """A question, an error message, a few words; 1 to 8,000 characters with something visible among them. Control
     characters are ignored, except NUL, which fails with `FORBIDDEN_CHARACTER`. Text beyond what the model reads is
@@ -395,14 +1020,28 @@ class SearchTracesRequest(_message.Message):
     trace_id: _builtins.str
     """The UUID of a trace: finds others like it, itself excluded."""
     limit: _builtins.int
-    """How many hits at most; 1 to 1,000, 0 means 10."""
+    """How many hits at most in this call; 1 to 1,000, 0 means 10."""
     view: _trace_pb2.TraceView.ValueType
     """How much of each trace to return; FULL by default."""
     batch_size: _builtins.int
     """Hits in one response message at most; 1 to 1,000, 0 means 16. Messages are smaller where 2 MiB are reached first."""
+    min_similarity: _builtins.float
+    """The least similarity of a hit, within -1..1. Unset, the least similar trace is a hit, too."""
+    exact: _builtins.bool
+    """Compares every trace instead of trusting the approximate index."""
+    ef_search: _builtins.int
+    """Candidates that the approximate index keeps, 1 to 1,000: more find more and take longer. 0 lets the server choose."""
+    resume_token: _builtins.str
+    """Continues after the message that carried it, be it after a broken stream or after LIMIT. All other fields but `limit`
+    and `batch_size` must be as they were. On unchanged data, the streams together hold every match, and none twice.
+    """
     @_builtins.property
     def embedding(self) -> _vector_pb2.Vector:
         """A vector of the server's own embedding model."""
+
+    @_builtins.property
+    def filter(self) -> _trace_filter_pb2.TraceFilter:
+        """Which traces to consider; it always holds. All live ones that no other replaces by default."""
 
     def __init__(
         self,
@@ -413,13 +1052,23 @@ class SearchTracesRequest(_message.Message):
         limit: _builtins.int = ...,
         view: _trace_pb2.TraceView.ValueType = ...,
         batch_size: _builtins.int = ...,
+        filter: _trace_filter_pb2.TraceFilter | None = ...,
+        min_similarity: _builtins.float | None = ...,
+        exact: _builtins.bool = ...,
+        ef_search: _builtins.int = ...,
+        resume_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "query", b"query", "text", b"text", "trace_id", b"trace_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "embedding", b"embedding", "filter", b"filter", "min_similarity", b"min_similarity", "query", b"query", "text", b"text", "trace_id", b"trace_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "embedding", b"embedding", "limit", b"limit", "query", b"query", "text", b"text", "trace_id", b"trace_id", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "batch_size", b"batch_size", "ef_search", b"ef_search", "embedding", b"embedding", "exact", b"exact", "filter", b"filter", "limit", b"limit", "min_similarity", b"min_similarity", "query", b"query", "resume_token", b"resume_token", "text", b"text", "trace_id", b"trace_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__min_similarity: _TypeAlias = _typing.Literal["min_similarity"]  # noqa: Y015
+    _WhichOneofArgType__min_similarity: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity"]  # noqa: Y015
     _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["text", "embedding", "trace_id"]  # noqa: Y015
     _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_similarity) -> _WhichOneofReturnType__min_similarity | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_query) -> _WhichOneofReturnType_query | None: ...
 
 Global___SearchTracesRequest: _TypeAlias = SearchTracesRequest  # noqa: Y015
@@ -432,6 +1081,11 @@ class SearchTracesResponse(_message.Message):
 
     HITS_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Continues after the hits of this message: see `resume_token` of the request. Empty where nothing can follow, and in
+    the last message after SCAN_BUDGET.
+    """
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchHit]:
         """The next hits, most similar first."""
@@ -445,10 +1099,11 @@ class SearchTracesResponse(_message.Message):
         *,
         hits: _abc.Iterable[Global___SearchHit] | None = ...,
         summary: Global___SearchSummary | None = ...,
+        resume_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "resume_token", b"resume_token", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -493,6 +1148,7 @@ class SearchSummary(_message.Message):
     EMBEDDING_MODEL_ID_FIELD_NUMBER: _builtins.int
     HIT_COUNT_FIELD_NUMBER: _builtins.int
     DROPPED_COUNT_FIELD_NUMBER: _builtins.int
+    UNKNOWN_TAGS_FIELD_NUMBER: _builtins.int
     stop_reason: Global___StopReason.ValueType
     """Why no further hit follows."""
     exact: _builtins.bool
@@ -502,7 +1158,11 @@ class SearchSummary(_message.Message):
     hit_count: _builtins.int
     """Hits sent in the stream."""
     dropped_count: _builtins.int
-    """Hits found but deleted before they could be sent."""
+    """Hits found that were deleted, or no longer passed the filter, before they could be sent."""
+    @_builtins.property
+    def unknown_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Canonical names in the filter that no tag has."""
+
     def __init__(
         self,
         *,
@@ -511,10 +1171,11 @@ class SearchSummary(_message.Message):
         embedding_model_id: _builtins.str = ...,
         hit_count: _builtins.int = ...,
         dropped_count: _builtins.int = ...,
+        unknown_tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_count", b"dropped_count", "embedding_model_id", b"embedding_model_id", "exact", b"exact", "hit_count", b"hit_count", "stop_reason", b"stop_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_count", b"dropped_count", "embedding_model_id", b"embedding_model_id", "exact", b"exact", "hit_count", b"hit_count", "stop_reason", b"stop_reason", "unknown_tags", b"unknown_tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TraceServiceStub:
-    """Contributes, reads and searches traces.
+    """Contributes, reads, searches and edits traces.
 
     Ids are UUID strings. Characters are Unicode code points. No request may exceed 1 MiB (`REQUEST_TOO_LARGE`) and no
     response message exceeds 2 MiB. Every failure carries exactly one `google.rpc.ErrorInfo` of the domain `commontrace`;
@@ -54,6 +54,36 @@ class TraceServiceStub:
                 request_serializer=commontrace_dot_v1_dot_trace__service__pb2.GetTraceRequest.SerializeToString,
                 response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.GetTraceResponse.FromString,
                 _registered_method=True)
+        self.BatchGetTraces = channel.unary_unary(
+                '/commontrace.v1.TraceService/BatchGetTraces',
+                request_serializer=commontrace_dot_v1_dot_trace__service__pb2.BatchGetTracesRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.BatchGetTracesResponse.FromString,
+                _registered_method=True)
+        self.ListTraces = channel.unary_unary(
+                '/commontrace.v1.TraceService/ListTraces',
+                request_serializer=commontrace_dot_v1_dot_trace__service__pb2.ListTracesRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.ListTracesResponse.FromString,
+                _registered_method=True)
+        self.UpdateTrace = channel.unary_unary(
+                '/commontrace.v1.TraceService/UpdateTrace',
+                request_serializer=commontrace_dot_v1_dot_trace__service__pb2.UpdateTraceRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.UpdateTraceResponse.FromString,
+                _registered_method=True)
+        self.DeleteTrace = channel.unary_unary(
+                '/commontrace.v1.TraceService/DeleteTrace',
+                request_serializer=commontrace_dot_v1_dot_trace__service__pb2.DeleteTraceRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.DeleteTraceResponse.FromString,
+                _registered_method=True)
+        self.UndeleteTrace = channel.unary_unary(
+                '/commontrace.v1.TraceService/UndeleteTrace',
+                request_serializer=commontrace_dot_v1_dot_trace__service__pb2.UndeleteTraceRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.UndeleteTraceResponse.FromString,
+                _registered_method=True)
+        self.ListTraceRevisions = channel.unary_unary(
+                '/commontrace.v1.TraceService/ListTraceRevisions',
+                request_serializer=commontrace_dot_v1_dot_trace__service__pb2.ListTraceRevisionsRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.ListTraceRevisionsResponse.FromString,
+                _registered_method=True)
         self.SearchTraces = channel.unary_stream(
                 '/commontrace.v1.TraceService/SearchTraces',
                 request_serializer=commontrace_dot_v1_dot_trace__service__pb2.SearchTracesRequest.SerializeToString,
@@ -62,7 +92,7 @@ class TraceServiceStub:
 
 
 class TraceServiceServicer:
-    """Contributes, reads and searches traces.
+    """Contributes, reads, searches and edits traces.
 
     Ids are UUID strings. Characters are Unicode code points. No request may exceed 1 MiB (`REQUEST_TOO_LARGE`) and no
     response message exceeds 2 MiB. Every failure carries exactly one `google.rpc.ErrorInfo` of the domain `commontrace`;
@@ -79,9 +109,11 @@ class TraceServiceServicer:
     def CreateTrace(self, request, context):
         """Stores a trace as `TRACE_STATUS_PENDING`. It is durable and searchable when the call returns.
 
-        Two calls store two traces. Stored text may not contain NUL, bidirectional controls (U+202A..U+202E,
-        U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other than TAB, LF and CR
-        (`FORBIDDEN_CHARACTER`). Fails with `EMBEDDER_UNAVAILABLE` while text cannot be encoded; nothing is stored then.
+        A live trace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a text
+        make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
+        bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
+        than TAB, LF and CR (`FORBIDDEN_CHARACTER`). Fails with `EMBEDDER_UNAVAILABLE` while text cannot be encoded; nothing
+        is stored then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,14 +126,68 @@ class TraceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetTraces(self, request, context):
+        """Returns up to 100 traces, each with an outcome of its own, in the order of the request.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTraces(self, request, context):
+        """Lists traces, newest first by `create_time`, equals by id.
+
+        While traces come and go between the pages, none is listed twice, and none that was there throughout is missed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTrace(self, request, context):
+        """Edits the caller's own trace.
+
+        Another title, context or solution makes a new revision: it is encoded, its tally starts at nothing, and the trace is
+        PENDING again. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `STALE_ETAG` if it was edited meanwhile, with
+        `DUPLICATE_TRACE` if another trace has the new content, and with `EMBEDDER_UNAVAILABLE` while text cannot be
+        encoded; nothing is changed then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTrace(self, request, context):
+        """Deletes the caller's own trace: it is gone from every search and list at once, and UndeleteTrace brings it back with
+        its votes. A trace that it replaces is found again. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, `STALE_ETAG`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteTrace(self, request, context):
+        """Brings the caller's own deleted trace back; one that is live stays as it is.
+
+        Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
+        `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTraceRevisions(self, request, context):
+        """Lists the revisions of a trace, newest first. Fails with `TRACE_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SearchTraces(self, request, context):
         """Searches traces by meaning and streams them by cosine similarity, never increasing over the whole stream, ties by
         id.
 
-        Never returns fewer than `limit` hits while more traces exist. Every stream that ends OK ends with a `summary`. The
-        server holds no database connection while a slow reader reads; a trace deleted meanwhile is counted in the
-        summary instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names none, with `EMBEDDER_UNAVAILABLE`
-        while `text` cannot be encoded.
+        Never returns fewer than `limit` hits while more traces match, unless the deadline forbids the proof. Every stream
+        that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. The
+        server holds no database connection while a slow reader reads; a trace that was deleted meanwhile, or no longer
+        passes the filter, is counted in the summary instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names
+        none, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +211,36 @@ def add_TraceServiceServicer_to_server(servicer, server):
                     request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.GetTraceRequest.FromString,
                     response_serializer=commontrace_dot_v1_dot_trace__service__pb2.GetTraceResponse.SerializeToString,
             ),
+            'BatchGetTraces': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetTraces,
+                    request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.BatchGetTracesRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__service__pb2.BatchGetTracesResponse.SerializeToString,
+            ),
+            'ListTraces': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTraces,
+                    request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.ListTracesRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__service__pb2.ListTracesResponse.SerializeToString,
+            ),
+            'UpdateTrace': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTrace,
+                    request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.UpdateTraceRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__service__pb2.UpdateTraceResponse.SerializeToString,
+            ),
+            'DeleteTrace': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTrace,
+                    request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.DeleteTraceRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__service__pb2.DeleteTraceResponse.SerializeToString,
+            ),
+            'UndeleteTrace': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteTrace,
+                    request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.UndeleteTraceRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__service__pb2.UndeleteTraceResponse.SerializeToString,
+            ),
+            'ListTraceRevisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTraceRevisions,
+                    request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.ListTraceRevisionsRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__service__pb2.ListTraceRevisionsResponse.SerializeToString,
+            ),
             'SearchTraces': grpc.unary_stream_rpc_method_handler(
                     servicer.SearchTraces,
                     request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.SearchTracesRequest.FromString,
@@ -139,7 +255,7 @@ def add_TraceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TraceService:
-    """Contributes, reads and searches traces.
+    """Contributes, reads, searches and edits traces.
 
     Ids are UUID strings. Characters are Unicode code points. No request may exceed 1 MiB (`REQUEST_TOO_LARGE`) and no
     response message exceeds 2 MiB. Every failure carries exactly one `google.rpc.ErrorInfo` of the domain `commontrace`;
@@ -217,6 +333,168 @@ class TraceService:
             '/commontrace.v1.TraceService/GetTrace',
             commontrace_dot_v1_dot_trace__service__pb2.GetTraceRequest.SerializeToString,
             commontrace_dot_v1_dot_trace__service__pb2.GetTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetTraces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commontrace.v1.TraceService/BatchGetTraces',
+            commontrace_dot_v1_dot_trace__service__pb2.BatchGetTracesRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__service__pb2.BatchGetTracesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTraces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commontrace.v1.TraceService/ListTraces',
+            commontrace_dot_v1_dot_trace__service__pb2.ListTracesRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__service__pb2.ListTracesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTrace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commontrace.v1.TraceService/UpdateTrace',
+            commontrace_dot_v1_dot_trace__service__pb2.UpdateTraceRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__service__pb2.UpdateTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTrace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commontrace.v1.TraceService/DeleteTrace',
+            commontrace_dot_v1_dot_trace__service__pb2.DeleteTraceRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__service__pb2.DeleteTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteTrace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commontrace.v1.TraceService/UndeleteTrace',
+            commontrace_dot_v1_dot_trace__service__pb2.UndeleteTraceRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__service__pb2.UndeleteTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTraceRevisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commontrace.v1.TraceService/ListTraceRevisions',
+            commontrace_dot_v1_dot_trace__service__pb2.ListTraceRevisionsRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__service__pb2.ListTraceRevisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

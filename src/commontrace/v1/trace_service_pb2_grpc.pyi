@@ -13,7 +13,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TraceServiceStub:
-    """Contributes, reads and searches traces.
+    """Contributes, reads, searches and edits traces.
 
     Ids are UUID strings. Characters are Unicode code points. No request may exceed 1 MiB (`REQUEST_TOO_LARGE`) and no
     response message exceeds 2 MiB. Every failure carries exactly one `google.rpc.ErrorInfo` of the domain `commontrace`;
@@ -26,24 +26,54 @@ class TraceServiceStub:
     CreateTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.CreateTraceRequest, _trace_service_pb2.CreateTraceResponse]
     """Stores a trace as `TRACE_STATUS_PENDING`. It is durable and searchable when the call returns.
 
-    Two calls store two traces. Stored text may not contain NUL, bidirectional controls (U+202A..U+202E,
-    U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other than TAB, LF and CR
-    (`FORBIDDEN_CHARACTER`). Fails with `EMBEDDER_UNAVAILABLE` while text cannot be encoded; nothing is stored then.
+    A live trace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a text
+    make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
+    bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
+    than TAB, LF and CR (`FORBIDDEN_CHARACTER`). Fails with `EMBEDDER_UNAVAILABLE` while text cannot be encoded; nothing
+    is stored then.
     """
     GetTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.GetTraceResponse]
     """Returns one trace, or fails with `TRACE_NOT_FOUND`."""
+    BatchGetTraces: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.BatchGetTracesRequest, _trace_service_pb2.BatchGetTracesResponse]
+    """Returns up to 100 traces, each with an outcome of its own, in the order of the request."""
+    ListTraces: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.ListTracesRequest, _trace_service_pb2.ListTracesResponse]
+    """Lists traces, newest first by `create_time`, equals by id.
+
+    While traces come and go between the pages, none is listed twice, and none that was there throughout is missed.
+    """
+    UpdateTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.UpdateTraceRequest, _trace_service_pb2.UpdateTraceResponse]
+    """Edits the caller's own trace.
+
+    Another title, context or solution makes a new revision: it is encoded, its tally starts at nothing, and the trace is
+    PENDING again. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `STALE_ETAG` if it was edited meanwhile, with
+    `DUPLICATE_TRACE` if another trace has the new content, and with `EMBEDDER_UNAVAILABLE` while text cannot be
+    encoded; nothing is changed then.
+    """
+    DeleteTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.DeleteTraceRequest, _trace_service_pb2.DeleteTraceResponse]
+    """Deletes the caller's own trace: it is gone from every search and list at once, and UndeleteTrace brings it back with
+    its votes. A trace that it replaces is found again. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, `STALE_ETAG`.
+    """
+    UndeleteTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.UndeleteTraceRequest, _trace_service_pb2.UndeleteTraceResponse]
+    """Brings the caller's own deleted trace back; one that is live stays as it is.
+
+    Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
+    `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+    """
+    ListTraceRevisions: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.ListTraceRevisionsRequest, _trace_service_pb2.ListTraceRevisionsResponse]
+    """Lists the revisions of a trace, newest first. Fails with `TRACE_NOT_FOUND`."""
     SearchTraces: _aio.UnaryStreamMultiCallable[_trace_service_pb2.SearchTracesRequest, _trace_service_pb2.SearchTracesResponse]
     """Searches traces by meaning and streams them by cosine similarity, never increasing over the whole stream, ties by
     id.
 
-    Never returns fewer than `limit` hits while more traces exist. Every stream that ends OK ends with a `summary`. The
-    server holds no database connection while a slow reader reads; a trace deleted meanwhile is counted in the
-    summary instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names none, with `EMBEDDER_UNAVAILABLE`
-    while `text` cannot be encoded.
+    Never returns fewer than `limit` hits while more traces match, unless the deadline forbids the proof. Every stream
+    that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. The
+    server holds no database connection while a slow reader reads; a trace that was deleted meanwhile, or no longer
+    passes the filter, is counted in the summary instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names
+    none, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
     """
 
 class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Contributes, reads and searches traces.
+    """Contributes, reads, searches and edits traces.
 
     Ids are UUID strings. Characters are Unicode code points. No request may exceed 1 MiB (`REQUEST_TOO_LARGE`) and no
     response message exceeds 2 MiB. Every failure carries exactly one `google.rpc.ErrorInfo` of the domain `commontrace`;
@@ -66,9 +96,11 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_trace_service_pb2.CreateTraceResponse]:
         """Stores a trace as `TRACE_STATUS_PENDING`. It is durable and searchable when the call returns.
 
-        Two calls store two traces. Stored text may not contain NUL, bidirectional controls (U+202A..U+202E,
-        U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other than TAB, LF and CR
-        (`FORBIDDEN_CHARACTER`). Fails with `EMBEDDER_UNAVAILABLE` while text cannot be encoded; nothing is stored then.
+        A live trace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a text
+        make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
+        bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
+        than TAB, LF and CR (`FORBIDDEN_CHARACTER`). Fails with `EMBEDDER_UNAVAILABLE` while text cannot be encoded; nothing
+        is stored then.
         """
 
     @_abc_1.abstractmethod
@@ -80,6 +112,69 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns one trace, or fails with `TRACE_NOT_FOUND`."""
 
     @_abc_1.abstractmethod
+    def BatchGetTraces(
+        self,
+        request: _trace_service_pb2.BatchGetTracesRequest,
+        context: _aio.ServicerContext[_trace_service_pb2.BatchGetTracesRequest, _abc.Awaitable[_trace_service_pb2.BatchGetTracesResponse]],
+    ) -> _abc.Awaitable[_trace_service_pb2.BatchGetTracesResponse]:
+        """Returns up to 100 traces, each with an outcome of its own, in the order of the request."""
+
+    @_abc_1.abstractmethod
+    def ListTraces(
+        self,
+        request: _trace_service_pb2.ListTracesRequest,
+        context: _aio.ServicerContext[_trace_service_pb2.ListTracesRequest, _abc.Awaitable[_trace_service_pb2.ListTracesResponse]],
+    ) -> _abc.Awaitable[_trace_service_pb2.ListTracesResponse]:
+        """Lists traces, newest first by `create_time`, equals by id.
+
+        While traces come and go between the pages, none is listed twice, and none that was there throughout is missed.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateTrace(
+        self,
+        request: _trace_service_pb2.UpdateTraceRequest,
+        context: _aio.ServicerContext[_trace_service_pb2.UpdateTraceRequest, _abc.Awaitable[_trace_service_pb2.UpdateTraceResponse]],
+    ) -> _abc.Awaitable[_trace_service_pb2.UpdateTraceResponse]:
+        """Edits the caller's own trace.
+
+        Another title, context or solution makes a new revision: it is encoded, its tally starts at nothing, and the trace is
+        PENDING again. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `STALE_ETAG` if it was edited meanwhile, with
+        `DUPLICATE_TRACE` if another trace has the new content, and with `EMBEDDER_UNAVAILABLE` while text cannot be
+        encoded; nothing is changed then.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteTrace(
+        self,
+        request: _trace_service_pb2.DeleteTraceRequest,
+        context: _aio.ServicerContext[_trace_service_pb2.DeleteTraceRequest, _abc.Awaitable[_trace_service_pb2.DeleteTraceResponse]],
+    ) -> _abc.Awaitable[_trace_service_pb2.DeleteTraceResponse]:
+        """Deletes the caller's own trace: it is gone from every search and list at once, and UndeleteTrace brings it back with
+        its votes. A trace that it replaces is found again. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, `STALE_ETAG`.
+        """
+
+    @_abc_1.abstractmethod
+    def UndeleteTrace(
+        self,
+        request: _trace_service_pb2.UndeleteTraceRequest,
+        context: _aio.ServicerContext[_trace_service_pb2.UndeleteTraceRequest, _abc.Awaitable[_trace_service_pb2.UndeleteTraceResponse]],
+    ) -> _abc.Awaitable[_trace_service_pb2.UndeleteTraceResponse]:
+        """Brings the caller's own deleted trace back; one that is live stays as it is.
+
+        Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
+        `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTraceRevisions(
+        self,
+        request: _trace_service_pb2.ListTraceRevisionsRequest,
+        context: _aio.ServicerContext[_trace_service_pb2.ListTraceRevisionsRequest, _abc.Awaitable[_trace_service_pb2.ListTraceRevisionsResponse]],
+    ) -> _abc.Awaitable[_trace_service_pb2.ListTraceRevisionsResponse]:
+        """Lists the revisions of a trace, newest first. Fails with `TRACE_NOT_FOUND`."""
+
+    @_abc_1.abstractmethod
     def SearchTraces(
         self,
         request: _trace_service_pb2.SearchTracesRequest,
@@ -88,10 +183,11 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Searches traces by meaning and streams them by cosine similarity, never increasing over the whole stream, ties by
         id.
 
-        Never returns fewer than `limit` hits while more traces exist. Every stream that ends OK ends with a `summary`. The
-        server holds no database connection while a slow reader reads; a trace deleted meanwhile is counted in the
-        summary instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names none, with `EMBEDDER_UNAVAILABLE`
-        while `text` cannot be encoded.
+        Never returns fewer than `limit` hits while more traces match, unless the deadline forbids the proof. Every stream
+        that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. The
+        server holds no database connection while a slow reader reads; a trace that was deleted meanwhile, or no longer
+        passes the filter, is counted in the summary instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names
+        none, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
         """
 
 def add_TraceServiceServicer_to_server(servicer: TraceServiceServicer, server: _aio.Server) -> None: ...

@@ -6,7 +6,7 @@ from typing import Any
 
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
-from commontrace.rpc.validation import Validator
+from commontrace.rpc.validation.validator import Validator
 
 
 class ValidationInterceptor(Interceptor):

@@ -9,7 +9,8 @@ from uuid import UUID
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
-from commontrace.core import limits
+from commontrace.core import limits, tag_names
+from commontrace.core.errors import InvalidTag
 from commontrace.core.text import first_forbidden, is_blank
 from commontrace.rpc.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
@@ -64,6 +65,38 @@ def identifier(field: str, value: str) -> Iterator[Violation]:
     elif not _is_uuid(value):
         message = "is not a UUID, such as 123e4567-e89b-12d3-a456-426614174000"
         yield Violation(field=field, reason=reasons.ERROR_REASON_MALFORMED_ID, message=message)
+
+
+def optional_identifier(field: str, value: str) -> Iterator[Violation]:
+    """A UUID, or nothing."""
+    if value:
+        yield from identifier(field, value)
+
+
+def tag(field: str, given: str) -> Iterator[Violation]:
+    """A spelling that has a canonical name."""
+    try:
+        tag_names.normalise(given)
+    except InvalidTag as error:
+        yield Violation(
+            field=field,
+            reason=reasons.ERROR_REASON_INVALID_TAG,
+            message=str(error),
+            metadata=dict(error.metadata),
+        )
+
+
+def tags(field: str, given: Sequence[str], most: int) -> Iterator[Violation]:
+    """At most so many tags, each with a canonical name."""
+    yield from not_longer(field, len(given), most, "tags")
+    for position, spelling in enumerate(given[:most]):
+        yield from tag(f"{field}[{position}]", spelling)
+
+
+def page_size(value: int) -> Iterator[Violation]:
+    """Not negative; what is too much is reduced, not refused."""
+    if value < 0:
+        yield from within("page_size", value, 0, limits.PAGE_ITEMS)
 
 
 def known_enum(field: str, value: int, enum: KnownEnum) -> Iterator[Violation]:

@@ -1,0 +1,27 @@
+"""Gives votes a reason and a comment."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003_give_votes_reasons"
+down_revision = "0002_create_embedding_models"
+
+
+def upgrade() -> None:
+    """Adds the columns. DOWN votes from before the rule get a reason that claims no more than they do."""
+    op.add_column("votes", sa.Column("reason", sa.String()))
+    op.add_column("votes", sa.Column("comment", sa.String(), server_default="", nullable=False))
+    op.execute("UPDATE votes SET reason = 'incorrect' WHERE vote_type = 'down'")
+    op.create_check_constraint(
+        op.f("ck_votes_reason"),
+        "votes",
+        "(vote_type = 'up' AND reason IS NULL) OR (vote_type = 'down' AND reason IS NOT NULL"
+        " AND reason IN ('outdated', 'incorrect', 'harmful', 'duplicate', 'spam'))",
+    )
+
+
+def downgrade() -> None:
+    """Forgets reasons and comments."""
+    op.drop_constraint(op.f("ck_votes_reason"), "votes")
+    op.drop_column("votes", "comment")
+    op.drop_column("votes", "reason")

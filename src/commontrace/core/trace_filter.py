@@ -1,0 +1,52 @@
+"""Which traces a search or a list considers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from commontrace.storage.database import Database
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TraceFilter:
+    """What a trace must be like; whatever is empty or None asks for nothing. Tags are canonical names."""
+
+    tags_all: tuple[str, ...] = ()
+    tags_any: tuple[str, ...] = ()
+    tags_none: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    agent_models: tuple[str, ...] = ()
+    contributor_ids: tuple[UUID, ...] = ()
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+    metadata: Mapping[str, Any] | None = None
+    include_superseded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedFilter:
+    """A filter whose tags were looked up: their ids by name, and the names that no tag has, in alphabetical order."""
+
+    asked: TraceFilter
+    tag_ids: Mapping[str, UUID]
+    unknown_tags: tuple[str, ...] = ()
+
+    @property
+    def matches_nothing(self) -> bool:
+        """Tells whether no trace can pass because of tags that do not exist."""
+        asked, known = self.asked, self.tag_ids.keys()
+        return not known >= set(asked.tags_all) or (bool(asked.tags_any) and known.isdisjoint(asked.tags_any))
+
+
+async def resolved(asked: TraceFilter, database: "Database") -> ResolvedFilter:
+    """Returns the filter with its tags looked up, aliases included."""
+    names = sorted({*asked.tags_all, *asked.tags_any, *asked.tags_none})
+    if not names:
+        return ResolvedFilter(asked=asked, tag_ids={})
+    tag_ids = await database.read(lambda reading: reading.tags.ids_of(names))
+    return ResolvedFilter(
+        asked=asked, tag_ids=tag_ids, unknown_tags=tuple(name for name in names if name not in tag_ids)
+    )

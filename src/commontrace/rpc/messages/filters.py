@@ -1,0 +1,34 @@
+"""Filters as messages."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from commontrace.core.tag_names import normalise_all
+from commontrace.core.trace_filter import TraceFilter
+from commontrace.rpc.messages.traces import STATUS
+from commontrace.v1 import trace_filter_pb2
+
+_STORED_STATUS = {message: stored for stored, message in STATUS.items()}
+
+
+def trace_filter(message: trace_filter_pb2.TraceFilter) -> TraceFilter:
+    """Returns what a valid filter asks for."""
+    return TraceFilter(
+        tags_all=tuple(normalise_all(message.tags_all)),
+        tags_any=tuple(normalise_all(message.tags_any)),
+        tags_none=tuple(normalise_all(message.tags_none)),
+        statuses=tuple(_STORED_STATUS[status] for status in message.statuses),
+        agent_models=tuple(message.agent_models),
+        contributor_ids=tuple(map(UUID, message.contributor_ids)),
+        created_from=_time(message.create_time_from) if message.HasField("create_time_from") else None,
+        created_before=_time(message.create_time_before) if message.HasField("create_time_before") else None,
+        metadata=MessageToDict(message.metadata),
+        include_superseded=message.include_superseded,
+    )
+
+
+def _time(timestamp: Timestamp) -> datetime:
+    return timestamp.ToDatetime(UTC)

@@ -1,0 +1,47 @@
+"""The server's description as messages."""
+
+from commontrace.core import limits
+from commontrace.embeddings.embedder import Embedder
+from commontrace.v1 import options_pb2, trace_service_pb2
+
+SCOPES = (
+    options_pb2.SCOPE_TRACES_READ,
+    options_pb2.SCOPE_TRACES_WRITE,
+    options_pb2.SCOPE_VOTES_WRITE,
+    options_pb2.SCOPE_TAGS_WRITE,
+)
+"""What everybody may do until there are keys."""
+
+
+def embedding_model_message(embedder: Embedder) -> trace_service_pb2.EmbeddingModel:
+    """Describes the embedding model."""
+    return trace_service_pb2.EmbeddingModel(
+        id=embedder.model_id,
+        version=embedder.model_version,
+        dimensions=embedder.dimensions,
+        is_lexical=embedder.is_lexical,
+    )
+
+
+def limits_message() -> trace_service_pb2.Limits:
+    """Describes the limits."""
+    return trace_service_pb2.Limits(
+        title_characters=limits.TITLE_CHARACTERS,
+        context_characters=limits.CONTEXT_CHARACTERS,
+        solution_characters=limits.SOLUTION_CHARACTERS,
+        tags=limits.TAGS,
+        tag_characters=limits.TAG_CHARACTERS,
+        agent_model_characters=limits.AGENT_MODEL_CHARACTERS,
+        agent_version_characters=limits.AGENT_VERSION_CHARACTERS,
+        metadata_bytes=limits.METADATA_BYTES,
+        metadata_levels=limits.METADATA_LEVELS,
+        query_characters=limits.QUERY_CHARACTERS,
+        search_hits=limits.SEARCH_HITS,
+        request_bytes=limits.REQUEST_BYTES,
+        filter_values=limits.FILTER_VALUES,
+        page_items=limits.PAGE_ITEMS,
+        batch_get_traces=limits.BATCH_GET_TRACES,
+        vote_comment_characters=limits.VOTE_COMMENT_CHARACTERS,
+        tag_description_characters=limits.TAG_DESCRIPTION_CHARACTERS,
+        resolve_tags=limits.RESOLVE_TAGS,
+    )

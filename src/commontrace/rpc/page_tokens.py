@@ -1,0 +1,112 @@
+"""Opaque tokens that say where a page or a stream ended.
+
+A token is bound to the request it continues. It carries no rights, only a position, and is checked like any input.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from commontrace.core import limits
+from commontrace.rpc.invalid_request import InvalidRequest, Violation
+from commontrace.storage.keyset import Position
+from commontrace.v1 import error_reason_pb2 as reasons
+
+Where = TypeVar("Where")
+
+_CHECKSUM_BYTES = 4
+_BINDING_BYTES = 8
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenField(Generic[Where]):
+    """A request's token: in which field it is, which fields may differ from call to call, what it stands for."""
+
+    name: str = "page_token"
+    may_differ: tuple[str, ...] = ("page_size",)
+    pack: Callable[[Where], Sequence[Any]]
+    """Returns what JSON can hold."""
+    unpack: Callable[[Sequence[Any]], Where]
+    """Raises ValueError, TypeError or OverflowError for what `pack` never returns."""
+
+    def token(self, request: Message, where: Where) -> str:
+        """Returns the token that continues the request behind `where`."""
+        content = self._binding(request) + json.dumps(self.pack(where), separators=(",", ":")).encode()
+        return base64.urlsafe_b64encode(_checksum(content) + content).rstrip(b"=").decode()
+
+    def position(self, request: Message) -> Where | None:
+        """Returns where to continue, None without a token. Raises InvalidRequest."""
+        token: str = getattr(request, self.name)
+        if not token:
+            return None
+        try:
+            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raise self._refused("MALFORMED") from None
+        checksum, content = raw[:_CHECKSUM_BYTES], raw[_CHECKSUM_BYTES:]
+        if len(token) > limits.TOKEN_CHARACTERS or checksum != _checksum(content):
+            raise self._refused("MALFORMED")
+        if content[:_BINDING_BYTES] != self._binding(request):
+            raise self._refused("OTHER_REQUEST")
+        try:
+            return self.unpack(json.loads(content[_BINDING_BYTES:]))
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            raise self._refused("MALFORMED") from None
+
+    def violations(self, request: Message) -> Iterator[Violation]:
+        """Yields what is wrong with the request's token."""
+        try:
+            self.position(request)
+        except InvalidRequest as error:
+            yield from error.violations
+
+    def _binding(self, request: Message) -> bytes:
+        bound = type(request)()
+        bound.CopyFrom(request)
+        for name in (self.name, *self.may_differ):
+            bound.ClearField(name)
+        bound.DiscardUnknownFields()
+        return _checksum(bound.SerializeToString(deterministic=True), size=_BINDING_BYTES)
+
+    def _refused(self, problem: str) -> InvalidRequest:
+        message = {
+            "MALFORMED": "is no token of this service: send back what a response said, or nothing to start anew",
+            "OTHER_REQUEST": "belongs to a request with other fields: repeat the request as it was, or start anew",
+        }[problem]
+        reason = reasons.ERROR_REASON_INVALID_PAGE_TOKEN
+        return InvalidRequest(
+            [Violation(field=self.name, reason=reason, message=message, metadata={"problem": problem})]
+        )
+
+
+def _checksum(content: bytes, size: int = _CHECKSUM_BYTES) -> bytes:
+    return hashlib.sha256(content).digest()[:size]
+
+
+def _pack_position(position: Position) -> Sequence[Any]:
+    return (position.created_at - _EPOCH) // _MICROSECOND, str(position.id)
+
+
+def _unpack_position(packed: Sequence[Any]) -> Position:
+    microseconds, item_id = packed
+    return Position(_EPOCH + _whole(microseconds) * _MICROSECOND, UUID(item_id))
+
+
+def _whole(number: Any) -> int:
+    if type(number) is not int:
+        raise TypeError
+    return number
+
+
+NEWEST_FIRST = TokenField(pack=_pack_position, unpack=_unpack_position)
+"""For lists by time."""

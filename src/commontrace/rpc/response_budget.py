@@ -1,0 +1,25 @@
+"""How much fits into one response: no message exceeds 2 MiB, which every client can receive."""
+
+from google.protobuf.message import Message
+
+from commontrace.core import limits
+
+# Tag and length of an item; the message's other fields.
+_ITEM_OVERHEAD_BYTES = 8
+_MESSAGE_OVERHEAD_BYTES = 16 * 1024
+
+
+class ResponseBudget:
+    """The bytes that are left of one response message."""
+
+    def __init__(self) -> None:
+        """Starts with an empty message."""
+        self._left = limits.RESPONSE_BYTES - _MESSAGE_OVERHEAD_BYTES
+
+    def take(self, item: Message) -> bool:
+        """Tells whether the item still fits, and counts it if so."""
+        size = item.ByteSize() + _ITEM_OVERHEAD_BYTES
+        if size > self._left:
+            return False
+        self._left -= size
+        return True

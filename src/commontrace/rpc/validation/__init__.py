@@ -1,0 +1,1 @@
+"""The rules of the contract: a function a request message, a noun a file."""

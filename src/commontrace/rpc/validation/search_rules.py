@@ -1,0 +1,45 @@
+"""The rules of searches."""
+
+from collections.abc import Iterator
+
+from commontrace.core import limits
+from commontrace.core.text import is_blank, without_forbidden
+from commontrace.rpc.invalid_request import Violation
+from commontrace.rpc.validation import field_rules as rules
+from commontrace.rpc.vectors import vector_violations
+from commontrace.v1 import error_reason_pb2 as reasons
+from commontrace.v1 import trace_pb2, trace_service_pb2
+
+
+def search_traces(
+    request: trace_service_pb2.SearchTracesRequest, *, model_id: str, dimensions: int
+) -> Iterator[Violation]:
+    """Yields what is wrong with a search of vectors that come from the model."""
+    match request.WhichOneof("query"):
+        case "text":
+            yield from _query_text(request.text)
+        case "embedding":
+            yield from vector_violations("embedding", request.embedding, model_id=model_id, dimensions=dimensions)
+        case "trace_id":
+            yield from rules.identifier("trace_id", request.trace_id)
+        case _:
+            yield Violation(
+                field="query",
+                reason=reasons.ERROR_REASON_FIELD_REQUIRED,
+                message="is required: set text, embedding or trace_id",
+            )
+    yield from rules.within("limit", request.limit, 0, limits.SEARCH_HITS)
+    yield from rules.within("batch_size", request.batch_size, 0, limits.SEARCH_HITS)
+    yield from rules.known_enum("view", request.view, trace_pb2.TraceView)
+
+
+def _query_text(text: str) -> Iterator[Violation]:
+    yield from rules.not_longer("text", len(text), limits.QUERY_CHARACTERS, "characters")
+    if "\0" in text:
+        yield rules.forbidden_character("text", text.index("\0"), "\0")
+    if is_blank(without_forbidden(text)):
+        yield Violation(
+            field="text",
+            reason=reasons.ERROR_REASON_FIELD_REQUIRED,
+            message="is required: there is nothing to search for",
+        )

@@ -1,0 +1,73 @@
+"""The versions of a trace's text."""
+
+from datetime import datetime
+from typing import NamedTuple, cast
+from uuid import UUID
+
+from sqlalchemy import literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from commontrace.storage.models import TraceRevision
+
+
+class RevisionRow(NamedTuple):
+    """One version, as readers see it."""
+
+    revision: int
+    title: str
+    context_text: str
+    solution_text: str
+    changed_fields: list[str]
+    editor_id: UUID
+    created_at: datetime
+
+
+class RevisionRepository:
+    """The history of traces: rows are added, never changed."""
+
+    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
+        """Takes where to ask; only a session can add."""
+        self._session = session
+
+    async def add(
+        self,
+        trace_id: UUID,
+        *,
+        revision: int,
+        title: str,
+        context: str,
+        solution: str,
+        changed_fields: list[str],
+        editor_id: UUID,
+    ) -> None:
+        """Records a version of the text."""
+        session = cast("AsyncSession", self._session)
+        session.add(
+            TraceRevision(
+                trace_id=trace_id,
+                revision=revision,
+                title=title,
+                context_text=context,
+                solution_text=solution,
+                changed_fields=changed_fields,
+                editor_id=editor_id,
+            )
+        )
+        await session.flush()
+
+    async def newest_first(self, trace_id: UUID, *, before: int | None, size: int) -> list[int]:
+        """Returns the numbers of at most `size` revisions, newest first, those before `before` only."""
+        query = select(TraceRevision.revision).where(TraceRevision.trace_id == trace_id)
+        if before is not None:
+            query = query.where(TraceRevision.revision < before)
+        return list((await self._session.execute(query.order_by(TraceRevision.revision.desc()).limit(size))).scalars())
+
+    async def get_many(self, trace_id: UUID, revisions: list[int], *, full: bool) -> dict[int, RevisionRow]:
+        """Returns the revisions by number. Without `full`, context and solution read as ''."""
+        columns = [TraceRevision.__table__.c[name] for name in RevisionRow._fields]
+        if not full:
+            columns = [
+                literal("") if column.name in ("context_text", "solution_text") else column for column in columns
+            ]
+        query = select(*columns).where(TraceRevision.trace_id == trace_id, TraceRevision.revision.in_(revisions))
+        return {row[0]: RevisionRow._make(row) for row in await self._session.execute(query)}

@@ -1,0 +1,63 @@
+"""Traces change: locks, edits, tallies, deletions, successions."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Uuid, any_, func, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from commontrace.storage.models import Trace
+
+
+class LockedTrace(NamedTuple):
+    """What decisions about a trace depend on. Nobody else changes it until the transaction ends."""
+
+    id: UUID
+    contributor_id: UUID
+    status: str
+    trust_score: float
+    confirmation_count: int
+    down_count: int
+    revision: int
+    is_seed: bool
+    edit_number: int
+    content_hash: bytes | None
+    supersedes_id: UUID | None
+    superseded_by_id: UUID | None
+    deleted_at: datetime | None
+
+
+_LOCKED = select(*(Trace.__table__.c[name] for name in LockedTrace._fields))
+
+
+class TraceChanges:
+    """Changes of traces that exist. What is changed must be locked before."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        """Takes the session of the unit of work."""
+        self._session = session
+
+    async def lock(self, trace_ids: Collection[UUID]) -> dict[UUID, LockedTrace]:
+        """Locks those of the traces that exist, deleted ones too, in the order of their ids, and returns them by id.
+
+        Whoever needs several locks them in one call: nobody waits in a circle.
+        """
+        wanted = _LOCKED.where(Trace.id == any_(literal(list(trace_ids), ARRAY(Uuid))))
+        # NO KEY: what merely refers to the trace, such as its tags, does not wait.
+        rows = await self._session.execute(wanted.order_by(Trace.id).with_for_update(key_share=True))
+        return {row.id: LockedTrace._make(row) for row in rows}
+
+    async def lock_live(self, trace_id: UUID) -> LockedTrace | None:
+        """Locks and returns a trace, or None if there is none or it was deleted."""
+        trace = (await self.lock([trace_id])).get(trace_id)
+        return trace if trace is not None and trace.deleted_at is None else None
+
+    async def set(self, trace_id: UUID, values: Mapping[str, Any]) -> None:
+        """Sets columns by name. Raises Outrun if the content or the place in a succession is taken meanwhile."""
+        await self._session.execute(update(Trace).where(Trace.id == trace_id).values(**values))
+
+    async def touch(self, trace_id: UUID, values: Mapping[str, Any]) -> None:
+        """Sets columns by name and the time of the last edit or change of status."""
+        await self.set(trace_id, {**values, "updated_at": func.now()})
