@@ -15,8 +15,8 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_votes_reason"),
         "votes",
-        "(vote_type = 'up' AND reason IS NULL) OR (vote_type = 'down' AND reason IS NOT NULL"
-        " AND reason IN ('outdated', 'incorrect', 'harmful', 'duplicate', 'spam'))",
+        "(vote_type = 'down') = (reason IS NOT NULL)"
+        " AND (reason IS NULL OR reason IN ('outdated', 'incorrect', 'harmful', 'duplicate', 'spam'))",
     )
 
 

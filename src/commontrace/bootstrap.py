@@ -74,14 +74,23 @@ async def migrate(where: Postgres, settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def foundation(where: Postgres, settings: Settings) -> AsyncIterator[Foundation]:
-    """Yields the database and its embedder, or raises NotReady, ModelNotUsable, DatabaseUnavailable."""
+async def migrated(where: Postgres, settings: Settings) -> AsyncIterator[Database]:
+    """Yields the database alone, or raises NotReady, DatabaseUnavailable."""
     newest = migrating.newest_revision()
     revision = await migrating.current_revision(where.url)
     if revision != newest:
         raise NotReady(f"the database is at revision {revision}, this server needs {newest}: run `commontrace migrate`")
     database = Database(where.url, pool_size=settings.database_pool_size)
     try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def foundation(where: Postgres, settings: Settings) -> AsyncIterator[Foundation]:
+    """Yields the database and its embedder, or raises NotReady, ModelNotUsable, DatabaseUnavailable."""
+    async with migrated(where, settings) as database:
         embedder = await _embedder(where, settings, database)
         if embedder.is_lexical:
             log.warning(
@@ -91,8 +100,6 @@ async def foundation(where: Postgres, settings: Settings) -> AsyncIterator[Found
             yield Foundation(database=database, embedder=embedder)
         finally:
             await embedder.close()
-    finally:
-        await database.close()
 
 
 async def _embedder(where: Postgres, settings: Settings, database: Database) -> Embedder:

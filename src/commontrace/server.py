@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from commontrace.bootstrap import Foundation, NotReady
 from commontrace.core import limits
+from commontrace.core.expiry import keep_forgetting
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
@@ -106,14 +107,14 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
     readiness = Readiness(health_servicer, foundation.database, _SERVICES)
     await readiness.check()
     await health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
-    watching = asyncio.create_task(readiness.watch())
+    background = [asyncio.create_task(readiness.watch()), asyncio.create_task(keep_forgetting(foundation.database))]
     await server.start()
     try:
         yield f"{host}:{port}"
     finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         await health_servicer.enter_graceful_shutdown()
         await _stop(server, calls, settings.stop_grace_seconds)
 

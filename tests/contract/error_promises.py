@@ -26,13 +26,14 @@ _LEAK = re.compile(
 
 
 class Promise:
-    """The comment of a reason in error_reason.proto: its code, the keys of its metadata, whether to retry."""
+    """The comment of a reason in error_reason.proto: its code, its metadata's keys, whether to retry, who has it."""
 
     def __init__(self, comment: str) -> None:
         self.code = grpc.StatusCode[comment.split(".")[0]]
         # `embedding` is not a key but the field to search by instead.
         self.keys = set(re.findall("`([a-z_]+)`", comment)) - {"embedding"}
         self.retry = "Retry" in comment
+        self.of_items_only = "never of a call" in comment
 
 
 def _promises() -> dict[str, Promise]:

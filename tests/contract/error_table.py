@@ -8,6 +8,7 @@ from commontrace.core.caller import SEED_EMAIL
 from tests.contract.edit_error_rows import edit_rows
 from tests.contract.error_row import CREATE, SEARCH, VALID, Code, Metadata, Row, delimited, malformed
 from tests.contract.list_error_rows import list_rows
+from tests.contract.search_error_rows import search_rows
 from tests.contract.tag_error_rows import tag_rows
 from tests.contract.trace_error_rows import create_trace_rows, get_trace_rows, search_traces_rows
 from tests.contract.vote_error_rows import vote_rows
@@ -51,6 +52,7 @@ def caller_rows() -> list[Row]:
         *create_trace_rows(),
         *get_trace_rows(),
         *search_traces_rows(),
+        *search_rows(),
         *list_rows(),
         *edit_rows(),
         *vote_rows(),

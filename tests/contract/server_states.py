@@ -77,6 +77,7 @@ async def schema_broken(start_server: ServerFactory, url: str) -> AsyncIterator[
         async with start_server() as running:
             await administer(url, "ALTER TABLE traces RENAME COLUMN deleted_at TO gone_at")
             await administer(url, "ALTER TABLE users RENAME COLUMN email TO address")
+            await administer(url, "ALTER TABLE tags RENAME COLUMN name TO label")
             yield running
 
 

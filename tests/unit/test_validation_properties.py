@@ -149,10 +149,12 @@ def test_hits_are_cut_into_messages_in_order_and_none_is_too_large(sizes: list[i
     assert all(response.hits for response in cut) or not hits
     for response, following in pairwise(cut):
         # It ends only where the next hit would not have fitted, give or take what is kept free.
-        assert response.ByteSize() + following.hits[0].ByteSize() > limits.RESPONSE_BYTES - 2_000
+        assert response.ByteSize() + following.hits[0].ByteSize() > limits.RESPONSE_BYTES - 17_000
     for response in cut:
         response.summary.embedding_model_id = "m" * model_id
         response.summary.dropped_count = response.summary.hit_count = 1_000
+        response.summary.unknown_tags.extend(["\N{CAT FACE}" * limits.TAG_CHARACTERS] * 3 * limits.FILTER_VALUES)
+        response.resume_token = "A" * limits.TOKEN_CHARACTERS
         assert response.ByteSize() <= limits.RESPONSE_BYTES
 
 

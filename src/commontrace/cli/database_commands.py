@@ -1,4 +1,4 @@
-"""Commands that work on the database itself: migrate, seed."""
+"""Commands that work on the database itself: migrate, seed, recount."""
 
 import asyncio
 
@@ -31,3 +31,23 @@ def seed() -> None:
     with failures_explained(), bootstrap.postgres(settings, attach=True) as where:
         stored = asyncio.run(load(where))
     print(f"seeded {stored} traces" if stored else "Already seeded")
+
+
+def recount() -> None:
+    """Count all votes anew, by the VALIDATION_THRESHOLD there is now; safe beside a running server."""
+    from commontrace import bootstrap
+    from commontrace.core import recounting
+
+    settings = read_settings()
+    configure_logging(settings.log_level)
+
+    async def count(where: bootstrap.Postgres) -> recounting.Recounted:
+        async with bootstrap.migrated(where, settings) as database:
+            return await recounting.recount(database, validation_threshold=settings.validation_threshold)
+
+    with failures_explained(), bootstrap.postgres(settings, attach=True) as where:
+        recounted = asyncio.run(count(where))
+    print(
+        f"recounted {recounted.traces} traces: {recounted.corrected} corrected,"
+        f" {recounted.promoted} promoted, {recounted.demoted} demoted"
+    )

@@ -12,15 +12,19 @@ from rich.text import Text
 # Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+    from google.protobuf.timestamp_pb2 import Timestamp
     from rich.markdown import Markdown
-
-    from commontrace.v1 import trace_pb2, trace_service_pb2
 
 
 def fail(message: str) -> NoReturn:
     """Says what went wrong and ends with exit code 1."""
-    print(f"commontrace: {printable(message)}", file=sys.stderr)
+    note(f"commontrace: {message}")
     raise SystemExit(1)
+
+
+def note(message: str) -> None:
+    """Says what is no result."""
+    print(printable(message), file=sys.stderr)
 
 
 def json_line(fields: Mapping[str, Any]) -> None:
@@ -36,46 +40,38 @@ def as_dict(message: "Message") -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
-def print_hits(hits: "list[trace_service_pb2.SearchHit]") -> None:
-    """Prints a short list: how similar, what about, where to read on."""
-    console = Console(highlight=False)
-    if not hits:
-        console.print("nothing found: the server holds no traces")
-    for hit in hits:
-        line = Text.assemble((f"{hit.similarity:6.3f}  ", "bold cyan"), (_one_line(hit.trace.title), "bold"))
-        console.print(line, soft_wrap=True)
-        console.print(Text(f"        {_origin(hit.trace)}", style="dim"), soft_wrap=True)
-        console.print(Text(f"        {hit.trace.id}", style="dim"), soft_wrap=True)
-
-
-def print_trace(trace: "trace_pb2.Trace") -> None:
-    """Prints a whole trace."""
-    from rich.markdown import Markdown
-
-    console = Console(highlight=False)
-    console.print(Text(_one_line(trace.title), style="bold"), soft_wrap=True)
-    console.print(Text(_origin(trace), style="dim"), soft_wrap=True)
-    created = trace.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
-    console.print(Text(f"{trace.id}  revision {trace.revision}  {created}", style="dim"), soft_wrap=True)
-    for heading, text in (("Context", trace.context), ("Solution", trace.solution)):
-        console.print()
-        console.print(Text(heading, style="bold cyan"))
-        # Markdown is for people: a pipe gets the text as it was written.
-        console.print(
-            # A link shows where it leads.
-            _Printable(Markdown(text, hyperlinks=False)) if console.is_terminal else Text(printable(text)),
-            soft_wrap=not console.is_terminal,
-        )
-
-
 def printable(text: str) -> str:
     """Returns other agents' words without what could steer a terminal."""
     return "".join(character for character in text if character in "\n\t" or character.isprintable())
 
 
-def _one_line(text: str) -> str:
-    # A title of several lines could pass for hits that nobody found.
+def one_line(text: str) -> str:
+    """Returns the same on one line: a title of several could pass for results that nobody found."""
     return printable(" ".join(text.split()))
+
+
+def minute(time: "Timestamp") -> str:
+    """Returns a time as people read it."""
+    return time.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
+
+
+def print_line(console: Console, text: str, style: str = "") -> None:
+    """Prints one line as it is: not broken, nothing in it taken for markup."""
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
+def print_text(console: Console, heading: str, text: str) -> None:
+    """Prints a long text in Markdown under a heading."""
+    from rich.markdown import Markdown
+
+    console.print()
+    console.print(Text(heading, style="bold cyan"))
+    # Markdown is for people: a pipe gets the text as it was written.
+    console.print(
+        # A link shows where it leads.
+        _Printable(Markdown(text, hyperlinks=False)) if console.is_terminal else Text(printable(text)),
+        soft_wrap=not console.is_terminal,
+    )
 
 
 class _Printable:
@@ -87,11 +83,3 @@ class _Printable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for segment in console.render(self._markdown, options):
             yield Segment(printable(segment.text), segment.style, segment.control)
-
-
-def _origin(trace: "trace_pb2.Trace") -> str:
-    from commontrace.v1 import trace_pb2
-
-    status = trace_pb2.TraceStatus.Name(trace.status).removeprefix("TRACE_STATUS_").lower()
-    tags = " ".join(f"#{tag}" for tag in trace.tags)
-    return f"{status}  {tags}".rstrip()

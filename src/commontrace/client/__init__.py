@@ -2,5 +2,6 @@
 
 from commontrace.client.client import Client, connect, vector
 from commontrace.client.errors import CallFailed
+from commontrace.v1.trace_filter_pb2 import TraceFilter
 
-__all__ = ["CallFailed", "Client", "connect", "vector"]
+__all__ = ["CallFailed", "Client", "TraceFilter", "connect", "vector"]

@@ -1,31 +1,31 @@
-"""Calls of one CommonTrace server, as methods."""
+"""The client of one CommonTrace server."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import grpc
-from google.protobuf.descriptor_pb2 import MethodOptions
 
-from commontrace import DEFAULT_ADDRESS, USER_METADATA
-from commontrace.client.errors import CallFailed
-from commontrace.v1 import trace_pb2, trace_service_pb2, trace_service_pb2_grpc, vector_pb2
+from commontrace import DEFAULT_ADDRESS
+from commontrace.client.tags import Tags
+from commontrace.client.trace_reading import TraceReading
+from commontrace.client.trace_writing import TraceWriting
+from commontrace.client.votes import Votes
+from commontrace.v1 import tag_service_pb2, trace_service_pb2, vector_pb2, vote_service_pb2
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-# Reads are repeated by the channel itself while the server is restarting. Writes are not: one that reports failure may
-# have been committed.
-_RETRY_READS = {
+# The channel itself repeats calls while the server is restarting, writes too: one that reports failure may have been
+# committed, but it carries a request id, and the server carries it out once.
+_RETRY_ALL = {
     "methodConfig": [
         {
             "name": [
-                {"service": service.full_name, "method": method.name}
-                for service in trace_service_pb2.DESCRIPTOR.services_by_name.values()
-                for method in service.methods
-                if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+                {"service": service.full_name}
+                for contract in (trace_service_pb2, vote_service_pb2, tag_service_pb2)
+                for service in contract.DESCRIPTOR.services_by_name.values()
             ],
             "retryPolicy": {
                 "maxAttempts": 4,
@@ -37,6 +37,8 @@ _RETRY_READS = {
         }
     ]
 }
+# gRPC forgets, and so never repeats, what is larger than this; by default, a quarter of the largest request.
+_REPEATABLE_BYTES = 2 << 20
 
 
 @asynccontextmanager
@@ -47,80 +49,16 @@ async def connect(
 
     `deadline` is what every call may take, in seconds. Nothing is sent before the first call.
     """
-    options = [("grpc.service_config", json.dumps(_RETRY_READS))]
+    options = [
+        ("grpc.service_config", json.dumps(_RETRY_ALL)),
+        ("grpc.per_rpc_retry_buffer_size", _REPEATABLE_BYTES),
+    ]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         yield Client(channel, user=user, deadline=deadline)
 
 
-class Client:
-    """Calls of TraceService. Every method raises CallFailed."""
-
-    def __init__(self, channel: grpc.aio.Channel, *, user: str | None, deadline: float) -> None:
-        """Takes an open channel; `connect` makes one."""
-        self._traces = trace_service_pb2_grpc.TraceServiceStub(channel)
-        self._options: dict[str, Any] = {
-            "timeout": deadline,
-            "metadata": ((USER_METADATA, user),) if user is not None else (),
-        }
-
-    async def service_info(self) -> trace_service_pb2.GetServiceInfoResponse:
-        """Returns the server's description."""
-        with _translated():
-            return await self._traces.GetServiceInfo(trace_service_pb2.GetServiceInfoRequest(), **self._options)
-
-    async def contribute(
-        self,
-        title: str,
-        context: str,
-        solution: str,
-        *,
-        tags: Sequence[str] = (),
-        agent_model: str = "",
-        agent_version: str = "",
-        metadata: Mapping[str, Any] | None = None,
-    ) -> trace_service_pb2.CreateTraceResponse:
-        """Stores a trace, durable and searchable when this returns. Raises TypeError if `tags` is one string."""
-        if isinstance(tags, str):
-            raise TypeError("tags must be several strings; one string would become a tag a letter")
-        request = trace_service_pb2.CreateTraceRequest(
-            title=title,
-            context=context,
-            solution=solution,
-            tags=tags,
-            agent_model=agent_model,
-            agent_version=agent_version,
-        )
-        if metadata:
-            request.metadata.update(dict(metadata))
-        with _translated():
-            return await self._traces.CreateTrace(request, **self._options)
-
-    async def get(self, trace_id: str | UUID, *, full: bool = True) -> trace_pb2.Trace:
-        """Returns one trace; without `full`, its context and solution are empty."""
-        request = trace_service_pb2.GetTraceRequest(trace_id=str(trace_id), view=_view(full=full))
-        with _translated():
-            return (await self._traces.GetTrace(request, **self._options)).trace
-
-    async def search(
-        self, query: str | UUID | vector_pb2.Vector, *, limit: int = 10, full: bool = True
-    ) -> list[trace_service_pb2.SearchHit]:
-        """Returns the nearest traces, most similar first.
-
-        `query` is a text, the id of a trace to find others like it, or a vector (see `vector`).
-        """
-        request = trace_service_pb2.SearchTracesRequest(limit=limit, view=_view(full=full))
-        if isinstance(query, str):
-            request.text = query
-        elif isinstance(query, UUID):
-            request.trace_id = str(query)
-        else:
-            request.embedding.CopyFrom(query)
-        with _translated():
-            responses = self._traces.SearchTraces(request, **self._options)
-            try:
-                return [hit async for response in responses for hit in response.hits]
-            finally:
-                responses.cancel()
+class Client(TraceReading, TraceWriting, Votes, Tags):
+    """Calls of one server. Every method raises CallFailed, those that yield when they are read."""
 
 
 def vector(components: "ArrayLike", *, model_id: str) -> vector_pb2.Vector:
@@ -130,15 +68,3 @@ def vector(components: "ArrayLike", *, model_id: str) -> vector_pb2.Vector:
 
     packed = np.asarray(components, dtype="<f4").tobytes()
     return vector_pb2.Vector(packed_f32=packed, model_id=model_id)
-
-
-def _view(*, full: bool) -> trace_pb2.TraceView.ValueType:
-    return trace_pb2.TRACE_VIEW_FULL if full else trace_pb2.TRACE_VIEW_BASIC
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        raise CallFailed.from_rpc_error(error) from error

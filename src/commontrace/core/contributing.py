@@ -1,41 +1,158 @@
 """How a contribution becomes a trace."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from commontrace.core.caller import Caller
+from commontrace.core.content_hash import content_hash
+from commontrace.core.errors import AlreadySuperseded, DuplicateTrace, NotOwner, Outrun, TraceNotFound
+from commontrace.core.similar_traces import SimilarTrace, similar_traces
 from commontrace.core.tag_names import normalise_all
-from commontrace.core.traces import Contribution, new_trace
-from commontrace.embeddings.embedder import Embedder
+from commontrace.core.traces import Contribution, NewTrace, new_trace
+from commontrace.embeddings.embedder import Embedder, Embedding
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database
     from commontrace.storage.trace_repository import TraceRow
+    from commontrace.storage.unit_of_work import UnitOfWork
+
+
+class OnDuplicate(Enum):
+    """What becomes of a contribution whose content is there already."""
+
+    RETURN_EXISTING = "return_existing"
+    REJECT = "reject"
+    ALLOW = "allow"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contributed:
-    """The trace as stored, and how many of its text's tokens its vector stands for."""
+    """The trace as stored, or the one that was there (`is_new` tells), and how far the model read its text."""
 
     trace: "TraceRow"
-    tokens_read: int
-    tokens_total: int
+    is_new: bool
+    tokens_read: int = 0
+    tokens_total: int = 0
+    similar: list[SimilarTrace] = field(default_factory=list)
 
 
-async def contribute(
-    contribution: Contribution, caller: Caller, database: "Database", embedder: Embedder
-) -> Contributed:
-    """Stores a trace; it is durable and searchable afterwards. Raises InvalidTag, EmbedderUnavailable."""
-    tags = normalise_all(contribution.tags)
-    # Before the transaction: none is open while something else than the database is waited for.
-    [embedding] = await embedder.encode([contribution.text])
-    trace_id = uuid4()
-    async with database.unit_of_work() as work:
-        contributor_id = await work.users.ensure(caller.email)
-        await work.traces.add(
-            new_trace(contribution, embedding, embedder=embedder, trace_id=trace_id, contributor_id=contributor_id)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Existing:
+    """A contribution that is there already."""
+
+    trace_id: UUID
+
+    async def store(self, work: "UnitOfWork", _caller_id: UUID) -> Contributed:
+        """Returns the trace that is there. Raises Outrun if it is there no longer."""
+        trace = await work.traces.get(self.trace_id)
+        if trace is None:
+            raise Outrun
+        return Contributed(trace=trace, is_new=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoded:
+    """A contribution ready to be stored."""
+
+    contribution: Contribution
+    tags: list[str]
+    content_hash: bytes
+    on_duplicate: OnDuplicate
+    supersedes_id: UUID | None
+    embedding: Embedding
+    embedder: Embedder
+    similar: list[SimilarTrace]
+
+    async def store(self, work: "UnitOfWork", caller_id: UUID) -> Contributed:
+        """Stores the trace. Raises DuplicateTrace, TraceNotFound, NotOwner, AlreadySuperseded, Outrun."""
+        if self.supersedes_id is not None:
+            await self._lock_superseded(self.supersedes_id, work, caller_id)
+        trace = new_trace(
+            self.contribution,
+            self.embedding,
+            embedder=self.embedder,
+            trace_id=uuid4(),
+            contributor_id=caller_id,
+            content_hash=None if self.on_duplicate is OnDuplicate.ALLOW else self.content_hash,
+            supersedes_id=self.supersedes_id,
         )
-        await work.tags.attach(trace_id, tags)
-        trace = (await work.traces.get_many([trace_id], full=True))[trace_id]
-    return Contributed(trace=trace, tokens_read=embedding.tokens_read, tokens_total=embedding.tokens_total)
+        if not await add(trace, self.tags, work):
+            # Somebody stored the same since this was prepared.
+            raise Outrun
+        if self.supersedes_id is not None:
+            await work.trace_changes.set(self.supersedes_id, {"superseded_by_id": trace.id})
+        stored = await work.traces.get(trace.id)
+        assert stored is not None  # noqa: S101 - stored above, in the same transaction
+        return Contributed(
+            trace=stored,
+            is_new=True,
+            tokens_read=self.embedding.tokens_read,
+            tokens_total=self.embedding.tokens_total,
+            similar=self.similar,
+        )
+
+    async def _lock_superseded(self, trace_id: UUID, work: "UnitOfWork", caller_id: UUID) -> None:
+        locked = await work.trace_changes.lock_live(trace_id)
+        old = await work.traces.get(trace_id)
+        if locked is None or old is None:
+            raise TraceNotFound(trace_id)
+        if locked.contributor_id != caller_id:
+            raise NotOwner(trace_id)
+        if locked.superseded_by_id is not None:
+            raise AlreadySuperseded(trace_id, locked.superseded_by_id)
+        if content_hash(old.title, old.context_text, old.solution_text) == self.content_hash:
+            raise DuplicateTrace(trace_id)
+
+
+async def prepare(
+    contribution: Contribution,
+    *,
+    on_duplicate: OnDuplicate,
+    supersedes_id: UUID | None,
+    database: "Database",
+    embedder: Embedder,
+) -> Existing | Encoded:
+    """Does what a contribution takes before it can be stored. Raises InvalidTag, DuplicateTrace, EmbedderUnavailable.
+
+    No transaction is open while something else than the database is waited for.
+    """
+    tags = normalise_all(contribution.tags)
+    hashed = content_hash(contribution.title, contribution.context, contribution.solution)
+    if on_duplicate is not OnDuplicate.ALLOW:
+        existing = await database.read(lambda reading: reading.traces.with_content(hashed))
+        if existing is not None and (on_duplicate is OnDuplicate.REJECT or existing == supersedes_id):
+            raise DuplicateTrace(existing)
+        if existing is not None:
+            return Existing(trace_id=existing)
+    [embedding] = await embedder.encode([contribution.text])
+    similar = await similar_traces(
+        embedding.vector, model_id=embedder.model_id, leaving_out=supersedes_id, database=database
+    )
+    return Encoded(
+        contribution=contribution,
+        tags=tags,
+        content_hash=hashed,
+        on_duplicate=on_duplicate,
+        supersedes_id=supersedes_id,
+        embedding=embedding,
+        embedder=embedder,
+        similar=similar,
+    )
+
+
+async def add(trace: NewTrace, tags: list[str], work: "UnitOfWork") -> bool:
+    """Stores a trace with its first revision and its tags; False if a live one has the same content."""
+    if not await work.traces.add(trace):
+        return False
+    await work.revisions.add(
+        trace.id,
+        revision=1,
+        title=trace.title,
+        context=trace.context,
+        solution=trace.solution,
+        changed_fields=["title", "context", "solution"],
+        editor_id=trace.contributor_id,
+    )
+    await work.tags.attach(trace.id, tags)
+    return True

@@ -129,6 +129,10 @@ class RequestIdReused(CommonTraceError):
 class Outrun(CommonTraceError):
     """Others were faster: what was prepared outside the transaction no longer fits. It is prepared anew."""
 
+    def __init__(self, message: str = "others were faster") -> None:
+        """Takes what shows it."""
+        super().__init__(message)
+
 
 class Overloaded(CommonTraceError):
     """Every database connection was busy for too long."""

@@ -1,28 +1,32 @@
-"""How a search is answered: never short, most similar first, no connection held while a reader reads."""
+"""How a search is answered: filters hold, never short, most similar first, and in time."""
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import numpy as np
 
+from commontrace.core import limits, trace_filter
+from commontrace.core.deadline import Deadline
 from commontrace.core.errors import TraceNotFound
+from commontrace.core.search_resumption import ApproximatePart, ResumePoint
+from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.query_cache import QueryCache
 
 if TYPE_CHECKING:
-    from commontrace.storage.database import Database, Question
-    from commontrace.storage.trace_repository import TraceRow
+    from commontrace.storage.database import Database
     from commontrace.storage.trace_search import Neighbour
 
 # Candidates the index keeps for every hit asked for. With 64 as the least, recall@10 on 20,000 traces of 1536
 # dimensions lies between the .94 of 40 and the .98 of 100.
 _EF_PER_HIT = 2
 _EF_MINIMUM = 64
-_EF_MAXIMUM = 1000
 
+# What an exact pass leaves of the time there is, for sending what the approximate pass found.
+_SENDING_SHARE = 0.25
+_SENDING_SECONDS = 0.05
 
 Query = str | UUID | Vector
 """What to look for: a text, a trace's id, or a vector of shape (dimensions,) and any length but 0."""
@@ -33,76 +37,165 @@ class StopReason(Enum):
 
     LIMIT = "limit"
     EXHAUSTED = "exhausted"
+    MIN_SIMILARITY = "min_similarity"
+    SCAN_BUDGET = "scan_budget"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hit:
-    """A trace found and its cosine similarity to the query, within -1..1."""
+class Search:
+    """What is asked for. `ef_search` 0 leaves the number of candidates to the server."""
 
-    trace: "TraceRow"
-    similarity: float
+    query: Query
+    limit: int
+    considered: TraceFilter = field(default_factory=TraceFilter)
+    min_similarity: float = -1.0
+    exact: bool = False
+    ef_search: int = 0
+    resumed_at: ResumePoint | None = None
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Batch:
-    """Some hits, most similar first."""
-
-    hits: list[Hit]
-    is_last: bool
+    @property
+    def candidates(self) -> int:
+        """How many the approximate index keeps."""
+        return self.ef_search or min(max(_EF_PER_HIT * self.limit, _EF_MINIMUM), limits.SEARCH_CANDIDATES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """The neighbours of a query by (distance, id). `exact` tells whether every trace was compared."""
+    """The hits by (distance, id). `exact` tells whether every trace was compared.
+
+    `approximate` is what streams have sent of an approximate pass, this one included.
+    """
 
     neighbours: "list[Neighbour]"
     stop_reason: StopReason
     exact: bool
+    considered: ResolvedFilter
+    approximate: ApproximatePart | None = None
+
+    def point_behind(self, neighbour: "Neighbour") -> ResumePoint:
+        """Returns where a stream continues of which this was the last hit."""
+        if self.exact:
+            return ResumePoint(approximate=self.approximate, last=neighbour)
+        return ResumePoint(approximate=self.approximate and replace(self.approximate, last=neighbour))
 
 
-async def find(query: Query, limit: int, *, database: "Database", queries: QueryCache) -> Found:
-    """Returns the `limit` nearest traces, fewer only if no more exist. Raises TraceNotFound, EmbedderUnavailable."""
-    vector = await _vector(query, database, queries)
-    model_id = queries.embedder.model_id
-    excluded = query if isinstance(query, UUID) else None
-    ef_search = min(max(_EF_PER_HIT * limit, _EF_MINIMUM), _EF_MAXIMUM)
-    neighbours = await database.search(
-        lambda reading: reading.search.approximate(
-            vector, model_id=model_id, limit=limit, ef_search=ef_search, excluded=excluded
+async def find(search: Search, *, deadline: Deadline, database: "Database", queries: QueryCache) -> Found:
+    """Returns the `limit` nearest traces; fewer only if no more match, or if there was no time to prove it.
+
+    Raises TraceNotFound and EmbedderUnavailable. Encoding a text is not under the deadline.
+    """
+    # Before anything else: whether the query is one does not depend on the filter.
+    query: UUID | Vector = (
+        (await queries.encode(search.query)).vector if isinstance(search.query, str) else search.query
+    )
+    best = Found(
+        neighbours=[],
+        stop_reason=StopReason.SCAN_BUDGET,
+        exact=False,
+        considered=ResolvedFilter(asked=search.considered, tag_ids={}),
+    )
+    sent: list[UUID] = []
+    try:
+        async with deadline.limit():
+            vector = await _vector(query, database)
+            considered = await trace_filter.resolved(search.considered, database)
+            if considered.matches_nothing:
+                return replace(best, stop_reason=StopReason.EXHAUSTED, exact=True, considered=considered)
+            comparing = _Comparing(search, vector, considered, model_id=queries.embedder.model_id, database=database)
+            best = replace(best, considered=considered)
+            if search.resumed_at is not None:
+                sent = await comparing.sent(search.resumed_at)
+            elif not search.exact:
+                best = await comparing.approximately()
+                if best.stop_reason is StopReason.LIMIT:
+                    return best
+        # Only comparing every trace proves that there are no more.
+        async with deadline.leaving(share=_SENDING_SHARE, most=_SENDING_SECONDS).limit():
+            return await comparing.exactly(besides=sent)
+    except TimeoutError:
+        return best
+
+
+def similarity(neighbour: "Neighbour") -> float:
+    """Returns the cosine similarity, within -1..1."""
+    return min(max(1.0 - neighbour.distance, -1.0), 1.0)
+
+
+class _Comparing:
+    """The two kinds of passes over the traces that a search considers."""
+
+    def __init__(
+        self, search: Search, vector: Vector, considered: ResolvedFilter, *, model_id: str, database: "Database"
+    ) -> None:
+        self._search = search
+        self._vector = vector
+        self._considered = considered
+        self._model_id = model_id
+        self._excluded = search.query if isinstance(search.query, UUID) else None
+        self._database = database
+
+    async def approximately(self) -> Found:
+        """Returns what the index finds; LIMIT if that is enough, or else SCAN_BUDGET."""
+        limit, ef_search = self._search.limit, self._search.candidates
+        hits = self._similar(await self._by_index(limit, ef_search))
+        return Found(
+            neighbours=hits,
+            stop_reason=StopReason.LIMIT if len(hits) == limit else StopReason.SCAN_BUDGET,
+            exact=False,
+            considered=self._considered,
+            approximate=ApproximatePart(limit=limit, ef_search=ef_search, last=hits[-1]) if hits else None,
         )
-    )
-    if len(neighbours) == limit:
-        return Found(neighbours=neighbours, stop_reason=StopReason.LIMIT, exact=False)
-    # Only comparing every trace proves that there are no more.
-    neighbours = await database.read(
-        lambda reading: reading.search.exact(vector, model_id=model_id, limit=limit, excluded=excluded)
-    )
-    reason = StopReason.LIMIT if len(neighbours) == limit else StopReason.EXHAUSTED
-    return Found(neighbours=neighbours, stop_reason=reason, exact=True)
+
+    async def exactly(self, *, besides: list[UUID]) -> Found:
+        """Returns the nearest of all but those, behind the point where the search is resumed, if it is."""
+        point = self._search.resumed_at or ResumePoint()
+        nearest = await self._database.read(
+            lambda reading: reading.search.exact(
+                self._vector,
+                model_id=self._model_id,
+                limit=self._search.limit,
+                considered=self._considered,
+                excluded=self._excluded,
+                besides=besides,
+                behind=point.last,
+            )
+        )
+        hits = self._similar(nearest)
+        if len(hits) == self._search.limit:
+            reason = StopReason.LIMIT
+        else:
+            reason = StopReason.EXHAUSTED if len(hits) == len(nearest) else StopReason.MIN_SIMILARITY
+        return Found(
+            neighbours=hits,
+            stop_reason=reason,
+            exact=True,
+            considered=self._considered,
+            approximate=point.approximate,
+        )
+
+    async def sent(self, point: ResumePoint) -> list[UUID]:
+        """Returns what was sent of an approximate pass."""
+        part = point.approximate
+        return [] if part is None else part.of(await self._by_index(part.limit, part.ef_search))
+
+    async def _by_index(self, limit: int, ef_search: int) -> "list[Neighbour]":
+        return await self._database.search(
+            lambda reading: reading.search.approximate(
+                self._vector,
+                model_id=self._model_id,
+                limit=limit,
+                ef_search=ef_search,
+                considered=self._considered,
+                excluded=self._excluded,
+            )
+        )
+
+    def _similar(self, neighbours: "list[Neighbour]") -> "list[Neighbour]":
+        least = self._search.min_similarity
+        return [neighbour for neighbour in neighbours if similarity(neighbour) >= least]
 
 
-async def batches(found: Found, size: int, *, full: bool, database: "Database") -> AsyncGenerator[Batch]:
-    """Yields the hits by `size`, fetched one batch at a time; a trace deleted meanwhile is missing from its batch."""
-    for start in range(0, len(found.neighbours), size):
-        neighbours = found.neighbours[start : start + size]
-        # The connection is back in its pool before anything is yielded to a reader who may be slow.
-        traces = await database.read(_rows_of(neighbours, full=full))
-        hits = [
-            Hit(trace=traces[neighbour.trace_id], similarity=min(max(1.0 - neighbour.distance, -1.0), 1.0))
-            for neighbour in neighbours
-            if neighbour.trace_id in traces
-        ]
-        yield Batch(hits=hits, is_last=start + size >= len(found.neighbours))
-
-
-def _rows_of(neighbours: "list[Neighbour]", *, full: bool) -> "Question[dict[UUID, TraceRow]]":
-    ids = [neighbour.trace_id for neighbour in neighbours]
-    return lambda reading: reading.traces.get_many(ids, full=full)
-
-
-async def _vector(query: Query, database: "Database", queries: QueryCache) -> Vector:
-    if isinstance(query, str):
-        return (await queries.encode(query)).vector
+async def _vector(query: UUID | Vector, database: "Database") -> Vector:
     if isinstance(query, UUID):
         stored = await database.read(lambda reading: reading.traces.embedding_of(query))
         if stored is None:

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 from commontrace.core.caller import SEED_EMAIL, SEED_NAME
+from commontrace.core.content_hash import content_hash
+from commontrace.core.contributing import add
 from commontrace.core.tag_names import normalise_all
 from commontrace.core.traces import VALIDATED, Contribution, new_trace
 from commontrace.embeddings.embedder import Embedder
@@ -38,18 +41,21 @@ async def seed(seeds: Mapping[UUID, Contribution], database: "Database", embedde
         missing_still = set(missing) - await work.traces.known(missing)
         for trace_id, embedding in zip(missing, embeddings, strict=True):
             if trace_id in missing_still:
-                await work.traces.add(
-                    new_trace(
-                        seeds[trace_id],
-                        embedding,
-                        embedder=embedder,
-                        trace_id=trace_id,
-                        contributor_id=contributor_id,
-                        status=VALIDATED,
-                        is_seed=True,
-                    )
+                contribution = seeds[trace_id]
+                trace = new_trace(
+                    contribution,
+                    embedding,
+                    embedder=embedder,
+                    trace_id=trace_id,
+                    contributor_id=contributor_id,
+                    content_hash=content_hash(contribution.title, contribution.context, contribution.solution),
+                    status=VALIDATED,
+                    is_seed=True,
                 )
-                await work.tags.attach(trace_id, normalise_all(seeds[trace_id].tags))
+                tags = normalise_all(contribution.tags)
+                # Somebody may have contributed the same before.
+                if not await add(trace, tags, work):
+                    await add(replace(trace, content_hash=None), tags, work)
         return len(missing_still)
 
 

@@ -3,9 +3,11 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from commontrace.core import limits
 from commontrace.core.errors import InvalidTag
+from commontrace.core.starter_aliases import STARTER_ALIASES
 from commontrace.core.text import first_forbidden
 
 _SPACES_AND_SLASHES = re.compile(r"[\s/]+")
@@ -13,13 +15,25 @@ _SPACES_AND_SLASHES = re.compile(r"[\s/]+")
 _SEPARATORS = re.compile(r"[\s/\uff0f]+")
 # Composing makes at most this many characters one: U+1F82 is a letter with three marks.
 _COMPOSED = 4
+_STARTER_SPELLINGS = {
+    target: [spelling for spelling, name in STARTER_ALIASES.items() if name == target]
+    for target in STARTER_ALIASES.values()
+}
 
 
-def normalise(tag: str) -> str:
+class CanonicalName(NamedTuple):
+    """What a spelling stands for, and the starter alias that led there; '' if none did."""
+
+    name: str
+    alias: str
+
+
+def canonical(tag: str) -> CanonicalName:
     """Returns the canonical name. Raises InvalidTag.
 
-    NFKC, trimmed, lower case, runs of spaces and slashes to one `-`. What remains must be Unicode letters, marks and
-    digits, `-`, `.` and `_`, with a letter or digit among them; nothing is dropped silently.
+    NFKC, trimmed, lower case, starter aliases replaced, runs of spaces and slashes to one `-`, starter aliases again.
+    What remains must be Unicode letters, marks and digits, `-`, `.` and `_`, with a letter or digit among them; nothing
+    is dropped silently.
     """
     # Before anything else: Python takes some control characters for spaces.
     forbidden = first_forbidden(tag)
@@ -28,22 +42,41 @@ def normalise(tag: str) -> str:
     # Sorting a long run of combining marks takes NFKC time by the square of its length: minutes for a megabyte.
     if len(_SEPARATORS.sub("-", tag)) > _COMPOSED * limits.TAG_CHARACTERS:
         raise _too_long(tag)
-    name = unicodedata.normalize("NFKC", tag).strip().lower()
-    # Lower-casing can decompose a letter (U+0130 gives two code points): compose again.
-    name = unicodedata.normalize("NFKC", _SPACES_AND_SLASHES.sub("-", name))
-    for character in name:
+    spelling = folded(tag)
+    if spelling not in STARTER_ALIASES:
+        spelling = _SPACES_AND_SLASHES.sub("-", spelling)
+    if spelling in STARTER_ALIASES:
+        return CanonicalName(STARTER_ALIASES[spelling], spelling)
+    for character in spelling:
         if not _is_allowed(character):
             raise _character_refused(tag, character)
-    if not any(unicodedata.category(character)[0] in "LN" for character in name):
+    if not any(unicodedata.category(character)[0] in "LN" for character in spelling):
         raise InvalidTag(tag, "has no letter or digit")
-    if len(name) > limits.TAG_CHARACTERS:
+    if len(spelling) > limits.TAG_CHARACTERS:
         raise _too_long(tag)
-    return name
+    return CanonicalName(spelling, "")
+
+
+def normalise(tag: str) -> str:
+    """Returns the canonical name alone. Raises InvalidTag."""
+    return canonical(tag).name
 
 
 def normalise_all(tags: Iterable[str]) -> list[str]:
     """Returns the canonical names in alphabetical order, each once. Raises InvalidTag."""
     return sorted({normalise(tag) for tag in tags})
+
+
+def folded(text: str) -> str:
+    """Returns the text in NFKC, trimmed, in lower case. Only for text of limited length: see `canonical`."""
+    lower = unicodedata.normalize("NFKC", text).strip().lower()
+    # Lower-casing can decompose a letter (U+0130 gives two code points): compose again.
+    return unicodedata.normalize("NFKC", lower)
+
+
+def starter_spellings(names: Iterable[str]) -> set[str]:
+    """Returns the starter aliases that stand for one of the names."""
+    return {spelling for name in names for spelling in _STARTER_SPELLINGS.get(name, ())}
 
 
 def _character_refused(tag: str, character: str) -> InvalidTag:

@@ -46,6 +46,9 @@ class NewTrace:
     agent_version: str
     metadata: Mapping[str, Any]
     is_seed: bool
+    content_hash: bytes | None = None
+    """None where duplicates are allowed."""
+    supersedes_id: UUID | None = None
 
 
 def new_trace(
@@ -55,6 +58,8 @@ def new_trace(
     embedder: Embedder,
     trace_id: UUID,
     contributor_id: UUID,
+    content_hash: bytes | None = None,
+    supersedes_id: UUID | None = None,
     status: str = PENDING,
     is_seed: bool = False,
 ) -> NewTrace:
@@ -73,6 +78,8 @@ def new_trace(
         agent_version=contribution.agent_version,
         metadata=contribution.metadata,
         is_seed=is_seed,
+        content_hash=content_hash,
+        supersedes_id=supersedes_id,
     )
 
 

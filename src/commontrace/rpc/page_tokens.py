@@ -4,7 +4,6 @@ A token is bound to the request it continues. It carries no rights, only a posit
 """
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -26,9 +25,10 @@ _CHECKSUM_BYTES = 4
 _BINDING_BYTES = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MOST_REVISIONS = 2**31 - 1  # as many as the database can count
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class TokenField(Generic[Where]):
     """A request's token: in which field it is, which fields may differ from call to call, what it stands for."""
 
@@ -42,19 +42,20 @@ class TokenField(Generic[Where]):
     def token(self, request: Message, where: Where) -> str:
         """Returns the token that continues the request behind `where`."""
         content = self._binding(request) + json.dumps(self.pack(where), separators=(",", ":")).encode()
-        return base64.urlsafe_b64encode(_checksum(content) + content).rstrip(b"=").decode()
+        return _encoded(_checksum(content) + content)
+
+    def next_token(self, request: Message, where: Where | None) -> str:
+        """Returns the same, and nothing for None: the page was the last one."""
+        return "" if where is None else self.token(request, where)
 
     def position(self, request: Message) -> Where | None:
         """Returns where to continue, None without a token. Raises InvalidRequest."""
         token: str = getattr(request, self.name)
         if not token:
             return None
-        try:
-            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            raise self._refused("MALFORMED") from None
+        raw = _decoded(token)
         checksum, content = raw[:_CHECKSUM_BYTES], raw[_CHECKSUM_BYTES:]
-        if len(token) > limits.TOKEN_CHARACTERS or checksum != _checksum(content):
+        if checksum != _checksum(content):
             raise self._refused("MALFORMED")
         if content[:_BINDING_BYTES] != self._binding(request):
             raise self._refused("OTHER_REQUEST")
@@ -76,7 +77,8 @@ class TokenField(Generic[Where]):
         for name in (self.name, *self.may_differ):
             bound.ClearField(name)
         bound.DiscardUnknownFields()
-        return _checksum(bound.SerializeToString(deterministic=True), size=_BINDING_BYTES)
+        message_type = request.DESCRIPTOR.full_name.encode()
+        return _checksum(message_type + b"\0" + bound.SerializeToString(deterministic=True), size=_BINDING_BYTES)
 
     def _refused(self, problem: str) -> InvalidRequest:
         message = {
@@ -89,8 +91,29 @@ class TokenField(Generic[Where]):
         )
 
 
+def page_size(value: int) -> int:
+    """Returns how many items a page has at most, by what the request says."""
+    return min(value, limits.PAGE_ITEMS) or limits.PAGE_ITEMS_DEFAULT
+
+
 def _checksum(content: bytes, size: int = _CHECKSUM_BYTES) -> bytes:
     return hashlib.sha256(content).digest()[:size]
+
+
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _decoded(token: str) -> bytes:
+    """Returns nothing for what is no token: it has no checksum either."""
+    if len(token) > limits.TOKEN_CHARACTERS:
+        return b""
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except ValueError:
+        return b""
+    # Decoding forgives what encoding never writes, such as bits beyond the last byte.
+    return raw if _encoded(raw) == token else b""
 
 
 def _pack_position(position: Position) -> Sequence[Any]:
@@ -99,7 +122,17 @@ def _pack_position(position: Position) -> Sequence[Any]:
 
 def _unpack_position(packed: Sequence[Any]) -> Position:
     microseconds, item_id = packed
+    if type(item_id) is not str:
+        raise TypeError
+    # Every time that Python can hold is one that Postgres can hold.
     return Position(_EPOCH + _whole(microseconds) * _MICROSECOND, UUID(item_id))
+
+
+def _unpack_revision(packed: Sequence[Any]) -> int:
+    (revision,) = packed
+    if not 1 <= _whole(revision) <= _MOST_REVISIONS:
+        raise ValueError
+    return _whole(revision)
 
 
 def _whole(number: Any) -> int:
@@ -110,3 +143,6 @@ def _whole(number: Any) -> int:
 
 NEWEST_FIRST = TokenField(pack=_pack_position, unpack=_unpack_position)
 """For lists by time."""
+
+BY_REVISION = TokenField[int](pack=lambda revision: (revision,), unpack=_unpack_revision)
+"""For the revisions of a trace."""

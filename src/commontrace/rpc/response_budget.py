@@ -4,8 +4,9 @@ from google.protobuf.message import Message
 
 from commontrace.core import limits
 
-# Tag and length of an item; the message's other fields.
+# Tag and length of an item.
 _ITEM_OVERHEAD_BYTES = 8
+# The message's other fields: a token, a summary, names of tags, a hundred items that say that they do not fit.
 _MESSAGE_OVERHEAD_BYTES = 16 * 1024
 
 

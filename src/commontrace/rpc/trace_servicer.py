@@ -1,19 +1,23 @@
 """TraceService: unpack, one call, pack."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from uuid import UUID
 
 import commontrace
-from commontrace.core import contributing, limits, searching
+from commontrace.core import contributing, deleting, editing, limits, listing, search_batches, searching
 from commontrace.core.errors import TraceNotFound
 from commontrace.embeddings.query_cache import QueryCache
-from commontrace.rpc import hit_batches
+from commontrace.rpc import hit_batches, pages
 from commontrace.rpc.call import Context, current_caller
-from commontrace.rpc.messages import info, searches, traces
-from commontrace.rpc.writes import Writes
+from commontrace.rpc.deadlines import deadline_of
+from commontrace.rpc.messages import filters, info, lists, searches, traces
+from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST, page_size
+from commontrace.rpc.writes import Write, Writes
 from commontrace.storage.database import Database
-from commontrace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from commontrace.storage.keyset import Position
+from commontrace.storage.unit_of_work import UnitOfWork
+from commontrace.v1 import trace_pb2, trace_service_pb2, trace_service_pb2_grpc
 
 
 class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
@@ -49,10 +53,64 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         self, request: trace_service_pb2.CreateTraceRequest, _context: Context
     ) -> trace_service_pb2.CreateTraceResponse:
         """Stores a trace."""
-        contributed = await contributing.contribute(
-            traces.contribution(request), current_caller(), self._database, self._embedder
+        dry_run = request.validate_only
+
+        async def prepare() -> Write[trace_service_pb2.CreateTraceResponse]:
+            prepared = await contributing.prepare(
+                traces.contribution(request),
+                on_duplicate=traces.on_duplicate(request.on_duplicate),
+                supersedes_id=traces.optional_id(request.supersedes_trace_id),
+                database=self._database,
+                embedder=self._embedder,
+            )
+
+            async def write(work: UnitOfWork, caller_id: UUID) -> trace_service_pb2.CreateTraceResponse:
+                return traces.contributed_message(await prepared.store(work, caller_id), is_stored=not dry_run)
+
+            return write
+
+        return await self._writes.answer_prepared(
+            request, trace_service_pb2.CreateTraceResponse, prepare, dry_run=dry_run
         )
-        return traces.contributed_message(contributed)
+
+    async def UpdateTrace(
+        self, request: trace_service_pb2.UpdateTraceRequest, _context: Context
+    ) -> trace_service_pb2.UpdateTraceResponse:
+        """Edits a trace."""
+
+        async def prepare() -> Write[trace_service_pb2.UpdateTraceResponse]:
+            prepared = await editing.prepare(
+                traces.edit(request), current_caller().email, database=self._database, embedder=self._embedder
+            )
+
+            async def write(work: UnitOfWork, caller_id: UUID) -> trace_service_pb2.UpdateTraceResponse:
+                return traces.edited_message(await prepared.store(work, caller_id))
+
+            return write
+
+        return await self._writes.answer_prepared(request, trace_service_pb2.UpdateTraceResponse, prepare)
+
+    async def DeleteTrace(
+        self, request: trace_service_pb2.DeleteTraceRequest, _context: Context
+    ) -> trace_service_pb2.DeleteTraceResponse:
+        """Deletes a trace."""
+
+        async def write(work: UnitOfWork, caller_id: UUID) -> trace_service_pb2.DeleteTraceResponse:
+            deleted = await deleting.delete(UUID(request.trace_id), request.etag, work, caller_id)
+            return trace_service_pb2.DeleteTraceResponse(trace=traces.trace_message(deleted))
+
+        return await self._writes.answer(request, trace_service_pb2.DeleteTraceResponse, write)
+
+    async def UndeleteTrace(
+        self, request: trace_service_pb2.UndeleteTraceRequest, _context: Context
+    ) -> trace_service_pb2.UndeleteTraceResponse:
+        """Brings a trace back."""
+
+        async def write(work: UnitOfWork, caller_id: UUID) -> trace_service_pb2.UndeleteTraceResponse:
+            trace = await deleting.undelete(UUID(request.trace_id), work, caller_id)
+            return trace_service_pb2.UndeleteTraceResponse(trace=traces.trace_message(trace))
+
+        return await self._writes.answer(request, trace_service_pb2.UndeleteTraceResponse, write)
 
     async def GetTrace(
         self, request: trace_service_pb2.GetTraceRequest, _context: Context
@@ -64,31 +122,79 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
             raise TraceNotFound(trace_id)
         return trace_service_pb2.GetTraceResponse(trace=traces.trace_message(trace))
 
+    async def BatchGetTraces(
+        self, request: trace_service_pb2.BatchGetTracesRequest, _context: Context
+    ) -> trace_service_pb2.BatchGetTracesResponse:
+        """Returns several traces."""
+        trace_ids, full = list(map(UUID, request.trace_ids)), traces.is_full(request.view)
+
+        async def fetch(some: Sequence[UUID]) -> dict[UUID, trace_service_pb2.BatchGetTracesItem]:
+            found = await self._database.read(lambda reading: reading.traces.get_many(some, full=full))
+            return lists.batch_items(some, found)
+
+        page = await pages.filled(trace_ids, len(trace_ids), fetch)
+        left_out = lists.too_large_items(trace_ids[len(page.items) :])
+        return trace_service_pb2.BatchGetTracesResponse(items=[*page.items, *left_out])
+
+    async def ListTraces(
+        self, request: trace_service_pb2.ListTracesRequest, _context: Context
+    ) -> trace_service_pb2.ListTracesResponse:
+        """Lists traces."""
+        size, full = page_size(request.page_size), lists.is_full(request.view)
+        listed = await listing.find(
+            filters.trace_filter(request.filter),
+            owner_email=current_caller().email if request.show_deleted else None,
+            after=NEWEST_FIRST.position(request),
+            size=size + 1,
+            database=self._database,
+        )
+
+        async def fetch(some: Sequence[Position]) -> dict[Position, trace_pb2.Trace]:
+            rows = await listing.rows(some, of=listed, full=full, database=self._database)
+            return {position: traces.trace_message(row) for position, row in rows.items()}
+
+        page = await pages.filled(listed.positions, size, fetch)
+        return trace_service_pb2.ListTracesResponse(
+            traces=page.items,
+            next_page_token=NEWEST_FIRST.next_token(request, page.next_after),
+            unknown_tags=listed.asked.unknown_tags,
+        )
+
+    async def ListTraceRevisions(
+        self, request: trace_service_pb2.ListTraceRevisionsRequest, _context: Context
+    ) -> trace_service_pb2.ListTraceRevisionsResponse:
+        """Lists the revisions of a trace."""
+        trace_id, full = UUID(request.trace_id), lists.is_full(request.view)
+        size = page_size(request.page_size)
+        numbers = await listing.revisions(
+            trace_id, before=BY_REVISION.position(request), size=size + 1, database=self._database
+        )
+
+        async def fetch(some: Sequence[int]) -> dict[int, trace_service_pb2.TraceRevision]:
+            rows = await self._database.read(lambda reading: reading.revisions.get_many(trace_id, some, full=full))
+            return {number: lists.revision_message(row) for number, row in rows.items()}
+
+        page = await pages.filled(numbers, size, fetch)
+        return trace_service_pb2.ListTraceRevisionsResponse(
+            revisions=page.items, next_page_token=BY_REVISION.next_token(request, page.next_after)
+        )
+
     async def SearchTraces(
-        self, request: trace_service_pb2.SearchTracesRequest, _context: Context
+        self, request: trace_service_pb2.SearchTracesRequest, context: Context
     ) -> AsyncIterator[trace_service_pb2.SearchTracesResponse]:
         """Streams the nearest traces; the summary rides in the last message."""
+        deadline = deadline_of(context)
         found = await searching.find(
-            searches.query(request),
-            request.limit or limits.SEARCH_HITS_DEFAULT,
-            database=self._database,
-            queries=self._queries,
+            searches.search(request), deadline=deadline, database=self._database, queries=self._queries
         )
-        batches = searching.batches(
+        batches = search_batches.batches(
             found,
             request.batch_size or limits.BATCH_HITS_DEFAULT,
             full=traces.is_full(request.view),
+            deadline=deadline,
             database=self._database,
         )
-        hit_count = 0
-        last = trace_service_pb2.SearchTracesResponse()
-        async with aclosing(batches):
-            async for batch in batches:
-                hit_count += len(batch.hits)
-                responses = hit_batches.responses(map(searches.hit_message, batch.hits))
-                if batch.is_last:
-                    last = responses.pop()
-                for response in responses:
-                    yield response
-        last.summary.CopyFrom(searches.summary_message(found, hit_count=hit_count, embedder=self._embedder))
-        yield last
+        responses = hit_batches.stream(request, found, batches, model_id=self._embedder.model_id)
+        async with aclosing(responses):
+            async for response in responses:
+                yield response

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from commontrace.core.errors import Outrun
+from commontrace.core.errors import CommonTraceError, Outrun
 from commontrace.rpc.call import current_call, current_caller
 from commontrace.storage.database import Database
 from commontrace.storage.idempotency_repository import RequestKey
@@ -38,6 +38,8 @@ class Writes:
         while True:
             try:
                 return await self._carry_out(write, key)
+            except Outrun:
+                continue
             except _Answered:
                 known = await self._known(key)
                 if known is not None:
@@ -55,11 +57,16 @@ class Writes:
             known = await self._known(key)
             if known is not None:
                 return response_type.FromString(known)
-            write = await prepare()
             try:
-                return await self._carry_out(write, key, dry_run=dry_run)
+                return await self._carry_out(await prepare(), key, dry_run=dry_run)
             except (Outrun, _Answered):
                 continue
+            except CommonTraceError:
+                # What stands in the way may be the work of a twin that has just finished.
+                known = await self._known(key)
+                if known is None:
+                    raise
+                return response_type.FromString(known)
 
     async def _known(self, key: RequestKey | None) -> bytes | None:
         if key is None:

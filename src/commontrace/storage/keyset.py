@@ -15,13 +15,13 @@ class Position(NamedTuple):
 
 
 def newest_first(
-    query: Select[Any],
+    query: Select[*tuple[Any, ...]],
     created_at: ColumnElement[Any],
     item_id: ColumnElement[Any],
     *,
     after: Position | None,
     size: int,
-) -> Select[Any]:
+) -> Select[*tuple[Any, ...]]:
     """Returns the query for at most `size` items behind the position."""
     if after is not None:
         position = tuple_(literal(after.created_at, DateTime(timezone=True)), literal(after.id, Uuid))

@@ -134,8 +134,8 @@ class Vote(Timestamps, Base):
         CheckConstraint("vote_type IN ('up', 'down')", name="vote_type"),
         CheckConstraint("revision >= 1", name="revision"),
         CheckConstraint(
-            "(vote_type = 'up' AND reason IS NULL) OR (vote_type = 'down' AND reason IS NOT NULL"
-            " AND reason IN ('outdated', 'incorrect', 'harmful', 'duplicate', 'spam'))",
+            "(vote_type = 'down') = (reason IS NOT NULL)"
+            " AND (reason IS NULL OR reason IN ('outdated', 'incorrect', 'harmful', 'duplicate', 'spam'))",
             name="reason",
         ),
         Index("ix_votes_voter_id", "voter_id"),

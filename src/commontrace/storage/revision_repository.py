@@ -1,5 +1,6 @@
 """The versions of a trace's text."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
 from uuid import UUID
@@ -62,7 +63,7 @@ class RevisionRepository:
             query = query.where(TraceRevision.revision < before)
         return list((await self._session.execute(query.order_by(TraceRevision.revision.desc()).limit(size))).scalars())
 
-    async def get_many(self, trace_id: UUID, revisions: list[int], *, full: bool) -> dict[int, RevisionRow]:
+    async def get_many(self, trace_id: UUID, revisions: Sequence[int], *, full: bool) -> dict[int, RevisionRow]:
         """Returns the revisions by number. Without `full`, context and solution read as ''."""
         columns = [TraceRevision.__table__.c[name] for name in RevisionRow._fields]
         if not full:

@@ -1,18 +1,20 @@
-"""Tags by canonical name."""
+"""Which tag a name stands for, and which trace carries which tag."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, String, any_, literal, select
-from sqlalchemy import insert as plain_insert
+from sqlalchemy import ARRAY, String, Uuid, any_, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from commontrace.storage.models import Tag, TagAlias, TraceTag
 
+MERGES = 0x74616773
+"""The key of the advisory lock that keeps merges apart from all that relies on what a name stands for."""
+
 
 class TagRepository:
-    """The tags and which trace carries them."""
+    """The tags by name, and which trace carries them. Names are canonical ones; each may be an alias."""
 
     def __init__(self, session: AsyncSession | AsyncConnection) -> None:
         """Takes where to ask."""
@@ -25,22 +27,54 @@ class TagRepository:
         aliases = select(TagAlias.name, TagAlias.tag_id).where(TagAlias.name == wanted)
         return {row[0]: row[1] for row in await self._session.execute(tags.union_all(aliases))}
 
-    async def ensure(self, names: Collection[str]) -> None:
-        """Creates those of the tags that are new, by canonical names.
+    async def names_of(self, names: Collection[str]) -> dict[str, str]:
+        """Returns the tags' own names by canonical name or alias, without names that stand for no tag."""
+        wanted = any_(literal(list(names), ARRAY(String)))
+        tags = select(Tag.name, Tag.name.label("own_name")).where(Tag.name == wanted)
+        aliases = select(TagAlias.name, Tag.name).join(Tag, Tag.id == TagAlias.tag_id).where(TagAlias.name == wanted)
+        return {row[0]: row[1] for row in await self._session.execute(tags.union_all(aliases))}
+
+    async def hold_off_merges(self) -> None:
+        """Makes merges wait until the transaction ends, and waits for one under way.
+
+        A statement of its own: only the next one sees what that merge did.
+        """
+        await self._session.execute(select(func.pg_advisory_xact_lock_shared(MERGES)))
+
+    async def ensure(self, names: Collection[str]) -> dict[str, UUID]:
+        """Creates those of the tags that are new and returns the ids of all by name.
 
         A unit of work that attaches tags to several traces ensures them all before, or it may deadlock with another.
         """
+        await self.hold_off_merges()
+        known = await self.ids_of(names)
         # In alphabetical order: two callers who create the same tags wait for each other instead of deadlocking.
-        new = [{"id": uuid4(), "name": name} for name in sorted(names)]
+        new = sorted(set(names) - known.keys())
         if new:
-            await self._session.execute(insert(Tag).values(new).on_conflict_do_nothing(index_elements=[Tag.name]))
+            rows = [{"id": uuid4(), "name": name} for name in new]
+            await self._session.execute(insert(Tag).values(rows).on_conflict_do_nothing(index_elements=[Tag.name]))
+            # Others may have created some of them meanwhile.
+            known |= await self.ids_of(new)
+        return known
 
     async def attach(self, trace_id: UUID, names: Sequence[str]) -> None:
-        """Gives a new trace its tags, canonical names all different; tags that are new are created."""
-        if not names:
-            return
-        await self.ensure(names)
-        ids = await self._session.scalars(select(Tag.id).where(Tag.name == any_(literal(list(names), ARRAY(String)))))
-        await self._session.execute(
-            plain_insert(TraceTag), [{"trace_id": trace_id, "tag_id": tag_id} for tag_id in ids]
-        )
+        """Gives a new trace its tags; those that are new are created, names of one tag are one."""
+        if names:
+            await self._add(trace_id, set((await self.ensure(names)).values()))
+
+    async def replace(self, trace_id: UUID, names: Sequence[str]) -> bool:
+        """Makes these the tags of a trace that is locked; tells whether they were others before."""
+        # Without names, too: a merge under way could give the trace a tag behind this one's back.
+        wanted = set((await self.ensure(names)).values())
+        present = select(TraceTag.tag_id).where(TraceTag.trace_id == trace_id)
+        had = set((await self._session.execute(present)).scalars())
+        if gone := had - wanted:
+            lost = TraceTag.tag_id == any_(literal(list(gone), ARRAY(Uuid)))
+            await self._session.execute(delete(TraceTag).where(TraceTag.trace_id == trace_id, lost))
+        if new := wanted - had:
+            await self._add(trace_id, new)
+        return had != wanted
+
+    async def _add(self, trace_id: UUID, tag_ids: Iterable[UUID]) -> None:
+        rows = select(literal(trace_id, Uuid), func.unnest(literal(list(tag_ids), ARRAY(Uuid))))
+        await self._session.execute(insert(TraceTag).from_select(["trace_id", "tag_id"], rows))

@@ -61,3 +61,11 @@ class TraceChanges:
     async def touch(self, trace_id: UUID, values: Mapping[str, Any]) -> None:
         """Sets columns by name and the time of the last edit or change of status."""
         await self.set(trace_id, {**values, "updated_at": func.now()})
+
+    async def delete(self, trace_id: UUID) -> None:
+        """Makes a trace invisible."""
+        await self.set(trace_id, {"deleted_at": func.now()})
+
+    async def undelete(self, trace_id: UUID) -> None:
+        """Makes a deleted trace visible again. Raises Outrun if its content or place is taken meanwhile."""
+        await self.set(trace_id, {"deleted_at": None})

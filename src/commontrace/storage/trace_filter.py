@@ -50,8 +50,10 @@ def conditions(kinds: Kinds) -> list[ColumnElement[bool]]:
     return [_CONDITIONS[kind] for kind in sorted(kinds)]
 
 
-def parameters(resolved: ResolvedFilter) -> dict[str, Any]:
-    """Returns the parameters of the conditions that the filter sets."""
+def parameters(resolved: ResolvedFilter | None) -> dict[str, Any]:
+    """Returns the parameters of the conditions that the filter sets; None sets none."""
+    if resolved is None:
+        return {}
     asked = resolved.asked
     given: dict[str, Any] = {
         "tags_any": _ids(asked.tags_any, resolved),
@@ -70,8 +72,10 @@ def parameters(resolved: ResolvedFilter) -> dict[str, Any]:
     return given
 
 
-def kinds_of(resolved: ResolvedFilter) -> Kinds:
-    """Returns which conditions the filter sets."""
+def kinds_of(resolved: ResolvedFilter | None) -> Kinds:
+    """Returns which conditions the filter sets; None sets none."""
+    if resolved is None:
+        return frozenset()
     current_only = () if resolved.asked.include_superseded else ("current_only",)
     return frozenset((*parameters(resolved), *current_only)) - {"tags_all_count"}
 

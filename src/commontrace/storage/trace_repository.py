@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from functools import lru_cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, any_, bindparam, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from commontrace.core.trace_filter import ResolvedFilter
 from commontrace.core.traces import NewTrace
 from commontrace.embeddings.embedder import Vector
+from commontrace.storage import trace_filter
 from commontrace.storage.models import Tag, Trace, TraceTag
 
 
@@ -46,27 +50,34 @@ class TraceRepository:
         """Takes where to ask; only a session can add."""
         self._session = session
 
-    async def add(self, trace: NewTrace) -> None:
-        """Inserts a trace, without its tags. Raises InvalidStoredVector."""
-        session = cast("AsyncSession", self._session)
-        session.add(
-            Trace(
-                id=trace.id,
-                title=trace.title,
-                context_text=trace.context,
-                solution_text=trace.solution,
-                embedding=trace.embedding,
-                embedding_model_id=trace.embedding_model_id,
-                embedding_model_version=trace.embedding_model_version,
-                status=trace.status,
-                contributor_id=trace.contributor_id,
-                agent_model=trace.agent_model,
-                agent_version=trace.agent_version,
-                metadata_json=dict(trace.metadata),
-                is_seed=trace.is_seed,
-            )
+    async def add(self, trace: NewTrace) -> bool:
+        """Inserts a trace, without its tags; False if a live one has the same content. Raises InvalidStoredVector."""
+        new = insert(Trace).values(
+            id=trace.id,
+            title=trace.title,
+            context_text=trace.context,
+            solution_text=trace.solution,
+            embedding=trace.embedding,
+            embedding_model_id=trace.embedding_model_id,
+            embedding_model_version=trace.embedding_model_version,
+            status=trace.status,
+            contributor_id=trace.contributor_id,
+            agent_model=trace.agent_model,
+            agent_version=trace.agent_version,
+            metadata_json=dict(trace.metadata),
+            is_seed=trace.is_seed,
+            content_hash=trace.content_hash,
+            supersedes_id=trace.supersedes_id,
         )
-        await session.flush()
+        unless_duplicate = new.on_conflict_do_nothing(
+            index_elements=[Trace.content_hash], index_where=Trace.deleted_at.is_(None)
+        )
+        return (await self._session.execute(unless_duplicate.returning(Trace.id))).one_or_none() is not None
+
+    async def with_content(self, content_hash: bytes) -> UUID | None:
+        """Returns the live trace that others of this content are duplicates of, or None."""
+        query = select(Trace.id).where(Trace.content_hash == content_hash, Trace.deleted_at.is_(None))
+        return (await self._session.execute(query)).scalar_one_or_none()
 
     async def get(self, trace_id: UUID, *, full: bool = True) -> TraceRow | None:
         """Returns a trace, or None. Without `full`, context and solution stay in the database and read as ''."""
@@ -80,14 +91,27 @@ class TraceRepository:
 
     async def seeds(self) -> list[TraceRow]:
         """Returns the traces that came with the service, deleted ones too."""
-        rows = await self._session.execute(_select_rows(full=True).where(Trace.is_seed))
+        rows = await self._session.execute(select_rows(full=True).where(Trace.is_seed))
         return [TraceRow._make(row) for row in rows]
 
-    async def get_many(self, trace_ids: Iterable[UUID], *, full: bool) -> dict[UUID, TraceRow]:
-        """Returns those of the traces that exist, by id."""
-        query = _FULL_ROWS if full else _BASIC_ROWS
-        rows = await self._session.execute(query, {"trace_ids": list(trace_ids)})
+    async def get_many(
+        self, trace_ids: Iterable[UUID], *, full: bool, considered: ResolvedFilter | None = None
+    ) -> dict[UUID, TraceRow]:
+        """Returns those of the traces that exist, and pass the filter if there is one, by id."""
+        query = _rows_of_them(trace_filter.kinds_of(considered), full=full)
+        parameters = {"trace_ids": list(trace_ids), **trace_filter.parameters(considered)}
+        rows = await self._session.execute(query, parameters)
         return {row.id: TraceRow._make(row) for row in rows}
+
+    async def get_even_deleted(self, trace_id: UUID) -> TraceRow:
+        """Returns a trace that exists, deleted or not, without context and solution."""
+        [row] = await self._session.execute(select_rows(full=False).where(Trace.id == trace_id))
+        return TraceRow._make(row)
+
+    async def replaced_by(self, trace_id: UUID) -> UUID | None:
+        """Returns which trace the trace replaces, or None; deleted ones count."""
+        query = select(Trace.supersedes_id).where(Trace.id == trace_id)
+        return (await self._session.execute(query)).scalar_one_or_none()
 
     async def embedding_of(self, trace_id: UUID) -> Vector | None:
         """Returns the trace's vector, or None if there is no such trace."""
@@ -95,7 +119,8 @@ class TraceRepository:
         return (await self._session.execute(query)).scalar_one_or_none()
 
 
-def _select_rows(*, full: bool) -> Select[Any]:
+def select_rows(*, full: bool) -> Select[Any]:
+    """Returns the query for every trace as a TraceRow, deleted ones too."""
     tags = select(Tag.name).join(TraceTag, TraceTag.tag_id == Tag.id).where(TraceTag.trace_id == Trace.id)
     columns: dict[str, ColumnElement[Any]] = {
         name: Trace.__table__.c[name] for name in TraceRow._fields if name != "tags"
@@ -108,7 +133,11 @@ def _select_rows(*, full: bool) -> Select[Any]:
 
 # One array parameter, not a list of parameters: the statement stays the same, and so stays prepared.
 _ANY_OF_THEM = any_(bindparam("trace_ids", type_=ARRAY(Uuid)))
+
+
 # Made once: putting a statement together costs more than running it.
-_FULL_ROWS, _BASIC_ROWS = (
-    _select_rows(full=full).where(Trace.id == _ANY_OF_THEM, Trace.deleted_at.is_(None)) for full in (True, False)
-)
+@lru_cache(maxsize=256)
+def _rows_of_them(kinds: trace_filter.Kinds, *, full: bool) -> Select[Any]:
+    return select_rows(full=full).where(
+        Trace.id == _ANY_OF_THEM, Trace.deleted_at.is_(None), *trace_filter.conditions(kinds)
+    )

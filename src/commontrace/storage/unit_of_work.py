@@ -5,6 +5,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository
 from commontrace.storage.idempotency_repository import IdempotencyRepository
 from commontrace.storage.revision_repository import RevisionRepository
+from commontrace.storage.tag_changes import TagChanges
+from commontrace.storage.tag_listing import TagListing
 from commontrace.storage.tag_repository import TagRepository
 from commontrace.storage.trace_changes import TraceChanges
 from commontrace.storage.trace_listing import TraceListing
@@ -21,6 +23,8 @@ class UnitOfWork:
         """Takes a session with an open transaction."""
         self.users = UserRepository(session)
         self.tags = TagRepository(session)
+        self.tag_changes = TagChanges(session)
+        self.tag_listing = TagListing(session)
         self.traces = TraceRepository(session)
         self.trace_changes = TraceChanges(session)
         self.revisions = RevisionRepository(session)
@@ -36,6 +40,7 @@ class Reading:
         """Takes an autocommit connection."""
         self.users = UserRepository(connection)
         self.tags = TagRepository(connection)
+        self.tag_listing = TagListing(connection)
         self.traces = TraceRepository(connection)
         self.listing = TraceListing(connection)
         self.revisions = RevisionRepository(connection)

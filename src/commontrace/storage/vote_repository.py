@@ -1,6 +1,35 @@
 """Votes on traces."""
 
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple, cast
+from uuid import UUID, uuid4
+
+from sqlalchemy import ARRAY, CursorResult, Uuid, any_, delete, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from commontrace.core.trust import Tally
+from commontrace.core.voting import DOWN, UP, Ballot
+from commontrace.storage import keyset
+from commontrace.storage.models import Trace, Vote
+
+
+class VoteRow(NamedTuple):
+    """A vote, as readers see it."""
+
+    id: UUID
+    trace_id: UUID
+    voter_id: UUID
+    vote_type: str
+    reason: str | None
+    comment: str
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+_COLUMNS = tuple(Vote.__table__.c[name] for name in VoteRow._fields)
 
 
 class VoteRepository:
@@ -9,3 +38,53 @@ class VoteRepository:
     def __init__(self, session: AsyncSession | AsyncConnection) -> None:
         """Takes where to ask."""
         self._session = session
+
+    async def put(self, ballot: Ballot, voter_id: UUID, *, revision: int) -> VoteRow:
+        """Stores the voter's vote, or changes the one there is; the trace must be locked."""
+        # When the statement began: the transaction may have begun before another vote and waited for it.
+        now = func.statement_timestamp()
+        said = {
+            "vote_type": ballot.vote_type,
+            "reason": ballot.reason,
+            "comment": ballot.comment,
+            "revision": revision,
+            "updated_at": now,
+        }
+        new = insert(Vote).values(id=uuid4(), trace_id=ballot.trace_id, voter_id=voter_id, created_at=now, **said)
+        changed = new.on_conflict_do_update(index_elements=[Vote.trace_id, Vote.voter_id], set_=said)
+        [row] = await self._session.execute(changed.returning(*_COLUMNS))
+        return VoteRow._make(row)
+
+    async def remove(self, trace_id: UUID, voter_id: UUID) -> bool:
+        """Removes the voter's vote; False if there is none."""
+        removed = await self._session.execute(delete(Vote).where(Vote.trace_id == trace_id, Vote.voter_id == voter_id))
+        return cast("CursorResult[None]", removed).rowcount == 1
+
+    async def tallies(self, trace_ids: Collection[UUID]) -> dict[UUID, Tally]:
+        """Counts the votes on the current revision of each trace, by trace; those without such votes are left out."""
+        up, down = (func.count().filter(Vote.vote_type == vote_type) for vote_type in (UP, DOWN))
+        counted = (
+            select(Vote.trace_id, up, down)
+            .join(Trace, Trace.id == Vote.trace_id)
+            .where(Vote.trace_id == any_(literal(list(trace_ids), ARRAY(Uuid))), Vote.revision == Trace.revision)
+            .group_by(Vote.trace_id)
+        )
+        rows = await self._session.execute(counted)
+        return {row[0]: Tally(up_count=row[1], down_count=row[2]) for row in rows}
+
+    async def get(self, trace_id: UUID, voter_id: UUID) -> VoteRow | None:
+        """Returns the voter's vote, or None."""
+        query = select(*_COLUMNS).where(Vote.trace_id == trace_id, Vote.voter_id == voter_id)
+        row = (await self._session.execute(query)).one_or_none()
+        return None if row is None else VoteRow._make(row)
+
+    async def newest_first(self, trace_id: UUID, *, after: keyset.Position | None, size: int) -> list[VoteRow]:
+        """Returns at most `size` votes on a trace behind the position, newest first by when they were first cast."""
+        query = select(*_COLUMNS).where(Vote.trace_id == trace_id)
+        page = keyset.newest_first(query, Vote.__table__.c.created_at, Vote.__table__.c.id, after=after, size=size)
+        return [VoteRow._make(row) for row in await self._session.execute(page)]
+
+    async def countable(self, *, after: UUID | None, size: int) -> Sequence[UUID]:
+        """Returns the ids of at most `size` traces, deleted ones too, in the order of their ids."""
+        query = select(Trace.id) if after is None else select(Trace.id).where(Trace.id > after)
+        return (await self._session.execute(query.order_by(Trace.id).limit(size))).scalars().all()

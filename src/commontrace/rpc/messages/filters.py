@@ -1,6 +1,6 @@
 """Filters as messages."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict
@@ -11,6 +11,8 @@ from commontrace.core.trace_filter import TraceFilter
 from commontrace.rpc.messages.traces import STATUS
 from commontrace.v1 import trace_filter_pb2
 
+_MICROSECOND = timedelta(microseconds=1)
+_LAST = datetime.max.replace(tzinfo=UTC)
 _STORED_STATUS = {message: stored for stored, message in STATUS.items()}
 
 
@@ -31,4 +33,7 @@ def trace_filter(message: trace_filter_pb2.TraceFilter) -> TraceFilter:
 
 
 def _time(timestamp: Timestamp) -> datetime:
-    return timestamp.ToDatetime(UTC)
+    # Rounded up: a time stored in microseconds is at or after this one exactly if it is at or after that.
+    finer = timestamp.nanos % 1000 > 0
+    rounded_down = timestamp.ToDatetime(UTC)
+    return rounded_down + _MICROSECOND if finer and rounded_down < _LAST else rounded_down

@@ -1,22 +1,65 @@
 """Searches as messages."""
 
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
-from commontrace.core import searching
+from commontrace.core import limits
+from commontrace.core.search_batches import Hit
+from commontrace.core.search_resumption import ApproximatePart, ResumePoint
+from commontrace.core.searching import Found, Query, Search, StopReason
 from commontrace.core.text import without_forbidden
-from commontrace.embeddings.embedder import Embedder
+from commontrace.core.trace_filter import TraceFilter
+from commontrace.rpc.messages.filters import trace_filter
 from commontrace.rpc.messages.traces import trace_message
+from commontrace.rpc.page_tokens import TokenField
 from commontrace.rpc.vectors import vector_array
+from commontrace.storage.trace_search import Neighbour
 from commontrace.v1 import trace_service_pb2
 
 _STOP_REASON = {
-    searching.StopReason.LIMIT: trace_service_pb2.STOP_REASON_LIMIT,
-    searching.StopReason.EXHAUSTED: trace_service_pb2.STOP_REASON_EXHAUSTED,
+    StopReason.LIMIT: trace_service_pb2.STOP_REASON_LIMIT,
+    StopReason.EXHAUSTED: trace_service_pb2.STOP_REASON_EXHAUSTED,
+    StopReason.MIN_SIMILARITY: trace_service_pb2.STOP_REASON_MIN_SIMILARITY,
+    StopReason.SCAN_BUDGET: trace_service_pb2.STOP_REASON_SCAN_BUDGET,
 }
+_UNFILTERED = TraceFilter()
 
 
-def query(request: trace_service_pb2.SearchTracesRequest) -> searching.Query:
-    """Returns what a valid request looks for."""
+def search(request: trace_service_pb2.SearchTracesRequest) -> Search:
+    """Returns what a valid request asks for."""
+    return Search(
+        query=_query(request),
+        limit=request.limit or limits.SEARCH_HITS_DEFAULT,
+        considered=trace_filter(request.filter) if request.HasField("filter") else _UNFILTERED,
+        min_similarity=request.min_similarity if request.HasField("min_similarity") else -1.0,
+        exact=request.exact,
+        ef_search=request.ef_search,
+        resumed_at=RESUME_TOKEN.position(request),
+    )
+
+
+def hit_message(hit: Hit) -> trace_service_pb2.SearchHit:
+    """Returns a hit as callers see it."""
+    return trace_service_pb2.SearchHit(trace=trace_message(hit.trace), similarity=hit.similarity)
+
+
+def summary_message(
+    found: Found, stop_reason: StopReason, *, hit_count: int, dropped_count: int, model_id: str
+) -> trace_service_pb2.SearchSummary:
+    """Returns the end of a search of which so many hits were sent."""
+    return trace_service_pb2.SearchSummary(
+        stop_reason=_STOP_REASON[stop_reason],
+        exact=found.exact,
+        embedding_model_id=model_id,
+        hit_count=hit_count,
+        dropped_count=dropped_count,
+        unknown_tags=found.considered.unknown_tags,
+    )
+
+
+def _query(request: trace_service_pb2.SearchTracesRequest) -> Query:
     match request.WhichOneof("query"):
         case "text":
             return without_forbidden(request.text)
@@ -26,17 +69,38 @@ def query(request: trace_service_pb2.SearchTracesRequest) -> searching.Query:
             return vector_array(request.embedding)
 
 
-def hit_message(hit: searching.Hit) -> trace_service_pb2.SearchHit:
-    """Returns a hit as callers see it."""
-    return trace_service_pb2.SearchHit(trace=trace_message(hit.trace), similarity=hit.similarity)
-
-
-def summary_message(found: searching.Found, *, hit_count: int, embedder: Embedder) -> trace_service_pb2.SearchSummary:
-    """Returns the end of a search of which `hit_count` hits were sent."""
-    return trace_service_pb2.SearchSummary(
-        stop_reason=_STOP_REASON[found.stop_reason],
-        exact=found.exact,
-        embedding_model_id=embedder.model_id,
-        hit_count=hit_count,
-        dropped_count=len(found.neighbours) - hit_count,
+def _pack(point: ResumePoint) -> Sequence[Any]:
+    part, last = point.approximate, point.last
+    return (
+        None if part is None else (part.limit, part.ef_search, *_packed(part.last)),
+        None if last is None else _packed(last),
     )
+
+
+def _unpack(packed: Sequence[Any]) -> ResumePoint:
+    part, last = packed
+    if part is None:
+        return ResumePoint(last=_neighbour(last))
+    limit, ef_search, *end = part
+    if limit not in range(1, limits.SEARCH_HITS + 1) or ef_search not in range(1, limits.SEARCH_CANDIDATES + 1):
+        raise ValueError
+    return ResumePoint(
+        approximate=ApproximatePart(limit=int(limit), ef_search=int(ef_search), last=_neighbour(end)),
+        last=None if last is None else _neighbour(last),
+    )
+
+
+def _packed(neighbour: Neighbour) -> Iterable[Any]:
+    # JSON keeps every bit of a float.
+    return neighbour.distance, str(neighbour.trace_id)
+
+
+def _neighbour(packed: Sequence[Any]) -> Neighbour:
+    distance, trace_id = packed
+    if type(distance) is not float or not math.isfinite(distance) or type(trace_id) is not str:
+        raise TypeError
+    return Neighbour(UUID(trace_id), distance)
+
+
+RESUME_TOKEN = TokenField(name="resume_token", may_differ=("limit", "batch_size"), pack=_pack, unpack=_unpack)
+"""For streams of hits."""

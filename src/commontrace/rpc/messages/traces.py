@@ -1,17 +1,24 @@
 """Traces as messages."""
 
 from typing import Any
+from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 
-from commontrace.core.contributing import Contributed
+from commontrace.core.contributing import Contributed, OnDuplicate
+from commontrace.core.editing import Edit, Edited
+from commontrace.core.similar_traces import SimilarTrace
 from commontrace.core.traces import PENDING, VALIDATED, Contribution, etag
 from commontrace.storage.trace_repository import TraceRow
 from commontrace.v1 import trace_pb2, trace_service_pb2
 
 STATUS = {PENDING: trace_pb2.TRACE_STATUS_PENDING, VALIDATED: trace_pb2.TRACE_STATUS_VALIDATED}
 """The contract's status by the stored one."""
+_ON_DUPLICATE = {
+    trace_service_pb2.ON_DUPLICATE_REJECT: OnDuplicate.REJECT,
+    trace_service_pb2.ON_DUPLICATE_ALLOW: OnDuplicate.ALLOW,
+}
 
 
 def trace_message(trace: TraceRow) -> trace_pb2.Trace:
@@ -57,18 +64,58 @@ def contribution(request: trace_service_pb2.CreateTraceRequest) -> Contribution:
     )
 
 
-def contributed_message(contributed: Contributed) -> trace_service_pb2.CreateTraceResponse:
-    """Returns what became of a contribution."""
+def on_duplicate(value: trace_service_pb2.OnDuplicate.ValueType) -> OnDuplicate:
+    """Returns what shall become of a duplicate."""
+    return _ON_DUPLICATE.get(value, OnDuplicate.RETURN_EXISTING)
+
+
+def contributed_message(contributed: Contributed, *, is_stored: bool) -> trace_service_pb2.CreateTraceResponse:
+    """Returns what became of a contribution, or what would become of it."""
+    trace = trace_message(contributed.trace)
+    if not contributed.is_new:
+        return trace_service_pb2.CreateTraceResponse(existing=trace)
+    if not is_stored:
+        for field in ("id", "create_time", "update_time", "etag"):
+            trace.ClearField(field)
     return trace_service_pb2.CreateTraceResponse(
-        created=trace_message(contributed.trace),
+        created=trace,
         tokens_read=contributed.tokens_read,
         tokens_total=contributed.tokens_total,
+        similar=map(_similar_message, contributed.similar),
     )
+
+
+def edit(request: trace_service_pb2.UpdateTraceRequest) -> Edit:
+    """Returns what a valid request changes."""
+    values: dict[str, Any] = {path: getattr(request.trace, path) for path in request.update_mask.paths}
+    if "tags" in values:
+        values["tags"] = tuple(values["tags"])
+    if "metadata" in values:
+        values["metadata"] = MessageToDict(values["metadata"])
+    return Edit(trace_id=UUID(request.trace.id), values=values, etag=request.etag)
+
+
+def edited_message(edited: Edited) -> trace_service_pb2.UpdateTraceResponse:
+    """Returns what became of an edit."""
+    return trace_service_pb2.UpdateTraceResponse(
+        trace=trace_message(edited.trace), tokens_read=edited.tokens_read, tokens_total=edited.tokens_total
+    )
+
+
+def optional_id(value: str) -> UUID | None:
+    """Returns the id that a field holds, None if it is empty."""
+    return UUID(value) if value else None
 
 
 def is_full(view: trace_pb2.TraceView.ValueType) -> bool:
     """Tells whether a view that is FULL by default has context and solution."""
     return view != trace_pb2.TRACE_VIEW_BASIC
+
+
+def _similar_message(similar: SimilarTrace) -> trace_service_pb2.SimilarTrace:
+    return trace_service_pb2.SimilarTrace(
+        trace_id=str(similar.trace_id), title=similar.title, similarity=similar.similarity
+    )
 
 
 def _struct(value: dict[str, Any]) -> Struct:

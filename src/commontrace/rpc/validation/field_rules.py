@@ -2,10 +2,11 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
@@ -17,6 +18,8 @@ from commontrace.v1 import error_reason_pb2 as reasons
 
 # How many bytes of protobuf a byte of JSON takes at the most: `0,` is a Value of 11 bytes.
 _ENCODED_BYTES = 8
+# How much of an unknown path is repeated.
+_SHOWN = 60
 
 
 class KnownEnum(Protocol):
@@ -47,8 +50,8 @@ def not_longer(field: str, actual: int, limit: int, unit: str) -> Iterator[Viola
         )
 
 
-def within(field: str, actual: int, minimum: int, maximum: int) -> Iterator[Violation]:
-    """A number within bounds, both allowed."""
+def within(field: str, actual: float, minimum: float, maximum: float) -> Iterator[Violation]:
+    """A number within bounds, both allowed; NaN never is."""
     if not minimum <= actual <= maximum:
         yield Violation(
             field=field,
@@ -97,6 +100,21 @@ def page_size(value: int) -> Iterator[Violation]:
     """Not negative; what is too much is reduced, not refused."""
     if value < 0:
         yield from within("page_size", value, 0, limits.PAGE_ITEMS)
+
+
+def update_mask(mask: FieldMask, known: Collection[str]) -> Iterator[Violation]:
+    """What to change: at least one path, and known ones only. The first unknown one is named."""
+    if not mask.paths:
+        yield Violation(field="update_mask", reason=reasons.ERROR_REASON_FIELD_REQUIRED, message="is required")
+    unknown = next((path for path in mask.paths if path not in known), None)
+    if unknown is not None:
+        shown = unknown if len(unknown) <= _SHOWN else unknown[: _SHOWN - 3] + "..."
+        yield Violation(
+            field="update_mask",
+            reason=reasons.ERROR_REASON_INVALID_FIELD_MASK,
+            message=f"names {shown!r}; what can be updated is {', '.join(known)}",
+            metadata={"path": shown},
+        )
 
 
 def known_enum(field: str, value: int, enum: KnownEnum) -> Iterator[Violation]:

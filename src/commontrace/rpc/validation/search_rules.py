@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from commontrace.core import limits
 from commontrace.core.text import is_blank, without_forbidden
 from commontrace.rpc.invalid_request import Violation
+from commontrace.rpc.messages import searches
 from commontrace.rpc.validation import field_rules as rules
+from commontrace.rpc.validation import filter_rules
 from commontrace.rpc.vectors import vector_violations
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_pb2, trace_service_pb2
@@ -30,7 +32,13 @@ def search_traces(
             )
     yield from rules.within("limit", request.limit, 0, limits.SEARCH_HITS)
     yield from rules.within("batch_size", request.batch_size, 0, limits.SEARCH_HITS)
+    yield from rules.within("ef_search", request.ef_search, 0, limits.SEARCH_CANDIDATES)
+    if request.HasField("min_similarity"):
+        yield from rules.within("min_similarity", request.min_similarity, -1, 1)
     yield from rules.known_enum("view", request.view, trace_pb2.TraceView)
+    if request.HasField("filter"):
+        yield from filter_rules.trace_filter(request.filter)
+    yield from searches.RESUME_TOKEN.violations(request)
 
 
 def _query_text(text: str) -> Iterator[Violation]:

@@ -5,20 +5,26 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from commontrace.core import limits
+from commontrace.core import editing, limits
 from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.v1 import trace_pb2, trace_service_pb2
 
+_TEXTS = {
+    "title": limits.TITLE_CHARACTERS,
+    "context": limits.CONTEXT_CHARACTERS,
+    "solution": limits.SOLUTION_CHARACTERS,
+    "agent_model": limits.AGENT_MODEL_CHARACTERS,
+    "agent_version": limits.AGENT_VERSION_CHARACTERS,
+}
+_REQUIRED = ("title", "context", "solution")
+
 
 def create_trace(request: trace_service_pb2.CreateTraceRequest) -> Iterator[Violation]:
     """Yields what is wrong with a contribution."""
-    yield from rules.stored_text("title", request.title, limits.TITLE_CHARACTERS, required=True)
-    yield from rules.stored_text("context", request.context, limits.CONTEXT_CHARACTERS, required=True)
-    yield from rules.stored_text("solution", request.solution, limits.SOLUTION_CHARACTERS, required=True)
+    for name, limit in _TEXTS.items():
+        yield from rules.stored_text(name, getattr(request, name), limit, required=name in _REQUIRED)
     yield from rules.tags("tags", request.tags, limits.TAGS)
-    yield from rules.stored_text("agent_model", request.agent_model, limits.AGENT_MODEL_CHARACTERS)
-    yield from rules.stored_text("agent_version", request.agent_version, limits.AGENT_VERSION_CHARACTERS)
     yield from rules.json_object("metadata", request.metadata, limits.METADATA_BYTES)
     yield from rules.known_enum("on_duplicate", request.on_duplicate, trace_service_pb2.OnDuplicate)
     yield from rules.optional_identifier("supersedes_trace_id", request.supersedes_trace_id)
@@ -31,6 +37,40 @@ def get_trace(request: trace_service_pb2.GetTraceRequest) -> Iterator[Violation]
     yield from rules.known_enum("view", request.view, trace_pb2.TraceView)
 
 
+def update_trace(request: trace_service_pb2.UpdateTraceRequest) -> Iterator[Violation]:
+    """Yields what is wrong with an edit; only what the mask names is looked at."""
+    trace = request.trace
+    yield from rules.identifier("trace.id", trace.id)
+    yield from rules.update_mask(request.update_mask, editing.FIELDS)
+    for name, limit in _TEXTS.items():
+        if name in request.update_mask.paths:
+            required = name in _REQUIRED
+            yield from rules.stored_text(f"trace.{name}", getattr(trace, name), limit, required=required)
+    if "tags" in request.update_mask.paths:
+        yield from rules.tags("trace.tags", trace.tags, limits.TAGS)
+    if "metadata" in request.update_mask.paths:
+        yield from rules.json_object("trace.metadata", trace.metadata, limits.METADATA_BYTES)
+    yield from _etag(request.etag)
+    yield from rules.optional_identifier("request_id", request.request_id)
+
+
+def delete_trace(request: trace_service_pb2.DeleteTraceRequest) -> Iterator[Violation]:
+    """Yields what is wrong with a deletion."""
+    yield from rules.identifier("trace_id", request.trace_id)
+    yield from _etag(request.etag)
+    yield from rules.optional_identifier("request_id", request.request_id)
+
+
+def undelete_trace(request: trace_service_pb2.UndeleteTraceRequest) -> Iterator[Violation]:
+    """Yields what is wrong with bringing a trace back."""
+    yield from rules.identifier("trace_id", request.trace_id)
+    yield from rules.optional_identifier("request_id", request.request_id)
+
+
+def _etag(etag: str) -> Iterator[Violation]:
+    yield from rules.not_longer("etag", len(etag), limits.ETAG_CHARACTERS, "characters")
+
+
 def _no_rules(_request: Message) -> Iterable[Violation]:
     return ()
 
@@ -39,5 +79,8 @@ RULES: dict[type[Message], Callable[[Any], Iterable[Violation]]] = {
     trace_service_pb2.GetServiceInfoRequest: _no_rules,
     trace_service_pb2.CreateTraceRequest: create_trace,
     trace_service_pb2.GetTraceRequest: get_trace,
+    trace_service_pb2.UpdateTraceRequest: update_trace,
+    trace_service_pb2.DeleteTraceRequest: delete_trace,
+    trace_service_pb2.UndeleteTraceRequest: undelete_trace,
 }
 """The rule of every request of TraceService but searches and lists."""

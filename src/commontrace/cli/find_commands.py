@@ -1,0 +1,156 @@
+"""Commands that find and read traces: search, list, get, history."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from commontrace import DEFAULT_ADDRESS
+from commontrace.cli.calling import Address, As, Json, TraceId, call, first, uuid
+from commontrace.cli.filters import AnyTags, Status, Tags, WithoutTags, trace_filter
+from commontrace.cli.output import as_dict, json_line, note
+from commontrace.cli.trace_output import print_hits, print_revisions, print_trace, print_traces
+from commontrace.core import limits
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.client import Client
+    from commontrace.v1 import trace_pb2, trace_service_pb2
+
+
+def search(
+    text: Annotated[str, typer.Argument(help="A question, an error message, a few words.", show_default=False)] = "",
+    *,
+    like: Annotated[str | None, typer.Option(metavar="ID", help="Find traces like this one instead.")] = None,
+    tag: Tags = None,
+    any_tag: AnyTags = None,
+    without_tag: WithoutTags = None,
+    status: Status = None,
+    min_similarity: Annotated[
+        float | None, typer.Option(min=-1, max=1, metavar="NUMBER", help="The least similarity to print.")
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare every trace instead of trusting the index.")] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=limits.SEARCH_HITS, help="How many at most.", metavar="COUNT")
+    ] = 5,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Search traces by meaning, most similar first."""
+    if bool(text) == (like is not None):
+        raise typer.BadParameter("give either a text or --like ID")
+    query = text if like is None else uuid(like)
+    traces = trace_filter(tags=tag, any_tags=any_tag, without_tags=without_tag, status=status)
+    hits = call(
+        address,
+        user,
+        lambda client: client.search(query, limit=limit, filter=traces, min_similarity=min_similarity, exact=exact),
+    )
+    _note_what_is_missing(hits.summary)
+    if as_json:
+        for hit in hits:
+            trace = as_dict(hit.trace)
+            json_line({"title": trace.pop("title"), "similarity": round(hit.similarity, 6), **trace})
+    elif hits:
+        print_hits(hits)
+    else:
+        print("nothing found")
+
+
+def list_traces(
+    *,
+    tag: Tags = None,
+    any_tag: AnyTags = None,
+    without_tag: WithoutTags = None,
+    status: Status = None,
+    by: Annotated[str | None, typer.Option(metavar="ID", help="Only this contributor's; `me` means yours.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only contributed at this time (UTC) or later.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only contributed before this time (UTC).")] = None,
+    deleted: Annotated[bool, typer.Option("--deleted", help="List your own traces, deleted ones too.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.", metavar="COUNT")] = 20,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """List traces, newest first."""
+
+    async def ask(client: "Client") -> "Sequence[trace_pb2.Trace]":
+        traces = trace_filter(
+            tags=tag,
+            any_tags=any_tag,
+            without_tags=without_tag,
+            status=status,
+            contributor_id=await _own_id(client) if by == "me" else by,
+            since=since,
+            until=until,
+        )
+        page_size = min(limit, limits.PAGE_ITEMS)
+        return await first(limit, client.list(traces, show_deleted=deleted, page_size=page_size))
+
+    found = call(address, user, ask)
+    if as_json:
+        for trace in found:
+            json_line(_without_texts(as_dict(trace)))
+    elif found:
+        print_traces(found)
+    else:
+        print("nothing found")
+
+
+def get(
+    trace_id: TraceId,
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print one trace."""
+    trace = call(address, user, lambda client: client.get(trace_id))
+    if as_json:
+        json_line(as_dict(trace))
+    else:
+        print_trace(trace)
+
+
+def history(
+    trace_id: TraceId,
+    *,
+    full: Annotated[bool, typer.Option("--full", help="Print the texts, too.")] = False,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print how a trace's text changed, newest first."""
+
+    async def ask(client: "Client") -> "list[trace_service_pb2.TraceRevision]":
+        return [revision async for revision in client.history(trace_id, full=full)]
+
+    revisions = call(address, user, ask)
+    if not as_json:
+        print_revisions(revisions, full=full)
+        return
+    for revision in revisions:
+        fields = as_dict(revision)
+        json_line(fields if full else _without_texts(fields))
+
+
+async def _own_id(client: "Client") -> str:
+    # Whoever has never written anything has no id, and no traces either.
+    return (await client.service_info()).caller.user_id or str(UUID(int=0))
+
+
+def _without_texts(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what was not asked for, instead of passing it off as empty."""
+    return {name: value for name, value in fields.items() if name not in ("context", "solution")}
+
+
+def _note_what_is_missing(summary: "trace_service_pb2.SearchSummary") -> None:
+    from commontrace.v1 import trace_service_pb2
+
+    for tag in summary.unknown_tags:
+        note(f"no trace has the tag {tag}")
+    if summary.stop_reason == trace_service_pb2.STOP_REASON_SCAN_BUDGET:
+        note("there was no time for a complete search: there may be more")

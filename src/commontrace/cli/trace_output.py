@@ -1,0 +1,80 @@
+"""How traces are printed for people."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from commontrace.cli.output import minute, one_line, print_line, print_text
+
+# Imported when something is printed: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.v1 import trace_pb2, trace_service_pb2
+
+
+def print_hits(hits: "Iterable[trace_service_pb2.SearchHit]") -> None:
+    """Prints a short list: how similar, what about, where to read on."""
+    console = Console(highlight=False)
+    for hit in hits:
+        line = Text.assemble((f"{hit.similarity:6.3f}  ", "bold cyan"), (one_line(hit.trace.title), "bold"))
+        console.print(line, soft_wrap=True)
+        print_line(console, f"        {_standing(hit.trace)}", "dim")
+        print_line(console, f"        {hit.trace.id}", "dim")
+
+
+def print_traces(traces: "Iterable[trace_pb2.Trace]") -> None:
+    """Prints two lines a trace: what about; which, when, and how it stands."""
+    console = Console(highlight=False)
+    for trace in traces:
+        deleted = "deleted  " if trace.HasField("delete_time") else ""
+        created = trace.create_time.ToDatetime().strftime("%Y-%m-%d")
+        print_line(console, one_line(trace.title), "bold")
+        print_line(console, f"  {trace.id}  {created}  {deleted}{_standing(trace)}", "dim")
+
+
+def print_trace(trace: "trace_pb2.Trace") -> None:
+    """Prints a whole trace."""
+    console = Console(highlight=False)
+    trust = f"  trust {trace.trust_score:.2f}" if _votes(trace) else ""
+    print_line(console, one_line(trace.title), "bold")
+    print_line(console, f"{_standing(trace)}{trust}", "dim")
+    print_line(console, f"{trace.id}  revision {trace.revision}  {minute(trace.create_time)}", "dim")
+    if trace.superseded_by_trace_id:
+        print_line(console, f"replaced by {trace.superseded_by_trace_id}", "bold yellow")
+    if trace.supersedes_trace_id:
+        print_line(console, f"replaces {trace.supersedes_trace_id}", "dim")
+    print_text(console, "Context", trace.context)
+    print_text(console, "Solution", trace.solution)
+
+
+def print_revisions(revisions: "Iterable[trace_service_pb2.TraceRevision]", *, full: bool) -> None:
+    """Prints the revisions of a trace, with `full` their texts, too."""
+    console = Console(highlight=False)
+    for revision in revisions:
+        what = "first" if revision.revision == 1 else f"changed {', '.join(revision.changed_fields)}"
+        print_line(console, f"revision {revision.revision}  {minute(revision.create_time)}  {what}", "bold cyan")
+        print_line(console, f"  {one_line(revision.title)}")
+        print_line(console, f"  by {revision.editor_id}", "dim")
+        if full:
+            print_text(console, "Context", revision.context)
+            print_text(console, "Solution", revision.solution)
+            console.print()
+
+
+def status_name(status: "trace_pb2.TraceStatus.ValueType") -> str:
+    """Returns a status as people read it."""
+    from commontrace.v1 import trace_pb2
+
+    return trace_pb2.TraceStatus.Name(status).removeprefix("TRACE_STATUS_").lower()
+
+
+def _standing(trace: "trace_pb2.Trace") -> str:
+    tags = " ".join(f"#{tag}" for tag in trace.tags)
+    return "  ".join(part for part in (status_name(trace.status), tags, _votes(trace)) if part)
+
+
+def _votes(trace: "trace_pb2.Trace") -> str:
+    if not (trace.confirmation_count or trace.down_count):
+        return ""
+    return f"+{trace.confirmation_count} -{trace.down_count}"

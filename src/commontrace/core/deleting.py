@@ -1,0 +1,59 @@
+"""Deleting a trace and bringing it back."""
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from commontrace.core.editing import hold_against_etag
+from commontrace.core.errors import AlreadySuperseded, DuplicateTrace, NotOwner, TraceNotFound
+
+if TYPE_CHECKING:
+    from commontrace.storage.trace_changes import LockedTrace
+    from commontrace.storage.trace_repository import TraceRow
+    from commontrace.storage.unit_of_work import UnitOfWork
+
+
+async def delete(trace_id: UUID, etag: str, work: "UnitOfWork", caller_id: UUID) -> "TraceRow":
+    """Deletes the caller's trace and returns it. Raises TraceNotFound, NotOwner, StaleEtag."""
+    trace, replaced = await _locked(trace_id, work)
+    if trace.deleted_at is not None:
+        raise TraceNotFound(trace_id)
+    _refuse_others(trace, caller_id)
+    hold_against_etag(etag, trace.edit_number, trace_id)
+    await work.trace_changes.delete(trace_id)
+    if replaced is not None and replaced.superseded_by_id == trace_id:
+        await work.trace_changes.set(replaced.id, {"superseded_by_id": None})
+    return await work.traces.get_even_deleted(trace_id)
+
+
+async def undelete(trace_id: UUID, work: "UnitOfWork", caller_id: UUID) -> "TraceRow":
+    """Brings the caller's trace back and returns it.
+
+    Raises TraceNotFound, NotOwner, DuplicateTrace, AlreadySuperseded.
+    """
+    trace, replaced = await _locked(trace_id, work)
+    _refuse_others(trace, caller_id)
+    if trace.deleted_at is not None:
+        if trace.content_hash is not None:
+            existing = await work.traces.with_content(trace.content_hash)
+            if existing is not None:
+                raise DuplicateTrace(existing)
+        if replaced is not None:
+            if replaced.superseded_by_id is not None:
+                raise AlreadySuperseded(replaced.id, replaced.superseded_by_id)
+            await work.trace_changes.set(replaced.id, {"superseded_by_id": trace_id})
+        await work.trace_changes.undelete(trace_id)
+    return await work.traces.get_even_deleted(trace_id)
+
+
+async def _locked(trace_id: UUID, work: "UnitOfWork") -> "tuple[LockedTrace, LockedTrace | None]":
+    """Locks the trace and the one it replaces, if any."""
+    replaced_id = await work.traces.replaced_by(trace_id)
+    locked = await work.trace_changes.lock([trace_id] if replaced_id is None else [trace_id, replaced_id])
+    if trace_id not in locked:
+        raise TraceNotFound(trace_id)
+    return locked[trace_id], None if replaced_id is None else locked[replaced_id]
+
+
+def _refuse_others(trace: "LockedTrace", caller_id: UUID) -> None:
+    if trace.contributor_id != caller_id:
+        raise NotOwner(trace.id)

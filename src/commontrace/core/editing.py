@@ -1,0 +1,147 @@
+"""How the owner of a trace changes it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from commontrace.core.content_hash import content_hash
+from commontrace.core.errors import DuplicateTrace, NotOwner, Outrun, StaleEtag, TraceNotFound
+from commontrace.core.tag_names import normalise_all
+from commontrace.core.traces import PENDING, embedding_text, etag
+from commontrace.embeddings.embedder import Embedder, Embedding
+
+if TYPE_CHECKING:
+    from commontrace.storage.database import Database
+    from commontrace.storage.trace_changes import LockedTrace
+    from commontrace.storage.trace_repository import TraceRow
+    from commontrace.storage.unit_of_work import UnitOfWork
+
+_COLUMNS = {
+    "title": "title",
+    "context": "context_text",
+    "solution": "solution_text",
+    "agent_model": "agent_model",
+    "agent_version": "agent_version",
+    "metadata": "metadata_json",
+}
+_TEXTS = ("title", "context", "solution")
+FIELDS = (*_COLUMNS, "tags")
+"""What an owner may change."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit:
+    """What an owner wants: new values of some of FIELDS, each as a whole. Without an etag, the last edit wins."""
+
+    trace_id: UUID
+    values: Mapping[str, Any]
+    etag: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edited:
+    """The trace after the edit, and how far the model read its new text; 0 where it needed not."""
+
+    trace: "TraceRow"
+    tokens_read: int = 0
+    tokens_total: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedEdit:
+    """An edit of the trace as it was read. `values` are those that differ; `embedding` is of a changed text."""
+
+    edit: Edit
+    seen: "TraceRow"
+    values: Mapping[str, Any]
+    tags: list[str] | None
+    embedding: Embedding | None
+    embedder: Embedder
+
+    async def store(self, work: "UnitOfWork", caller_id: UUID) -> Edited:
+        """Changes the trace. Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, Outrun."""
+        locked = await work.trace_changes.lock_live(self.edit.trace_id)
+        if locked is None:
+            raise TraceNotFound(self.edit.trace_id)
+        if locked.contributor_id != caller_id:
+            raise NotOwner(self.edit.trace_id)
+        hold_against_etag(self.edit.etag, locked.edit_number, self.edit.trace_id)
+        if locked.edit_number != self.seen.edit_number:
+            raise Outrun
+        changes: dict[str, Any] = {_COLUMNS[name]: value for name, value in self.values.items()}
+        if self.embedding is not None:
+            changes |= await self._new_revision(self.embedding, locked, work, caller_id)
+        has_new_tags = self.tags is not None and await work.tags.replace(locked.id, self.tags)
+        if changes or has_new_tags:
+            await work.trace_changes.touch(locked.id, {**changes, "edit_number": locked.edit_number + 1})
+        trace = await work.traces.get(locked.id)
+        assert trace is not None  # noqa: S101 - locked above
+        if self.embedding is None:
+            return Edited(trace=trace)
+        return Edited(trace=trace, tokens_read=self.embedding.tokens_read, tokens_total=self.embedding.tokens_total)
+
+    async def _new_revision(
+        self, embedding: Embedding, locked: "LockedTrace", work: "UnitOfWork", caller_id: UUID
+    ) -> dict[str, Any]:
+        texts = _texts(self.seen, self.values)
+        changes: dict[str, Any] = {}
+        if locked.content_hash is not None:
+            changes["content_hash"] = content_hash(**texts)
+            existing = await work.traces.with_content(changes["content_hash"])
+            if existing not in (None, locked.id):
+                raise DuplicateTrace(existing)
+        changed = [name for name in _TEXTS if name in self.values]
+        await work.revisions.add(
+            locked.id, revision=locked.revision + 1, **texts, changed_fields=changed, editor_id=caller_id
+        )
+        # Votes are on a text that is no longer there.
+        return changes | {
+            "revision": locked.revision + 1,
+            "status": PENDING,
+            "trust_score": 0.0,
+            "confirmation_count": 0,
+            "down_count": 0,
+            "embedding": embedding.vector,
+            "embedding_model_id": self.embedder.model_id,
+            "embedding_model_version": self.embedder.model_version,
+        }
+
+
+async def prepare(edit: Edit, email: str, *, database: "Database", embedder: Embedder) -> PreparedEdit:
+    """Does what an edit takes before it can be stored. Raises what `PreparedEdit.store` does, and EmbedderUnavailable.
+
+    No transaction is open while something else than the database is waited for.
+    """
+    seen = await database.read(lambda reading: reading.traces.get(edit.trace_id))
+    if seen is None:
+        raise TraceNotFound(edit.trace_id)
+    if seen.contributor_id != await database.read(lambda reading: reading.users.id_of(email)):
+        raise NotOwner(edit.trace_id)
+    hold_against_etag(edit.etag, seen.edit_number, edit.trace_id)
+    values = {
+        name: value
+        for name, value in edit.values.items()
+        if name in _COLUMNS and _differ(value, getattr(seen, _COLUMNS[name]))
+    }
+    embedding = None
+    if any(name in values for name in _TEXTS):
+        [embedding] = await embedder.encode([embedding_text(**_texts(seen, values))])
+    tags = normalise_all(edit.values["tags"]) if "tags" in edit.values else None
+    return PreparedEdit(edit=edit, seen=seen, values=values, tags=tags, embedding=embedding, embedder=embedder)
+
+
+def hold_against_etag(etag_wanted: str, edit_number: int, trace_id: UUID) -> None:
+    """Raises StaleEtag if an etag is wanted that the trace no longer has."""
+    if etag_wanted and etag_wanted != etag(edit_number):
+        raise StaleEtag(trace_id, etag(edit_number))
+
+
+def _texts(seen: "TraceRow", values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: values.get(name, getattr(seen, _COLUMNS[name])) for name in _TEXTS}
+
+
+def _differ(new: Any, old: Any) -> bool:
+    # As JSON: Python takes true for 1.
+    return json.dumps(new, sort_keys=True) != json.dumps(old, sort_keys=True)

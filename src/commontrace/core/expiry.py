@@ -1,0 +1,37 @@
+"""What is not kept for ever."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from commontrace.storage.database import Database
+
+log = structlog.get_logger()
+
+_PERIOD_SECONDS = 600.0
+
+
+async def forget_expired_answers(database: "Database", batch: int = 500) -> int:
+    """Drops the stored answers of requests older than 24 hours and returns how many, a short transaction a batch."""
+    forgotten = 0
+    while True:
+        async with database.unit_of_work() as work:
+            dropped = await work.idempotency.forget_expired(batch)
+        forgotten += dropped
+        if dropped < batch:
+            return forgotten
+
+
+async def keep_forgetting(database: "Database") -> None:
+    """Runs until cancelled. A database that is away is asked again later."""
+    while True:
+        try:
+            forgotten = await forget_expired_answers(database)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+            log.warning("expired answers could not be removed", error=str(error) or type(error).__name__)
+        else:
+            if forgotten:
+                log.info("expired answers removed", count=forgotten)
+        await asyncio.sleep(_PERIOD_SECONDS)

@@ -1,0 +1,44 @@
+"""Traces that say nearly the same as a new one. They are reported; nothing follows from them."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from commontrace.embeddings.embedder import Vector
+
+if TYPE_CHECKING:
+    from commontrace.storage.database import Database
+
+LEAST_SIMILARITY = 0.95
+MOST = 5
+_EF_SEARCH = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimilarTrace:
+    """A live trace and its cosine similarity."""
+
+    trace_id: UUID
+    title: str
+    similarity: float
+
+
+async def similar_traces(
+    vector: Vector, *, model_id: str, leaving_out: UUID | None, database: "Database"
+) -> list[SimilarTrace]:
+    """Returns up to 5 traces of cosine similarity 0.95 or more, most similar first, as the index finds them."""
+    neighbours = await database.search(
+        lambda reading: reading.search.approximate(
+            vector, model_id=model_id, limit=MOST, ef_search=_EF_SEARCH, excluded=leaving_out
+        )
+    )
+    near = [(n.trace_id, min(1.0 - n.distance, 1.0)) for n in neighbours if 1.0 - n.distance >= LEAST_SIMILARITY]
+    if not near:
+        return []
+    ids = [trace_id for trace_id, _ in near]
+    traces = await database.read(lambda reading: reading.traces.get_many(ids, full=False))
+    return [
+        SimilarTrace(trace_id=trace_id, title=traces[trace_id].title, similarity=similarity)
+        for trace_id, similarity in near
+        if trace_id in traces
+    ]

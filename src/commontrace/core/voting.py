@@ -1,0 +1,104 @@
+"""How votes are cast, taken back and read."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from commontrace.core.errors import OwnTrace, RevisionNotCurrent, TraceNotFound, VoteNotFound
+from commontrace.core.trust import Standing, Tally, standing
+
+if TYPE_CHECKING:
+    from commontrace.storage.keyset import Position
+    from commontrace.storage.trace_changes import LockedTrace
+    from commontrace.storage.unit_of_work import Reading, UnitOfWork
+    from commontrace.storage.vote_repository import VoteRow
+
+UP = "up"
+DOWN = "down"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ballot:
+    """What a voter says of a trace. DOWN has a reason. Without a revision, the current one is meant."""
+
+    trace_id: UUID
+    vote_type: str
+    reason: str | None
+    comment: str
+    revision: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counted:
+    """A trace's standing by the votes on its current revision."""
+
+    trace_id: UUID
+    revision: int
+    standing: Standing
+
+
+async def cast(
+    ballot: Ballot, work: "UnitOfWork", voter_id: UUID, *, validation_threshold: int
+) -> "tuple[VoteRow, Counted]":
+    """Stores or changes the voter's vote. Raises TraceNotFound, OwnTrace, RevisionNotCurrent."""
+    trace = await _locked(ballot.trace_id, work)
+    if trace.contributor_id == voter_id:
+        raise OwnTrace(trace.id)
+    if ballot.revision not in (None, trace.revision):
+        raise RevisionNotCurrent(trace.id, trace.revision)
+    vote = await work.votes.put(ballot, voter_id, revision=trace.revision)
+    return vote, await _count(trace, work, validation_threshold=validation_threshold)
+
+
+async def retract(trace_id: UUID, work: "UnitOfWork", voter_id: UUID, *, validation_threshold: int) -> Counted:
+    """Removes the voter's vote, on whichever revision. Raises TraceNotFound, VoteNotFound."""
+    trace = await _locked(trace_id, work)
+    if not await work.votes.remove(trace_id, voter_id):
+        raise VoteNotFound(trace_id)
+    return await _count(trace, work, validation_threshold=validation_threshold)
+
+
+async def vote_of(email: str, trace_id: UUID, reading: "Reading") -> "VoteRow":
+    """Returns the user's vote. Raises TraceNotFound, VoteNotFound."""
+    await _refuse_unknown(trace_id, reading)
+    voter_id = await reading.users.id_of(email)
+    vote = None if voter_id is None else await reading.votes.get(trace_id, voter_id)
+    if vote is None:
+        raise VoteNotFound(trace_id)
+    return vote
+
+
+async def votes_on(trace_id: UUID, reading: "Reading", *, after: "Position | None", size: int) -> "list[VoteRow]":
+    """Returns at most `size` votes behind the position, newest first. Raises TraceNotFound."""
+    await _refuse_unknown(trace_id, reading)
+    return await reading.votes.newest_first(trace_id, after=after, size=size)
+
+
+async def settle(trace: "LockedTrace", tally: Tally, work: "UnitOfWork", *, validation_threshold: int) -> Standing:
+    """Gives a locked trace the standing that follows from its votes, and returns it."""
+    due = standing(tally, validation_threshold=validation_threshold, is_seed=trace.is_seed)
+    # Only what differs is written: the status is indexed, so that writing another one costs an entry in every index.
+    changes = {name: value for name, value in asdict(due).items() if value != getattr(trace, name)}
+    if "status" in changes:
+        await work.trace_changes.touch(trace.id, changes)
+    elif changes:
+        await work.trace_changes.set(trace.id, changes)
+    return due
+
+
+async def _count(trace: "LockedTrace", work: "UnitOfWork", *, validation_threshold: int) -> Counted:
+    tallies = await work.votes.tallies([trace.id])
+    settled = await settle(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
+    return Counted(trace_id=trace.id, revision=trace.revision, standing=settled)
+
+
+async def _locked(trace_id: UUID, work: "UnitOfWork") -> "LockedTrace":
+    trace = await work.trace_changes.lock_live(trace_id)
+    if trace is None:
+        raise TraceNotFound(trace_id)
+    return trace
+
+
+async def _refuse_unknown(trace_id: UUID, reading: "Reading") -> None:
+    if await reading.traces.get(trace_id, full=False) is None:
+        raise TraceNotFound(trace_id)

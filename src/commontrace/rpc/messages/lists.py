@@ -1,0 +1,60 @@
+"""Many traces and their revisions as messages."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from commontrace.core.errors import TraceNotFound
+from commontrace.rpc import status
+from commontrace.rpc.invalid_request import ResponseTooLarge
+from commontrace.rpc.messages.traces import trace_message
+from commontrace.storage.revision_repository import RevisionRow
+from commontrace.storage.trace_repository import TraceRow
+from commontrace.v1 import trace_pb2, trace_service_pb2
+
+
+def is_full(view: trace_pb2.TraceView.ValueType) -> bool:
+    """Tells whether a view that is BASIC by default has context and solution."""
+    return view == trace_pb2.TRACE_VIEW_FULL
+
+
+def batch_items(
+    trace_ids: Sequence[UUID], found: Mapping[UUID, TraceRow]
+) -> dict[UUID, trace_service_pb2.BatchGetTracesItem]:
+    """Returns what became of each id."""
+    return {trace_id: _batch_item(trace_id, found.get(trace_id)) for trace_id in trace_ids}
+
+
+def too_large_items(trace_ids: Sequence[UUID]) -> list[trace_service_pb2.BatchGetTracesItem]:
+    """Returns the items of traces that do not fit into the response."""
+    error = ResponseTooLarge("the response is full: ask for this trace in another call")
+    return [_failed_item(trace_id, error) for trace_id in trace_ids]
+
+
+def revision_message(revision: RevisionRow) -> trace_service_pb2.TraceRevision:
+    """Returns a revision as callers see it."""
+    message = trace_service_pb2.TraceRevision(
+        revision=revision.revision,
+        title=revision.title,
+        context=revision.context_text,
+        solution=revision.solution_text,
+        changed_fields=revision.changed_fields,
+        editor_id=str(revision.editor_id),
+    )
+    message.create_time.FromDatetime(revision.created_at)
+    return message
+
+
+def _batch_item(trace_id: UUID, trace: TraceRow | None) -> trace_service_pb2.BatchGetTracesItem:
+    if trace is None:
+        return _failed_item(trace_id, TraceNotFound(trace_id))
+    return trace_service_pb2.BatchGetTracesItem(trace_id=str(trace_id), trace=trace_message(trace))
+
+
+def _failed_item(trace_id: UUID, error: Exception) -> trace_service_pb2.BatchGetTracesItem:
+    code, reason = status.code_and_reason(error)
+    # A call for this item alone would say the same.
+    text = status.status_of(error, call_id="").details
+    return trace_service_pb2.BatchGetTracesItem(
+        trace_id=str(trace_id),
+        error=trace_service_pb2.ItemError(code=code.value[0], reason=reason, message=text),
+    )

@@ -1,0 +1,94 @@
+"""Tags as messages."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from commontrace.core import limits
+from commontrace.core.tag_names import folded, starter_spellings
+from commontrace.core.tagging import Merged, Resolved
+from commontrace.core.text import first_forbidden
+from commontrace.rpc.page_tokens import TokenField, page_size
+from commontrace.rpc.response_budget import ResponseBudget
+from commontrace.storage.tag_listing import TagQuery, TagRow
+from commontrace.v1 import tag_pb2, tag_service_pb2
+
+
+def _unpack_name(packed: Sequence[Any]) -> str:
+    [name] = packed
+    if type(name) is not str:
+        raise TypeError
+    # What no tag is called may not even be text to the database.
+    if len(name.encode()) > 4 * limits.TAG_CHARACTERS or first_forbidden(name):
+        raise ValueError
+    return name
+
+
+BY_NAME: TokenField[str] = TokenField(pack=lambda name: [name], unpack=_unpack_name)
+"""For lists by name."""
+
+
+def tag_message(tag: TagRow) -> tag_pb2.Tag:
+    """Returns a stored tag as callers see it."""
+    message = tag_pb2.Tag(
+        name=tag.name,
+        description=tag.description,
+        is_curated=tag.is_curated,
+        trace_count=tag.trace_count,
+        # What once stood for an alias stands for the tag now.
+        aliases=sorted({*tag.aliases, *starter_spellings([tag.name, *tag.aliases])}),
+    )
+    message.create_time.FromDatetime(tag.created_at)
+    return message
+
+
+def tag_query(request: tag_service_pb2.ListTagsRequest) -> TagQuery:
+    """Returns what a valid request asks for. By name, one tag more than the page has: it tells whether more follow."""
+    size, by_use = page_size(request.page_size), is_by_use(request.order)
+    return TagQuery(
+        prefix=folded(request.prefix),
+        curated_only=request.curated_only,
+        by_use=by_use,
+        after=BY_NAME.position(request),
+        size=size if by_use else size + 1,
+    )
+
+
+def is_by_use(order: tag_service_pb2.TagOrder.ValueType) -> bool:
+    """Tells whether the most used tags are asked for."""
+    return order == tag_service_pb2.TAG_ORDER_USE
+
+
+def page_message(rows: Sequence[TagRow], request: tag_service_pb2.ListTagsRequest) -> tag_service_pb2.ListTagsResponse:
+    """Returns as many of the tags as the page and the message take, and the token for the others."""
+    page, budget = tag_service_pb2.ListTagsResponse(), ResponseBudget()
+    for tag in map(tag_message, rows[: page_size(request.page_size)]):
+        # At least one: an empty page would have no end to continue from.
+        if not budget.take(tag) and page.tags:
+            break
+        page.tags.append(tag)
+    if len(page.tags) < len(rows) and not is_by_use(request.order):
+        page.next_page_token = BY_NAME.token(request, page.tags[-1].name)
+    return page
+
+
+def changes(request: tag_service_pb2.UpdateTagRequest) -> dict[str, Any]:
+    """Returns what a valid request changes, by the field's name."""
+    return {path: getattr(request.tag, path) for path in request.update_mask.paths}
+
+
+def resolved_message(resolved: Resolved) -> tag_service_pb2.ResolvedTag:
+    """Returns what became of a spelling."""
+    state = tag_service_pb2.TAG_STATE_EXISTING if resolved.is_known else tag_service_pb2.TAG_STATE_NEW
+    return tag_service_pb2.ResolvedTag(
+        given=resolved.spelling[: limits.RESOLVED_CHARACTERS],
+        name=resolved.name,
+        state=tag_service_pb2.TAG_STATE_INVALID if resolved.problem else state,
+        is_normalised=bool(resolved.name) and resolved.name != resolved.spelling,
+        alias=resolved.alias,
+        problem=resolved.problem,
+    )
+
+
+def merged_message(merged: Merged) -> tag_service_pb2.MergeTagsResponse:
+    """Returns what a merge did."""
+    return tag_service_pb2.MergeTagsResponse(tag=tag_message(merged.tag), moved_trace_count=merged.moved_trace_count)

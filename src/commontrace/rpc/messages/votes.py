@@ -1,0 +1,77 @@
+"""Votes as messages."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from commontrace.core.voting import DOWN, UP, Ballot, Counted
+from commontrace.rpc.messages.traces import STATUS
+from commontrace.rpc.page_tokens import NEWEST_FIRST
+from commontrace.rpc.response_budget import ResponseBudget
+from commontrace.storage.keyset import Position
+from commontrace.storage.vote_repository import VoteRow
+from commontrace.v1 import vote_pb2, vote_service_pb2
+
+_TYPE = {vote_pb2.VOTE_TYPE_UP: UP, vote_pb2.VOTE_TYPE_DOWN: DOWN}
+_REASON = {
+    vote_pb2.DOWN_REASON_UNSPECIFIED: None,
+    vote_pb2.DOWN_REASON_OUTDATED: "outdated",
+    vote_pb2.DOWN_REASON_INCORRECT: "incorrect",
+    vote_pb2.DOWN_REASON_HARMFUL: "harmful",
+    vote_pb2.DOWN_REASON_DUPLICATE: "duplicate",
+    vote_pb2.DOWN_REASON_SPAM: "spam",
+}
+_STORED_TYPE = {stored: message for message, stored in _TYPE.items()}
+_STORED_REASON = {stored: message for message, stored in _REASON.items()}
+
+
+def ballot(request: vote_service_pb2.CastVoteRequest) -> Ballot:
+    """Returns what a valid request says of a trace."""
+    return Ballot(
+        trace_id=UUID(request.trace_id),
+        vote_type=_TYPE[request.type],
+        reason=_REASON[request.reason],
+        comment=request.comment,
+        revision=request.revision or None,
+    )
+
+
+def vote_message(vote: VoteRow) -> vote_pb2.Vote:
+    """Returns a stored vote as callers see it."""
+    message = vote_pb2.Vote(
+        trace_id=str(vote.trace_id),
+        voter_id=str(vote.voter_id),
+        type=_STORED_TYPE[vote.vote_type],
+        reason=_STORED_REASON[vote.reason],
+        comment=vote.comment,
+        revision=vote.revision,
+    )
+    message.create_time.FromDatetime(vote.created_at)
+    message.update_time.FromDatetime(vote.updated_at)
+    return message
+
+
+def tally_message(counted: Counted) -> vote_pb2.TraceTally:
+    """Returns where the votes leave a trace."""
+    return vote_pb2.TraceTally(
+        trace_id=str(counted.trace_id),
+        revision=counted.revision,
+        confirmation_count=counted.standing.confirmation_count,
+        down_count=counted.standing.down_count,
+        trust_score=counted.standing.trust_score,
+        status=STATUS[counted.standing.status],
+    )
+
+
+def page_message(
+    request: vote_service_pb2.ListVotesRequest, found: Sequence[VoteRow], size: int
+) -> vote_service_pb2.ListVotesResponse:
+    """Returns a page of at most `size` of the votes found, as far as they fit; its token if some are left."""
+    response = vote_service_pb2.ListVotesResponse()
+    budget = ResponseBudget()
+    for position, message in enumerate(map(vote_message, found)):
+        if position == size or not budget.take(message):
+            last = found[position - 1]
+            response.next_page_token = NEWEST_FIRST.token(request, Position(last.created_at, last.id))
+            break
+        response.votes.append(message)
+    return response

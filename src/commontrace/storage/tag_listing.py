@@ -1,0 +1,97 @@
+"""Tags as readers see them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from commontrace.storage.models import Tag, TagAlias, Trace, TraceTag
+
+
+class TagRow(NamedTuple):
+    """A tag, the names that curators made its aliases, and how many live traces have it."""
+
+    name: str
+    description: str
+    is_curated: bool
+    created_at: datetime
+    aliases: list[str]
+    trace_count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagQuery:
+    """Which tags to list: at most `size`, by name behind `after`, or the most used ones."""
+
+    prefix: str = ""
+    curated_only: bool = False
+    by_use: bool = False
+    after: str | None = None
+    size: int
+
+
+_COLUMNS = ("id", "name", "description", "is_curated", "created_at")
+
+
+class TagListing:
+    """Questions about tags that count their traces; each is one statement, however many tags it returns."""
+
+    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
+        """Takes where to ask."""
+        self._session = session
+
+    async def get(self, name: str) -> TagRow | None:
+        """Returns the tag that a canonical name stands for, or None."""
+        of_alias = select(TagAlias.tag_id).where(TagAlias.name == name).scalar_subquery()
+        rows = await self._rows(_candidates(or_(Tag.name == name, Tag.id == of_alias)))
+        return rows[0] if rows else None
+
+    async def list(self, query: TagQuery) -> Sequence[TagRow]:
+        """Returns the tags in order: by code points of the name, or by use and then by name."""
+        conditions: list[ColumnElement[bool]] = [func.starts_with(Tag.name, query.prefix)] if query.prefix else []
+        if query.curated_only:
+            conditions.append(Tag.is_curated.is_(True))
+        if query.by_use:
+            return await self._rows(_candidates(*conditions), most=query.size)
+        if query.after is not None:
+            conditions.append(_by_code_points(Tag.name) > query.after)
+        page = _candidates(*conditions).order_by(_by_code_points(Tag.name)).limit(query.size)
+        return await self._rows(page)
+
+    async def _rows(self, candidates: Select[Any], *, most: int | None = None) -> Sequence[TagRow]:
+        rows = await self._session.execute(_counted(candidates, most))
+        return [TagRow._make(row) for row in rows]
+
+
+def _candidates(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(*(Tag.__table__.c[name] for name in _COLUMNS)).where(*conditions)
+
+
+def _counted(candidates: Select[Any], most: int | None) -> Select[Any]:
+    tag = candidates.subquery()
+    aliases = select(TagAlias.name).where(TagAlias.tag_id == tag.c.id).order_by(_by_code_points(TagAlias.name))
+    # Counts the traces, not the tags' rows: those of deleted traces stay.
+    count = func.count(Trace.id)
+    counted = (
+        select(
+            tag.c.name,
+            tag.c.description,
+            tag.c.is_curated,
+            tag.c.created_at,
+            func.array(aliases.scalar_subquery()),
+            count,
+        )
+        .select_from(tag)
+        .outerjoin(TraceTag, TraceTag.tag_id == tag.c.id)
+        .outerjoin(Trace, and_(Trace.id == TraceTag.trace_id, Trace.deleted_at.is_(None)))
+        .group_by(*tag.c)
+    )
+    by_name = _by_code_points(tag.c.name)
+    return counted.order_by(by_name) if most is None else counted.order_by(count.desc(), by_name).limit(most)
+
+
+def _by_code_points(name: Any) -> ColumnElement[str]:
+    return name.collate("C")  # type: ignore[no-any-return] # a column

@@ -1,0 +1,64 @@
+"""The commands as a user types them: results on standard output, everything else on standard error."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.faults.server_process import ServerProcess, environment, run_command
+
+TEXTS = ("--title", "A lamp flickers", "--context", "It **does**.\nOften.", "--solution", "Change `bulb`.")
+ABSENT = "123e4567-e89b-12d3-a456-426614174000"
+
+
+class Commands:
+    """Runs commands against one server."""
+
+    def __init__(self, server: ServerProcess, place: Path) -> None:
+        self.server = server
+        self.place = place
+
+    def run(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        """Returns exit code, standard output and standard error, which never holds a traceback."""
+        ended = run_command(self.place, *arguments, stdin=stdin, COMMONTRACE_ADDRESS=self.server.address)
+        assert "Traceback" not in ended.stderr
+        return ended.returncode, ended.stdout, ended.stderr
+
+    def output(self, *arguments: str, stdin: str = "") -> str:
+        """What a command that works has to say."""
+        code, output, message = self.run(*arguments, stdin=stdin)
+        assert (code, message) == (0, "")
+        return output
+
+    def refusal(self, *arguments: str, stdin: str = "") -> str:
+        """What a command that does not work has to say, less the line breaks and the usage."""
+        code, output, message = self.run(*arguments, stdin=stdin)
+        usage, _, said = message.rpartition("\n\n")
+        assert (code, output) == (2 if usage.startswith("Usage: ") else 1, "")
+        assert said.startswith("Error: " if usage else "commontrace: ")
+        return " ".join(said.split())
+
+    def contributed(self, *arguments: str, stdin: str = "") -> dict[str, Any]:
+        trace = json.loads(self.output("contribute", "--json", *arguments, stdin=stdin))
+        assert isinstance(trace, dict)
+        return trace
+
+    def on_terminal(self, *arguments: str) -> str:
+        """What a terminal gets to see."""
+        master, terminal = pty.openpty()
+        command = [sys.executable, "-m", "commontrace", *arguments]
+        settings = environment(self.place, COMMONTRACE_ADDRESS=self.server.address, TERM="xterm-256color")
+        with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=settings):
+            os.close(terminal)
+            output = b""
+            try:
+                while chunk := os.read(master, 65536):
+                    output += chunk
+            except OSError:  # how Linux says that nobody has the terminal open any more
+                pass
+            finally:
+                os.close(master)
+        return output.decode()

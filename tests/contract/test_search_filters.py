@@ -1,0 +1,203 @@
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from commontrace.v1 import trace_service_pb2 as pb
+from commontrace.v1.trace_filter_pb2 import TraceFilter
+from tests.builders import a_contribution, hits_of, search
+from tests.conftest import RunningServer, administer
+from tests.contract.listed_traces import MODELS, START, STATUSES, Stored, expected
+from tests.contract.searched_traces import a_vector, ids_in, store_varied_vectors
+from tests.contract.test_list_filters import TIMES, WANTED_METADATA, struct, timestamp
+
+
+@pytest.fixture
+async def stored(server: RunningServer) -> list[Stored]:
+    """Sixty traces, among them some of every kind."""
+    return await store_varied_vectors(server.database, 60)
+
+
+def filters_of_every_kind(stored: list[Stored]) -> list[TraceFilter]:
+    random = Random(3)  # noqa: S311 - not a secret
+    contributors = sorted({str(trace.contributor_id) for trace in stored})
+    kinds: dict[str, list[Any]] = {
+        "tags_all": [["red"], ["red", "blue"]],
+        "tags_any": [["red", "Blue"], ["green"]],
+        "tags_none": [["red"], ["white", "green"]],
+        "statuses": [[status] for status in STATUSES.values()],
+        "agent_models": [[model] for model in MODELS],
+        "contributor_ids": [contributors[:1], contributors[1:]],
+        "create_time_from": [timestamp(TIMES[2]), timestamp(TIMES[6])],
+        "create_time_before": [timestamp(TIMES[2]), timestamp(TIMES[6])],
+        "metadata": [struct(wanted) for wanted in WANTED_METADATA[1:8]],
+        "include_superseded": [True],
+    }
+    assert set(kinds) == set(TraceFilter.DESCRIPTOR.fields_by_name)
+    alone = [TraceFilter(**{field: value}) for field, values in kinds.items() for value in values]
+    mixed = [
+        TraceFilter(**{field: random.choice(kinds[field]) for field in random.sample(list(kinds), 3)})
+        for _ in range(40)
+    ]
+    return [TraceFilter(), *alone, *mixed]
+
+
+def canonical(asked: TraceFilter) -> TraceFilter:
+    """The reference knows canonical names only."""
+    known = TraceFilter()
+    known.CopyFrom(asked)
+    known.tags_any[:] = [tag.lower() for tag in asked.tags_any]
+    return known
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["approximate", "exact"])
+async def test_exactly_the_traces_that_pass_are_found(
+    server: RunningServer, stored: list[Stored], *, exact: bool
+) -> None:
+    wrong, enough = [], 0
+    for asked in filters_of_every_kind(stored):
+        passing = expected(stored, canonical(asked))
+        responses = await search(server.traces, embedding=a_vector(), filter=asked, limit=100, exact=exact)
+        summary = responses[-1].summary
+        if sorted(ids_in(responses)) != sorted(passing) or summary.stop_reason != pb.STOP_REASON_EXHAUSTED:
+            wrong.append(str(asked))
+        limited = await search(server.traces, embedding=a_vector(), filter=asked, limit=3, exact=exact)
+        found = ids_in(limited)
+        if not set(found) <= set(passing) or len(found) != min(3, len(passing)):
+            wrong.append(f"{asked} with limit")
+        enough += len(passing) >= 3
+    assert wrong == []
+    assert enough > 20
+
+
+async def test_more_like_this_obeys_the_filter_too(server: RunningServer, stored: list[Stored]) -> None:
+    asked = TraceFilter(agent_models=["m"], include_superseded=True)
+    passing = expected(stored, asked)
+    responses = await search(server.traces, trace_id=passing[0], filter=asked, limit=100)
+    assert sorted(ids_in(responses)) == sorted(passing[1:])
+    outside = next(trace_id for trace_id in expected(stored, TraceFilter()) if trace_id not in passing)
+    responses = await search(server.traces, trace_id=outside, filter=asked, limit=100)
+    assert sorted(ids_in(responses)) == sorted(passing)
+
+
+async def test_a_time_between_two_microseconds(server: RunningServer, stored: list[Stored]) -> None:
+    between = timestamp(START)
+    between.nanos += 1
+    since = await search(server.traces, embedding=a_vector(), filter=TraceFilter(create_time_from=between), limit=100)
+    until = await search(server.traces, embedding=a_vector(), filter=TraceFilter(create_time_before=between), limit=100)
+    current = {trace.id: trace.created_at for trace in stored if not trace.is_deleted and not trace.is_superseded}
+    assert set(ids_in(since)) == {str(trace_id) for trace_id, time in current.items() if time > START}
+    assert set(ids_in(until)) == {str(trace_id) for trace_id, time in current.items() if time <= START}
+    assert ids_in(since)
+    assert ids_in(until)
+
+
+async def test_the_edges_of_time(server: RunningServer, stored: list[Stored]) -> None:
+    last = Timestamp(seconds=253_402_300_799, nanos=999_999_999)
+    first = timestamp(datetime(1, 1, 1, tzinfo=UTC))
+    always = TraceFilter(create_time_from=first, create_time_before=last)
+    responses = await search(server.traces, embedding=a_vector(), filter=always, limit=100)
+    assert sorted(ids_in(responses)) == sorted(expected(stored, TraceFilter()))
+    never = TraceFilter(create_time_from=last)
+    assert hits_of(await search(server.traces, embedding=a_vector(), filter=never)) == []
+
+
+async def test_aliases_stand_for_their_tags(server: RunningServer, stored: list[Stored], database_url: str) -> None:
+    for alias in ("rot", "rouge"):
+        await administer(
+            database_url, f"INSERT INTO tag_aliases (name, tag_id) SELECT '{alias}', id FROM tags WHERE name = 'red'"
+        )
+    for field in ("tags_all", "tags_any", "tags_none"):
+        asked = TraceFilter(**{field: ["rot", "Rouge", "red"]})
+        responses = await search(server.traces, embedding=a_vector(), filter=asked, limit=100)
+        assert sorted(ids_in(responses)) == sorted(expected(stored, TraceFilter(**{field: ["red"]})))
+        assert list(responses[-1].summary.unknown_tags) == []
+
+
+async def test_tags_that_do_not_exist_match_nothing_and_are_named(server: RunningServer, stored: list[Stored]) -> None:
+    cases: dict[str, tuple[TraceFilter, TraceFilter | None]] = {
+        "all": (TraceFilter(tags_all=["red", "Zz", "aa"]), None),
+        "any": (TraceFilter(tags_any=["zz", "aa"]), None),
+        "one of any": (TraceFilter(tags_any=["zz", "red", "aa"]), TraceFilter(tags_any=["red"])),
+        "none": (TraceFilter(tags_none=["aa", "zz", "red"]), TraceFilter(tags_none=["red"])),
+        "only none": (TraceFilter(tags_none=["aa", "zz"]), TraceFilter()),
+    }
+    for name, (asked, same_as) in cases.items():
+        responses = await search(server.traces, embedding=a_vector(), filter=asked, limit=100)
+        summary = responses[-1].summary
+        assert list(summary.unknown_tags) == ["aa", "zz"], name
+        assert sorted(ids_in(responses)) == ([] if same_as is None else sorted(expected(stored, same_as))), name
+        assert (summary.stop_reason, summary.exact) == (pb.STOP_REASON_EXHAUSTED, True), name
+        assert responses[-1].resume_token == "", name
+
+
+async def test_the_longest_list_of_unknown_tags_fits_beside_the_hits(server: RunningServer) -> None:
+    wide = "\N{CAT FACE}" * 50_000
+    for number in range(6):
+        await server.traces.CreateTrace(a_contribution(number, context=wide, solution=wide, tags=[]))
+    names = [f"{number:02}" + "\N{CJK UNIFIED IDEOGRAPH-4E00}" * 48 for number in range(20)]
+    asked = TraceFilter(tags_none=names)
+    responses = await search(server.traces, text="number", filter=asked)
+    assert len(hits_of(responses)) == 6
+    assert list(responses[-1].summary.unknown_tags) == names
+    assert max(response.ByteSize() for response in responses) <= 2 << 20
+
+
+async def test_what_passes_no_longer_is_counted_instead_of_sent(server: RunningServer, database_url: str) -> None:
+    large = "x" * 50_000
+    created = await server.traces.CreateTrace(a_contribution(context=large, solution=large, agent_model="m"))
+    columns = "title, context_text, solution_text, agent_model, embedding, embedding_model_id, embedding_model_version"
+    await administer(
+        database_url,
+        f"INSERT INTO traces (id, contributor_id, {columns})"  # noqa: S608 - our own names
+        f" SELECT gen_random_uuid(), contributor_id, {columns} FROM traces, generate_series(2, 200)"
+        f" WHERE id = '{created.created.id}'",
+    )
+    request = pb.SearchTracesRequest(text="number", limit=200, batch_size=1, filter=TraceFilter(agent_models=["m"]))
+    unread = aiter(server.traces.SearchTraces(request, timeout=30))
+    await anext(unread)
+    await administer(database_url, "UPDATE traces SET agent_model = 'other'")
+    rest = [response async for response in unread]
+    summary = rest[-1].summary
+    assert summary.hit_count == 1 + len(hits_of(rest))
+    assert summary.hit_count + summary.dropped_count == 200
+    assert summary.dropped_count > 0
+
+
+async def test_superseded_traces_appear_on_request_only(server: RunningServer) -> None:
+    old = (await server.traces.CreateTrace(a_contribution(1))).created
+    new = (await server.traces.CreateTrace(a_contribution(2, supersedes_trace_id=old.id))).created
+    assert [hit.trace.id for hit in hits_of(await search(server.traces, text="number"))] == [new.id]
+    with_old = TraceFilter(include_superseded=True)
+    hits = hits_of(await search(server.traces, text="number", filter=with_old))
+    assert {hit.trace.id: hit.trace.superseded_by_trace_id for hit in hits} == {old.id: new.id, new.id: ""}
+
+
+@pytest.mark.parametrize("least", [-1.0, 0.0, 0.5, 1.0])
+async def test_every_hit_is_similar_enough(server: RunningServer, stored: list[Stored], least: float) -> None:
+    everything = await search(server.traces, embedding=a_vector(), limit=100, exact=True)
+    wanted = [hit.trace.id for hit in hits_of(everything) if hit.similarity >= least]
+    responses = await search(server.traces, embedding=a_vector(), limit=100, min_similarity=least)
+    assert ids_in(responses) == wanted
+    reason = pb.STOP_REASON_EXHAUSTED if len(wanted) == len(hits_of(everything)) else pb.STOP_REASON_MIN_SIMILARITY
+    assert responses[-1].summary.stop_reason == reason
+    assert responses[-1].resume_token == ""
+
+
+async def test_the_least_similarity_may_be_that_of_a_hit(server: RunningServer, stored: list[Stored]) -> None:
+    everything = hits_of(await search(server.traces, embedding=a_vector(), limit=100, exact=True))
+    third = everything[2]
+    responses = await search(server.traces, embedding=a_vector(), limit=100, min_similarity=third.similarity)
+    assert ids_in(responses) == [hit.trace.id for hit in everything[:3]]
+    assert responses[-1].summary.stop_reason == pb.STOP_REASON_MIN_SIMILARITY
+    enough = await search(server.traces, embedding=a_vector(), limit=3, min_similarity=third.similarity)
+    assert enough[-1].summary.stop_reason == pb.STOP_REASON_LIMIT
+
+
+async def test_exact_compares_every_trace(server: RunningServer, stored: list[Stored]) -> None:
+    for exact in (False, True):
+        responses = await search(server.traces, embedding=a_vector(), limit=3, exact=exact)
+        assert responses[-1].summary.exact == exact
+        assert responses[-1].summary.stop_reason == pb.STOP_REASON_LIMIT

@@ -1,0 +1,187 @@
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from commontrace.core import tagging
+from commontrace.storage.database import Database
+from commontrace.storage.tag_listing import TagQuery
+from tests.integration.storing import run, stored
+
+_BOTH_TAG_AND_ALIAS = "SELECT count(*) FROM tags JOIN tag_aliases USING (name)"
+
+
+async def tagged(database: Database, *names: str) -> UUID:
+    trace_id = await stored(database)
+    async with database.unit_of_work() as work:
+        await work.tags.attach(trace_id, names)
+    return trace_id
+
+
+async def tags_of(database: Database, trace_id: UUID) -> list[str]:
+    trace = await database.read(lambda reading: reading.traces.get(trace_id))
+    assert trace is not None
+    return trace.tags
+
+
+async def merge(database: Database, source: str, target: str) -> int:
+    async with database.unit_of_work() as work:
+        return (await tagging.merge(source, target, work)).moved_trace_count
+
+
+async def replaced(database: Database, trace_id: UUID, *names: str) -> bool:
+    async with database.unit_of_work() as work:
+        await work.trace_changes.lock_live(trace_id)
+        return await work.tags.replace(trace_id, names)
+
+
+async def count(database: Database, sql: str) -> int:
+    return int(await database.read(lambda reading: run(reading, sql)))
+
+
+async def test_the_first_use_of_a_tag_by_thirty_at_once(database_url: str) -> None:
+    database = Database(database_url, pool_size=30, pool_timeout=10)
+    trace_ids = [await stored(database) for _ in range(30)]
+
+    async def attach(trace_id: UUID) -> None:
+        async with database.unit_of_work() as work:
+            await work.tags.attach(trace_id, ["fresh"])
+
+    await asyncio.gather(*map(attach, trace_ids))
+    [tag] = await database.read(lambda reading: reading.tag_listing.list(TagQuery(size=10)))
+    await database.close()
+    assert (tag.name, tag.trace_count) == ("fresh", 30)
+
+
+async def test_names_of_one_tag_are_one_tag_of_a_trace(database: Database) -> None:
+    await merge(database, "old", "new")
+    trace_id = await tagged(database, "new", "old", "other")
+    assert await tags_of(database, trace_id) == ["new", "other"]
+    assert await count(database, "SELECT count(*) FROM tags") == 2
+
+
+async def test_ensuring_an_alias_creates_no_tag(database: Database) -> None:
+    await merge(database, "old", "new")
+    async with database.unit_of_work() as work:
+        ids = await work.tags.ensure(["old", "new", "fresh"])
+        assert ids["old"] == ids["new"] != ids["fresh"]
+    assert await count(database, "SELECT count(*) FROM tags") == 2
+
+
+async def test_the_tags_of_a_trace_are_replaced(database: Database) -> None:
+    trace_id, other_id = await tagged(database, "a", "b"), await tagged(database, "a", "b")
+    await merge(database, "alias-of-c", "c")
+    assert await replaced(database, trace_id, "b", "c", "d") is True
+    assert await tags_of(database, trace_id) == ["b", "c", "d"]
+    assert await replaced(database, trace_id, "d", "alias-of-c", "b", "c") is False
+    assert await tags_of(database, trace_id) == ["b", "c", "d"]
+    assert await replaced(database, trace_id) is True
+    assert await replaced(database, trace_id) is False
+    assert await tags_of(database, trace_id) == []
+    assert await tags_of(database, other_id) == ["a", "b"]
+
+
+async def test_a_merge_waits_for_traces_that_are_given_the_source(database: Database) -> None:
+    trace_id = await stored(database)
+    async with database.unit_of_work() as work:
+        await work.tags.attach(trace_id, ["old"])
+        merging = asyncio.create_task(merge(database, "old", "new"))
+        await asyncio.sleep(0.2)
+        assert not merging.done()
+    assert await merging == 1
+    assert await tags_of(database, trace_id) == ["new"]
+
+
+@pytest.mark.parametrize("names", [["old"], ["old", "new"], []])
+async def test_a_trace_is_given_tags_as_they_are_after_a_merge_under_way(database: Database, names: list[str]) -> None:
+    trace_id = await tagged(database, "old")
+    async with database.unit_of_work() as work:
+        await tagging.merge("old", "new", work)
+        replacing = asyncio.create_task(replaced(database, trace_id, *names))
+        ensuring = asyncio.create_task(tagged(database, "old"))
+        await asyncio.sleep(0.2)
+        assert not replacing.done()
+        assert not ensuring.done()
+    # The merge made it `new` already.
+    assert await replacing is (names == [])
+    assert await tags_of(database, trace_id) == (["new"] if names else [])
+    assert await tags_of(database, await ensuring) == ["new"]
+    assert await count(database, _BOTH_TAG_AND_ALIAS) == 0
+
+
+async def test_merges_in_a_circle_at_once_leave_one_tag(database_url: str) -> None:
+    database = Database(database_url, pool_size=12, pool_timeout=10)
+    names = ["a", "b", "c"]
+    trace_ids = [await tagged(database, name) for name in names]
+    circle = [("a", "b"), ("b", "c"), ("c", "a")] * 4
+    moved = await asyncio.gather(*(merge(database, source, target) for source, target in circle))
+    tags = [await tags_of(database, trace_id) for trace_id in trace_ids]
+    # The first merge moved one trace, the second one or two; the others found one tag.
+    assert sorted(moved, reverse=True)[2:] == [0] * 10
+    assert tags[0] == tags[1] == tags[2]
+    assert await count(database, "SELECT count(*) FROM tags") == 1
+    assert await count(database, "SELECT count(*) FROM tag_aliases") == 2
+    assert await count(database, _BOTH_TAG_AND_ALIAS) == 0
+    await database.close()
+
+
+async def test_merging_while_traces_change_their_tags(database_url: str) -> None:
+    database = Database(database_url, pool_size=20, pool_timeout=10)
+    trace_ids = [await tagged(database, "old", f"t{number}") for number in range(6)]
+
+    async def change(number: int) -> None:
+        for turn in range(8):
+            wanted = [["old", "kept"], ["new", "old"], ["kept"], []][(number + turn) % 4]
+            await replaced(database, trace_ids[number % 6], *wanted)
+        await replaced(database, trace_ids[number % 6], "old", "kept")
+
+    changing = [asyncio.create_task(change(number)) for number in range(12)]
+    await asyncio.sleep(0.05)
+    await merge(database, "old", "new")
+    await asyncio.gather(*changing)
+    assert [await tags_of(database, trace_id) for trace_id in trace_ids] == [["kept", "new"]] * 6
+    assert await count(database, "SELECT count(*) FROM tags WHERE name = 'old'") == 0
+    assert await count(database, _BOTH_TAG_AND_ALIAS) == 0
+    await database.close()
+
+
+async def test_an_update_waits_for_a_merge_and_changes_the_tag_that_stayed(database: Database) -> None:
+    await tagged(database, "old")
+
+    async def describe() -> str:
+        async with database.unit_of_work() as work:
+            return (await tagging.update("old", {"description": "kept"}, work)).name
+
+    async with database.unit_of_work() as work:
+        await tagging.merge("old", "new", work)
+        describing = asyncio.create_task(describe())
+        await asyncio.sleep(0.2)
+        assert not describing.done()
+    assert await describing == "new"
+    assert (
+        await count(database, "SELECT count(*) FROM tags WHERE description = 'kept' AND updated_at > created_at") == 1
+    )
+
+
+async def test_what_a_name_stands_for(database: Database) -> None:
+    await merge(database, "old", "new")
+    names = await database.read(lambda reading: reading.tags.names_of(["old", "new", "unknown"]))
+    ids = await database.read(lambda reading: reading.tags.ids_of(["old", "new", "unknown"]))
+    assert names == {"old": "new", "new": "new"}
+    assert ids.keys() == names.keys()
+    assert ids["old"] == ids["new"]
+    assert await database.read(lambda reading: reading.tags.names_of([])) == {}
+
+
+async def test_a_merge_that_fails_changes_nothing(database: Database) -> None:
+    trace_id = await tagged(database, "old")
+
+    async def fail() -> None:
+        async with database.unit_of_work() as work:
+            await tagging.merge("old", "new", work)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    assert await tags_of(database, trace_id) == ["old"]
+    assert await count(database, "SELECT (SELECT count(*) FROM tag_aliases) + (SELECT count(*) FROM tags)") == 1
