@@ -107,7 +107,8 @@ async def test_the_edges_of_time(server: RunningServer, stored: list[Stored]) ->
 async def test_aliases_stand_for_their_tags(server: RunningServer, stored: list[Stored], database_url: str) -> None:
     for alias in ("rot", "rouge"):
         await administer(
-            database_url, f"INSERT INTO tag_aliases (name, tag_id) SELECT '{alias}', id FROM tags WHERE name = 'red'"
+            database_url,
+            f"INSERT INTO tag_aliases SELECT '{alias}', id FROM tags WHERE name = 'red'",  # noqa: S608 - our own name
         )
     for field in ("tags_all", "tags_any", "tags_none"):
         asked = TraceFilter(**{field: ["rot", "Rouge", "red"]})
@@ -175,8 +176,9 @@ async def test_superseded_traces_appear_on_request_only(server: RunningServer) -
     assert {hit.trace.id: hit.trace.superseded_by_trace_id for hit in hits} == {old.id: new.id, new.id: ""}
 
 
+@pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("least", [-1.0, 0.0, 0.5, 1.0])
-async def test_every_hit_is_similar_enough(server: RunningServer, stored: list[Stored], least: float) -> None:
+async def test_every_hit_is_similar_enough(server: RunningServer, least: float) -> None:
     everything = await search(server.traces, embedding=a_vector(), limit=100, exact=True)
     wanted = [hit.trace.id for hit in hits_of(everything) if hit.similarity >= least]
     responses = await search(server.traces, embedding=a_vector(), limit=100, min_similarity=least)
@@ -186,7 +188,8 @@ async def test_every_hit_is_similar_enough(server: RunningServer, stored: list[S
     assert responses[-1].resume_token == ""
 
 
-async def test_the_least_similarity_may_be_that_of_a_hit(server: RunningServer, stored: list[Stored]) -> None:
+@pytest.mark.usefixtures("stored")
+async def test_the_least_similarity_may_be_that_of_a_hit(server: RunningServer) -> None:
     everything = hits_of(await search(server.traces, embedding=a_vector(), limit=100, exact=True))
     third = everything[2]
     responses = await search(server.traces, embedding=a_vector(), limit=100, min_similarity=third.similarity)
@@ -196,7 +199,8 @@ async def test_the_least_similarity_may_be_that_of_a_hit(server: RunningServer, 
     assert enough[-1].summary.stop_reason == pb.STOP_REASON_LIMIT
 
 
-async def test_exact_compares_every_trace(server: RunningServer, stored: list[Stored]) -> None:
+@pytest.mark.usefixtures("stored")
+async def test_exact_compares_every_trace(server: RunningServer) -> None:
     for exact in (False, True):
         responses = await search(server.traces, embedding=a_vector(), limit=3, exact=exact)
         assert responses[-1].summary.exact == exact

@@ -1,0 +1,235 @@
+"""Fifty voters at once on a server that is killed again and again: every tally is what the votes say."""
+
+import asyncio
+import sys as _s, time as _t
+def T(x): open('/tmp/tvr.log','a').write(f'{_t.monotonic():.2f} {x}\n')
+import os
+import random
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import grpc
+import pytest
+from sqlalchemy import text
+
+from commontrace.core.trust import Tally, trust_score
+from commontrace.storage import embedded, engines
+from commontrace.v1 import vote_pb2
+from commontrace.v1 import vote_service_pb2 as pb
+from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
+from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
+from tests.builders import a_contribution
+from tests.faults.server_process import ServerProcess, run_command
+
+SETTINGS = {"EMBEDDER": "lexical"}
+VOTERS = 50
+TRACES = 201
+SEEDS = 12
+KILLS = 4
+ACKNOWLEDGED_BEFORE_A_KILL = 150
+RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+RETRACTED = vote_pb2.VOTE_TYPE_UNSPECIFIED
+
+STORED = """
+    SELECT traces.id, status, confirmation_count, traces.down_count, trust_score, is_seed,
+        count(*) FILTER (WHERE vote_type = 'up') AS ups, count(*) FILTER (WHERE vote_type = 'down') AS downs
+    FROM traces LEFT JOIN votes ON trace_id = traces.id AND votes.revision = traces.revision GROUP BY traces.id"""
+
+
+@dataclass(kw_only=True)
+class Voting:
+    """What all voters have in common."""
+
+    chance: random.Random
+    trace_ids: list[str] = field(default_factory=list)
+    acknowledged: int = 0
+    in_flight: int = 0
+    retried: int = 0
+
+
+@dataclass(kw_only=True)
+class Voter:
+    """Changes its mind at random, one call after the other. A call that fails is repeated until it is answered."""
+
+    number: int
+    voting: Voting
+    unanswered: pb.CastVoteRequest | pb.RetractVoteRequest | None = None
+    acknowledged: dict[str, vote_pb2.VoteType.ValueType] = field(default_factory=dict)
+    """By trace; what was retracted, or refused because there was nothing to retract, is RETRACTED."""
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str]]:
+        return (("x-commontrace-user", f"voter-{self.number}@example.org"),)
+
+    async def vote(self, votes: VoteServiceStub, trace_ids: list[str], enough: asyncio.Event) -> None:
+        """Votes until there are enough; after the server's end, whatever is unanswered stays so."""
+        while not enough.is_set():
+            if self.unanswered is None:
+                self.unanswered = self._change_of_mind(self.voting.chance.choice(trace_ids))
+            await self.settle(votes)
+
+    async def settle(self, votes: VoteServiceStub) -> None:
+        """Sends what is unanswered, once."""
+        request = self.unanswered
+        if request is None:
+            return
+        self.voting.in_flight += 1
+        try:
+            if isinstance(request, pb.CastVoteRequest):
+                response = await votes.CastVote(request, metadata=self.metadata, timeout=10)
+                assert (response.vote.type, response.vote.reason) == (request.type, request.reason)
+                said = request.type
+            else:
+                await votes.RetractVote(request, metadata=self.metadata, timeout=10)
+                assert self._has_vote_on(request.trace_id)
+                said = RETRACTED
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                assert isinstance(request, pb.RetractVoteRequest)
+                assert not self._has_vote_on(request.trace_id)
+                said = RETRACTED
+            else:
+                assert error.code() in RETRIED, error
+                self.voting.retried += 1
+                await asyncio.sleep(0.02)
+                return
+        finally:
+            self.voting.in_flight -= 1
+        self.unanswered = None
+        self.acknowledged[request.trace_id] = said
+        self.voting.acknowledged += 1
+
+    def _has_vote_on(self, trace_id: str) -> bool:
+        return self.acknowledged.get(trace_id, RETRACTED) != RETRACTED
+
+    def _change_of_mind(self, trace_id: str) -> pb.CastVoteRequest | pb.RetractVoteRequest:
+        chance = self.voting.chance
+        request_id = str(UUID(int=chance.getrandbits(128)))
+        match chance.choice(("up", "up", "down", "retract")):
+            case "up":
+                return pb.CastVoteRequest(trace_id=trace_id, type=vote_pb2.VOTE_TYPE_UP, request_id=request_id)
+            case "down":
+                reason: vote_pb2.DownReason.ValueType = chance.choice(vote_pb2.DownReason.values()[1:])
+                return pb.CastVoteRequest(
+                    trace_id=trace_id, type=vote_pb2.VOTE_TYPE_DOWN, reason=reason, request_id=request_id
+                )
+            case _:
+                return pb.RetractVoteRequest(trace_id=trace_id, request_id=request_id)
+
+
+async def contribute_all(server: ServerProcess) -> list[str]:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        traces = TraceServiceStub(channel)
+        return [(await traces.CreateTrace(a_contribution(number))).created.id for number in range(TRACES)]
+
+
+async def vote_until_killed(server: ServerProcess, voters: list[Voter], trace_ids: list[str]) -> int:
+    """Returns how many votes were in flight at that moment."""
+    voting, enough = voters[0].voting, asyncio.Event()
+    target = voting.acknowledged + ACKNOWLEDGED_BEFORE_A_KILL
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        votes = VoteServiceStub(channel)
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            for voter in voters:
+                tasks.create_task(voter.vote(votes, trace_ids, enough))
+            while voting.acknowledged < target:  # noqa: ASYNC110 - fifty tasks count
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(voting.chance.uniform(0, 0.03))
+            in_flight = voting.in_flight
+            enough.set()
+            server.kill()
+    return in_flight
+
+
+async def settle_all(server: ServerProcess, voters: list[Voter]) -> None:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        votes = VoteServiceStub(channel)
+        async with asyncio.timeout(20):
+            while any(voter.unanswered is not None for voter in voters):
+                await asyncio.gather(*(voter.settle(votes) for voter in voters))
+
+
+async def check_last_words(server: ServerProcess, voters: list[Voter]) -> None:
+    """Every voter's vote is the one that was last acknowledged."""
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        votes = VoteServiceStub(channel)
+
+        async def check(voter: Voter) -> None:
+            for trace_id, said in voter.acknowledged.items():
+                request = pb.GetVoteRequest(trace_id=trace_id)
+                try:
+                    found = (await votes.GetVote(request, metadata=voter.metadata, timeout=10)).vote.type
+                except grpc.aio.AioRpcError as error:
+                    assert (error.details() or "").startswith("VOTE_NOT_FOUND: ")
+                    found = RETRACTED
+                assert found == said
+
+        for first in range(0, len(voters), 8):
+            await asyncio.gather(*map(check, voters[first : first + 8]))
+
+
+async def stored_tallies(server: ServerProcess) -> list[Any]:
+    """Every trace with what is stored of its votes and what they are, through a connection beside the server."""
+    url = embedded.attach(server.data_dir)
+    assert url is not None
+    engine = engines.unpooled(url)
+    async with engine.connect() as connection:
+        rows = list(await connection.execute(text(STORED)))
+    await engine.dispose()
+    return rows
+
+
+async def test_fifty_voters_and_kills_leave_every_tally_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed = int(os.environ.get("VOTES_SEED") or time.time_ns() % 1_000_000)
+    with capsys.disabled():
+        sys.stdout.write(f"\nVOTES_SEED={seed} ")
+    voting = Voting(chance=random.Random(seed))  # noqa: S311 - not a secret
+    voters = [Voter(number=number, voting=voting) for number in range(VOTERS)]
+    in_flight, began = 0, time.monotonic()
+    for kill in range(KILLS):
+        T('start')
+        with ServerProcess(tmp_path, **SETTINGS) as server:
+            T('ready')
+            voting.trace_ids = voting.trace_ids or await contribute_all(server)
+            # All on one trace, then each on any of the others.
+            T('contributed')
+            trace_ids = voting.trace_ids[1:] if kill % 2 else voting.trace_ids[:1]
+            in_flight_now = await vote_until_killed(server, voters, trace_ids)
+            assert in_flight_now > 0
+            in_flight += in_flight_now
+            T(f'killed {voting.acknowledged} {voting.retried}')
+
+    with ServerProcess(tmp_path, **SETTINGS) as server:
+        T('ready')
+        await settle_all(server, voters)
+        T('settled')
+        await check_last_words(server, voters)
+        T('checked')
+        stored = await stored_tallies(server)
+        recounted = await asyncio.to_thread(run_command, tmp_path, "recount", **SETTINGS)
+
+    T('recounted')
+    assert len(stored) == TRACES + SEEDS
+    for row in stored:
+        assert (row.confirmation_count, row.down_count) == (row.ups, row.downs)
+        assert row.trust_score == trust_score(Tally(up_count=row.ups, down_count=row.downs))
+        is_validated = row.is_seed or (row.ups >= 2 and row.ups > row.downs)
+        assert row.status == ("validated" if is_validated else "pending")
+    last_words = [said for voter in voters for said in voter.acknowledged.values() if said != RETRACTED]
+    assert sum(row.ups for row in stored) == last_words.count(vote_pb2.VOTE_TYPE_UP)
+    assert sum(row.downs for row in stored) == last_words.count(vote_pb2.VOTE_TYPE_DOWN)
+    assert (recounted.stdout, recounted.stderr) == (
+        f"recounted {TRACES + SEEDS} traces: 0 corrected, 0 promoted, 0 demoted\n",
+        "",
+    )
+    with capsys.disabled():
+        sys.stdout.write(
+            f"{KILLS} kills with {in_flight} votes in flight: {voting.acknowledged} acknowledged, every tally right;"
+            f" {voting.retried} retried; {time.monotonic() - began:.0f} s in total "
+        )
