@@ -11,6 +11,8 @@ from commontrace.storage import vector_type
 TOPICS = 400
 LATENT_DIMENSIONS = 64
 NOISE = 0.35
+SHARES = {"common": 0.59, "uncommon": 0.05, "rare": 0.005}
+"""How many of the traces have which agent model; all others have none."""
 TEXT = "The worker stops answering after a while; the log says nothing. " * 16  # 1 KB each for context and solution
 
 
@@ -25,6 +27,13 @@ def vectors(count: int, dimensions: int, *, seed: int) -> NDArray[np.float32]:
     return unit
 
 
+def agent_models(count: int) -> list[str]:
+    """Returns the agent models of so many traces, independent of their vectors."""
+    names, shares = [*SHARES, ""], [*SHARES.values(), 1 - sum(SHARES.values())]
+    models: list[str] = np.random.default_rng(4).choice(names, count, p=shares).tolist()
+    return models
+
+
 async def load(connection: Connection, embeddings: NDArray[np.float32], *, model_id: str, model_version: str) -> None:
     """Stores one trace a vector by COPY, with one user and one tag."""
     await vector_type.register(connection)
@@ -33,8 +42,10 @@ async def load(connection: Connection, embeddings: NDArray[np.float32], *, model
     await connection.execute("INSERT INTO tags (id, name) VALUES ($1, 'bench')", tag)
     ids = [uuid4() for _ in embeddings]
     rows = (
-        (trace_id, f"Synthetic trace {number}", TEXT, TEXT, vector, model_id, model_version, user)
-        for number, (trace_id, vector) in enumerate(zip(ids, embeddings, strict=True))
+        (trace_id, f"Synthetic trace {number}", TEXT, TEXT, vector, model_id, model_version, user, agent_model)
+        for number, (trace_id, vector, agent_model) in enumerate(
+            zip(ids, embeddings, agent_models(len(ids)), strict=True)
+        )
     )
     columns = (
         "id",
@@ -45,6 +56,7 @@ async def load(connection: Connection, embeddings: NDArray[np.float32], *, model
         "embedding_model_id",
         "embedding_model_version",
         "contributor_id",
+        "agent_model",
     )
     await connection.copy_records_to_table("traces", records=rows, columns=columns)
     pairs = [(trace_id, tag) for trace_id in ids]

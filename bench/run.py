@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,15 @@ from numpy.typing import NDArray
 
 from bench import corpus
 from bench.driving import Measured, drive
-from commontrace.client import Client, connect, vector
+from commontrace.client import Client, TraceFilter, connect, vector
 from commontrace.embeddings.local_model import LocalModel, find_model_directory
 from commontrace.storage import embedded, engines, migrating, vector_type
+from commontrace.v1.vector_pb2 import Vector
 
 TRACES = int(os.environ.get("BENCH_TRACES", "20000"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
 LIMIT = 5
+RECALL_LIMIT = 10
 EF_SEARCH = 64
 CONNECTIONS = 10
 QUERIES = 512
@@ -76,21 +78,54 @@ async def main(database_url: str) -> None:
                 rows[f"{name}, {callers} caller{'s' * (callers > 1)}"] = await drive(
                     ask, callers=callers, seconds=SECONDS
                 )
-        recall = await recall_at_limit(client, embeddings, queries[:200], model.model_id)
+        filtered = [
+            await measured_filter(client, embeddings, queries[:200], packed[:200], agent_model=agent_model)
+            for agent_model in (None, *corpus.SHARES)
+        ]
     await model.close()
-    report(rows, recall)
+    report(rows, filtered)
 
 
-async def recall_at_limit(
-    client: Client, embeddings: NDArray[np.float32], queries: NDArray[np.float32], model_id: str
-) -> float:
-    """Returns which part of the truly nearest the server found, by number in the title."""
-    found = 0
-    for query in queries:
-        nearest = set(np.argsort(-(embeddings @ query))[:LIMIT].tolist())
-        hits = await client.search(vector(query, model_id=model_id), limit=LIMIT, full=False)
-        found += len(nearest & {int(hit.trace.title.rpartition(" ")[2]) for hit in hits})
-    return found / (len(queries) * LIMIT)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filtered:
+    """Searches that consider a share of the traces: which part of the truly nearest they find, and how fast."""
+
+    share: float
+    recall: float
+    exact: float
+    """Which part of the answers was completed by an exact pass."""
+    speed: Measured
+
+
+async def measured_filter(
+    client: Client,
+    embeddings: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    packed: list[Vector],
+    *,
+    agent_model: str | None,
+) -> Filtered:
+    """Searches with one caller among the traces of an agent model, or among all."""
+    passing = np.arange(len(embeddings))
+    if agent_model is not None:
+        passing = np.flatnonzero(np.array(corpus.agent_models(len(embeddings))) == agent_model)
+    considered = TraceFilter(agent_models=[] if agent_model is None else [agent_model])
+    found = wanted = exact = 0
+    for query, message in zip(queries, packed, strict=True):
+        nearest = passing[np.argsort(-(embeddings[passing] @ query))[:RECALL_LIMIT]].tolist()
+        hits = await client.search(message, limit=RECALL_LIMIT, full=False, filter=considered)
+        # The title ends with the trace's number.
+        found += len({*nearest} & {int(hit.trace.title.rpartition(" ")[2]) for hit in hits})
+        wanted += len(nearest)
+        exact += hits.summary.exact
+
+    async def ask(number: int) -> None:
+        await client.search(packed[number % len(packed)], limit=RECALL_LIMIT, filter=considered)
+
+    speed = await drive(ask, callers=1, seconds=SECONDS)
+    return Filtered(
+        share=len(passing) / len(embeddings), recall=found / wanted, exact=exact / len(queries), speed=speed
+    )
 
 
 async def raw_search(pool: asyncpg.Pool, query: NDArray[np.float32], model_id: str) -> list[Any]:
@@ -142,16 +177,27 @@ async def serving(database_url: str) -> AsyncIterator[str]:
         await server.wait()
 
 
-def report(rows: dict[str, Measured], recall: float) -> None:
-    """Prints the table and stores it as JSON."""
-    print(f"{TRACES} traces of 384 dimensions, limit {LIMIT}, full view, ef_search {EF_SEARCH}, {os.cpu_count()} cores")
-    print(f"recall@{LIMIT} {recall:.3f}\n")
+def report(rows: dict[str, Measured], filtered: list[Filtered]) -> None:
+    """Prints the tables and stores them as JSON."""
+    print(
+        f"{TRACES} traces of 384 dimensions, limit {LIMIT}, full view, ef_search {EF_SEARCH}, {os.cpu_count()} cores\n"
+    )
     print(f"{'':34} {'per s':>8} {'p50 ms':>8} {'p99 ms':>8} {'driver':>7} {'of raw':>7}")
     for name, row in rows.items():
         raw = rows["raw asyncpg, embedding, " + name.rpartition(", ")[2]]
         ratio = row.rate / raw.rate
         print(f"{name:34} {row.rate:8.0f} {row.p50:8.2f} {row.p99:8.2f} {row.cpu_share:7.0%} {ratio:7.2f}")
-    results = {"traces": TRACES, "limit": LIMIT, "recall": recall, "rows": {n: asdict(row) for n, row in rows.items()}}
+    print(f"\n{'share that passes the filter':34} {'per s':>8} {'p50 ms':>8} {'p99 ms':>8} {'recall':>7} {'exact':>7}")
+    for part in filtered:
+        speed = f"{part.speed.rate:8.0f} {part.speed.p50:8.2f} {part.speed.p99:8.2f}"
+        print(f"{part.share:<34.1%} {speed} {part.recall:7.3f} {part.exact:7.0%}")
+    results = {
+        "traces": TRACES,
+        "limit": LIMIT,
+        "rows": {name: asdict(row) for name, row in rows.items()},
+        "recall_limit": RECALL_LIMIT,
+        "filtered": [asdict(row) for row in filtered],
+    }
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 
 

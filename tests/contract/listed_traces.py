@@ -46,7 +46,8 @@ class Stored:
 
 async def store_varied(database: Database, count: int, random: Random) -> list[Stored]:
     """Stores traces with every mixture of properties; many have the same time, others differ by a microsecond."""
-    vector, stored = unit_vector(0), []
+    vector = unit_vector(0)
+    stored: list[Stored] = []
     async with database.unit_of_work() as work:
         users = {email: await work.users.ensure(email) for email in EMAILS}
         await work.tags.ensure(TAGS)

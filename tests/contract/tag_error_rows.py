@@ -45,7 +45,6 @@ _POSITIONS: dict[str, Any] = {
     "of a list": [["python"]],
     "of nothing": [],
     "of two names": ["go", "python"],
-    "of an object": {"python": 1},
 }
 
 

@@ -1,5 +1,6 @@
 import grpc
 import pytest
+from google.rpc import code_pb2
 
 from commontrace.core import limits
 from commontrace.v1 import error_reason_pb2, trace_pb2
@@ -40,7 +41,8 @@ async def test_what_is_not_found_fails_alone_with_the_words_of_a_call_of_its_own
     for item in (items[0], items[2], items[3]):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await server.traces.GetTrace(pb.GetTraceRequest(trace_id=item.trace_id))
-        assert item.error.code == grpc.StatusCode.NOT_FOUND.value[0] == caught.value.code().value[0]
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert item.error.code == code_pb2.NOT_FOUND
         assert item.error.reason == error_reason_pb2.ERROR_REASON_TRACE_NOT_FOUND
         assert item.error.message == caught.value.details()
 
@@ -72,7 +74,7 @@ async def test_once_2_mib_are_reached_every_further_item_says_so(server: Running
     assert items[5].error.reason == error_reason_pb2.ERROR_REASON_TRACE_NOT_FOUND
     assert [item.trace_id for item in items[6:9]] == [large, small.id, UNKNOWN_ID]
     for item in items[6:]:
-        assert item.error.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+        assert item.error.code == code_pb2.RESOURCE_EXHAUSTED
         assert item.error.reason == error_reason_pb2.ERROR_REASON_RESPONSE_TOO_LARGE
         assert item.error.message.startswith("RESPONSE_TOO_LARGE: ")
     basic = await batch_get(server, *[large] * 100, view=trace_pb2.TRACE_VIEW_BASIC)

@@ -15,17 +15,18 @@ from commontrace.storage import engines
 from commontrace.storage.models import Base
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.error_reason_pb2 import ErrorReason
-from tests.conftest import RunningServer, ServerFactory, administer
+from tests.conftest import RunningServer, ServerFactory
 from tests.contract import server_states
 from tests.contract.calls import METHODS, call
+from tests.contract.conflict_error_rows import Stored, conflict_rows, store
 from tests.contract.error_promises import PROMISES, broken_promises, details
-from tests.contract.error_row import CREATE, GET, SEARCH, VALID, Code, Row, objects
+from tests.contract.error_row import CREATE, GET, SEARCH, VALID, Row, objects
 from tests.contract.error_table import caller_rows, padded, server_rows
 
 _SOURCES = Path(__file__).parents[2] / "src/commontrace"
 _CALLER_ROWS = caller_rows()
 _SERVER_ROWS = server_rows()
-_ROWS = [*_CALLER_ROWS, *(row for rows in _SERVER_ROWS.values() for row in rows)]
+_ROWS = [*_CALLER_ROWS, *conflict_rows(Stored()), *(row for rows in _SERVER_ROWS.values() for row in rows)]
 
 
 @pytest.mark.parametrize("rpc", VALID)
@@ -49,15 +50,8 @@ async def test_every_field_at_fault_is_named(server: RunningServer) -> None:
     ]
 
 
-async def test_a_deleted_trace_is_not_found(server: RunningServer, database_url: str) -> None:
-    created = (await server.traces.CreateTrace(pb.CreateTraceRequest(title="a", context="b", solution="c"))).created
-    await administer(database_url, "UPDATE traces SET deleted_at = now()")
-    requests = {GET: pb.GetTraceRequest(trace_id=created.id), SEARCH: pb.SearchTracesRequest(trace_id=created.id)}
-    rows = [
-        Row(name="deleted", rpc=rpc, request=request, code=Code.NOT_FOUND, reason="TRACE_NOT_FOUND")
-        for rpc, request in requests.items()
-    ]
-    assert await _failures(server, rows) == []
+async def test_every_conflict_with_what_is_stored(server: RunningServer) -> None:
+    assert await _failures(server, conflict_rows(await store(server))) == []
 
 
 @pytest.mark.parametrize("state", _SERVER_ROWS)

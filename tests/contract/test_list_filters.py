@@ -69,6 +69,10 @@ async def differences(server: RunningServer, stored: list[Stored], filters: list
     ]
 
 
+def asking(**fields: Any) -> TraceFilter:
+    return TraceFilter(**fields)
+
+
 def struct(value: dict[str, Any]) -> Struct:
     made = Struct()
     made.update(value)
@@ -94,9 +98,9 @@ async def test_nothing_asked_lists_every_live_trace_that_no_other_replaces(
 @pytest.mark.parametrize("field", ["tags_all", "tags_any", "tags_none"])
 async def test_tags(server: RunningServer, stored: list[Stored], field: str) -> None:
     wanted = [["red"], ["red", "blue"], ["green", "blue", "white"], list(TAGS), ["Red ", "RED"]]
-    filters = [TraceFilter(**{field: tags}) for tags in wanted]
+    filters = [asking(**{field: tags}) for tags in wanted]
     # The reference knows canonical names only.
-    canonical = [TraceFilter(**{field: [tag.strip().lower() for tag in tags]}) for tags in wanted]
+    canonical = [asking(**{field: [tag.strip().lower() for tag in tags]}) for tags in wanted]
     assert [await listed(server, asked) for asked in filters] == [expected(stored, asked) for asked in canonical]
     assert await differences(server, stored, canonical) == []
 
@@ -108,10 +112,10 @@ async def test_aliases_stand_for_their_tags(server: RunningServer, stored: list[
         " SELECT alias, id FROM tags, unnest(ARRAY['rot', 'rouge']) alias WHERE tags.name = 'red'",
     )
     for field in ("tags_all", "tags_any", "tags_none"):
-        by_name = expected(stored, TraceFilter(**{field: ["red"]}))
+        by_name = expected(stored, asking(**{field: ["red"]}))
         assert by_name
         for spellings in (["rot"], ["Rouge", "rot"], ["red", "rouge"]):
-            assert await listed(server, TraceFilter(**{field: spellings})) == by_name
+            assert await listed(server, asking(**{field: spellings})) == by_name
     both = expected(stored, TraceFilter(tags_all=["red", "green"]))
     assert await listed(server, TraceFilter(tags_all=["rot", "green", "red"])) == both
 
@@ -137,7 +141,7 @@ async def test_statuses_models_and_contributors(server: RunningServer, stored: l
     contributors = sorted({str(trace.contributor_id) for trace in stored})
     assert len(contributors) == len(EMAILS)
     filters = [
-        *(TraceFilter(statuses=statuses) for statuses in ([1], [2], [1, 2], [2, 2])),
+        *(asking(statuses=statuses) for statuses in ([1], [2], [1, 2], [2, 2])),
         *(TraceFilter(agent_models=models) for models in ([""], ["m"], ["M", "m-2"], ["nobody"], list(MODELS))),
         *(TraceFilter(contributor_ids=ids) for ids in (contributors[:1], contributors[1:], contributors)),
     ]
@@ -186,7 +190,7 @@ def _mixed(stored: list[Stored], random: Random) -> Iterator[TraceFilter]:
     assert set(choices) == set(TraceFilter.DESCRIPTOR.fields_by_name)
     for _ in range(150):
         fields = random.sample(list(choices), random.randint(1, 4))
-        yield TraceFilter(**{field: choices[field]() for field in fields})
+        yield asking(**{field: choices[field]() for field in fields})
 
 
 async def test_every_field_that_is_set_counts(server: RunningServer, stored: list[Stored]) -> None:

@@ -29,6 +29,7 @@ async def pages(traces: TraceServiceStub, **fields: Any) -> AsyncIterator[pb.Lis
     while True:
         response = await traces.ListTraces(pb.ListTracesRequest(page_token=token, **fields), metadata=BOB)
         yield response
+        assert response.next_page_token != token or not token, "the list goes in circles"
         token = response.next_page_token
         if not token:
             return

@@ -81,22 +81,28 @@ async def test_a_repeated_merge_is_answered_as_before(server: RunningServer) -> 
 
 
 async def test_merging_while_others_contribute(server: RunningServer) -> None:
-    await contribute(server, 1000, "old")
+    is_merged, have_stored = asyncio.Event(), asyncio.Semaphore(0)
 
-    async def created(number: int) -> str:
-        tags = [["old"], ["new", "old"], ["OLD", "other"]][number % 3]
-        response = await server.traces.CreateTrace(a_contribution(number, tags=tags))
-        assert not {"old", "new"} <= set(response.created.tags)
-        return response.created.id
+    async def keep_contributing(worker: int) -> list[str]:
+        spellings = [["old"], ["new", "old"], ["OLD", "other"]][worker % 3]
+        trace_ids: list[str] = []
+        is_last = False
+        while not is_last:
+            is_last = is_merged.is_set()
+            request = a_contribution(100 * worker + len(trace_ids), tags=spellings)
+            trace_ids.append((await server.traces.CreateTrace(request)).created.id)
+            have_stored.release()
+        return trace_ids
 
-    contributing = [asyncio.create_task(created(number)) for number in range(30)]
-    await asyncio.wait(contributing, return_when=asyncio.FIRST_COMPLETED)
-    merged = await merge(server.tags, "old", "new")
-    assert not all(task.done() for task in contributing)
-    trace_ids = await asyncio.gather(*contributing)
+    contributing = [asyncio.create_task(keep_contributing(worker)) for worker in range(9)]
+    for _ in range(20):
+        await have_stored.acquire()
+    moved = (await merge(server.tags, "old", "new")).moved_trace_count
+    is_merged.set()
+    trace_ids = [trace_id for trace_ids in await asyncio.gather(*contributing) for trace_id in trace_ids]
     for trace_id in trace_ids:
         trace = (await server.traces.GetTrace(trace_service_pb2.GetTraceRequest(trace_id=trace_id))).trace
         assert set(trace.tags) - {"other"} == {"new"}
-    assert merged.moved_trace_count > 0
+    assert 20 <= moved < len(trace_ids)
     assert await listed(server.tags) == ["new", "other"]
-    assert (await get(server.tags, "old")).trace_count == 31
+    assert (await get(server.tags, "old")).trace_count == len(trace_ids)

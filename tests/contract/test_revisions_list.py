@@ -40,6 +40,7 @@ async def pages(server: RunningServer, trace_id: str, **fields: Any) -> AsyncIte
         request = pb.ListTraceRevisionsRequest(trace_id=trace_id, page_token=token, **fields)
         response = await server.traces.ListTraceRevisions(request)
         yield response
+        assert response.next_page_token != token or not token, "the list goes in circles"
         token = response.next_page_token
         if not token:
             return

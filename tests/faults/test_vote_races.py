@@ -20,10 +20,11 @@ from commontrace.v1 import vote_pb2
 from commontrace.v1 import vote_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
-from tests.builders import a_contribution
+from tests.builders import a_contribution, copies_of
+from tests.conftest import administer
 from tests.faults.server_process import ServerProcess, run_command
 
-SETTINGS = {"EMBEDDER": "lexical"}
+SETTINGS = {"EMBEDDER": "lexical", "DATABASE_POOL_SIZE": "20"}
 VOTERS = 50
 TRACES = 201
 SEEDS = 12
@@ -77,29 +78,44 @@ class Voter:
             return
         self.voting.in_flight += 1
         try:
-            if isinstance(request, pb.CastVoteRequest):
-                response = await votes.CastVote(request, metadata=self.metadata, timeout=10)
-                assert (response.vote.type, response.vote.reason) == (request.type, request.reason)
-                said = request.type
-            else:
-                await votes.RetractVote(request, metadata=self.metadata, timeout=10)
-                assert self._has_vote_on(request.trace_id)
-                said = RETRACTED
+            said = await self._send(request, votes)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
-                assert isinstance(request, pb.RetractVoteRequest)
-                assert not self._has_vote_on(request.trace_id)
-                said = RETRACTED
-            else:
-                assert error.code() in RETRIED, error
-                self.voting.retried += 1
-                await asyncio.sleep(0.02)
-                return
+            if error.code() not in RETRIED:
+                raise
+            self.voting.retried += 1
+            await asyncio.sleep(0.02)
+            return
         finally:
             self.voting.in_flight -= 1
         self.unanswered = None
         self.acknowledged[request.trace_id] = said
         self.voting.acknowledged += 1
+
+    async def last_words(self, trace_id: str, votes: VoteServiceStub) -> vote_pb2.VoteType.ValueType:
+        """What the server says that the voter said."""
+        try:
+            request = pb.GetVoteRequest(trace_id=trace_id)
+            return (await votes.GetVote(request, metadata=self.metadata, timeout=10)).vote.type
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+            return RETRACTED
+
+    async def _send(
+        self, request: pb.CastVoteRequest | pb.RetractVoteRequest, votes: VoteServiceStub
+    ) -> vote_pb2.VoteType.ValueType:
+        if isinstance(request, pb.CastVoteRequest):
+            vote = (await votes.CastVote(request, metadata=self.metadata, timeout=10)).vote
+            assert (vote.type, vote.reason) == (request.type, request.reason)
+            return request.type
+        has_vote = self._has_vote_on(request.trace_id)
+        try:
+            await votes.RetractVote(request, metadata=self.metadata, timeout=10)
+            assert has_vote
+        except grpc.aio.AioRpcError as error:
+            if has_vote or error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+        return RETRACTED
 
     def _has_vote_on(self, trace_id: str) -> bool:
         return self.acknowledged.get(trace_id, RETRACTED) != RETRACTED
@@ -121,8 +137,9 @@ class Voter:
 
 async def contribute_all(server: ServerProcess) -> list[str]:
     async with grpc.aio.insecure_channel(server.address) as channel:
-        traces = TraceServiceStub(channel)
-        return [(await traces.CreateTrace(a_contribution(number))).created.id for number in range(TRACES)]
+        first = (await TraceServiceStub(channel).CreateTrace(a_contribution())).created.id
+    await administer(database_of(server), copies_of(first, TRACES))
+    return [str(row.id) for row in await stored_tallies(server) if not row.is_seed]
 
 
 async def vote_until_killed(server: ServerProcess, voters: list[Voter], trace_ids: list[str]) -> int:
@@ -158,27 +175,26 @@ async def check_last_words(server: ServerProcess, voters: list[Voter]) -> None:
 
         async def check(voter: Voter) -> None:
             for trace_id, said in voter.acknowledged.items():
-                request = pb.GetVoteRequest(trace_id=trace_id)
-                try:
-                    found = (await votes.GetVote(request, metadata=voter.metadata, timeout=10)).vote.type
-                except grpc.aio.AioRpcError as error:
-                    assert (error.details() or "").startswith("VOTE_NOT_FOUND: ")
-                    found = RETRACTED
-                assert found == said
+                assert await voter.last_words(trace_id, votes) == said
 
         for first in range(0, len(voters), 8):
             await asyncio.gather(*map(check, voters[first : first + 8]))
 
 
 async def stored_tallies(server: ServerProcess) -> list[Any]:
-    """Every trace with what is stored of its votes and what they are, through a connection beside the server."""
-    url = embedded.attach(server.data_dir)
-    assert url is not None
-    engine = engines.unpooled(url)
+    """Every trace with what is stored of its votes and what they are."""
+    engine = engines.unpooled(database_of(server))
     async with engine.connect() as connection:
         rows = list(await connection.execute(text(STORED)))
     await engine.dispose()
     return rows
+
+
+def database_of(server: ServerProcess) -> str:
+    """For connections beside the server's."""
+    url = embedded.attach(server.data_dir)
+    assert url is not None
+    return url
 
 
 async def test_fifty_voters_and_kills_leave_every_tally_right(

@@ -1,99 +1,57 @@
-"""What the server's own search statements do in databases of 12, 1,000 and 5,000 traces."""
+"""What the server's own search statements do in databases of 12 to 20,000 traces."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sqlalchemy import text
 
-from commontrace.core.searching import Found, Query, StopReason, find
+from commontrace.core.deadline import NEVER
+from commontrace.core.searching import Found, Query, Search, StopReason, find
+from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
-from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.query_cache import QueryCache
-from commontrace.storage import engines, vector_type
+from commontrace.storage import engines, trace_filter
 from commontrace.storage.database import Database
-from commontrace.storage.trace_search import APPROXIMATE, Neighbour, approximate_parameters
+from commontrace.storage.trace_search import Neighbour, approximate_parameters, approximate_statement
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer, url_of
+from tests.integration.search_corpora import MODEL, RARE, Corpus, clustered, ids_of, insert, order, recall, unit
 
-MODEL = LexicalEmbedder(384)
-SIZES = (12, 1000, 5000)
+SIZES = (12, 1000, 5000, 20_000)
+LIMITS = (1, 10, 100, 1000)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Corpus:
-    """A database of traces around fifty subjects; `vectors` has shape (traces, 384) and unit rows."""
-
-    url: str
-    ids: list[UUID]
-    vectors: NDArray[np.float32]
-
-    def query(self, number: int) -> Vector:
-        """Something near the trace of that number."""
-        noise = np.random.default_rng(number).standard_normal(384)
-        return unit(self.vectors[number % len(self.ids)] + 0.03 * noise)
-
-    def nearest(self, query: Vector, limit: int) -> list[Neighbour]:
-        """By brute force."""
-        distances = 1.0 - self.vectors @ query
-        return [Neighbour(self.ids[index], float(distances[index])) for index in np.argsort(distances)[:limit]]
-
-
-def order(neighbour: Neighbour) -> tuple[float, UUID]:
-    return neighbour.distance, neighbour.trace_id
-
-
-def ids_of(neighbours: list[Neighbour]) -> list[UUID]:
-    return [neighbour.trace_id for neighbour in neighbours]
-
-
-def recall(found: list[Neighbour], wanted: list[Neighbour]) -> float:
-    return len({*ids_of(found)} & {*ids_of(wanted)}) / len(wanted)
-
-
-def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
-    units: NDArray[np.float32] = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
-    return units
-
-
-def clustered(count: int) -> NDArray[np.float32]:
-    random = np.random.default_rng(count)
-    subjects = random.standard_normal((50, 384))
-    return unit(subjects[random.integers(0, 50, count)] + 0.7 * random.standard_normal((count, 384)))
-
-
-async def insert(url: str, vectors: NDArray[np.float32]) -> Corpus:
-    """Copies traces in and then builds the index: a tenth of the time of inserting into it."""
-    corpus = Corpus(url=url, ids=[uuid4() for _ in vectors], vectors=vectors)
-    engine = engines.unpooled(url)
-    async with engine.connect() as connection:
-        asyncpg: Any = (await connection.get_raw_connection()).driver_connection
-        await vector_type.register(asyncpg)
-        definition = await asyncpg.fetchval("SELECT pg_get_indexdef('ix_traces_embedding_hnsw'::regclass)")
-        await asyncpg.execute("DROP INDEX ix_traces_embedding_hnsw")
-        await asyncpg.execute("INSERT INTO users (id, email) VALUES ($1, 'ada@example.org')", corpus.ids[0])
-        facts = {
-            "title": "title",
-            "context_text": "context " * 30,
-            "solution_text": "solution " * 60,
-            "contributor_id": corpus.ids[0],
-            "embedding_model_id": MODEL.model_id,
-            "embedding_model_version": MODEL.model_version,
-        }
-        await asyncpg.copy_records_to_table(
-            "traces",
-            columns=["id", "embedding", *facts],
-            records=[(*row, *facts.values()) for row in zip(corpus.ids, vectors, strict=True)],
-        )
-        await asyncpg.execute(definition)
-    await engine.dispose()
-    return corpus
+_A_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+_TAGS = {name: uuid4() for name in ("red", "blue")}
+FILTERS = {
+    "tags_all": TraceFilter(tags_all=("red", "blue")),
+    "tags_any": TraceFilter(tags_any=("red", "blue")),
+    "tags_none": TraceFilter(tags_none=("red",)),
+    "statuses": TraceFilter(statuses=("validated",)),
+    "agent_models": TraceFilter(agent_models=("rare",)),
+    "contributor_ids": TraceFilter(contributor_ids=(uuid4(),)),
+    "created_from": TraceFilter(created_from=_A_TIME),
+    "created_before": TraceFilter(created_before=_A_TIME),
+    "metadata": TraceFilter(metadata={"key": "value"}),
+    "current_only": TraceFilter(),
+    "nothing": TraceFilter(include_superseded=True),
+    "everything": TraceFilter(
+        tags_all=("red",),
+        tags_any=("blue",),
+        tags_none=("red", "blue"),
+        statuses=("pending", "validated"),
+        agent_models=("", "rare"),
+        contributor_ids=(uuid4(), uuid4()),
+        created_from=_A_TIME,
+        created_before=_A_TIME,
+        metadata={"key": ["value"]},
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +83,13 @@ async def run(reading: Reading, sql: str, **parameters: Any) -> Any:
     return (await reading.search._connection.execute(text(sql), parameters)).scalar()
 
 
-async def found(query: Query, limit: int, database: Database) -> Found:
-    return await find(query, limit, database=database, queries=QueryCache(MODEL))
+async def found(query: Query, limit: int, database: Database, **fields: Any) -> Found:
+    search = Search(query=query, limit=limit, **fields)
+    return await find(search, deadline=NEVER, database=database, queries=QueryCache(MODEL))
+
+
+def resolved(asked: TraceFilter) -> ResolvedFilter:
+    return ResolvedFilter(asked=asked, tag_ids=_TAGS)
 
 
 async def approximate(reading: Reading, query: Vector, *, limit: int, ef_search: int = 64) -> list[Neighbour]:
@@ -137,26 +100,33 @@ async def compare_all(reading: Reading, query: Vector, limit: int) -> list[Neigh
     return await reading.search.exact(query, model_id=MODEL.model_id, limit=limit)
 
 
-async def explain(reading: Reading, query: Vector, limit: int) -> str:
+async def explain(reading: Reading, query: Vector, limit: int, considered: ResolvedFilter) -> str:
     connection = reading.search._connection
-    compiled = APPROXIMATE.compile(dialect=connection.dialect)
+    compiled = approximate_statement(trace_filter.kinds_of(considered)).compile(dialect=connection.dialect)
     given = compiled.params | approximate_parameters(
-        query, model_id=MODEL.model_id, limit=limit, ef_search=64, excluded=None
+        query, model_id=MODEL.model_id, limit=limit, ef_search=64, considered=considered
     )
-    parameters = tuple(given[name] for name in compiled.positiontup or ())
+    processors = compiled._bind_processors
+    parameters = tuple(
+        processors[name](given[name]) if name in processors else given[name] for name in compiled.positiontup or ()
+    )
     plan = await connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {compiled}", parameters)
     return "\n".join(plan.scalars())
 
 
 async def test_the_planner_stays_on_the_index(corpus: Corpus, populated: Database) -> None:
+    kinds = [trace_filter.kinds_of(resolved(asked)) for asked in FILTERS.values()]
+    assert len(set(kinds)) == len(FILTERS)
     for statistics in ("none", "fresh"):
         if statistics == "fresh":
             await administer(corpus.url, "ANALYZE")
-        for limit in (1, 10, 100, 1000):
-            plan = await populated.search(partial(explain, query=corpus.query(0), limit=limit))
-            assert "Index Scan using ix_traces_embedding_hnsw on traces" in plan, (statistics, limit, plan)
-            assert "Seq Scan" not in plan
-            assert "Sort" not in plan
+        for name, asked in FILTERS.items():
+            for limit in LIMITS:
+                explaining = partial(explain, query=corpus.query(0), limit=limit, considered=resolved(asked))
+                plan = await populated.search(explaining)
+                assert "Index Scan using ix_traces_embedding_hnsw on traces" in plan, (statistics, name, limit, plan)
+                assert "Seq Scan" not in plan
+                assert "Sort" not in plan
 
 
 async def test_so_does_the_plan_that_postgres_keeps(corpus: Corpus, populated: Database) -> None:
@@ -173,7 +143,7 @@ async def test_so_does_the_plan_that_postgres_keeps(corpus: Corpus, populated: D
     assert await populated.read(lambda reading: run(reading, scans)) == before + 12
 
 
-@pytest.mark.parametrize("limit", [1, 10, 50, 1000])
+@pytest.mark.parametrize("limit", [*LIMITS, 50])
 async def test_never_short_and_in_order(corpus: Corpus, populated: Database, limit: int) -> None:
     count = min(limit, len(corpus.ids))
     for number in range(5):
@@ -182,6 +152,17 @@ async def test_never_short_and_in_order(corpus: Corpus, populated: Database, lim
         assert answer.neighbours == sorted(answer.neighbours, key=order)
         assert answer.exact or count == limit
         assert answer.stop_reason is (StopReason.EXHAUSTED if count < limit else StopReason.LIMIT)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_never_short_where_few_pass_the_filter(corpus: Corpus, populated: Database, limit: int) -> None:
+    passing = corpus.ids[::RARE]
+    rare = TraceFilter(agent_models=("rare",))
+    for number in range(3):
+        answer = await found(corpus.query(number), limit, populated, considered=rare)
+        assert len({*ids_of(answer.neighbours)} & {*passing}) == len(answer.neighbours) == min(limit, len(passing))
+        assert answer.neighbours == sorted(answer.neighbours, key=order)
+        assert answer.exact or limit <= len(passing)
 
 
 @pytest.mark.parametrize("limit", [1, 10, 1000])
@@ -211,10 +192,10 @@ async def test_a_trace_is_not_found_by_its_own_id(corpus: Corpus, populated: Dat
 
 
 async def test_the_index_finds_nine_of_ten(corpora: dict[int, Corpus]) -> None:
-    corpus = corpora[5000]
+    corpus = corpora[20_000]
     database = Database(corpus.url)
     recalls = []
-    for number in range(0, 5000, 100):
+    for number in range(0, 20_000, 400):
         answer = await found(corpus.query(number), 10, database)
         assert not answer.exact
         recalls.append(recall(answer.neighbours, corpus.nearest(corpus.query(number), 10)))

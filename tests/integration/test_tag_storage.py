@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -9,6 +10,14 @@ from commontrace.storage.tag_listing import TagQuery
 from tests.integration.storing import run, stored
 
 _BOTH_TAG_AND_ALIAS = "SELECT count(*) FROM tags JOIN tag_aliases USING (name)"
+
+
+@pytest.fixture
+async def wide(database_url: str) -> AsyncIterator[Database]:
+    """A storage layer that lets many write at once."""
+    wide = Database(database_url, pool_size=30, pool_timeout=10)
+    yield wide
+    await wide.close()
 
 
 async def tagged(database: Database, *names: str) -> UUID:
@@ -39,17 +48,15 @@ async def count(database: Database, sql: str) -> int:
     return int(await database.read(lambda reading: run(reading, sql)))
 
 
-async def test_the_first_use_of_a_tag_by_thirty_at_once(database_url: str) -> None:
-    database = Database(database_url, pool_size=30, pool_timeout=10)
-    trace_ids = [await stored(database) for _ in range(30)]
+async def test_the_first_use_of_a_tag_by_thirty_at_once(wide: Database) -> None:
+    trace_ids = [await stored(wide) for _ in range(30)]
 
     async def attach(trace_id: UUID) -> None:
-        async with database.unit_of_work() as work:
+        async with wide.unit_of_work() as work:
             await work.tags.attach(trace_id, ["fresh"])
 
     await asyncio.gather(*map(attach, trace_ids))
-    [tag] = await database.read(lambda reading: reading.tag_listing.list(TagQuery(size=10)))
-    await database.close()
+    [tag] = await wide.read(lambda reading: reading.tag_listing.list(TagQuery(size=10)))
     assert (tag.name, tag.trace_count) == ("fresh", 30)
 
 
@@ -109,40 +116,36 @@ async def test_a_trace_is_given_tags_as_they_are_after_a_merge_under_way(databas
     assert await count(database, _BOTH_TAG_AND_ALIAS) == 0
 
 
-async def test_merges_in_a_circle_at_once_leave_one_tag(database_url: str) -> None:
-    database = Database(database_url, pool_size=12, pool_timeout=10)
+async def test_merges_in_a_circle_at_once_leave_one_tag(wide: Database) -> None:
     names = ["a", "b", "c"]
-    trace_ids = [await tagged(database, name) for name in names]
+    trace_ids = [await tagged(wide, name) for name in names]
     circle = [("a", "b"), ("b", "c"), ("c", "a")] * 4
-    moved = await asyncio.gather(*(merge(database, source, target) for source, target in circle))
-    tags = [await tags_of(database, trace_id) for trace_id in trace_ids]
+    moved = await asyncio.gather(*(merge(wide, source, target) for source, target in circle))
+    tags = [await tags_of(wide, trace_id) for trace_id in trace_ids]
     # The first merge moved one trace, the second one or two; the others found one tag.
     assert sorted(moved, reverse=True)[2:] == [0] * 10
     assert tags[0] == tags[1] == tags[2]
-    assert await count(database, "SELECT count(*) FROM tags") == 1
-    assert await count(database, "SELECT count(*) FROM tag_aliases") == 2
-    assert await count(database, _BOTH_TAG_AND_ALIAS) == 0
-    await database.close()
+    assert await count(wide, "SELECT count(*) FROM tags") == 1
+    assert await count(wide, "SELECT count(*) FROM tag_aliases") == 2
+    assert await count(wide, _BOTH_TAG_AND_ALIAS) == 0
 
 
-async def test_merging_while_traces_change_their_tags(database_url: str) -> None:
-    database = Database(database_url, pool_size=20, pool_timeout=10)
-    trace_ids = [await tagged(database, "old", f"t{number}") for number in range(6)]
+async def test_merging_while_traces_change_their_tags(wide: Database) -> None:
+    trace_ids = [await tagged(wide, "old", f"t{number}") for number in range(6)]
 
     async def change(number: int) -> None:
         for turn in range(8):
             wanted = [["old", "kept"], ["new", "old"], ["kept"], []][(number + turn) % 4]
-            await replaced(database, trace_ids[number % 6], *wanted)
-        await replaced(database, trace_ids[number % 6], "old", "kept")
+            await replaced(wide, trace_ids[number % 6], *wanted)
+        await replaced(wide, trace_ids[number % 6], "old", "kept")
 
     changing = [asyncio.create_task(change(number)) for number in range(12)]
     await asyncio.sleep(0.05)
-    await merge(database, "old", "new")
+    await merge(wide, "old", "new")
     await asyncio.gather(*changing)
-    assert [await tags_of(database, trace_id) for trace_id in trace_ids] == [["kept", "new"]] * 6
-    assert await count(database, "SELECT count(*) FROM tags WHERE name = 'old'") == 0
-    assert await count(database, _BOTH_TAG_AND_ALIAS) == 0
-    await database.close()
+    assert [await tags_of(wide, trace_id) for trace_id in trace_ids] == [["kept", "new"]] * 6
+    assert await count(wide, "SELECT count(*) FROM tags WHERE name = 'old'") == 0
+    assert await count(wide, _BOTH_TAG_AND_ALIAS) == 0
 
 
 async def test_an_update_waits_for_a_merge_and_changes_the_tag_that_stayed(database: Database) -> None:

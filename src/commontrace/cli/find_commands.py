@@ -16,7 +16,7 @@ from commontrace.core import limits
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
-    from commontrace.client import Client
+    from commontrace.client import Client, SearchHits
     from commontrace.v1 import trace_pb2, trace_service_pb2
 
 
@@ -43,12 +43,12 @@ def search(
     if bool(text) == (like is not None):
         raise typer.BadParameter("give either a text or --like ID")
     query = text if like is None else uuid(like)
-    traces = trace_filter(tags=tag, any_tags=any_tag, without_tags=without_tag, status=status)
-    hits = call(
-        address,
-        user,
-        lambda client: client.search(query, limit=limit, filter=traces, min_similarity=min_similarity, exact=exact),
-    )
+
+    async def ask(client: "Client") -> "SearchHits":
+        traces = trace_filter(tags=tag, any_tags=any_tag, without_tags=without_tag, status=status)
+        return await client.search(query, limit=limit, filter=traces, min_similarity=min_similarity, exact=exact)
+
+    hits = call(address, user, ask)
     _note_what_is_missing(hits.summary)
     if as_json:
         for hit in hits:
