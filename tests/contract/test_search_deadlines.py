@@ -117,13 +117,13 @@ async def test_no_time_for_anything_is_said_in_time(server: RunningServer, how: 
 async def test_a_database_that_does_not_answer_costs_no_summary(
     server: RunningServer, stored: list[str], database_url: str, how: str
 ) -> None:
-    fields: dict[str, Any] = {
+    kinds: dict[str, dict[str, Any]] = {
         "vector": {},
         "more like this": {"embedding": None, "trace_id": stored[0]},
         "with tags": {"filter": TraceFilter(tags_any=["red"])},
-    }[how]
+    }
     async with locked(database_url, "tags" if how == "with tags" else "traces"):
-        [response] = await in_time(server, 0.5, **fields)
+        [response] = await in_time(server, 0.5, **kinds[how])
     assert response.summary.stop_reason == pb.STOP_REASON_SCAN_BUDGET
     assert response.summary.hit_count == 0
 

@@ -106,7 +106,7 @@ async def explain(reading: Reading, query: Vector, limit: int, considered: Resol
     given = compiled.params | approximate_parameters(
         query, model_id=MODEL.model_id, limit=limit, ef_search=64, considered=considered
     )
-    processors = compiled._bind_processors
+    processors: Any = compiled._bind_processors
     parameters = tuple(
         processors[name](given[name]) if name in processors else given[name] for name in compiled.positiontup or ()
     )
