@@ -17,8 +17,14 @@ help: ## Lists what can be made.
 serve: .venv/ready ## Starts the server on an embedded Postgres, fixtures loaded.
 	@exec $(BIN)/commontrace serve
 
-test: .venv/ready-dev ## Runs every test.
+test: .venv/ready-dev ## Runs every test, or those of ARGS.
+ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
+else
+	@$(BIN)/python -m pytest --numprocesses 3 --ignore tests/faults
+	@# What is killed and timed has the machine for itself.
+	@$(BIN)/python -m pytest tests/faults
+endif
 
 check: .venv/ready-dev ## Checks format, lint, types, import rules, contract and stub drift.
 	$(BIN)/ruff format --check .

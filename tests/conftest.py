@@ -1,9 +1,10 @@
 """What the tests stand on: a real Postgres, a real model, and servers on real ports."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -27,6 +28,33 @@ from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
 POSTGRES_VERSIONS = ("18", "16")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-postgres", action="store_true", help="run the contract tests on the older Postgres, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves contract tests on the older Postgres out, but for those marked: they take long and speak no SQL."""
+    if config.getoption("every_postgres"):
+        return
+    left_out = [item for item in items if _is_repeated(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_repeated(item: pytest.Item) -> bool:
+    version = getattr(item, "callspec", None) and item.callspec.params.get("postgres_version")  # type: ignore[attr-defined]
+    is_of_the_contract = "contract" in item.path.parts and not item.get_closest_marker("every_postgres")
+    return is_of_the_contract and version not in (None, POSTGRES_VERSIONS[0])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what tests counted: whatever they record as `counted`."""
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for name, value in report.user_properties:
+            if name == "counted":
+                terminalreporter.line(f"{report.nodeid.rpartition('::')[2]}: {value}")
+
+
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of whoever runs the tests configures nothing."""
@@ -41,10 +69,22 @@ def postgres_version(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(postgres_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgreses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Starts each version once, however often tests turn from one to the other."""
+    with ExitStack() as running:
+
+        @cache
+        def url(version: str) -> str:
+            started = embedded.start(tmp_path_factory.mktemp("postgres"), version=version)
+            return running.enter_context(started).url
+
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgreses: Callable[[str], str], postgres_version: str) -> str:
     """An empty real Postgres; tests make databases of their own in it."""
-    with embedded.start(tmp_path_factory.mktemp("postgres"), version=postgres_version) as postgres:
-        yield postgres.url
+    return postgreses(postgres_version)
 
 
 @pytest.fixture(scope="session")
@@ -58,12 +98,22 @@ def embedder() -> Iterator[Embedder]:
 
 
 @pytest.fixture(scope="session")
-def template(postgres_url: str, embedder: Embedder) -> str:
-    """The name of a migrated database to clone."""
-    name = "template_migrated"
-    asyncio.run(administer(postgres_url, f"CREATE DATABASE {name}"))
-    asyncio.run(migrating.upgrade(url_of(postgres_url, name), embedder))
+def templates(embedder: Embedder) -> Callable[[str], str]:
+    """Makes the migrated database of a Postgres once."""
+
+    @cache
+    def name(postgres_url: str) -> str:
+        asyncio.run(administer(postgres_url, "CREATE DATABASE template_migrated"))
+        asyncio.run(migrating.upgrade(url_of(postgres_url, "template_migrated"), embedder))
+        return "template_migrated"
+
     return name
+
+
+@pytest.fixture(scope="session")
+def template(templates: Callable[[str], str], postgres_url: str) -> str:
+    """The name of a migrated database to clone."""
+    return templates(postgres_url)
 
 
 @pytest.fixture

@@ -87,8 +87,8 @@ def _broken_info(row: Row, error: grpc.aio.AioRpcError) -> Iterator[str]:
         yield f"has the ErrorInfo {infos}"
         return
     metadata = dict(infos[0].metadata)
-    # A tag may be empty: that is what is wrong with it.
-    empty = {key for key, value in metadata.items() if not value} - {"tag"}
+    # A tag or a path may be empty: that is what is wrong with it.
+    empty = {key for key, value in metadata.items() if not value} - {"tag", "path"}
     if set(metadata) != PROMISES[row.reason].keys or empty or metadata.get("field", "") != row.field:
         yield f"has the metadata {metadata}"
 

@@ -6,7 +6,6 @@ Clients of one trace or one content take turns, so that the model knows the orde
 import asyncio
 import os
 import random
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,7 +32,7 @@ from tests.contract.error_promises import details
 from tests.contract.model import THRESHOLD, Model, ModelTrace, ModelVote, Refused
 from tests.faults.server_process import ServerProcess
 
-OPERATIONS = {"18": 20_000, "16": 4_000}
+OPERATIONS = {"18": 20_000, "16": 3_000}
 # Without the neural model, most of the time of a write passes where writes meet.
 SETTINGS = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "64", "LOG_LEVEL": "error"}
 SETTINGS |= {"VALIDATION_THRESHOLD": str(THRESHOLD)}
@@ -464,12 +463,12 @@ class Client:
         self.done["OK"] += 1
 
 
+@pytest.mark.every_postgres
 async def test_twenty_thousand_random_operations_agree_with_a_model(
-    empty_database_url: str, postgres_version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    empty_database_url: str, postgres_version: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     seed = int(os.environ.get("OPERATIONS_SEED") or time.time_ns() % 1_000_000)
-    with capsys.disabled():
-        sys.stdout.write(f"\nOPERATIONS_SEED={seed} ")
+    record_property("counted", f"OPERATIONS_SEED={seed}")
     operations, model, turns = OPERATIONS[postgres_version], Model(), Turns()
     remaining = iter(range(operations))
     with ServerProcess(tmp_path, "--migrate", DATABASE_URL=empty_database_url, **SETTINGS) as server:
@@ -493,5 +492,4 @@ async def test_twenty_thousand_random_operations_agree_with_a_model(
     assert done.keys() == REASONS
     assert {trace.status for trace in model.traces.values()} == {"pending", "validated"}
     assert model.aliases
-    with capsys.disabled():
-        sys.stdout.write(f"{operations} operations on {len(model.traces)} traces: {dict(done)} ")
+    record_property("counted", f"{operations} operations on {len(model.traces)} traces: {dict(done)} ")

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import random
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
-import pytest
 from sqlalchemy import text
 
 from commontrace.data_files import data_directory
@@ -162,10 +160,11 @@ async def check_readable(server: ServerProcess, journal: dict[str, tuple[int, st
         assert all(await at_most_eight(has_others_like_it, sample))
 
 
-async def test_twenty_kills_lose_no_acknowledged_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_twenty_kills_lose_no_acknowledged_write(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     seed = int(os.environ.get("KILLS_SEED") or time.time_ns() % 1_000_000)
-    with capsys.disabled():
-        sys.stdout.write(f"\nKILLS_SEED={seed} ")
+    record_property("counted", f"KILLS_SEED={seed}")
     chance = random.Random(seed)  # noqa: S311 - when to kill is no secret
     writing = Writing(journal=Journal(tmp_path / "journal"))
     in_flight, slowest_end, began = 0, 0.0, time.monotonic()
@@ -193,9 +192,9 @@ async def test_twenty_kills_lose_no_acknowledged_write(tmp_path: Path, capsys: p
     assert len(set(numbers.values())) == len(written), "one write was stored twice"
     assert all(fingerprint(row) == fingerprint(a_write(numbers[row.id])) for row in written)
     assert {trace_id: number for trace_id, (number, _) in journal.items()}.items() <= numbers.items()
-    with capsys.disabled():
-        sys.stdout.write(
-            f"{KILLS} kills with {in_flight} writes in flight: {len(journal)} acknowledged, all there;"
-            f" {len(written) - len(journal)} stored but not acknowledged, all whole;"
-            f" Postgres gone after at most {slowest_end:.2f} s; {time.monotonic() - began:.0f} s in total "
-        )
+    record_property(
+        "counted",
+        f"{KILLS} kills with {in_flight} writes in flight: {len(journal)} acknowledged, all there;"
+        f" {len(written) - len(journal)} stored but not acknowledged, all whole;"
+        f" Postgres gone after at most {slowest_end:.2f} s; {time.monotonic() - began:.0f} s in total ",
+    )

@@ -4,15 +4,13 @@ import asyncio
 import itertools
 import os
 import random
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 import grpc
-import pytest
 from sqlalchemy import text
 
 from commontrace.storage import embedded, engines
@@ -69,11 +67,10 @@ async def stored_numbers(data_dir: Path) -> dict[str, int]:
     return numbers
 
 
-async def test_kills_between_commit_and_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_kills_between_commit_and_answer(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     seed = int(os.environ.get("KILLS_SEED") or time.time_ns() % 1_000_000)
     chance = random.Random(seed)  # noqa: S311 - when to kill is no secret
-    with capsys.disabled():
-        sys.stdout.write(f"\nKILLS_SEED={seed} ")
+    record_property("counted", f"KILLS_SEED={seed}")
     writing, lost_answers, repeated, kills = Writing(), 0, 0, 0
     while kills < LEAST_KILLS or (not lost_answers and kills < MOST_KILLS):
         with ServerProcess(tmp_path, **SETTINGS) as server:
@@ -97,8 +94,8 @@ async def test_kills_between_commit_and_answer(tmp_path: Path, capsys: pytest.Ca
     assert writing.codes == {grpc.StatusCode.UNAVAILABLE}
     assert lost_answers > 0, "no kill fell between a commit and its answer"
     assert numbers == {trace_id: number for number, trace_id in writing.answered.items()}
-    with capsys.disabled():
-        sys.stdout.write(
-            f"{kills} kills, {repeated} requests repeated, {lost_answers} of them committed before:"
-            f" {len(numbers)} rows for {len(writing.answered)} requests "
-        )
+    record_property(
+        "counted",
+        f"{kills} kills, {repeated} requests repeated, {lost_answers} of them committed before:"
+        f" {len(numbers)} rows for {len(writing.answered)} requests ",
+    )

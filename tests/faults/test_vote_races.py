@@ -3,15 +3,14 @@
 import asyncio
 import os
 import random
-import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import grpc
-import pytest
 from sqlalchemy import text
 
 from commontrace.core.trust import Tally, trust_score
@@ -198,11 +197,10 @@ def database_of(server: ServerProcess) -> str:
 
 
 async def test_fifty_voters_and_kills_leave_every_tally_right(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     seed = int(os.environ.get("VOTES_SEED") or time.time_ns() % 1_000_000)
-    with capsys.disabled():
-        sys.stdout.write(f"\nVOTES_SEED={seed} ")
+    record_property("counted", f"VOTES_SEED={seed}")
     voting = Voting(chance=random.Random(seed))  # noqa: S311 - not a secret
     voters = [Voter(number=number, voting=voting) for number in range(VOTERS)]
     in_flight, began = 0, time.monotonic()
@@ -234,8 +232,8 @@ async def test_fifty_voters_and_kills_leave_every_tally_right(
         f"recounted {TRACES + SEEDS} traces: 0 corrected, 0 promoted, 0 demoted\n",
         "",
     )
-    with capsys.disabled():
-        sys.stdout.write(
-            f"{KILLS} kills with {in_flight} votes in flight: {voting.acknowledged} acknowledged, every tally right;"
-            f" {voting.retried} retried; {time.monotonic() - began:.0f} s in total "
-        )
+    record_property(
+        "counted",
+        f"{KILLS} kills with {in_flight} votes in flight: {voting.acknowledged} acknowledged, every tally right;"
+        f" {voting.retried} retried; {time.monotonic() - began:.0f} s in total ",
+    )

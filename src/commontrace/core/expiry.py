@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_PERIOD_SECONDS = 600.0
+_PERIOD_SECONDS = 300.0
 
 
 async def forget_expired_answers(database: "Database", batch: int = 500) -> int:
@@ -27,6 +27,7 @@ async def forget_expired_answers(database: "Database", batch: int = 500) -> int:
 async def keep_forgetting(database: "Database") -> None:
     """Runs until cancelled. A database that is away is asked again later."""
     while True:
+        await asyncio.sleep(_PERIOD_SECONDS)
         try:
             forgotten = await forget_expired_answers(database)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
@@ -34,4 +35,3 @@ async def keep_forgetting(database: "Database") -> None:
         else:
             if forgotten:
                 log.info("expired answers removed", count=forgotten)
-        await asyncio.sleep(_PERIOD_SECONDS)
