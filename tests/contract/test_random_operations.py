@@ -32,7 +32,7 @@ from tests.contract.error_promises import details
 from tests.contract.model import THRESHOLD, Model, ModelTrace, ModelVote, Refused
 from tests.faults.server_process import ServerProcess
 
-OPERATIONS = {"18": 20_000, "16": 3_000}
+OPERATIONS = {"18": 20_000, "16": 1_500}
 # Without the neural model, most of the time of a write passes where writes meet.
 SETTINGS = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "64", "LOG_LEVEL": "error"}
 SETTINGS |= {"VALIDATION_THRESHOLD": str(THRESHOLD)}
@@ -489,7 +489,8 @@ async def test_twenty_thousand_random_operations_agree_with_a_model(
                     await client.search()
                     await client.list_tags()
     done: Counter[str] = sum((client.done for client in clients), Counter())
-    assert done.keys() == REASONS
+    assert done.keys() <= REASONS
+    assert operations < max(OPERATIONS.values()) or done.keys() == REASONS
     assert {trace.status for trace in model.traces.values()} == {"pending", "validated"}
     assert model.aliases
     record_property("counted", f"{operations} operations on {len(model.traces)} traces: {dict(done)} ")

@@ -53,7 +53,8 @@ async def check_two_servers(database_url: str, place: Path) -> None:
     ):
         async with connect(one.address) as first, connect(other.address) as second:
             for writer, reader in ((first, second), (second, first)):
-                created = (await writer.contribute("Pages flicker", "They do.", "Turn off the lamp.")).created
+                cure = f"Turn off lamp {id(writer)}."
+                created = (await writer.contribute("Pages flicker", "They do.", cure)).created
                 assert await reader.get(created.id) == created
                 assert created.id in {hit.trace.id for hit in await reader.search("Pages flicker", limit=3)}
         assert one.interrupt() == 0

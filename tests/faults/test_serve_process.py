@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import grpc
@@ -36,6 +37,9 @@ STOPS = {
     "Ctrl-C": (signal.SIGINT, True),
 }
 stops = pytest.mark.parametrize(("number", "whole_group"), STOPS.values(), ids=STOPS.keys())
+
+# Tests share their data: what each contributes is new.
+NUMBERS = count()
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +80,7 @@ async def create_behind_a_lock(connection: AsyncConnection, traces: TraceService
     """Starts a write, which `connection` holds up, and returns it once it waits."""
 
     async def create() -> str:
-        return (await traces.CreateTrace(a_contribution(), timeout=20)).created.id
+        return (await traces.CreateTrace(a_contribution(next(NUMBERS)), timeout=20)).created.id
 
     await connection.execute(text("LOCK TABLE traces IN EXCLUSIVE MODE"))
     creating = asyncio.create_task(create())
@@ -194,7 +198,7 @@ async def test_a_server_whose_postgres_was_killed_says_so_and_ends(place: Path) 
     with ServerProcess(place) as server:
         async with grpc.aio.insecure_channel(server.address) as channel:
             traces = TraceServiceStub(channel)
-            trace_id = (await traces.CreateTrace(a_contribution())).created.id
+            trace_id = (await traces.CreateTrace(a_contribution(next(NUMBERS)))).created.id
             assert await health_of(channel, TRACE_SERVICE) == SERVING
             with suppress(DBAPIError):  # leaving is a rollback, for which there is no Postgres
                 async with beside(server) as connection:
