@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import grpc
@@ -210,3 +210,12 @@ async def administer(postgres_url: str, statement: str) -> None:
         autocommit: AsyncConnection = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await autocommit.execute(text(statement))
     await engine.dispose()
+
+
+async def query(url: str, sql: str) -> list[Any]:
+    """Every row, through a connection beside the server's."""
+    engine = engines.unpooled(url)
+    async with engine.connect() as connection:
+        rows = list(await connection.execute(text(sql)))
+    await engine.dispose()
+    return rows

@@ -9,9 +9,8 @@ from google.protobuf.struct_pb2 import Struct
 from commontrace.core import limits
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
-from tests.contract.error_row import CREATE, DELETE, UNDELETE, UNKNOWN_ID, UPDATE, Code, Row, invalid, malformed
+from tests.contract.error_row import CREATE, DELETE, NO_IDS, UNDELETE, UNKNOWN_ID, UPDATE, Code, Row, invalid, malformed
 
-_NO_IDS = {"a word": "trace", "braces": f"{{{UNKNOWN_ID}}}", "NUL": f"{UNKNOWN_ID}\0"}
 _PATHS = ("id", "status", "trust_score", "revision", "etag", "create_time", "Title", "title.x", "*", "", "é" * 1000)
 
 
@@ -20,7 +19,7 @@ def edit_rows() -> Iterator[Row]:
     yield from _update_rows()
     for rpc, request in ((DELETE, pb.DeleteTraceRequest), (UNDELETE, pb.UndeleteTraceRequest)):
         yield invalid(rpc, "no id", "FIELD_REQUIRED", "trace_id", request())
-        for name, value in _NO_IDS.items():
+        for name, value in NO_IDS.items():
             yield invalid(rpc, f"id with {name}", "MALFORMED_ID", "trace_id", request(trace_id=value))
             bad = request(trace_id=UNKNOWN_ID, request_id=value)
             yield invalid(rpc, f"request id with {name}", "MALFORMED_ID", "request_id", bad)
@@ -38,7 +37,7 @@ def _create_rows() -> Iterator[Row]:
         unknown = create(on_duplicate=number)
         yield invalid(CREATE, f"on_duplicate {number}", "UNKNOWN_ENUM_VALUE", "on_duplicate", unknown)
     for field in ("supersedes_trace_id", "request_id"):
-        for name, value in _NO_IDS.items():
+        for name, value in NO_IDS.items():
             yield invalid(CREATE, f"{field} with {name}", "MALFORMED_ID", field, create(**{field: value}))
     yield _not_found(CREATE, create(supersedes_trace_id=UNKNOWN_ID))
 
@@ -49,7 +48,7 @@ def _update_rows() -> Iterator[Row]:
         return pb.UpdateTraceRequest(trace=trace, update_mask=FieldMask(paths=paths), etag=etag)
 
     yield invalid(UPDATE, "no trace", "FIELD_REQUIRED", "trace.id", pb.UpdateTraceRequest())
-    for name, value in _NO_IDS.items():
+    for name, value in NO_IDS.items():
         yield invalid(UPDATE, f"id with {name}", "MALFORMED_ID", "trace.id", update("title", trace_id=value, title="a"))
         bad = update("title", title="a")
         bad.request_id = value

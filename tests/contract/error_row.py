@@ -34,6 +34,8 @@ LIST_TAGS, GET_TAG, UPDATE_TAG, RESOLVE_TAGS, MERGE_TAGS = (
     f"/commontrace.v1.TagService/{name}" for name in ("ListTags", "GetTag", "UpdateTag", "ResolveTags", "MergeTags")
 )
 UNKNOWN_ID = "123e4567-e89b-12d3-a456-426614174000"
+NO_IDS = {"a word": "trace", "braces": f"{{{UNKNOWN_ID}}}", "NUL": f"{UNKNOWN_ID}\0", "a space": f"{UNKNOWN_ID} "}
+"""Some that every field for an id refuses; `trace_error_rows.py` has all."""
 
 VALID: dict[str, Message] = {
     INFO: pb.GetServiceInfoRequest(),

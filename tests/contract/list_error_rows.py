@@ -17,6 +17,7 @@ from commontrace.v1 import trace_service_pb2 as pb
 from tests.contract.error_row import (
     BATCH_GET,
     LIST,
+    NO_IDS,
     REVISIONS,
     UNKNOWN_ID,
     Code,
@@ -28,7 +29,6 @@ from tests.contract.error_row import (
     objects,
 )
 
-_NO_IDS = {"a word": "trace", "braces": f"{{{UNKNOWN_ID}}}", "NUL": f"{UNKNOWN_ID}\0", "a space": f"{UNKNOWN_ID} "}
 _UNKNOWN_NUMBERS = (-(2**31), -1, 3, 2**31 - 1)
 _NO_TOKENS = {"a word": "next", "spaces": "   ", "NUL": "\0", "an emoji": "\N{SNAKE}", "a megabyte": "A" * 1_000_000}
 
@@ -58,7 +58,7 @@ def filter_rows(rpc: str, having: Callable[[trace_filter_pb2.TraceFilter], Messa
     yield bad("NUL in an agent model", "FORBIDDEN_CHARACTER", "agent_models[0]", agent_models=["a\0"])
     yield bad("too many agent models", "FIELD_TOO_LONG", "agent_models", agent_models=["a"] * too_many)
     yield bad("no contributor", "FIELD_REQUIRED", "contributor_ids[0]", contributor_ids=[""])
-    for name, value in _NO_IDS.items():
+    for name, value in NO_IDS.items():
         yield bad(f"contributor with {name}", "MALFORMED_ID", "contributor_ids[1]", contributor_ids=[UNKNOWN_ID, value])
     yield bad("too many contributors", "FIELD_TOO_LONG", "contributor_ids", contributor_ids=[UNKNOWN_ID] * too_many)
     for field in ("create_time_from", "create_time_before"):
@@ -81,7 +81,7 @@ def _batch_get_rows() -> Iterator[Row]:
     yield invalid(BATCH_GET, "too many ids", "FIELD_TOO_LONG", "trace_ids", too_many)
     nameless = pb.BatchGetTracesRequest(trace_ids=[UNKNOWN_ID, ""])
     yield invalid(BATCH_GET, "empty id", "FIELD_REQUIRED", "trace_ids[1]", nameless)
-    for name, value in _NO_IDS.items():
+    for name, value in NO_IDS.items():
         bad = pb.BatchGetTracesRequest(trace_ids=[UNKNOWN_ID, UNKNOWN_ID, value])
         yield invalid(BATCH_GET, f"id with {name}", "MALFORMED_ID", "trace_ids[2]", bad)
     yield from _views(BATCH_GET, lambda view: pb.BatchGetTracesRequest(trace_ids=[UNKNOWN_ID], view=view))
@@ -109,7 +109,7 @@ def _list_rows() -> Iterator[Row]:
 
 def _revisions_rows() -> Iterator[Row]:
     yield invalid(REVISIONS, "no id", "FIELD_REQUIRED", "trace_id", pb.ListTraceRevisionsRequest())
-    for name, value in _NO_IDS.items():
+    for name, value in NO_IDS.items():
         bad = pb.ListTraceRevisionsRequest(trace_id=value)
         yield invalid(REVISIONS, f"id with {name}", "MALFORMED_ID", "trace_id", bad)
     valid = pb.ListTraceRevisionsRequest(trace_id=UNKNOWN_ID)

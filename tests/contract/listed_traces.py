@@ -11,6 +11,7 @@ from google.protobuf.json_format import MessageToDict
 
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_filter_pb2, trace_pb2
+from commontrace.v1.trace_filter_pb2 import TraceFilter
 from tests.integration.storing import a_trace, unit_vector
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -25,6 +26,14 @@ METADATA: tuple[dict[str, Any], ...] = (
     {"n": True, "list": []},
     {"n": None, "deep": {}, "list": ["1", [1, 2]]},
 )
+WITH_UNKNOWN_TAGS: dict[str, tuple[TraceFilter, TraceFilter | None]] = {
+    "all": (TraceFilter(tags_all=["red", "Zz", "aa"]), None),
+    "any": (TraceFilter(tags_any=["zz", "aa"]), None),
+    "one of any": (TraceFilter(tags_any=["zz", "red", "aa"]), TraceFilter(tags_any=["red"])),
+    "none": (TraceFilter(tags_none=["aa", "zz", "red"]), TraceFilter(tags_none=["red"])),
+    "only none": (TraceFilter(tags_none=["aa", "zz"]), TraceFilter()),
+}
+"""Filters that name the tags aa and zz, which do not exist, and what each comes to; None passes nothing."""
 STATUSES = {"pending": trace_pb2.TRACE_STATUS_PENDING, "validated": trace_pb2.TRACE_STATUS_VALIDATED}
 
 

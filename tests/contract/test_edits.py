@@ -4,13 +4,11 @@ from typing import Any
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
-from sqlalchemy import text
 
-from commontrace.storage import engines
 from commontrace.v1 import trace_pb2, vote_pb2, vote_service_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, hits_of, search
-from tests.conftest import RunningServer
+from tests.conftest import RunningServer, query
 from tests.contract.callers import ADA, BOB, EVE, caller, reason_of, refused
 
 
@@ -198,13 +196,10 @@ async def test_a_vote_that_races_an_edit_never_counts_for_a_text_its_voter_did_n
     current = await get(server, trace.id)
     assert current.revision == 13
     assert current.confirmation_count == sum(revision == 13 for revision in accepted.values())
-    engine = engines.unpooled(database_url)
-    async with engine.connect() as connection:
-        votes = await connection.execute(text("SELECT email, revision FROM votes JOIN users ON users.id = voter_id"))
-        assert {(row.email, row.revision) for row in votes} == {
-            (f"user{number}@example.org", revision) for number, revision in accepted.items()
-        }
-    await engine.dispose()
+    votes = await query(database_url, "SELECT email, revision FROM votes JOIN users ON users.id = voter_id")
+    assert {(row.email, row.revision) for row in votes} == {
+        (f"user{number}@example.org", revision) for number, revision in accepted.items()
+    }
 
 
 async def test_a_deleted_trace_is_gone_and_comes_back_with_its_votes(server: RunningServer) -> None:

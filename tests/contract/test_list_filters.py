@@ -18,6 +18,7 @@ from tests.contract.listed_traces import (
     START,
     STATUSES,
     TAGS,
+    WITH_UNKNOWN_TAGS,
     Stored,
     expected,
     store_varied,
@@ -121,14 +122,7 @@ async def test_aliases_stand_for_their_tags(server: RunningServer, stored: list[
 
 
 async def test_tags_that_do_not_exist_match_nothing_and_are_named(server: RunningServer, stored: list[Stored]) -> None:
-    cases: dict[str, tuple[TraceFilter, TraceFilter | None]] = {
-        "all": (TraceFilter(tags_all=["red", "Zz", "aa"]), None),
-        "any": (TraceFilter(tags_any=["zz", "aa"]), None),
-        "one of any": (TraceFilter(tags_any=["zz", "red", "aa"]), TraceFilter(tags_any=["red"])),
-        "none": (TraceFilter(tags_none=["aa", "zz", "red"]), TraceFilter(tags_none=["red"])),
-        "only none": (TraceFilter(tags_none=["aa", "zz"]), TraceFilter()),
-    }
-    for name, (asked, same_as) in cases.items():
+    for name, (asked, same_as) in WITH_UNKNOWN_TAGS.items():
         response = await server.traces.ListTraces(pb.ListTracesRequest(filter=asked, page_size=500))
         assert list(response.unknown_tags) == ["aa", "zz"], name
         wanted = [] if same_as is None else expected(stored, same_as)

@@ -15,9 +15,9 @@ from commontrace.v1.trace_filter_pb2 import TraceFilter
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution, copies_of
 from tests.conftest import RunningServer, ServerFactory, administer
+from tests.contract.callers import ADA, BOB, EVE
 from tests.contract.listed_traces import START, expected, store_at, store_varied
 
-ADA, BOB, STRANGER = ((("x-commontrace-user", f"{name}@example.org"),) for name in ("ada", "bob", "stranger"))
 FULL = trace_pb2.TRACE_VIEW_FULL
 # The longest text a trace may have, four bytes a character.
 LARGE = "\N{SNAKE}" * limits.CONTEXT_CHARACTERS
@@ -149,7 +149,7 @@ async def test_with_show_deleted_one_lists_ones_own_only_deleted_ones_too(server
         for trace_id in (mine[1], others[1]):
             await work.trace_changes.delete(trace_id)
     lists: dict[str, list[trace_pb2.Trace]] = {}
-    for name, caller in {"bob": BOB, "ada": ADA, "stranger": STRANGER}.items():
+    for name, caller in {"bob": BOB, "ada": ADA, "stranger": EVE}.items():
         response = await server.traces.ListTraces(pb.ListTracesRequest(show_deleted=True, view=FULL), metadata=caller)
         lists[name] = list(response.traces)
     assert [trace.id for trace in lists["bob"]] == [str(trace_id) for trace_id in reversed(mine)]

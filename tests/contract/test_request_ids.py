@@ -5,14 +5,12 @@ from uuid import uuid4
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from sqlalchemy import text
 
 from commontrace.core.expiry import forget_expired_answers
-from commontrace.storage import engines
 from commontrace.v1 import tag_pb2, tag_service_pb2, trace_pb2, vote_pb2, vote_service_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, hits_of, search
-from tests.conftest import RunningServer, administer
+from tests.conftest import RunningServer, administer, query
 from tests.contract.callers import ADA, BOB, reason_of, refused
 
 ALLOW = pb.ON_DUPLICATE_ALLOW
@@ -130,10 +128,7 @@ async def test_expired_answers_are_removed(server: RunningServer, database_url: 
     await administer(database_url, old.format("idempotent_requests LIMIT 20"))
     assert await forget_expired_answers(server.database, batch=7) == 20
     assert await forget_expired_answers(server.database, batch=7) == 0
-    engine = engines.unpooled(database_url)
-    async with engine.connect() as connection:
-        assert (await connection.execute(text("SELECT count(*) FROM idempotent_requests"))).scalar_one() == 5
-    await engine.dispose()
+    assert await query(database_url, "SELECT count(*) FROM idempotent_requests") == [(5,)]
 
 
 @pytest.mark.parametrize("request_id", ["", "x"])

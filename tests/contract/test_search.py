@@ -2,15 +2,13 @@ import asyncio
 
 import numpy as np
 import pytest
-from sqlalchemy import text
 
 from commontrace.core import limits
 from commontrace.embeddings.embedder import Embedder
-from commontrace.storage import engines
 from commontrace.v1 import trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, copies_of, hits_of, search, store_large_trace
-from tests.conftest import RunningServer
+from tests.conftest import RunningServer, administer
 
 PROBLEMS = {
     "postgres": ("The database refuses connections", "Postgres says: too many clients already."),
@@ -145,7 +143,7 @@ async def test_a_trace_deleted_while_the_reader_is_slow_is_counted(server: Runni
     stream = server.traces.SearchTraces(pb.SearchTracesRequest(text="number", limit=200, batch_size=1))
     unread = aiter(stream)
     await anext(unread)
-    await sql(database_url, "UPDATE traces SET deleted_at = now()")
+    await administer(database_url, "UPDATE traces SET deleted_at = now()")
     rest = [response async for response in unread]
     summary = rest[-1].summary
     assert summary.hit_count == 1 + len(hits_of(rest))
@@ -175,7 +173,7 @@ async def test_control_characters_in_a_query_are_ignored(server: RunningServer) 
 
 async def test_vectors_of_another_model_are_never_compared(server: RunningServer, database_url: str) -> None:
     await contribute_all(server)
-    await sql(database_url, "UPDATE traces SET embedding_model_id = 'another' WHERE title LIKE 'A flexbox%'")
+    await administer(database_url, "UPDATE traces SET embedding_model_id = 'another' WHERE title LIKE 'A flexbox%'")
     responses = await search(server.traces, text="flexbox child overflows")
     assert len(hits_of(responses)) == 2
     assert responses[-1].summary.stop_reason == pb.STOP_REASON_EXHAUSTED
@@ -202,11 +200,4 @@ async def test_one_vector_norm_extreme_to_the_other(server: RunningServer, embed
 
 async def store_large_traces(server: RunningServer, database_url: str, count: int) -> None:
     """Stores more than the buffers between server and reader hold: 100 KB a trace."""
-    await sql(database_url, copies_of(await store_large_trace(server.traces), count))
-
-
-async def sql(database_url: str, statement: str) -> None:
-    engine = engines.unpooled(database_url)
-    async with engine.begin() as connection:
-        await connection.execute(text(statement))
-    await engine.dispose()
+    await administer(database_url, copies_of(await store_large_trace(server.traces), count))

@@ -11,7 +11,7 @@ from commontrace.storage import engines
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_filter_pb2 import TraceFilter
 from tests.builders import a_contribution, copies_of, hits_of
-from tests.conftest import RunningServer, administer
+from tests.conftest import RunningServer, administer, query
 from tests.contract.searched_traces import a_vector, ids_in, store_vectors
 from tests.integration.storing import unit_vector
 
@@ -50,16 +50,12 @@ async def locked(database_url: str, table: str) -> AsyncIterator[None]:
 
 
 async def running_queries(database_url: str) -> int:
-    engine = engines.unpooled(database_url)
-    async with engine.connect() as connection:
-        count = await connection.scalar(
-            text(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND state = 'active' AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-            )
-        )
-    await engine.dispose()
-    return int(count or 0)
+    [[count]] = await query(
+        database_url,
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND state = 'active' AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
+    )
+    return int(count)
 
 
 @pytest.fixture

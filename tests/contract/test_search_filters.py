@@ -9,7 +9,7 @@ from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_filter_pb2 import TraceFilter
 from tests.builders import a_contribution, hits_of, search
 from tests.conftest import RunningServer, administer
-from tests.contract.listed_traces import MODELS, START, STATUSES, Stored, expected
+from tests.contract.listed_traces import MODELS, START, STATUSES, WITH_UNKNOWN_TAGS, Stored, expected
 from tests.contract.searched_traces import a_vector, ids_in, store_varied_vectors
 from tests.contract.test_list_filters import TIMES, WANTED_METADATA, struct, timestamp
 
@@ -120,14 +120,7 @@ async def test_aliases_stand_for_their_tags(server: RunningServer, stored: list[
 
 
 async def test_tags_that_do_not_exist_match_nothing_and_are_named(server: RunningServer, stored: list[Stored]) -> None:
-    cases: dict[str, tuple[TraceFilter, TraceFilter | None]] = {
-        "all": (TraceFilter(tags_all=["red", "Zz", "aa"]), None),
-        "any": (TraceFilter(tags_any=["zz", "aa"]), None),
-        "one of any": (TraceFilter(tags_any=["zz", "red", "aa"]), TraceFilter(tags_any=["red"])),
-        "none": (TraceFilter(tags_none=["aa", "zz", "red"]), TraceFilter(tags_none=["red"])),
-        "only none": (TraceFilter(tags_none=["aa", "zz"]), TraceFilter()),
-    }
-    for name, (asked, same_as) in cases.items():
+    for name, (asked, same_as) in WITH_UNKNOWN_TAGS.items():
         responses = await search(server.traces, embedding=a_vector(), filter=asked, limit=100)
         summary = responses[-1].summary
         assert list(summary.unknown_tags) == ["aa", "zz"], name

@@ -3,8 +3,8 @@
 from commontrace.core import limits
 from commontrace.v1 import vote_pb2
 from commontrace.v1 import vote_service_pb2 as pb
-from tests.conftest import RunningServer
-from tests.contract.test_votes import a_trace, cast, refused, retract, sql
+from tests.conftest import RunningServer, administer
+from tests.contract.test_votes import a_trace, cast, refused, retract
 
 
 async def page(server: RunningServer, trace_id: str, size: int = 0, token: str = "") -> pb.ListVotesResponse:
@@ -23,12 +23,12 @@ async def pages(server: RunningServer, trace_id: str, size: int = 0) -> list[lis
 async def store_votes(database_url: str, trace_id: str, count: int, comment: str = "") -> None:
     """Makes votes that all have the same time."""
     voters = f"SELECT gen_random_uuid(), n || '@example.net' FROM generate_series(1, {count}) AS n"  # noqa: S608
-    await sql(database_url, f"INSERT INTO users (id, email) {voters}")
+    await administer(database_url, f"INSERT INTO users (id, email) {voters}")
     votes = f"""
         INSERT INTO votes (id, trace_id, voter_id, vote_type, revision, comment, created_at)
         SELECT gen_random_uuid(), '{trace_id}', id, 'up', 1, '{comment}', '2026-01-01 00:00:00.000001+00'
         FROM users WHERE email LIKE '%@example.net'"""  # noqa: S608
-    await sql(database_url, votes)
+    await administer(database_url, votes)
 
 
 async def test_votes_are_listed_newest_first_by_when_they_were_first_cast(server: RunningServer) -> None:

@@ -6,10 +6,8 @@ from uuid import uuid4
 
 import grpc
 import pytest
-from sqlalchemy import text
 
 from commontrace.core.trust import Tally, trust_score
-from commontrace.storage import engines
 from commontrace.v1 import trace_pb2, vote_pb2
 from commontrace.v1 import trace_service_pb2 as traces_pb
 from commontrace.v1 import vote_service_pb2 as pb
@@ -21,7 +19,7 @@ from commontrace.v1.vote_pb2 import (
     VOTE_TYPE_UP,
 )
 from tests.builders import a_contribution
-from tests.conftest import RunningServer, ServerFactory, server_settings
+from tests.conftest import RunningServer, ServerFactory, administer, server_settings
 
 PENDING, VALIDATED = trace_pb2.TRACE_STATUS_PENDING, trace_pb2.TRACE_STATUS_VALIDATED
 ABSENT = "123e4567-e89b-12d3-a456-426614174000"
@@ -55,13 +53,6 @@ async def vote_of(server: RunningServer, voter: str | int, trace_id: str) -> vot
 
 async def trace(server: RunningServer, trace_id: str) -> trace_pb2.Trace:
     return (await server.traces.GetTrace(traces_pb.GetTraceRequest(trace_id=trace_id))).trace
-
-
-async def sql(database_url: str, statement: str) -> None:
-    engine = engines.unpooled(database_url)
-    async with engine.begin() as connection:
-        await connection.execute(text(statement))
-    await engine.dispose()
 
 
 def counts(tally: vote_pb2.TraceTally) -> tuple[int, int, int]:
@@ -131,7 +122,7 @@ async def test_nobody_votes_on_a_trace_of_their_own(server: RunningServer) -> No
 
 async def test_a_vote_on_an_earlier_revision_is_refused(server: RunningServer, database_url: str) -> None:
     trace_id = await a_trace(server)
-    await sql(database_url, "UPDATE traces SET revision = 3")
+    await administer(database_url, "UPDATE traces SET revision = 3")
     for revision in (1, 2, 4, 2**31 - 1):
         with pytest.raises(grpc.aio.AioRpcError, match=r"REVISION_NOT_CURRENT: .* is at revision 3") as refusal:
             await cast(server, 1, trace_id, revision=revision)
@@ -144,7 +135,9 @@ async def test_votes_on_earlier_revisions_do_not_count(server: RunningServer, da
     trace_id = await a_trace(server)
     await cast(server, 1, trace_id)
     await cast(server, 2, trace_id, down=True)
-    await sql(database_url, "UPDATE traces SET revision = 2, confirmation_count = 0, down_count = 0, trust_score = 0")
+    await administer(
+        database_url, "UPDATE traces SET revision = 2, confirmation_count = 0, down_count = 0, trust_score = 0"
+    )
     assert counts((await cast(server, 3, trace_id)).tally) == (1, 0, PENDING)
     assert (await vote_of(server, 1, trace_id)).revision == 1
     assert counts(await retract(server, 2, trace_id)) == (1, 0, PENDING)
@@ -189,7 +182,7 @@ async def test_a_trace_is_validated_while_up_outnumbers_down(server: RunningServ
 
 async def test_seeds_stay_validated(server: RunningServer, database_url: str) -> None:
     trace_id = await a_trace(server)
-    await sql(database_url, "UPDATE traces SET is_seed = true, status = 'validated'")
+    await administer(database_url, "UPDATE traces SET is_seed = true, status = 'validated'")
     for voter in range(3):
         assert counts((await cast(server, voter, trace_id, down=True)).tally) == (0, voter + 1, VALIDATED)
     assert counts(await retract(server, 0, trace_id)) == (0, 2, VALIDATED)
@@ -223,7 +216,7 @@ async def test_without_a_vote_there_is_nothing_to_read_or_retract(server: Runnin
 async def test_a_deleted_trace_takes_no_votes_and_keeps_those_it_has(server: RunningServer, database_url: str) -> None:
     trace_id = await a_trace(server)
     vote = (await cast(server, 1, trace_id)).vote
-    await sql(database_url, "UPDATE traces SET deleted_at = now()")
+    await administer(database_url, "UPDATE traces SET deleted_at = now()")
     for call in (
         cast(server, 1, trace_id),
         cast(server, "owner", trace_id),
@@ -232,7 +225,7 @@ async def test_a_deleted_trace_takes_no_votes_and_keeps_those_it_has(server: Run
         server.votes.ListVotes(pb.ListVotesRequest(trace_id=trace_id)),
     ):
         await refused(call, "TRACE_NOT_FOUND")
-    await sql(database_url, "UPDATE traces SET deleted_at = NULL")
+    await administer(database_url, "UPDATE traces SET deleted_at = NULL")
     assert await vote_of(server, 1, trace_id) == vote
 
 

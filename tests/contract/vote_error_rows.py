@@ -11,6 +11,7 @@ from tests.contract.error_row import (
     CAST_VOTE,
     GET_VOTE,
     LIST_VOTES,
+    NO_IDS,
     RETRACT_VOTE,
     UNKNOWN_ID,
     Code,
@@ -25,7 +26,6 @@ _REQUESTS: dict[str, Any] = {
     GET_VOTE: pb.GetVoteRequest,
     LIST_VOTES: pb.ListVotesRequest,
 }
-_NO_IDS = {"a word": "trace", "braces": f"{{{UNKNOWN_ID}}}", "NUL": f"{UNKNOWN_ID}\0"}
 _OTHER_ID = "123e4567-e89b-12d3-a456-426614174001"
 _BEYOND = (-(2**31), -1, 2**31 - 1)
 
@@ -34,13 +34,13 @@ def vote_rows() -> Iterator[Row]:
     for rpc, request in _REQUESTS.items():
         valid = _valid(rpc)
         yield invalid(rpc, "no id", "FIELD_REQUIRED", "trace_id", request(**valid))
-        for name, value in _NO_IDS.items():
+        for name, value in NO_IDS.items():
             yield invalid(rpc, f"id with {name}", "MALFORMED_ID", "trace_id", request(trace_id=value, **valid))
         yield malformed(rpc, "id not UTF-8", b"\x0a\x01\xff")
         unknown = request(trace_id=UNKNOWN_ID, **valid)
         yield Row(name="unknown id", rpc=rpc, request=unknown, code=Code.NOT_FOUND, reason="TRACE_NOT_FOUND")
     for rpc in (CAST_VOTE, RETRACT_VOTE):
-        for name, value in _NO_IDS.items():
+        for name, value in NO_IDS.items():
             bad = _REQUESTS[rpc](trace_id=UNKNOWN_ID, request_id=value, **_valid(rpc))
             yield invalid(rpc, f"request id with {name}", "MALFORMED_ID", "request_id", bad)
     yield from _cast_rows()

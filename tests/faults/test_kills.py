@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
-from sqlalchemy import text
 
 from commontrace.data_files import data_directory
-from commontrace.storage import embedded, engines
+from commontrace.storage import embedded
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution, hits_of, search
+from tests.conftest import query
 from tests.faults.server_process import ServerProcess
 from tests.processes import processes_of, wait_until_gone
 
@@ -113,18 +113,13 @@ async def stored_traces(data_dir: Path) -> list[Any]:
     """Every row, through a connection beside the server."""
     url = embedded.attach(data_dir)
     assert url is not None
-    engine = engines.unpooled(url)
-    async with engine.connect() as connection:
-        rows = await connection.execute(
-            text(
-                "SELECT id::text, title, context_text AS context, solution_text AS solution, is_seed,"
-                " embedding IS NOT NULL AND embedding_model_id IS NOT NULL AS is_embedded,"
-                " ARRAY(SELECT name FROM tags JOIN trace_tags ON tag_id = tags.id WHERE trace_id = traces.id) AS tags"
-                " FROM traces"
-            )
-        )
-    await engine.dispose()
-    return list(rows)
+    return await query(
+        url,
+        "SELECT id::text, title, context_text AS context, solution_text AS solution, is_seed,"
+        " embedding IS NOT NULL AND embedding_model_id IS NOT NULL AS is_embedded,"
+        " ARRAY(SELECT name FROM tags JOIN trace_tags ON tag_id = tags.id WHERE trace_id = traces.id) AS tags"
+        " FROM traces",
+    )
 
 
 async def at_most_eight(ask: Callable[[Item], Awaitable[Answer]], items: Iterable[Item]) -> list[Answer]:

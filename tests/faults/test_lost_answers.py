@@ -11,12 +11,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import grpc
-from sqlalchemy import text
 
-from commontrace.storage import embedded, engines
+from commontrace.storage import embedded
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution
+from tests.conftest import query
 from tests.faults.server_process import ServerProcess
 
 SETTINGS = {"EMBEDDER": "lexical"}
@@ -59,12 +59,8 @@ async def stored_numbers(data_dir: Path) -> dict[str, int]:
     """Every contributed row's number by its id, through a connection beside the server."""
     url = embedded.attach(data_dir)
     assert url is not None
-    engine = engines.unpooled(url)
-    async with engine.connect() as connection:
-        rows = await connection.execute(text("SELECT id::text, title FROM traces WHERE NOT is_seed"))
-        numbers = {row.id: int(row.title.rpartition(" ")[2]) for row in rows}
-    await engine.dispose()
-    return numbers
+    rows = await query(url, "SELECT id::text, title FROM traces WHERE NOT is_seed")
+    return {row.id: int(row.title.rpartition(" ")[2]) for row in rows}
 
 
 async def test_kills_between_commit_and_answer(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:

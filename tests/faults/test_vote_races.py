@@ -11,16 +11,15 @@ from typing import Any
 from uuid import UUID
 
 import grpc
-from sqlalchemy import text
 
 from commontrace.core.trust import Tally, trust_score
-from commontrace.storage import embedded, engines
+from commontrace.storage import embedded
 from commontrace.v1 import vote_pb2
 from commontrace.v1 import vote_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
 from tests.builders import a_contribution, copies_of
-from tests.conftest import administer
+from tests.conftest import administer, query
 from tests.faults.server_process import ServerProcess, run_command
 
 SETTINGS = {"EMBEDDER": "lexical", "DATABASE_POOL_SIZE": "20"}
@@ -182,11 +181,7 @@ async def check_last_words(server: ServerProcess, voters: list[Voter]) -> None:
 
 async def stored_tallies(server: ServerProcess) -> list[Any]:
     """Every trace with what is stored of its votes and what they are."""
-    engine = engines.unpooled(database_of(server))
-    async with engine.connect() as connection:
-        rows = list(await connection.execute(text(STORED)))
-    await engine.dispose()
-    return rows
+    return await query(database_of(server), STORED)
 
 
 def database_of(server: ServerProcess) -> str:

@@ -76,7 +76,7 @@ async def test_an_owner_finds_deleted_traces_but_never_those_of_others(database:
     for owner_id in (None, stranger):
 
         async def ask(reading: Reading, owner_id: UUID | None = owner_id) -> Any:
-            return await reading.listing.rows([mine.id], EVERYTHING, owner_id=owner_id, full=False)
+            return await reading.traces.get_many([mine.id], full=False, considered=EVERYTHING, owner_id=owner_id)
 
         assert await database.read(ask) == {}
 

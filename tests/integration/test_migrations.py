@@ -10,14 +10,14 @@ from uuid import uuid4
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from commontrace.core.content_hash import content_hash
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, migrating
 from commontrace.storage.models import Base
-from tests.conftest import administer, url_of
+from tests.conftest import administer, query, url_of
 
 CHECKOUT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden" / "schema.txt"
@@ -72,14 +72,6 @@ def a_vote(vote_type: str = "'up'", revision: str = "1") -> str:
 
 def unit_vector(dimensions: int, scale: float = 1.0) -> str:
     return f"array_fill({scale / dimensions**0.5}::real, ARRAY[{dimensions}])::vector"
-
-
-async def query(url: str, sql: str) -> list[tuple[Any, ...]]:
-    engine = engines.unpooled(url)
-    async with engine.connect() as connection:
-        rows = [tuple(row) for row in await connection.execute(text(sql))]
-    await engine.dispose()
-    return rows
 
 
 async def schema(url: str) -> str:

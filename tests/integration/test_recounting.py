@@ -9,10 +9,10 @@ import pytest
 from commontrace.core.recounting import Recounted, recount
 from commontrace.core.voting import DOWN, UP
 from commontrace.storage.database import Database
-from tests.conftest import administer
+from tests.conftest import administer, query
 from tests.faults.server_process import run_command
 from tests.integration.storing import stored
-from tests.integration.test_vote_storage import cast, rows
+from tests.integration.test_vote_storage import cast
 
 STANDINGS = """
     SELECT id, status, confirmation_count, down_count, trust_score, updated_at FROM traces ORDER BY id"""
@@ -30,9 +30,9 @@ async def voted_on(database: Database, up: int, down: int, *, threshold: int = 2
 async def test_nothing_is_to_be_corrected_after_votes(database: Database, database_url: str) -> None:
     for up, down in [(0, 0), (1, 0), (2, 0), (2, 2), (3, 2), (0, 1)]:
         await voted_on(database, up, down)
-    before = await rows(database_url, STANDINGS)
+    before = await query(database_url, STANDINGS)
     assert await recount(database, validation_threshold=2) == Recounted(traces=6)
-    assert await rows(database_url, STANDINGS) == before
+    assert await query(database_url, STANDINGS) == before
 
 
 async def test_whatever_was_stored_is_corrected(database: Database, database_url: str) -> None:
@@ -41,15 +41,15 @@ async def test_whatever_was_stored_is_corrected(database: Database, database_url
         await voted_on(database, up, down)
     await voted_on(database, 0, 1, is_seed=True)
     await administer(database_url, f"UPDATE traces SET deleted_at = now() WHERE id = '{deleted_id}'")  # noqa: S608
-    before = await rows(database_url, STANDINGS)
+    before = await query(database_url, STANDINGS)
     await administer(database_url, SPOILT)
     assert await recount(database, validation_threshold=2) == Recounted(traces=6, corrected=6)
-    assert await rows(database_url, STANDINGS) == before
+    assert await query(database_url, STANDINGS) == before
     flipped = "UPDATE traces SET status = CASE status WHEN 'pending' THEN 'validated' ELSE 'pending' END"
     await administer(database_url, flipped)
     # Three to be validated (a deleted one and a seed among them), three to be pending.
     assert await recount(database, validation_threshold=2) == Recounted(traces=6, promoted=3, demoted=3)
-    assert [row[:5] for row in await rows(database_url, STANDINGS)] == [row[:5] for row in before]
+    assert [row[:5] for row in await query(database_url, STANDINGS)] == [row[:5] for row in before]
 
 
 async def test_votes_on_earlier_revisions_do_not_count(database: Database, database_url: str) -> None:
@@ -58,7 +58,7 @@ async def test_votes_on_earlier_revisions_do_not_count(database: Database, datab
     await cast(database, trace_id, 3)
     await administer(database_url, SPOILT)
     assert await recount(database, validation_threshold=1) == Recounted(traces=1, corrected=1, promoted=1)
-    [row] = await rows(database_url, STANDINGS)
+    [row] = await query(database_url, STANDINGS)
     assert row[1:4] == ("validated", 1, 0)
 
 
@@ -68,7 +68,7 @@ async def test_a_changed_threshold_is_applied(database: Database, database_url: 
     assert await recount(database, validation_threshold=4) == Recounted(traces=5, demoted=2)
     assert await recount(database, validation_threshold=4) == Recounted(traces=5)
     assert await recount(database, validation_threshold=1) == Recounted(traces=5, promoted=3)
-    statuses = {row[0]: row[1] for row in await rows(database_url, STANDINGS)}
+    statuses = {row[0]: row[1] for row in await query(database_url, STANDINGS)}
     assert {statuses[trace_id] for trace_id in by_votes.values()} == {"validated"}
 
 

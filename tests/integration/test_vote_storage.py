@@ -3,17 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Any
 from uuid import UUID, uuid4
-
-from sqlalchemy import text
 
 from commontrace.core import voting
 from commontrace.core.traces import PENDING
 from commontrace.core.voting import DOWN, UP, Ballot, Counted
-from commontrace.storage import engines
 from commontrace.storage.database import Database
 from commontrace.storage.vote_repository import VoteRow
+from tests.conftest import query
 from tests.integration.storing import stored, unit_vector
 
 UNREACHABLE = 1_000_000
@@ -42,14 +39,6 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
     raise AssertionError("nothing happened for 5 seconds")
 
 
-async def rows(database_url: str, sql: str) -> list[Any]:
-    engine = engines.unpooled(database_url)
-    async with engine.connect() as connection:
-        found = list(await connection.execute(text(sql)))
-    await engine.dispose()
-    return found
-
-
 async def test_votes_leave_every_index_alone_while_the_status_stays(database_url: str) -> None:
     chance = Random(0)  # noqa: S311 - not a secret
     database = Database(database_url)
@@ -71,9 +60,9 @@ async def test_votes_leave_every_index_alone_while_the_status_stays(database_url
     assert {counted.standing.status for _, counted in votes_are_recast} == {PENDING}
     await database.close()
     # What a backend counted is there to read once it has ended.
-    await until(lambda: rows(database_url, ALONE))
+    await until(lambda: query(database_url, ALONE))
     # One for each vote that changes a tally, none for those that do not.
-    assert await rows(database_url, UPDATES) == [(16 * 20, 16 * 20)]
+    assert await query(database_url, UPDATES) == [(16 * 20, 16 * 20)]
 
 
 async def test_votes_on_a_trace_are_dated_in_the_order_they_are_counted(database: Database) -> None:
@@ -95,7 +84,7 @@ async def test_a_vote_waits_for_a_new_revision_and_counts_for_it(database: Datab
     async with database.unit_of_work() as work:
         await work.trace_changes.lock_live(trace_id)
         waits = asyncio.create_task(cast(database, trace_id, 2))
-        await until(lambda: rows(database_url, WAITING))
+        await until(lambda: query(database_url, WAITING))
         await work.trace_changes.set(trace_id, {"revision": 2, "confirmation_count": 0, "trust_score": 0.0})
     vote, counted = await waits
     assert (vote.revision, counted.revision, counted.standing.confirmation_count) == (2, 2, 1)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from commontrace.core.content_hash import content_hash
-from commontrace.core.errors import AlreadySuperseded, DuplicateTrace, NotOwner, Outrun, TraceNotFound
+from commontrace.core.errors import AlreadySuperseded, DuplicateTrace, Outrun
+from commontrace.core.refusals import refuse_others
 from commontrace.core.similar_traces import SimilarTrace, similar_traces
 from commontrace.core.tag_names import normalise_all
-from commontrace.core.traces import Contribution, NewTrace, new_trace
+from commontrace.core.traces import TEXTS, Contribution, NewTrace, new_trace
 from commontrace.embeddings.embedder import Embedder, Embedding
 
 if TYPE_CHECKING:
@@ -94,13 +95,11 @@ class Encoded:
 
     async def _lock_superseded(self, trace_id: UUID, work: "UnitOfWork", caller_id: UUID) -> None:
         locked = await work.trace_changes.lock_live(trace_id)
-        old = await work.traces.get(trace_id)
-        if locked is None or old is None:
-            raise TraceNotFound(trace_id)
-        if locked.contributor_id != caller_id:
-            raise NotOwner(trace_id)
+        refuse_others(locked, caller_id)
         if locked.superseded_by_id is not None:
             raise AlreadySuperseded(trace_id, locked.superseded_by_id)
+        old = await work.traces.get(trace_id)
+        assert old is not None  # noqa: S101 - locked above
         if content_hash(old.title, old.context_text, old.solution_text) == self.content_hash:
             raise DuplicateTrace(trace_id)
 
@@ -118,7 +117,7 @@ async def prepare(
     No transaction is open while something else than the database is waited for.
     """
     tags = normalise_all(contribution.tags)
-    hashed = content_hash(contribution.title, contribution.context, contribution.solution)
+    hashed = contribution.content_hash
     if on_duplicate is not OnDuplicate.ALLOW:
         existing = await database.read(lambda reading: reading.traces.with_content(hashed))
         if existing is not None and (on_duplicate is OnDuplicate.REJECT or existing == supersedes_id):
@@ -151,7 +150,7 @@ async def add(trace: NewTrace, tags: list[str], work: "UnitOfWork") -> bool:
         title=trace.title,
         context=trace.context,
         solution=trace.solution,
-        changed_fields=["title", "context", "solution"],
+        changed_fields=list(TEXTS),
         editor_id=trace.contributor_id,
     )
     await work.tags.attach(trace.id, tags)

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core.editing import hold_against_etag
-from commontrace.core.errors import AlreadySuperseded, DuplicateTrace, NotOwner, TraceNotFound
+from commontrace.core.errors import AlreadySuperseded, TraceNotFound
+from commontrace.core.refusals import refuse_duplicate, refuse_others, refuse_stale
 
 if TYPE_CHECKING:
     from commontrace.storage.trace_changes import LockedTrace
@@ -17,8 +17,8 @@ async def delete(trace_id: UUID, etag: str, work: "UnitOfWork", caller_id: UUID)
     trace, replaced = await _locked(trace_id, work)
     if trace.deleted_at is not None:
         raise TraceNotFound(trace_id)
-    _refuse_others(trace, caller_id)
-    hold_against_etag(etag, trace.edit_number, trace_id)
+    refuse_others(trace, caller_id)
+    refuse_stale(trace, etag)
     await work.trace_changes.delete(trace_id)
     if replaced is not None and replaced.superseded_by_id == trace_id:
         await work.trace_changes.set(replaced.id, {"superseded_by_id": None})
@@ -31,12 +31,10 @@ async def undelete(trace_id: UUID, work: "UnitOfWork", caller_id: UUID) -> "Trac
     Raises TraceNotFound, NotOwner, DuplicateTrace, AlreadySuperseded.
     """
     trace, replaced = await _locked(trace_id, work)
-    _refuse_others(trace, caller_id)
+    refuse_others(trace, caller_id)
     if trace.deleted_at is not None:
         if trace.content_hash is not None:
-            existing = await work.traces.with_content(trace.content_hash)
-            if existing is not None:
-                raise DuplicateTrace(existing)
+            await refuse_duplicate(trace.content_hash, trace_id, work)
         if replaced is not None:
             if replaced.superseded_by_id is not None:
                 raise AlreadySuperseded(replaced.id, replaced.superseded_by_id)
@@ -52,8 +50,3 @@ async def _locked(trace_id: UUID, work: "UnitOfWork") -> "tuple[LockedTrace, Loc
     if trace_id not in locked:
         raise TraceNotFound(trace_id)
     return locked[trace_id], None if replaced_id is None else locked[replaced_id]
-
-
-def _refuse_others(trace: "LockedTrace", caller_id: UUID) -> None:
-    if trace.contributor_id != caller_id:
-        raise NotOwner(trace.id)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from commontrace.core.content_hash import content_hash
-from commontrace.core.errors import DuplicateTrace, NotOwner, Outrun, StaleEtag, TraceNotFound
+from commontrace.core.errors import Outrun, TraceNotFound
+from commontrace.core.refusals import refuse_duplicate, refuse_others, refuse_stale
 from commontrace.core.tag_names import normalise_all
-from commontrace.core.traces import PENDING, embedding_text, etag
+from commontrace.core.traces import PENDING, TEXTS, embedding_text
 from commontrace.embeddings.embedder import Embedder, Embedding
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _COLUMNS = {
     "agent_version": "agent_version",
     "metadata": "metadata_json",
 }
-_TEXTS = ("title", "context", "solution")
 FIELDS = (*_COLUMNS, "tags")
 """What an owner may change."""
 
@@ -63,11 +63,8 @@ class PreparedEdit:
     async def store(self, work: "UnitOfWork", caller_id: UUID) -> Edited:
         """Changes the trace. Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, Outrun."""
         locked = await work.trace_changes.lock_live(self.edit.trace_id)
-        if locked is None:
-            raise TraceNotFound(self.edit.trace_id)
-        if locked.contributor_id != caller_id:
-            raise NotOwner(self.edit.trace_id)
-        hold_against_etag(self.edit.etag, locked.edit_number, self.edit.trace_id)
+        refuse_others(locked, caller_id)
+        refuse_stale(locked, self.edit.etag)
         if locked.edit_number != self.seen.edit_number:
             raise Outrun
         changes: dict[str, Any] = {_COLUMNS[name]: value for name, value in self.values.items()}
@@ -89,10 +86,8 @@ class PreparedEdit:
         changes: dict[str, Any] = {}
         if locked.content_hash is not None:
             changes["content_hash"] = content_hash(**texts)
-            existing = await work.traces.with_content(changes["content_hash"])
-            if existing not in (None, locked.id):
-                raise DuplicateTrace(existing)
-        changed = [name for name in _TEXTS if name in self.values]
+            await refuse_duplicate(changes["content_hash"], locked.id, work)
+        changed = [name for name in TEXTS if name in self.values]
         await work.revisions.add(
             locked.id, revision=locked.revision + 1, **texts, changed_fields=changed, editor_id=caller_id
         )
@@ -117,29 +112,22 @@ async def prepare(edit: Edit, email: str, *, database: "Database", embedder: Emb
     seen = await database.read(lambda reading: reading.traces.get(edit.trace_id))
     if seen is None:
         raise TraceNotFound(edit.trace_id)
-    if seen.contributor_id != await database.read(lambda reading: reading.users.id_of(email)):
-        raise NotOwner(edit.trace_id)
-    hold_against_etag(edit.etag, seen.edit_number, edit.trace_id)
+    refuse_others(seen, await database.read(lambda reading: reading.users.id_of(email)))
+    refuse_stale(seen, edit.etag)
     values = {
         name: value
         for name, value in edit.values.items()
         if name in _COLUMNS and _differ(value, getattr(seen, _COLUMNS[name]))
     }
     embedding = None
-    if any(name in values for name in _TEXTS):
+    if any(name in values for name in TEXTS):
         [embedding] = await embedder.encode([embedding_text(**_texts(seen, values))])
     tags = normalise_all(edit.values["tags"]) if "tags" in edit.values else None
     return PreparedEdit(edit=edit, seen=seen, values=values, tags=tags, embedding=embedding, embedder=embedder)
 
 
-def hold_against_etag(etag_wanted: str, edit_number: int, trace_id: UUID) -> None:
-    """Raises StaleEtag if an etag is wanted that the trace no longer has."""
-    if etag_wanted and etag_wanted != etag(edit_number):
-        raise StaleEtag(trace_id, etag(edit_number))
-
-
 def _texts(seen: "TraceRow", values: Mapping[str, Any]) -> dict[str, str]:
-    return {name: values.get(name, getattr(seen, _COLUMNS[name])) for name in _TEXTS}
+    return {name: values.get(name, getattr(seen, _COLUMNS[name])) for name in TEXTS}
 
 
 def _differ(new: Any, old: Any) -> bool:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.core import trace_filter
-from commontrace.core.errors import TraceNotFound
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database
     from commontrace.storage.keyset import Position
     from commontrace.storage.trace_repository import TraceRow
+    from commontrace.storage.unit_of_work import Reading
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,13 +49,17 @@ async def rows(
 ) -> "dict[Position, TraceRow]":
     """Returns the traces at the positions, without those that match no longer."""
     ids = [position.id for position in positions]
-    found = await database.read(lambda reading: reading.listing.rows(ids, of.asked, owner_id=of.owner_id, full=full))
+    found = await database.read(
+        lambda reading: reading.traces.get_many(ids, full=full, considered=of.asked, owner_id=of.owner_id)
+    )
     return {position: found[position.id] for position in positions if position.id in found}
 
 
 async def revisions(trace_id: UUID, *, before: int | None, size: int, database: "Database") -> list[int]:
     """Returns the numbers of at most `size` revisions, newest first. Raises TraceNotFound."""
-    trace = await database.read(lambda reading: reading.traces.get(trace_id, full=False))
-    if trace is None:
-        raise TraceNotFound(trace_id)
-    return await database.read(lambda reading: reading.revisions.newest_first(trace_id, before=before, size=size))
+
+    async def numbers(reading: "Reading") -> list[int]:
+        await reading.traces.require(trace_id)
+        return await reading.revisions.newest_first(trace_id, before=before, size=size)
+
+    return await database.read(numbers)

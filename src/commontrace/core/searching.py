@@ -57,7 +57,7 @@ class Search:
     @property
     def candidates(self) -> int:
         """How many the approximate index keeps."""
-        return self.ef_search or min(max(_EF_PER_HIT * self.limit, _EF_MINIMUM), limits.SEARCH_CANDIDATES)
+        return self.ef_search or candidates_for(self.limit)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +115,11 @@ async def find(search: Search, *, deadline: Deadline, database: "Database", quer
             return await comparing.exactly(besides=sent)
     except TimeoutError:
         return best
+
+
+def candidates_for(limit: int) -> int:
+    """Returns how many the approximate index keeps for so many hits, unless the caller says otherwise."""
+    return min(max(_EF_PER_HIT * limit, _EF_MINIMUM), limits.SEARCH_CANDIDATES)
 
 
 def similarity(neighbour: "Neighbour") -> float:

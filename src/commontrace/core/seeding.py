@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 from commontrace.core.caller import SEED_EMAIL, SEED_NAME
-from commontrace.core.content_hash import content_hash
 from commontrace.core.contributing import add
 from commontrace.core.tag_names import normalise_all
 from commontrace.core.traces import VALIDATED, Contribution, new_trace
@@ -48,7 +47,7 @@ async def seed(seeds: Mapping[UUID, Contribution], database: "Database", embedde
                     embedder=embedder,
                     trace_id=trace_id,
                     contributor_id=contributor_id,
-                    content_hash=content_hash(contribution.title, contribution.context, contribution.solution),
+                    content_hash=contribution.content_hash,
                     status=VALIDATED,
                     is_seed=True,
                 )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from commontrace.core.searching import candidates_for, similarity
 from commontrace.embeddings.embedder import Vector
 
 if TYPE_CHECKING:
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
 
 LEAST_SIMILARITY = 0.95
 MOST = 5
-_EF_SEARCH = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,16 +29,20 @@ async def similar_traces(
     """Returns up to 5 traces of cosine similarity 0.95 or more, most similar first, as the index finds them."""
     neighbours = await database.search(
         lambda reading: reading.search.approximate(
-            vector, model_id=model_id, limit=MOST, ef_search=_EF_SEARCH, excluded=leaving_out
+            vector, model_id=model_id, limit=MOST, ef_search=candidates_for(MOST), excluded=leaving_out
         )
     )
-    near = [(n.trace_id, min(1.0 - n.distance, 1.0)) for n in neighbours if 1.0 - n.distance >= LEAST_SIMILARITY]
+    near = [
+        (neighbour.trace_id, similarity(neighbour))
+        for neighbour in neighbours
+        if similarity(neighbour) >= LEAST_SIMILARITY
+    ]
     if not near:
         return []
     ids = [trace_id for trace_id, _ in near]
     traces = await database.read(lambda reading: reading.traces.get_many(ids, full=False))
     return [
-        SimilarTrace(trace_id=trace_id, title=traces[trace_id].title, similarity=similarity)
-        for trace_id, similarity in near
+        SimilarTrace(trace_id=trace_id, title=traces[trace_id].title, similarity=value)
+        for trace_id, value in near
         if trace_id in traces
     ]

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from commontrace.core.content_hash import content_hash
 from commontrace.embeddings.embedder import Embedder, Embedding, Vector
 
 PENDING = "pending"
 VALIDATED = "validated"
+
+TEXTS = ("title", "context", "solution")
+"""What makes two traces the same, what the embedding model reads, and what a revision keeps."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +31,11 @@ class Contribution:
     def text(self) -> str:
         """What the embedding model reads."""
         return embedding_text(self.title, self.context, self.solution)
+
+    @property
+    def content_hash(self) -> bytes:
+        """What contributions of the same content share."""
+        return content_hash(self.title, self.context, self.solution)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

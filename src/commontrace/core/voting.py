@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core.errors import OwnTrace, RevisionNotCurrent, TraceNotFound, VoteNotFound
+from commontrace.core.errors import OwnTrace, RevisionNotCurrent, VoteNotFound
 from commontrace.core.trust import Standing, Tally, standing
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ async def cast(
     ballot: Ballot, work: "UnitOfWork", voter_id: UUID, *, validation_threshold: int
 ) -> "tuple[VoteRow, Counted]":
     """Stores or changes the voter's vote. Raises TraceNotFound, OwnTrace, RevisionNotCurrent."""
-    trace = await _locked(ballot.trace_id, work)
+    trace = await work.trace_changes.lock_live(ballot.trace_id)
     if trace.contributor_id == voter_id:
         raise OwnTrace(trace.id)
     if ballot.revision not in (None, trace.revision):
@@ -52,7 +52,7 @@ async def cast(
 
 async def retract(trace_id: UUID, work: "UnitOfWork", voter_id: UUID, *, validation_threshold: int) -> Counted:
     """Removes the voter's vote, on whichever revision. Raises TraceNotFound, VoteNotFound."""
-    trace = await _locked(trace_id, work)
+    trace = await work.trace_changes.lock_live(trace_id)
     if not await work.votes.remove(trace_id, voter_id):
         raise VoteNotFound(trace_id)
     return await _count(trace, work, validation_threshold=validation_threshold)
@@ -60,7 +60,7 @@ async def retract(trace_id: UUID, work: "UnitOfWork", voter_id: UUID, *, validat
 
 async def vote_of(email: str, trace_id: UUID, reading: "Reading") -> "VoteRow":
     """Returns the user's vote. Raises TraceNotFound, VoteNotFound."""
-    await _refuse_unknown(trace_id, reading)
+    await reading.traces.require(trace_id)
     voter_id = await reading.users.id_of(email)
     vote = None if voter_id is None else await reading.votes.get(trace_id, voter_id)
     if vote is None:
@@ -70,7 +70,7 @@ async def vote_of(email: str, trace_id: UUID, reading: "Reading") -> "VoteRow":
 
 async def votes_on(trace_id: UUID, reading: "Reading", *, after: "Position | None", size: int) -> "list[VoteRow]":
     """Returns at most `size` votes behind the position, newest first. Raises TraceNotFound."""
-    await _refuse_unknown(trace_id, reading)
+    await reading.traces.require(trace_id)
     return await reading.votes.newest_first(trace_id, after=after, size=size)
 
 
@@ -90,15 +90,3 @@ async def _count(trace: "LockedTrace", work: "UnitOfWork", *, validation_thresho
     tallies = await work.votes.tallies([trace.id])
     settled = await settle(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
     return Counted(trace_id=trace.id, revision=trace.revision, standing=settled)
-
-
-async def _locked(trace_id: UUID, work: "UnitOfWork") -> "LockedTrace":
-    trace = await work.trace_changes.lock_live(trace_id)
-    if trace is None:
-        raise TraceNotFound(trace_id)
-    return trace
-
-
-async def _refuse_unknown(trace_id: UUID, reading: "Reading") -> None:
-    if await reading.traces.get(trace_id, full=False) is None:
-        raise TraceNotFound(trace_id)

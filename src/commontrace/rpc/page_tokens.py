@@ -15,6 +15,7 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 from commontrace.core import limits
+from commontrace.rpc.canonical_bytes import canonical_bytes
 from commontrace.rpc.invalid_request import InvalidRequest, Violation
 from commontrace.storage.keyset import Position
 from commontrace.v1 import error_reason_pb2 as reasons
@@ -25,7 +26,6 @@ _CHECKSUM_BYTES = 4
 _BINDING_BYTES = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_MOST_REVISIONS = 2**31 - 1  # as many as the database can count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +72,9 @@ class TokenField(Generic[Where]):
             yield from error.violations
 
     def _binding(self, request: Message) -> bytes:
-        bound = type(request)()
-        bound.CopyFrom(request)
-        for name in (self.name, *self.may_differ):
-            bound.ClearField(name)
-        bound.DiscardUnknownFields()
         message_type = request.DESCRIPTOR.full_name.encode()
-        return _checksum(message_type + b"\0" + bound.SerializeToString(deterministic=True), size=_BINDING_BYTES)
+        bound = canonical_bytes(request, without=(self.name, *self.may_differ))
+        return _checksum(message_type + b"\0" + bound, size=_BINDING_BYTES)
 
     def _refused(self, problem: str) -> InvalidRequest:
         message = {
@@ -130,7 +126,7 @@ def _unpack_position(packed: Sequence[Any]) -> Position:
 
 def _unpack_revision(packed: Sequence[Any]) -> int:
     (revision,) = packed
-    if not 1 <= _whole(revision) <= _MOST_REVISIONS:
+    if not 1 <= _whole(revision) <= limits.REVISIONS:
         raise ValueError
     return _whole(revision)
 

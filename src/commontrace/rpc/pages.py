@@ -1,6 +1,6 @@
 """Pages of a list: as many items as were asked for, or as many as fit into a response."""
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,6 +22,17 @@ class Page(Generic[Key, Item]):
     items: list[Item]
     next_after: Key | None
     """The last key looked at, None if no key is left."""
+
+
+def fitting(items: Iterable[Item]) -> list[Item]:
+    """Returns the first items, as many as fit into a response, one at least: an empty page would lead nowhere."""
+    taken: list[Item] = []
+    budget = ResponseBudget()
+    for item in items:
+        if not budget.take(item) and taken:
+            break
+        taken.append(item)
+    return taken
 
 
 async def filled(

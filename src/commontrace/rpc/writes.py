@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from commontrace.core.errors import CommonTraceError, Outrun
 from commontrace.rpc.call import current_call, current_caller
+from commontrace.rpc.canonical_bytes import canonical_bytes
 from commontrace.storage.database import Database
 from commontrace.storage.idempotency_repository import RequestKey
 from commontrace.storage.unit_of_work import UnitOfWork
@@ -100,9 +101,5 @@ def _roll_back_if(dry_run: bool) -> None:  # noqa: FBT001 - its only argument
 def _key(request: Any) -> RequestKey | None:
     if not request.request_id:
         return None
-    body = type(request)()
-    body.CopyFrom(request)
-    body.ClearField("request_id")
-    body.DiscardUnknownFields()
-    fingerprint = hashlib.sha256(body.SerializeToString(deterministic=True)).digest()
+    fingerprint = hashlib.sha256(canonical_bytes(request, without=("request_id",))).digest()
     return RequestKey(method=current_call.get().method, request_id=UUID(request.request_id), fingerprint=fingerprint)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, CursorResult, ScalarSelect, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -35,9 +35,7 @@ class IdempotencyRepository:
         """Returns the stored answer, or None for a request that is new. Raises RequestIdReused."""
         caller = select(User.id).where(User.email == email).scalar_subquery()
         query = select(IdempotentRequest.fingerprint, IdempotentRequest.answer).where(
-            IdempotentRequest.caller_id == caller,
-            IdempotentRequest.method == key.method,
-            IdempotentRequest.request_id == key.request_id,
+            *_is(key, caller),
             IdempotentRequest.created_at >= func.now() - KEPT,
         )
         row = (await self._session.execute(query)).one_or_none()
@@ -64,20 +62,19 @@ class IdempotencyRepository:
 
     async def keep(self, key: RequestKey, caller_id: UUID, answer: bytes) -> None:
         """Stores the answer to a claimed request."""
-        await self._session.execute(
-            update(IdempotentRequest)
-            .where(
-                IdempotentRequest.caller_id == caller_id,
-                IdempotentRequest.method == key.method,
-                IdempotentRequest.request_id == key.request_id,
-            )
-            .values(answer=answer)
-        )
+        await self._session.execute(update(IdempotentRequest).where(*_is(key, caller_id)).values(answer=answer))
 
     async def forget_expired(self, most: int) -> int:
         """Drops up to `most` answers that are older than 24 hours; returns how many."""
-        expired = select(IdempotentRequest.caller_id, IdempotentRequest.method, IdempotentRequest.request_id)
-        oldest = expired.where(IdempotentRequest.created_at < func.now() - KEPT).limit(most)
         key = (IdempotentRequest.caller_id, IdempotentRequest.method, IdempotentRequest.request_id)
+        oldest = select(*key).where(IdempotentRequest.created_at < func.now() - KEPT).limit(most)
         dropped = await self._session.execute(delete(IdempotentRequest).where(tuple_(*key).in_(oldest)))
         return cast("CursorResult[None]", dropped).rowcount
+
+
+def _is(key: RequestKey, caller_id: UUID | ScalarSelect[UUID]) -> tuple[ColumnElement[bool], ...]:
+    return (
+        IdempotentRequest.caller_id == caller_id,
+        IdempotentRequest.method == key.method,
+        IdempotentRequest.request_id == key.request_id,
+    )

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, any_, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from commontrace.core.errors import TraceNotFound
 from commontrace.storage.models import Trace
 
 
@@ -49,10 +50,12 @@ class TraceChanges:
         rows = await self._session.execute(wanted.order_by(Trace.id).with_for_update(key_share=True))
         return {row.id: LockedTrace._make(row) for row in rows}
 
-    async def lock_live(self, trace_id: UUID) -> LockedTrace | None:
-        """Locks and returns a trace, or None if there is none or it was deleted."""
+    async def lock_live(self, trace_id: UUID) -> LockedTrace:
+        """Locks and returns a trace. Raises TraceNotFound."""
         trace = (await self.lock([trace_id])).get(trace_id)
-        return trace if trace is not None and trace.deleted_at is None else None
+        if trace is None or trace.deleted_at is not None:
+            raise TraceNotFound(trace_id)
+        return trace
 
     async def set(self, trace_id: UUID, values: Mapping[str, Any]) -> None:
         """Sets columns by name. Raises Outrun if the content or the place in a succession is taken meanwhile."""

@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, any_, bindparam, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from commontrace.core.errors import TraceNotFound
 from commontrace.core.trace_filter import ResolvedFilter
 from commontrace.core.traces import NewTrace
 from commontrace.embeddings.embedder import Vector
@@ -84,6 +85,12 @@ class TraceRepository:
         rows = await self.get_many([trace_id], full=full)
         return rows.get(trace_id)
 
+    async def require(self, trace_id: UUID) -> None:
+        """Raises TraceNotFound unless there is such a trace."""
+        query = select(Trace.id).where(Trace.id == trace_id, Trace.deleted_at.is_(None))
+        if (await self._session.execute(query)).one_or_none() is None:
+            raise TraceNotFound(trace_id)
+
     async def known(self, trace_ids: Iterable[UUID]) -> set[UUID]:
         """Returns which of the ids are taken, by deleted traces too."""
         taken = select(Trace.id).where(Trace.id == _ANY_OF_THEM)
@@ -91,21 +98,31 @@ class TraceRepository:
 
     async def seeds(self) -> list[TraceRow]:
         """Returns the traces that came with the service, deleted ones too."""
-        rows = await self._session.execute(select_rows(full=True).where(Trace.is_seed))
+        rows = await self._session.execute(_select_rows(full=True).where(Trace.is_seed))
         return [TraceRow._make(row) for row in rows]
 
     async def get_many(
-        self, trace_ids: Iterable[UUID], *, full: bool, considered: ResolvedFilter | None = None
+        self,
+        trace_ids: Iterable[UUID],
+        *,
+        full: bool,
+        considered: ResolvedFilter | None = None,
+        owner_id: UUID | None = None,
     ) -> dict[UUID, TraceRow]:
-        """Returns those of the traces that exist, and pass the filter if there is one, by id."""
-        query = _rows_of_them(trace_filter.kinds_of(considered), full=full)
+        """Returns those of the traces that exist, and pass the filter if there is one, by id.
+
+        With `owner_id`, those of one user, deleted ones too.
+        """
+        query = _rows_of_them(trace_filter.kinds_of(considered), full=full, of_owner=owner_id is not None)
         parameters = {"trace_ids": list(trace_ids), **trace_filter.parameters(considered)}
+        if owner_id is not None:
+            parameters["owner_id"] = owner_id
         rows = await self._session.execute(query, parameters)
         return {row.id: TraceRow._make(row) for row in rows}
 
     async def get_even_deleted(self, trace_id: UUID) -> TraceRow:
         """Returns a trace that exists, deleted or not, without context and solution."""
-        [row] = await self._session.execute(select_rows(full=False).where(Trace.id == trace_id))
+        [row] = await self._session.execute(_select_rows(full=False).where(Trace.id == trace_id))
         return TraceRow._make(row)
 
     async def replaced_by(self, trace_id: UUID) -> UUID | None:
@@ -119,8 +136,7 @@ class TraceRepository:
         return (await self._session.execute(query)).scalar_one_or_none()
 
 
-def select_rows(*, full: bool) -> Select[Any]:
-    """Returns the query for every trace as a TraceRow, deleted ones too."""
+def _select_rows(*, full: bool) -> Select[Any]:
     tags = select(Tag.name).join(TraceTag, TraceTag.tag_id == Tag.id).where(TraceTag.trace_id == Trace.id)
     columns: dict[str, ColumnElement[Any]] = {
         name: Trace.__table__.c[name] for name in TraceRow._fields if name != "tags"
@@ -137,7 +153,6 @@ _ANY_OF_THEM = any_(bindparam("trace_ids", type_=ARRAY(Uuid)))
 
 # Made once: putting a statement together costs more than running it.
 @lru_cache(maxsize=256)
-def _rows_of_them(kinds: trace_filter.Kinds, *, full: bool) -> Select[Any]:
-    return select_rows(full=full).where(
-        Trace.id == _ANY_OF_THEM, Trace.deleted_at.is_(None), *trace_filter.conditions(kinds)
-    )
+def _rows_of_them(kinds: trace_filter.Kinds, *, full: bool, of_owner: bool) -> Select[Any]:
+    whose = Trace.contributor_id == bindparam("owner_id", type_=Uuid) if of_owner else Trace.deleted_at.is_(None)
+    return _select_rows(full=full).where(Trace.id == _ANY_OF_THEM, whose, *trace_filter.conditions(kinds))

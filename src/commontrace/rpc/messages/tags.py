@@ -8,7 +8,7 @@ from commontrace.core.tag_names import folded, starter_spellings
 from commontrace.core.tagging import Merged, Resolved
 from commontrace.core.text import first_forbidden
 from commontrace.rpc.page_tokens import TokenField, page_size
-from commontrace.rpc.response_budget import ResponseBudget
+from commontrace.rpc.pages import fitting
 from commontrace.storage.tag_listing import TagQuery, TagRow
 from commontrace.v1 import tag_pb2, tag_service_pb2
 
@@ -60,15 +60,11 @@ def is_by_use(order: tag_service_pb2.TagOrder.ValueType) -> bool:
 
 def page_message(rows: Sequence[TagRow], request: tag_service_pb2.ListTagsRequest) -> tag_service_pb2.ListTagsResponse:
     """Returns as many of the tags as the page and the message take, and the token for the others."""
-    page, budget = tag_service_pb2.ListTagsResponse(), ResponseBudget()
-    for tag in map(tag_message, rows[: page_size(request.page_size)]):
-        # At least one: an empty page would have no end to continue from.
-        if not budget.take(tag) and page.tags:
-            break
-        page.tags.append(tag)
-    if len(page.tags) < len(rows) and not is_by_use(request.order):
-        page.next_page_token = BY_NAME.token(request, page.tags[-1].name)
-    return page
+    tags = fitting(map(tag_message, rows[: page_size(request.page_size)]))
+    response = tag_service_pb2.ListTagsResponse(tags=tags)
+    if len(tags) < len(rows) and not is_by_use(request.order):
+        response.next_page_token = BY_NAME.token(request, tags[-1].name)
+    return response
 
 
 def changes(request: tag_service_pb2.UpdateTagRequest) -> dict[str, Any]:

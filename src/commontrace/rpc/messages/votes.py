@@ -6,7 +6,7 @@ from uuid import UUID
 from commontrace.core.voting import DOWN, UP, Ballot, Counted
 from commontrace.rpc.messages.traces import STATUS
 from commontrace.rpc.page_tokens import NEWEST_FIRST
-from commontrace.rpc.response_budget import ResponseBudget
+from commontrace.rpc.pages import fitting
 from commontrace.storage.keyset import Position
 from commontrace.storage.vote_repository import VoteRow
 from commontrace.v1 import vote_pb2, vote_service_pb2
@@ -66,12 +66,9 @@ def page_message(
     request: vote_service_pb2.ListVotesRequest, found: Sequence[VoteRow], size: int
 ) -> vote_service_pb2.ListVotesResponse:
     """Returns a page of at most `size` of the votes found, as far as they fit; its token if some are left."""
-    response = vote_service_pb2.ListVotesResponse()
-    budget = ResponseBudget()
-    for position, message in enumerate(map(vote_message, found)):
-        if position == size or not budget.take(message):
-            last = found[position - 1]
-            response.next_page_token = NEWEST_FIRST.token(request, Position(last.created_at, last.id))
-            break
-        response.votes.append(message)
+    votes = fitting(map(vote_message, found[:size]))
+    response = vote_service_pb2.ListVotesResponse(votes=votes)
+    if len(votes) < len(found):
+        last = found[len(votes) - 1]
+        response.next_page_token = NEWEST_FIRST.token(request, Position(last.created_at, last.id))
     return response

@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from commontrace.core import editing, limits
+from commontrace.core import editing, limits, traces
 from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.v1 import trace_pb2, trace_service_pb2
@@ -17,13 +17,12 @@ _TEXTS = {
     "agent_model": limits.AGENT_MODEL_CHARACTERS,
     "agent_version": limits.AGENT_VERSION_CHARACTERS,
 }
-_REQUIRED = ("title", "context", "solution")
 
 
 def create_trace(request: trace_service_pb2.CreateTraceRequest) -> Iterator[Violation]:
     """Yields what is wrong with a contribution."""
     for name, limit in _TEXTS.items():
-        yield from rules.stored_text(name, getattr(request, name), limit, required=name in _REQUIRED)
+        yield from rules.stored_text(name, getattr(request, name), limit, required=name in traces.TEXTS)
     yield from rules.tags("tags", request.tags, limits.TAGS)
     yield from rules.json_object("metadata", request.metadata, limits.METADATA_BYTES)
     yield from rules.known_enum("on_duplicate", request.on_duplicate, trace_service_pb2.OnDuplicate)
@@ -44,7 +43,7 @@ def update_trace(request: trace_service_pb2.UpdateTraceRequest) -> Iterator[Viol
     yield from rules.update_mask(request.update_mask, editing.FIELDS)
     for name, limit in _TEXTS.items():
         if name in request.update_mask.paths:
-            required = name in _REQUIRED
+            required = name in traces.TEXTS
             yield from rules.stored_text(f"trace.{name}", getattr(trace, name), limit, required=required)
     if "tags" in request.update_mask.paths:
         yield from rules.tags("trace.tags", trace.tags, limits.TAGS)
