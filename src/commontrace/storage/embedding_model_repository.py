@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, delete, exists, insert, select, text, update
+from sqlalchemy import bindparam, delete, exists, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.schema import CreateIndex, DropIndex
 
@@ -59,8 +58,7 @@ class EmbeddingModelRepository:
         Locks the table and rebuilds its vector index: for databases that hold little.
         """
         execute = self._session.execute
-        table = cast("Table", Trace.__table__)
-        [index] = (index for index in table.indexes if index.name == "ix_traces_embedding_hnsw")
+        [index] = (index for index in Trace.__table__.indexes if index.name == "ix_traces_embedding_hnsw")
         await execute(DropIndex(index))
         await execute(update(Trace).values(embedding=None, embedding_model_id=None, embedding_model_version=None))
         await execute(

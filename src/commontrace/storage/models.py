@@ -1,10 +1,10 @@
 """The tables. The migrations make them; a test compares both."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, MetaData, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, MetaData, String, Table, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -27,6 +27,9 @@ class Base(AsyncAttrs, DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+    if TYPE_CHECKING:
+        # More than SQLAlchemy promises: no model is mapped to anything else here.
+        __table__: ClassVar[Table]
     type_annotation_map = {datetime: DateTime(timezone=True), dict[str, Any]: JSONB, str: String}  # noqa: RUF012 - SQLAlchemy's name
 
 

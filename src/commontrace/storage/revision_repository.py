@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import literal, select
+from sqlalchemy import ColumnElement, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from commontrace.storage.models import TraceRevision
@@ -21,6 +21,9 @@ class RevisionRow(NamedTuple):
     changed_fields: list[str]
     editor_id: UUID
     created_at: datetime
+
+
+_ADD = insert(TraceRevision.__table__)
 
 
 class RevisionRepository:
@@ -42,19 +45,16 @@ class RevisionRepository:
         editor_id: UUID,
     ) -> None:
         """Records a version of the text."""
-        session = cast("AsyncSession", self._session)
-        session.add(
-            TraceRevision(
-                trace_id=trace_id,
-                revision=revision,
-                title=title,
-                context_text=context,
-                solution_text=solution,
-                changed_fields=changed_fields,
-                editor_id=editor_id,
-            )
-        )
-        await session.flush()
+        new = {
+            "trace_id": trace_id,
+            "revision": revision,
+            "title": title,
+            "context_text": context,
+            "solution_text": solution,
+            "changed_fields": changed_fields,
+            "editor_id": editor_id,
+        }
+        await self._session.execute(_ADD, new)
 
     async def newest_first(self, trace_id: UUID, *, before: int | None, size: int) -> list[int]:
         """Returns the numbers of at most `size` revisions, newest first, those before `before` only."""
@@ -65,10 +65,11 @@ class RevisionRepository:
 
     async def get_many(self, trace_id: UUID, revisions: Sequence[int], *, full: bool) -> dict[int, RevisionRow]:
         """Returns the revisions by number. Without `full`, context and solution read as ''."""
-        columns = [TraceRevision.__table__.c[name] for name in RevisionRow._fields]
+        columns: list[ColumnElement[Any]] = [TraceRevision.__table__.c[name] for name in RevisionRow._fields]
         if not full:
             columns = [
-                literal("") if column.name in ("context_text", "solution_text") else column for column in columns
+                literal("") if name in ("context_text", "solution_text") else column
+                for name, column in zip(RevisionRow._fields, columns, strict=True)
             ]
         query = select(*columns).where(TraceRevision.trace_id == trace_id, TraceRevision.revision.in_(revisions))
         return {row[0]: RevisionRow._make(row) for row in await self._session.execute(query)}

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, String, Uuid, any_, delete, func, literal, select
+from sqlalchemy import ARRAY, String, Uuid, any_, bindparam, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -11,6 +11,19 @@ from commontrace.storage.models import Tag, TagAlias, TraceTag
 
 MERGES = 0x74616773
 """The key of the advisory lock that keeps merges apart from all that relies on what a name stands for."""
+
+# Made once: putting a statement together costs more than running it.
+_WANTED = any_(bindparam("names", type_=ARRAY(String)))
+_IDS_OF = (
+    select(Tag.name, Tag.id)
+    .where(Tag.name == _WANTED)
+    .union_all(select(TagAlias.name, TagAlias.tag_id).where(TagAlias.name == _WANTED))
+)
+_HOLD_OFF_MERGES = select(func.pg_advisory_xact_lock_shared(MERGES))
+_ADD = insert(TraceTag.__table__).from_select(
+    ["trace_id", "tag_id"],
+    select(bindparam("new_trace_id", type_=Uuid), func.unnest(bindparam("new_tag_ids", type_=ARRAY(Uuid)))),
+)
 
 
 class TagRepository:
@@ -22,10 +35,7 @@ class TagRepository:
 
     async def ids_of(self, names: Collection[str]) -> dict[str, UUID]:
         """Returns the tags' ids by canonical name or alias, without names that stand for no tag."""
-        wanted = any_(literal(list(names), ARRAY(String)))
-        tags = select(Tag.name, Tag.id).where(Tag.name == wanted)
-        aliases = select(TagAlias.name, TagAlias.tag_id).where(TagAlias.name == wanted)
-        return {row[0]: row[1] for row in await self._session.execute(tags.union_all(aliases))}
+        return {row[0]: row[1] for row in await self._session.execute(_IDS_OF, {"names": list(names)})}
 
     async def names_of(self, names: Collection[str]) -> dict[str, str]:
         """Returns the tags' own names by canonical name or alias, without names that stand for no tag."""
@@ -39,7 +49,7 @@ class TagRepository:
 
         A statement of its own: only the next one sees what that merge did.
         """
-        await self._session.execute(select(func.pg_advisory_xact_lock_shared(MERGES)))
+        await self._session.execute(_HOLD_OFF_MERGES)
 
     async def ensure(self, names: Collection[str]) -> dict[str, UUID]:
         """Creates those of the tags that are new and returns the ids of all by name.
@@ -76,5 +86,4 @@ class TagRepository:
         return had != wanted
 
     async def _add(self, trace_id: UUID, tag_ids: Iterable[UUID]) -> None:
-        rows = select(literal(trace_id, Uuid), func.unnest(literal(list(tag_ids), ARRAY(Uuid))))
-        await self._session.execute(insert(TraceTag).from_select(["trace_id", "tag_id"], rows))
+        await self._session.execute(_ADD, {"new_trace_id": trace_id, "new_tag_ids": list(tag_ids)})

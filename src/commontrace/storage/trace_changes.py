@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, func, literal, select, update
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.core.errors import TraceNotFound
@@ -30,7 +30,14 @@ class LockedTrace(NamedTuple):
     deleted_at: datetime | None
 
 
-_LOCKED = select(*(Trace.__table__.c[name] for name in LockedTrace._fields))
+# Made once: putting a statement together costs more than running it.
+# NO KEY: what merely refers to the trace, such as its tags, does not wait.
+_LOCK = (
+    select(*(Trace.__table__.c[name] for name in LockedTrace._fields))
+    .where(Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))))
+    .order_by(Trace.id)
+    .with_for_update(key_share=True)
+)
 
 
 class TraceChanges:
@@ -45,9 +52,7 @@ class TraceChanges:
 
         Whoever needs several locks them in one call: nobody waits in a circle.
         """
-        wanted = _LOCKED.where(Trace.id == any_(literal(list(trace_ids), ARRAY(Uuid))))
-        # NO KEY: what merely refers to the trace, such as its tags, does not wait.
-        rows = await self._session.execute(wanted.order_by(Trace.id).with_for_update(key_share=True))
+        rows = await self._session.execute(_LOCK, {"trace_ids": list(trace_ids)})
         return {row.id: LockedTrace._make(row) for row in rows}
 
     async def lock_live(self, trace_id: UUID) -> LockedTrace:
@@ -59,7 +64,7 @@ class TraceChanges:
 
     async def set(self, trace_id: UUID, values: Mapping[str, Any]) -> None:
         """Sets columns by name. Raises Outrun if the content or the place in a succession is taken meanwhile."""
-        await self._session.execute(update(Trace).where(Trace.id == trace_id).values(**values))
+        await self._session.execute(update(Trace.__table__).where(Trace.id == trace_id).values(**values))
 
     async def touch(self, trace_id: UUID, values: Mapping[str, Any]) -> None:
         """Sets columns by name and the time of the last edit or change of status."""

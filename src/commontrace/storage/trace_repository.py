@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, any_, bindparam, func, literal, select
+from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Select, Uuid, any_, bindparam, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -44,6 +44,17 @@ class TraceRow(NamedTuple):
     superseded_by_id: UUID | None
 
 
+# Made once: putting a statement together costs more than running it.
+_ADD = (
+    insert(Trace.__table__)
+    .on_conflict_do_nothing(index_elements=[Trace.content_hash], index_where=Trace.deleted_at.is_(None))
+    .returning(Trace.id)
+)
+_WITH_CONTENT = select(Trace.id).where(
+    Trace.content_hash == bindparam("content_hash", type_=LargeBinary), Trace.deleted_at.is_(None)
+)
+
+
 class TraceRepository:
     """The traces. Deleted ones are invisible here unless a method says otherwise."""
 
@@ -53,32 +64,28 @@ class TraceRepository:
 
     async def add(self, trace: NewTrace) -> bool:
         """Inserts a trace, without its tags; False if a live one has the same content. Raises InvalidStoredVector."""
-        new = insert(Trace).values(
-            id=trace.id,
-            title=trace.title,
-            context_text=trace.context,
-            solution_text=trace.solution,
-            embedding=trace.embedding,
-            embedding_model_id=trace.embedding_model_id,
-            embedding_model_version=trace.embedding_model_version,
-            status=trace.status,
-            contributor_id=trace.contributor_id,
-            agent_model=trace.agent_model,
-            agent_version=trace.agent_version,
-            metadata_json=dict(trace.metadata),
-            is_seed=trace.is_seed,
-            content_hash=trace.content_hash,
-            supersedes_id=trace.supersedes_id,
-        )
-        unless_duplicate = new.on_conflict_do_nothing(
-            index_elements=[Trace.content_hash], index_where=Trace.deleted_at.is_(None)
-        )
-        return (await self._session.execute(unless_duplicate.returning(Trace.id))).one_or_none() is not None
+        new = {
+            "id": trace.id,
+            "title": trace.title,
+            "context_text": trace.context,
+            "solution_text": trace.solution,
+            "embedding": trace.embedding,
+            "embedding_model_id": trace.embedding_model_id,
+            "embedding_model_version": trace.embedding_model_version,
+            "status": trace.status,
+            "contributor_id": trace.contributor_id,
+            "agent_model": trace.agent_model,
+            "agent_version": trace.agent_version,
+            "metadata_json": dict(trace.metadata),
+            "is_seed": trace.is_seed,
+            "content_hash": trace.content_hash,
+            "supersedes_id": trace.supersedes_id,
+        }
+        return (await self._session.execute(_ADD, new)).one_or_none() is not None
 
     async def with_content(self, content_hash: bytes) -> UUID | None:
         """Returns the live trace that others of this content are duplicates of, or None."""
-        query = select(Trace.id).where(Trace.content_hash == content_hash, Trace.deleted_at.is_(None))
-        return (await self._session.execute(query)).scalar_one_or_none()
+        return (await self._session.execute(_WITH_CONTENT, {"content_hash": content_hash})).scalar_one_or_none()
 
     async def get(self, trace_id: UUID, *, full: bool = True) -> TraceRow | None:
         """Returns a trace, or None. Without `full`, context and solution stay in the database and read as ''."""

@@ -2,11 +2,14 @@
 
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import String, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from commontrace.storage.models import User
+
+# Made once: putting a statement together costs more than running it.
+_ID_OF = select(User.id).where(User.email == bindparam("email", type_=String))
 
 
 class UserRepository:
@@ -18,7 +21,7 @@ class UserRepository:
 
     async def id_of(self, email: str) -> UUID | None:
         """Returns the user's id, or None for an address that never wrote."""
-        return (await self._session.execute(select(User.id).where(User.email == email))).scalar_one_or_none()
+        return (await self._session.execute(_ID_OF, {"email": email})).scalar_one_or_none()
 
     async def ensure(self, email: str, *, display_name: str = "", is_seed: bool = False) -> UUID:
         """Returns the id of the user with this address, who is created if new; safe against concurrent first writes."""
@@ -27,7 +30,7 @@ class UserRepository:
             return known
         new = insert(User).values(id=uuid4(), email=email, display_name=display_name, is_seed=is_seed)
         await self._session.execute(new.on_conflict_do_nothing(index_elements=[User.email]))
-        return (await self._session.execute(select(User.id).where(User.email == email))).scalar_one()
+        return (await self._session.execute(_ID_OF, {"email": email})).scalar_one()
 
     async def hold(self, user_id: UUID) -> None:
         """Makes others who would hold the user wait until the transaction ends."""

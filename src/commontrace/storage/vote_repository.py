@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, CursorResult, Uuid, any_, delete, func, literal, select
+from sqlalchemy import ARRAY, CursorResult, Uuid, any_, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -31,6 +31,27 @@ class VoteRow(NamedTuple):
 
 _COLUMNS = tuple(Vote.__table__.c[name] for name in VoteRow._fields)
 
+# Made once: putting a statement together costs more than running it.
+# Dated when the statement began: the transaction may have begun before another vote and waited for it.
+_NOW = func.statement_timestamp()
+_NEW = insert(Vote.__table__).values(created_at=_NOW, updated_at=_NOW)
+_PUT = _NEW.on_conflict_do_update(
+    index_elements=[Vote.trace_id, Vote.voter_id],
+    set_={name: _NEW.excluded[name] for name in ("vote_type", "reason", "comment", "revision", "updated_at")},
+).returning(*_COLUMNS)
+_IS_THE_VOTERS = (
+    Vote.trace_id == bindparam("of_trace_id", type_=Uuid),
+    Vote.voter_id == bindparam("of_voter_id", type_=Uuid),
+)
+_REMOVE = delete(Vote.__table__).where(*_IS_THE_VOTERS)
+_GET = select(*_COLUMNS).where(*_IS_THE_VOTERS)
+_TALLIES = (
+    select(Vote.trace_id, *(func.count().filter(Vote.vote_type == vote_type) for vote_type in (UP, DOWN)))
+    .join(Trace, Trace.id == Vote.trace_id)
+    .where(Vote.trace_id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))), Vote.revision == Trace.revision)
+    .group_by(Vote.trace_id)
+)
+
 
 class VoteRepository:
     """The votes: one at most for each trace and voter."""
@@ -41,41 +62,31 @@ class VoteRepository:
 
     async def put(self, ballot: Ballot, voter_id: UUID, *, revision: int) -> VoteRow:
         """Stores the voter's vote, or changes the one there is; the trace must be locked."""
-        # When the statement began: the transaction may have begun before another vote and waited for it.
-        now = func.statement_timestamp()
-        said = {
+        vote = {
+            "id": uuid4(),
+            "trace_id": ballot.trace_id,
+            "voter_id": voter_id,
             "vote_type": ballot.vote_type,
             "reason": ballot.reason,
             "comment": ballot.comment,
             "revision": revision,
-            "updated_at": now,
         }
-        new = insert(Vote).values(id=uuid4(), trace_id=ballot.trace_id, voter_id=voter_id, created_at=now, **said)
-        changed = new.on_conflict_do_update(index_elements=[Vote.trace_id, Vote.voter_id], set_=said)
-        [row] = await self._session.execute(changed.returning(*_COLUMNS))
+        [row] = await self._session.execute(_PUT, vote)
         return VoteRow._make(row)
 
     async def remove(self, trace_id: UUID, voter_id: UUID) -> bool:
         """Removes the voter's vote; False if there is none."""
-        removed = await self._session.execute(delete(Vote).where(Vote.trace_id == trace_id, Vote.voter_id == voter_id))
+        removed = await self._session.execute(_REMOVE, {"of_trace_id": trace_id, "of_voter_id": voter_id})
         return cast("CursorResult[None]", removed).rowcount == 1
 
     async def tallies(self, trace_ids: Collection[UUID]) -> dict[UUID, Tally]:
         """Counts the votes on the current revision of each trace, by trace; those without such votes are left out."""
-        up, down = (func.count().filter(Vote.vote_type == vote_type) for vote_type in (UP, DOWN))
-        counted = (
-            select(Vote.trace_id, up, down)
-            .join(Trace, Trace.id == Vote.trace_id)
-            .where(Vote.trace_id == any_(literal(list(trace_ids), ARRAY(Uuid))), Vote.revision == Trace.revision)
-            .group_by(Vote.trace_id)
-        )
-        rows = await self._session.execute(counted)
+        rows = await self._session.execute(_TALLIES, {"trace_ids": list(trace_ids)})
         return {row[0]: Tally(up_count=row[1], down_count=row[2]) for row in rows}
 
     async def get(self, trace_id: UUID, voter_id: UUID) -> VoteRow | None:
         """Returns the voter's vote, or None."""
-        query = select(*_COLUMNS).where(Vote.trace_id == trace_id, Vote.voter_id == voter_id)
-        row = (await self._session.execute(query)).one_or_none()
+        row = (await self._session.execute(_GET, {"of_trace_id": trace_id, "of_voter_id": voter_id})).one_or_none()
         return None if row is None else VoteRow._make(row)
 
     async def newest_first(self, trace_id: UUID, *, after: keyset.Position | None, size: int) -> list[VoteRow]:
