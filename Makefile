@@ -26,7 +26,7 @@ else
 	@$(BIN)/python -m pytest tests/faults
 endif
 
-check: .venv/ready-dev ## Checks format, lint, types, import rules, contract and stub drift.
+check: .venv/ready-dev ## Checks format, lint, types, import rules, contract, drift of what is generated, image.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/buf format --diff --exit-code protos
@@ -34,14 +34,18 @@ check: .venv/ready-dev ## Checks format, lint, types, import rules, contract and
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	.ci/stub-drift $(BIN)/python
+	$(BIN)/python .ci/api_reference.py --check docs/api.md
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 
 format: .venv/ready-dev ## Formats the Python and the protobuf sources.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format --write protos
 
-generate: .venv/ready-dev ## Generates src/commontrace/v1 from protos/.
+generate: .venv/ready-dev ## Generates src/commontrace/v1 and docs/api.md from protos/.
 	.ci/generate $(BIN)/python src
+	$(BIN)/python .ci/api_reference.py docs/api.md
 
 lock: .venv/uv ## Compiles the hash-pinned locks anew (UPGRADE=--upgrade for newer versions).
 	$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
