@@ -34,7 +34,7 @@ IDEMPOTENCY = {
     MethodOptions.IDEMPOTENCY_UNKNOWN: "repeatable under one `request_id`",
 }
 # Underscores inside of words are none.
-MARKUP = re.compile(r"[<>*\[\]\\]|(?<!\w)_|_(?!\w)")
+MARKUP = re.compile(r"[<>*\[\]\\]|(?<![^\W_])_|_(?![^\W_])")
 INTRODUCTION = """\
 # API reference
 

@@ -1,0 +1,82 @@
+"""What docs/ says: commands that run as they stand, links that lead somewhere, messages that the code really has."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.server_process import ServerProcess, environment
+
+CHECKOUT = Path(__file__).parents[2]
+PAGES = sorted((CHECKOUT / "docs").rglob("*.md"))
+
+
+def _text(name: str) -> str:
+    return (CHECKOUT / "docs" / name).read_text()
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    outside_code = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)]+)\)", outside_code):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in _anchors(file), target
+
+
+@pytest.mark.parametrize("name", ["concepts.md", "operations.md"])
+def test_commands_run_as_they_stand(name: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", _text(name), flags=re.MULTILINE | re.DOTALL)
+    assert blocks
+    with ServerProcess(tmp_path) as server:
+        given = environment(tmp_path, COMMONTRACE_ADDRESS=server.address)
+        given["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        # One shell, since later blocks use what earlier ones have set.
+        script = "".join(f"{block}echo '=='\n" for block in blocks)
+        done = subprocess.run(
+            ["/bin/bash", "-euo", "pipefail", "-c", script],
+            cwd=tmp_path,
+            env=given,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    # A search that finds nothing ends with 0 as well.
+    for block, output in zip(blocks, done.stdout.split("==\n"), strict=False):
+        searches = re.findall(r"^commontrace search", block, flags=re.MULTILINE)
+        hits = re.findall(r"^ ?\d\.\d{3}  ", output, flags=re.MULTILINE)
+        assert len(hits) >= len(searches), output
+
+
+def test_the_messages_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| `(.+?)` \| ", _text("operations.md").partition("## Trouble")[2], flags=re.MULTILINE)
+    assert len(rows) > 10
+    said = "\n".join(_literals())
+    for message in rows:
+        for part in message.split("…"):
+            assert part.strip() in said, message
+
+
+def _literals() -> list[str]:
+    """Every string in the code, what an f-string fills in left out."""
+    trees = [ast.parse(path.read_text()) for path in (CHECKOUT / "src" / "commontrace").rglob("*.py")]
+    found = []
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.JoinedStr):
+            found.append("".join(str(part.value) for part in node.values if isinstance(part, ast.Constant)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+    return found
