@@ -31,7 +31,7 @@ SERVICES = ("TraceService", "VoteService", "TagService")
 IDEMPOTENCY = {
     MethodOptions.NO_SIDE_EFFECTS: "changes nothing",
     MethodOptions.IDEMPOTENT: "idempotent",
-    MethodOptions.IDEMPOTENCY_UNKNOWN: "repeatable under one `request_id`",
+    MethodOptions.IDEMPOTENCY_UNKNOWN: "not idempotent by itself",
 }
 # Underscores inside of words are none.
 MARKUP = re.compile(r"[<>*\[\]\\]|(?<![^\W_])_|_(?![^\W_])")
@@ -105,17 +105,17 @@ def fields_of(message: DescriptorProto, at: Commented) -> Iterator[str]:
         yield f"| {name} | {type_of(field)} | {field.number} | {at.cell(2, index)} |\n"
 
 
-def write_message(message: DescriptorProto, at: Commented) -> Iterator[str]:
+def write_message(message: DescriptorProto, at: Commented, *, heading: str = "####") -> Iterator[str]:
     """A message and its fields."""
     if message.nested_type or message.enum_type:
         sys.exit(f"{message.name} has types inside: teach {Path(__file__).name} to write them")
-    yield f"\n#### {message.name}\n\n{at.comment()}\n\n"
+    yield f"\n{heading} {message.name}\n\n{at.comment()}\n\n"
     yield from fields_of(message, at)
 
 
 def write_enum(enum: EnumDescriptorProto, at: Commented) -> Iterator[str]:
     """An enum and its values."""
-    yield f"\n#### {enum.name}\n\n{at.comment()}\n\n| value | number | |\n|---|---|---|\n"
+    yield f"\n### {enum.name}\n\n{at.comment()}\n\n| value | number | |\n|---|---|---|\n"
     for index, value in enumerate(enum.value):
         yield f"| `{value.name}` | {value.number} | {at.cell(2, index)} |\n"
 
@@ -169,7 +169,7 @@ def reference(protos: Path) -> str:
         parts += write_service(service, at, messages)
     parts.append("\n## Messages\n")
     for name in sorted(messages):
-        parts += write_message(*messages[name])
+        parts += write_message(*messages[name], heading="###")
     parts.append("\n## Enums\n")
     for name in sorted(enums):
         parts += write_enum(*enums[name])
