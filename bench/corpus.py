@@ -1,19 +1,33 @@
-"""Synthetic traces whose vectors lie around topics, as those of real texts do."""
+"""Synthetic traces whose vectors lie around topics, as those of real texts do, and questions to ask of them."""
 
-from uuid import uuid4
+import math
 
 import numpy as np
-from asyncpg import Connection
 from numpy.typing import NDArray
-
-from commontrace.storage import vector_type
 
 TOPICS = 400
 LATENT_DIMENSIONS = 64
 NOISE = 0.35
 SHARES = {"common": 0.59, "uncommon": 0.05, "rare": 0.005}
 """How many of the traces have which agent model; all others have none."""
-TEXT = "The worker stops answering after a while; the log says nothing. " * 16  # 1 KB each for context and solution
+TEXT_CHARACTERS = 1000
+"""The length of every context and of every solution."""
+TAGS = [f"tag-{number}" for number in range(60)]
+TAGS_A_TRACE = 3
+
+_SUBJECTS = ("worker", "session", "connection pool", "migration", "container", "cache", "test suite", "event loop")
+_SYMPTOMS = ("stop answering", "leak memory", "raise a timeout", "lose its settings", "start twice", "become slow")
+_WORDS = """
+    after again answer argument async await before block body branch build cache call cancel change check class client
+    close code column commit config connect container context copy create cursor data database deadlock default delete
+    deploy docker driver empty engine error event exception exit expire fail field file filter find fix flag flush
+    function handler header hook host import index insert install job join key last leak library line list load lock
+    log loop memory message method migration missing model module network node null object open option order package
+    page path permission pool port process project proxy query queue raise read record release request response restart
+    result retry return rollback route row run schema scope script select server session setting signal socket start
+    state statement status stop stream string table task test thread time timeout token trace transaction type update
+    upgrade user value variable version wait worker write
+""".split()  # noqa: SIM905 - a list literal would fill a hundred lines
 
 
 def vectors(count: int, dimensions: int, *, seed: int) -> NDArray[np.float32]:
@@ -28,37 +42,27 @@ def vectors(count: int, dimensions: int, *, seed: int) -> NDArray[np.float32]:
 
 
 def agent_models(count: int) -> list[str]:
-    """Returns the agent models of so many traces, independent of their vectors."""
-    names, shares = [*SHARES, ""], [*SHARES.values(), 1 - sum(SHARES.values())]
-    models: list[str] = np.random.default_rng(4).choice(names, count, p=shares).tolist()
-    return models
+    """Returns the agent models of so many traces, independent of their vectors, each in its share, rounded up."""
+    models = [name for name, share in SHARES.items() for _ in range(math.ceil(share * count))]
+    models += [""] * (count - len(models))
+    return [models[position] for position in np.random.default_rng(4).permutation(count)]
 
 
-async def load(connection: Connection, embeddings: NDArray[np.float32], *, model_id: str, model_version: str) -> None:
-    """Stores one trace a vector by COPY, with one user and one tag."""
-    await vector_type.register(connection)
-    user, tag = uuid4(), uuid4()
-    await connection.execute("INSERT INTO users (id, email) VALUES ($1, 'bench@example.org')", user)
-    await connection.execute("INSERT INTO tags (id, name) VALUES ($1, 'bench')", tag)
-    ids = [uuid4() for _ in embeddings]
-    rows = (
-        (trace_id, f"Synthetic trace {number}", TEXT, TEXT, vector, model_id, model_version, user, agent_model)
-        for number, (trace_id, vector, agent_model) in enumerate(
-            zip(ids, embeddings, agent_models(len(ids)), strict=True)
-        )
-    )
-    columns = (
-        "id",
-        "title",
-        "context_text",
-        "solution_text",
-        "embedding",
-        "embedding_model_id",
-        "embedding_model_version",
-        "contributor_id",
-        "agent_model",
-    )
-    await connection.copy_records_to_table("traces", records=rows, columns=columns)
-    pairs = [(trace_id, tag) for trace_id in ids]
-    await connection.copy_records_to_table("trace_tags", records=pairs, columns=("trace_id", "tag_id"))
-    await connection.execute("ANALYZE")
+def passing(agent_model: str | None, count: int) -> NDArray[np.intp]:
+    """Returns the numbers of the traces that an agent model wrote, or of all for None."""
+    if agent_model is None:
+        return np.arange(count)
+    return np.flatnonzero(np.array(agent_models(count)) == agent_model)
+
+
+def texts(count: int) -> list[str]:
+    """Returns texts of `TEXT_CHARACTERS` each."""
+    generator = np.random.default_rng(5)
+    # More words than fit, however short they are.
+    return [" ".join(generator.choice(_WORDS, TEXT_CHARACTERS // 4))[:TEXT_CHARACTERS] for _ in range(count)]
+
+
+def question(number: int) -> str:
+    """Returns a question of about twenty tokens; another for each number."""
+    subject, symptom = _SUBJECTS[number % len(_SUBJECTS)], _SYMPTOMS[number % len(_SYMPTOMS)]
+    return f"why does the {subject} of my service sometimes {symptom} after {number} requests in a row?"

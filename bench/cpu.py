@@ -1,0 +1,39 @@
+"""How much processor time processes have used, read from Linux's /proc."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.failures import RunFailed
+
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class _Stat(NamedTuple):
+    parent: int
+    ticks: int
+    """Of the process itself, all its threads, and the children that it outlived and waited for."""
+
+
+def seconds_of(processes: Mapping[str, int]) -> dict[str, float]:
+    """Returns the seconds that processes, given by id, have used together with their children. Raises RunFailed."""
+    stats = [stat for directory in Path("/proc").glob("[0-9]*") if (stat := _stat(directory))]
+    used = {}
+    for name, process_id in processes.items():
+        own = _stat(Path("/proc") / str(process_id))
+        if own is None:
+            raise RunFailed(f"the {name} has ended")
+        ticks = own.ticks + sum(stat.ticks for stat in stats if stat.parent == process_id)
+        used[name] = ticks / _TICKS_A_SECOND
+    return used
+
+
+def _stat(directory: Path) -> _Stat | None:
+    """Returns None for a process that has ended meanwhile."""
+    try:
+        # The name, in parentheses, may hold anything; what is behind it are numbers. See proc(5).
+        fields = (directory / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return _Stat(parent=int(fields[1]), ticks=sum(map(int, fields[11:15])))

@@ -1,0 +1,5 @@
+"""Why a run ends without results."""
+
+
+class RunFailed(Exception):
+    """The numbers would mean nothing; the message says why."""

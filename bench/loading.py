@@ -1,0 +1,96 @@
+"""Fills a database with a corpus, as fast as Postgres takes it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import corpus
+from commontrace.embeddings.embedder import Embedder
+from commontrace.storage import vector_type
+
+_INDEX = "ix_traces_embedding_hnsw"
+# As the manual advises for building: the graph of a corpus fits.
+_BUILD_MEMORY = "512MB"
+_DIFFERENT_TEXTS = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """How long filling took and what it made."""
+
+    copy_seconds: float
+    index_seconds: float
+    table_bytes: int
+    """Rows with their long texts and vectors."""
+    vector_index_bytes: int
+
+
+async def load(dsn: str, embeddings: NDArray[np.float32], embedder: Embedder) -> Loaded:
+    """Copies one trace a vector into a migrated database and then builds the vector index.
+
+    Trace `n` has the vector of row `n` and a title that ends with `n`.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        await vector_type.register(connection)
+        definition = await connection.fetchval("SELECT pg_get_indexdef($1::regclass)", _INDEX)
+        await connection.execute(f"DROP INDEX {_INDEX}")
+        started = time.perf_counter()
+        await _copy(connection, embeddings, embedder)
+        copied = time.perf_counter()
+        await connection.execute(f"SET maintenance_work_mem = '{_BUILD_MEMORY}'")
+        await connection.execute(definition)
+        built = time.perf_counter()
+        # What Postgres would else do while searches are measured.
+        await connection.execute("VACUUM (ANALYZE)")
+        await connection.execute("CHECKPOINT")
+        return Loaded(
+            copy_seconds=copied - started,
+            index_seconds=built - copied,
+            table_bytes=await connection.fetchval("SELECT pg_table_size('traces')"),
+            vector_index_bytes=await connection.fetchval("SELECT pg_relation_size($1::regclass)", _INDEX),
+        )
+    finally:
+        await connection.close()
+
+
+async def _copy(connection: asyncpg.Connection, embeddings: NDArray[np.float32], embedder: Embedder) -> None:
+    user, ids = uuid4(), [uuid4() for _ in embeddings]
+    tags = {name: uuid4() for name in corpus.TAGS}
+    await connection.execute("INSERT INTO users (id, email) VALUES ($1, 'bench@example.org')", user)
+    await connection.copy_records_to_table(
+        "tags", records=[(tag_id, name) for name, tag_id in tags.items()], columns=("id", "name")
+    )
+    same: dict[str, Any] = {
+        "embedding_model_id": embedder.model_id,
+        "embedding_model_version": embedder.model_version,
+        "contributor_id": user,
+    }
+    columns = ("id", "embedding", "title", "context_text", "solution_text", "agent_model")
+    await connection.copy_records_to_table(
+        "traces",
+        records=((*row, *same.values()) for row in _rows(ids, embeddings)),
+        columns=(*columns, *same),
+    )
+    await connection.copy_records_to_table(
+        "trace_tags", records=_pairs(ids, list(tags.values())), columns=("trace_id", "tag_id")
+    )
+
+
+def _rows(ids: list[UUID], embeddings: NDArray[np.float32]) -> Iterator[tuple[Any, ...]]:
+    texts, models = corpus.texts(_DIFFERENT_TEXTS), corpus.agent_models(len(ids))
+    for number, (trace_id, embedding, model) in enumerate(zip(ids, embeddings, models, strict=True)):
+        context, solution = texts[number % len(texts)], texts[(7 * number + 1) % len(texts)]
+        yield trace_id, embedding, f"Synthetic trace {number}", context, solution, model
+
+
+def _pairs(ids: list[UUID], tags: list[UUID]) -> Iterator[tuple[UUID, UUID]]:
+    for number, trace_id in enumerate(ids):
+        for offset in range(corpus.TAGS_A_TRACE):
+            yield trace_id, tags[(number + 7 * offset) % len(tags)]

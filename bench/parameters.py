@@ -1,0 +1,61 @@
+"""What a run of the benchmark is made of."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LIMIT = 10
+"""Hits a search."""
+CALLERS = (1, 16)
+"""Independent coroutines, each asking its next question when the last one is answered."""
+CONNECTIONS = 10
+"""What the raw driver opens, and the `DATABASE_POOL_SIZE` of the server."""
+
+
+class BadParameters(Exception):
+    """The environment asks for what cannot be measured; the message names the variables."""
+
+
+class Parameters(BaseSettings):
+    """What can be chosen, each by an environment variable with the prefix `BENCH_`."""
+
+    model_config = SettingsConfigDict(env_prefix="BENCH_", frozen=True)
+
+    traces: int = Field(default=20_000, ge=100, le=1_000_000)
+    """Traces in each corpus."""
+    dimensions: int = Field(default=1536, ge=64, le=2000)
+    """Of the corpus that stands for hosted models; the local model has its own."""
+    seconds: float = Field(default=2.5, gt=0, le=600, allow_inf_nan=False)
+    """How long one round of one search lasts, without its warm-up."""
+    rounds: int = Field(default=3, ge=1, le=100)
+    """How often each search has its turn."""
+    queries: int = Field(default=256, ge=1, le=10_000)
+    """Different query vectors."""
+    texts: int = Field(default=64, ge=1, le=1_000)
+    """Different texts that are asked again and again."""
+    results: Path = Path(__file__).parent / "results.json"
+    """The file that gets every number."""
+
+    @field_validator("results")
+    @classmethod
+    def _can_be_written(cls, results: Path) -> Path:
+        # Now, not when everything has been measured.
+        if results.is_dir() or not os.access(results.parent, os.W_OK):
+            raise ValueError(f"{results} cannot be written")
+        return results
+
+    @property
+    def warm_up_seconds(self) -> float:
+        """How long every round runs before it is measured."""
+        return min(0.5, self.seconds / 4)
+
+
+def read_parameters() -> Parameters:
+    """Returns the parameters of the environment. Raises BadParameters."""
+    try:
+        return Parameters()
+    except ValidationError as error:
+        problems = (f"BENCH_{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors())
+        raise BadParameters("; ".join(problems).replace("Value error, ", "")) from None

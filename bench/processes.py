@@ -1,0 +1,117 @@
+"""The processes that a run starts: a server, and drivers that are told what to ask."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.closed_loop import Answers
+from bench.failures import RunFailed
+from bench.orders import Task
+from commontrace.settings import Settings
+
+_READY = "commontrace ready on "
+# A reply holds a number for every call.
+_LINE_BYTES = 1 << 26
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerProcess:
+    """A server that takes calls."""
+
+    address: str
+    pid: int
+
+
+@asynccontextmanager
+async def serving(database_url: str, log: Path, settings: Mapping[str, str]) -> AsyncIterator[ServerProcess]:
+    """Yields a server with these settings and nothing of this process's own; its log goes to a file."""
+    ours = {name.upper() for name in Settings.model_fields}
+    environment = {name: value for name, value in os.environ.items() if name.upper() not in ours}
+    environment |= {"DATABASE_URL": database_url, "LISTEN_ADDRESS": "127.0.0.1:0"} | dict(settings)
+    with log.open("wb") as errors:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "commontrace",
+            "serve",
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            process_group=0,
+        )
+        try:
+            first = await _line(process)
+            if not first.startswith(_READY):
+                raise RunFailed(f"the server did not start; its log ends with: {_end_of(log)}")
+            yield ServerProcess(address=first.removeprefix(_READY).strip(), pid=process.pid)
+        finally:
+            await _stop(process)
+
+
+class Driver:
+    """A process that asks."""
+
+    def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
+        """Takes a process that obeys orders."""
+        self.pid = process.pid
+        self._process = process
+        self._name = name
+
+    async def run(self, search: str, *, callers: int, seconds: float) -> Answers:
+        """Lets it ask for so long and returns what it saw. Raises RunFailed."""
+        assert self._process.stdin is not None
+        order = {"search": search, "callers": callers, "seconds": seconds}
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        return Answers(**await self.reply())
+
+    async def reply(self) -> dict[str, Any]:
+        """Returns the next reply. Raises RunFailed."""
+        line = await _line(self._process)
+        if not line:
+            raise RunFailed(f"{self._name} has ended; its own message is above")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+
+@asynccontextmanager
+async def driving(module: str, task: Task) -> AsyncIterator[Driver]:
+    """Yields a driver that is ready."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        json.dumps(asdict(task)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        limit=_LINE_BYTES,
+        process_group=0,
+    )
+    try:
+        driver = Driver(process, module)
+        await driver.reply()
+        yield driver
+    finally:
+        await _stop(process)
+
+
+async def _line(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.readline()).decode()
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+    await process.wait()
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-2000:]

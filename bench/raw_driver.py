@@ -1,0 +1,149 @@
+"""The same searches without a server: asyncpg as fast as it gets, in a process of its own.
+
+Prepared statements, binary vectors, autocommit, connections held open, every record read and its text looked at.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import asyncpg
+import numpy as np
+import uvloop
+from asyncpg.prepared_stmt import PreparedStatement
+
+from bench import orders
+from bench.closed_loop import WrongAnswer
+from bench.corpus import TAGS_A_TRACE, TEXT_CHARACTERS
+from bench.parameters import CONNECTIONS, LIMIT
+from commontrace.embeddings.embedder import Vector
+from commontrace.storage import engines, vector_type
+from commontrace.storage.trace_repository import TraceRow
+
+_TAG_NAMES = (
+    "ARRAY(SELECT name FROM tags JOIN trace_tags ON tag_id = tags.id WHERE trace_id = traces.id ORDER BY name) AS tags"
+)
+_COLUMNS = ", ".join(_TAG_NAMES if field == "tags" else f"traces.{field}" for field in TraceRow._fields)
+# What an unfiltered search of the server considers.
+_LIVE = "deleted_at IS NULL AND superseded_by_id IS NULL"
+_NEAREST = f"FROM traces WHERE {_LIVE} AND embedding_model_id = $2 ORDER BY embedding <=> $1 LIMIT {LIMIT}"
+_IDS = f"SELECT id, embedding <=> $1 AS distance {_NEAREST}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """The statements of one connection."""
+
+    nearest_rows: PreparedStatement
+    nearest_rows_by_id: PreparedStatement
+    nearest_ids: PreparedStatement
+    rows: PreparedStatement
+
+
+Rows = list[Any]
+
+
+async def one_statement(prepared: Prepared, vector: Vector, model_id: str) -> Rows:
+    """Returns whole rows from the index scan itself."""
+    return list(await prepared.nearest_rows.fetch(vector, model_id))
+
+
+async def one_statement_by_id(prepared: Prepared, vector: Vector, model_id: str) -> Rows:
+    """Returns the rows of ids that a common table expression finds."""
+    return list(await prepared.nearest_rows_by_id.fetch(vector, model_id))
+
+
+async def two_statements(prepared: Prepared, vector: Vector, model_id: str) -> Rows:
+    """Returns the rows of ids that were asked for first, as the server does."""
+    found = await prepared.nearest_ids.fetch(vector, model_id)
+    distances = {row["id"]: row["distance"] for row in found}
+    return [{**row, "distance": distances[row["id"]]} for row in await prepared.rows.fetch(list(distances))]
+
+
+FORMS: dict[str, Callable[[Prepared, Vector, str], Awaitable[Rows]]] = {
+    "one statement": one_statement,
+    "one statement by id": one_statement_by_id,
+    "two statements": two_statements,
+}
+
+
+def order(form: str, kind: str) -> str:
+    """Returns the search by vectors of this kind in this form."""
+    return f"{form}, {kind}"
+
+
+async def main(task: orders.Task) -> None:
+    """Carries out orders to search by every form for every kind of vector."""
+    vectors = np.load(task.vectors)
+    async with connections(task) as idle:
+
+        async def ask(form: str, kind: str, number: int) -> None:
+            queries = vectors_by_kind[kind]
+            # First come, first served; of what is idle, the connection used last.
+            async with gate:
+                prepared = idle.pop()
+                try:
+                    rows = await FORMS[form](prepared, queries[number % len(queries)], task.model_id)
+                finally:
+                    idle.append(prepared)
+            _look_at(in_order(rows))
+
+        gate = asyncio.Semaphore(len(idle))
+        vectors_by_kind = {kind: list(vectors[kind]) for kind in vectors.files}
+        await orders.obey({order(form, kind): partial(ask, form, kind) for form in FORMS for kind in vectors_by_kind})
+
+
+def in_order(rows: Rows) -> Rows:
+    """Returns the rows as the server sends them: the index's order is nearly right."""
+    return sorted(rows, key=lambda row: (row["distance"], row["id"]))
+
+
+def _look_at(rows: Rows) -> None:
+    if len(rows) != LIMIT:
+        raise WrongAnswer(f"{len(rows)} rows instead of {LIMIT}")
+    for row in rows:
+        if len(row["context_text"]) + len(row["solution_text"]) != 2 * TEXT_CHARACTERS:
+            raise WrongAnswer("a text is not whole")
+        if len(row["tags"]) != TAGS_A_TRACE:
+            raise WrongAnswer(f"{len(row['tags'])} tags instead of {TAGS_A_TRACE}")
+
+
+@asynccontextmanager
+async def connections(task: orders.Task) -> AsyncIterator[list[Prepared]]:
+    """Yields connections set like the server's for searches.
+
+    Not asyncpg's pool: it would spend a round trip on resetting a connection that nothing has changed.
+    """
+    settings = {
+        **engines.SESSION,
+        **engines.SEARCH,
+        "hnsw.ef_search": str(task.ef_search),
+        # Planning anew for every vector costs more than anything else but the search itself.
+        "plan_cache_mode": "force_generic_plan",
+    }
+    idle: list[Prepared] = []
+    async with AsyncExitStack() as opened:
+        for _ in range(CONNECTIONS):
+            connection = await asyncpg.connect(task.dsn, server_settings=settings)
+            opened.push_async_callback(connection.close)
+            await vector_type.register(connection)
+            idle.append(await _prepared(connection))
+        yield idle
+
+
+async def _prepared(connection: asyncpg.Connection) -> Prepared:
+    return Prepared(
+        nearest_rows=await connection.prepare(f"SELECT {_COLUMNS}, embedding <=> $1 AS distance {_NEAREST}"),
+        nearest_rows_by_id=await connection.prepare(
+            f"WITH nearest AS MATERIALIZED ({_IDS}) SELECT {_COLUMNS}, distance FROM nearest JOIN traces USING (id)"  # noqa: S608 - constants
+        ),
+        nearest_ids=await connection.prepare(_IDS),
+        rows=await connection.prepare(f"SELECT {_COLUMNS} FROM traces WHERE id = ANY($1) AND {_LIVE}"),  # noqa: S608
+    )
+
+
+if __name__ == "__main__":
+    uvloop.run(main(orders.task()))

@@ -1,0 +1,69 @@
+"""Which part of the truly nearest traces a search through gRPC finds."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import corpus
+from bench.failures import RunFailed
+from bench.parameters import LIMIT
+from commontrace.client import Client, TraceFilter, vector
+from commontrace.v1.vector_pb2 import Vector
+
+_AT_A_TIME = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recall:
+    """How good the answers are that consider a share of the traces."""
+
+    share: float
+    recall: float
+    """How many of the nearest `LIMIT` by brute force were among the hits, of all queries together."""
+    exact: float
+    """Which part of the answers was completed by comparing every trace."""
+
+
+async def measure(
+    client: Client,
+    embeddings: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    *,
+    model_id: str,
+    agent_model: str | None,
+) -> Recall:
+    """Searches among the traces of an agent model, or among all for None.
+
+    Raises RunFailed for an answer with fewer hits than there are matches, which the contract rules out.
+    """
+    passing = corpus.passing(agent_model, len(embeddings))
+    considered = TraceFilter(agent_models=[] if agent_model is None else [agent_model])
+    gate = asyncio.Semaphore(_AT_A_TIME)
+
+    async def found(query: Vector) -> tuple[set[int], bool]:
+        async with gate:
+            hits = await client.search(query, limit=LIMIT, full=False, filter=considered)
+        # A title ends with the trace's number.
+        return {int(hit.trace.title.rpartition(" ")[2]) for hit in hits}, hits.summary.exact
+
+    answers = await asyncio.gather(*(found(vector(query, model_id=model_id)) for query in queries))
+    wanted = _nearest(embeddings, passing, queries)
+    short = sum(len(numbers) < len(nearest) for (numbers, _), nearest in zip(answers, wanted, strict=True))
+    if short:
+        raise RunFailed(f"{short} of {len(queries)} searches among {len(passing)} traces found too few")
+    hit = sum(len(numbers & nearest) for (numbers, _), nearest in zip(answers, wanted, strict=True))
+    return Recall(
+        share=len(passing) / len(embeddings),
+        recall=hit / sum(map(len, wanted)),
+        exact=sum(exact for _, exact in answers) / len(answers),
+    )
+
+
+def _nearest(
+    embeddings: NDArray[np.float32], passing: NDArray[np.intp], queries: NDArray[np.float32]
+) -> Sequence[set[int]]:
+    similarities = queries @ embeddings[passing].T
+    return [{*passing[np.argsort(-row)[:LIMIT]].tolist()} for row in similarities]

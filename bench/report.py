@@ -1,0 +1,128 @@
+"""What a run prints, and what it stores."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bench.comparing import Compared
+from bench.corpora import Corpus, Filtered
+from bench.measuring import Measured
+from bench.parameters import CALLERS, CONNECTIONS, LIMIT, Parameters
+
+_BUSY_LOAD = 0.5
+_PARTS = f"  {'driver':>6} {'server':>6} {'postgres':>8}"
+
+
+def heading(machine: Mapping[str, Any], parameters: Parameters) -> str:
+    """Returns what the numbers were measured on and with."""
+    versions = machine["versions"]
+    lines = [
+        f"{machine['cores']} cores, {machine['processor']}, {machine['memory_gib']} GiB;"
+        f" PostgreSQL {versions['postgres']}, pgvector {versions['pgvector']}, Python {versions['python']},"
+        f" grpcio {versions['grpcio']}, asyncpg {versions['asyncpg']}",
+        f"limit {LIMIT}, full view; {CONNECTIONS} database connections a side, one gRPC channel;"
+        f" {parameters.rounds} rounds of {parameters.seconds:g} s in turn, all counted together",
+    ]
+    if machine["load_before"] > _BUSY_LOAD:
+        lines.append(f"SOMETHING ELSE IS RUNNING HERE (load {machine['load_before']}): what follows is noise")
+    return "\n".join(lines)
+
+
+def tables(corpus: Corpus) -> str:
+    """Returns the tables of one corpus."""
+    loaded = corpus.loaded
+    lines = [
+        "",
+        f"{corpus.name}: {corpus.dimensions} dimensions, {corpus.model_id}, ef_search {corpus.ef_search}",
+        f"loaded in {loaded.copy_seconds:.1f} s, index built in {loaded.index_seconds:.1f} s;"
+        f" table {_megabytes(loaded.table_bytes)}, vector index {_megabytes(loaded.vector_index_bytes)}",
+        "",
+        f"{'':52} {'':>17} {'latency, ms':^24}  {'CPU ms a search':^22}  {'busy cores':^22}",
+        f"{'callers':>7}  {'search':34} {'per s':>7}  {'of raw (rounds)':>17}  {'p50':>7} {'p95':>7} {'p99':>7}"
+        + 2 * _PARTS,
+        *(_compared_line(compared) for compared in corpus.comparison.searches),
+        "",
+        _forms(corpus.comparison.forms),
+        "",
+        f"{'share that passes the filter':>28} {'recall@10':>10} {'exact':>6}"
+        + "".join(f" {f'{_callers(callers)}: per s':>18} {'p50 ms':>7} {'p99 ms':>7}" for callers in CALLERS),
+        *map(_filtered_line, corpus.filtered),
+    ]
+    return "\n".join(lines)
+
+
+def as_json(machine: Mapping[str, Any], parameters: Parameters, corpora: Sequence[Corpus]) -> str:
+    """Returns everything."""
+    fixed = {"limit": LIMIT, "connections": CONNECTIONS, "channels": 1, "callers": CALLERS}
+    chosen = parameters.model_dump(exclude={"results"})
+    everything = {
+        "machine": dict(machine),
+        "parameters": chosen | fixed | {"warm_up_seconds": parameters.warm_up_seconds},
+        "corpora": [_rows(corpus) for corpus in corpora],
+    }
+    return json.dumps(everything, indent=2) + "\n"
+
+
+def _rows(corpus: Corpus) -> dict[str, Any]:
+    """Returns a corpus as a reader of tables wants it: a flat object for each row."""
+    return {
+        "name": corpus.name,
+        "model_id": corpus.model_id,
+        "dimensions": corpus.dimensions,
+        "ef_search": corpus.ef_search,
+        "loaded": asdict(corpus.loaded),
+        "raw_forms": [asdict(one) for one in corpus.comparison.forms],
+        "searches": [
+            {
+                **asdict(one.measured),
+                "raw_form": one.raw_form,
+                "of_raw": one.of_raw,
+                "of_raw_by_round": one.of_raw_by_round,
+            }
+            for one in corpus.comparison.searches
+        ],
+        "filtered": [
+            {"agent_model": one.agent_model, **asdict(one.recall), **asdict(measured)}
+            for one in corpus.filtered
+            for measured in one.measured
+        ],
+    }
+
+
+def _compared_line(compared: Compared) -> str:
+    measured, by_round = compared.measured, compared.of_raw_by_round
+    ratio = "" if compared.raw_form else f"{compared.of_raw:.2f} ({min(by_round):.2f}-{max(by_round):.2f})"
+    return (
+        f"{measured.callers:>7}  {measured.name:34} {measured.per_second:7.0f}  {ratio:>17}"
+        f"  {measured.p50_ms:7.2f} {measured.p95_ms:7.2f} {measured.p99_ms:7.2f}"
+        + _parts(measured.cpu_ms_a_search)
+        + _parts(measured.busy_cores)
+    )
+
+
+def _parts(values: Mapping[str, float]) -> str:
+    return f"  {values['driver']:6.2f} {values['server']:6.2f} {values['postgres']:8.2f}"
+
+
+def _forms(forms: Sequence[Measured]) -> str:
+    tried = [
+        f"{_callers(callers)}: "
+        + ", ".join(f"{one.name} {one.per_second:.0f}" for one in forms if one.callers == callers)
+        for callers in CALLERS
+    ]
+    return "raw asyncpg, per s; the fastest form is the one above. " + "; ".join(tried)
+
+
+def _filtered_line(filtered: Filtered) -> str:
+    recall = filtered.recall
+    speeds = (f" {one.per_second:18.0f} {one.p50_ms:7.2f} {one.p99_ms:7.2f}" for one in filtered.measured)
+    return f"{recall.share:>28.1%} {recall.recall:>10.3f} {recall.exact:>6.0%}" + "".join(speeds)
+
+
+def _callers(callers: int) -> str:
+    return "1 caller" if callers == 1 else f"{callers} callers"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"

@@ -1,0 +1,158 @@
+"""The benchmark runs, at a size whose numbers mean nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import closed_loop, markdown
+from bench.closed_loop import WrongAnswer
+from bench.parameters import BadParameters, read_parameters
+
+_REPOSITORY = Path(__file__).parents[2]
+_TINY = {
+    "BENCH_TRACES": "100",
+    "BENCH_DIMENSIONS": "64",
+    "BENCH_SECONDS": "0.05",
+    "BENCH_ROUNDS": "1",
+    "BENCH_QUERIES": "4",
+    "BENCH_TEXTS": "4",
+}
+_SEARCHES = [
+    "raw asyncpg, embedding",
+    "raw asyncpg, vectors of texts",
+    "gRPC, embedding",
+    "gRPC, text, cached",
+    "gRPC, text, new",
+]
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Where runs keep their files: a short path, for the sake of the socket."""
+    with tempfile.TemporaryDirectory(prefix="ct-") as directory:
+        yield Path(directory)
+
+
+def start(place: Path, **parameters: str) -> subprocess.Popen[str]:
+    """Starts a run, all of whose processes have the place in their environment."""
+    environment = os.environ | _TINY | {"TMPDIR": str(place), "BENCH_RESULTS": str(place / "results.json")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.run"],
+        cwd=_REPOSITORY,
+        env=environment | parameters,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def commands_of(place: Path) -> list[str]:
+    """The command of every process that a run in this place has started, the run's own included."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"TMPDIR={place}\0".encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+def test_a_run_measures_both_sides_of_both_corpora(place: Path) -> None:
+    run = start(place)
+    printed, complaints = run.communicate(timeout=300)
+    assert run.returncode == 0, complaints
+
+    results = json.loads((place / "results.json").read_text())
+    assert results["parameters"]["traces"] == 100
+    assert results["machine"]["versions"]["postgres"].startswith("18.")
+    assert [corpus["dimensions"] for corpus in results["corpora"]] == [64, 384]
+    for corpus in results["corpora"]:
+        assert corpus["loaded"]["vector_index_bytes"] > 0
+        assert [(row["callers"], row["name"]) for row in corpus["searches"]] == [
+            (callers, name) for callers in (1, 16) for name in _SEARCHES
+        ]
+        for row in (*corpus["searches"], *corpus["raw_forms"], *corpus["filtered"]):
+            check_row(row)
+        for row in corpus["searches"]:
+            assert (row["of_raw"] == 1.0) == (row["raw_form"] != "") == row["name"].startswith("raw")
+        assert [(row["agent_model"], row["callers"]) for row in corpus["filtered"]] == [
+            (model, callers) for model in (None, "common", "uncommon", "rare") for callers in (1, 16)
+        ]
+        # Among so few traces the index misses none.
+        assert {row["recall"] for row in corpus["filtered"]} == {1.0}
+        assert f"{corpus['dimensions']} dimensions, {corpus['model_id']}" in printed
+    assert all(name in printed for name in _SEARCHES)
+    table = [line for line in markdown.section(results) if line.startswith("| 16 |")]
+    assert [line.split(" | ")[1].partition(" (")[0] for line in table] == 2 * _SEARCHES
+    assert [path.name for path in place.iterdir()] == ["results.json"]
+    assert commands_of(place) == []
+
+
+def check_row(row: dict[str, Any]) -> None:
+    assert row["failures"] == 0
+    assert row["answers"] > 0
+    assert len(row["per_second_by_round"]) == 1
+    assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
+    assert row["per_second"] > 0
+    assert row["cpu_ms_a_search"].keys() == row["busy_cores"].keys() == {"driver", "server", "postgres"}
+
+
+def test_an_interrupted_run_leaves_nothing_behind(place: Path) -> None:
+    run = start(place, BENCH_SECONDS="60")
+    until = time.monotonic() + 120
+    while not any("bench.grpc_driver" in command for command in commands_of(place)):
+        assert run.poll() is None, run.communicate()
+        assert time.monotonic() < until, commands_of(place)
+        time.sleep(0.05)
+    run.send_signal(signal.SIGTERM)
+    _, complaints = run.communicate(timeout=60)
+    assert (run.returncode, complaints) == (1, "interrupted\n")
+    assert commands_of(place) == []
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("BENCH_TRACES", "many"), ("BENCH_TRACES", "99"), ("BENCH_SECONDS", "nan"), ("BENCH_ROUNDS", "0")],
+)
+def test_parameters_that_cannot_be_are_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadParameters, match=f"^{name}: Input should be "):
+        read_parameters()
+
+
+def test_a_run_that_cannot_begin_says_why_in_a_line(place: Path) -> None:
+    run = start(place, BENCH_TRACES="many")
+    printed, complaints = run.communicate(timeout=60)
+    assert (run.returncode, printed) == (2, "")
+    assert complaints.startswith("BENCH_TRACES: ")
+    assert complaints.count("\n") == 1
+
+
+def test_results_that_cannot_be_stored_are_refused_at_once(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    for results in (place, place / "missing" / "results.json"):
+        monkeypatch.setenv("BENCH_RESULTS", str(results))
+        with pytest.raises(BadParameters, match=f"^BENCH_RESULTS: {results} cannot be written$"):
+            read_parameters()
+
+
+async def test_failed_calls_are_counted_and_the_first_is_told() -> None:
+    async def ask(number: int) -> None:
+        if number % 2:
+            raise WrongAnswer(f"number {number}")
+
+    answers = await closed_loop.run(ask, count(), callers=1, seconds=0.05)
+    assert answers.failures > 0
+    assert answers.first_failure == "WrongAnswer: number 1"
+    assert answers.milliseconds
