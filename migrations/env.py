@@ -30,7 +30,7 @@ async def run_alone() -> None:
         raise SystemExit(
             "the alembic command needs DATABASE_URL; `commontrace migrate` also knows the embedded database"
         )
-    context.config.attributes["embedding_model"] = choose_embedder(settings, recorded=None)
+    context.config.attributes["embedding_model"] = await choose_embedder(settings, recorded=None)
     engine = engines.unpooled(settings.database_url)
     async with engine.connect() as connection:
         await connection.run_sync(run)

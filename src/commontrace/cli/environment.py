@@ -54,7 +54,7 @@ def failures_explained() -> Iterator[None]:
     """Turns what keeps a database from being used into one sentence and exit code 1."""
     from commontrace.bootstrap import NotReady
     from commontrace.core.errors import CommonTraceError, DatabaseUnavailable
-    from commontrace.embeddings.embedder import ModelNotUsable
+    from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
     from commontrace.storage.embedded import DataDirectoryInUse, EmbeddedPostgresFailed
     from commontrace.storage.migrating import MigrationLocked
 
@@ -66,6 +66,7 @@ def failures_explained() -> Iterator[None]:
     except (
         CommonTraceError,
         DataDirectoryInUse,
+        EmbedderUnavailable,
         EmbeddedPostgresFailed,
         MigrationLocked,
         ModelNotUsable,

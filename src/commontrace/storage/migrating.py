@@ -15,6 +15,7 @@ from commontrace.storage.failures import translated
 # Any number, the same for every CommonTrace process.
 _ADVISORY_LOCK = 0x636F6D6D6F6E
 _LOCK_SECONDS = 60.0
+_RECORDS_MODEL = "0002_create_embedding_models"
 
 
 class MigrationLocked(Exception):
@@ -37,11 +38,16 @@ async def current_revision(url: str) -> str | None:
         await engine.dispose()
 
 
-async def upgrade(url: str, embedder: Embedder) -> bool:
+def records_model(revision: str) -> bool:
+    """Tells whether a database at the revision knows its embedding model, so that going up needs none."""
+    return revision >= _RECORDS_MODEL
+
+
+async def upgrade(url: str, embedder: Embedder | None) -> bool:
     """Migrates to the newest revision and returns whether there was anything to do.
 
-    Safe when several processes do it at once. A new database is made for `embedder`. Raises DatabaseUnavailable,
-    MigrationLocked.
+    Safe when several processes do it at once. A new database is made for `embedder`; one that `records_model` needs
+    none. Raises DatabaseUnavailable, MigrationLocked.
     """
     return await _migrate(url, newest_revision(), embedder)
 
@@ -51,7 +57,7 @@ async def downgrade(url: str, revision: str, embedder: Embedder) -> bool:
     return await _migrate(url, revision, embedder)
 
 
-async def _migrate(url: str, target: str, embedder: Embedder) -> bool:
+async def _migrate(url: str, target: str, embedder: Embedder | None) -> bool:
     engine = engines.unpooled(url)
     try:
         with translated():
@@ -84,7 +90,7 @@ async def _revision(connection: AsyncConnection) -> str | None:
         return None
 
 
-def _run_alembic(connection: Connection, target: str, before: str | None, embedder: Embedder) -> None:
+def _run_alembic(connection: Connection, target: str, before: str | None, embedder: Embedder | None) -> None:
     # Imported here: it takes half a second that a start without migrations does not owe.
     from alembic import command
     from alembic.config import Config

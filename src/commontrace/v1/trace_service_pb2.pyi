@@ -391,10 +391,12 @@ class CreateTraceResponse(_message.Message):
     SIMILAR_FIELD_NUMBER: _builtins.int
     tokens_read: _builtins.int
     """How many of the text's tokens the embedding model read. One vector stands for title, context and solution, in this
-    order. 0 with `existing`.
+    order. 0 with `existing`, and where a hosted model's endpoint does not count.
     """
     tokens_total: _builtins.int
-    """How many tokens the text has; what lies beyond `tokens_read` cannot be found by its meaning. 0 with `existing`."""
+    """How many tokens the text has; what lies beyond `tokens_read` cannot be found by its meaning. An estimate where a
+    hosted model could not read to the end. 0 like `tokens_read`.
+    """
     @_builtins.property
     def created(self) -> _trace_pb2.Trace:
         """The trace as stored."""
@@ -755,9 +757,11 @@ class UpdateTraceResponse(_message.Message):
     TOKENS_READ_FIELD_NUMBER: _builtins.int
     TOKENS_TOTAL_FIELD_NUMBER: _builtins.int
     tokens_read: _builtins.int
-    """How many of the text's tokens the embedding model read; 0 where title, context and solution stayed as they were."""
+    """How many of the text's tokens the embedding model read; 0 where title, context and solution stayed as they were, and
+    where a hosted model's endpoint does not count.
+    """
     tokens_total: _builtins.int
-    """How many tokens the text has; 0 where title, context and solution stayed as they were."""
+    """How many tokens the text has, an estimate where a hosted model could not read to the end; 0 like `tokens_read`."""
     @_builtins.property
     def trace(self) -> _trace_pb2.Trace:
         """The trace."""
