@@ -1,9 +1,11 @@
 """What a failed call says, taken from the details of its status."""
 
 from collections.abc import Mapping
-from typing import Self, cast
+from typing import cast
 
 import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -12,7 +14,9 @@ class CallFailed(Exception):
     """A call that the server refused or could not answer.
 
     `reason` is a name of the contract's ErrorReason, empty if the failure did not come from CommonTrace (nobody
-    listens, the deadline passed). `violations` maps the fields at fault to what is wrong with them.
+    listens, the deadline passed). `metadata` holds the facts that the contract lists for the reason. `violations` maps
+    the fields at fault to what is wrong with them. `retry_after` is after how many seconds the server expects a
+    repeated call to succeed, None if it says nothing about that.
     """
 
     def __init__(
@@ -23,6 +27,7 @@ class CallFailed(Exception):
         reason: str = "",
         metadata: Mapping[str, str] | None = None,
         violations: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
     ) -> None:
         """Takes the status's parts."""
         super().__init__(message)
@@ -30,20 +35,92 @@ class CallFailed(Exception):
         self.reason = reason
         self.metadata = dict(metadata or {})
         self.violations = dict(violations or {})
+        self.retry_after = retry_after
 
-    @classmethod
-    def from_rpc_error(cls, error: grpc.aio.AioRpcError) -> Self:
-        """Reads the details of a failed call."""
-        info = error_details_pb2.ErrorInfo()
-        bad_request = error_details_pb2.BadRequest()
-        status = rpc_status.from_call(cast("grpc.Call", error))
-        for detail in status.details if status is not None else ():
-            detail.Unpack(info)
-            detail.Unpack(bad_request)
-        return cls(
-            error.details() or error.code().name,
-            code=error.code(),
-            reason=info.reason,
-            metadata=info.metadata,
-            violations={violation.field: violation.description for violation in bad_request.field_violations},
-        )
+
+class InvalidArgument(CallFailed):
+    """A field is missing, malformed or outside its limits, whatever is stored: see `violations`."""
+
+
+class NotFound(CallFailed):
+    """There is no such trace, vote or tag, or it was deleted."""
+
+
+class AlreadyExists(CallFailed):
+    """What would be made is there already: a duplicate, a successor, or another request under the same request id."""
+
+
+class PermissionDenied(CallFailed):
+    """The caller may not do this, for example edit a trace of somebody else."""
+
+
+class Unauthenticated(CallFailed):
+    """The server does not accept what the caller says about who it is."""
+
+
+class FailedPrecondition(CallFailed):
+    """The state of what is stored forbids it, for example to vote on one's own trace."""
+
+
+class Aborted(CallFailed):
+    """What the call relies on has changed since it was read: read again, decide again."""
+
+
+class ResourceExhausted(CallFailed):
+    """Something is used up or too large: connections, or the bytes of a message."""
+
+
+class Unavailable(CallFailed):
+    """No server answers, or the one that does cannot work now; repeating the call later helps."""
+
+
+class DeadlineExceeded(CallFailed):
+    """The answer did not come in time. A write may have been carried out: repeat it under the same request id."""
+
+
+_BY_CODE: dict[grpc.StatusCode, type[CallFailed]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    grpc.StatusCode.ABORTED: Aborted,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+}
+
+
+def failure_of(error: grpc.RpcError, *, address: str, deadline: float) -> CallFailed:
+    """Returns the failure of a call to `address` that was to take `deadline` seconds at most."""
+    call = cast("grpc.Call", error)
+    code, text = call.code(), call.details() or ""
+    info, bad_request, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), None
+    for detail in _details(call):
+        detail.Unpack(info)
+        detail.Unpack(bad_request)
+        if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            retry = error_details_pb2.RetryInfo()
+            detail.Unpack(retry)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        text = f"no answer from {address} within {deadline:g} s"
+    elif code is grpc.StatusCode.UNAVAILABLE and not info.reason:
+        text = f"no CommonTrace server answers on {address}: {text}"
+    return _BY_CODE.get(code, CallFailed)(
+        text or code.name,
+        code=code,
+        reason=info.reason,
+        metadata=info.metadata,
+        violations={violation.field: violation.description for violation in bad_request.field_violations},
+        retry_after=None if retry is None else retry.retry_delay.ToNanoseconds() / 1e9,
+    )
+
+
+def _details(call: grpc.Call) -> list[AnyMessage]:
+    try:
+        status = rpc_status.from_call(call)
+    except (DecodeError, ValueError):
+        # Whoever stands between may answer in the server's place, with details that do not fit.
+        return []
+    return [] if status is None else list(status.details)

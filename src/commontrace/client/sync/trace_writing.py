@@ -1,3 +1,4 @@
+# Generated from the asynchronous client by `make generate`. Do not edit.
 """Calls that contribute, edit and delete traces."""
 
 from collections.abc import Iterable, Mapping
@@ -6,7 +7,8 @@ from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.client.calls import Calls, request_id_of, several
+from commontrace.client.requests import request_id_of, several
+from commontrace.client.sync.calls import Calls
 from commontrace.v1 import trace_pb2, trace_service_pb2
 
 OnDuplicate = Literal["return_existing", "reject", "allow"]
@@ -18,7 +20,7 @@ class TraceWriting(Calls):
     Each takes a `request_id` (a UUID), one of its own if none is given: calls with the same one are carried out once.
     """
 
-    async def contribute(
+    def contribute(
         self,
         title: str,
         context: str,
@@ -51,9 +53,9 @@ class TraceWriting(Calls):
         )
         if metadata:
             request.metadata.update(dict(metadata))
-        return await self._call(self._traces.CreateTrace, request)
+        return self._call(self._traces.CreateTrace, request)
 
-    async def update(
+    def update(
         self,
         trace_id: str | UUID,
         *,
@@ -87,18 +89,20 @@ class TraceWriting(Calls):
             etag=etag or "",
             request_id=request_id_of(request_id),
         )
-        return await self._call(self._traces.UpdateTrace, request)
+        return self._call(self._traces.UpdateTrace, request)
 
-    async def delete(
+    def delete(
         self, trace_id: str | UUID, *, etag: str | None = None, request_id: str | UUID | None = None
     ) -> trace_pb2.Trace:
         """Deletes an own trace and returns it without context and solution; `undelete` brings it back."""
         request = trace_service_pb2.DeleteTraceRequest(
             trace_id=str(trace_id), etag=etag or "", request_id=request_id_of(request_id)
         )
-        return (await self._call(self._traces.DeleteTrace, request)).trace
+        response = self._call(self._traces.DeleteTrace, request)
+        return response.trace
 
-    async def undelete(self, trace_id: str | UUID, *, request_id: str | UUID | None = None) -> trace_pb2.Trace:
+    def undelete(self, trace_id: str | UUID, *, request_id: str | UUID | None = None) -> trace_pb2.Trace:
         """Brings an own trace back and returns it without context and solution."""
         request = trace_service_pb2.UndeleteTraceRequest(trace_id=str(trace_id), request_id=request_id_of(request_id))
-        return (await self._call(self._traces.UndeleteTrace, request)).trace
+        response = self._call(self._traces.UndeleteTrace, request)
+        return response.trace

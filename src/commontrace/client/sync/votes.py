@@ -1,21 +1,23 @@
+# Generated from the asynchronous client by `make generate`. Do not edit.
 """Calls of VoteService."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import Literal
 from uuid import UUID
 
-from commontrace.client.calls import Calls, request_id_of
-from commontrace.client.errors import CallFailed
+from commontrace.client.errors import NotFound
+from commontrace.client.requests import request_id_of
+from commontrace.client.sync.pages import PagedCalls
 from commontrace.v1 import vote_pb2, vote_service_pb2
 
 Verdict = Literal["up", "down"]
 DownReason = Literal["outdated", "incorrect", "harmful", "duplicate", "spam"]
 
 
-class Votes(Calls):
+class Votes(PagedCalls):
     """Calls of VoteService. Those that write take a `request_id`, as those of TraceService do."""
 
-    async def vote(
+    def vote(
         self,
         trace_id: str | UUID,
         verdict: Verdict,
@@ -37,25 +39,26 @@ class Votes(Calls):
             revision=revision,
             request_id=request_id_of(request_id),
         )
-        return await self._call(self._votes.CastVote, request)
+        return self._call(self._votes.CastVote, request)
 
-    async def retract_vote(self, trace_id: str | UUID, *, request_id: str | UUID | None = None) -> vote_pb2.TraceTally:
+    def retract_vote(self, trace_id: str | UUID, *, request_id: str | UUID | None = None) -> vote_pb2.TraceTally:
         """Takes the caller's vote back and returns the tally without it."""
         request = vote_service_pb2.RetractVoteRequest(trace_id=str(trace_id), request_id=request_id_of(request_id))
-        return (await self._call(self._votes.RetractVote, request)).tally
+        response = self._call(self._votes.RetractVote, request)
+        return response.tally
 
-    async def my_vote(self, trace_id: str | UUID) -> vote_pb2.Vote | None:
+    def my_vote(self, trace_id: str | UUID) -> vote_pb2.Vote | None:
         """Returns the caller's vote, None if there is none."""
         request = vote_service_pb2.GetVoteRequest(trace_id=str(trace_id))
         try:
-            return (await self._call(self._votes.GetVote, request)).vote
-        except CallFailed as failed:
-            if failed.reason != "VOTE_NOT_FOUND":
+            response = self._call(self._votes.GetVote, request)
+        except NotFound as failure:
+            if failure.reason != "VOTE_NOT_FOUND":
                 raise
             return None
+        return response.vote
 
-    async def votes(self, trace_id: str | UUID) -> AsyncIterator[vote_pb2.Vote]:
+    def votes(self, trace_id: str | UUID) -> Iterator[vote_pb2.Vote]:
         """Yields all votes on a trace, on earlier revisions too, newest first."""
-        async for page in self._pages(self._votes.ListVotes, vote_service_pb2.ListVotesRequest(trace_id=str(trace_id))):
-            for vote in page.votes:
-                yield vote
+        for page in self._pages(self._votes.ListVotes, vote_service_pb2.ListVotesRequest(trace_id=str(trace_id))):
+            yield from page.votes

@@ -1,23 +1,22 @@
 """Calls that read and search traces."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import partial
 from itertools import takewhile
 from uuid import UUID
 
-from commontrace.client.calls import Calls, several, translated, view_of
-from commontrace.v1 import error_reason_pb2, trace_filter_pb2, trace_pb2, trace_service_pb2, vector_pb2
+from commontrace.client.aio.pages import PagedCalls
+from commontrace.client.aio.search_stream import SearchStream
+from commontrace.client.requests import SearchQuery, search_request, several, view_of
+from commontrace.client.search_hits import SearchHits
+from commontrace.client.search_progress import SearchProgress
+from commontrace.v1 import error_reason_pb2, trace_filter_pb2, trace_pb2, trace_service_pb2
 
 _TRACES_A_CALL = 100
 """What the contract lets one BatchGetTraces ask for."""
 
 
-class SearchHits(list[trace_service_pb2.SearchHit]):
-    """Hits, most similar first; `summary` tells why no further one follows."""
-
-    summary: trace_service_pb2.SearchSummary
-
-
-class TraceReading(Calls):
+class TraceReading(PagedCalls):
     """Calls that read and search traces."""
 
     async def service_info(self) -> trace_service_pb2.GetServiceInfoResponse:
@@ -27,7 +26,8 @@ class TraceReading(Calls):
     async def get(self, trace_id: str | UUID, *, full: bool = True) -> trace_pb2.Trace:
         """Returns one trace; without `full`, its context and solution are empty."""
         request = trace_service_pb2.GetTraceRequest(trace_id=str(trace_id), view=view_of(full=full))
-        return (await self._call(self._traces.GetTrace, request)).trace
+        response = await self._call(self._traces.GetTrace, request)
+        return response.trace
 
     async def get_many(self, trace_ids: Iterable[str | UUID], *, full: bool = True) -> Sequence[trace_pb2.Trace | None]:
         """Returns one trace for each id, in their order, None where there is none; makes as many calls as it takes."""
@@ -72,7 +72,7 @@ class TraceReading(Calls):
 
     async def search(
         self,
-        query: str | UUID | vector_pb2.Vector,
+        query: SearchQuery,
         *,
         limit: int = 10,
         full: bool = True,
@@ -85,25 +85,45 @@ class TraceReading(Calls):
         `query` is a text, the id of a trace to find others like it, or a vector (see `vector`). `exact` compares every
         trace instead of trusting the index.
         """
-        request = trace_service_pb2.SearchTracesRequest(
-            limit=limit, view=view_of(full=full), filter=filter, min_similarity=min_similarity, exact=exact
-        )
-        if isinstance(query, str):
-            request.text = query
-        elif isinstance(query, UUID):
-            request.trace_id = str(query)
-        else:
-            request.embedding.CopyFrom(query)
         hits = SearchHits()
-        with translated():
-            responses = self._traces.SearchTraces(request, **self._options)
-            try:
-                async for response in responses:
-                    hits.extend(response.hits)
-                    hits.summary = response.summary
-            finally:
-                responses.cancel()
+        stream = self.search_stream(
+            query, limit=limit, full=full, filter=filter, min_similarity=min_similarity, exact=exact
+        )
+        async with stream:
+            async for hit in stream:
+                hits.append(hit)
+        hits.summary = stream.summary
         return hits
+
+    def search_stream(
+        self,
+        query: SearchQuery,
+        *,
+        limit: int = 10,
+        full: bool = True,
+        filter: trace_filter_pb2.TraceFilter | None = None,  # noqa: A002 - the contract's name
+        min_similarity: float | None = None,
+        exact: bool = False,
+        batch_size: int = 0,
+    ) -> SearchStream:
+        """Returns an iterator over what `search` returns, which yields hits as they arrive and holds one message.
+
+        `batch_size` is how many hits a message brings at most. The deadline is for the whole search, from the first hit
+        asked for to the last one read. Where the connection breaks, the search goes on behind the last hit that
+        arrived: on unchanged data none comes twice and none is missed, and one that the index had overlooked may follow
+        less similar ones there.
+        """
+        request = search_request(
+            query,
+            limit=limit,
+            full=full,
+            considered=filter,
+            min_similarity=min_similarity,
+            exact=exact,
+            batch_size=batch_size,
+        )
+        open_stream = partial(self._responses, self._traces.SearchTraces)
+        return SearchStream(open_stream, SearchProgress(request, deadline=self._options.deadline))
 
 
 def _is_answered(item: trace_service_pb2.BatchGetTracesItem) -> bool:

@@ -5,11 +5,12 @@ from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.client.calls import Calls, request_id_of, several
+from commontrace.client.aio.pages import PagedCalls
+from commontrace.client.requests import request_id_of, several
 from commontrace.v1 import tag_pb2, tag_service_pb2
 
 
-class Tags(Calls):
+class Tags(PagedCalls):
     """Calls of TagService. Those that write take a `request_id`, as those of TraceService do."""
 
     async def tags(
@@ -28,11 +29,13 @@ class Tags(Calls):
         request = tag_service_pb2.ListTagsRequest(
             prefix=prefix, curated_only=curated_only, order=tag_service_pb2.TAG_ORDER_USE, page_size=count
         )
-        return (await self._call(self._tags.ListTags, request)).tags
+        response = await self._call(self._tags.ListTags, request)
+        return response.tags
 
     async def tag(self, name: str) -> tag_pb2.Tag:
         """Returns the tag that a spelling stands for."""
-        return (await self._call(self._tags.GetTag, tag_service_pb2.GetTagRequest(name=name))).tag
+        response = await self._call(self._tags.GetTag, tag_service_pb2.GetTagRequest(name=name))
+        return response.tag
 
     async def update_tag(
         self,
@@ -50,12 +53,14 @@ class Tags(Calls):
             update_mask=FieldMask(paths=given),
             request_id=request_id_of(request_id),
         )
-        return (await self._call(self._tags.UpdateTag, request)).tag
+        response = await self._call(self._tags.UpdateTag, request)
+        return response.tag
 
     async def resolve_tags(self, names: Iterable[str]) -> Sequence[tag_service_pb2.ResolvedTag]:
         """Tells what spellings stand for, in their order. Raises TypeError if `names` is one string."""
         request = tag_service_pb2.ResolveTagsRequest(names=several("names", names))
-        return (await self._call(self._tags.ResolveTags, request)).resolved
+        response = await self._call(self._tags.ResolveTags, request)
+        return response.resolved
 
     async def merge_tags(
         self, source: str, target: str, *, request_id: str | UUID | None = None

@@ -1,0 +1,56 @@
+"""How calls are made on an asynchronous channel: what differs from the synchronous client, and nothing else."""
+
+from asyncio import sleep
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
+
+import grpc
+
+from commontrace.client.call_options import CallOptions
+from commontrace.client.channel_options import OPTIONS
+from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
+
+__all__ = ["Calls", "Channel", "open_channel", "sleep"]
+
+Channel = grpc.aio.Channel
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+def open_channel(address: str) -> AbstractAsyncContextManager[Channel]:
+    """Returns a channel to use as a context; it connects with the first call."""
+    return grpc.aio.insecure_channel(address, options=OPTIONS)
+
+
+class Calls:
+    """What the calls of all services share."""
+
+    def __init__(self, channel: Channel, options: CallOptions | None = None) -> None:
+        """Takes an open channel; `connect` makes one."""
+        self._traces = trace_service_pb2_grpc.TraceServiceStub(channel)
+        self._votes = vote_service_pb2_grpc.VoteServiceStub(channel)
+        self._tags = tag_service_pb2_grpc.TagServiceStub(channel)
+        self._options = options or CallOptions()
+
+    async def _call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", request: Request) -> Response:
+        with self._options.translated():
+            call = method(request, **self._options.arguments())
+            try:
+                return await call
+            finally:
+                # gRPC neither collects nor ends a call that nobody waits for any more.
+                call.cancel()
+
+    async def _responses(
+        self, method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]", request: Request, seconds: float
+    ) -> AsyncGenerator[Response]:
+        """Yields the messages of a stream that may take so many seconds; closing it early cancels the call."""
+        with self._options.translated():
+            call = method(request, **self._options.arguments(seconds))
+            try:
+                async for response in call:
+                    self._options.contact.made = True
+                    yield response
+            finally:
+                call.cancel()

@@ -1,0 +1,44 @@
+"""The client of one CommonTrace server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from copy import copy
+from typing import Self
+
+from commontrace import DEFAULT_ADDRESS
+from commontrace.client.aio.calls import open_channel
+from commontrace.client.aio.tags import Tags
+from commontrace.client.aio.trace_reading import TraceReading
+from commontrace.client.aio.trace_writing import TraceWriting
+from commontrace.client.aio.votes import Votes
+from commontrace.client.call_options import DEFAULT_DEADLINE, CallOptions
+
+
+class Client(TraceReading, TraceWriting, Votes, Tags):
+    """Calls of one server. Every method raises CallFailed, those that yield when they are read."""
+
+    def within(self, seconds: float) -> Self:
+        """Returns a client of the same channel whose calls may take so many seconds."""
+        client = copy(self)
+        client._options = self._options.within(seconds)
+        return client
+
+
+@asynccontextmanager
+async def connect(
+    address: str = DEFAULT_ADDRESS,
+    *,
+    user: str | None = None,
+    deadline: float = DEFAULT_DEADLINE,
+    wait_for_ready: bool | None = None,
+) -> AsyncIterator[Client]:
+    """Yields a client of the server at `address`, which calls as the user with the e-mail address `user`.
+
+    `deadline` is what every call may take, in seconds; see also `Client.within`. With `wait_for_ready`, calls wait
+    until then for a server that is not there; with False, they fail at once; by default, they wait for a server that
+    has answered before, so that they outlast its restart. Nothing is sent before the first call. Raises ValueError for
+    what cannot be an address, a user or a deadline.
+    """
+    options = CallOptions(address=address, user=user, deadline=deadline, wait_for_ready=wait_for_ready)
+    async with open_channel(address) as channel:
+        yield Client(channel, options)

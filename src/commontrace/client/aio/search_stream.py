@@ -1,0 +1,71 @@
+"""The hits of a search, as they arrive."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Self
+
+from commontrace.client.aio.calls import sleep
+from commontrace.client.errors import CallFailed
+from commontrace.client.search_progress import SearchProgress
+from commontrace.v1 import trace_service_pb2
+
+OpenStream = Callable[
+    [trace_service_pb2.SearchTracesRequest, float], AsyncGenerator[trace_service_pb2.SearchTracesResponse]
+]
+
+
+class SearchStream:
+    """An iterator over the hits of one search, which goes on by itself where a connection breaks.
+
+    Used as a context, it cancels the search when the context is left before the last hit.
+    """
+
+    def __init__(self, open_stream: OpenStream, progress: SearchProgress) -> None:
+        """Takes how to ask for a request's messages within so many seconds; `Client.search_stream` makes one."""
+        self._progress = progress
+        self._hits = _hits(open_stream, progress)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> trace_service_pb2.SearchHit:
+        return await anext(self._hits)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Cancels the search if it is still under way."""
+        await self._hits.aclose()
+
+    @property
+    def summary(self) -> trace_service_pb2.SearchSummary:
+        """Why no further hit follows. `hit_count` counts all hits, whatever broke in between.
+
+        Raises RuntimeError before the last hit was read.
+        """
+        if self._progress.summary is None:
+            raise RuntimeError("the summary of a search comes after its last hit")
+        return self._progress.summary
+
+
+# A function, not a method: a stream that nobody holds any more must not be kept alive by its own iterator.
+async def _hits(open_stream: OpenStream, progress: SearchProgress) -> AsyncGenerator[trace_service_pb2.SearchHit]:
+    while True:
+        try:
+            async with aclosing(open_stream(progress.next_request(), progress.seconds_left)) as responses:
+                async for response in responses:
+                    for hit in progress.take(response):
+                        yield hit
+        except CallFailed as failure:
+            if progress.summary is not None:
+                return
+            pause = progress.pause_after(failure)
+            if pause is None:
+                raise
+            await sleep(pause)
+        else:
+            return

@@ -1,0 +1,86 @@
+"""What the calls of a client have in common: for whom, for how long, and with failures translated."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import grpc
+
+from commontrace import DEFAULT_ADDRESS, USER_METADATA
+from commontrace.client.errors import failure_of
+
+DEFAULT_DEADLINE = 10.0
+"""What a call may take, in seconds."""
+
+_LONGEST_DEADLINE = 86_400.0
+_PORTS = range(1, 1 << 16)
+
+
+@dataclass(kw_only=True, slots=True)
+class Contact:
+    """Whether the server has ever answered; a client and those made from it by `within` share one."""
+
+    made: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallOptions:
+    """How calls are made. Raises ValueError where they could not be.
+
+    `user` is the e-mail address of who is calling. `deadline` is what every call may take, in seconds. With
+    `wait_for_ready`, calls wait for a server that is not there, until their deadline; without it, they fail at once;
+    None makes them wait for a server that has answered before.
+    """
+
+    address: str = DEFAULT_ADDRESS
+    user: str | None = None
+    deadline: float = DEFAULT_DEADLINE
+    wait_for_ready: bool | None = False
+    contact: Contact = field(default_factory=Contact)
+
+    def __post_init__(self) -> None:
+        _check_address(self.address)
+        if self.user is not None and not (self.user and self.user.isascii() and self.user.isprintable()):
+            raise ValueError(f"user must be one plain e-mail address, such as ada@example.org, not {self.user!r}")
+        if not 0 < self.deadline <= _LONGEST_DEADLINE:
+            raise ValueError(
+                f"a deadline must be more than 0 and at most {_LONGEST_DEADLINE:,.0f} seconds, not {self.deadline!r}"
+            )
+
+    def within(self, seconds: float) -> Self:
+        """Returns the same with another deadline."""
+        return replace(self, deadline=seconds)
+
+    def arguments(self, seconds: float | None = None) -> dict[str, Any]:
+        """Returns what gRPC takes beside the request; `seconds` are what is left of the deadline."""
+        arguments: dict[str, Any] = {
+            "timeout": self.deadline if seconds is None else seconds,
+            "metadata": ((USER_METADATA, self.user),) if self.user is not None else (),
+        }
+        if self.contact.made if self.wait_for_ready is None else self.wait_for_ready:
+            arguments["wait_for_ready"] = True
+        return arguments
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Makes CallFailed of what gRPC raises, and remembers whether a server answered."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            failure = failure_of(error, address=self.address, deadline=self.deadline)
+            self.contact.made |= bool(failure.reason)
+            raise failure from error
+        self.contact.made = True
+
+
+def _check_address(address: str) -> None:
+    if not address or not address.isprintable() or " " in address:
+        raise ValueError(f"address must be HOST:PORT, such as {DEFAULT_ADDRESS}, not {address!r}")
+    if address.startswith(("http://", "https://")):
+        raise ValueError(f"address must be HOST:PORT, without http://, not {address!r}")
+    if "/" in address or address.startswith("unix"):
+        return  # one of gRPC's own target names, such as dns:///HOST:PORT
+    _, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) not in _PORTS:
+        raise ValueError(f"address must be HOST:PORT, such as {DEFAULT_ADDRESS}, not {address!r}")

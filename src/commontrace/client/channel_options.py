@@ -1,0 +1,36 @@
+"""How a channel repeats calls and finds a server again."""
+
+import json
+
+from commontrace.v1 import tag_service_pb2, trace_service_pb2, vote_service_pb2
+
+# The channel itself repeats calls that broke, writes too: one that reports failure may have been committed, but it
+# carries a request id, and the server carries it out once. A server that is stopping answers a call that it has not
+# read yet with CANCELLED.
+_RETRY_ALL = {
+    "methodConfig": [
+        {
+            "name": [
+                {"service": service.full_name}
+                for contract in (trace_service_pb2, vote_service_pb2, tag_service_pb2)
+                for service in contract.DESCRIPTOR.services_by_name.values()
+            ],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.05s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+            },
+        }
+    ]
+}
+
+OPTIONS: list[tuple[str, str | int]] = [
+    ("grpc.service_config", json.dumps(_RETRY_ALL)),
+    # gRPC forgets, and so never repeats, what is larger than this; by default, a quarter of the largest request.
+    ("grpc.per_rpc_retry_buffer_size", 2 << 20),
+    # By default, gRPC looks for a lost server after 1 s, and in the end every 120 s: too late for calls that wait.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]

@@ -1,0 +1,55 @@
+"""What callers give, as requests carry it."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from commontrace.v1 import trace_filter_pb2, trace_pb2, trace_service_pb2, vector_pb2
+
+Value = TypeVar("Value")
+SearchQuery = str | UUID | vector_pb2.Vector
+
+
+def request_id_of(given: str | UUID | None) -> str:
+    """Returns the id under which a write is carried out once: the caller's, or a new one."""
+    return str(uuid4() if given is None else given)
+
+
+def several(name: str, values: Iterable[Value]) -> Iterable[Value]:
+    """Returns the values. Raises TypeError if they are one string, whose letters would be taken for them."""
+    if isinstance(values, str):
+        raise TypeError(f"{name} must be several strings; one string would be taken for one a letter")
+    return values
+
+
+def view_of(*, full: bool) -> trace_pb2.TraceView.ValueType:
+    """Returns how much of a trace to ask for."""
+    return trace_pb2.TRACE_VIEW_FULL if full else trace_pb2.TRACE_VIEW_BASIC
+
+
+def search_request(
+    query: SearchQuery,
+    *,
+    limit: int,
+    full: bool,
+    considered: trace_filter_pb2.TraceFilter | None,
+    min_similarity: float | None,
+    exact: bool,
+    batch_size: int,
+) -> trace_service_pb2.SearchTracesRequest:
+    """Returns the search for a text, for traces like the one with an id, or for a vector."""
+    request = trace_service_pb2.SearchTracesRequest(
+        limit=limit,
+        view=view_of(full=full),
+        filter=considered,
+        min_similarity=min_similarity,
+        exact=exact,
+        batch_size=batch_size,
+    )
+    if isinstance(query, str):
+        request.text = query
+    elif isinstance(query, UUID):
+        request.trace_id = str(query)
+    else:
+        request.embedding.CopyFrom(query)
+    return request

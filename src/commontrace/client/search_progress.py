@@ -1,0 +1,76 @@
+"""What has arrived of a search, and how to go on when its stream breaks."""
+
+import time
+
+import grpc
+
+from commontrace.client.errors import CallFailed
+from commontrace.v1 import trace_service_pb2
+
+_DEFAULT_LIMIT = 10
+"""What the contract makes of a limit of 0."""
+
+_BREAKS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+_FRUITLESS_ATTEMPTS = 5
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
+
+
+class SearchProgress:
+    """The state of a search over all the streams that it takes.
+
+    `summary` is that of the last stream, with the hits of all of them counted; None until it has arrived.
+    """
+
+    def __init__(self, request: trace_service_pb2.SearchTracesRequest, *, deadline: float) -> None:
+        """Takes what to search and how many seconds all streams may take together."""
+        self.summary: trace_service_pb2.SearchSummary | None = None
+        self._request = request
+        self._remaining = request.limit or _DEFAULT_LIMIT
+        self._deadline = deadline
+        self._ends_at: float | None = None
+        self._hit_count = 0
+        self._has_begun = False
+        self._fruitless_attempts = 0
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline, which runs from when this was asked first."""
+        now = time.monotonic()
+        if self._ends_at is None:
+            self._ends_at = now + self._deadline
+        return max(self._ends_at - now, 0.0)
+
+    def next_request(self) -> trace_service_pb2.SearchTracesRequest:
+        """Returns what to ask for: everything, or what is missing after the stream broke."""
+        request = trace_service_pb2.SearchTracesRequest()
+        request.CopyFrom(self._request)
+        if self._has_begun:
+            # A limit of 0 would mean the default; where nothing but the summary is missing, the one hit is left out.
+            request.limit = max(self._remaining, 1)
+        return request
+
+    def take(self, response: trace_service_pb2.SearchTracesResponse) -> list[trace_service_pb2.SearchHit]:
+        """Returns the hits that a message brings."""
+        self._has_begun = True
+        self._fruitless_attempts = 0
+        hits = list(response.hits[: self._remaining])
+        self._remaining -= len(hits)
+        self._hit_count += len(hits)
+        if response.resume_token:
+            self._request.resume_token = response.resume_token
+        if response.HasField("summary"):
+            self.summary = response.summary
+            self.summary.hit_count = self._hit_count
+            if not self._remaining:
+                self.summary.stop_reason = trace_service_pb2.STOP_REASON_LIMIT
+        return hits
+
+    def pause_after(self, failure: CallFailed) -> float | None:
+        """Returns after how many seconds to ask for the rest, None if the failure is the search's own."""
+        # What fails before the first message is repeated by the channel.
+        if not self._has_begun or failure.code not in _BREAKS or self._fruitless_attempts == _FRUITLESS_ATTEMPTS:
+            return None
+        backed_off = min(_FIRST_PAUSE_SECONDS * 2**self._fruitless_attempts, _LONGEST_PAUSE_SECONDS)
+        pause = max(backed_off, failure.retry_after or 0.0)
+        self._fruitless_attempts += 1
+        return pause if pause < self.seconds_left else None

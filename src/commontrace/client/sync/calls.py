@@ -1,0 +1,55 @@
+"""How calls are made on a synchronous channel: what differs from the asynchronous client, and nothing else."""
+
+from collections.abc import Generator
+from contextlib import AbstractContextManager
+from time import sleep
+from typing import TypeVar, cast
+
+import grpc
+
+from commontrace.client.call_options import CallOptions
+from commontrace.client.channel_options import OPTIONS
+from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
+
+__all__ = ["Calls", "Channel", "open_channel", "sleep"]
+
+Channel = grpc.Channel
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+def open_channel(address: str) -> AbstractContextManager[Channel]:
+    """Returns a channel to use as a context; it connects with the first call."""
+    return grpc.insecure_channel(address, options=OPTIONS)
+
+
+class Calls:
+    """What the calls of all services share."""
+
+    def __init__(self, channel: Channel, options: CallOptions | None = None) -> None:
+        """Takes an open channel; `connect` makes one."""
+        # The stubs serve both kinds of channel; they are typed for the other.
+        typed = cast("grpc.aio.Channel", channel)
+        self._traces = trace_service_pb2_grpc.TraceServiceStub(typed)
+        self._votes = vote_service_pb2_grpc.VoteServiceStub(typed)
+        self._tags = tag_service_pb2_grpc.TagServiceStub(typed)
+        self._options = options or CallOptions()
+
+    def _call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", request: Request) -> Response:
+        blocking = cast("grpc.UnaryUnaryMultiCallable[Request, Response]", method)
+        with self._options.translated():
+            return blocking(request, **self._options.arguments())
+
+    def _responses(
+        self, method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]", request: Request, seconds: float
+    ) -> Generator[Response]:
+        """Yields the messages of a stream that may take so many seconds; closing it early cancels the call."""
+        blocking = cast("grpc.UnaryStreamMultiCallable[Request, Response]", method)
+        with self._options.translated():
+            call = blocking(request, **self._options.arguments(seconds))
+            try:
+                for response in call:
+                    self._options.contact.made = True
+                    yield response
+            finally:
+                call.cancel()
