@@ -24,22 +24,25 @@ WRITES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "update_tag": (("python",), {"is_curated": True}),
     "merge_tags": (("py", "python"), {}),
 }
+# Whatever is asked for, this is an answer; of a search, an empty summary.
+AN_ANSWER = trace_service_pb2.SearchTracesResponse(summary=trace_service_pb2.SearchSummary()).SerializeToString()
 READS: dict[str, tuple[Any, ...]] = {"get": (TRACE_ID,), "search": ("x",), "my_vote": (TRACE_ID,), "tag": ("python",)}
 
 
 class Unsteady(grpc.GenericRpcHandler):
-    """Fails each call so many times before it answers with an empty message, and remembers what it was sent."""
+    """Fails each call so many times before it answers, and remembers what it was sent."""
 
     def __init__(self, failures: int = 2) -> None:
         self.failures = failures
+        self.code = grpc.StatusCode.UNAVAILABLE
         self.received: list[tuple[str, bytes]] = []
 
     def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
         async def answer(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             self.received.append((details.method, request))
             if len(self.received) % (self.failures + 1):
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
-            return b""
+                await context.abort(self.code, "not now")
+            return AN_ANSWER
 
         return grpc.unary_unary_rpc_method_handler(answer)
 
@@ -96,6 +99,13 @@ async def test_a_read_is_sent_again(client: Client, unsteady: Unsteady, method: 
     requests = unsteady.requests()
     assert len(requests) == 3
     assert requests[0] == requests[1] == requests[2]
+
+
+async def test_what_a_stopping_server_did_not_read_is_sent_again(client: Client, unsteady: Unsteady) -> None:
+    unsteady.code = grpc.StatusCode.CANCELLED
+    await client.get(TRACE_ID)
+    await client.vote(TRACE_ID, "up")
+    assert len(unsteady.received) == 6
 
 
 async def test_a_server_that_stays_away_fails_the_call(client: Client, unsteady: Unsteady) -> None:

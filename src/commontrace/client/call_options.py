@@ -48,6 +48,11 @@ class CallOptions:
                 f"a deadline must be more than 0 and at most {_LONGEST_DEADLINE:,.0f} seconds, not {self.deadline!r}"
             )
 
+    @property
+    def waits(self) -> bool:
+        """Whether calls wait for a server that is not there."""
+        return self.contact.made if self.wait_for_ready is None else self.wait_for_ready
+
     def within(self, seconds: float) -> Self:
         """Returns the same with another deadline."""
         return replace(self, deadline=seconds)
@@ -58,7 +63,7 @@ class CallOptions:
             "timeout": self.deadline if seconds is None else seconds,
             "metadata": ((USER_METADATA, self.user),) if self.user is not None else (),
         }
-        if self.contact.made if self.wait_for_ready is None else self.wait_for_ready:
+        if self.waits:
             arguments["wait_for_ready"] = True
         return arguments
 
@@ -81,6 +86,6 @@ def _check_address(address: str) -> None:
         raise ValueError(f"address must be HOST:PORT, without http://, not {address!r}")
     if "/" in address or address.startswith("unix"):
         return  # one of gRPC's own target names, such as dns:///HOST:PORT
-    _, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) not in _PORTS:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) not in _PORTS:
         raise ValueError(f"address must be HOST:PORT, such as {DEFAULT_ADDRESS}, not {address!r}")

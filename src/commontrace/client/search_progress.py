@@ -4,6 +4,7 @@ import time
 
 import grpc
 
+from commontrace.client.call_options import CallOptions
 from commontrace.client.errors import CallFailed
 from commontrace.v1 import trace_service_pb2
 
@@ -21,12 +22,12 @@ class SearchProgress:
     `summary` is that of the last stream, with the hits of all of them counted; None until it has arrived.
     """
 
-    def __init__(self, request: trace_service_pb2.SearchTracesRequest, *, deadline: float) -> None:
-        """Takes what to search and how many seconds all streams may take together."""
+    def __init__(self, request: trace_service_pb2.SearchTracesRequest, options: CallOptions) -> None:
+        """Takes what to search and how calls are made; their deadline is for all streams together."""
         self.summary: trace_service_pb2.SearchSummary | None = None
         self._request = request
         self._remaining = request.limit or _DEFAULT_LIMIT
-        self._deadline = deadline
+        self._options = options
         self._ends_at: float | None = None
         self._hit_count = 0
         self._has_begun = False
@@ -37,7 +38,7 @@ class SearchProgress:
         """Until the deadline, which runs from when this was asked first."""
         now = time.monotonic()
         if self._ends_at is None:
-            self._ends_at = now + self._deadline
+            self._ends_at = now + self._options.deadline
         return max(self._ends_at - now, 0.0)
 
     def next_request(self) -> trace_service_pb2.SearchTracesRequest:
@@ -67,8 +68,9 @@ class SearchProgress:
 
     def pause_after(self, failure: CallFailed) -> float | None:
         """Returns after how many seconds to ask for the rest, None if the failure is the search's own."""
-        # What fails before the first message is repeated by the channel.
-        if not self._has_begun or failure.code not in _BREAKS or self._fruitless_attempts == _FRUITLESS_ATTEMPTS:
+        # Before the first message, the channel repeats calls that find no server; to go on would only fail later.
+        is_worth_it = self._has_begun or self._options.waits
+        if not is_worth_it or failure.code not in _BREAKS or self._fruitless_attempts == _FRUITLESS_ATTEMPTS:
             return None
         backed_off = min(_FIRST_PAUSE_SECONDS * 2**self._fruitless_attempts, _LONGEST_PAUSE_SECONDS)
         pause = max(backed_off, failure.retry_after or 0.0)

@@ -123,7 +123,7 @@ class TraceReading(PagedCalls):
             batch_size=batch_size,
         )
         open_stream = partial(self._responses, self._traces.SearchTraces)
-        return SearchStream(open_stream, SearchProgress(request, deadline=self._options.deadline))
+        return SearchStream(open_stream, SearchProgress(request, self._options))
 
 
 def _is_answered(item: trace_service_pb2.BatchGetTracesItem) -> bool:
