@@ -154,6 +154,24 @@ async def test_what_the_server_refuses(server: RunningServer) -> None:
             await bob.delete(trace.id)
 
 
+async def test_a_closed_client_says_so(server: RunningServer) -> None:
+    async with connect(server.address, user="ada@example.org") as client:
+        await client.contribute("A title", "A problem", "A cure")
+        await client.contribute("Another", "A problem", "A cure")
+        stream = client.search_stream("a problem", batch_size=1)
+        await anext(stream)
+    with pytest.raises(RuntimeError, match="client is closed"):
+        await client.service_info()
+    with pytest.raises(RuntimeError, match="client is closed"):
+        await anext(client.tags())
+    with pytest.raises(RuntimeError, match="client was closed during the call"):
+        await anext(stream)
+    with sync.connect(server.address) as blocking:
+        pass
+    with pytest.raises(ValueError, match="closed channel"):
+        blocking.service_info()
+
+
 async def test_some_calls_have_another_deadline(server: RunningServer) -> None:
     async with connect(server.address, user="ada@example.org") as client:
         hurried = client.within(0.000_001)

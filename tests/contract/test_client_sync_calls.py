@@ -60,10 +60,9 @@ class Server:
     def take(self, service: str, method: str) -> tuple[Any, Any, Any]:
         """Metadata, request and the call of the next one of this method."""
         described = SERVICES[service].methods_by_name[method]
-        if described.server_streaming:
-            taken: tuple[Any, Any, Any] = self.channel.take_unary_stream(described)
-            return taken
-        return self.channel.take_unary_unary(described)
+        take = self.channel.take_unary_stream if described.server_streaming else self.channel.take_unary_unary
+        metadata, request, rpc = take(described)
+        return metadata, request, rpc
 
     def answer(self, service: str, method: str, response: Message) -> Any:
         """Answers the next call of this method and returns its request."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 import grpc
 
 from commontrace import DEFAULT_ADDRESS, USER_METADATA
-from commontrace.client.errors import failure_of
+from commontrace.client.errors import CallFailed
 
 DEFAULT_DEADLINE = 10.0
 """What a call may take, in seconds."""
@@ -73,7 +73,7 @@ class CallOptions:
         try:
             yield
         except grpc.RpcError as error:
-            failure = failure_of(error, address=self.address, deadline=self.deadline)
+            failure = CallFailed.from_rpc_error(error, address=self.address, deadline=self.deadline)
             self.contact.made |= bool(failure.reason)
             raise failure from error
         self.contact.made = True

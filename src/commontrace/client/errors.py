@@ -37,6 +37,36 @@ class CallFailed(Exception):
         self.violations = dict(violations or {})
         self.retry_after = retry_after
 
+    @staticmethod
+    def from_rpc_error(
+        error: grpc.RpcError, *, address: str = "the server", deadline: float | None = None
+    ) -> "CallFailed":
+        """Reads the details of a failed call to `address` that was to take `deadline` seconds at most."""
+        call = cast("grpc.Call", error)
+        code, text = call.code(), call.details() or ""
+        info, bad_request, retry = (
+            error_details_pb2.ErrorInfo(),
+            error_details_pb2.BadRequest(),
+            error_details_pb2.RetryInfo(),
+        )
+        for detail in _details(call):
+            # Each unpacks what is of its own type.
+            detail.Unpack(info)
+            detail.Unpack(bad_request)
+            detail.Unpack(retry)
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            text = f"no answer from {address}" + ("" if deadline is None else f" within {deadline:g} s")
+        elif code is grpc.StatusCode.UNAVAILABLE and not info.reason:
+            text = f"no CommonTrace server answers on {address}: {text}"
+        return _BY_CODE.get(code, CallFailed)(
+            text or code.name,
+            code=code,
+            reason=info.reason,
+            metadata=info.metadata,
+            violations={violation.field: violation.description for violation in bad_request.field_violations},
+            retry_after=retry.retry_delay.ToNanoseconds() / 1e9 if retry.HasField("retry_delay") else None,
+        )
+
 
 class InvalidArgument(CallFailed):
     """A field is missing, malformed or outside its limits, whatever is stored: see `violations`."""
@@ -90,31 +120,6 @@ _BY_CODE: dict[grpc.StatusCode, type[CallFailed]] = {
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
-
-
-def failure_of(error: grpc.RpcError, *, address: str, deadline: float) -> CallFailed:
-    """Returns the failure of a call to `address` that was to take `deadline` seconds at most."""
-    call = cast("grpc.Call", error)
-    code, text = call.code(), call.details() or ""
-    info, bad_request, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), None
-    for detail in _details(call):
-        detail.Unpack(info)
-        detail.Unpack(bad_request)
-        if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-            retry = error_details_pb2.RetryInfo()
-            detail.Unpack(retry)
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        text = f"no answer from {address} within {deadline:g} s"
-    elif code is grpc.StatusCode.UNAVAILABLE and not info.reason:
-        text = f"no CommonTrace server answers on {address}: {text}"
-    return _BY_CODE.get(code, CallFailed)(
-        text or code.name,
-        code=code,
-        reason=info.reason,
-        metadata=info.metadata,
-        violations={violation.field: violation.description for violation in bad_request.field_violations},
-        retry_after=None if retry is None else retry.retry_delay.ToNanoseconds() / 1e9,
-    )
 
 
 def _details(call: grpc.Call) -> list[AnyMessage]:

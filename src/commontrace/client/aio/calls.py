@@ -1,8 +1,8 @@
 """How calls are made on an asynchronous channel: what differs from the synchronous client, and nothing else."""
 
-from asyncio import sleep
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from asyncio import CancelledError, current_task, sleep
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TypeVar
 
 import grpc
@@ -34,7 +34,7 @@ class Calls:
         self._options = options or CallOptions()
 
     async def _call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", request: Request) -> Response:
-        with self._options.translated():
+        with _saying_if_closed(), self._options.translated():
             call = method(request, **self._options.arguments())
             try:
                 return await call
@@ -46,7 +46,7 @@ class Calls:
         self, method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]", request: Request, seconds: float
     ) -> AsyncGenerator[Response]:
         """Yields the messages of a stream that may take so many seconds; closing it early cancels the call."""
-        with self._options.translated():
+        with _saying_if_closed(), self._options.translated():
             call = method(request, **self._options.arguments(seconds))
             try:
                 async for response in call:
@@ -54,3 +54,18 @@ class Calls:
                     yield response
             finally:
                 call.cancel()
+
+
+@contextmanager
+def _saying_if_closed() -> Iterator[None]:
+    """Raises RuntimeError where the call's channel was closed, for which gRPC has two other exceptions."""
+    try:
+        yield
+    except grpc.aio.UsageError as error:
+        raise RuntimeError(f"the client is closed: {error}") from error
+    except CancelledError as error:
+        task = current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody cancelled the task: who waits for it would look for one in vain.
+        raise RuntimeError("the client was closed during the call") from error
