@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from structlog.testing import capture_logs
@@ -136,12 +137,19 @@ async def test_a_connection_that_never_lasts_fails_the_search(server: RunningSer
 
 @pytest.mark.usefixtures("stored")
 async def test_the_deadline_is_for_all_streams_together(server: RunningServer) -> None:
-    allowances = itertools.chain([500_000], itertools.repeat(2_000))
-    async with cutting_proxy(server.address, allowances) as proxy, connect(proxy.address, deadline=60) as cut_off:
-        began = time.monotonic()
-        with pytest.raises((Unavailable, DeadlineExceeded)):
-            await read(cut_off.within(1).search_stream(a_vector(), limit=COUNT, batch_size=1), [])
-    assert time.monotonic() - began < 1.5
+    # Each stream brings a few hits, well within its own time: ten times 2 s, if there was no common end.
+    received: list[str] = []
+    async with (
+        cutting_proxy(server.address, itertools.repeat(350_000)) as proxy,
+        connect(proxy.address, deadline=2) as cut_off,
+    ):
+        stream = cut_off.search_stream(a_vector(), limit=COUNT, batch_size=1)
+        # The server may still say that there is no time left.
+        with suppress(DeadlineExceeded, Unavailable):
+            await read(stream, received, pause=0.1)
+            assert stream.summary.stop_reason == pb.STOP_REASON_SCAN_BUDGET
+    assert proxy.cuts > 1
+    assert len(received) <= 20
 
 
 @pytest.mark.usefixtures("stored")
