@@ -56,9 +56,11 @@ class Failing(grpc.GenericRpcHandler):
         self.status: grpc.Status | None = None
         self.code = grpc.StatusCode.UNKNOWN
         self.trailers: tuple[tuple[str, bytes], ...] = ()
+        self.calls = 0
 
     def service(self, _details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
         async def answer(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            self.calls += 1
             if self.status is not None:
                 await context.abort_with_status(self.status)
             context.set_trailing_metadata(self.trailers)
@@ -121,6 +123,16 @@ async def test_details_are_read(client: Client, failing: Failing) -> None:
     failed = failure.value
     assert (failed.reason, failed.metadata, failed.retry_after) == ("OVERLOADED", {"limit": "3"}, 1.5)
     assert failed.violations == {"title": "is bad"}
+
+
+async def test_a_search_that_the_server_cannot_begin_fails(client: Client, failing: Failing) -> None:
+    packed = AnyMessage()
+    packed.Pack(error_details_pb2.ErrorInfo(reason="DATABASE_UNAVAILABLE", domain="commontrace"))
+    failing.status = rpc_status.to_status(status_pb2.Status(code=14, message="DATABASE_UNAVAILABLE", details=[packed]))
+    for call in (client.get(ABSENT), client.search("x")):
+        with pytest.raises(Unavailable, match=r"^DATABASE_UNAVAILABLE$"):
+            await call
+    assert failing.calls == 2 * 4
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xff", status_pb2.Status(code=5).SerializeToString()])

@@ -68,9 +68,9 @@ class SearchProgress:
 
     def pause_after(self, failure: CallFailed) -> float | None:
         """Returns after how many seconds to ask for the rest, None if the failure is the search's own."""
-        # Before the first message, the channel repeats calls that find no server; to go on would only fail later.
-        is_worth_it = self._has_begun or self._options.waits
-        if not is_worth_it or failure.code not in _BREAKS or self._fruitless_attempts == _FRUITLESS_ATTEMPTS:
+        # Before the first message, the channel has repeated what the server could not do, and what found no server.
+        is_broken = self._has_begun or (self._options.waits and not failure.reason)
+        if not is_broken or failure.code not in _BREAKS or self._fruitless_attempts == _FRUITLESS_ATTEMPTS:
             return None
         backed_off = min(_FIRST_PAUSE_SECONDS * 2**self._fruitless_attempts, _LONGEST_PAUSE_SECONDS)
         pause = max(backed_off, failure.retry_after or 0.0)
