@@ -9,7 +9,7 @@ PROTOS := $(wildcard protos/commontrace/v1/*.proto)
 
 export DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: help serve test check format generate lock fresh bench clean
+.PHONY: help serve test check format generate lock fresh bench quality clean
 
 help: ## Lists what can be made.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ lock: .venv/uv ## Compiles the hash-pinned locks anew (UPGRADE=--upgrade for new
 
 bench: .venv/ready ## Measures searches through gRPC beside raw asyncpg, in one run.
 	@$(BIN)/python -m bench.run
+
+quality: .venv/ready ## Measures how often searches find what they should (ARGS=--misses lists what they did not).
+	@$(BIN)/python -m bench.quality $(ARGS)
 
 fresh: ## Clones into an empty directory with an empty home; runs both commands and every README example.
 	@$(PYTHON) .ci/fresh.py

@@ -1,0 +1,146 @@
+"""How often searches find what they should, with the local model and without: `make quality`.
+
+The sample traces lie among a few hundred others, and labelled queries are asked as users ask them: of a real server on
+an embedded Postgres of its own. Searches are exact, so that every run prints the same. `--misses` lists every query
+that did not find its trace first, and what the unanswerable ones came closest to.
+"""
+
+import argparse
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import shorten
+from typing import Literal
+
+import uvloop
+
+from bench.metrics import first_rank, mean_reciprocal_rank, recall_at
+from bench.search_cases import ANSWERABLE, UNANSWERABLE, SearchCase, read, read_search_cases
+from commontrace import bootstrap
+from commontrace.cli.environment import configure_logging
+from commontrace.client import Client, connect
+from commontrace.server import serving
+from commontrace.settings import Settings
+
+LIMIT = 10
+"""What a search returns by default; a trace beyond counts as not found."""
+THRESHOLDS = [step / 20 for step in range(15)]
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a search found: slugs and their cosine similarities, most similar first."""
+
+    case: SearchCase
+    found: Sequence[tuple[str, float]]
+
+    def rank(self, min_similarity: float = -1.0) -> int | None:
+        """Returns the place of the first expected trace among those at least so similar."""
+        return first_rank(self.slugs(min_similarity), self.case.expected)
+
+    def slugs(self, min_similarity: float) -> list[str]:
+        """Returns what the search would have found with this `min_similarity`."""
+        return [slug for slug, similarity in self.found if similarity >= min_similarity]
+
+
+async def ask(where: bootstrap.Postgres, settings: Settings) -> list[Answer]:
+    """Starts a server, contributes the distractors to the samples it comes with, and asks it every query."""
+    await bootstrap.migrate(where, settings)
+    async with bootstrap.foundation(where, settings) as foundation:
+        await bootstrap.seed(foundation)
+        async with serving(settings, foundation) as address, connect(address, deadline=_SECONDS) as client:
+            distractors = read("distractors")
+            for trace in distractors:
+                await client.contribute(trace["title"], trace["context"], trace["solution"], tags=trace["tags"])
+            slugs = {trace["title"]: trace["slug"] for trace in (*read("sample_traces"), *distractors)}
+            model = (await client.service_info()).embedding_model
+            print(f"\n{model.id} {model.version}, {model.dimensions} dimensions, {len(slugs)} traces")
+            return [await answer(client, case, slugs) for case in read_search_cases()]
+
+
+async def answer(client: Client, case: SearchCase, slugs: dict[str, str]) -> Answer:
+    """Asks one query; `slugs` are those of the traces by title."""
+    hits = await client.search(case.query, limit=LIMIT, full=False, exact=True)
+    return Answer(case=case, found=[(slugs[hit.trace.title], hit.similarity) for hit in hits])
+
+
+def print_found(answers: Sequence[Answer]) -> None:
+    """Prints how well the answerable queries found their traces, by kind."""
+    print(f"\n{'answerable queries':24} {'number':>8} {'recall@1':>9} {'recall@3':>9} {'MRR@' + str(LIMIT):>9}")
+    for kind in (*ANSWERABLE, "all"):
+        ranks = [answer.rank() for answer in answers if answer.case.kind == kind or kind == "all"]
+        scores = f"{recall_at(1, ranks):9.3f} {recall_at(3, ranks):9.3f} {mean_reciprocal_rank(ranks):9.3f}"
+        print(f"{kind:24} {len(ranks):8} {scores}")
+
+
+def print_thresholds(answerable: Sequence[Answer], unanswerable: Sequence[Answer]) -> None:
+    """Prints what each `min_similarity` keeps of the right answers, and how often it rightly answers nothing."""
+    print(f"\n{'':14} {'expected trace still':^22} {'unanswerable:':>14}")
+    print(f"{'min_similarity':14} {'first':>10} {'in first 3':>11} {'nothing':>14}")
+    for threshold in THRESHOLDS:
+        ranks = [answer.rank(threshold) for answer in answerable]
+        silent = [not answer.slugs(threshold) for answer in unanswerable]
+        nothing = sum(silent) / len(silent)
+        print(f"{threshold:<14.2f} {recall_at(1, ranks):10.3f} {recall_at(3, ranks):11.3f} {nothing:14.3f}")
+
+
+def print_misses(answerable: Sequence[Answer], unanswerable: Sequence[Answer]) -> None:
+    """Prints every query that did not find its trace first, and what came closest to the unanswerable ones."""
+    print("\nnot first")
+    for answer in answerable:
+        rank = answer.rank()
+        if rank != 1:
+            similarity = "" if rank is None else f" ({answer.found[rank - 1][1]:.3f})"
+            place = f"beyond place {LIMIT}" if rank is None else f"in place {rank}"
+            print(f"  [{answer.case.kind}] {_one_line(answer.case.query)}")
+            print(f"      {' or '.join(sorted(answer.case.expected))} is {place}{similarity}; {_first(answer)}")
+    print("\nclosest to unanswerable queries")
+    for answer in unanswerable:
+        print(f"  {_one_line(answer.case.query)}\n      {_first(answer)}")
+
+
+def _first(answer: Answer) -> str:
+    slug, similarity = answer.found[0]
+    return f"first is {slug} ({similarity:.3f})"
+
+
+def _one_line(query: str) -> str:
+    return shorten(query, 110, placeholder=" ...")
+
+
+def measure(embedder: Literal["local", "lexical"], *, misses: bool) -> None:
+    """Prints the tables of one embedder."""
+    with tempfile.TemporaryDirectory(prefix="quality-") as data:
+        settings = Settings(listen_address="127.0.0.1:0", data_dir=Path(data), embedder=embedder)
+        with bootstrap.postgres(settings, attach=False) as where:
+            answers = uvloop.run(ask(where, settings))
+    answerable = [answer for answer in answers if answer.case.kind != UNANSWERABLE]
+    unanswerable = [answer for answer in answers if answer.case.kind == UNANSWERABLE]
+    print_found(answerable)
+    print_thresholds(answerable, unanswerable)
+    if misses:
+        print_misses(answerable, unanswerable)
+
+
+def main() -> None:
+    """Measures both embedders, one after the other."""
+    parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
+    parser.add_argument("--misses", action="store_true", help="list every query that did not find its trace first")
+    arguments = parser.parse_args()
+    # Settings of whoever measures would measure something else, or fill their own database.
+    for name in set(os.environ):
+        if name.lower() in Settings.model_fields:
+            del os.environ[name]
+    configure_logging("error")
+    kinds = Counter(case.kind for case in read_search_cases())
+    print(", ".join(f"{count} {kind}" for kind, count in kinds.items()), "queries")
+    measure("local", misses=arguments.misses)
+    measure("lexical", misses=arguments.misses)
+
+
+if __name__ == "__main__":
+    main()

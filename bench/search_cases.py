@@ -1,0 +1,36 @@
+"""The labelled queries and the traces they are asked among: `fixtures/search_cases.json` and its neighbours."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from commontrace.data_files import data_directory
+
+UNANSWERABLE = "unanswerable"
+ANSWERABLE = ("paraphrase", "error_message", "keywords")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchCase:
+    """A query, and the slugs of the sample traces that answer it: none where it is unanswerable, else any will do."""
+
+    query: str
+    kind: str
+    expected: frozenset[str]
+
+
+def read_search_cases() -> list[SearchCase]:
+    """Returns the labelled queries in the order of the file."""
+    return [
+        SearchCase(query=case["query"], kind=case["kind"], expected=frozenset(case["expected"]))
+        for case in read("search_cases")
+    ]
+
+
+def read(name: str) -> list[Mapping[str, Any]]:
+    """Returns the objects of a fixture: `sample_traces`, `distractors` or `search_cases`."""
+    objects: list[Mapping[str, Any]] = json.loads(
+        (data_directory("fixtures") / f"{name}.json").read_text(encoding="utf-8")
+    )
+    return objects
