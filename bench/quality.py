@@ -20,7 +20,7 @@ import uvloop
 from bench.metrics import first_rank, mean_reciprocal_rank, recall_at
 from bench.search_cases import ANSWERABLE, UNANSWERABLE, SearchCase, read, read_search_cases
 from commontrace import bootstrap
-from commontrace.cli.environment import configure_logging
+from commontrace.cli.environment import configure_logging, failures_explained
 from commontrace.client import Client, connect
 from commontrace.server import serving
 from commontrace.settings import Settings
@@ -138,8 +138,9 @@ def main() -> None:
     configure_logging("error")
     kinds = Counter(case.kind for case in read_search_cases())
     print(", ".join(f"{count} {kind}" for kind, count in kinds.items()), "queries")
-    measure("local", misses=arguments.misses)
-    measure("lexical", misses=arguments.misses)
+    with failures_explained():
+        measure("local", misses=arguments.misses)
+        measure("lexical", misses=arguments.misses)
 
 
 if __name__ == "__main__":
