@@ -78,7 +78,7 @@ async def test_vectors_are_those_torch_computes(model: LocalModel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "read"), [(0, 0), (1, 1), (126, 126), (253, 253), (254, 254), (255, 254), (5000, 254)]
+    ("words", "read"), [(0, 0), (1, 1), (254, 254), (255, 255), (507, 507), (508, 508), (509, 508), (5000, 508)]
 )
 async def test_counts_the_texts_own_tokens(model: LocalModel, words: int, read: int) -> None:
     [embedding] = await model.encode([" ".join(["word"] * words)])
@@ -87,11 +87,20 @@ async def test_counts_the_texts_own_tokens(model: LocalModel, words: int, read: 
 
 
 async def test_what_is_beyond_the_last_token_read_changes_nothing(model: LocalModel) -> None:
-    cut, whole = await model.encode(["word " * 254, "word " * 254 + "something else altogether"])
-    shorter, _ = await model.encode(["word " * 253 + "else", "word"])
+    cut, whole = await model.encode(["word " * 508, "word " * 508 + "something else altogether"])
+    shorter, _ = await model.encode(["word " * 507 + "else", "word"])
 
     assert np.array_equal(cut.vector, whole.vector)
     assert not np.array_equal(cut.vector, shorter.vector)
+
+
+async def test_a_text_that_the_model_cannot_read_at_once_is_read_in_windows(model: LocalModel) -> None:
+    start, end = "cache " * 254, "database " * 100
+
+    whole, first, second = (embedding.vector for embedding in await model.encode([start + end, start, end]))
+
+    mean = 254 * first + 100 * second
+    np.testing.assert_allclose(whole, mean / np.linalg.norm(mean), atol=1e-6)
 
 
 async def test_answers_in_the_order_asked_with_the_vectors_of_single_calls(model: LocalModel) -> None:
@@ -120,7 +129,7 @@ async def test_any_text_becomes_a_finite_unit_vector(model: LocalModel, text: st
     assert embedding.vector.dtype == np.float32
     assert np.isfinite(embedding.vector).all()
     assert np.linalg.norm(embedding.vector) == pytest.approx(1, abs=1e-6)
-    assert 0 <= embedding.tokens_read == min(embedding.tokens_total, 254)
+    assert 0 <= embedding.tokens_read == min(embedding.tokens_total, 508)
 
 
 @pytest.mark.parametrize("texts", [[LONG] * 8, ["many words in one text, " * 42_000]], ids=["eight", "1 MB"])

@@ -86,10 +86,10 @@ async def test_a_plain_bert_is_pooled_by_its_mean_and_read_to_its_last_position(
         (directory / name).unlink()
     shutil.rmtree(directory / "1_Pooling")
 
-    [embedding, long] = await encode(directory, "a", "b " * 30)
+    [embedding, long] = await encode(directory, "a", "b " * 40)
 
     np.testing.assert_allclose(embedding.vector, reference(random_weights(), ids("a"), SIZES), atol=2e-6)
-    assert (long.tokens_read, long.tokens_total) == (18, 30)
+    assert (long.tokens_read, long.tokens_total) == (36, 40)
 
 
 async def test_an_encoder_in_a_directory_of_its_own_is_found(directory: Path) -> None:
@@ -106,16 +106,20 @@ async def test_an_encoder_in_a_directory_of_its_own_is_found(directory: Path) ->
     np.testing.assert_allclose(embedding.vector, reference(random_weights(), ids("a"), SIZES), atol=2e-6)
 
 
-async def test_a_text_is_read_as_far_as_the_model_was_made_for(directory: Path) -> None:
-    cut, whole, short, empty = await encode(directory, "a b c d e f", "a b c d e f g h", "a b c", "")
+async def test_a_text_is_read_in_up_to_two_windows_of_what_the_model_was_made_for(directory: Path) -> None:
+    window, cut, whole, short, empty = await encode(
+        directory, "a b c d e f", "a b c d e f a b c d e f", "a b c d e f a b c d e f g h", "a b c", ""
+    )
 
-    assert [(one.tokens_read, one.tokens_total) for one in (cut, whole, short, empty)] == [
+    assert [(one.tokens_read, one.tokens_total) for one in (window, cut, whole, short, empty)] == [
         (6, 6),
-        (6, 8),
+        (12, 12),
+        (12, 14),
         (3, 3),
         (0, 0),
     ]
     assert np.array_equal(cut.vector, whole.vector)
+    np.testing.assert_allclose(cut.vector, window.vector, atol=1e-6)
     assert np.isfinite(empty.vector).all()
 
 
@@ -134,12 +138,13 @@ async def test_a_default_prompt_goes_before_every_text_and_is_not_counted(direct
     write_json(directory / "config_sentence_transformers.json", described)
 
     with capture_logs() as logs:
-        short, long = await encode(directory, "a b", "a b c d e f")
+        short, twice, long = await encode(directory, "a b c d", "a b c d a b c d", "a b c d a b c d e")
 
-    expected = reference(random_weights(), ids("query", ":", "a", "b"), SIZES)
+    expected = reference(random_weights(), ids("query", ":", "a", "b", "c", "d"), SIZES)
     np.testing.assert_allclose(short.vector, expected, atol=2e-6)
-    assert (short.tokens_read, short.tokens_total) == (2, 2)
-    assert (long.tokens_read, long.tokens_total) == (4, 6)
+    np.testing.assert_allclose(twice.vector, expected, atol=2e-6)
+    assert (short.tokens_read, short.tokens_total) == (4, 4)
+    assert (long.tokens_read, long.tokens_total) == (8, 9)
     assert logs == []
 
 

@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] #
 from tokenizers import Tokenizer
 
 from commontrace.embeddings.bert import Bert
-from commontrace.embeddings.embedder import INSTALLED_MODEL, EmbedderUnavailable, Embedding, ModelNotUsable
+from commontrace.embeddings.embedder import INSTALLED_MODEL, EmbedderUnavailable, Embedding, ModelNotUsable, Vector
 from commontrace.embeddings.model_directory import (
     SUPPORTED,
     TOKENIZER_FILE,
@@ -34,6 +34,8 @@ PUBLISHED: Mapping[str, str] = {
 """The SHA-256 of its files as they were published."""
 
 _SPECIAL_TOKENS = 2
+# How often a text may be longer than the model reads at once. ADR 0013 has what a second window finds and costs.
+_WINDOWS = 2
 _THREADS = 2
 
 log = structlog.get_logger()
@@ -53,8 +55,9 @@ class LocalModel:
     """A BERT encoder on two threads of its own. Made by `load`.
 
     Tokens are counted without the model's own special ones and without a prompt: the empty text has none, and of any
-    text at most `text_tokens_read` are read, from its beginning. What UTF-8 cannot carry (a lone surrogate) is read as
-    "?". Encoding limits numpy's BLAS to one thread, for the whole process where the BLAS knows no other way
+    text at most `text_tokens_read` are read, from its beginning. A text longer than the model reads at once is read in
+    two windows; its vector is their mean, weighted by their tokens. What UTF-8 cannot carry (a lone surrogate) is read
+    as "?". Encoding limits numpy's BLAS to one thread, for the whole process where the BLAS knows no other way
     (OpenBLAS): two texts on two threads beat one text on two by far.
     """
 
@@ -73,8 +76,8 @@ class LocalModel:
             raise ModelNotUsable(f"{files.tokenizer} puts {len(special)} tokens around a text, not 2. {SUPPORTED}")
         self._first, self._last = special
         self._prompt_tokens = len(self._token_ids(""))
-        self._room = files.max_tokens - _SPECIAL_TOKENS
-        if self._prompt_tokens >= self._room:
+        self._window = files.max_tokens - _SPECIAL_TOKENS - self._prompt_tokens
+        if self._window <= 0:
             raise ModelNotUsable(f"the prompt of {name} leaves no room for a text")
         self._blas = ThreadpoolController()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="local-model")
@@ -136,8 +139,8 @@ class LocalModel:
 
     @property
     def text_tokens_read(self) -> int:
-        """Tokens of a text that reach the model: what it was published to read, less its own."""
-        return self._room - self._prompt_tokens
+        """Tokens of a text that reach the model: twice what it was published to read at once, less its own."""
+        return _WINDOWS * self._window
 
     @property
     def is_lexical(self) -> bool:
@@ -184,10 +187,22 @@ class LocalModel:
         # Every time and in this thread: some BLAS keep the limit by thread, others let anyone reset it.
         self._blas.limit(limits=1, user_api="blas")
         token_ids = self._token_ids(text)
-        read = token_ids[: self._room]
-        vector = self._model.encode(np.array([self._first, *read, self._last], dtype=np.intp))
-        total = max(len(token_ids) - self._prompt_tokens, 0)
-        return Embedding(vector=vector, tokens_read=min(total, self.text_tokens_read), tokens_total=total)
+        prompt, own = token_ids[: self._prompt_tokens], token_ids[self._prompt_tokens :]
+        read = own[: self.text_tokens_read]
+        starts = range(0, max(len(read), 1), self._window)
+        vector = self._pooled([read[start : start + self._window] for start in starts], prompt)
+        return Embedding(vector=vector, tokens_read=len(read), tokens_total=len(own))
+
+    def _pooled(self, windows: list[list[int]], prompt: list[int]) -> Vector:
+        vectors = [
+            self._model.encode(np.array([self._first, *prompt, *window, self._last], dtype=np.intp))
+            for window in windows
+        ]
+        if len(vectors) == 1:
+            return vectors[0]
+        mean = np.average(vectors, axis=0, weights=[len(window) for window in windows])
+        unit: Vector = (mean / np.linalg.norm(mean)).astype(np.float32)
+        return unit
 
     def _token_ids(self, text: str) -> list[int]:
         readable = self._prompt + text.encode("utf-8", errors="replace").decode("utf-8")
