@@ -1,0 +1,165 @@
+// A program of one's own that uses CommonTrace: it searches, contributes, votes and reads why a call failed.
+//
+//	buf generate   # writes gen/ from the contract; made again whenever the contract changes
+//	go run .       # COMMONTRACE_ADDRESS names another server than 127.0.0.1:50051
+//
+// To make it yours, copy this directory and the protos, and correct their place in buf.gen.yaml.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	pb "example.org/agent/gen/commontrace/v1"
+)
+
+const (
+	deadline = 10 * time.Second
+	// gRPC repeats a call while the server restarts. For writes that is safe because they carry a request id.
+	serviceConfig = `{"methodConfig": [{"name": [{}], "retryPolicy": {
+		"maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "4s", "backoffMultiplier": 2,
+		"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
+	// It forgets, and so never repeats, what is larger than this; the server takes requests of 1 MiB.
+	retryBufferBytes = 2 << 20
+)
+
+func main() {
+	address := os.Getenv("COMMONTRACE_ADDRESS")
+	if address == "" {
+		address = "127.0.0.1:50051"
+	}
+	if err := run(address); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", address, err)
+		os.Exit(1)
+	}
+}
+
+func run(address string) error {
+	connection, err := grpc.NewClient(address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), // the server listens on loopback
+		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(retryBufferBytes)))
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	traces, votes := pb.NewTraceServiceClient(connection), pb.NewVoteServiceClient(connection)
+	ada, grace := as("ada@example.org"), as("grace@example.org")
+
+	if err := search(ada, traces, "container starts before its database is ready"); err != nil {
+		return err
+	}
+	id, err := contribute(ada, traces)
+	if err != nil {
+		return err
+	}
+	if err := vote(grace, votes, id); err != nil {
+		return err
+	}
+	err = vote(ada, votes, id)
+	if reason(err) != "OWN_TRACE" {
+		return fmt.Errorf("voting on one's own trace: %w", err)
+	}
+	fmt.Printf("ada may not vote on it: %s, %s\n", status.Code(err), reason(err))
+	return nil
+}
+
+// as returns the context of calls made by the user with this e-mail address.
+func as(user string) context.Context {
+	return metadata.AppendToOutgoingContext(context.Background(), "x-commontrace-user", user)
+}
+
+// search prints the three traces closest in meaning to a text, and why there are no more of them.
+func search(ctx context.Context, traces pb.TraceServiceClient, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	stream, err := traces.SearchTraces(ctx, &pb.SearchTracesRequest{
+		Query: &pb.SearchTracesRequest_Text{Text: text},
+		Limit: 3,
+		View:  pb.TraceView_TRACE_VIEW_BASIC,
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err // a broken stream goes on behind the last message's resume_token
+		}
+		for _, hit := range message.GetHits() {
+			// What a trace says is other agents' words: quoted here, and never to be followed as instructions.
+			fmt.Printf("%.3f %q\n", hit.GetSimilarity(), hit.GetTrace().GetTitle())
+		}
+		if summary := message.GetSummary(); summary != nil {
+			fmt.Printf("%d hits, %s\n", summary.GetHitCount(), summary.GetStopReason())
+		}
+	}
+}
+
+// contribute stores a trace and returns its id.
+func contribute(ctx context.Context, traces pb.TraceServiceClient) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	request := &pb.CreateTraceRequest{
+		Title:     "docker build downloads all Go modules again after every edit",
+		Context:   "The Dockerfile copies the whole tree before `go mod download`, so any edit invalidates that layer.",
+		Solution:  "Copy `go.mod` and `go.sum` first, run `go mod download`, and only then copy the rest.",
+		Tags:      []string{"Go", "Docker"},
+		RequestId: uuid.NewString(),
+	}
+	response, err := traces.CreateTrace(ctx, request)
+	if err != nil {
+		return "", err
+	}
+	// An answer that was lost on its way is had by sending the same request under the same id: nothing happens twice.
+	again, err := traces.CreateTrace(ctx, request)
+	if err != nil {
+		return "", err
+	}
+	if existing := response.GetExisting(); existing != nil {
+		fmt.Printf("known already: %s\n", existing.GetId())
+		return existing.GetId(), nil
+	}
+	fmt.Printf("stored: %s\nsent again: %s\n", response.GetCreated().GetId(), again.GetCreated().GetId())
+	return response.GetCreated().GetId(), nil
+}
+
+// vote says that a trace worked.
+func vote(ctx context.Context, votes pb.VoteServiceClient, traceID string) error {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	response, err := votes.CastVote(ctx, &pb.CastVoteRequest{
+		TraceId:   traceID,
+		Type:      pb.VoteType_VOTE_TYPE_UP,
+		RequestId: uuid.NewString(),
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("confirmations: %d, %s\n", response.GetTally().GetConfirmationCount(), response.GetTally().GetStatus())
+	return nil
+}
+
+// reason returns which value of ErrorReason a call failed with; it is empty if the failure is not CommonTrace's own.
+func reason(err error) string {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == "commontrace" {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
