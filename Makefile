@@ -9,7 +9,7 @@ PROTOS := $(wildcard protos/commontrace/v1/*.proto)
 
 export DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: help serve test check format generate lock fresh bench quality clean
+.PHONY: help serve test examples check format generate lock fresh bench quality clean
 
 help: ## Lists what can be made.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,10 +21,13 @@ test: .venv/ready-dev ## Runs every test, or those of ARGS.
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest --numprocesses 3 --ignore tests/faults
+	@$(BIN)/python -m pytest --numprocesses 3 --ignore tests/faults --ignore tests/examples
 	@# What is killed and timed has the machine for itself.
 	@$(BIN)/python -m pytest tests/faults
 endif
+
+examples: .venv/ready-dev ## Builds the programs of examples/ (Go, Node.js) and runs them against a server.
+	@$(BIN)/python -m pytest tests/examples
 
 check: .venv/ready-dev ## Checks format, lint, types, import rules, contract, drift of what is generated, image.
 	$(BIN)/ruff format --check .
@@ -61,7 +64,7 @@ fresh: ## Clones into an empty directory with an empty home; runs both commands 
 	@$(PYTHON) .ci/fresh.py
 
 clean: ## Removes the environment and the caches; keeps .data.
-	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv dist examples/*/gen examples/*/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CommonTrace needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'

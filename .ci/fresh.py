@@ -49,7 +49,7 @@ def main() -> None:
 def clean_environment(home: Path) -> dict[str, str]:
     """The caller's, less what points into the caller's home or configures CommonTrace."""
     kept = ("PATH", "LANG", "LC_ALL", "TERM", "TMPDIR", "PYTHON", "CI")
-    prefixes = ("PIP_", "UV_", "SSL_", "REQUESTS_", "CURL_")
+    prefixes = ("PIP_", "UV_", "GO", "NPM_", "npm_config_", "NODE_", "SSL_", "REQUESTS_", "CURL_")
     return {k: v for k, v in os.environ.items() if k in kept or k.startswith(prefixes)} | {"HOME": str(home)}
 
 

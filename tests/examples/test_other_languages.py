@@ -1,0 +1,19 @@
+"""What docs/other-languages.md tells people to type."""
+
+import re
+
+import pytest
+
+from tests.examples.shell import REPOSITORY, run
+from tests.faults.server_process import ServerProcess
+
+TEXT = (REPOSITORY / "docs/other-languages.md").read_text()
+COMMANDS = re.findall(r"^```sh\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=range(len(COMMANDS)))
+async def test_every_command_works(command: str, server: ServerProcess) -> None:
+    here = command.replace("127.0.0.1:50051", server.address)
+    ended = await run(here, place=REPOSITORY, seconds=600)
+    assert ended.status == 0, ended.stderr
+    assert ended.stdout.strip()
