@@ -2,7 +2,8 @@
 """Does what a newcomer does: clones, runs both commands and every example of the README, from nothing.
 
 Runs the README's fenced `sh` and `python` blocks in order, `make serve` in the background; then starts the server a
-second time. Needs the standard library only. Fails if anything does.
+second time. Needs the standard library only. Fails if anything does. Blocks in other languages are parts of
+programs that those run.
 """
 
 import os
@@ -47,7 +48,7 @@ def main() -> None:
 
 
 def clean_environment(home: Path) -> dict[str, str]:
-    """The caller's, less what points into the caller's home or configures CommonTrace."""
+    """What finds programs and configures clients of package registries; nothing that configures CommonTrace."""
     kept = ("PATH", "LANG", "LC_ALL", "TERM", "TMPDIR", "PYTHON", "CI")
     prefixes = ("PIP_", "UV_", "GO", "NPM_", "npm_config_", "NODE_", "SSL_", "REQUESTS_", "CURL_")
     return {k: v for k, v in os.environ.items() if k in kept or k.startswith(prefixes)} | {"HOME": str(home)}
