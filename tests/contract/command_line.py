@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from commontrace.cli.exit_codes import MEANINGS, USAGE
 from tests.faults.server_process import ServerProcess, environment, run_command
 
 TEXTS = ("--title", "A lamp flickers", "--context", "It **does**.\nOften.", "--solution", "Change `bulb`.")
@@ -37,7 +38,9 @@ class Commands:
         """What a command that does not work has to say, less the line breaks and the usage."""
         code, output, message = self.run(*arguments, stdin=stdin)
         usage, _, said = message.rpartition("\n\n")
-        assert (code, output) == (2 if usage.startswith("Usage: ") else 1, "")
+        assert (code == USAGE) is usage.startswith("Usage: ")
+        assert code in MEANINGS
+        assert (code != 0, output) == (True, "")
         assert said.startswith("Error: " if usage else "commontrace: ")
         return " ".join(said.split())
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 from sqlalchemy import text
 
+from commontrace.cli.exit_codes import TRY_AGAIN
 from commontrace.storage import embedded, engines
 from tests.contract.command_line import ABSENT, TEXTS, Commands
 from tests.faults.server_process import ServerProcess, environment
@@ -105,7 +106,7 @@ def test_without_a_server_one_line_says_so(commands: Commands, command: list[str
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     code, output, message = commands.run(*command, "--address", address)
-    assert (code, output) == (1, "")
+    assert (code, output) == (TRY_AGAIN, "")
     assert (
         message
         == f"commontrace: no server answers on {address}: start one with `commontrace serve`, or give --address\n"

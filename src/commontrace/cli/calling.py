@@ -1,35 +1,42 @@
 """How a command calls a server, and the options of every command that does."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 from uuid import UUID
 
 import typer
 
+from commontrace.cli import exit_codes
 from commontrace.cli.output import fail
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
-    from commontrace.client import Client
+    import grpc
+
+    from commontrace.client import CallFailed, Client
 
 Answer = TypeVar("Answer")
 
-Address = Annotated[str, typer.Option("--address", envvar="COMMONTRACE_ADDRESS", help="The server, as HOST:PORT.")]
+Address = Annotated[
+    str, typer.Option("--address", envvar="COMMONTRACE_ADDRESS", metavar="HOST:PORT", help="Where the server is.")
+]
 As = Annotated[
     str | None,
     typer.Option("--as", envvar="COMMONTRACE_USER", metavar="EMAIL", help="Who is calling.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 TraceId = Annotated[str, typer.Argument(metavar="ID", help="The trace's UUID.", show_default=False)]
-Etag = Annotated[str | None, typer.Option(help="The trace's etag as last read: refuses if it was edited since.")]
+Etag = Annotated[
+    str | None, typer.Option(metavar="ETAG", help="The trace's etag as last read: refuses if it was edited since.")
+]
 
 
 def call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Answer]]) -> Answer:
     """Returns what the server answers, or says why it does not and ends."""
-    # gRPC's own lines would stand before ours, and say less. It reads the variable when it is imported.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    import asyncio
+
+    silence_grpc()
     from commontrace.client import CallFailed, connect
 
     if user is not None and not (user.isascii() and user.isprintable()):
@@ -42,13 +49,38 @@ def call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Ans
     try:
         return asyncio.run(asked())
     except CallFailed as error:
-        if error.code.name == "UNAVAILABLE" and not error.reason:
-            fail(f"no server answers on {address}: start one with `commontrace serve`, or give --address")
-        # The message names the first field at fault; the others follow.
-        others = list(error.violations.items())[1:]
-        fail("\n".join([str(error), *(f"  {field} {problem}" for field, problem in others)]))
+        fail(explained(error, address), exit_codes.of_call(error.code.name, error.reason))
     except UnicodeEncodeError:
         fail("what you give must be UTF-8 text")
+
+
+def silence_grpc() -> None:
+    """Keeps gRPC's own lines, which say less, from standing before ours. It reads the variable when it is imported."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
+def explained(error: "CallFailed", address: str) -> str:
+    """Returns what a failed call means to whoever made it."""
+    if not error.reason and error.code.name == "UNAVAILABLE":
+        return f"no server answers on {address}: start one with `commontrace serve`, or give --address"
+    if not error.reason and error.code.name == "DEADLINE_EXCEEDED":
+        return f"the server on {address} did not answer in time: try again"
+    seconds = _retry_after(error)
+    when = "" if seconds is None else f": try again in {seconds:g} s"
+    # The message names the first field at fault; the others follow.
+    others = list(error.violations.items())[1:]
+    return "\n".join([f"{error}{when}", *(f"  {field} {problem}" for field, problem in others)])
+
+
+def _retry_after(error: "CallFailed") -> float | None:
+    """Returns after how many seconds the server would like to be asked again, None if it does not say."""
+    from google.rpc import error_details_pb2
+    from grpc_status import rpc_status
+
+    retry = error_details_pb2.RetryInfo()
+    status = rpc_status.from_call(cast("grpc.Call", error.__cause__))
+    told = any(detail.Unpack(retry) for detail in (status.details if status is not None else ()))
+    return retry.retry_delay.ToTimedelta().total_seconds() if told else None
 
 
 async def first(count: int, items: AsyncIterator[Answer]) -> list[Answer]:

@@ -24,18 +24,21 @@ def contribute(
     file: Annotated[
         Path | None,
         typer.Argument(
+            metavar="FILE",
             help="A JSON file with title, context, solution, tags, agent_model, agent_version, metadata; - reads"
             " standard input.",
             show_default=False,
         ),
     ] = None,
     *,
-    title: Annotated[str, typer.Option(help="What it is about, best in one line.")] = "",
-    context: Annotated[str, typer.Option(help="The problem, in Markdown; @FILE reads a file.")] = "",
-    solution: Annotated[str, typer.Option(help="What solved it, in Markdown; @FILE reads a file.")] = "",
-    tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
-    agent_model: Annotated[str, typer.Option(help="The agent's model.")] = "",
-    agent_version: Annotated[str, typer.Option(help="The agent's version.")] = "",
+    title: Annotated[str, typer.Option(metavar="TEXT", help="What it is about, best in one line.")] = "",
+    context: Annotated[str, typer.Option(metavar="TEXT", help="The problem, in Markdown; @FILE reads a file.")] = "",
+    solution: Annotated[
+        str, typer.Option(metavar="TEXT", help="What solved it, in Markdown; @FILE reads a file.")
+    ] = "",
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A tag; may be repeated.")] = None,
+    agent_model: Annotated[str, typer.Option(metavar="NAME", help="The agent's model.")] = "",
+    agent_version: Annotated[str, typer.Option(metavar="VERSION", help="The agent's version.")] = "",
     supersedes: Annotated[str, typer.Option(metavar="ID", help="Your trace that this one replaces.")] = "",
     on_duplicate: OnDuplicate = "return_existing",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and store nothing.")] = False,
@@ -43,7 +46,7 @@ def contribute(
     user: As = None,
     as_json: Json = False,
 ) -> None:
-    """Contribute a trace."""
+    """Store what was learned: a problem and its solution."""
     options: dict[str, Any] = {
         "title": title,
         "context": text(context),
@@ -75,19 +78,21 @@ def contribute(
 def update(
     trace_id: TraceId,
     *,
-    title: Annotated[str | None, typer.Option(help="What it is about.")] = None,
-    context: Annotated[str | None, typer.Option(help="The problem; @FILE reads a file.")] = None,
-    solution: Annotated[str | None, typer.Option(help="What solved it; @FILE reads a file.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated, and replaces all.")] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is about.")] = None,
+    context: Annotated[str | None, typer.Option(metavar="TEXT", help="The problem; @FILE reads a file.")] = None,
+    solution: Annotated[str | None, typer.Option(metavar="TEXT", help="What solved it; @FILE reads a file.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="A tag; may be repeated, and replaces all.")
+    ] = None,
     no_tags: Annotated[bool, typer.Option("--no-tags", help="Take all tags away.")] = False,
-    agent_model: Annotated[str | None, typer.Option(help="The agent's model.")] = None,
-    agent_version: Annotated[str | None, typer.Option(help="The agent's version.")] = None,
+    agent_model: Annotated[str | None, typer.Option(metavar="NAME", help="The agent's model.")] = None,
+    agent_version: Annotated[str | None, typer.Option(metavar="VERSION", help="The agent's version.")] = None,
     etag: Etag = None,
     address: Address = DEFAULT_ADDRESS,
     user: As = None,
     as_json: Json = False,
 ) -> None:
-    """Change what is given of a trace of yours."""
+    """Change a trace of yours: only what is given."""
     if tag and no_tags:
         raise typer.BadParameter("give either --tag or --no-tags")
     changes: dict[str, Any] = {
@@ -133,7 +138,7 @@ def undelete(
     user: As = None,
     as_json: Json = False,
 ) -> None:
-    """Bring a deleted trace of yours back."""
+    """Bring back a trace of yours that was deleted."""
     trace = call(address, user, lambda client: client.undelete(trace_id))
     if as_json:
         json_line(as_dict(trace))

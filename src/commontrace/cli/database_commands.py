@@ -1,24 +1,27 @@
 """Commands that work on the database itself: migrate, seed, recount."""
 
-import asyncio
-
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
+from commontrace.cli.progress import progress
 
 
 def migrate() -> None:
     """Bring the database to the newest revision."""
+    import asyncio
+
     from commontrace import bootstrap
     from commontrace.storage.migrating import newest_revision
 
     settings = read_settings()
     configure_logging(settings.log_level)
-    with failures_explained(), bootstrap.postgres(settings, attach=True) as where:
+    with failures_explained(), progress("migrating"), bootstrap.postgres(settings, attach=True) as where:
         changed = asyncio.run(bootstrap.migrate(where, settings))
     print(f"{'migrated to' if changed else 'already at'} {newest_revision()}")
 
 
 def seed() -> None:
-    """Load the sample traces; those that are there already stay as they are."""
+    """Load the sample traces; those that are there stay as they are."""
+    import asyncio
+
     from commontrace import bootstrap
 
     settings = read_settings()
@@ -28,25 +31,36 @@ def seed() -> None:
         async with bootstrap.foundation(where, settings) as foundation:
             return await bootstrap.seed(foundation)
 
-    with failures_explained(), bootstrap.postgres(settings, attach=True) as where:
+    with failures_explained(), progress("loading samples"), bootstrap.postgres(settings, attach=True) as where:
         stored = asyncio.run(load(where))
     print(f"seeded {stored} traces" if stored else "Already seeded")
 
 
 def recount() -> None:
-    """Count all votes anew, by the VALIDATION_THRESHOLD there is now; safe beside a running server."""
+    """Count all votes anew by today's VALIDATION_THRESHOLD.
+
+    Applies a changed threshold to stored traces; safe beside a running server.
+    """
+    import asyncio
+
     from commontrace import bootstrap
     from commontrace.core import recounting
 
     settings = read_settings()
     configure_logging(settings.log_level)
+    with (
+        failures_explained(),
+        progress("counting votes") as advance,
+        bootstrap.postgres(settings, attach=True) as where,
+    ):
 
-    async def count(where: bootstrap.Postgres) -> recounting.Recounted:
-        async with bootstrap.migrated(where, settings) as database:
-            return await recounting.recount(database, validation_threshold=settings.validation_threshold)
+        async def count() -> recounting.Recounted:
+            async with bootstrap.migrated(where, settings) as database:
+                return await recounting.recount(
+                    database, validation_threshold=settings.validation_threshold, on_progress=advance
+                )
 
-    with failures_explained(), bootstrap.postgres(settings, attach=True) as where:
-        recounted = asyncio.run(count(where))
+        recounted = asyncio.run(count())
     print(
         f"recounted {recounted.traces} traces: {recounted.corrected} corrected,"
         f" {recounted.promoted} promoted, {recounted.demoted} demoted"

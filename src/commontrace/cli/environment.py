@@ -1,10 +1,11 @@
 """Settings from the environment, and what every command that opens a database does with failures."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from commontrace.cli.output import fail
 
@@ -13,8 +14,16 @@ if TYPE_CHECKING:
     from commontrace.settings import Settings
 
 
-def read_settings() -> "Settings":
-    """Returns the settings, or says which variable is wrong and ends."""
+class SettingsWrong(Exception):
+    """The environment holds values that no setting takes. `problems` names each variable and what is wrong with it."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def settings_from_environment() -> "Settings":
+    """Returns the settings. Raises SettingsWrong."""
     from pydantic import ValidationError
 
     from commontrace.settings import Settings
@@ -22,8 +31,20 @@ def read_settings() -> "Settings":
     try:
         return Settings()
     except ValidationError as error:
-        problems = [f"{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors()]
-        fail("; ".join(problems).replace("Value error, ", ""))
+        raise SettingsWrong(
+            [
+                f"{str(problem['loc'][0]).upper()}: {problem['msg'].removeprefix('Value error, ')}"
+                for problem in error.errors()
+            ]
+        ) from None
+
+
+def read_settings() -> "Settings":
+    """Returns the settings, or says which variable is wrong and ends."""
+    try:
+        return settings_from_environment()
+    except SettingsWrong as error:
+        fail(str(error))
 
 
 def configure_logging(level: str) -> None:
@@ -31,8 +52,9 @@ def configure_logging(level: str) -> None:
     import structlog
 
     on_terminal = sys.stderr.isatty()
+    colors = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
         if on_terminal
         else structlog.processors.JSONRenderer()
     )
@@ -44,9 +66,19 @@ def configure_logging(level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
+
+
+class _StandardError:
+    """Whatever standard error is when a line is written: while progress is shown, lines go above it."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 @contextmanager
@@ -61,8 +93,7 @@ def failures_explained() -> Iterator[None]:
     try:
         yield
     except DatabaseUnavailable as error:
-        cause = _first_cause(error)
-        fail(f"{error}: {str(cause) or type(cause).__name__}")
+        fail(with_cause(error))
     except (
         CommonTraceError,
         DataDirectoryInUse,
@@ -73,6 +104,12 @@ def failures_explained() -> Iterator[None]:
         NotReady,
     ) as error:
         fail(str(error))
+
+
+def with_cause(error: BaseException) -> str:
+    """Returns what an error of the domain says and what the driver says that is behind it, if anything is."""
+    cause = _first_cause(error)
+    return str(error) if cause is error else f"{error}: {str(cause) or type(cause).__name__}"
 
 
 def _first_cause(error: BaseException) -> BaseException:

@@ -10,9 +10,15 @@ import typer
 if TYPE_CHECKING:
     from commontrace.client import TraceFilter
 
-Tags = Annotated[list[str] | None, typer.Option("--tag", help="Only traces with this tag; may be repeated.")]
-AnyTags = Annotated[list[str] | None, typer.Option("--any-tag", help="Only traces with one of these at least.")]
-WithoutTags = Annotated[list[str] | None, typer.Option("--without-tag", help="Only traces with none of these.")]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="TAG", help="Only traces with this tag; may be repeated.")
+]
+AnyTags = Annotated[
+    list[str] | None, typer.Option("--any-tag", metavar="TAG", help="Only traces with one of these at least.")
+]
+WithoutTags = Annotated[
+    list[str] | None, typer.Option("--without-tag", metavar="TAG", help="Only traces with none of these.")
+]
 StatusName = Literal["pending", "validated"]
 Status = Annotated[StatusName | None, typer.Option(help="Only traces with this status.")]
 

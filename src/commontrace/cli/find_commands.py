@@ -11,7 +11,6 @@ from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.calling import Address, As, Json, TraceId, call, first, uuid
 from commontrace.cli.filters import AnyTags, Status, Tags, WithoutTags, trace_filter
 from commontrace.cli.output import as_dict, json_line, note
-from commontrace.cli.trace_output import print_hits, print_revisions, print_trace, print_traces
 from commontrace.core import limits
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def search(
-    text: Annotated[str, typer.Argument(help="A question, an error message, a few words.", show_default=False)] = "",
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="A question, an error message, a few words.", show_default=False)
+    ] = "",
     *,
     like: Annotated[str | None, typer.Option(metavar="ID", help="Find traces like this one instead.")] = None,
     tag: Tags = None,
@@ -55,6 +56,8 @@ def search(
             trace = as_dict(hit.trace)
             json_line({"title": trace.pop("title"), "similarity": round(hit.similarity, 6), **trace})
     elif hits:
+        from commontrace.cli.trace_output import print_hits
+
         print_hits(hits)
     else:
         print("nothing found")
@@ -67,8 +70,12 @@ def list_traces(
     without_tag: WithoutTags = None,
     status: Status = None,
     by: Annotated[str | None, typer.Option(metavar="ID", help="Only this contributor's; `me` means yours.")] = None,
-    since: Annotated[datetime | None, typer.Option(help="Only contributed at this time (UTC) or later.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Only contributed before this time (UTC).")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(metavar="TIME", help="Only contributed at this time (UTC) or later.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(metavar="TIME", help="Only contributed before this time (UTC).")
+    ] = None,
     deleted: Annotated[bool, typer.Option("--deleted", help="List your own traces, deleted ones too.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.", metavar="COUNT")] = 20,
     address: Address = DEFAULT_ADDRESS,
@@ -95,6 +102,8 @@ def list_traces(
         for trace in found:
             json_line(_without_texts(as_dict(trace)))
     elif found:
+        from commontrace.cli.trace_output import print_traces
+
         print_traces(found)
     else:
         print("nothing found")
@@ -107,11 +116,13 @@ def get(
     user: As = None,
     as_json: Json = False,
 ) -> None:
-    """Print one trace."""
+    """Print one trace in full."""
     trace = call(address, user, lambda client: client.get(trace_id))
     if as_json:
         json_line(as_dict(trace))
     else:
+        from commontrace.cli.trace_output import print_trace
+
         print_trace(trace)
 
 
@@ -130,6 +141,8 @@ def history(
 
     revisions = call(address, user, ask)
     if not as_json:
+        from commontrace.cli.trace_output import print_revisions
+
         print_revisions(revisions, full=full)
         return
     for revision in revisions:

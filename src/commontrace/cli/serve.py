@@ -1,6 +1,5 @@
 """`commontrace serve`."""
 
-import asyncio
 import shutil
 import signal
 import sys
@@ -12,7 +11,10 @@ import typer
 
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
 
+# Imported when a server starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
+    import asyncio
+
     from commontrace.bootstrap import Postgres
     from commontrace.settings import Settings
 
@@ -27,7 +29,10 @@ def serve(
         typer.Option("--migrate", help="Migrate the database of DATABASE_URL first; the embedded one always is."),
     ] = False,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM, by default on an embedded Postgres with the sample traces loaded."""
+    """Serve until Ctrl-C or SIGTERM.
+
+    By default on an embedded Postgres with the sample traces loaded; on that of DATABASE_URL where it is set.
+    """
     from commontrace import bootstrap
     from commontrace.server import refuse_open_address, refuse_taken_address
 
@@ -43,6 +48,8 @@ def serve(
 
 def _run(main: Coroutine[None, None, None]) -> None:
     if sys.platform == "win32":
+        import asyncio
+
         asyncio.run(main)
     else:
         import uvloop
@@ -51,6 +58,8 @@ def _run(main: Coroutine[None, None, None]) -> None:
 
 
 async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> None:
+    import asyncio
+
     from commontrace import bootstrap
     from commontrace.server import serving
 
@@ -75,8 +84,10 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
             print("commontrace is stopping", file=sys.stderr)
 
 
-async def _end(stop: asyncio.Event, where: "Postgres") -> None:
+async def _end(stop: "asyncio.Event", where: "Postgres") -> None:
     """Returns when somebody wants the server to stop; raises NotReady when it can serve no longer."""
+    import asyncio
+
     from commontrace.bootstrap import NotReady
 
     while not stop.is_set():

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.calling import Address, As, Json, call, first
@@ -19,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def tags(
-    prefix: Annotated[str, typer.Argument(help="Only names that start with this.", show_default=False)] = "",
+    prefix: Annotated[
+        str, typer.Argument(metavar="PREFIX", help="Only names that start with this.", show_default=False)
+    ] = "",
     *,
     curated: Annotated[bool, typer.Option("--curated", help="Only tags that a curator vouches for.")] = False,
     by_use: Annotated[bool, typer.Option("--by-use", help="The most used ones first, instead of by name.")] = False,
@@ -48,8 +48,10 @@ def tags(
 
 
 def describe_tag(
-    name: Annotated[str, typer.Argument(help="Any spelling of the tag.", show_default=False)],
-    text: Annotated[str | None, typer.Argument(help="What belongs under it.", show_default=False)] = None,
+    name: Annotated[str, typer.Argument(metavar="TAG", help="Any spelling of the tag.", show_default=False)],
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="What belongs under it.", show_default=False)
+    ] = None,
     *,
     curated: Annotated[
         bool | None, typer.Option("--curated/--not-curated", help="Whether a curator vouches for it.")
@@ -69,14 +71,16 @@ def describe_tag(
 
 
 def merge_tags(
-    source: Annotated[str, typer.Argument(help="The name that becomes an alias.", show_default=False)],
-    target: Annotated[str, typer.Argument(help="The name that stays.", show_default=False)],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="The name that becomes an alias.", show_default=False)
+    ],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The name that stays.", show_default=False)],
     *,
     address: Address = DEFAULT_ADDRESS,
     user: As = None,
     as_json: Json = False,
 ) -> None:
-    """Make one tag's name an alias of another tag, on every trace and for good."""
+    """Make one tag an alias of another, on every trace and for good."""
     merged = call(address, user, lambda client: client.merge_tags(source, target))
     if as_json:
         json_line(as_dict(merged))
@@ -85,12 +89,25 @@ def merge_tags(
 
 
 def _print_tags(found: "Sequence[tag_pb2.Tag]") -> None:
-    console = Console(highlight=False)
-    for tag in found:
-        facts = [
+    from commontrace.cli.terminal import print_line, print_table, standard_output, takes_tables
+
+    console = standard_output()
+    facts = [
+        (
+            f"{tag.trace_count:6}",
+            one_line(tag.name),
             "curated" if tag.is_curated else "",
             f"also {', '.join(map(one_line, tag.aliases))}" if tag.aliases else "",
             one_line(tag.description),
+        )
+        for tag in found
+    ]
+    if takes_tables(console):
+        rows = [
+            (count, name, "  ".join(filter(None, (curated, also, description))))
+            for count, name, curated, also, description in facts
         ]
-        line = Text.assemble((f"{tag.trace_count:6}  ", "bold cyan"), (one_line(tag.name), "bold"))
-        console.print(line.append("".join(f"  {fact}" for fact in facts if fact), style="dim"), soft_wrap=True)
+        print_table(console, ("TRACES", "TAG", "ABOUT"), rows)
+        return
+    for line in facts:
+        print_line(console, "  ".join(filter(None, line)))

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
-from commontrace.cli.output import minute, one_line, print_line, print_text
+from commontrace.cli.names import status_name
+from commontrace.cli.output import minute, one_line
+from commontrace.cli.terminal import print_entry, print_line, print_text, standard_output
 
 # Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -15,27 +16,28 @@ if TYPE_CHECKING:
 
 def print_hits(hits: "Iterable[trace_service_pb2.SearchHit]") -> None:
     """Prints a short list: how similar, what about, where to read on."""
-    console = Console(highlight=False)
+    console = standard_output()
     for hit in hits:
-        line = Text.assemble((f"{hit.similarity:6.3f}  ", "bold cyan"), (one_line(hit.trace.title), "bold"))
-        console.print(line, soft_wrap=True)
-        print_line(console, f"        {_standing(hit.trace)}", "dim")
+        print_entry(
+            console, Text.assemble((f"{hit.similarity:6.3f}  ", "bold cyan"), (one_line(hit.trace.title), "bold"))
+        )
+        print_entry(console, f"        {_standing(hit.trace)}", "dim")
         print_line(console, f"        {hit.trace.id}", "dim")
 
 
 def print_traces(traces: "Iterable[trace_pb2.Trace]") -> None:
     """Prints two lines a trace: what about; which, when, and how it stands."""
-    console = Console(highlight=False)
+    console = standard_output()
     for trace in traces:
         deleted = "deleted  " if trace.HasField("delete_time") else ""
         created = trace.create_time.ToDatetime().strftime("%Y-%m-%d")
-        print_line(console, one_line(trace.title), "bold")
-        print_line(console, f"  {trace.id}  {created}  {deleted}{_standing(trace)}", "dim")
+        print_entry(console, one_line(trace.title), "bold")
+        print_entry(console, f"  {trace.id}  {created}  {deleted}{_standing(trace)}", "dim")
 
 
 def print_trace(trace: "trace_pb2.Trace") -> None:
     """Prints a whole trace."""
-    console = Console(highlight=False)
+    console = standard_output()
     trust = f"  trust {trace.trust_score:.2f}" if _votes(trace) else ""
     print_line(console, one_line(trace.title), "bold")
     print_line(console, f"{_standing(trace)}{trust}", "dim")
@@ -50,7 +52,7 @@ def print_trace(trace: "trace_pb2.Trace") -> None:
 
 def print_revisions(revisions: "Iterable[trace_service_pb2.TraceRevision]", *, full: bool) -> None:
     """Prints the revisions of a trace, with `full` their texts, too."""
-    console = Console(highlight=False)
+    console = standard_output()
     for revision in revisions:
         what = "first" if revision.revision == 1 else f"changed {', '.join(revision.changed_fields)}"
         print_line(console, f"revision {revision.revision}  {minute(revision.create_time)}  {what}", "bold cyan")
@@ -60,13 +62,6 @@ def print_revisions(revisions: "Iterable[trace_service_pb2.TraceRevision]", *, f
             print_text(console, "Context", revision.context)
             print_text(console, "Solution", revision.solution)
             console.print()
-
-
-def status_name(status: "trace_pb2.TraceStatus.ValueType") -> str:
-    """Returns a status as people read it."""
-    from commontrace.v1 import trace_pb2
-
-    return trace_pb2.TraceStatus.Name(status).removeprefix("TRACE_STATUS_").lower()
 
 
 def _standing(trace: "trace_pb2.Trace") -> str:

@@ -1,42 +1,49 @@
-"""The command that votes."""
+"""Commands about votes: vote, votes."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.calling import Address, As, Json, TraceId, call
-from commontrace.cli.output import as_dict, json_line
-from commontrace.cli.trace_output import status_name
+from commontrace.cli.calling import Address, As, Json, TraceId, call, first
+from commontrace.cli.names import DownReason, Verdict, reason_name, status_name, vote_name
+from commontrace.cli.output import as_dict, json_line, minute, one_line
+from commontrace.core import limits
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
+    from commontrace.client import Client
     from commontrace.v1 import vote_pb2
-
-_REVISIONS = (1 << 31) - 1
 
 
 def vote(
     trace_id: TraceId,
     verdict: Annotated[
-        Literal["up", "down", "retract"],
-        typer.Argument(help="up: it worked. down: it did not. retract: takes your vote back.", show_default=False),
+        Verdict,
+        typer.Argument(
+            metavar="VERDICT",
+            help="up: it worked. down: it did not. retract: takes your vote back.",
+            show_default=False,
+        ),
     ],
     *,
-    reason: Annotated[
-        Literal["outdated", "incorrect", "harmful", "duplicate", "spam"] | None,
-        typer.Option(help="Why it is down; required with it."),
-    ] = None,
-    comment: Annotated[str, typer.Option(help="What others should know.")] = "",
+    reason: Annotated[DownReason | None, typer.Option(help="Why it is down; required with it.")] = None,
+    comment: Annotated[str, typer.Option(metavar="TEXT", help="What others should know.", show_default=False)] = "",
     revision: Annotated[
         int,
-        typer.Option(min=0, max=_REVISIONS, metavar="NUMBER", help="The revision you saw; 0 means the current one."),
+        typer.Option(
+            min=0, max=limits.REVISIONS, metavar="NUMBER", help="The revision you saw; 0 means the current one."
+        ),
     ] = 0,
     address: Address = DEFAULT_ADDRESS,
     user: As = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether another's trace worked; voting again changes your vote."""
+    """Say whether a trace worked: up, down, or take it back.
+
+    Nobody votes on a trace of their own; voting again changes the vote.
+    """
     if verdict == "retract":
         if reason or comment or revision:
             raise typer.BadParameter("retract takes no --reason, --comment or --revision")
@@ -53,6 +60,53 @@ def vote(
         json_line(fields)
     else:
         print(f"{done}: {_standing(tally)}")
+
+
+def votes(
+    trace_id: TraceId,
+    *,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="How many at most.", metavar="COUNT")
+    ] = limits.PAGE_ITEMS_DEFAULT,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """List who voted how on a trace and why, newest first."""
+
+    async def ask(client: "Client") -> "list[vote_pb2.Vote]":
+        return await first(limit, client.votes(trace_id))
+
+    found = call(address, user, ask)
+    if as_json:
+        for vote in found:
+            json_line(as_dict(vote))
+    elif found:
+        _print_votes(found)
+    else:
+        print("nobody has voted on it")
+
+
+def _print_votes(found: "Sequence[vote_pb2.Vote]") -> None:
+    from commontrace.cli.terminal import print_line, print_table, standard_output, takes_tables
+
+    console = standard_output()
+    if takes_tables(console):
+        rows = [
+            (
+                vote_name(vote),
+                reason_name(vote),
+                str(vote.revision),
+                minute(vote.update_time).removesuffix(" UTC"),
+                "\n".join(filter(None, (vote.voter_id, one_line(vote.comment)))),
+            )
+            for vote in found
+        ]
+        print_table(console, ("VOTE", "REASON", "REV", "WHEN (UTC)", "VOTER, COMMENT"), rows)
+        return
+    for vote in found:
+        facts = (f"{vote_name(vote):4}  {reason_name(vote):9}  revision {vote.revision}", minute(vote.update_time))
+        print_line(console, "  ".join((*facts, vote.voter_id, one_line(vote.comment))).rstrip())
 
 
 def _standing(tally: "vote_pb2.TraceTally") -> str:

@@ -1,6 +1,6 @@
 """Counting all votes anew: whatever is stored of them beside the votes follows from the votes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -26,13 +26,21 @@ class Recounted:
     demoted: int = 0
 
 
-async def recount(database: "Database", *, validation_threshold: int) -> Recounted:
-    """Gives every trace, deleted ones too, the standing that follows from its votes. Votes may be cast meanwhile."""
+async def recount(
+    database: "Database", *, validation_threshold: int, on_progress: Callable[[int, int], None] | None = None
+) -> Recounted:
+    """Gives every trace, deleted ones too, the standing that follows from its votes. Votes may be cast meanwhile.
+
+    `on_progress` hears after each batch how many traces are done, of how many there were at the start.
+    """
     batches: list[Recounted] = []
     last = None
+    total = await database.read(lambda reading: reading.votes.countable_total()) if on_progress else 0
     while trace_ids := await _next(last, database):
         batches.append(await _recount(trace_ids, database, validation_threshold=validation_threshold))
         last = trace_ids[-1]
+        if on_progress:
+            on_progress(sum(batch.traces for batch in batches), total)
     return Recounted(
         traces=sum(batch.traces for batch in batches),
         corrected=sum(batch.corrected for batch in batches),

@@ -99,3 +99,7 @@ class VoteRepository:
         """Returns the ids of at most `size` traces, deleted ones too, in the order of their ids."""
         query = select(Trace.id) if after is None else select(Trace.id).where(Trace.id > after)
         return (await self._session.execute(query.order_by(Trace.id).limit(size))).scalars().all()
+
+    async def countable_total(self) -> int:
+        """Returns how many traces there are, deleted ones too."""
+        return (await self._session.execute(select(func.count()).select_from(Trace))).scalar_one()

@@ -1,0 +1,120 @@
+"""Every command in its group, with its examples; what `commontrace --help` says beside them."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from commontrace import DEFAULT_ADDRESS, __version__
+from commontrace.cli.contribute_commands import contribute, delete, undelete, update
+from commontrace.cli.database_commands import migrate, recount, seed
+from commontrace.cli.doctor import doctor
+from commontrace.cli.exit_codes import MEANINGS
+from commontrace.cli.find_commands import get, history, list_traces, search
+from commontrace.cli.help import Command, Commands
+from commontrace.cli.serve import serve
+from commontrace.cli.server_commands import health, info
+from commontrace.cli.tag_commands import describe_tag, merge_tags, tags
+from commontrace.cli.vote_commands import vote, votes
+
+# Each command with its examples.
+_GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
+    "Find": {
+        search: (
+            "commontrace search 'my ORM session breaks after an await'",
+            "commontrace search 'database is slow' --any-tag sqlalchemy -n 3",
+            "commontrace search --like ID --json",
+        ),
+        list_traces: (
+            "commontrace list --tag python --since 2026-01-01",
+            "commontrace list --by me --as ada@example.org --deleted",
+        ),
+        get: (),
+        history: (),
+    },
+    "Contribute": {
+        contribute: (
+            "commontrace contribute --title 'It breaks' --context @problem.md \\",
+            "    --solution @fix.md --tag python --as ada@example.org",
+            "commontrace contribute trace.json --dry-run",
+        ),
+        update: ("commontrace update ID --solution @better.md --as ada@example.org",),
+        delete: (),
+        undelete: (),
+    },
+    "Vote and tags": {
+        vote: (
+            "commontrace vote ID up --as grace@example.org",
+            "commontrace vote ID down --reason outdated --comment 'not since 2.0'",
+            "commontrace vote ID retract --as grace@example.org",
+        ),
+        votes: (),
+        tags: ("commontrace tags --by-use -n 5",),
+        describe_tag: ("commontrace describe-tag rust 'The language' --curated",),
+        merge_tags: ("commontrace merge-tags postgres postgresql",),
+    },
+    "Run and maintain": {
+        serve: (
+            "commontrace serve",
+            "LISTEN_ADDRESS=127.0.0.1:6000 commontrace serve",
+            "DATABASE_URL=postgresql://ada@db/traces commontrace serve --migrate",
+        ),
+        health: (),
+        info: (),
+        doctor: ("DATABASE_URL=postgresql://ada@db/traces commontrace doctor",),
+        migrate: (),
+        seed: (),
+        recount: ("VALIDATION_THRESHOLD=3 commontrace recount",),
+    },
+}
+
+_EPILOGUE = f"""\
+Examples:
+  commontrace serve
+  commontrace search 'my ORM session breaks after an await'
+  commontrace vote ID up --as ada@example.org
+
+Environment:
+  COMMONTRACE_ADDRESS  where the server is; {DEFAULT_ADDRESS} without
+  COMMONTRACE_USER     who is calling, by e-mail address
+  NO_COLOR             no colours; there are none either where nobody looks
+  serve, doctor, migrate, seed and recount read the server's settings, such as
+  DATABASE_URL and DATA_DIR.
+
+Exit codes:
+"""
+
+
+def app() -> typer.Typer:
+    """Returns the whole command line."""
+    app = typer.Typer(
+        cls=Commands,
+        help="A shared memory for AI agents: traces of solved problems, searched by meaning.",
+        epilog=_EPILOGUE + "\n".join(f"  {code:<3}  {meaning}" for code, meaning in MEANINGS.items()),
+        invoke_without_command=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_commontrace)
+    for heading, commands in _GROUPS.items():
+        for command, examples in commands.items():
+            # Python has a `list` of its own.
+            name = "list" if command is list_traces else None
+            app.command(name, cls=Command, epilog=_examples(examples), rich_help_panel=heading)(command)
+    return app
+
+
+def _commontrace(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(f"commontrace {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def _examples(lines: tuple[str, ...]) -> str | None:
+    return "\n  ".join(("Examples:" if len(lines) > 1 else "Example:", *lines)) if lines else None

@@ -1,0 +1,159 @@
+"""Asks everything that `commontrace doctor` wants to know, as far as the answers before allow."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from commontrace import __version__, bootstrap
+from commontrace.cli import server_health
+from commontrace.cli.environment import SettingsWrong, settings_from_environment, with_cause
+from commontrace.client import CallFailed, connect
+from commontrace.core import diagnosis
+from commontrace.core.diagnosis import Finding, Level, ok, problem, warning
+from commontrace.core.errors import CommonTraceError
+from commontrace.embeddings.choosing import choose_embedder
+from commontrace.embeddings.embedder import ModelNotUsable
+from commontrace.server import refuse_open_address
+from commontrace.settings import Settings
+from commontrace.storage import diagnosis as databases
+from commontrace.storage import embedded, engines, migrating
+from commontrace.storage.embedding_model_repository import RecordedModel
+
+_PATIENCE_SECONDS = 3.0
+
+
+async def findings(address: str) -> AsyncIterator[Finding]:
+    """Yields what each check found, as soon as it is known. `address` is where the server should be."""
+    try:
+        settings = settings_from_environment()
+    except SettingsWrong as error:
+        for said in error.problems:
+            yield problem("settings", said, f"correct {said.partition(':')[0]}, or unset it")
+    else:
+        yield _settings(settings)
+        async for finding in _database(settings):
+            yield finding
+    for finding in await _server(address):
+        yield finding
+
+
+def _settings(settings: Settings) -> Finding:
+    try:
+        refuse_open_address(settings)
+    except bootstrap.NotReady as error:
+        return problem("settings", "LISTEN_ADDRESS would be refused", str(error))
+    place = f"embedded in {settings.data_dir}" if settings.database_url is None else "that of DATABASE_URL"
+    return ok("settings", f"the database is {place}, EMBEDDER is {settings.embedder}")
+
+
+async def _database(settings: Settings) -> AsyncIterator[Finding]:
+    if settings.database_url is None and not _is_there(settings):
+        yield warning(
+            "database",
+            f"there is no data of PostgreSQL {settings.embedded_postgres_version} in {settings.data_dir} yet",
+            "commontrace serve makes it; or set DATA_DIR, EMBEDDED_POSTGRES_VERSION or DATABASE_URL to where yours is",
+        )
+        return
+    try:
+        with bootstrap.postgres(settings, attach=True) as where:
+            async with databases.looking_into(where.url) as database:
+                yield ok("database", _whereabouts(where))
+                async for finding in _inside(database, where, settings):
+                    yield finding
+    except CommonTraceError as error:
+        yield problem("database", with_cause(error), databases.how_to_reach(error))
+    except bootstrap.NotReady as error:
+        yield problem("database", "DATABASE_URL cannot be used", str(error))
+    except embedded.DataDirectoryInUse as error:
+        yield problem("database", "its Postgres does not answer (yet)", f"wait for it; else: {error}")
+    except embedded.EmbeddedPostgresFailed as error:
+        message, _, log = str(error).partition("\n")
+        yield problem("database", message, log or "see the message")
+
+
+def _is_there(settings: Settings) -> bool:
+    cluster = settings.data_dir / f"postgres-{settings.embedded_postgres_version}"
+    return (cluster / "PG_VERSION").exists() or embedded.attach(settings.data_dir) is not None
+
+
+def _whereabouts(where: bootstrap.Postgres) -> str:
+    if where.is_embedded:
+        return "the embedded Postgres answers" + (", started for this look" if where.process else "")
+    url = engines.postgres_url(where.url)
+    return f"{url.database or url.username} on {url.host or url.query.get('host', 'this machine')} answers"
+
+
+async def _inside(
+    database: databases.Diagnosis, where: bootstrap.Postgres, settings: Settings
+) -> AsyncIterator[Finding]:
+    facts = await database.postgres()
+    for finding in diagnosis.of_postgres(facts):
+        yield finding
+    revision = diagnosis.of_revision(await migrating.current_revision(where.url), migrating.newest_revision())
+    yield revision
+    # Of another revision, tables may be missing or not be what is asked for.
+    if revision.level is Level.OK and facts.pgvector is not None:
+        async for finding in _contents(database, where, settings):
+            yield finding
+
+
+async def _contents(
+    database: databases.Diagnosis, where: bootstrap.Postgres, settings: Settings
+) -> AsyncIterator[Finding]:
+    try:
+        recorded = await database.model()
+        is_as_new = where.is_embedded and await database.holds_only_seeds()
+        yield await _model(recorded, settings, is_as_new=is_as_new)
+        create = databases.create_index_statement()
+        index = diagnosis.of_index(databases.INDEX, await database.index(), databases.intended_index(), create=create)
+        yield index
+        if index.level is not Level.PROBLEM:
+            plan = await databases.search_plan(where.url, recorded)
+            yield diagnosis.of_plan(databases.INDEX, plan, create=create)
+        yield diagnosis.of_vectors(await database.vectors(recorded))
+    except databases.CannotTell as error:
+        yield problem("database", with_cause(error), "the user of DATABASE_URL must be allowed to read every table")
+    except engines.SettingRefused as error:
+        yield problem("plan", str(error), "connect without whatever stands before Postgres and drops start-up settings")
+
+
+async def _model(recorded: RecordedModel, settings: Settings, *, is_as_new: bool) -> Finding:
+    try:
+        embedder = choose_embedder(settings, recorded=None if is_as_new else recorded)
+    except ModelNotUsable as error:
+        return problem("model", f"{recorded.model_id}, which made the stored vectors, cannot be used", str(error))
+    await embedder.close()
+    return diagnosis.of_model(recorded, embedder, is_as_new=is_as_new)
+
+
+async def _server(address: str) -> list[Finding]:
+    try:
+        async with connect(address, deadline=_PATIENCE_SECONDS) as client:
+            version = (await client.service_info()).version
+    except UnicodeEncodeError:
+        return [problem("server", "its address is not UTF-8 text", "give --address HOST:PORT")]
+    except CallFailed as error:
+        if error.code.name == "UNAVAILABLE" and not error.reason:
+            advice = "start it with commontrace serve; or give --address, or set COMMONTRACE_ADDRESS"
+            return [warning("server", f"none answers on {address}", advice)]
+        if not error.reason:
+            return [problem("server", f"what answers on {address} is no CommonTrace: {error}", "give --address")]
+        found = problem("server", f"CommonTrace on {address} says {error}", "see its log")
+    else:
+        found = _version(version, address)
+    health = await asyncio.to_thread(
+        server_health.ask, address, server_health.SERVICES, seconds=_PATIENCE_SECONDS
+    )
+    return [found, *(_health(service, status) for service, status in health.items())]
+
+
+def _version(version: str, address: str) -> Finding:
+    answers = f"CommonTrace {version} answers on {address}"
+    if version != __version__:
+        return warning("server", f"{answers}, this command is {__version__}", "install the same version for both")
+    return ok("server", answers)
+
+
+def _health(service: str, status: str) -> Finding:
+    if status == server_health.SERVING:
+        return ok("health", f"{service} is {status}")
+    return problem("health", f"{service} is {status}", "its database does not answer: see its log")

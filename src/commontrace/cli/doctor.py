@@ -1,0 +1,62 @@
+"""`commontrace doctor`: looks at everything a server stands on, and changes nothing."""
+
+import sys
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from commontrace import DEFAULT_ADDRESS
+from commontrace.cli.calling import Address, Json, silence_grpc
+from commontrace.cli.output import json_line, one_line
+from commontrace.cli.progress import progress
+
+# Imported when the command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.core.diagnosis import Finding
+
+_STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+
+
+def doctor(*, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:
+    """Look for what is wrong, and say what to do about it.
+
+    Checks the settings, the database, its vector index and vectors, the embedding model and the server. Changes
+    nothing; an embedded Postgres that does not run is started for the look and stopped again. Ends with 1 if anything
+    is a problem.
+    """
+    silence_grpc()
+    levels = Counter[str]()
+    for finding in _findings(address):
+        levels[finding.level] += 1
+        if as_json:
+            json_line(asdict(finding))
+        else:
+            _print(finding)
+    if not as_json:
+        counts = [f"{levels[level]} {level}{'s' * (levels[level] > 1)}" for level in ("problem", "warning")]
+        print(", ".join(count for count in counts if not count.startswith("0")) or "all is well")
+    sys.exit(1 if levels["problem"] else 0)
+
+
+def _findings(address: str) -> "list[Finding]":
+    import asyncio
+
+    from commontrace.cli.diagnosing import findings
+
+    async def all_of_them() -> "list[Finding]":
+        return [finding async for finding in findings(address)]
+
+    with progress("looking"):
+        return asyncio.run(all_of_them())
+
+
+def _print(finding: "Finding") -> None:
+    from rich.text import Text
+
+    from commontrace.cli.terminal import print_line, standard_output
+
+    console = standard_output()
+    level = (f"{finding.level:7}", _STYLES[finding.level])
+    print_line(console, Text.assemble(level, f"  {finding.check:10}  {one_line(finding.message)}"))
+    if finding.advice:
+        print_line(console, f"{'':21}-> {one_line(finding.advice)}")

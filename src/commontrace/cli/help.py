@@ -1,0 +1,38 @@
+"""How `--help` is laid out: commands in groups, examples as they are typed, the same with and without a terminal."""
+
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+
+class Command(TyperCommand):
+    """A command whose epilogue is printed as it stands."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
+        """Writes the epilogue."""
+        _write(self.epilog, formatter)
+
+
+class Commands(TyperGroup):
+    """All commands under the headings of their `rich_help_panel`, none of their lines cut short."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
+        """Writes one section a group, in the order in which the commands were added."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            line = str(command.help).partition("\n")[0]
+            groups.setdefault(str(getattr(command, "rich_help_panel", None)), []).append((name, line))
+        longest = max(map(len, self.commands))
+        for heading, rows in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(longest), line) for name, line in rows])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
+        """Writes the epilogue."""
+        _write(self.epilog, formatter)
+
+
+def _write(epilogue: str | None, formatter: Any) -> None:
+    # click would fill its lines.
+    if epilogue:
+        formatter.write(f"\n{epilogue}\n")

@@ -1,0 +1,31 @@
+"""The contract's enum values as people read and type them."""
+
+from typing import TYPE_CHECKING, Literal
+
+# Imported when something is printed: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.v1 import trace_pb2, vote_pb2
+
+Verdict = Literal["up", "down", "retract"]
+DownReason = Literal["outdated", "incorrect", "harmful", "duplicate", "spam"]
+
+
+def status_name(status: "trace_pb2.TraceStatus.ValueType") -> str:
+    """Returns a status, such as `pending`."""
+    from commontrace.v1 import trace_pb2
+
+    return trace_pb2.TraceStatus.Name(status).removeprefix("TRACE_STATUS_").lower()
+
+
+def vote_name(vote: "vote_pb2.Vote") -> str:
+    """Returns a verdict, `up` or `down`."""
+    from commontrace.v1 import vote_pb2
+
+    return vote_pb2.VoteType.Name(vote.type).removeprefix("VOTE_TYPE_").lower()
+
+
+def reason_name(vote: "vote_pb2.Vote") -> str:
+    """Returns why a vote is DOWN, such as `outdated`; empty for UP."""
+    from commontrace.v1 import vote_pb2
+
+    return vote_pb2.DownReason.Name(vote.reason).removeprefix("DOWN_REASON_").lower() if vote.reason else ""

@@ -1,0 +1,85 @@
+"""Commands that ask about a server: health, info."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commontrace import DEFAULT_ADDRESS
+from commontrace.cli import exit_codes
+from commontrace.cli.calling import Address, As, Json, call, silence_grpc
+from commontrace.cli.output import as_dict, fail, json_line, one_line
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.v1 import trace_service_pb2
+
+_PATIENCE_SECONDS = 2.0
+
+
+def health(
+    service: Annotated[
+        str | None,
+        typer.Argument(metavar="SERVICE", help="Only this one, such as TraceService.", show_default=False),
+    ] = None,
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Say in one word whether the server is ready.
+
+    Prints SERVING and ends with 0 if every service is ready. Otherwise it is NOT_SERVING (its database does not
+    answer), UNREACHABLE (nobody answers within two seconds) or SERVICE_UNKNOWN.
+    """
+    silence_grpc()
+    from commontrace.cli import server_health
+
+    wanted = server_health.SERVICES if service is None else (_full_name(service, server_health.PACKAGE),)
+    try:
+        found = server_health.ask(address, wanted, seconds=_PATIENCE_SECONDS)
+    except UnicodeEncodeError:
+        fail("what you give must be UTF-8 text")
+    # The first that is not ready speaks for all.
+    status = next((status for status in found.values() if status != server_health.SERVING), server_health.SERVING)
+    if as_json:
+        json_line({"status": status, "services": found})
+    else:
+        print(status)
+    if status == server_health.UNKNOWN:
+        raise typer.Exit(exit_codes.NOT_FOUND)
+    if status != server_health.SERVING:
+        raise typer.Exit(exit_codes.TRY_AGAIN)
+
+
+def info(
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print a server's version, model and limits, and who you are."""
+    answer = call(address, user, lambda client: client.service_info())
+    if as_json:
+        json_line(as_dict(answer))
+    else:
+        _print_info(answer, address)
+
+
+def _print_info(answer: "trace_service_pb2.GetServiceInfoResponse", address: str) -> None:
+    from commontrace.cli.terminal import print_line, standard_output
+
+    model, caller = answer.embedding_model, answer.caller
+    similarity = "by words, not by meaning" if model.is_lexical else "by meaning"
+    facts = {
+        "server": f"CommonTrace {one_line(answer.version)} at {address}",
+        "model": f"{one_line(model.id)} ({model.dimensions} dimensions, searches {similarity})",
+        "validated from": f"{answer.validation_threshold} up votes on",
+        "you are": f"{one_line(caller.email)}, {caller.user_id or 'who has not written anything yet'}",
+        **{field.name.replace("_", " "): f"{value:,}" for field, value in answer.limits.ListFields()},
+    }
+    console = standard_output()
+    for name, value in facts.items():
+        print_line(console, f"{name:28}{value}")
+
+
+def _full_name(service: str, package: str) -> str:
+    return service if "." in service else f"{package}.{service}"

@@ -1,0 +1,220 @@
+"""What is well with an installation and what is not: facts in, findings with advice out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from commontrace.embeddings.embedder import Embedder
+
+if TYPE_CHECKING:
+    from commontrace.storage.embedding_model_repository import RecordedModel
+
+POSTGRES_VERSION = 16
+PGVECTOR_VERSION = (0, 8, 4)
+
+DURABILITY = {
+    "fsync": "after a power cut the whole database may be unusable",
+    "full_page_writes": "after a power cut pages may be half written",
+    "synchronous_commit": "what was acknowledged may be lost in a crash",
+}
+"""Settings of Postgres that must not be off, and why."""
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What one check found, in one line, and what to do about it, empty if nothing."""
+
+    check: str
+    level: Level
+    message: str
+    advice: str = ""
+
+
+def ok(check: str, message: str) -> Finding:
+    """Returns what is as it should be."""
+    return Finding(check=check, level=Level.OK, message=message)
+
+
+def warning(check: str, message: str, advice: str) -> Finding:
+    """Returns what somebody may not have wanted."""
+    return Finding(check=check, level=Level.WARNING, message=message, advice=advice)
+
+
+def problem(check: str, message: str, advice: str) -> Finding:
+    """Returns what must not stay so."""
+    return Finding(check=check, level=Level.PROBLEM, message=message, advice=advice)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PostgresFacts:
+    """Versions of a Postgres and of its pgvector, None where there is none, and its `DURABILITY` settings."""
+
+    version: str
+    pgvector: str | None
+    pgvector_available: str | None
+    durability: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VectorIndex:
+    """How the vector index is built: `options` are m and ef_construction."""
+
+    is_valid: bool
+    method: str
+    operator_class: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VectorCounts:
+    """Live traces: how many in all, without a vector, and with one of another model; the ids of some of those."""
+
+    live: int
+    missing: int
+    foreign: int
+    examples: Sequence[UUID]
+
+
+def of_postgres(facts: PostgresFacts) -> list[Finding]:
+    """Holds versions and settings against what the service needs."""
+    return [_postgres_version(facts), _pgvector_version(facts), *_durability(facts)]
+
+
+def of_revision(current: str | None, newest: str) -> Finding:
+    """Tells whether the database has the tables that this version works with."""
+    if current is None:
+        return problem("revision", "the database was never migrated", "commontrace migrate")
+    if current < newest:
+        return problem("revision", f"the database is at {current}, this version needs {newest}", "commontrace migrate")
+    if current > newest:
+        return problem(
+            "revision",
+            f"the database is at {current}, of a newer version; this one knows {newest}",
+            "install the newer version of CommonTrace",
+        )
+    return ok("revision", f"{current}, the newest")
+
+
+def of_model(recorded: "RecordedModel", embedder: Embedder, *, is_as_new: bool) -> Finding:
+    """Holds the database's model against the one that the settings give; `is_as_new` if it can still be changed."""
+    stored = f"{recorded.model_id} {recorded.model_version} of {recorded.dimensions} dimensions"
+    if not recorded.made_by(embedder):
+        given = f"{embedder.model_id} {embedder.model_version} of {embedder.dimensions}"
+        message = f"the stored vectors come from {stored}, the settings give {given}"
+        if is_as_new:
+            return warning("model", message, "nothing: the next `commontrace serve` encodes the samples anew")
+        settings = f"EMBEDDER=lexical EMBEDDING_DIMENSIONS={recorded.dimensions}" if recorded.is_lexical else "EMBEDDER"
+        return problem("model", message, f"set {settings} to fit the database, or use another database")
+    if recorded.is_lexical:
+        return warning(
+            "model",
+            f"searches compare words, not meaning: {stored}",
+            "to search by meaning, start on a new database with the local model installed (`make serve` installs it)"
+            " and without EMBEDDER=lexical",
+        )
+    return ok("model", f"{stored}, as the settings give")
+
+
+def of_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, create: str) -> Finding:
+    """Holds the vector index against the one of the migrations; `create` is the statement that makes it."""
+    rebuild = f"psql: DROP INDEX CONCURRENTLY {name}; {create}"
+    if found is None:
+        return problem("index", f"{name} is missing: every search compares all traces", f"psql: {create}")
+    if not found.is_valid:
+        return problem(
+            "index",
+            f"{name} is invalid, building it was broken off: every search compares all traces",
+            f"psql: REINDEX INDEX CONCURRENTLY {name}",
+        )
+    if (found.method, found.operator_class) != (expected.method, expected.operator_class):
+        return problem(
+            "index",
+            f"{name} is {found.method} with {found.operator_class}, searches need {expected.method} with"
+            f" {expected.operator_class}",
+            rebuild,
+        )
+    if found.options != expected.options:
+        return warning(
+            "index",
+            f"{name} has {_listed(found.options)} instead of {_listed(expected.options)}: searches find less, or take"
+            " longer, than was measured",
+            rebuild,
+        )
+    return ok("index", f"{name}: {found.method}, {found.operator_class}, {_listed(found.options)}")
+
+
+def of_plan(name: str, plan: str, *, create: str) -> Finding:
+    """Tells whether Postgres answers a search from the vector index; `plan` is what EXPLAIN says."""
+    if f"Index Scan using {name} on traces" in plan:
+        return ok("plan", f"searches use {name}")
+    instead = next((line.strip(" ->") for line in plan.splitlines() if " on traces" in line), plan.partition("\n")[0])
+    return problem(
+        "plan",
+        f"searches do not use {name}, but: {instead}",
+        f"psql: ANALYZE traces; and if that does not help: DROP INDEX CONCURRENTLY {name}; {create}",
+    )
+
+
+def of_vectors(counts: VectorCounts) -> Finding:
+    """Tells whether every live trace can be found."""
+    lost = {
+        "have no vector": counts.missing,
+        "have a vector of another model": counts.foreign,
+    }
+    if not any(lost.values()):
+        return ok("vectors", f"each of {counts.live:,} live traces can be found")
+    what = " and ".join(f"{count:,} {why}" for why, count in lost.items() if count)
+    some = " ".join(map(str, counts.examples))
+    return problem(
+        "vectors",
+        f"of {counts.live:,} live traces {what}: no search finds them",
+        f"each is encoded when its owner changes its text (commontrace update ID --context ...): {some}",
+    )
+
+
+def _postgres_version(facts: PostgresFacts) -> Finding:
+    if int(facts.version.partition(".")[0]) < POSTGRES_VERSION:
+        advice = f"move to PostgreSQL {POSTGRES_VERSION} or newer"
+        return problem("postgres", f"PostgreSQL {facts.version} is too old", advice)
+    return ok("postgres", f"PostgreSQL {facts.version}")
+
+
+def _pgvector_version(facts: PostgresFacts) -> Finding:
+    needed = ".".join(map(str, PGVECTOR_VERSION))
+    is_offered = facts.pgvector_available is not None and _numbers(facts.pgvector_available) >= PGVECTOR_VERSION
+    install = f"install pgvector {needed} or newer on the database's machine"
+    if facts.pgvector is None:
+        there = "commontrace migrate creates it, as a user who may"
+        return problem("pgvector", "the extension vector is not there", there if is_offered else install)
+    if _numbers(facts.pgvector) < PGVECTOR_VERSION:
+        update = "psql: ALTER EXTENSION vector UPDATE"
+        return problem("pgvector", f"pgvector {facts.pgvector} is too old", update if is_offered else install)
+    return ok("pgvector", f"pgvector {facts.pgvector}")
+
+
+def _durability(facts: PostgresFacts) -> list[Finding]:
+    off = [name for name in DURABILITY if facts.durability.get(name) == "off"]
+    if not off:
+        return [ok("durability", f"{', '.join(DURABILITY)} are on")]
+    return [
+        problem("durability", f"{name} is off: {DURABILITY[name]}", f"set {name} = on in postgresql.conf")
+        for name in off
+    ]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def _listed(options: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in sorted(options.items()))

@@ -1,0 +1,213 @@
+"""What there is to know about a database that may be anything: unreachable, empty, old or damaged. Never writes."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, cast
+
+import numpy as np
+from asyncpg import PostgresError
+from sqlalchemy import ClauseElement, Executable, Table, select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateIndex
+
+from commontrace.core.diagnosis import DURABILITY, PostgresFacts, VectorCounts, VectorIndex
+from commontrace.core.searching import candidates_for
+from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.storage import engines, trace_filter
+from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
+from commontrace.storage.failures import translated
+from commontrace.storage.models import Trace
+from commontrace.storage.trace_search import approximate_parameters, approximate_statement
+
+INDEX = "ix_traces_embedding_hnsw"
+
+_READ_ONLY = {"default_transaction_read_only": "on"}
+_PATIENCE_MILLISECONDS = 30_000
+_EXAMPLES = 3
+
+# pgvector's defaults: they hold where an index names no others.
+_HNSW_DEFAULTS = {"m": "16", "ef_construction": "64"}
+
+_VERSIONS = """
+    SELECT current_setting('server_version') AS version,
+        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector,
+        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available"""
+
+_SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY(:names)"
+
+_INDEX = """
+    SELECT i.indisvalid AND i.indisready AS is_valid, am.amname AS method, opc.opcname AS operator_class,
+        COALESCE(c.reloptions, '{}') AS options
+    FROM pg_class c
+    JOIN pg_index i ON i.indexrelid = c.oid
+    JOIN pg_am am ON am.oid = c.relam
+    JOIN pg_opclass opc ON opc.oid = i.indclass[0]
+    WHERE c.oid = to_regclass(:name)"""
+
+_COUNTS = """
+    SELECT count(*) AS live,
+        count(*) FILTER (WHERE embedding_model_id IS NULL) AS missing,
+        count(*) FILTER (WHERE embedding_model_id <> :model_id) AS foreign
+    FROM traces WHERE deleted_at IS NULL"""
+
+
+# By SQLSTATE.
+_ADVICE = {
+    "28P01": "check user and password in DATABASE_URL",
+    "28000": "check the user in DATABASE_URL, and pg_hba.conf",
+    "3D000": "check the database's name in DATABASE_URL, or create it: createdb NAME",
+    "42501": "give the user of DATABASE_URL the right to connect to the database",
+    "53300": "close connections, or raise max_connections",
+}
+
+
+class CannotTell(Exception):
+    """The database refused a question, perhaps because the user may not ask it; its words are in the cause."""
+
+
+class Diagnosis:
+    """Questions that need no particular revision, unless they say so. They raise CannotTell, DatabaseUnavailable."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """Takes a connection of `looking_into`."""
+        self._connection = connection
+
+    async def postgres(self) -> PostgresFacts:
+        """Returns versions and the settings that keep data safe."""
+        with _refusals_told():
+            [row] = await self._connection.execute(text(_VERSIONS))
+            settings = await self._connection.execute(text(_SETTINGS), {"names": list(DURABILITY)})
+        return PostgresFacts(
+            version=row.version.split()[0],
+            pgvector=row.pgvector,
+            pgvector_available=row.pgvector_available,
+            durability={row.name: row.setting for row in settings},
+        )
+
+    async def model(self) -> RecordedModel:
+        """Returns the model of the stored vectors. Needs the newest revision."""
+        with _refusals_told():
+            return await EmbeddingModelRepository(self._connection).current()
+
+    async def holds_only_seeds(self) -> bool:
+        """Tells whether every trace came with the service. Needs the newest revision."""
+        with _refusals_told():
+            return await EmbeddingModelRepository(self._connection).only_seeds()
+
+    async def index(self) -> VectorIndex | None:
+        """Returns the vector index, None where there is none."""
+        with _refusals_told():
+            row = (await self._connection.execute(text(_INDEX), {"name": INDEX})).one_or_none()
+        if row is None:
+            return None
+        options = _HNSW_DEFAULTS | dict(option.split("=", 1) for option in row.options)
+        return VectorIndex(is_valid=row.is_valid, method=row.method, operator_class=row.operator_class, options=options)
+
+    async def vectors(self, model: RecordedModel) -> VectorCounts:
+        """Counts the traces that no search of the model finds. Needs the newest revision."""
+        lost = (
+            select(Trace.id)
+            .where(Trace.deleted_at.is_(None), Trace.embedding_model_id.is_distinct_from(model.model_id))
+            .order_by(Trace.id)
+            .limit(_EXAMPLES)
+        )
+        with _refusals_told():
+            [row] = await self._connection.execute(text(_COUNTS), {"model_id": model.model_id})
+            examples = (await self._connection.execute(lost)).scalars().all()
+        return VectorCounts(live=row.live, missing=row.missing, foreign=row.foreign, examples=examples)
+
+
+@asynccontextmanager
+async def looking_into(url: str) -> AsyncIterator[Diagnosis]:
+    """Yields questions to a database, on a connection that cannot write. Raises DatabaseUnavailable, Overloaded."""
+    engine = engines.unpooled(url)
+    try:
+        with translated():
+            async with engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await connection.execute(text("SET default_transaction_read_only = on"))
+                await connection.execute(text(f"SET statement_timeout = {_PATIENCE_MILLISECONDS}"))
+                yield Diagnosis(connection)
+    finally:
+        await engine.dispose()
+
+
+async def search_plan(url: str, model: RecordedModel) -> str:
+    """Returns what EXPLAIN says of an ordinary search, on a connection as searches have it.
+
+    Needs the newest revision. Raises CannotTell, DatabaseUnavailable, SettingRefused.
+    """
+    considered = ResolvedFilter(asked=TraceFilter(), tag_ids={})
+    limit = 10
+    vector = np.zeros(model.dimensions, dtype=np.float32)
+    vector[0] = 1.0
+    parameters = approximate_parameters(
+        vector, model_id=model.model_id, limit=limit, ef_search=candidates_for(limit), considered=considered
+    )
+    statement = _Explain(approximate_statement(trace_filter.kinds_of(considered)))
+    settings = engines.SESSION | engines.SEARCH | _READ_ONLY
+    engine = engines.pooled(url, settings, size=1, timeout=engines.CONNECT_SECONDS, autocommit=True)
+    try:
+        with _refusals_told():
+            async with engine.connect() as connection:
+                return "\n".join((await connection.execute(statement, parameters)).scalars())
+    finally:
+        await engine.dispose()
+
+
+def how_to_reach(error: BaseException) -> str:
+    """Returns what to do where a database cannot be reached."""
+    cause: BaseException | None = error
+    while cause is not None:
+        advice = _ADVICE.get(getattr(cause, "sqlstate", None) or "")
+        if advice is not None:
+            return advice
+        cause = cause.__cause__
+    return "check host and port in DATABASE_URL, and that Postgres runs there and can be reached"
+
+
+def intended_index() -> VectorIndex:
+    """Returns the vector index as the migrations make it."""
+    options = _index().dialect_options["postgresql"]
+    return VectorIndex(
+        is_valid=True,
+        method=options["using"],
+        operator_class=options["ops"]["embedding"],
+        options={name: str(value) for name, value in options["with"].items()},
+    )
+
+
+def create_index_statement() -> str:
+    """Returns the statement that makes the vector index beside a running server."""
+    created = str(CreateIndex(_index()).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+    return " ".join(created.split()).replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY")
+
+
+class _Explain(Executable, ClauseElement):
+    inherit_cache = False
+
+    def __init__(self, statement: ClauseElement) -> None:
+        self.statement = statement
+
+
+@compiles(_Explain)
+def _compile_explain(element: _Explain, compiler: Any, **options: Any) -> str:
+    return f"EXPLAIN (COSTS OFF) {compiler.process(element.statement, **options)}"
+
+
+def _index() -> Any:
+    [index] = (index for index in cast("Table", Trace.__table__).indexes if index.name == INDEX)
+    return index
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    try:
+        with translated():
+            yield
+    # What a new connection is asked first comes as the driver's own error.
+    except (SQLAlchemyError, PostgresError) as error:
+        raise CannotTell("the database does not say") from error

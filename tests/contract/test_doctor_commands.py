@@ -1,0 +1,305 @@
+"""`commontrace doctor` on databases and servers in every state, and that following its advice helps."""
+
+import asyncio
+import fcntl
+import json
+import os
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from commontrace.cli import diagnosing
+from commontrace.core.diagnosis import Finding, Level
+from commontrace.embeddings.embedder import Embedder
+from commontrace.storage import diagnosis, embedded, engines, migrating
+from commontrace.storage.database import Database
+from tests.conftest import RunningServer, ServerFactory, administer, url_of
+from tests.contract.server_states import STATES
+from tests.faults.server_process import ServerProcess, environment, run_command
+from tests.integration.storing import stored
+from tests.processes import processes_of
+
+NOWHERE = "127.0.0.1:1"
+INDEX = "ix_traces_embedding_hnsw"
+CREATE = f"CREATE INDEX {INDEX} ON traces USING hnsw (embedding vector_cosine_ops)"
+
+# What happened to the index; which check says so, how badly, in which words.
+DAMAGES = {
+    "missing": (f"DROP INDEX {INDEX}", "index", Level.PROBLEM, "is missing"),
+    "invalid": (
+        f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass",  # noqa: S608 - ours
+        "index",
+        Level.PROBLEM,
+        "is invalid",
+    ),
+    "of another distance": (
+        f"DROP INDEX {INDEX}; {CREATE.replace('cosine', 'l2')}",
+        "index",
+        Level.PROBLEM,
+        "hnsw with vector_l2_ops, searches need hnsw with vector_cosine_ops",
+    ),
+    "of another kind": (
+        f"DROP INDEX {INDEX}; {CREATE.replace('hnsw (', 'ivfflat (')}",
+        "index",
+        Level.PROBLEM,
+        "ivfflat with vector_cosine_ops, searches need hnsw",
+    ),
+    "coarser": (f"DROP INDEX {INDEX}; {CREATE} WITH (m = 4)", "index", Level.WARNING, "m = 4 instead of"),
+    "on some rows only": (
+        f"DROP INDEX {INDEX}; {CREATE} WHERE deleted_at IS NOT NULL",
+        "plan",
+        Level.PROBLEM,
+        f"searches do not use {INDEX}",
+    ),
+}
+
+
+async def look(monkeypatch: pytest.MonkeyPatch, url: str | None, address: str = NOWHERE) -> dict[str, Finding]:
+    """The worst finding of each check."""
+    if url is not None:
+        monkeypatch.setenv("DATABASE_URL", url)
+    found = [finding async for finding in diagnosing.findings(address)]
+    assert all(finding.advice for finding in found if finding.level is not Level.OK)
+    assert all("\n" not in finding.message for finding in found)
+    return {finding.check: finding for finding in sorted(found, key=lambda finding: [*Level].index(finding.level))}
+
+
+async def follow(advice: str, url: str) -> None:
+    """Runs what was told to run in psql."""
+    statements = advice.removeprefix("psql: ").replace(" and if that does not help:", "").split("; ")
+    for statement in statements:
+        await administer(url, statement)
+
+
+async def test_all_is_well_with_a_migrated_database(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
+    found = await look(monkeypatch, database_url)
+    assert {name for name, finding in found.items() if finding.level is not Level.OK} == {"server"}
+    assert [*found] == [
+        *("settings", "database", "postgres", "pgvector", "durability", "revision", "model", "index", "plan"),
+        *("vectors", "server"),
+    ]
+    assert found["server"].level is Level.WARNING
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_following_the_advice_repairs_the_index(
+    monkeypatch: pytest.MonkeyPatch, database_url: str, damage: str
+) -> None:
+    statements, check, level, said = DAMAGES[damage]
+    for statement in statements.split("; "):
+        await administer(database_url, statement)
+    finding = (await look(monkeypatch, database_url))[check]
+    assert (finding.level, said in finding.message) == (level, True), finding
+    await follow(finding.advice, database_url)
+    repaired = await look(monkeypatch, database_url)
+    assert (repaired["index"].level, repaired["plan"].level) == (Level.OK, Level.OK), repaired
+
+
+async def test_an_index_with_the_defaults_is_as_good(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
+    await administer(database_url, f"DROP INDEX {INDEX}")
+    await administer(database_url, CREATE)
+    assert (await look(monkeypatch, database_url))["index"].level is Level.OK
+
+
+async def test_traces_that_no_search_finds_are_counted(
+    monkeypatch: pytest.MonkeyPatch, database: Database, database_url: str, embedder: Embedder
+) -> None:
+    model = {"embedding_model_id": embedder.model_id, "embedding_model_version": embedder.model_version}
+    for _ in range(3):
+        await stored(database, **model)
+    foreign_id = await stored(database)
+    finding = (await look(monkeypatch, database_url))["vectors"]
+    assert finding.message.startswith("of 4 live traces 1 have a vector of another model")
+    assert finding.advice.endswith(f": {foreign_id}")
+    unset = "UPDATE traces SET embedding = NULL, embedding_model_id = NULL, embedding_model_version = NULL"
+    await administer(database_url, f"{unset} WHERE embedding_model_id <> 'model'")
+    finding = (await look(monkeypatch, database_url))["vectors"]
+    assert "4 live traces 3 have no vector and 1 have a vector of another model" in finding.message
+    await administer(database_url, "UPDATE traces SET deleted_at = now()")
+    assert (await look(monkeypatch, database_url))["vectors"].message == "each of 0 live traces can be found"
+
+
+async def test_a_database_of_another_revision(
+    monkeypatch: pytest.MonkeyPatch, database_url: str, embedder: Embedder
+) -> None:
+    await administer(database_url, "UPDATE alembic_version SET version_num = '9999_from_tomorrow'")
+    finding = (await look(monkeypatch, database_url))["revision"]
+    assert (finding.level, "9999_from_tomorrow, of a newer" in finding.message) == (Level.PROBLEM, True)
+    newest = migrating.newest_revision()
+    await administer(database_url, f"UPDATE alembic_version SET version_num = '{newest}'")  # noqa: S608 - a file's name
+    for revision in ("0003_give_votes_reasons", "0001_initial_schema", "base"):
+        await migrating.downgrade(database_url, revision, embedder)
+        found = await look(monkeypatch, database_url)
+        assert (found["revision"].level, found["revision"].advice) == (Level.PROBLEM, "commontrace migrate")
+        assert not found.keys() & {"model", "index", "plan", "vectors"}
+
+
+async def test_an_empty_database(monkeypatch: pytest.MonkeyPatch, empty_database_url: str) -> None:
+    found = await look(monkeypatch, empty_database_url)
+    assert found["pgvector"].advice == "commontrace migrate creates it, as a user who may"
+    assert found["revision"].message == "the database was never migrated"
+
+
+async def test_a_database_whose_extension_is_gone(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
+    await administer(database_url, "DROP EXTENSION vector CASCADE")
+    found = await look(monkeypatch, database_url)
+    assert found["pgvector"].level is Level.PROBLEM
+    assert found["revision"].level is Level.OK
+
+
+async def test_an_extension_that_cannot_be_seen(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
+    await administer(database_url, "CREATE SCHEMA elsewhere")
+    await administer(database_url, "ALTER EXTENSION vector SET SCHEMA elsewhere")
+    assert Level.PROBLEM in {finding.level for finding in (await look(monkeypatch, database_url)).values()}
+
+
+async def test_settings_that_risk_data(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
+    name = engines.postgres_url(database_url).database
+    await administer(database_url, f"ALTER DATABASE {name} SET synchronous_commit = off")
+    finding = (await look(monkeypatch, database_url))["durability"]
+    assert (finding.level, finding.advice) == (Level.PROBLEM, "set synchronous_commit = on in postgresql.conf")
+
+
+async def test_models_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Path) -> None:
+    async def model() -> Finding:
+        return (await look(monkeypatch, database_url))["model"]
+
+    monkeypatch.setenv("EMBEDDING_MODEL_DIR", str(tmp_path))
+    missing = await model()
+    assert (missing.level, str(tmp_path) in missing.advice) == (Level.PROBLEM, True)
+    monkeypatch.setenv("EMBEDDER", "lexical")
+    mismatch = await model()
+    assert (mismatch.level, "the settings give lexical" in mismatch.message) == (Level.PROBLEM, True)
+    await administer(database_url, "UPDATE embedding_models SET id = 'lexical', is_lexical = true, version = '0'")
+    assert "EMBEDDER=lexical EMBEDDING_DIMENSIONS=384" in (await model()).advice
+    await administer(database_url, "DELETE FROM embedding_models")
+    assert (await look(monkeypatch, database_url))["database"].level is Level.PROBLEM
+
+
+async def test_a_lexical_database_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch, empty_database_url: str) -> None:
+    from commontrace.embeddings.lexical import LexicalEmbedder
+
+    await migrating.upgrade(empty_database_url, LexicalEmbedder(64))
+    finding = (await look(monkeypatch, empty_database_url))["model"]
+    assert (finding.level, "words, not meaning" in finding.message) == (Level.WARNING, True)
+
+
+async def test_a_user_who_may_read_nothing(
+    monkeypatch: pytest.MonkeyPatch, database_url: str, request: pytest.FixtureRequest
+) -> None:
+    await administer(database_url, "CREATE ROLE stranger LOGIN")
+    request.addfinalizer(lambda: asyncio.run(administer(database_url, "DROP ROLE stranger")))
+    url = engines.postgres_url(database_url).set(username="stranger").render_as_string(hide_password=False)
+    found = await look(monkeypatch, url)
+    assert any("permission denied" in finding.message or finding.check == "revision" for finding in found.values())
+    assert Level.PROBLEM in {finding.level for finding in found.values()}
+
+
+@pytest.mark.parametrize(
+    ("url", "said", "advice"),
+    [
+        ("nonsense", "DATABASE_URL cannot be used", "must be a Postgres URL"),
+        ("mysql://ada:secret@127.0.0.1/x", "DATABASE_URL cannot be used", "must be a Postgres URL"),
+        ("postgresql://ada:secret@127.0.0.1:1/x", "cannot be reached: ", "check host and port"),
+        ("postgresql://ada:secret@no-such-host.invalid/x", "cannot be reached: ", "check host and port"),
+        ("postgresql://ada:secret@/x?host=/nonexistent", "cannot be reached: ", "check host and port"),
+        ("postgresql://ada:secret@127.0.0.1:1/x?sslmode=nonsense", "", ""),
+    ],
+)
+async def test_a_database_that_cannot_be_reached(
+    monkeypatch: pytest.MonkeyPatch, url: str, said: str, advice: str
+) -> None:
+    finding = (await look(monkeypatch, url))["database"]
+    assert (finding.level, said in finding.message, advice in finding.advice) == (Level.PROBLEM, True, True), finding
+    assert "secret" not in f"{finding.message} {finding.advice}"
+
+
+def ask_for_passwords(data_dir: Path) -> None:
+    [access] = data_dir.glob("postgres-*/pg_hba.conf")
+    access.write_text("local all ada scram-sha-256\nlocal all postgres trust\n")
+
+
+async def test_a_password_or_a_name_that_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with embedded.start(tmp_path) as postgres:
+        absent = await look(monkeypatch, url_of(postgres.url, "absent"))
+        assert "createdb" in absent["database"].advice
+        await administer(postgres.url, "CREATE ROLE ada LOGIN PASSWORD 'right'")
+        ask_for_passwords(tmp_path)
+        await administer(postgres.url, "SELECT pg_reload_conf()")
+        wrong = (await look(monkeypatch, postgres.url.replace("postgres@", "ada:secret@")))["database"]
+        assert wrong.advice == "check user and password in DATABASE_URL"
+        assert "secret" not in wrong.message
+
+
+async def test_it_cannot_write(database_url: str) -> None:
+    async with diagnosis.looking_into(database_url) as database:
+        with pytest.raises(DBAPIError, match="read-only transaction"):
+            await database._connection.exec_driver_sql("DELETE FROM traces")
+
+
+async def test_a_server_of_another_version(
+    monkeypatch: pytest.MonkeyPatch, server: RunningServer, database_url: str
+) -> None:
+    assert (await look(monkeypatch, database_url, server.address))["server"].level is Level.OK
+    monkeypatch.setattr(diagnosing, "__version__", "0.0.9")
+    finding = (await look(monkeypatch, database_url, server.address))["server"]
+    assert (finding.level, "this command is 0.0.9" in finding.message) == (Level.WARNING, True)
+
+
+async def test_a_server_without_its_database(
+    monkeypatch: pytest.MonkeyPatch, start_server: ServerFactory, database_url: str
+) -> None:
+    async with STATES["nobody listens"](start_server, database_url) as running:
+        found = await look(monkeypatch, database_url, running.address)
+    assert "DATABASE_UNAVAILABLE" in found["server"].message
+    assert "is NOT_SERVING" in found["health"].message
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory whose database exists; its server has ended."""
+    place = tmp_path_factory.mktemp("doctor")
+    with ServerProcess(place) as server:
+        ended = run_command(place, "doctor", "--json", "--address", server.address)
+        found = [json.loads(line) for line in ended.stdout.splitlines()]
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert {finding["level"] for finding in found} == {"ok"}
+        assert found[0].keys() == {"check", "level", "message", "advice"}
+        assert [finding["check"] for finding in found].count("health") == 3
+    return place
+
+
+def test_a_stopped_database_is_started_for_the_look(place: Path) -> None:
+    ended = run_command(place, "doctor", "--address", NOWHERE)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "started for this look" in ended.stdout
+    assert ended.stdout.endswith("\n1 warning\n")
+    assert processes_of(place) == []
+
+
+def test_a_directory_that_another_holds(place: Path) -> None:
+    lock = os.open(place / "data" / "owner.lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    ended = run_command(place, "doctor", "--address", NOWHERE)
+    os.close(lock)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert "is in use by" in ended.stdout
+
+
+def test_where_nothing_is_yet_nothing_is_made(tmp_path: Path) -> None:
+    ended = run_command(tmp_path, "doctor", "--address", NOWHERE)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "-> commontrace serve makes it" in ended.stdout
+    assert ended.stdout.endswith("\n2 warnings\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_that_are_wrong_are_named(tmp_path: Path) -> None:
+    wrong = {"DATABASE_POOL_SIZE": "many", "LISTEN_ADDRESS": "nonsense"}
+    ended = run_command(tmp_path, "doctor", "--address", NOWHERE, **wrong)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert all(f"problem  settings    {name}: " in ended.stdout for name in wrong)
+    ended = run_command(tmp_path, "doctor", "--address", NOWHERE, LISTEN_ADDRESS="0.0.0.0:1")
+    assert (ended.returncode, "nobody is authenticated" in ended.stdout) == (1, True)
+    assert environment(tmp_path)["DATA_DIR"] not in map(str, tmp_path.iterdir())
