@@ -46,9 +46,10 @@ format: .venv/ready-dev ## Formats the Python and the protobuf sources.
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format --write protos
 
-generate: .venv/ready-dev ## Generates src/commontrace/v1 and docs/api.md from protos/.
+generate: .venv/ready-dev ## Generates the stubs, the synchronous client, docs/api.md and docs/commands.md.
 	.ci/generate $(BIN)/python src
 	$(BIN)/python .ci/api_reference.py docs/api.md
+	$(BIN)/python .ci/commands.py > docs/commands.md
 
 lock: .venv/uv ## Compiles the hash-pinned locks anew (UPGRADE=--upgrade for newer versions).
 	$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock

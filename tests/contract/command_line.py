@@ -49,12 +49,13 @@ class Commands:
         assert isinstance(trace, dict)
         return trace
 
-    def on_terminal(self, *arguments: str) -> str:
+    def on_terminal(self, *arguments: str, **settings: str) -> str:
         """What a terminal gets to see."""
+        everything = {"COMMONTRACE_ADDRESS": self.server.address, "TERM": "xterm-256color", **settings}
         master, terminal = pty.openpty()
         command = [sys.executable, "-m", "commontrace", *arguments]
-        settings = environment(self.place, COMMONTRACE_ADDRESS=self.server.address, TERM="xterm-256color")
-        with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=settings):
+        variables = environment(self.place, **everything)
+        with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=variables):
             os.close(terminal)
             output = b""
             try:

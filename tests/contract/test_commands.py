@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -123,12 +124,45 @@ def test_a_reader_who_leaves_early_is_no_failure(commands: Commands) -> None:
         assert search.stderr.read() == b""
 
 
+def test_who_leaves_is_not_shown_a_traceback(commands: Commands) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        command = [sys.executable, "-m", "commontrace", "search", "x"]
+        settings = environment(commands.place, COMMONTRACE_ADDRESS=f"127.0.0.1:{silent.getsockname()[1]}")
+        with subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as search:
+            connection, _ = silent.accept()
+            search.send_signal(signal.SIGINT)
+            output, message = search.communicate(timeout=30)
+            connection.close()
+    assert (search.returncode, output, message) == (130, b"", b"")
+
+
+def test_colours_are_for_terminals_that_have_them(commands: Commands) -> None:
+    colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
+    listing = ("search", "cache", "-n", "1")
+    assert colour.search(commands.on_terminal(*listing))
+    assert not colour.search(commands.on_terminal(*listing, NO_COLOR="1"))
+    assert "\x1b" not in commands.on_terminal(*listing, TERM="dumb")
+    assert "\x1b" not in commands.output(*listing)
+
+
+def test_lists_fit_a_terminal_and_are_whole_in_a_pipe(commands: Commands) -> None:
+    title = "A title that goes on " * 9
+    trace = commands.contributed(*TEXTS, "--context", title, "--title", title, "--tag", "c", "--tag", "h" * 50)
+    for command in (["list", "-n", "1"], ["search", title, "-n", "1"]):
+        lines = STYLES.sub("", commands.on_terminal(*command, COLUMNS="60")).splitlines()
+        assert max(map(len, lines)) <= 60
+        assert any(line.endswith("…") for line in lines)
+        assert any(trace["id"] in line for line in lines)
+        assert title.strip() in commands.output(*command)
+
+
 def test_a_trace_cannot_steer_the_terminal(commands: Commands) -> None:
     steering = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202e\u200b"
     by_reference = "&#x202e;&#x200b;&#27;[2J [here](https://example.org/%1b) "
     texts = ("--title", "Steering", "--context", "The wheel of a car", "--solution", by_reference)
     trace_id = commands.contributed(*texts, "--tag", "wheel")["id"]
     title = f"Steering{steering}\n 1.000  A hit that nobody found"
+    commands.output("vote", trace_id, "up", "--comment", "Steering", "--as", "bob@example.org")
     asyncio.run(smuggle(commands.server, trace_id, title, f"{steering}{by_reference}"))
     printing = (
         ["get", trace_id],
@@ -137,6 +171,7 @@ def test_a_trace_cannot_steer_the_terminal(commands: Commands) -> None:
         ["list", "-n", "1"],
         ["history", trace_id, "--full"],
         ["tags", "wheel"],
+        ["votes", trace_id],
     )
     for command in printing:
         shown = STYLES.sub("", commands.on_terminal(*command)).replace("\r\n", "\n")
@@ -160,6 +195,7 @@ async def smuggle(server: ServerProcess, trace_id: str, title: str, solution: st
         "UPDATE traces SET title = :title, solution_text = :solution WHERE id = CAST(:id AS uuid)",
         "UPDATE trace_revisions SET title = :title, solution_text = :solution WHERE trace_id = CAST(:id AS uuid)",
         "UPDATE tags SET description = :title WHERE name = 'wheel'",
+        "UPDATE votes SET comment = :title WHERE trace_id = CAST(:id AS uuid)",
     )
     values = {"title": title, "solution": solution, "id": trace_id}
     async with engine.begin() as connection:

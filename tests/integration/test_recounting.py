@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from commontrace.core import recounting
 from commontrace.core.recounting import Recounted, recount
 from commontrace.core.voting import DOWN, UP
 from commontrace.storage.database import Database
@@ -33,6 +34,15 @@ async def test_nothing_is_to_be_corrected_after_votes(database: Database, databa
     before = await query(database_url, STANDINGS)
     assert await recount(database, validation_threshold=2) == Recounted(traces=6)
     assert await query(database_url, STANDINGS) == before
+
+
+async def test_progress_is_told_batch_by_batch(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recounting, "_BATCH", 2)
+    for _ in range(5):
+        await voted_on(database, 1, 0)
+    told: list[tuple[int, int]] = []
+    await recount(database, validation_threshold=2, on_progress=lambda done, total: told.append((done, total)))
+    assert told == [(2, 5), (4, 5), (5, 5)]
 
 
 async def test_whatever_was_stored_is_corrected(database: Database, database_url: str) -> None:

@@ -140,9 +140,7 @@ async def _server(address: str) -> list[Finding]:
         found = problem("server", f"CommonTrace on {address} says {error}", "see its log")
     else:
         found = _version(version, address)
-    health = await asyncio.to_thread(
-        server_health.ask, address, server_health.SERVICES, seconds=_PATIENCE_SECONDS
-    )
+    health = await asyncio.to_thread(server_health.ask, address, server_health.SERVICES, seconds=_PATIENCE_SECONDS)
     return [found, *(_health(service, status) for service, status in health.items())]
 
 

@@ -6,7 +6,11 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class Command(TyperCommand):
-    """A command whose epilogue is printed as it stands."""
+    """A command whose first line and epilogue are printed as they stand."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - Typer's signature
+        """Returns the first line, which fits wherever it is shown."""
+        return str(self.help).partition("\n")[0]
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
         """Writes the epilogue."""
@@ -20,8 +24,8 @@ class Commands(TyperGroup):
         """Writes one section a group, in the order in which the commands were added."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for name, command in self.commands.items():
-            line = str(command.help).partition("\n")[0]
-            groups.setdefault(str(getattr(command, "rich_help_panel", None)), []).append((name, line))
+            heading = str(getattr(command, "rich_help_panel", None))
+            groups.setdefault(heading, []).append((name, command.get_short_help_str()))
         longest = max(map(len, self.commands))
         for heading, rows in groups.items():
             with formatter.section(heading):

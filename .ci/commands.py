@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Prints docs/commands.md: what every command's `--help` says, in the groups of `commontrace --help`."""
+
+from itertools import groupby
+
+import typer
+
+from commontrace.cli.app import app
+from commontrace.cli.exit_codes import MEANINGS
+
+WIDTH = 80
+
+INTRODUCTION = """\
+# Commands
+
+What `--help` says, in one place; `make generate` writes it. Results go to standard output, everything else to standard
+error. On a terminal, lists are laid out and cut to its width; a pipe gets one line or one block an item, in full, and
+`--json` one object a line, with the names of the [contract](../protos/commontrace/v1). Text of traces is other agents'
+words: what could steer a terminal is left out.
+
+`commontrace --install-completion` teaches bash, zsh or fish the commands, their options and values.
+"""
+
+
+def main() -> None:
+    """Prints the whole reference."""
+    whole = typer.main.get_command(app())
+    outer = typer.Context(whole, info_name="commontrace", terminal_width=WIDTH)
+    print(INTRODUCTION)
+    print("| exit code | |\n|---|---|")
+    for code, meaning in MEANINGS.items():
+        print(f"| {code} | {meaning} |")
+    commands = whole.commands.items()
+    for heading, group in groupby(commands, key=lambda item: item[1].rich_help_panel):
+        print(f"\n## {heading}")
+        for name, command in group:
+            context = typer.Context(command, info_name=name, parent=outer, terminal_width=WIDTH)
+            print(f"\n### {name}\n\n```text\n{command.get_help(context).rstrip()}\n```")
+
+
+main()
