@@ -14,7 +14,7 @@ from sqlalchemy import text
 from commontrace.cli.exit_codes import TRY_AGAIN
 from commontrace.storage import embedded, engines
 from tests.contract.command_line import ABSENT, TEXTS, Commands
-from tests.faults.server_process import ServerProcess, environment
+from tests.faults.server_process import ServerProcess, environment, run_command
 
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -138,11 +138,12 @@ def test_who_leaves_is_not_shown_a_traceback(commands: Commands) -> None:
 
 def test_colours_are_for_terminals_that_have_them(commands: Commands) -> None:
     colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
-    listing = ("search", "cache", "-n", "1")
+    listing, address = ("search", "cache", "-n", "1"), commands.server.address
     assert colour.search(commands.on_terminal(*listing))
     assert not colour.search(commands.on_terminal(*listing, NO_COLOR="1"))
     assert "\x1b" not in commands.on_terminal(*listing, TERM="dumb")
-    assert "\x1b" not in commands.output(*listing)
+    for settings in ({}, {"FORCE_COLOR": "1"}):
+        assert "\x1b" not in run_command(commands.place, *listing, COMMONTRACE_ADDRESS=address, **settings).stdout
 
 
 def test_lists_fit_a_terminal_and_are_whole_in_a_pipe(commands: Commands) -> None:

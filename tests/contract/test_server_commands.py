@@ -99,4 +99,4 @@ def test_long_work_shows_its_progress_to_a_terminal_alone(
     assert said in terminal
     assert shown not in commands.on_terminal(command, TERM="dumb")
     if command == "recount":
-        assert re.search(r"(\d+)/\1\b", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal))
+        assert re.search(r"(\d+) of \1\b", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal))

@@ -19,6 +19,8 @@ from commontrace.storage import embedded, engines, migrating
 from commontrace.storage.embedding_model_repository import RecordedModel
 
 _PATIENCE_SECONDS = 3.0
+_REACH = "check host, port and parameters in DATABASE_URL, and that Postgres runs there"
+_REPAIR = "repair what the message names, or restore a backup"
 
 
 async def findings(address: str) -> AsyncIterator[Finding]:
@@ -60,7 +62,11 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
                 async for finding in _inside(database, where, settings):
                     yield finding
     except CommonTraceError as error:
-        yield problem("database", with_cause(error), databases.how_to_reach(error))
+        yield problem("database", with_cause(error), databases.what_to_do(error, otherwise=_REACH))
+    except databases.CannotTell as error:
+        yield problem("database", with_cause(error), databases.what_to_do(error, otherwise=_REPAIR))
+    except engines.SettingRefused as error:
+        yield problem("plan", str(error), "connect without whatever stands before Postgres and drops start-up settings")
     except bootstrap.NotReady as error:
         yield problem("database", "DATABASE_URL cannot be used", str(error))
     except embedded.DataDirectoryInUse as error:
@@ -88,7 +94,7 @@ async def _inside(
     facts = await database.postgres()
     for finding in diagnosis.of_postgres(facts):
         yield finding
-    revision = diagnosis.of_revision(await migrating.current_revision(where.url), migrating.newest_revision())
+    revision = diagnosis.of_revision(await database.revision(), migrating.newest_revision())
     yield revision
     # Of another revision, tables may be missing or not be what is asked for.
     if revision.level is Level.OK and facts.pgvector is not None:
@@ -99,21 +105,16 @@ async def _inside(
 async def _contents(
     database: databases.Diagnosis, where: bootstrap.Postgres, settings: Settings
 ) -> AsyncIterator[Finding]:
-    try:
-        recorded = await database.model()
-        is_as_new = where.is_embedded and await database.holds_only_seeds()
-        yield await _model(recorded, settings, is_as_new=is_as_new)
-        create = databases.create_index_statement()
-        index = diagnosis.of_index(databases.INDEX, await database.index(), databases.intended_index(), create=create)
-        yield index
-        if index.level is not Level.PROBLEM:
-            plan = await databases.search_plan(where.url, recorded)
-            yield diagnosis.of_plan(databases.INDEX, plan, create=create)
-        yield diagnosis.of_vectors(await database.vectors(recorded))
-    except databases.CannotTell as error:
-        yield problem("database", with_cause(error), "the user of DATABASE_URL must be allowed to read every table")
-    except engines.SettingRefused as error:
-        yield problem("plan", str(error), "connect without whatever stands before Postgres and drops start-up settings")
+    recorded = await database.model()
+    is_as_new = where.is_embedded and await database.holds_only_seeds()
+    yield await _model(recorded, settings, is_as_new=is_as_new)
+    create = databases.create_index_statement()
+    index = diagnosis.of_index(databases.INDEX, await database.index(), databases.intended_index(), create=create)
+    yield index
+    if index.level is not Level.PROBLEM:
+        plan = await databases.search_plan(where.url, recorded)
+        yield diagnosis.of_plan(databases.INDEX, plan, create=create)
+    yield diagnosis.of_vectors(await database.vectors(recorded))
 
 
 async def _model(recorded: RecordedModel, settings: Settings, *, is_as_new: bool) -> Finding:

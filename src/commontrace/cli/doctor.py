@@ -1,6 +1,7 @@
 """`commontrace doctor`: looks at everything a server stands on, and changes nothing."""
 
 import sys
+import textwrap
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from commontrace.core.diagnosis import Finding
 
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+_INDENT = 21
 
 
 def doctor(*, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:
@@ -53,10 +55,15 @@ def _findings(address: str) -> "list[Finding]":
 def _print(finding: "Finding") -> None:
     from rich.text import Text
 
-    from commontrace.cli.terminal import print_line, standard_output
+    from commontrace.cli.terminal import print_line, standard_output, takes_tables
 
     console = standard_output()
-    level = (f"{finding.level:7}", _STYLES[finding.level])
-    print_line(console, Text.assemble(level, f"  {finding.check:10}  {one_line(finding.message)}"))
+    message = one_line(finding.message)
+    lines = textwrap.wrap(message, console.width - _INDENT) if takes_tables(console) else [message]
+    head = Text.assemble((f"{finding.level:7}", _STYLES[finding.level]), f"  {finding.check:10}  ")
+    print_line(console, head.append(lines[0]))
+    for line in lines[1:]:
+        print_line(console, f"{'':{_INDENT}}{line}")
     if finding.advice:
-        print_line(console, f"{'':21}-> {one_line(finding.advice)}")
+        # Not broken into lines: a command is to be copied.
+        print_line(console, f"{'':{_INDENT}}-> {one_line(finding.advice)}")

@@ -1,5 +1,6 @@
 """How far long work has got, on standard error, for whoever watches a terminal; nobody else hears of it."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,17 +12,23 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     Until it is told, it shows that work goes on. Nothing of it stays on the screen.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn())
+    console = Console(stderr=True, force_terminal=sys.stderr.isatty())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=None))
     is_watched = console.is_terminal and not console.is_dumb_terminal
     with Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not is_watched, redirect_stdout=False
+        *columns,
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not is_watched,
+        redirect_stdout=False,
     ) as shown:
-        task = shown.add_task(what, total=None)
+        task = shown.add_task(what, total=None, count="")
 
         def advance(done: int, total: int) -> None:
-            shown.update(task, completed=done, total=total)
+            shown.update(task, completed=done, total=total, count=f"{done:,} of {total:,}")
 
         yield advance

@@ -1,5 +1,6 @@
 """What is laid out for people: lines, texts and tables, with colours where a terminal can show them."""
 
+import sys
 from collections.abc import Sequence
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -14,8 +15,8 @@ _TABLE_WIDTH = 80
 
 
 def standard_output() -> Console:
-    """Returns where results go. Colours are left out as NO_COLOR, TERM=dumb and a pipe demand."""
-    return Console(highlight=False)
+    """Returns where results go. NO_COLOR, TERM=dumb and a pipe leave colours out, whatever FORCE_COLOR says."""
+    return Console(highlight=False, force_terminal=sys.stdout.isatty())
 
 
 def print_line(console: Console, text: str | Text, style: str = "") -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from asyncpg import PostgresError
 from sqlalchemy import ClauseElement, Executable, Table, select, text
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import NoResultFound, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex
@@ -59,7 +59,8 @@ _ADVICE = {
     "28P01": "check user and password in DATABASE_URL",
     "28000": "check the user in DATABASE_URL, and pg_hba.conf",
     "3D000": "check the database's name in DATABASE_URL, or create it: createdb NAME",
-    "42501": "give the user of DATABASE_URL the right to connect to the database",
+    "42501": "allow the user of DATABASE_URL to connect, and to read every table",
+    "42704": "put the schema of the extension vector on the search_path of the user of DATABASE_URL",
     "53300": "close connections, or raise max_connections",
 }
 
@@ -87,10 +88,21 @@ class Diagnosis:
             durability={row.name: row.setting for row in settings},
         )
 
+    async def revision(self) -> str | None:
+        """Returns the database's revision, None for one that was never migrated."""
+        with _refusals_told():
+            table = (await self._connection.execute(text("SELECT to_regclass('alembic_version')::text"))).scalar()
+            if table is None:
+                return None
+            return (await self._connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+
     async def model(self) -> RecordedModel:
         """Returns the model of the stored vectors. Needs the newest revision."""
         with _refusals_told():
-            return await EmbeddingModelRepository(self._connection).current()
+            try:
+                return await EmbeddingModelRepository(self._connection).current()
+            except NoResultFound:
+                raise CannotTell("embedding_models names no current model: somebody removed it") from None
 
     async def holds_only_seeds(self) -> bool:
         """Tells whether every trace came with the service. Needs the newest revision."""
@@ -158,15 +170,15 @@ async def search_plan(url: str, model: RecordedModel) -> str:
         await engine.dispose()
 
 
-def how_to_reach(error: BaseException) -> str:
-    """Returns what to do where a database cannot be reached."""
+def what_to_do(error: BaseException, *, otherwise: str) -> str:
+    """Returns the advice for what the database said, `otherwise` if there is none of its own."""
     cause: BaseException | None = error
     while cause is not None:
         advice = _ADVICE.get(getattr(cause, "sqlstate", None) or "")
         if advice is not None:
             return advice
         cause = cause.__cause__
-    return "check host and port in DATABASE_URL, and that Postgres runs there and can be reached"
+    return otherwise
 
 
 def intended_index() -> VectorIndex:
