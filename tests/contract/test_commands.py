@@ -124,6 +124,24 @@ def test_a_reader_who_leaves_early_is_no_failure(commands: Commands) -> None:
         assert search.stderr.read() == b""
 
 
+@pytest.mark.parametrize("command", ["list", "list --json", "doctor", "--help"])
+def test_an_output_that_cannot_be_written_is_no_traceback(commands: Commands, command: str) -> None:
+    settings = environment(commands.place, COMMONTRACE_ADDRESS=commands.server.address)
+    for where, code, said in (
+        (">/dev/full", 1, "commontrace: the output cannot be written: No space left on device\n"),
+        (">&-", 0, ""),
+    ):
+        ended = subprocess.run(
+            ["/bin/sh", "-c", f"{sys.executable} -m commontrace {command} {where}"],
+            env=settings,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (code, said)
+
+
 def test_who_leaves_is_not_shown_a_traceback(commands: Commands) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         command = [sys.executable, "-m", "commontrace", "search", "x"]

@@ -274,7 +274,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_stopped_database_is_started_for_the_look(place: Path) -> None:
     ended = run_command(place, "doctor", "--address", NOWHERE)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "started for this look" in ended.stdout
+    assert f"started for this look: psql -h {place / 'data'} -U postgres\n" in ended.stdout
     assert ended.stdout.endswith("\n1 warning\n")
     assert processes_of(place) == []
 

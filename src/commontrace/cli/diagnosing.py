@@ -82,9 +82,10 @@ def _is_there(settings: Settings) -> bool:
 
 
 def _whereabouts(where: bootstrap.Postgres) -> str:
-    if where.is_embedded:
-        return "the embedded Postgres answers" + (", started for this look" if where.process else "")
     url = engines.postgres_url(where.url)
+    if where.is_embedded:
+        started = ", started for this look" if where.process else ""
+        return f"the embedded Postgres answers{started}: psql -h {url.query['host']} -U {url.username}"
     return f"{url.database or url.username} on {url.host or url.query.get('host', 'this machine')} answers"
 
 
@@ -137,7 +138,8 @@ async def _server(address: str) -> list[Finding]:
             advice = "start it with commontrace serve; or give --address, or set COMMONTRACE_ADDRESS"
             return [warning("server", f"none answers on {address}", advice)]
         if not error.reason:
-            return [problem("server", f"what answers on {address} is no CommonTrace: {error}", "give --address")]
+            advice = "give --address, or look into its log"
+            return [problem("server", f"what is on {address} does not answer as CommonTrace does: {error}", advice)]
         found = problem("server", f"CommonTrace on {address} says {error}", "see its log")
     else:
         found = _version(version, address)

@@ -60,6 +60,7 @@ class PostgresFacts:
     """Versions of a Postgres and of its pgvector, None where there is none, and its `DURABILITY` settings."""
 
     version: str
+    major: int
     pgvector: str | None
     pgvector_available: str | None
     durability: Mapping[str, str]
@@ -183,7 +184,7 @@ def of_vectors(counts: VectorCounts) -> Finding:
 
 
 def _postgres_version(facts: PostgresFacts) -> Finding:
-    if int(facts.version.partition(".")[0]) < POSTGRES_VERSION:
+    if facts.major < POSTGRES_VERSION:
         advice = f"move to PostgreSQL {POSTGRES_VERSION} or newer"
         return problem("postgres", f"PostgreSQL {facts.version} is too old", advice)
     return ok("postgres", f"PostgreSQL {facts.version}")

@@ -1,7 +1,7 @@
 """What there is to know about a database that may be anything: unreachable, empty, old or damaged. Never writes."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -33,6 +33,7 @@ _HNSW_DEFAULTS = {"m": "16", "ef_construction": "64"}
 
 _VERSIONS = """
     SELECT current_setting('server_version') AS version,
+        current_setting('server_version_num')::int / 10000 AS major,
         (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector,
         (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available"""
 
@@ -53,7 +54,6 @@ _COUNTS = """
         count(*) FILTER (WHERE embedding_model_id <> :model_id) AS foreign
     FROM traces WHERE deleted_at IS NULL"""
 
-
 # By SQLSTATE.
 _ADVICE = {
     "28P01": "check user and password in DATABASE_URL",
@@ -61,6 +61,7 @@ _ADVICE = {
     "3D000": "check the database's name in DATABASE_URL, or create it: createdb NAME",
     "42501": "allow the user of DATABASE_URL to connect, and to read every table",
     "42704": "put the schema of the extension vector on the search_path of the user of DATABASE_URL",
+    "57014": "look again when the database has less to do",
     "53300": "close connections, or raise max_connections",
 }
 
@@ -83,6 +84,7 @@ class Diagnosis:
             settings = await self._connection.execute(text(_SETTINGS), {"names": list(DURABILITY)})
         return PostgresFacts(
             version=row.version.split()[0],
+            major=row.major,
             pgvector=row.pgvector,
             pgvector_available=row.pgvector_available,
             durability={row.name: row.setting for row in settings},
@@ -137,12 +139,13 @@ async def looking_into(url: str) -> AsyncIterator[Diagnosis]:
     """Yields questions to a database, on a connection that cannot write. Raises DatabaseUnavailable, Overloaded."""
     engine = engines.unpooled(url)
     try:
-        with translated():
-            async with engine.connect() as connection:
+        async with AsyncExitStack() as stack:
+            with translated():
+                connection = await stack.enter_async_context(engine.connect())
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 await connection.execute(text("SET default_transaction_read_only = on"))
                 await connection.execute(text(f"SET statement_timeout = {_PATIENCE_MILLISECONDS}"))
-                yield Diagnosis(connection)
+            yield Diagnosis(connection)
     finally:
         await engine.dispose()
 
