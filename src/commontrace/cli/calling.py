@@ -49,7 +49,7 @@ def call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Ans
     try:
         return asyncio.run(asked())
     except CallFailed as error:
-        fail(explained(error, address), exit_codes.of_call(error.code.name, error.reason))
+        fail(_explained(error, address), exit_codes.of_call(error.code.name, error.reason))
     except UnicodeEncodeError:
         fail("what you give must be UTF-8 text")
 
@@ -59,7 +59,7 @@ def silence_grpc() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
-def explained(error: "CallFailed", address: str) -> str:
+def _explained(error: "CallFailed", address: str) -> str:
     """Returns what a failed call means to whoever made it."""
     if not error.reason and error.code.name == "UNAVAILABLE":
         return f"no server answers on {address}: start one with `commontrace serve`, or give --address"
