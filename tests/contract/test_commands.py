@@ -69,7 +69,7 @@ STYLES = re.compile(r"\x1b\[[0-9;]*m")
         (["search", "x", "--as", "ä@example.org"], "must be one plain e-mail address"),
         (["search", "x", "--as", "a\nb@example.org"], "must be one plain e-mail address"),
         (["search", "x", "--as", "seed@commontrace.dev"], "USER_RESERVED: seed@commontrace.dev belongs to"),
-        (["search", "x", "--address", ""], "commontrace: "),
+        (["search", "x", "--address", ""], "--address must be HOST:PORT, such as 127.0.0.1:50051"),
         (["nonsense"], "No such command 'nonsense'"),
     ],
 )

@@ -1,5 +1,6 @@
 """`commontrace serve` with EMBEDDER=openai, while its endpoint comes and goes."""
 
+import asyncio
 from pathlib import Path
 
 import grpc
@@ -35,6 +36,11 @@ async def test_the_endpoint_goes_comes_back_and_is_away_at_a_restart(tmp_path: P
                 endpoint.stop()
                 await assert_text_unavailable(server.address)
                 await assert_found_without_text(traces, created.created.id)
+                doctor = await asyncio.to_thread(
+                    run_command, tmp_path, "doctor", "--address", server.address, **settings
+                )
+                assert (doctor.returncode, doctor.stderr) == (0, "")
+                assert f"warning  model       {MODEL} cannot encode text now: " in doctor.stdout
 
                 endpoint.start()
                 await assert_found(traces, created.created.id)

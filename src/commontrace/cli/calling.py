@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, TypeVar
 from uuid import UUID
 
 import typer
@@ -12,8 +12,6 @@ from commontrace.cli.output import fail
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
-    import grpc
-
     from commontrace.client import CallFailed, Client
 
 Answer = TypeVar("Answer")
@@ -37,10 +35,12 @@ def call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Ans
     import asyncio
 
     silence_grpc()
-    from commontrace.client import CallFailed, connect
+    from commontrace.client import CallFailed, CallOptions, connect
 
-    if user is not None and not (user.isascii() and user.isprintable()):
-        raise typer.BadParameter("--as must be one plain e-mail address, such as ada@example.org")
+    try:
+        CallOptions(address=address, user=user)
+    except ValueError as error:
+        raise typer.BadParameter(f"--{error}".replace("--user", "--as")) from None
 
     async def asked() -> Answer:
         async with connect(address, user=user) as client:
@@ -65,22 +65,10 @@ def _explained(error: "CallFailed", address: str) -> str:
         return f"no server answers on {address}: start one with `commontrace serve`, or give --address"
     if not error.reason and error.code.name == "DEADLINE_EXCEEDED":
         return f"the server on {address} did not answer in time: try again"
-    seconds = _retry_after(error)
-    when = "" if seconds is None else f": try again in {seconds:g} s"
+    when = "" if error.retry_after is None else f": try again in {error.retry_after:g} s"
     # The message names the first field at fault; the others follow.
     others = list(error.violations.items())[1:]
     return "\n".join([f"{error}{when}", *(f"  {field} {problem}" for field, problem in others)])
-
-
-def _retry_after(error: "CallFailed") -> float | None:
-    """Returns after how many seconds the server would like to be asked again, None if it does not say."""
-    from google.rpc import error_details_pb2
-    from grpc_status import rpc_status
-
-    retry = error_details_pb2.RetryInfo()
-    status = rpc_status.from_call(cast("grpc.Call", error.__cause__))
-    told = any(detail.Unpack(retry) for detail in (status.details if status is not None else ()))
-    return retry.retry_delay.ToTimedelta().total_seconds() if told else None
 
 
 async def first(count: int, items: AsyncIterator[Answer]) -> list[Answer]:

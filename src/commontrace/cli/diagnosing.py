@@ -11,7 +11,7 @@ from commontrace.core import diagnosis
 from commontrace.core.diagnosis import Finding, Level, ok, problem, warning
 from commontrace.core.errors import CommonTraceError
 from commontrace.embeddings.choosing import choose_embedder
-from commontrace.embeddings.embedder import ModelNotUsable
+from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
 from commontrace.server import refuse_open_address
 from commontrace.settings import Settings
 from commontrace.storage import diagnosis as databases
@@ -19,6 +19,7 @@ from commontrace.storage import embedded, engines, migrating
 from commontrace.storage.embedding_model_repository import RecordedModel
 
 _PATIENCE_SECONDS = 3.0
+_ENCODING_SECONDS = 10.0
 _REACH = "check host, port and parameters in DATABASE_URL, and that Postgres runs there"
 _REPAIR = "repair what the message names, or restore a backup"
 
@@ -120,10 +121,17 @@ async def _contents(
 
 async def _model(recorded: RecordedModel, settings: Settings, *, is_as_new: bool) -> Finding:
     try:
-        embedder = choose_embedder(settings, recorded=None if is_as_new else recorded)
+        embedder = await choose_embedder(settings, recorded=recorded, may_replace=is_as_new)
     except ModelNotUsable as error:
         return problem("model", f"{recorded.model_id}, which made the stored vectors, cannot be used", str(error))
-    await embedder.close()
+    try:
+        async with asyncio.timeout(_ENCODING_SECONDS):
+            await embedder.encode(["Does it encode?"])
+    except (EmbedderUnavailable, TimeoutError) as error:
+        said = str(error) or f"it took more than {_ENCODING_SECONDS:g} s"
+        return warning("model", f"{embedder.model_id} cannot encode text now: {said}", "see to the endpoint")
+    finally:
+        await embedder.close()
     return diagnosis.of_model(recorded, embedder, is_as_new=is_as_new)
 
 
@@ -131,8 +139,8 @@ async def _server(address: str) -> list[Finding]:
     try:
         async with connect(address, deadline=_PATIENCE_SECONDS) as client:
             version = (await client.service_info()).version
-    except UnicodeEncodeError:
-        return [problem("server", "its address is not UTF-8 text", "give --address HOST:PORT")]
+    except ValueError as error:
+        return [problem("server", str(error), "give --address, or set COMMONTRACE_ADDRESS")]
     except CallFailed as error:
         if error.code.name == "UNAVAILABLE" and not error.reason:
             advice = "start it with commontrace serve; or give --address, or set COMMONTRACE_ADDRESS"

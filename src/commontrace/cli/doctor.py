@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.calling import Address, Json, silence_grpc
+from commontrace.cli.environment import configure_logging
 from commontrace.cli.output import json_line, one_line
 from commontrace.cli.progress import progress
 
@@ -27,6 +28,8 @@ def doctor(*, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None
     is a problem.
     """
     silence_grpc()
+    # What it warns of stands among the findings.
+    configure_logging("error")
     levels = Counter[str]()
     for finding in _findings(address):
         levels[finding.level] += 1

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from asyncpg import PostgresError
-from sqlalchemy import ClauseElement, Executable, Table, select, text
+from sqlalchemy import ClauseElement, Executable, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import NoResultFound, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -214,7 +214,7 @@ def _compile_explain(element: _Explain, compiler: Any, **options: Any) -> str:
 
 
 def _index() -> Any:
-    [index] = (index for index in cast("Table", Trace.__table__).indexes if index.name == INDEX)
+    [index] = (index for index in Trace.__table__.indexes if index.name == INDEX)
     return index
 
 
