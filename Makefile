@@ -9,7 +9,7 @@ PROTOS := $(wildcard protos/commontrace/v1/*.proto)
 
 export DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: help serve test examples check format generate lock fresh bench quality clean
+.PHONY: help serve test tools examples check format generate lock fresh bench quality clean
 
 help: ## Lists what can be made.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,8 @@ else
 	@# What is killed and timed has the machine for itself.
 	@$(BIN)/python -m pytest tests/faults
 endif
+
+tools: .venv/ready-dev ## Installs the development tools into .venv, among them buf.
 
 examples: .venv/ready-dev ## Builds the programs of examples/ (Go, Node.js) and runs them against a server.
 	@$(BIN)/python -m pytest tests/examples
