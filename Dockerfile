@@ -8,7 +8,7 @@ RUN pip download --no-deps --require-hashes --only-binary :all: --dest wheels --
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY migrations migrations
-COPY fixtures fixtures
+COPY fixtures/sample_traces.json fixtures/
 RUN pip wheel --no-deps --no-index --find-links wheels --wheel-dir wheels .
 # Only what the project depends on leaves this stage, without the tools that built it. The model's package declares
 # torch, which is not used.

@@ -120,6 +120,7 @@ def _copy(source: Path, destination: Path) -> None:
     if source.is_dir():
         shutil.copytree(source, destination, ignore=shutil.ignore_patterns("__pycache__"))
     else:
+        destination.parent.mkdir(exist_ok=True)
         shutil.copy(source, destination)
 
 
@@ -130,9 +131,12 @@ def test_the_image_holds_the_service_its_data_and_no_tools(installed: Path) -> N
     tools = {"pip", "setuptools", "wheel", "uv", "hatchling", "torch", "sentence_transformers", "pytest"}
     assert tools & present == set()
     data = packages / "commontrace" / "_data"
-    for name in ("migrations", "fixtures"):
-        ours = {path.relative_to(CHECKOUT / name) for path in (CHECKOUT / name).rglob("*.*") if path.suffix != ".pyc"}
-        assert {path.relative_to(data / name) for path in (data / name).rglob("*.*") if path.suffix != ".pyc"} == ours
+    assert _files(data / "migrations") == _files(CHECKOUT / "migrations")
+    assert [path.name for path in (data / "fixtures").iterdir()] == ["sample_traces.json"]
+
+
+def _files(directory: Path) -> set[Path]:
+    return {path.relative_to(directory) for path in directory.rglob("*.*") if path.suffix != ".pyc"}
 
 
 async def test_what_was_built_serves_as_an_ordinary_user(installed: Path, python: Path, place: Path) -> None:
