@@ -9,8 +9,8 @@ import structlog
 from commontrace.core import seeding
 from commontrace.core.traces import embedding_text
 from commontrace.data_files import data_directory
-from commontrace.embeddings.choosing import choose_embedder
-from commontrace.embeddings.embedder import HOSTED_VERSION, INSTALLED_MODEL, Embedder, EmbedderUnavailable
+from commontrace.embeddings.choosing import choose_embedder, settings_that_fit
+from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
 from commontrace.settings import Settings
 from commontrace.storage import embedded, engines, migrating
 from commontrace.storage.database import Database
@@ -140,21 +140,8 @@ def _mismatch(recorded: RecordedModel, embedder: Embedder) -> str:
     asked_for = f"{embedder.model_id} {embedder.model_version} ({embedder.dimensions})"
     return (
         f"the database's vectors come from {stored}, the settings ask for {asked_for}:"
-        f" start with {_fix(recorded)}, or give this server a database of its own"
+        f" start with {settings_that_fit(recorded)}, or give this server a database of its own"
     )
-
-
-def _fix(recorded: RecordedModel) -> str:
-    if recorded.is_lexical:
-        return f"EMBEDDER=lexical EMBEDDING_DIMENSIONS={recorded.dimensions}"
-    if recorded.model_version == HOSTED_VERSION:
-        return (
-            f"EMBEDDER=openai EMBEDDING_MODEL={recorded.model_id}, with EMBEDDING_DIMENSIONS={recorded.dimensions}"
-            " where that is not the model's own length"
-        )
-    if recorded.model_id == INSTALLED_MODEL:
-        return "EMBEDDER=local and the same model files"
-    return f"EMBEDDER=local, EMBEDDING_MODEL={recorded.model_id} and the same model files in EMBEDDING_MODEL_DIR"
 
 
 async def seed(foundation: Foundation) -> int:

@@ -1,6 +1,7 @@
 """Asks everything that `commontrace doctor` wants to know, as far as the answers before allow."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 
 from commontrace import __version__, bootstrap
@@ -30,7 +31,8 @@ async def findings(address: str) -> AsyncIterator[Finding]:
         settings = settings_from_environment()
     except SettingsWrong as error:
         for said in error.problems:
-            yield problem("settings", said, f"correct {said.partition(':')[0]}, or unset it")
+            name = said.partition(":")[0]
+            yield problem("settings", said, f"correct {name}, or unset it" if os.environ.get(name) else f"set {name}")
     else:
         yield _settings(settings)
         async for finding in _database(settings):

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from commontrace.embeddings.choosing import settings_that_fit
 from commontrace.embeddings.embedder import Embedder
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ def of_model(recorded: "RecordedModel", embedder: Embedder, *, is_as_new: bool) 
         message = f"the stored vectors come from {stored}, the settings give {given}"
         if is_as_new:
             return warning("model", message, "nothing: the next `commontrace serve` encodes the samples anew")
-        settings = f"EMBEDDER=lexical EMBEDDING_DIMENSIONS={recorded.dimensions}" if recorded.is_lexical else "EMBEDDER"
-        return problem("model", message, f"set {settings} to fit the database, or use another database")
+        advice = f"start the server with {settings_that_fit(recorded)}, or give it a database of its own"
+        return problem("model", message, advice)
     if recorded.is_lexical:
         return warning(
             "model",

@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from commontrace.embeddings.embedder import HOSTED_VERSION, Embedder, EmbedderUnavailable, ModelNotUsable
+from commontrace.embeddings.embedder import (
+    HOSTED_VERSION,
+    INSTALLED_MODEL,
+    Embedder,
+    EmbedderUnavailable,
+    ModelNotUsable,
+)
 from commontrace.embeddings.lexical import LexicalEmbedder
 
 if TYPE_CHECKING:
@@ -39,6 +45,20 @@ async def choose_embedder(
     if settings.embedder == "lexical" or (settings.embedder == "auto" and bound_to is not None and bound_to.is_lexical):
         return LexicalEmbedder(_lexical_dimensions(settings, bound_to))
     return _local_model(settings, is_new=bound_to is None)
+
+
+def settings_that_fit(recorded: "RecordedModel") -> str:
+    """Returns what to set for a database that was made for the model."""
+    if recorded.is_lexical:
+        return f"EMBEDDER=lexical EMBEDDING_DIMENSIONS={recorded.dimensions}"
+    if recorded.model_version == HOSTED_VERSION:
+        return (
+            f"EMBEDDER=openai EMBEDDING_MODEL={recorded.model_id}, with EMBEDDING_DIMENSIONS={recorded.dimensions}"
+            " where that is not the model's own length"
+        )
+    if recorded.model_id == INSTALLED_MODEL:
+        return "EMBEDDER=local and the same model files"
+    return f"EMBEDDER=local, EMBEDDING_MODEL={recorded.model_id} and the same model files in EMBEDDING_MODEL_DIR"
 
 
 def _local_model(settings: "Settings", *, is_new: bool) -> Embedder:
