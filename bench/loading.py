@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from bench import corpus
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import vector_type
+from commontrace.storage.models import VECTOR_INDEX_NAME
 
-_INDEX = "ix_traces_embedding_hnsw"
 # As the manual advises for building: the graph of a corpus fits.
 _BUILD_MEMORY = "512MB"
 _DIFFERENT_TEXTS = 500
@@ -39,8 +39,8 @@ async def load(dsn: str, embeddings: NDArray[np.float32], embedder: Embedder) ->
     connection = await asyncpg.connect(dsn)
     try:
         await vector_type.register(connection)
-        definition = await connection.fetchval("SELECT pg_get_indexdef($1::regclass)", _INDEX)
-        await connection.execute(f"DROP INDEX {_INDEX}")
+        definition = await connection.fetchval("SELECT pg_get_indexdef($1::regclass)", VECTOR_INDEX_NAME)
+        await connection.execute(f"DROP INDEX {VECTOR_INDEX_NAME}")
         started = time.perf_counter()
         await _copy(connection, embeddings, embedder)
         copied = time.perf_counter()
@@ -54,7 +54,7 @@ async def load(dsn: str, embeddings: NDArray[np.float32], embedder: Embedder) ->
             copy_seconds=copied - started,
             index_seconds=built - copied,
             table_bytes=await connection.fetchval("SELECT pg_table_size('traces')"),
-            vector_index_bytes=await connection.fetchval("SELECT pg_relation_size($1::regclass)", _INDEX),
+            vector_index_bytes=await connection.fetchval("SELECT pg_relation_size($1::regclass)", VECTOR_INDEX_NAME),
         )
     finally:
         await connection.close()

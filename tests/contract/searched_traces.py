@@ -6,8 +6,7 @@ from uuid import UUID
 
 import numpy as np
 
-from commontrace.embeddings.embedder import Vector
-from commontrace.embeddings.local_model import MODEL_ID
+from commontrace.embeddings.embedder import INSTALLED_MODEL, Vector
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vector_pb2
@@ -21,7 +20,7 @@ QUERY = unit_vector(1_000_000)
 
 def a_vector(components: Vector = QUERY) -> vector_pb2.Vector:
     """As a request carries it."""
-    return vector_pb2.Vector(packed_f32=components.astype("<f4").tobytes(), model_id=MODEL_ID)
+    return vector_pb2.Vector(packed_f32=components.astype("<f4").tobytes(), model_id=INSTALLED_MODEL)
 
 
 async def store_vectors(database: Database, vectors: list[Vector]) -> list[UUID]:
@@ -29,7 +28,12 @@ async def store_vectors(database: Database, vectors: list[Vector]) -> list[UUID]
     async with database.unit_of_work() as work:
         contributor_id = await work.users.ensure(EMAIL)
         traces = [
-            a_trace(contributor_id, embedding=vector, embedding_model_id=MODEL_ID, agent_model="m" * (number % 3 == 0))
+            a_trace(
+                contributor_id,
+                embedding=vector,
+                embedding_model_id=INSTALLED_MODEL,
+                agent_model="m" * (number % 3 == 0),
+            )
             for number, vector in enumerate(vectors)
         ]
         for trace in traces:
@@ -42,7 +46,9 @@ async def store_varied_vectors(database: Database, count: int) -> list[Stored]:
     stored = await store_varied(database, count, Random(1))  # noqa: S311 - not a secret
     async with database.unit_of_work() as work:
         for number, trace in enumerate(stored):
-            await work.trace_changes.set(trace.id, {"embedding": unit_vector(number), "embedding_model_id": MODEL_ID})
+            await work.trace_changes.set(
+                trace.id, {"embedding": unit_vector(number), "embedding_model_id": INSTALLED_MODEL}
+            )
     return stored
 
 

@@ -31,6 +31,7 @@ from commontrace.client import (
     vector,
 )
 from tests.conftest import RunningServer
+from tests.generic_server import answering
 
 ABSENT = "123e4567-e89b-12d3-a456-426614174000"
 KINDS = {
@@ -77,13 +78,8 @@ def failing() -> Failing:
 
 @pytest.fixture
 async def client(failing: Failing) -> AsyncIterator[Client]:
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers([failing])
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with connect(f"127.0.0.1:{port}") as client:
+    async with answering(failing) as address, connect(address) as client:
         yield client
-    await server.stop(0)
 
 
 @pytest.mark.parametrize("code", KINDS, ids=lambda code: code.name)

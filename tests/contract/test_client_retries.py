@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from commontrace.client import CallFailed, Client, connect
 from commontrace.v1 import tag_service_pb2, trace_service_pb2, vote_service_pb2
 from tests.conftest import RunningServer
+from tests.generic_server import answering
 
 TRACE_ID = "123e4567-e89b-12d3-a456-426614174000"
 LARGE = "x" * 450_000
@@ -68,13 +69,8 @@ async def unsteady() -> Unsteady:
 
 @pytest.fixture
 async def client(unsteady: Unsteady) -> AsyncIterator[Client]:
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers([unsteady])
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with connect(f"127.0.0.1:{port}") as client:
+    async with answering(unsteady) as address, connect(address) as client:
         yield client
-    await server.stop(0)
 
 
 @pytest.mark.parametrize("method", WRITES)

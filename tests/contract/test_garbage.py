@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from commontrace.embeddings.local_model import MODEL_ID
+from commontrace.embeddings.embedder import INSTALLED_MODEL
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
@@ -44,7 +44,7 @@ def _embeddings() -> SearchStrategy[vector_pb2.Vector]:
     lengths = st.sampled_from([0, 1, 383, 384, 384, 384, 385])
     packed = st.builds(lambda number, length: number * length, st.binary(min_size=4, max_size=4), lengths)
     listed = st.builds(lambda number, length: vector_pb2.FloatVector(values=[number] * length), _floats, lengths)
-    models = st.sampled_from([MODEL_ID, MODEL_ID, "", "another"])
+    models = st.sampled_from([INSTALLED_MODEL, INSTALLED_MODEL, "", "another"])
     return st.builds(vector_pb2.Vector, packed_f32=packed, model_id=models) | st.builds(
         vector_pb2.Vector, float_vector=listed, model_id=models
     )

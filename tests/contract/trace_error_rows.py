@@ -7,7 +7,7 @@ import numpy as np
 from google.protobuf.struct_pb2 import Struct
 
 from commontrace.core import limits
-from commontrace.embeddings.local_model import MODEL_ID
+from commontrace.embeddings.embedder import INSTALLED_MODEL
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vector_pb2
 from tests.contract.error_row import (
@@ -153,21 +153,21 @@ def _trace_id(rpc: str, message: type[pb.GetTraceRequest | pb.SearchTracesReques
 
 
 def _vectors() -> dict[str, tuple[str, str, vector_pb2.Vector]]:
-    def packed(components: bytes, model_id: str = MODEL_ID) -> vector_pb2.Vector:
+    def packed(components: bytes, model_id: str = INSTALLED_MODEL) -> vector_pb2.Vector:
         return vector_pb2.Vector(packed_f32=components, model_id=model_id)
 
     def listed(*components: float) -> vector_pb2.Vector:
-        return vector_pb2.Vector(float_vector=vector_pb2.FloatVector(values=components), model_id=MODEL_ID)
+        return vector_pb2.Vector(float_vector=vector_pb2.FloatVector(values=components), model_id=INSTALLED_MODEL)
 
     ones = np.ones(384, dtype="<f4")
     vectors = {
-        "without components": ("FIELD_REQUIRED", "embedding.components", vector_pb2.Vector(model_id=MODEL_ID)),
+        "without components": ("FIELD_REQUIRED", "embedding.components", vector_pb2.Vector(model_id=INSTALLED_MODEL)),
         "without model": ("FIELD_REQUIRED", "embedding.model_id", packed(ones.tobytes(), "")),
         "of another model": ("EMBEDDING_MODEL_MISMATCH", "embedding.model_id", packed(ones.tobytes(), "é" * 100_000)),
         "of the model in capitals": (
             "EMBEDDING_MODEL_MISMATCH",
             "embedding.model_id",
-            packed(ones.tobytes(), MODEL_ID.upper()),
+            packed(ones.tobytes(), INSTALLED_MODEL.upper()),
         ),
         "with no bytes": ("INVALID_VECTOR", "embedding", packed(b"")),
         "with no values": ("INVALID_VECTOR", "embedding", listed()),

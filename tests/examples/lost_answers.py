@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from commontrace import USER_METADATA
+from tests.generic_server import answering
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -54,11 +55,5 @@ async def losing_answers(address: str) -> AsyncIterator[tuple[str, LosesAnswers]
     """Yields the address of a way to the server at `address`, and what was sent along it."""
     async with grpc.aio.insecure_channel(address) as channel:
         way = LosesAnswers(channel)
-        server = grpc.aio.server()
-        server.add_generic_rpc_handlers([way])
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        try:
-            yield f"127.0.0.1:{port}", way
-        finally:
-            await server.stop(0)
+        async with answering(way) as here:
+            yield here, way

@@ -12,7 +12,7 @@ from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
 from commontrace import bootstrap
-from commontrace.bootstrap import Foundation, NotReady, Postgres
+from commontrace.bootstrap import NotReady
 from commontrace.embeddings.embedder import ModelNotUsable
 from commontrace.server import serving
 from commontrace.settings import Settings
@@ -21,6 +21,7 @@ from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution, hits_of, search
 from tests.conftest import query, server_settings
 from tests.embedding_server import KEY, MODEL, OWN_DIMENSIONS, EmbeddingServer, failing, slowly, well
+from tests.integration.test_bootstrap import ready
 from tests.tiny_model import write_model
 
 
@@ -33,14 +34,6 @@ def endpoint() -> Iterator[EmbeddingServer]:
 def hosted(endpoint: EmbeddingServer, **changes: Any) -> Settings:
     settings = {"embedding_base_url": endpoint.url, "embedding_api_key": KEY, "embedding_model": MODEL}
     return server_settings(**({"embedder": "openai"} | settings | changes))
-
-
-@asynccontextmanager
-async def ready(url: str, settings: Settings, *, is_embedded: bool = False) -> AsyncIterator[Foundation]:
-    where = Postgres(url=url, is_embedded=is_embedded)
-    await bootstrap.migrate(where, settings)
-    async with bootstrap.foundation(where, settings) as foundation:
-        yield foundation
 
 
 async def start(url: str, settings: Settings, *, is_embedded: bool = False) -> tuple[str, int]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from commontrace.embeddings.choosing import choose_embedder
-from commontrace.embeddings.embedder import Embedder, ModelNotUsable
-from commontrace.embeddings.local_model import MODEL_ID, find_model_directory
+from commontrace.embeddings.embedder import INSTALLED_MODEL, Embedder, ModelNotUsable
+from commontrace.embeddings.local_model import find_model_directory
 from tests.conftest import server_settings
 
 FILES = ("model.safetensors", "tokenizer.json", "config.json")
@@ -42,7 +42,7 @@ async def choose(**settings: object) -> Embedder:
 async def test_the_installed_model_is_the_published_one() -> None:
     embedder = await choose(embedder="local")
 
-    assert (embedder.model_id, embedder.model_version, embedder.dimensions) == (MODEL_ID, "53aa51172d14", 384)
+    assert (embedder.model_id, embedder.model_version, embedder.dimensions) == (INSTALLED_MODEL, "53aa51172d14", 384)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -68,7 +68,7 @@ async def test_one_changed_byte_is_found(installed: Path, name: str) -> None:
 async def test_the_published_files_keep_their_name_in_another_directory(installed: Path) -> None:
     named = shutil.copytree(installed, installed.with_name("elsewhere"))
 
-    assert (await choose(embedding_model_dir=named)).model_id == MODEL_ID
+    assert (await choose(embedding_model_dir=named)).model_id == INSTALLED_MODEL
     assert (await choose(embedding_model_dir=named, embedding_model="my-own")).model_id == "my-own"
     with (named / "tokenizer.json").open("a") as file:
         file.write(" ")

@@ -8,6 +8,7 @@ from commontrace import __version__, bootstrap
 from commontrace.cli import server_health
 from commontrace.cli.environment import SettingsWrong, settings_from_environment, with_cause
 from commontrace.client import CallFailed, connect
+from commontrace.client.channel_options import SERVICES
 from commontrace.core import diagnosis
 from commontrace.core.diagnosis import Finding, Level, ok, problem, warning
 from commontrace.core.errors import CommonTraceError
@@ -18,6 +19,7 @@ from commontrace.settings import Settings
 from commontrace.storage import diagnosis as databases
 from commontrace.storage import embedded, engines, migrating
 from commontrace.storage.embedding_model_repository import RecordedModel
+from commontrace.storage.models import VECTOR_INDEX_NAME
 
 _PATIENCE_SECONDS = 3.0
 _ENCODING_SECONDS = 10.0
@@ -113,11 +115,11 @@ async def _contents(
     is_as_new = where.is_embedded and await database.holds_only_seeds()
     yield await _model(recorded, settings, is_as_new=is_as_new)
     create = databases.create_index_statement()
-    index = diagnosis.of_index(databases.INDEX, await database.index(), databases.intended_index(), create=create)
+    index = diagnosis.of_index(VECTOR_INDEX_NAME, await database.index(), databases.intended_index(), create=create)
     yield index
     if index.level is not Level.PROBLEM:
         plan = await databases.search_plan(where.url, recorded)
-        yield diagnosis.of_plan(databases.INDEX, plan, create=create)
+        yield diagnosis.of_plan(VECTOR_INDEX_NAME, plan, create=create)
     yield diagnosis.of_vectors(await database.vectors(recorded))
 
 
@@ -153,7 +155,7 @@ async def _server(address: str) -> list[Finding]:
         found = problem("server", f"CommonTrace on {address} says {error}", "see its log")
     else:
         found = _version(version, address)
-    health = await asyncio.to_thread(server_health.ask, address, server_health.SERVICES, seconds=_PATIENCE_SECONDS)
+    health = await asyncio.to_thread(server_health.ask, address, SERVICES, seconds=_PATIENCE_SECONDS)
     return [found, *(_health(service, status) for service, status in health.items())]
 
 

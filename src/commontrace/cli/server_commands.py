@@ -32,8 +32,9 @@ def health(
     """
     silence_grpc()
     from commontrace.cli import server_health
+    from commontrace.client.channel_options import SERVICES
 
-    wanted = server_health.SERVICES if service is None else (_full_name(service, server_health.PACKAGE),)
+    wanted = SERVICES if service is None else (_full_name(service, server_health.PACKAGE),)
     try:
         found = server_health.ask(address, wanted, seconds=_PATIENCE_SECONDS)
     except UnicodeEncodeError:

@@ -6,14 +6,9 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from commontrace.v1 import tag_service_pb2, trace_service_pb2, vote_service_pb2
+from commontrace.v1 import trace_service_pb2
 
 PACKAGE = trace_service_pb2.DESCRIPTOR.package
-SERVICES: tuple[str, ...] = tuple(
-    service.full_name
-    for contract in (trace_service_pb2, vote_service_pb2, tag_service_pb2)
-    for service in contract.DESCRIPTOR.services_by_name.values()
-)
 SERVING = "SERVING"
 UNKNOWN = "SERVICE_UNKNOWN"
 UNREACHABLE = "UNREACHABLE"

@@ -4,17 +4,20 @@ import json
 
 from commontrace.v1 import tag_service_pb2, trace_service_pb2, vote_service_pb2
 
+SERVICES: tuple[str, ...] = tuple(
+    service.full_name
+    for contract in (trace_service_pb2, vote_service_pb2, tag_service_pb2)
+    for service in contract.DESCRIPTOR.services_by_name.values()
+)
+"""Every service of the contract, by its full name."""
+
 # The channel itself repeats calls that broke, writes too: one that reports failure may have been committed, but it
 # carries a request id, and the server carries it out once. A server that is stopping answers a call that it has not
 # read yet with CANCELLED.
 _RETRY_ALL = {
     "methodConfig": [
         {
-            "name": [
-                {"service": service.full_name}
-                for contract in (trace_service_pb2, vote_service_pb2, tag_service_pb2)
-                for service in contract.DESCRIPTOR.services_by_name.values()
-            ],
+            "name": [{"service": service} for service in SERVICES],
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.05s",

@@ -34,15 +34,16 @@ async def recount(
     `on_progress` hears after each batch how many traces are done, of how many there were at the start.
     """
     batches: list[Recounted] = []
-    last = None
+    last, done = None, 0
     total = await database.read(lambda reading: reading.votes.countable_total()) if on_progress else 0
     while trace_ids := await _next(last, database):
         batches.append(await _recount(trace_ids, database, validation_threshold=validation_threshold))
         last = trace_ids[-1]
+        done += batches[-1].traces
         if on_progress:
-            on_progress(sum(batch.traces for batch in batches), total)
+            on_progress(done, total)
     return Recounted(
-        traces=sum(batch.traces for batch in batches),
+        traces=done,
         corrected=sum(batch.corrected for batch in batches),
         promoted=sum(batch.promoted for batch in batches),
         demoted=sum(batch.demoted for batch in batches),

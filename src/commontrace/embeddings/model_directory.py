@@ -30,7 +30,8 @@ _POOLINGS: Mapping[str, Literal["mean", "cls"]] = {
     "cls": "cls",
 }
 _LARGEST_SIZE = 1 << 20
-_SPECIAL_TOKENS = 2
+SPECIAL_TOKENS = 2
+"""What a BERT tokenizer puts around every text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,11 +143,11 @@ def _prompts(path: Path, *, normalizes: bool) -> tuple[str, tuple[str, ...]]:
 
 def _max_tokens(sentences: Mapping[str, Any], path: Path, positions: int) -> int:
     if sentences.get("max_seq_length") is not None:
-        return _integer(sentences, "max_seq_length", path, positions, least=_SPECIAL_TOKENS + 1)
+        return _integer(sentences, "max_seq_length", path, positions, least=SPECIAL_TOKENS + 1)
     tokenizer = _object(path.with_name("tokenizer_config.json"), optional=True)
     # Where nothing was said, this is a number beyond all bounds.
     longest = tokenizer.get("model_max_length")
-    return min(positions, longest) if isinstance(longest, int) and longest > _SPECIAL_TOKENS else positions
+    return min(positions, longest) if isinstance(longest, int) and longest > SPECIAL_TOKENS else positions
 
 
 def _integer(config: Mapping[str, Any], key: str, path: Path, most: int = _LARGEST_SIZE, *, least: int = 1) -> int:

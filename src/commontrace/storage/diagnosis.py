@@ -19,10 +19,8 @@ from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage import engines, trace_filter
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
 from commontrace.storage.failures import translated
-from commontrace.storage.models import Trace
+from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, Trace
 from commontrace.storage.trace_search import approximate_parameters, approximate_statement
-
-INDEX = "ix_traces_embedding_hnsw"
 
 _READ_ONLY = {"default_transaction_read_only": "on"}
 _PATIENCE_MILLISECONDS = 30_000
@@ -114,7 +112,7 @@ class Diagnosis:
     async def index(self) -> VectorIndex | None:
         """Returns the vector index, None where there is none."""
         with _refusals_told():
-            row = (await self._connection.execute(text(_INDEX), {"name": INDEX})).one_or_none()
+            row = (await self._connection.execute(text(_INDEX), {"name": VECTOR_INDEX_NAME})).one_or_none()
         if row is None:
             return None
         options = _HNSW_DEFAULTS | dict(option.split("=", 1) for option in row.options)
@@ -186,7 +184,7 @@ def what_to_do(error: BaseException, *, otherwise: str) -> str:
 
 def intended_index() -> VectorIndex:
     """Returns the vector index as the migrations make it."""
-    options = _index().dialect_options["postgresql"]
+    options = VECTOR_INDEX.dialect_options["postgresql"]
     return VectorIndex(
         is_valid=True,
         method=options["using"],
@@ -197,7 +195,7 @@ def intended_index() -> VectorIndex:
 
 def create_index_statement() -> str:
     """Returns the statement that makes the vector index beside a running server."""
-    created = str(CreateIndex(_index()).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+    created = str(CreateIndex(VECTOR_INDEX).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
     return " ".join(created.split()).replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY")
 
 
@@ -211,11 +209,6 @@ class _Explain(Executable, ClauseElement):
 @compiles(_Explain)
 def _compile_explain(element: _Explain, compiler: Any, **options: Any) -> str:
     return f"EXPLAIN (COSTS OFF) {compiler.process(element.statement, **options)}"
-
-
-def _index() -> Any:
-    [index] = (index for index in Trace.__table__.indexes if index.name == INDEX)
-    return index
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.schema import CreateIndex, DropIndex
 
 from commontrace.embeddings.embedder import Embedder, Vector
-from commontrace.storage.models import EmbeddingModel, Trace
+from commontrace.storage.models import VECTOR_INDEX, EmbeddingModel, Trace
 from commontrace.storage.vector_type import VectorType
 
 
@@ -58,8 +58,7 @@ class EmbeddingModelRepository:
         Locks the table and rebuilds its vector index: for databases that hold little.
         """
         execute = self._session.execute
-        [index] = (index for index in Trace.__table__.indexes if index.name == "ix_traces_embedding_hnsw")
-        await execute(DropIndex(index))
+        await execute(DropIndex(VECTOR_INDEX))
         await execute(update(Trace).values(embedding=None, embedding_model_id=None, embedding_model_version=None))
         await execute(
             text(f"ALTER TABLE traces ALTER COLUMN embedding TYPE vector({embedder.dimensions:d}) USING NULL")
@@ -74,7 +73,7 @@ class EmbeddingModelRepository:
                     embedding_model_version=embedder.model_version,
                 )
             )
-        await execute(CreateIndex(index))
+        await execute(CreateIndex(VECTOR_INDEX))
         await execute(delete(EmbeddingModel))
         await execute(
             insert(EmbeddingModel).values(

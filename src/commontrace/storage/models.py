@@ -14,6 +14,16 @@ from commontrace.storage.vector_type import VectorType
 
 NOW = text("now()")
 
+VECTOR_INDEX_NAME = "ix_traces_embedding_hnsw"
+VECTOR_INDEX = Index(
+    VECTOR_INDEX_NAME,
+    "embedding",
+    postgresql_using="hnsw",
+    postgresql_with={"m": 16, "ef_construction": 64},
+    postgresql_ops={"embedding": "vector_cosine_ops"},
+)
+"""What approximate searches go by."""
+
 
 class Base(AsyncAttrs, DeclarativeBase):
     """Gives every table the same types and every constraint a name that errors can be told by."""
@@ -76,13 +86,7 @@ class Trace(Timestamps, Base):
         Index("ix_traces_created_at", "created_at"),
         Index("ix_traces_content_hash", "content_hash", unique=True, postgresql_where=text("deleted_at IS NULL")),
         Index("ix_traces_supersedes_id", "supersedes_id", unique=True, postgresql_where=text("deleted_at IS NULL")),
-        Index(
-            "ix_traces_embedding_hnsw",
-            "embedding",
-            postgresql_using="hnsw",
-            postgresql_with={"m": 16, "ef_construction": 64},
-            postgresql_ops={"embedding": "vector_cosine_ops"},
-        ),
+        VECTOR_INDEX,
         {"postgresql_with": {"fillfactor": 80, "toast_tuple_target": 256}},
     )
 
