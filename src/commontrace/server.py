@@ -23,6 +23,7 @@ from commontrace.rpc.interceptors.receiving import ReceivingInterceptor
 from commontrace.rpc.interceptors.validation import ValidationInterceptor
 from commontrace.rpc.reflection import add_reflection
 from commontrace.rpc.scopes import required_scopes
+from commontrace.rpc.stopping import Stopping
 from commontrace.rpc.tag_servicer import TagServicer
 from commontrace.rpc.trace_servicer import TraceServicer
 from commontrace.rpc.validation.validator import Validator
@@ -78,7 +79,7 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
             " whoever reaches this port may read and write in anybody's name",
             address=settings.listen_address,
         )
-    calls = CallsInProgress()
+    calls, stopping = CallsInProgress(), Stopping()
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception.
         interceptors=(
@@ -93,7 +94,7 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
         options=_OPTIONS,
     )
     required_scopes(*_FILES)
-    _add_servicers(server, settings, foundation)
+    _add_servicers(server, settings, foundation, stopping)
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     if settings.reflection:
@@ -116,13 +117,14 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         await health_servicer.enter_graceful_shutdown()
+        stopping.begin()
         await _stop(server, calls, settings.stop_grace_seconds)
 
 
-def _add_servicers(server: grpc.aio.Server, settings: Settings, foundation: Foundation) -> None:
+def _add_servicers(server: grpc.aio.Server, settings: Settings, foundation: Foundation, stopping: Stopping) -> None:
     database, threshold = foundation.database, settings.validation_threshold
     writes = Writes(database)
-    traces = TraceServicer(database, QueryCache(foundation.embedder), writes, validation_threshold=threshold)
+    traces = TraceServicer(database, QueryCache(foundation.embedder), writes, stopping, validation_threshold=threshold)
     votes = VoteServicer(database, writes, validation_threshold=threshold)
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(traces, server)
     vote_service_pb2_grpc.add_VoteServiceServicer_to_server(votes, server)

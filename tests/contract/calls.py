@@ -21,6 +21,7 @@ METHODS: dict[str, MethodDescriptor] = {
 }
 """Every RPC of the package by its path."""
 
+_ENDLESS = "/commontrace.v1.TraceService/WatchTraces"
 _DEADLINE_SECONDS = 10.0
 
 
@@ -29,6 +30,8 @@ async def call(
 ) -> grpc.aio.AioRpcError | None:
     """Calls, reads everything, and returns the failure if there is one. A hang ends as DEADLINE_EXCEEDED.
 
+    Of what has no end, only the first message is read.
+
     Without a payload, ends the call without sending a message.
     """
     try:
@@ -36,6 +39,15 @@ async def call(
             silent: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(rpc)
             async for _ in silent(iter(()), timeout=_DEADLINE_SECONDS, metadata=metadata):
                 pass
+        elif METHODS[rpc].client_streaming:
+            both_ways: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(rpc)
+            async for _ in both_ways(iter((payload,)), timeout=_DEADLINE_SECONDS, metadata=metadata):
+                pass
+        elif rpc == _ENDLESS:
+            endless: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(rpc)
+            async for _ in (listening := endless(payload, timeout=_DEADLINE_SECONDS, metadata=metadata)):
+                listening.cancel()
+                break
         elif METHODS[rpc].server_streaming:
             streaming: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(rpc)
             async for _ in streaming(payload, timeout=_DEADLINE_SECONDS, metadata=metadata):

@@ -108,7 +108,7 @@ def _collisions(stored: Stored) -> Iterator[Row]:
     other = a_contribution(9)
     same = {"title": other.title, "context": other.context, "solution": other.solution}
     for reason, rpc, request in (
-        ("DUPLICATE_TRACE", CREATE, a_contribution(9, on_duplicate=pb.ON_DUPLICATE_REJECT)),
+        ("DUPLICATE_TRACE", CREATE, a_contribution(9, on_duplicate=trace_pb2.ON_DUPLICATE_REJECT)),
         ("DUPLICATE_TRACE", CREATE, a_contribution(1, supersedes_trace_id=stored.replaced)),
         ("DUPLICATE_TRACE", UPDATE, _update(stored.trace, **same)),
         ("DUPLICATE_TRACE", UNDELETE, pb.UndeleteTraceRequest(trace_id=stored.deleted)),

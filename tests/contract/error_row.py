@@ -7,12 +7,20 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
-from commontrace.v1 import tag_pb2, trace_pb2, vote_pb2
+from commontrace.v1 import (
+    tag_pb2,
+    trace_event_pb2,
+    trace_export_pb2,
+    trace_import_pb2,
+    trace_pb2,
+    trace_record_pb2,
+    vote_pb2,
+)
 from commontrace.v1 import tag_service_pb2 as tag_pb
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb
 
-INFO, CREATE, GET, BATCH_GET, LIST, UPDATE, DELETE, UNDELETE, REVISIONS, SEARCH = (
+INFO, CREATE, GET, BATCH_GET, LIST, UPDATE, DELETE, UNDELETE, REVISIONS, SEARCH, IMPORT, EXPORT, WATCH = (
     f"/commontrace.v1.TraceService/{name}"
     for name in (
         "GetServiceInfo",
@@ -25,6 +33,9 @@ INFO, CREATE, GET, BATCH_GET, LIST, UPDATE, DELETE, UNDELETE, REVISIONS, SEARCH 
         "UndeleteTrace",
         "ListTraceRevisions",
         "SearchTraces",
+        "ImportTraces",
+        "ExportTraces",
+        "WatchTraces",
     )
 )
 CAST_VOTE, RETRACT_VOTE, GET_VOTE, LIST_VOTES = (
@@ -50,6 +61,16 @@ VALID: dict[str, Message] = {
     UNDELETE: pb.UndeleteTraceRequest(trace_id=UNKNOWN_ID),
     REVISIONS: pb.ListTraceRevisionsRequest(trace_id=UNKNOWN_ID),
     SEARCH: pb.SearchTracesRequest(text="why does it fail?"),
+    IMPORT: trace_import_pb2.ImportTracesRequest(
+        import_id=UNKNOWN_ID,
+        items=[
+            trace_import_pb2.ImportItem(
+                sequence=1, trace=trace_record_pb2.TraceRecord(title="a", context="b", solution="c")
+            )
+        ],
+    ),
+    EXPORT: trace_export_pb2.ExportTracesRequest(),
+    WATCH: trace_event_pb2.WatchTracesRequest(),
     CAST_VOTE: vote_pb.CastVoteRequest(trace_id=UNKNOWN_ID, type=vote_pb2.VOTE_TYPE_UP),
     RETRACT_VOTE: vote_pb.RetractVoteRequest(trace_id=UNKNOWN_ID),
     GET_VOTE: vote_pb.GetVoteRequest(trace_id=UNKNOWN_ID),

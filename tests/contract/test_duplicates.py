@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 
+from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, hits_of, search
 from tests.conftest import RunningServer
@@ -20,9 +21,9 @@ async def count(server: RunningServer) -> int:
     return len(hits_of(await search(server.traces, text="number", limit=100)))
 
 
-@pytest.mark.parametrize("on_duplicate", [pb.ON_DUPLICATE_UNSPECIFIED, pb.ON_DUPLICATE_RETURN_EXISTING])
+@pytest.mark.parametrize("on_duplicate", [trace_pb2.ON_DUPLICATE_UNSPECIFIED, trace_pb2.ON_DUPLICATE_RETURN_EXISTING])
 async def test_a_duplicate_returns_what_is_there_whoever_wrote_it(
-    server: RunningServer, on_duplicate: pb.OnDuplicate.ValueType
+    server: RunningServer, on_duplicate: trace_pb2.OnDuplicate.ValueType
 ) -> None:
     first = await server.traces.CreateTrace(a_contribution(), metadata=ADA)
     assert first.WhichOneof("outcome") == "created"
@@ -59,14 +60,14 @@ async def test_the_same_characters_in_other_fields_are_other_content(server: Run
 async def test_rejecting_names_the_existing_trace(server: RunningServer) -> None:
     first = (await server.traces.CreateTrace(a_contribution())).created
     async with refused("DUPLICATE_TRACE", trace_id=first.id):
-        await server.traces.CreateTrace(a_contribution(on_duplicate=pb.ON_DUPLICATE_REJECT))
+        await server.traces.CreateTrace(a_contribution(on_duplicate=trace_pb2.ON_DUPLICATE_REJECT))
 
 
 async def test_allowed_duplicates_stand_beside_and_do_not_count(server: RunningServer) -> None:
-    allowed = a_contribution(on_duplicate=pb.ON_DUPLICATE_ALLOW)
+    allowed = a_contribution(on_duplicate=trace_pb2.ON_DUPLICATE_ALLOW)
     ids = {(await server.traces.CreateTrace(allowed)).created.id for _ in range(3)}
     # None of them is what others are duplicates of.
-    counted = (await server.traces.CreateTrace(a_contribution(on_duplicate=pb.ON_DUPLICATE_REJECT))).created.id
+    counted = (await server.traces.CreateTrace(a_contribution(on_duplicate=trace_pb2.ON_DUPLICATE_REJECT))).created.id
     assert len({*ids, counted}) == await count(server) == 4
     assert (await server.traces.CreateTrace(a_contribution())).existing.id == counted
 
@@ -125,7 +126,7 @@ async def test_validating_stores_nothing_and_answers_the_same(server: RunningSer
     tried = await server.traces.CreateTrace(a_contribution(validate_only=True), metadata=BOB)
     assert tried.WhichOneof("outcome") == "existing"
     async with refused("DUPLICATE_TRACE"):
-        rejecting = a_contribution(validate_only=True, on_duplicate=pb.ON_DUPLICATE_REJECT)
+        rejecting = a_contribution(validate_only=True, on_duplicate=trace_pb2.ON_DUPLICATE_REJECT)
         await server.traces.CreateTrace(rejecting, metadata=BOB)
     async with refused("TRACE_NOT_FOUND"):
         replacing = a_contribution(1, validate_only=True, supersedes_trace_id=str(uuid4()))

@@ -131,7 +131,7 @@ async def test_an_edit_cannot_become_a_duplicate(server: RunningServer) -> None:
     async with refused("DUPLICATE_TRACE", trace_id=other.id):
         await update(server, trace.id, **texts)
     assert await get(server, trace.id) == trace
-    allowed = await create(server, on_duplicate=pb.ON_DUPLICATE_ALLOW)
+    allowed = await create(server, on_duplicate=trace_pb2.ON_DUPLICATE_ALLOW)
     assert (await update(server, allowed.id, **texts)).trace.title == other.title
     # The content that it left is free again.
     await update(server, trace.id, title="Elsewhere")

@@ -48,9 +48,9 @@ STATUS = {"pending": trace_pb2.TRACE_STATUS_PENDING, "validated": trace_pb2.TRAC
 VOTE = {"up": vote_pb2.VOTE_TYPE_UP, "down": vote_pb2.VOTE_TYPE_DOWN}
 REASON = {name.removeprefix("DOWN_REASON_").lower(): number for name, number in vote_pb2.DownReason.items()}
 ON_DUPLICATE = {
-    "return": pb.ON_DUPLICATE_RETURN_EXISTING,
-    "reject": pb.ON_DUPLICATE_REJECT,
-    "allow": pb.ON_DUPLICATE_ALLOW,
+    "return": trace_pb2.ON_DUPLICATE_RETURN_EXISTING,
+    "reject": trace_pb2.ON_DUPLICATE_REJECT,
+    "allow": trace_pb2.ON_DUPLICATE_ALLOW,
 }
 
 

@@ -13,7 +13,7 @@ from tests.builders import a_contribution, hits_of, search
 from tests.conftest import RunningServer, administer, query
 from tests.contract.callers import ADA, BOB, reason_of, refused
 
-ALLOW = pb.ON_DUPLICATE_ALLOW
+ALLOW = trace_pb2.ON_DUPLICATE_ALLOW
 
 
 async def count(server: RunningServer) -> int:
@@ -56,7 +56,7 @@ async def test_an_id_belongs_to_a_caller_and_a_method(server: RunningServer) -> 
 async def test_what_failed_may_be_tried_again_under_its_id(server: RunningServer) -> None:
     request_id = str(uuid4())
     first = (await server.traces.CreateTrace(a_contribution())).created
-    request = a_contribution(on_duplicate=pb.ON_DUPLICATE_REJECT, request_id=request_id)
+    request = a_contribution(on_duplicate=trace_pb2.ON_DUPLICATE_REJECT, request_id=request_id)
     async with refused("DUPLICATE_TRACE"):
         await server.traces.CreateTrace(request)
     await server.traces.DeleteTrace(pb.DeleteTraceRequest(trace_id=first.id))
@@ -84,7 +84,7 @@ async def test_twins_of_every_write_get_one_answer(server: RunningServer) -> Non
     name = tag_pb2.Tag(name="python", description="a language")
     edited = trace_pb2.Trace(id=trace.id, title="Other")
     writes: list[tuple[Any, Message, Any]] = [
-        (server.traces.CreateTrace, a_contribution(1, on_duplicate=pb.ON_DUPLICATE_REJECT), ADA),
+        (server.traces.CreateTrace, a_contribution(1, on_duplicate=trace_pb2.ON_DUPLICATE_REJECT), ADA),
         (
             server.traces.UpdateTrace,
             pb.UpdateTraceRequest(trace=edited, update_mask=FieldMask(paths=["title"]), etag=trace.etag),

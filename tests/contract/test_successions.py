@@ -62,7 +62,7 @@ async def test_only_ones_own_live_trace_of_other_content_is_replaced(server: Run
     async with refused("DUPLICATE_TRACE", trace_id=old.id):
         await create(server, 0, old.id)
     async with refused("DUPLICATE_TRACE", trace_id=old.id):
-        await create(server, 0, old.id, on_duplicate=pb.ON_DUPLICATE_ALLOW)
+        await create(server, 0, old.id, on_duplicate=trace_pb2.ON_DUPLICATE_ALLOW)
     await server.traces.DeleteTrace(pb.DeleteTraceRequest(trace_id=old.id), metadata=ADA)
     async with refused("TRACE_NOT_FOUND", trace_id=old.id):
         await create(server, 1, old.id)

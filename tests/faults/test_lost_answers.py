@@ -13,6 +13,7 @@ from uuid import uuid4
 import grpc
 
 from commontrace.storage import embedded
+from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution
@@ -37,7 +38,7 @@ class Writing:
         """Writes until the server is gone."""
         while True:
             number = next(self.numbers)
-            request = a_contribution(number, on_duplicate=pb.ON_DUPLICATE_ALLOW, request_id=str(uuid4()))
+            request = a_contribution(number, on_duplicate=trace_pb2.ON_DUPLICATE_ALLOW, request_id=str(uuid4()))
             self.unanswered[number] = request
             try:
                 self.answered[number] = (await traces.CreateTrace(request, timeout=20)).created.id

@@ -10,11 +10,13 @@ from commontrace.core.errors import AlreadySuperseded, DuplicateTrace, Outrun
 from commontrace.core.refusals import refuse_others
 from commontrace.core.similar_traces import SimilarTrace, similar_traces
 from commontrace.core.tag_names import normalise_all
+from commontrace.core.trace_events import CREATED, SUPERSEDED
 from commontrace.core.traces import TEXTS, Contribution, NewTrace, new_trace
 from commontrace.embeddings.embedder import Embedder, Embedding
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database
+    from commontrace.storage.trace_changes import LockedTrace
     from commontrace.storage.trace_repository import TraceRow
     from commontrace.storage.unit_of_work import UnitOfWork
 
@@ -67,8 +69,9 @@ class Encoded:
 
     async def store(self, work: "UnitOfWork", caller_id: UUID) -> Contributed:
         """Stores the trace. Raises DuplicateTrace, TraceNotFound, NotOwner, AlreadySuperseded, Outrun."""
+        superseded = None
         if self.supersedes_id is not None:
-            await self._lock_superseded(self.supersedes_id, work, caller_id)
+            superseded = await self._lock_superseded(self.supersedes_id, work, caller_id)
         trace = new_trace(
             self.contribution,
             self.embedding,
@@ -81,8 +84,9 @@ class Encoded:
         if not await add(trace, self.tags, work):
             # Somebody stored the same since this was prepared.
             raise Outrun
-        if self.supersedes_id is not None:
-            await work.trace_changes.set(self.supersedes_id, {"superseded_by_id": trace.id})
+        if superseded is not None:
+            await work.trace_changes.set(superseded.id, {"superseded_by_id": trace.id})
+            await work.events.add(superseded.id, SUPERSEDED, revision=superseded.revision)
         stored = await work.traces.get(trace.id)
         assert stored is not None  # noqa: S101 - stored above, in the same transaction
         return Contributed(
@@ -93,7 +97,7 @@ class Encoded:
             similar=self.similar,
         )
 
-    async def _lock_superseded(self, trace_id: UUID, work: "UnitOfWork", caller_id: UUID) -> None:
+    async def _lock_superseded(self, trace_id: UUID, work: "UnitOfWork", caller_id: UUID) -> "LockedTrace":
         locked = await work.trace_changes.lock_live(trace_id)
         refuse_others(locked, caller_id)
         if locked.superseded_by_id is not None:
@@ -102,6 +106,7 @@ class Encoded:
         assert old is not None  # noqa: S101 - locked above
         if content_hash(old.title, old.context_text, old.solution_text) == self.content_hash:
             raise DuplicateTrace(trace_id)
+        return locked
 
 
 async def prepare(
@@ -141,7 +146,7 @@ async def prepare(
 
 
 async def add(trace: NewTrace, tags: list[str], work: "UnitOfWork") -> bool:
-    """Stores a trace with its first revision and its tags; False if a live one has the same content."""
+    """Stores a trace with its first revision, its tags and its event; False if a live one has the same content."""
     if not await work.traces.add(trace):
         return False
     await work.revisions.add(
@@ -154,4 +159,5 @@ async def add(trace: NewTrace, tags: list[str], work: "UnitOfWork") -> bool:
         editor_id=trace.contributor_id,
     )
     await work.tags.attach(trace.id, tags)
+    await work.events.add(trace.id, CREATED, revision=1)
     return True

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from commontrace.core.errors import AlreadySuperseded, TraceNotFound
 from commontrace.core.refusals import refuse_duplicate, refuse_others, refuse_stale
+from commontrace.core.trace_events import DELETED, SUPERSEDED, UNDELETED, UPDATED
 
 if TYPE_CHECKING:
     from commontrace.storage.trace_changes import LockedTrace
@@ -20,8 +21,10 @@ async def delete(trace_id: UUID, etag: str, work: "UnitOfWork", caller_id: UUID)
     refuse_others(trace, caller_id)
     refuse_stale(trace, etag)
     await work.trace_changes.delete(trace_id)
+    await work.events.add(trace_id, DELETED, revision=trace.revision)
     if replaced is not None and replaced.superseded_by_id == trace_id:
         await work.trace_changes.set(replaced.id, {"superseded_by_id": None})
+        await work.events.add(replaced.id, UPDATED, revision=replaced.revision)
     return await work.traces.get_even_deleted(trace_id)
 
 
@@ -39,7 +42,9 @@ async def undelete(trace_id: UUID, work: "UnitOfWork", caller_id: UUID) -> "Trac
             if replaced.superseded_by_id is not None:
                 raise AlreadySuperseded(replaced.id, replaced.superseded_by_id)
             await work.trace_changes.set(replaced.id, {"superseded_by_id": trace_id})
+            await work.events.add(replaced.id, SUPERSEDED, revision=replaced.revision)
         await work.trace_changes.undelete(trace_id)
+        await work.events.add(trace_id, UNDELETED, revision=trace.revision)
     return await work.traces.get_even_deleted(trace_id)
 
 

@@ -10,6 +10,7 @@ from commontrace.core.content_hash import content_hash
 from commontrace.core.errors import Outrun, TraceNotFound
 from commontrace.core.refusals import refuse_duplicate, refuse_others, refuse_stale
 from commontrace.core.tag_names import normalise_all
+from commontrace.core.trace_events import UPDATED, tell_status
 from commontrace.core.traces import PENDING, TEXTS, embedding_text
 from commontrace.embeddings.embedder import Embedder, Embedding
 
@@ -73,6 +74,9 @@ class PreparedEdit:
         has_new_tags = self.tags is not None and await work.tags.replace(locked.id, self.tags)
         if changes or has_new_tags:
             await work.trace_changes.touch(locked.id, {**changes, "edit_number": locked.edit_number + 1})
+            revision = changes.get("revision", locked.revision)
+            await work.events.add(locked.id, UPDATED, revision=revision)
+            await tell_status(locked.id, locked.status, changes.get("status", locked.status), revision, work)
         trace = await work.traces.get(locked.id)
         assert trace is not None  # noqa: S101 - locked above
         if self.embedding is None:

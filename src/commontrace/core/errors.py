@@ -116,6 +116,38 @@ class AlreadySuperseded(CommonTraceError):
         )
 
 
+class TraceNotEncoded(CommonTraceError):
+    """The trace has no vector yet."""
+
+    def __init__(self, trace_id: UUID) -> None:
+        """Takes the trace."""
+        super().__init__(f"{trace_id} is not encoded yet: nothing can be compared with it", trace_id=str(trace_id))
+
+
+class WatchTokenOutOfRange(CommonTraceError):
+    """What happened behind the token is kept no longer, or was never here."""
+
+    def __init__(self) -> None:
+        """Says what to do instead."""
+        super().__init__("the events behind this token are no longer kept: list what you need, and watch anew")
+
+
+class TraceIdTaken(CommonTraceError):
+    """Another trace has the id that an imported one was to keep."""
+
+    def __init__(self, trace_id: UUID) -> None:
+        """Takes the id."""
+        super().__init__(f"another trace has the id {trace_id}", trace_id=str(trace_id))
+
+
+class ServerStopping(CommonTraceError):
+    """The server stops: what has no end of its own ends now."""
+
+    def __init__(self) -> None:
+        """Says what to do."""
+        super().__init__("the server stops: go on elsewhere, or here after its restart")
+
+
 class RequestIdReused(CommonTraceError):
     """The request id belongs to another request."""
 

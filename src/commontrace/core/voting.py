@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.core.errors import OwnTrace, RevisionNotCurrent, VoteNotFound
+from commontrace.core.trace_events import tell_status
 from commontrace.core.trust import Standing, Tally, standing
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ async def settle(trace: "LockedTrace", tally: Tally, work: "UnitOfWork", *, vali
     changes = {name: value for name, value in asdict(due).items() if value != getattr(trace, name)}
     if "status" in changes:
         await work.trace_changes.touch(trace.id, changes)
+        await tell_status(trace.id, trace.status, due.status, trace.revision, work)
     elif changes:
         await work.trace_changes.set(trace.id, changes)
     return due

@@ -33,6 +33,10 @@ _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]]
     errors.StaleEtag: (Code.ABORTED, error_reason_pb2.ERROR_REASON_STALE_ETAG),
     errors.DuplicateTrace: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_DUPLICATE_TRACE),
     errors.AlreadySuperseded: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_ALREADY_SUPERSEDED),
+    errors.TraceNotEncoded: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_TRACE_NOT_ENCODED),
+    errors.WatchTokenOutOfRange: (Code.OUT_OF_RANGE, error_reason_pb2.ERROR_REASON_WATCH_TOKEN_OUT_OF_RANGE),
+    errors.TraceIdTaken: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_TRACE_ID_TAKEN),
+    errors.ServerStopping: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_SERVER_STOPPING),
     errors.RequestIdReused: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_REQUEST_ID_REUSED),
     ResponseTooLarge: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_RESPONSE_TOO_LARGE),
     RequestTooLarge: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_REQUEST_TOO_LARGE),
@@ -47,6 +51,7 @@ _RETRY_AFTER: dict[ErrorReason.ValueType, float] = {
     error_reason_pb2.ERROR_REASON_OVERLOADED: 0.2,
     error_reason_pb2.ERROR_REASON_DATABASE_UNAVAILABLE: 0.5,
     error_reason_pb2.ERROR_REASON_EMBEDDER_UNAVAILABLE: 0.5,
+    error_reason_pb2.ERROR_REASON_SERVER_STOPPING: 0.5,
 }
 
 # Trailers beyond 8 KB are refused on the way, and the failure with them.

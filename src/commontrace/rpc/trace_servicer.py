@@ -13,20 +13,37 @@ from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.deadlines import deadline_of
 from commontrace.rpc.messages import filters, info, lists, searches, traces
 from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST, page_size
+from commontrace.rpc.stopping import Stopping
 from commontrace.rpc.writes import Write, Writes
 from commontrace.storage.database import Database
 from commontrace.storage.keyset import Position
 from commontrace.storage.unit_of_work import UnitOfWork
-from commontrace.v1 import trace_pb2, trace_service_pb2, trace_service_pb2_grpc
+from commontrace.v1 import (
+    trace_event_pb2,
+    trace_export_pb2,
+    trace_import_pb2,
+    trace_pb2,
+    trace_service_pb2,
+    trace_service_pb2_grpc,
+)
 
 
 class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
     """Contributes, reads and searches traces."""
 
-    def __init__(self, database: Database, queries: QueryCache, writes: Writes, *, validation_threshold: int) -> None:
-        """Takes where traces are stored, how queries are encoded, and what is told of the votes."""
+    def __init__(
+        self,
+        database: Database,
+        queries: QueryCache,
+        writes: Writes,
+        stopping: Stopping,
+        *,
+        validation_threshold: int,
+    ) -> None:
+        """Takes where traces are stored, how queries are encoded, when streams end, and what is told of the votes."""
         self._database = database
         self._writes = writes
+        self._stopping = stopping
         self._validation_threshold = validation_threshold
         self._queries = queries
         self._embedder = queries.embedder
@@ -198,3 +215,24 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         async with aclosing(responses):
             async for response in responses:
                 yield response
+
+    async def ImportTraces(
+        self, requests: AsyncIterator[trace_import_pb2.ImportTracesRequest], _context: Context
+    ) -> AsyncIterator[trace_import_pb2.ImportTracesResponse]:
+        """Stores many traces."""
+        raise NotImplementedError
+        yield
+
+    async def ExportTraces(
+        self, request: trace_export_pb2.ExportTracesRequest, _context: Context
+    ) -> AsyncIterator[trace_export_pb2.ExportTracesResponse]:
+        """Streams traces as records."""
+        raise NotImplementedError
+        yield
+
+    async def WatchTraces(
+        self, request: trace_event_pb2.WatchTracesRequest, _context: Context
+    ) -> AsyncIterator[trace_event_pb2.WatchTracesResponse]:
+        """Tells what happens to traces."""
+        raise NotImplementedError
+        yield

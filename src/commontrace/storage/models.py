@@ -4,7 +4,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, MetaData, String, Table, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -191,7 +203,7 @@ class TraceTag(Base):
 
 
 class EmbeddingModel(Base):
-    """A model that made vectors of this database; the current one was chosen when the database was created."""
+    """A model that makes vectors of this database: the current one, and the next one while it is being re-encoded."""
 
     __tablename__ = "embedding_models"
     __table_args__ = (
@@ -200,7 +212,7 @@ class EmbeddingModel(Base):
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    version: Mapped[str]
+    version: Mapped[str] = mapped_column(primary_key=True)
     dimensions: Mapped[int]
     is_lexical: Mapped[bool]
     is_current: Mapped[bool]
@@ -218,4 +230,51 @@ class IdempotentRequest(Base):
     request_id: Mapped[UUID] = mapped_column(primary_key=True)
     fingerprint: Mapped[bytes]
     answer: Mapped[bytes | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class EncodingJob(Base):
+    """A trace that waits for its vector. Whoever takes it moves `due_at` on: it is nobody's again then."""
+
+    __tablename__ = "encoding_jobs"
+    __table_args__ = (Index("ix_encoding_jobs_due_at", "due_at", postgresql_where=text("given_up_at IS NULL")),)
+
+    trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id"), primary_key=True)
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    due_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    last_error: Mapped[str] = mapped_column(server_default="")
+    given_up_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class TraceEvent(Base):
+    """Something that happened to a trace, written in the transaction that made it happen; never changed."""
+
+    __tablename__ = "trace_events"
+    __table_args__ = (
+        CheckConstraint(
+            "event_type IN ('created', 'updated', 'validated', 'demoted', 'superseded', 'deleted', 'undeleted')",
+            name="event_type",
+        ),
+        Index("ix_trace_events_created_at", "created_at", postgresql_using="brin"),
+    )
+
+    sequence: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    trace_id: Mapped[UUID]
+    event_type: Mapped[str]
+    revision: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class ImportItem(Base):
+    """An item of an import that was stored, or was there already (`is_new` tells)."""
+
+    __tablename__ = "import_items"
+    __table_args__ = (Index("ix_import_items_created_at", "created_at", postgresql_using="brin"),)
+
+    caller_id: Mapped[UUID] = mapped_column(primary_key=True)
+    import_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    trace_id: Mapped[UUID]
+    is_new: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)

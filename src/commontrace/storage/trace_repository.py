@@ -42,6 +42,7 @@ class TraceRow(NamedTuple):
     deleted_at: datetime | None
     supersedes_id: UUID | None
     superseded_by_id: UUID | None
+    is_encoded: bool
 
 
 # Made once: putting a statement together costs more than running it.
@@ -146,8 +147,9 @@ class TraceRepository:
 def _select_rows(*, full: bool) -> Select[Any]:
     tags = select(Tag.name).join(TraceTag, TraceTag.tag_id == Tag.id).where(TraceTag.trace_id == Trace.id)
     columns: dict[str, ColumnElement[Any]] = {
-        name: Trace.__table__.c[name] for name in TraceRow._fields if name != "tags"
+        name: Trace.__table__.c[name] for name in TraceRow._fields if name not in ("tags", "is_encoded")
     }
+    columns["is_encoded"] = Trace.embedding_model_id.is_not(None)
     columns["tags"] = func.array(tags.order_by(Tag.name).scalar_subquery())
     if not full:
         columns["context_text"] = columns["solution_text"] = literal("")

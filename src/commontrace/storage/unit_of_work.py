@@ -3,6 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository
+from commontrace.storage.event_repository import EventRepository
 from commontrace.storage.idempotency_repository import IdempotencyRepository
 from commontrace.storage.revision_repository import RevisionRepository
 from commontrace.storage.tag_changes import TagChanges
@@ -29,6 +30,7 @@ class UnitOfWork:
         self.trace_changes = TraceChanges(session)
         self.revisions = RevisionRepository(session)
         self.votes = VoteRepository(session)
+        self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.embedding_models = EmbeddingModelRepository(session)
 

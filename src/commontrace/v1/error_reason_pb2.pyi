@@ -4,15 +4,16 @@ isort:skip_file
 """
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -97,6 +98,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_RESPONSE_TOO_LARGE: _ErrorReason.ValueType  # 32
     """RESOURCE_EXHAUSTED. An item no longer fits into the response: ask for it in another call. Only ever the reason of an
     item, never of a call.
+    """
+    ERROR_REASON_TRACE_NOT_ENCODED: _ErrorReason.ValueType  # 33
+    """FAILED_PRECONDITION. The trace to find others like has no vector yet. `trace_id`."""
+    ERROR_REASON_WATCH_TOKEN_OUT_OF_RANGE: _ErrorReason.ValueType  # 34
+    """OUT_OF_RANGE. What the token would continue is kept no longer, or never was: start anew without one."""
+    ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 35
+    """UNAVAILABLE. The server stops; the stream can be continued elsewhere, or here after its restart. Retry."""
+    ERROR_REASON_TRACE_ID_TAKEN: _ErrorReason.ValueType  # 36
+    """ALREADY_EXISTS. The id that an imported trace was to keep belongs to another one. `trace_id`. Only ever the reason
+    of an item, never of a call.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -183,4 +194,44 @@ ERROR_REASON_RESPONSE_TOO_LARGE: ErrorReason.ValueType  # 32
 """RESOURCE_EXHAUSTED. An item no longer fits into the response: ask for it in another call. Only ever the reason of an
 item, never of a call.
 """
+ERROR_REASON_TRACE_NOT_ENCODED: ErrorReason.ValueType  # 33
+"""FAILED_PRECONDITION. The trace to find others like has no vector yet. `trace_id`."""
+ERROR_REASON_WATCH_TOKEN_OUT_OF_RANGE: ErrorReason.ValueType  # 34
+"""OUT_OF_RANGE. What the token would continue is kept no longer, or never was: start anew without one."""
+ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 35
+"""UNAVAILABLE. The server stops; the stream can be continued elsewhere, or here after its restart. Retry."""
+ERROR_REASON_TRACE_ID_TAKEN: ErrorReason.ValueType  # 36
+"""ALREADY_EXISTS. The id that an imported trace was to keep belongs to another one. `trace_id`. Only ever the reason
+of an item, never of a call.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
+
+@_typing.final
+class ItemError(_message.Message):
+    """Why one item of a call failed while others did not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """The gRPC status code that a call for this item alone would end with."""
+    reason: Global___ErrorReason.ValueType
+    """The reason."""
+    message: _builtins.str
+    """The same for people."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: Global___ErrorReason.ValueType = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemError: _TypeAlias = ItemError  # noqa: Y015

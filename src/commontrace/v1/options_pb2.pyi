@@ -34,6 +34,8 @@ class _ScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scope.ValueType
     """Votes."""
     SCOPE_TAGS_WRITE: _Scope.ValueType  # 4
     """Describes and merges tags."""
+    SCOPE_TRACES_IMPORT: _Scope.ValueType  # 5
+    """Imports what only the service makes otherwise: vectors, ids and times."""
 
 class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
     """What a caller may be allowed to do."""
@@ -48,6 +50,8 @@ SCOPE_VOTES_WRITE: Scope.ValueType  # 3
 """Votes."""
 SCOPE_TAGS_WRITE: Scope.ValueType  # 4
 """Describes and merges tags."""
+SCOPE_TRACES_IMPORT: Scope.ValueType  # 5
+"""Imports what only the service makes otherwise: vectors, ids and times."""
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 REQUIRED_SCOPE_FIELD_NUMBER: _builtins.int

@@ -69,6 +69,58 @@ TRACE_VIEW_FULL: TraceView.ValueType  # 2
 """Everything."""
 Global___TraceView: _TypeAlias = TraceView  # noqa: Y015
 
+class _EmbeddingState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EmbeddingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EmbeddingState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EMBEDDING_STATE_UNSPECIFIED: _EmbeddingState.ValueType  # 0
+    """Never returned."""
+    EMBEDDING_STATE_PENDING: _EmbeddingState.ValueType  # 1
+    """Stored, not encoded yet: no search finds it. The server encodes it as soon as it can."""
+    EMBEDDING_STATE_READY: _EmbeddingState.ValueType  # 2
+    """Encoded: searches find it."""
+
+class EmbeddingState(_EmbeddingState, metaclass=_EmbeddingStateEnumTypeWrapper):
+    """How far a trace has come on its way into searches."""
+
+EMBEDDING_STATE_UNSPECIFIED: EmbeddingState.ValueType  # 0
+"""Never returned."""
+EMBEDDING_STATE_PENDING: EmbeddingState.ValueType  # 1
+"""Stored, not encoded yet: no search finds it. The server encodes it as soon as it can."""
+EMBEDDING_STATE_READY: EmbeddingState.ValueType  # 2
+"""Encoded: searches find it."""
+Global___EmbeddingState: _TypeAlias = EmbeddingState  # noqa: Y015
+
+class _OnDuplicate:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnDuplicateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnDuplicate.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_DUPLICATE_UNSPECIFIED: _OnDuplicate.ValueType  # 0
+    """RETURN_EXISTING."""
+    ON_DUPLICATE_RETURN_EXISTING: _OnDuplicate.ValueType  # 1
+    """Nothing is stored; the existing trace is returned as it is, whoever wrote it."""
+    ON_DUPLICATE_REJECT: _OnDuplicate.ValueType  # 2
+    """Fails with `DUPLICATE_TRACE`."""
+    ON_DUPLICATE_ALLOW: _OnDuplicate.ValueType  # 3
+    """Stores it beside the other."""
+
+class OnDuplicate(_OnDuplicate, metaclass=_OnDuplicateEnumTypeWrapper):
+    """What becomes of a contribution that is there already."""
+
+ON_DUPLICATE_UNSPECIFIED: OnDuplicate.ValueType  # 0
+"""RETURN_EXISTING."""
+ON_DUPLICATE_RETURN_EXISTING: OnDuplicate.ValueType  # 1
+"""Nothing is stored; the existing trace is returned as it is, whoever wrote it."""
+ON_DUPLICATE_REJECT: OnDuplicate.ValueType  # 2
+"""Fails with `DUPLICATE_TRACE`."""
+ON_DUPLICATE_ALLOW: OnDuplicate.ValueType  # 3
+"""Stores it beside the other."""
+Global___OnDuplicate: _TypeAlias = OnDuplicate  # noqa: Y015
+
 @_typing.final
 class Trace(_message.Message):
     """A solved problem: what went wrong, what fixed it, who found out, and how far others confirm it.
@@ -99,6 +151,7 @@ class Trace(_message.Message):
     DELETE_TIME_FIELD_NUMBER: _builtins.int
     SUPERSEDES_TRACE_ID_FIELD_NUMBER: _builtins.int
     SUPERSEDED_BY_TRACE_ID_FIELD_NUMBER: _builtins.int
+    EMBEDDING_STATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The UUID."""
     title: _builtins.str
@@ -135,6 +188,8 @@ class Trace(_message.Message):
     """The UUID of the trace that it replaces; empty if it replaces none."""
     superseded_by_trace_id: _builtins.str
     """The UUID of the live trace that replaces it; empty if none does. Default searches and lists leave it out then."""
+    embedding_state: Global___EmbeddingState.ValueType
+    """Whether searches can find it by its meaning."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Canonical tag names in alphabetical order; at most 20."""
@@ -179,10 +234,11 @@ class Trace(_message.Message):
         delete_time: _timestamp_pb2.Timestamp | None = ...,
         supersedes_trace_id: _builtins.str = ...,
         superseded_by_trace_id: _builtins.str = ...,
+        embedding_state: Global___EmbeddingState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "confirmation_count", b"confirmation_count", "context", b"context", "contributor_id", b"contributor_id", "create_time", b"create_time", "delete_time", b"delete_time", "down_count", b"down_count", "etag", b"etag", "id", b"id", "is_seed", b"is_seed", "metadata", b"metadata", "revision", b"revision", "solution", b"solution", "status", b"status", "superseded_by_trace_id", b"superseded_by_trace_id", "supersedes_trace_id", b"supersedes_trace_id", "tags", b"tags", "title", b"title", "trust_score", b"trust_score", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "confirmation_count", b"confirmation_count", "context", b"context", "contributor_id", b"contributor_id", "create_time", b"create_time", "delete_time", b"delete_time", "down_count", b"down_count", "embedding_state", b"embedding_state", "etag", b"etag", "id", b"id", "is_seed", b"is_seed", "metadata", b"metadata", "revision", b"revision", "solution", b"solution", "status", b"status", "superseded_by_trace_id", b"superseded_by_trace_id", "supersedes_trace_id", b"supersedes_trace_id", "tags", b"tags", "title", b"title", "trust_score", b"trust_score", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

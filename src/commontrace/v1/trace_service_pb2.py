@@ -25,14 +25,17 @@ _sym_db = _symbol_database.Default()
 from commontrace.v1 import error_reason_pb2 as commontrace_dot_v1_dot_error__reason__pb2
 from commontrace.v1 import options_pb2 as commontrace_dot_v1_dot_options__pb2
 from commontrace.v1 import trace_pb2 as commontrace_dot_v1_dot_trace__pb2
+from commontrace.v1 import trace_event_pb2 as commontrace_dot_v1_dot_trace__event__pb2
+from commontrace.v1 import trace_export_pb2 as commontrace_dot_v1_dot_trace__export__pb2
 from commontrace.v1 import trace_filter_pb2 as commontrace_dot_v1_dot_trace__filter__pb2
+from commontrace.v1 import trace_import_pb2 as commontrace_dot_v1_dot_trace__import__pb2
 from commontrace.v1 import vector_pb2 as commontrace_dot_v1_dot_vector__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"commontrace/v1/trace_service.proto\x12\x0e\x63ommontrace.v1\x1a!commontrace/v1/error_reason.proto\x1a\x1c\x63ommontrace/v1/options.proto\x1a\x1a\x63ommontrace/v1/trace.proto\x1a!commontrace/v1/trace_filter.proto\x1a\x1b\x63ommontrace/v1/vector.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x17\n\x15GetServiceInfoRequest\"\xd0\x01\n\x16GetServiceInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x37\n\x0f\x65mbedding_model\x18\x02 \x01(\x0b\x32\x1e.commontrace.v1.EmbeddingModel\x12&\n\x06limits\x18\x03 \x01(\x0b\x32\x16.commontrace.v1.Limits\x12&\n\x06\x63\x61ller\x18\x04 \x01(\x0b\x32\x16.commontrace.v1.Caller\x12\x1c\n\x14validation_threshold\x18\x05 \x01(\x05\"U\n\x0e\x45mbeddingModel\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\x05\x12\x12\n\nis_lexical\x18\x04 \x01(\x08\"\xda\x03\n\x06Limits\x12\x18\n\x10title_characters\x18\x01 \x01(\x05\x12\x1a\n\x12\x63ontext_characters\x18\x02 \x01(\x05\x12\x1b\n\x13solution_characters\x18\x03 \x01(\x05\x12\x0c\n\x04tags\x18\x04 \x01(\x05\x12\x16\n\x0etag_characters\x18\x05 \x01(\x05\x12\x1e\n\x16\x61gent_model_characters\x18\x06 \x01(\x05\x12 \n\x18\x61gent_version_characters\x18\x07 \x01(\x05\x12\x16\n\x0emetadata_bytes\x18\x08 \x01(\x05\x12\x17\n\x0fmetadata_levels\x18\x0c \x01(\x05\x12\x18\n\x10query_characters\x18\t \x01(\x05\x12\x13\n\x0bsearch_hits\x18\n \x01(\x05\x12\x15\n\rrequest_bytes\x18\x0b \x01(\x05\x12\x15\n\rfilter_values\x18\r \x01(\x05\x12\x12\n\npage_items\x18\x0e \x01(\x05\x12\x18\n\x10\x62\x61tch_get_traces\x18\x0f \x01(\x05\x12\x1f\n\x17vote_comment_characters\x18\x10 \x01(\x05\x12\"\n\x1atag_description_characters\x18\x11 \x01(\x05\x12\x14\n\x0cresolve_tags\x18\x12 \x01(\x05\"O\n\x06\x43\x61ller\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12%\n\x06scopes\x18\x03 \x03(\x0e\x32\x15.commontrace.v1.Scope\"\xa6\x02\n\x12\x43reateTraceRequest\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\t\x12\x10\n\x08solution\x18\x03 \x01(\t\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12\x13\n\x0b\x61gent_model\x18\x05 \x01(\t\x12\x15\n\ragent_version\x18\x06 \x01(\t\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x31\n\x0con_duplicate\x18\x08 \x01(\x0e\x32\x1b.commontrace.v1.OnDuplicate\x12\x1b\n\x13supersedes_trace_id\x18\t \x01(\t\x12\x15\n\rvalidate_only\x18\n \x01(\x08\x12\x12\n\nrequest_id\x18\x0b \x01(\t\"\xcf\x01\n\x13\x43reateTraceResponse\x12(\n\x07\x63reated\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.TraceH\x00\x12)\n\x08\x65xisting\x18\x05 \x01(\x0b\x32\x15.commontrace.v1.TraceH\x00\x12\x13\n\x0btokens_read\x18\x02 \x01(\x05\x12\x14\n\x0ctokens_total\x18\x03 \x01(\x05\x12-\n\x07similar\x18\x04 \x03(\x0b\x32\x1c.commontrace.v1.SimilarTraceB\t\n\x07outcome\"C\n\x0cSimilarTrace\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\nsimilarity\x18\x03 \x01(\x01\"L\n\x0fGetTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\'\n\x04view\x18\x02 \x01(\x0e\x32\x19.commontrace.v1.TraceView\"8\n\x10GetTraceResponse\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\"S\n\x15\x42\x61tchGetTracesRequest\x12\x11\n\ttrace_ids\x18\x01 \x03(\t\x12\'\n\x04view\x18\x02 \x01(\x0e\x32\x19.commontrace.v1.TraceView\"K\n\x16\x42\x61tchGetTracesResponse\x12\x31\n\x05items\x18\x01 \x03(\x0b\x32\".commontrace.v1.BatchGetTracesItem\"\x85\x01\n\x12\x42\x61tchGetTracesItem\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12&\n\x05trace\x18\x02 \x01(\x0b\x32\x15.commontrace.v1.TraceH\x00\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.commontrace.v1.ItemErrorH\x00\x42\t\n\x07outcome\"W\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12+\n\x06reason\x18\x02 \x01(\x0e\x32\x1b.commontrace.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xa6\x01\n\x11ListTracesRequest\x12+\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1b.commontrace.v1.TraceFilter\x12\'\n\x04view\x18\x02 \x01(\x0e\x32\x19.commontrace.v1.TraceView\x12\x14\n\x0cshow_deleted\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"j\n\x12ListTracesResponse\x12%\n\x06traces\x18\x01 \x03(\x0b\x32\x15.commontrace.v1.Trace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x14\n\x0cunknown_tags\x18\x03 \x03(\t\"\x8d\x01\n\x12UpdateTraceRequest\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"f\n\x13UpdateTraceResponse\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\x12\x13\n\x0btokens_read\x18\x02 \x01(\x05\x12\x14\n\x0ctokens_total\x18\x03 \x01(\x05\"H\n\x12\x44\x65leteTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\";\n\x13\x44\x65leteTraceResponse\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\"<\n\x14UndeleteTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"=\n\x15UndeleteTraceResponse\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\"}\n\x19ListTraceRevisionsRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\'\n\x04view\x18\x02 \x01(\x0e\x32\x19.commontrace.v1.TraceView\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x1aListTraceRevisionsResponse\x12\x30\n\trevisions\x18\x01 \x03(\x0b\x32\x1d.commontrace.v1.TraceRevision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaf\x01\n\rTraceRevision\x12\x10\n\x08revision\x18\x01 \x01(\x05\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x03 \x01(\t\x12\x10\n\x08solution\x18\x04 \x01(\t\x12\x16\n\x0e\x63hanged_fields\x18\x05 \x03(\t\x12\x11\n\teditor_id\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd0\x02\n\x13SearchTracesRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12+\n\tembedding\x18\x02 \x01(\x0b\x32\x16.commontrace.v1.VectorH\x00\x12\x12\n\x08trace_id\x18\x03 \x01(\tH\x00\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\'\n\x04view\x18\x05 \x01(\x0e\x32\x19.commontrace.v1.TraceView\x12\x12\n\nbatch_size\x18\x06 \x01(\x05\x12+\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x1b.commontrace.v1.TraceFilter\x12\x1b\n\x0emin_similarity\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05\x65xact\x18\t \x01(\x08\x12\x11\n\tef_search\x18\n \x01(\x05\x12\x14\n\x0cresume_token\x18\x0b \x01(\tB\x07\n\x05queryB\x11\n\x0f_min_similarity\"\x85\x01\n\x14SearchTracesResponse\x12\'\n\x04hits\x18\x01 \x03(\x0b\x32\x19.commontrace.v1.SearchHit\x12.\n\x07summary\x18\x02 \x01(\x0b\x32\x1d.commontrace.v1.SearchSummary\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\"E\n\tSearchHit\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\x12\x12\n\nsimilarity\x18\x02 \x01(\x01\"\xab\x01\n\rSearchSummary\x12/\n\x0bstop_reason\x18\x01 \x01(\x0e\x32\x1a.commontrace.v1.StopReason\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12\x1a\n\x12\x65mbedding_model_id\x18\x03 \x01(\t\x12\x11\n\thit_count\x18\x04 \x01(\x05\x12\x15\n\rdropped_count\x18\x05 \x01(\x05\x12\x14\n\x0cunknown_tags\x18\x06 \x03(\t*~\n\x0bOnDuplicate\x12\x1c\n\x18ON_DUPLICATE_UNSPECIFIED\x10\x00\x12 \n\x1cON_DUPLICATE_RETURN_EXISTING\x10\x01\x12\x17\n\x13ON_DUPLICATE_REJECT\x10\x02\x12\x16\n\x12ON_DUPLICATE_ALLOW\x10\x03*\x98\x01\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11STOP_REASON_LIMIT\x10\x01\x12\x19\n\x15STOP_REASON_EXHAUSTED\x10\x02\x12\x1e\n\x1aSTOP_REASON_MIN_SIMILARITY\x10\x03\x12\x1b\n\x17STOP_REASON_SCAN_BUDGET\x10\x04\x32\xfe\x07\n\x0cTraceService\x12h\n\x0eGetServiceInfo\x12%.commontrace.v1.GetServiceInfoRequest\x1a&.commontrace.v1.GetServiceInfoResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12_\n\x0b\x43reateTrace\x12\".commontrace.v1.CreateTraceRequest\x1a#.commontrace.v1.CreateTraceResponse\"\x07\x90\x02\x00\x98\xc2\x18\x02\x12V\n\x08GetTrace\x12\x1f.commontrace.v1.GetTraceRequest\x1a .commontrace.v1.GetTraceResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12h\n\x0e\x42\x61tchGetTraces\x12%.commontrace.v1.BatchGetTracesRequest\x1a&.commontrace.v1.BatchGetTracesResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12\\\n\nListTraces\x12!.commontrace.v1.ListTracesRequest\x1a\".commontrace.v1.ListTracesResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12_\n\x0bUpdateTrace\x12\".commontrace.v1.UpdateTraceRequest\x1a#.commontrace.v1.UpdateTraceResponse\"\x07\x90\x02\x02\x98\xc2\x18\x02\x12_\n\x0b\x44\x65leteTrace\x12\".commontrace.v1.DeleteTraceRequest\x1a#.commontrace.v1.DeleteTraceResponse\"\x07\x90\x02\x02\x98\xc2\x18\x02\x12\x65\n\rUndeleteTrace\x12$.commontrace.v1.UndeleteTraceRequest\x1a%.commontrace.v1.UndeleteTraceResponse\"\x07\x90\x02\x02\x98\xc2\x18\x02\x12t\n\x12ListTraceRevisions\x12).commontrace.v1.ListTraceRevisionsRequest\x1a*.commontrace.v1.ListTraceRevisionsResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12\x64\n\x0cSearchTraces\x12#.commontrace.v1.SearchTracesRequest\x1a$.commontrace.v1.SearchTracesResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"commontrace/v1/trace_service.proto\x12\x0e\x63ommontrace.v1\x1a!commontrace/v1/error_reason.proto\x1a\x1c\x63ommontrace/v1/options.proto\x1a\x1a\x63ommontrace/v1/trace.proto\x1a commontrace/v1/trace_event.proto\x1a!commontrace/v1/trace_export.proto\x1a!commontrace/v1/trace_filter.proto\x1a!commontrace/v1/trace_import.proto\x1a\x1b\x63ommontrace/v1/vector.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x17\n\x15GetServiceInfoRequest\"\xd0\x01\n\x16GetServiceInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x37\n\x0f\x65mbedding_model\x18\x02 \x01(\x0b\x32\x1e.commontrace.v1.EmbeddingModel\x12&\n\x06limits\x18\x03 \x01(\x0b\x32\x16.commontrace.v1.Limits\x12&\n\x06\x63\x61ller\x18\x04 \x01(\x0b\x32\x16.commontrace.v1.Caller\x12\x1c\n\x14validation_threshold\x18\x05 \x01(\x05\"U\n\x0e\x45mbeddingModel\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\x05\x12\x12\n\nis_lexical\x18\x04 \x01(\x08\"\x87\x04\n\x06Limits\x12\x18\n\x10title_characters\x18\x01 \x01(\x05\x12\x1a\n\x12\x63ontext_characters\x18\x02 \x01(\x05\x12\x1b\n\x13solution_characters\x18\x03 \x01(\x05\x12\x0c\n\x04tags\x18\x04 \x01(\x05\x12\x16\n\x0etag_characters\x18\x05 \x01(\x05\x12\x1e\n\x16\x61gent_model_characters\x18\x06 \x01(\x05\x12 \n\x18\x61gent_version_characters\x18\x07 \x01(\x05\x12\x16\n\x0emetadata_bytes\x18\x08 \x01(\x05\x12\x17\n\x0fmetadata_levels\x18\x0c \x01(\x05\x12\x18\n\x10query_characters\x18\t \x01(\x05\x12\x13\n\x0bsearch_hits\x18\n \x01(\x05\x12\x15\n\rrequest_bytes\x18\x0b \x01(\x05\x12\x15\n\rfilter_values\x18\r \x01(\x05\x12\x12\n\npage_items\x18\x0e \x01(\x05\x12\x18\n\x10\x62\x61tch_get_traces\x18\x0f \x01(\x05\x12\x1f\n\x17vote_comment_characters\x18\x10 \x01(\x05\x12\"\n\x1atag_description_characters\x18\x11 \x01(\x05\x12\x14\n\x0cresolve_tags\x18\x12 \x01(\x05\x12\x14\n\x0cimport_items\x18\x13 \x01(\x05\x12\x15\n\rexport_traces\x18\x14 \x01(\x05\"O\n\x06\x43\x61ller\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12%\n\x06scopes\x18\x03 \x03(\x0e\x32\x15.commontrace.v1.Scope\"\xa6\x02\n\x12\x43reateTraceRequest\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\t\x12\x10\n\x08solution\x18\x03 \x01(\t\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12\x13\n\x0b\x61gent_model\x18\x05 \x01(\t\x12\x15\n\ragent_version\x18\x06 \x01(\t\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x31\n\x0con_duplicate\x18\x08 \x01(\x0e\x32\x1b.commontrace.v1.OnDuplicate\x12\x1b\n\x13supersedes_trace_id\x18\t \x01(\t\x12\x15\n\rvalidate_only\x18\n \x01(\x08\x12\x12\n\nrequest_id\x18\x0b \x01(\t\"\xcf\x01\n\x13\x43reateTraceResponse\x12(\n\x07\x63reated\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.TraceH\x00\x12)\n\x08\x65xisting\x18\x05 \x01(\x0b\x32\x15.commontrace.v1.TraceH\x00\x12\x13\n\x0btokens_read\x18\x02 \x01(\x05\x12\x14\n\x0ctokens_total\x18\x03 \x01(\x05\x12-\n\x07similar\x18\x04 \x03(\x0b\x32\x1c.commontrace.v1.SimilarTraceB\t\n\x07outcome\"C\n\x0cSimilarTrace\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\nsimilarity\x18\x03 \x01(\x01\"L\n\x0fGetTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\'\n\x04view\x18\x02 \x01(\x0e\x32\x19.commontrace.v1.TraceView\"8\n\x10GetTraceResponse\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\"S\n\x15\x42\x61tchGetTracesRequest\x12\x11\n\ttrace_ids\x18\x01 \x03(\t\x12\'\n\x04view\x18\x02 \x01(\x0e\x32\x19.commontrace.v1.TraceView\"K\n\x16\x42\x61tchGetTracesResponse\x12\x31\n\x05items\x18\x01 \x03(\x0b\x32\".commontrace.v1.BatchGetTracesItem\"\x85\x01\n\x12\x42\x61tchGetTracesItem\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12&\n\x05trace\x18\x02 \x01(\x0b\x32\x15.commontrace.v1.TraceH\x00\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.commontrace.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\xa6\x01\n\x11ListTracesRequest\x12+\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1b.commontrace.v1.TraceFilter\x12\'\n\x04view\x18\x02 \x01(\x0e\x32\x19.commontrace.v1.TraceView\x12\x14\n\x0cshow_deleted\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"j\n\x12ListTracesResponse\x12%\n\x06traces\x18\x01 \x03(\x0b\x32\x15.commontrace.v1.Trace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x14\n\x0cunknown_tags\x18\x03 \x03(\t\"\x8d\x01\n\x12UpdateTraceRequest\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"f\n\x13UpdateTraceResponse\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\x12\x13\n\x0btokens_read\x18\x02 \x01(\x05\x12\x14\n\x0ctokens_total\x18\x03 \x01(\x05\"H\n\x12\x44\x65leteTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\";\n\x13\x44\x65leteTraceResponse\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\"<\n\x14UndeleteTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"=\n\x15UndeleteTraceResponse\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\"}\n\x19ListTraceRevisionsRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\'\n\x04view\x18\x02 \x01(\x0e\x32\x19.commontrace.v1.TraceView\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x1aListTraceRevisionsResponse\x12\x30\n\trevisions\x18\x01 \x03(\x0b\x32\x1d.commontrace.v1.TraceRevision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaf\x01\n\rTraceRevision\x12\x10\n\x08revision\x18\x01 \x01(\x05\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x03 \x01(\t\x12\x10\n\x08solution\x18\x04 \x01(\t\x12\x16\n\x0e\x63hanged_fields\x18\x05 \x03(\t\x12\x11\n\teditor_id\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd0\x02\n\x13SearchTracesRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12+\n\tembedding\x18\x02 \x01(\x0b\x32\x16.commontrace.v1.VectorH\x00\x12\x12\n\x08trace_id\x18\x03 \x01(\tH\x00\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\'\n\x04view\x18\x05 \x01(\x0e\x32\x19.commontrace.v1.TraceView\x12\x12\n\nbatch_size\x18\x06 \x01(\x05\x12+\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x1b.commontrace.v1.TraceFilter\x12\x1b\n\x0emin_similarity\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05\x65xact\x18\t \x01(\x08\x12\x11\n\tef_search\x18\n \x01(\x05\x12\x14\n\x0cresume_token\x18\x0b \x01(\tB\x07\n\x05queryB\x11\n\x0f_min_similarity\"\x85\x01\n\x14SearchTracesResponse\x12\'\n\x04hits\x18\x01 \x03(\x0b\x32\x19.commontrace.v1.SearchHit\x12.\n\x07summary\x18\x02 \x01(\x0b\x32\x1d.commontrace.v1.SearchSummary\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\"E\n\tSearchHit\x12$\n\x05trace\x18\x01 \x01(\x0b\x32\x15.commontrace.v1.Trace\x12\x12\n\nsimilarity\x18\x02 \x01(\x01\"\xab\x01\n\rSearchSummary\x12/\n\x0bstop_reason\x18\x01 \x01(\x0e\x32\x1a.commontrace.v1.StopReason\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12\x1a\n\x12\x65mbedding_model_id\x18\x03 \x01(\t\x12\x11\n\thit_count\x18\x04 \x01(\x05\x12\x15\n\rdropped_count\x18\x05 \x01(\x05\x12\x14\n\x0cunknown_tags\x18\x06 \x03(\t*\x98\x01\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11STOP_REASON_LIMIT\x10\x01\x12\x19\n\x15STOP_REASON_EXHAUSTED\x10\x02\x12\x1e\n\x1aSTOP_REASON_MIN_SIMILARITY\x10\x03\x12\x1b\n\x17STOP_REASON_SCAN_BUDGET\x10\x04\x32\xaf\n\n\x0cTraceService\x12h\n\x0eGetServiceInfo\x12%.commontrace.v1.GetServiceInfoRequest\x1a&.commontrace.v1.GetServiceInfoResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12_\n\x0b\x43reateTrace\x12\".commontrace.v1.CreateTraceRequest\x1a#.commontrace.v1.CreateTraceResponse\"\x07\x90\x02\x00\x98\xc2\x18\x02\x12V\n\x08GetTrace\x12\x1f.commontrace.v1.GetTraceRequest\x1a .commontrace.v1.GetTraceResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12h\n\x0e\x42\x61tchGetTraces\x12%.commontrace.v1.BatchGetTracesRequest\x1a&.commontrace.v1.BatchGetTracesResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12\\\n\nListTraces\x12!.commontrace.v1.ListTracesRequest\x1a\".commontrace.v1.ListTracesResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12_\n\x0bUpdateTrace\x12\".commontrace.v1.UpdateTraceRequest\x1a#.commontrace.v1.UpdateTraceResponse\"\x07\x90\x02\x02\x98\xc2\x18\x02\x12_\n\x0b\x44\x65leteTrace\x12\".commontrace.v1.DeleteTraceRequest\x1a#.commontrace.v1.DeleteTraceResponse\"\x07\x90\x02\x02\x98\xc2\x18\x02\x12\x65\n\rUndeleteTrace\x12$.commontrace.v1.UndeleteTraceRequest\x1a%.commontrace.v1.UndeleteTraceResponse\"\x07\x90\x02\x02\x98\xc2\x18\x02\x12t\n\x12ListTraceRevisions\x12).commontrace.v1.ListTraceRevisionsRequest\x1a*.commontrace.v1.ListTraceRevisionsResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x12\x64\n\x0cSearchTraces\x12#.commontrace.v1.SearchTracesRequest\x1a$.commontrace.v1.SearchTracesResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x30\x01\x12\x66\n\x0cImportTraces\x12#.commontrace.v1.ImportTracesRequest\x1a$.commontrace.v1.ImportTracesResponse\"\x07\x90\x02\x02\x98\xc2\x18\x02(\x01\x30\x01\x12\x64\n\x0c\x45xportTraces\x12#.commontrace.v1.ExportTracesRequest\x1a$.commontrace.v1.ExportTracesResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x30\x01\x12\x61\n\x0bWatchTraces\x12\".commontrace.v1.WatchTracesRequest\x1a#.commontrace.v1.WatchTracesResponse\"\x07\x90\x02\x01\x98\xc2\x18\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,68 +62,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRACESERVICE'].methods_by_name['ListTraceRevisions']._serialized_options = b'\220\002\001\230\302\030\001'
   _globals['_TRACESERVICE'].methods_by_name['SearchTraces']._loaded_options = None
   _globals['_TRACESERVICE'].methods_by_name['SearchTraces']._serialized_options = b'\220\002\001\230\302\030\001'
-  _globals['_ONDUPLICATE']._serialized_start=4203
-  _globals['_ONDUPLICATE']._serialized_end=4329
-  _globals['_STOPREASON']._serialized_start=4332
-  _globals['_STOPREASON']._serialized_end=4484
-  _globals['_GETSERVICEINFOREQUEST']._serialized_start=308
-  _globals['_GETSERVICEINFOREQUEST']._serialized_end=331
-  _globals['_GETSERVICEINFORESPONSE']._serialized_start=334
-  _globals['_GETSERVICEINFORESPONSE']._serialized_end=542
-  _globals['_EMBEDDINGMODEL']._serialized_start=544
-  _globals['_EMBEDDINGMODEL']._serialized_end=629
-  _globals['_LIMITS']._serialized_start=632
-  _globals['_LIMITS']._serialized_end=1106
-  _globals['_CALLER']._serialized_start=1108
-  _globals['_CALLER']._serialized_end=1187
-  _globals['_CREATETRACEREQUEST']._serialized_start=1190
-  _globals['_CREATETRACEREQUEST']._serialized_end=1484
-  _globals['_CREATETRACERESPONSE']._serialized_start=1487
-  _globals['_CREATETRACERESPONSE']._serialized_end=1694
-  _globals['_SIMILARTRACE']._serialized_start=1696
-  _globals['_SIMILARTRACE']._serialized_end=1763
-  _globals['_GETTRACEREQUEST']._serialized_start=1765
-  _globals['_GETTRACEREQUEST']._serialized_end=1841
-  _globals['_GETTRACERESPONSE']._serialized_start=1843
-  _globals['_GETTRACERESPONSE']._serialized_end=1899
-  _globals['_BATCHGETTRACESREQUEST']._serialized_start=1901
-  _globals['_BATCHGETTRACESREQUEST']._serialized_end=1984
-  _globals['_BATCHGETTRACESRESPONSE']._serialized_start=1986
-  _globals['_BATCHGETTRACESRESPONSE']._serialized_end=2061
-  _globals['_BATCHGETTRACESITEM']._serialized_start=2064
-  _globals['_BATCHGETTRACESITEM']._serialized_end=2197
-  _globals['_ITEMERROR']._serialized_start=2199
-  _globals['_ITEMERROR']._serialized_end=2286
-  _globals['_LISTTRACESREQUEST']._serialized_start=2289
-  _globals['_LISTTRACESREQUEST']._serialized_end=2455
-  _globals['_LISTTRACESRESPONSE']._serialized_start=2457
-  _globals['_LISTTRACESRESPONSE']._serialized_end=2563
-  _globals['_UPDATETRACEREQUEST']._serialized_start=2566
-  _globals['_UPDATETRACEREQUEST']._serialized_end=2707
-  _globals['_UPDATETRACERESPONSE']._serialized_start=2709
-  _globals['_UPDATETRACERESPONSE']._serialized_end=2811
-  _globals['_DELETETRACEREQUEST']._serialized_start=2813
-  _globals['_DELETETRACEREQUEST']._serialized_end=2885
-  _globals['_DELETETRACERESPONSE']._serialized_start=2887
-  _globals['_DELETETRACERESPONSE']._serialized_end=2946
-  _globals['_UNDELETETRACEREQUEST']._serialized_start=2948
-  _globals['_UNDELETETRACEREQUEST']._serialized_end=3008
-  _globals['_UNDELETETRACERESPONSE']._serialized_start=3010
-  _globals['_UNDELETETRACERESPONSE']._serialized_end=3071
-  _globals['_LISTTRACEREVISIONSREQUEST']._serialized_start=3073
-  _globals['_LISTTRACEREVISIONSREQUEST']._serialized_end=3198
-  _globals['_LISTTRACEREVISIONSRESPONSE']._serialized_start=3200
-  _globals['_LISTTRACEREVISIONSRESPONSE']._serialized_end=3303
-  _globals['_TRACEREVISION']._serialized_start=3306
-  _globals['_TRACEREVISION']._serialized_end=3481
-  _globals['_SEARCHTRACESREQUEST']._serialized_start=3484
-  _globals['_SEARCHTRACESREQUEST']._serialized_end=3820
-  _globals['_SEARCHTRACESRESPONSE']._serialized_start=3823
-  _globals['_SEARCHTRACESRESPONSE']._serialized_end=3956
-  _globals['_SEARCHHIT']._serialized_start=3958
-  _globals['_SEARCHHIT']._serialized_end=4027
-  _globals['_SEARCHSUMMARY']._serialized_start=4030
-  _globals['_SEARCHSUMMARY']._serialized_end=4201
-  _globals['_TRACESERVICE']._serialized_start=4487
-  _globals['_TRACESERVICE']._serialized_end=5509
+  _globals['_TRACESERVICE'].methods_by_name['ImportTraces']._loaded_options = None
+  _globals['_TRACESERVICE'].methods_by_name['ImportTraces']._serialized_options = b'\220\002\002\230\302\030\002'
+  _globals['_TRACESERVICE'].methods_by_name['ExportTraces']._loaded_options = None
+  _globals['_TRACESERVICE'].methods_by_name['ExportTraces']._serialized_options = b'\220\002\001\230\302\030\001'
+  _globals['_TRACESERVICE'].methods_by_name['WatchTraces']._loaded_options = None
+  _globals['_TRACESERVICE'].methods_by_name['WatchTraces']._serialized_options = b'\220\002\001\230\302\030\001'
+  _globals['_STOPREASON']._serialized_start=4264
+  _globals['_STOPREASON']._serialized_end=4416
+  _globals['_GETSERVICEINFOREQUEST']._serialized_start=412
+  _globals['_GETSERVICEINFOREQUEST']._serialized_end=435
+  _globals['_GETSERVICEINFORESPONSE']._serialized_start=438
+  _globals['_GETSERVICEINFORESPONSE']._serialized_end=646
+  _globals['_EMBEDDINGMODEL']._serialized_start=648
+  _globals['_EMBEDDINGMODEL']._serialized_end=733
+  _globals['_LIMITS']._serialized_start=736
+  _globals['_LIMITS']._serialized_end=1255
+  _globals['_CALLER']._serialized_start=1257
+  _globals['_CALLER']._serialized_end=1336
+  _globals['_CREATETRACEREQUEST']._serialized_start=1339
+  _globals['_CREATETRACEREQUEST']._serialized_end=1633
+  _globals['_CREATETRACERESPONSE']._serialized_start=1636
+  _globals['_CREATETRACERESPONSE']._serialized_end=1843
+  _globals['_SIMILARTRACE']._serialized_start=1845
+  _globals['_SIMILARTRACE']._serialized_end=1912
+  _globals['_GETTRACEREQUEST']._serialized_start=1914
+  _globals['_GETTRACEREQUEST']._serialized_end=1990
+  _globals['_GETTRACERESPONSE']._serialized_start=1992
+  _globals['_GETTRACERESPONSE']._serialized_end=2048
+  _globals['_BATCHGETTRACESREQUEST']._serialized_start=2050
+  _globals['_BATCHGETTRACESREQUEST']._serialized_end=2133
+  _globals['_BATCHGETTRACESRESPONSE']._serialized_start=2135
+  _globals['_BATCHGETTRACESRESPONSE']._serialized_end=2210
+  _globals['_BATCHGETTRACESITEM']._serialized_start=2213
+  _globals['_BATCHGETTRACESITEM']._serialized_end=2346
+  _globals['_LISTTRACESREQUEST']._serialized_start=2349
+  _globals['_LISTTRACESREQUEST']._serialized_end=2515
+  _globals['_LISTTRACESRESPONSE']._serialized_start=2517
+  _globals['_LISTTRACESRESPONSE']._serialized_end=2623
+  _globals['_UPDATETRACEREQUEST']._serialized_start=2626
+  _globals['_UPDATETRACEREQUEST']._serialized_end=2767
+  _globals['_UPDATETRACERESPONSE']._serialized_start=2769
+  _globals['_UPDATETRACERESPONSE']._serialized_end=2871
+  _globals['_DELETETRACEREQUEST']._serialized_start=2873
+  _globals['_DELETETRACEREQUEST']._serialized_end=2945
+  _globals['_DELETETRACERESPONSE']._serialized_start=2947
+  _globals['_DELETETRACERESPONSE']._serialized_end=3006
+  _globals['_UNDELETETRACEREQUEST']._serialized_start=3008
+  _globals['_UNDELETETRACEREQUEST']._serialized_end=3068
+  _globals['_UNDELETETRACERESPONSE']._serialized_start=3070
+  _globals['_UNDELETETRACERESPONSE']._serialized_end=3131
+  _globals['_LISTTRACEREVISIONSREQUEST']._serialized_start=3133
+  _globals['_LISTTRACEREVISIONSREQUEST']._serialized_end=3258
+  _globals['_LISTTRACEREVISIONSRESPONSE']._serialized_start=3260
+  _globals['_LISTTRACEREVISIONSRESPONSE']._serialized_end=3363
+  _globals['_TRACEREVISION']._serialized_start=3366
+  _globals['_TRACEREVISION']._serialized_end=3541
+  _globals['_SEARCHTRACESREQUEST']._serialized_start=3544
+  _globals['_SEARCHTRACESREQUEST']._serialized_end=3880
+  _globals['_SEARCHTRACESRESPONSE']._serialized_start=3883
+  _globals['_SEARCHTRACESRESPONSE']._serialized_end=4016
+  _globals['_SEARCHHIT']._serialized_start=4018
+  _globals['_SEARCHHIT']._serialized_end=4087
+  _globals['_SEARCHSUMMARY']._serialized_start=4090
+  _globals['_SEARCHSUMMARY']._serialized_end=4261
+  _globals['_TRACESERVICE']._serialized_start=4419
+  _globals['_TRACESERVICE']._serialized_end=5746
 # @@protoc_insertion_point(module_scope)

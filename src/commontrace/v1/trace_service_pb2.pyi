@@ -27,34 +27,6 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _OnDuplicate:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _OnDuplicateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnDuplicate.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ON_DUPLICATE_UNSPECIFIED: _OnDuplicate.ValueType  # 0
-    """RETURN_EXISTING."""
-    ON_DUPLICATE_RETURN_EXISTING: _OnDuplicate.ValueType  # 1
-    """Nothing is stored; the existing trace is returned as it is, whoever wrote it."""
-    ON_DUPLICATE_REJECT: _OnDuplicate.ValueType  # 2
-    """Fails with `DUPLICATE_TRACE`."""
-    ON_DUPLICATE_ALLOW: _OnDuplicate.ValueType  # 3
-    """Stores it beside the other."""
-
-class OnDuplicate(_OnDuplicate, metaclass=_OnDuplicateEnumTypeWrapper):
-    """What becomes of a contribution that is there already."""
-
-ON_DUPLICATE_UNSPECIFIED: OnDuplicate.ValueType  # 0
-"""RETURN_EXISTING."""
-ON_DUPLICATE_RETURN_EXISTING: OnDuplicate.ValueType  # 1
-"""Nothing is stored; the existing trace is returned as it is, whoever wrote it."""
-ON_DUPLICATE_REJECT: OnDuplicate.ValueType  # 2
-"""Fails with `DUPLICATE_TRACE`."""
-ON_DUPLICATE_ALLOW: OnDuplicate.ValueType  # 3
-"""Stores it beside the other."""
-Global___OnDuplicate: _TypeAlias = OnDuplicate  # noqa: Y015
-
 class _StopReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -206,6 +178,8 @@ class Limits(_message.Message):
     VOTE_COMMENT_CHARACTERS_FIELD_NUMBER: _builtins.int
     TAG_DESCRIPTION_CHARACTERS_FIELD_NUMBER: _builtins.int
     RESOLVE_TAGS_FIELD_NUMBER: _builtins.int
+    IMPORT_ITEMS_FIELD_NUMBER: _builtins.int
+    EXPORT_TRACES_FIELD_NUMBER: _builtins.int
     title_characters: _builtins.int
     """Characters of a title."""
     context_characters: _builtins.int
@@ -242,6 +216,10 @@ class Limits(_message.Message):
     """Characters of a tag's description."""
     resolve_tags: _builtins.int
     """Spellings of one ResolveTags."""
+    import_items: _builtins.int
+    """Items of one message of ImportTraces."""
+    export_traces: _builtins.int
+    """Traces of one message of ExportTraces."""
     def __init__(
         self,
         *,
@@ -263,10 +241,12 @@ class Limits(_message.Message):
         vote_comment_characters: _builtins.int = ...,
         tag_description_characters: _builtins.int = ...,
         resolve_tags: _builtins.int = ...,
+        import_items: _builtins.int = ...,
+        export_traces: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model_characters", b"agent_model_characters", "agent_version_characters", b"agent_version_characters", "batch_get_traces", b"batch_get_traces", "context_characters", b"context_characters", "filter_values", b"filter_values", "metadata_bytes", b"metadata_bytes", "metadata_levels", b"metadata_levels", "page_items", b"page_items", "query_characters", b"query_characters", "request_bytes", b"request_bytes", "resolve_tags", b"resolve_tags", "search_hits", b"search_hits", "solution_characters", b"solution_characters", "tag_characters", b"tag_characters", "tag_description_characters", b"tag_description_characters", "tags", b"tags", "title_characters", b"title_characters", "vote_comment_characters", b"vote_comment_characters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model_characters", b"agent_model_characters", "agent_version_characters", b"agent_version_characters", "batch_get_traces", b"batch_get_traces", "context_characters", b"context_characters", "export_traces", b"export_traces", "filter_values", b"filter_values", "import_items", b"import_items", "metadata_bytes", b"metadata_bytes", "metadata_levels", b"metadata_levels", "page_items", b"page_items", "query_characters", b"query_characters", "request_bytes", b"request_bytes", "resolve_tags", b"resolve_tags", "search_hits", b"search_hits", "solution_characters", b"solution_characters", "tag_characters", b"tag_characters", "tag_description_characters", b"tag_description_characters", "tags", b"tags", "title_characters", b"title_characters", "vote_comment_characters", b"vote_comment_characters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -331,7 +311,7 @@ class CreateTraceRequest(_message.Message):
     """The model of the agent that found the solution; at most 100 characters."""
     agent_version: _builtins.str
     """The version of that agent or model; at most 50 characters."""
-    on_duplicate: Global___OnDuplicate.ValueType
+    on_duplicate: _trace_pb2.OnDuplicate.ValueType
     """What to do about a duplicate; RETURN_EXISTING by default."""
     supersedes_trace_id: _builtins.str
     """The UUID of a live trace of the caller that the new one replaces: it leaves default searches and names its successor,
@@ -365,7 +345,7 @@ class CreateTraceRequest(_message.Message):
         agent_model: _builtins.str = ...,
         agent_version: _builtins.str = ...,
         metadata: _struct_pb2.Struct | None = ...,
-        on_duplicate: Global___OnDuplicate.ValueType = ...,
+        on_duplicate: _trace_pb2.OnDuplicate.ValueType = ...,
         supersedes_trace_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
         request_id: _builtins.str = ...,
@@ -391,7 +371,7 @@ class CreateTraceResponse(_message.Message):
     SIMILAR_FIELD_NUMBER: _builtins.int
     tokens_read: _builtins.int
     """How many of the text's tokens the embedding model read. One vector stands for title, context and solution, in this
-    order. 0 with `existing`, and where a hosted model's endpoint does not count.
+    order. 0 with `existing`, while the trace is not encoded, and where a hosted model's endpoint does not count.
     """
     tokens_total: _builtins.int
     """How many tokens the text has; what lies beyond `tokens_read` cannot be found by its meaning. An estimate where a
@@ -409,7 +389,7 @@ class CreateTraceResponse(_message.Message):
     def similar(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimilarTrace]:
         """Up to 5 other live traces of nearly the same meaning, cosine similarity 0.95 or more, most similar first; the one to
         be replaced is left out. They are reported, nothing follows from them. Found by the approximate index: one may be
-        missed. Empty with `existing`.
+        missed. Empty with `existing`, and while the trace is not encoded.
         """
 
     def __init__(
@@ -579,7 +559,7 @@ class BatchGetTracesItem(_message.Message):
         """The trace."""
 
     @_builtins.property
-    def error(self) -> Global___ItemError:
+    def error(self) -> _error_reason_pb2.ItemError:
         """Why there is none: `TRACE_NOT_FOUND`, or `RESPONSE_TOO_LARGE` where the response reached 2 MiB before."""
 
     def __init__(
@@ -587,7 +567,7 @@ class BatchGetTracesItem(_message.Message):
         *,
         trace_id: _builtins.str = ...,
         trace: _trace_pb2.Trace | None = ...,
-        error: Global___ItemError | None = ...,
+        error: _error_reason_pb2.ItemError | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -598,36 +578,6 @@ class BatchGetTracesItem(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
 Global___BatchGetTracesItem: _TypeAlias = BatchGetTracesItem  # noqa: Y015
-
-@_typing.final
-class ItemError(_message.Message):
-    """Why one item of a call failed while others did not."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CODE_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    code: _builtins.int
-    """The gRPC status code that a call for this item alone would end with."""
-    reason: _error_reason_pb2.ErrorReason.ValueType
-    """The reason."""
-    message: _builtins.str
-    """The same for people."""
-    def __init__(
-        self,
-        *,
-        code: _builtins.int = ...,
-        reason: _error_reason_pb2.ErrorReason.ValueType = ...,
-        message: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "reason", b"reason"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ItemError: _TypeAlias = ItemError  # noqa: Y015
 
 @_typing.final
 class ListTracesRequest(_message.Message):
@@ -757,8 +707,8 @@ class UpdateTraceResponse(_message.Message):
     TOKENS_READ_FIELD_NUMBER: _builtins.int
     TOKENS_TOTAL_FIELD_NUMBER: _builtins.int
     tokens_read: _builtins.int
-    """How many of the text's tokens the embedding model read; 0 where title, context and solution stayed as they were, and
-    where a hosted model's endpoint does not count.
+    """How many of the text's tokens the embedding model read; 0 where title, context and solution stayed as they were,
+    while the new text is not encoded, and where a hosted model's endpoint does not count.
     """
     tokens_total: _builtins.int
     """How many tokens the text has, an estimate where a hosted model could not read to the end; 0 like `tokens_read`."""

@@ -3,6 +3,9 @@
 import grpc
 import warnings
 
+from commontrace.v1 import trace_event_pb2 as commontrace_dot_v1_dot_trace__event__pb2
+from commontrace.v1 import trace_export_pb2 as commontrace_dot_v1_dot_trace__export__pb2
+from commontrace.v1 import trace_import_pb2 as commontrace_dot_v1_dot_trace__import__pb2
 from commontrace.v1 import trace_service_pb2 as commontrace_dot_v1_dot_trace__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -89,6 +92,21 @@ class TraceServiceStub:
                 request_serializer=commontrace_dot_v1_dot_trace__service__pb2.SearchTracesRequest.SerializeToString,
                 response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.SearchTracesResponse.FromString,
                 _registered_method=True)
+        self.ImportTraces = channel.stream_stream(
+                '/commontrace.v1.TraceService/ImportTraces',
+                request_serializer=commontrace_dot_v1_dot_trace__import__pb2.ImportTracesRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__import__pb2.ImportTracesResponse.FromString,
+                _registered_method=True)
+        self.ExportTraces = channel.unary_stream(
+                '/commontrace.v1.TraceService/ExportTraces',
+                request_serializer=commontrace_dot_v1_dot_trace__export__pb2.ExportTracesRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__export__pb2.ExportTracesResponse.FromString,
+                _registered_method=True)
+        self.WatchTraces = channel.unary_stream(
+                '/commontrace.v1.TraceService/WatchTraces',
+                request_serializer=commontrace_dot_v1_dot_trace__event__pb2.WatchTracesRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__event__pb2.WatchTracesResponse.FromString,
+                _registered_method=True)
 
 
 class TraceServiceServicer:
@@ -107,13 +125,14 @@ class TraceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateTrace(self, request, context):
-        """Stores a trace as `TRACE_STATUS_PENDING`. It is durable and searchable when the call returns.
+        """Stores a trace as `TRACE_STATUS_PENDING`. It is durable when the call returns, and searchable, unless its
+        `embedding_state` is PENDING: while text cannot be encoded in time, the trace is stored without a vector, which the
+        server makes as soon as it can.
 
         A live trace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a text
         make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
         bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
-        than TAB, LF and CR (`FORBIDDEN_CHARACTER`). Fails with `EMBEDDER_UNAVAILABLE` while text cannot be encoded; nothing
-        is stored then.
+        than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,9 +165,9 @@ class TraceServiceServicer:
         """Edits the caller's own trace.
 
         Another title, context or solution makes a new revision: it is encoded, its tally starts at nothing, and the trace is
-        PENDING again. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `STALE_ETAG` if it was edited meanwhile, with
-        `DUPLICATE_TRACE` if another trace has the new content, and with `EMBEDDER_UNAVAILABLE` while text cannot be
-        encoded; nothing is changed then.
+        PENDING again. While text cannot be encoded in time, the trace's `embedding_state` is PENDING, too, and no search
+        finds it until it is encoded. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `STALE_ETAG` if it was edited
+        meanwhile, and with `DUPLICATE_TRACE` if another trace has the new content.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,7 +206,42 @@ class TraceServiceServicer:
         that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. The
         server holds no database connection while a slow reader reads; a trace that was deleted meanwhile, or no longer
         passes the filter, is counted in the summary instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names
-        none, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
+        none, with `TRACE_NOT_ENCODED` if that has no vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportTraces(self, request_iterator, context):
+        """Stores many traces. Every message is answered, in order, when all its items are decided and what was stored is
+        durable; one item's failure does not concern the others.
+
+        Each item is carried out once for each caller, `import_id` and `sequence`, whichever stream brings it: one that was
+        stored before gets the same outcome again. This is remembered for 30 days from when it was stored. The server reads
+        no further while it stores: a client that sends faster is held back by flow control. Traces without a vector are
+        stored with the `embedding_state` PENDING and encoded afterwards. Vectors, ids and times of the caller's need the
+        scope `traces:import`. The stream ends with `SERVER_STOPPING` when the server stops.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportTraces(self, request, context):
+        """Streams traces as records, oldest first by `create_time`, equals by id.
+
+        What is there when the export begins, and stays, is exported exactly once; of what is contributed or edited
+        meanwhile, some. The server holds no database connection while a slow reader reads.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchTraces(self, request, context):
+        """Tells what happens to traces, for as long as the caller listens.
+
+        Every event is told, once, those of one trace in the order in which they were committed. The first message comes at
+        once and is a checkpoint; another one follows whenever nothing has happened for 10 seconds. The stream ends with
+        `SERVER_STOPPING` when the server stops, never by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -245,6 +299,21 @@ def add_TraceServiceServicer_to_server(servicer, server):
                     servicer.SearchTraces,
                     request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.SearchTracesRequest.FromString,
                     response_serializer=commontrace_dot_v1_dot_trace__service__pb2.SearchTracesResponse.SerializeToString,
+            ),
+            'ImportTraces': grpc.stream_stream_rpc_method_handler(
+                    servicer.ImportTraces,
+                    request_deserializer=commontrace_dot_v1_dot_trace__import__pb2.ImportTracesRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__import__pb2.ImportTracesResponse.SerializeToString,
+            ),
+            'ExportTraces': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportTraces,
+                    request_deserializer=commontrace_dot_v1_dot_trace__export__pb2.ExportTracesRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__export__pb2.ExportTracesResponse.SerializeToString,
+            ),
+            'WatchTraces': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchTraces,
+                    request_deserializer=commontrace_dot_v1_dot_trace__event__pb2.WatchTracesRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__event__pb2.WatchTracesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -522,6 +591,87 @@ class TraceService:
             '/commontrace.v1.TraceService/SearchTraces',
             commontrace_dot_v1_dot_trace__service__pb2.SearchTracesRequest.SerializeToString,
             commontrace_dot_v1_dot_trace__service__pb2.SearchTracesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportTraces(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/commontrace.v1.TraceService/ImportTraces',
+            commontrace_dot_v1_dot_trace__import__pb2.ImportTracesRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__import__pb2.ImportTracesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportTraces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/commontrace.v1.TraceService/ExportTraces',
+            commontrace_dot_v1_dot_trace__export__pb2.ExportTracesRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__export__pb2.ExportTracesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchTraces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/commontrace.v1.TraceService/WatchTraces',
+            commontrace_dot_v1_dot_trace__event__pb2.WatchTracesRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__event__pb2.WatchTracesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,9 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from commontrace.v1 import trace_event_pb2 as _trace_event_pb2
+from commontrace.v1 import trace_export_pb2 as _trace_export_pb2
+from commontrace.v1 import trace_import_pb2 as _trace_import_pb2
 from commontrace.v1 import trace_service_pb2 as _trace_service_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -24,13 +27,14 @@ class TraceServiceStub:
     GetServiceInfo: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.GetServiceInfoRequest, _trace_service_pb2.GetServiceInfoResponse]
     """Describes the server: its version, how it embeds text, its limits, and whom it takes the caller for."""
     CreateTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.CreateTraceRequest, _trace_service_pb2.CreateTraceResponse]
-    """Stores a trace as `TRACE_STATUS_PENDING`. It is durable and searchable when the call returns.
+    """Stores a trace as `TRACE_STATUS_PENDING`. It is durable when the call returns, and searchable, unless its
+    `embedding_state` is PENDING: while text cannot be encoded in time, the trace is stored without a vector, which the
+    server makes as soon as it can.
 
     A live trace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a text
     make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
     bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
-    than TAB, LF and CR (`FORBIDDEN_CHARACTER`). Fails with `EMBEDDER_UNAVAILABLE` while text cannot be encoded; nothing
-    is stored then.
+    than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
     """
     GetTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.GetTraceResponse]
     """Returns one trace, or fails with `TRACE_NOT_FOUND`."""
@@ -45,9 +49,9 @@ class TraceServiceStub:
     """Edits the caller's own trace.
 
     Another title, context or solution makes a new revision: it is encoded, its tally starts at nothing, and the trace is
-    PENDING again. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `STALE_ETAG` if it was edited meanwhile, with
-    `DUPLICATE_TRACE` if another trace has the new content, and with `EMBEDDER_UNAVAILABLE` while text cannot be
-    encoded; nothing is changed then.
+    PENDING again. While text cannot be encoded in time, the trace's `embedding_state` is PENDING, too, and no search
+    finds it until it is encoded. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `STALE_ETAG` if it was edited
+    meanwhile, and with `DUPLICATE_TRACE` if another trace has the new content.
     """
     DeleteTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.DeleteTraceRequest, _trace_service_pb2.DeleteTraceResponse]
     """Deletes the caller's own trace: it is gone from every search and list at once, and UndeleteTrace brings it back with
@@ -69,7 +73,30 @@ class TraceServiceStub:
     that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. The
     server holds no database connection while a slow reader reads; a trace that was deleted meanwhile, or no longer
     passes the filter, is counted in the summary instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names
-    none, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
+    none, with `TRACE_NOT_ENCODED` if that has no vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
+    """
+    ImportTraces: _aio.StreamStreamMultiCallable[_trace_import_pb2.ImportTracesRequest, _trace_import_pb2.ImportTracesResponse]
+    """Stores many traces. Every message is answered, in order, when all its items are decided and what was stored is
+    durable; one item's failure does not concern the others.
+
+    Each item is carried out once for each caller, `import_id` and `sequence`, whichever stream brings it: one that was
+    stored before gets the same outcome again. This is remembered for 30 days from when it was stored. The server reads
+    no further while it stores: a client that sends faster is held back by flow control. Traces without a vector are
+    stored with the `embedding_state` PENDING and encoded afterwards. Vectors, ids and times of the caller's need the
+    scope `traces:import`. The stream ends with `SERVER_STOPPING` when the server stops.
+    """
+    ExportTraces: _aio.UnaryStreamMultiCallable[_trace_export_pb2.ExportTracesRequest, _trace_export_pb2.ExportTracesResponse]
+    """Streams traces as records, oldest first by `create_time`, equals by id.
+
+    What is there when the export begins, and stays, is exported exactly once; of what is contributed or edited
+    meanwhile, some. The server holds no database connection while a slow reader reads.
+    """
+    WatchTraces: _aio.UnaryStreamMultiCallable[_trace_event_pb2.WatchTracesRequest, _trace_event_pb2.WatchTracesResponse]
+    """Tells what happens to traces, for as long as the caller listens.
+
+    Every event is told, once, those of one trace in the order in which they were committed. The first message comes at
+    once and is a checkpoint; another one follows whenever nothing has happened for 10 seconds. The stream ends with
+    `SERVER_STOPPING` when the server stops, never by itself.
     """
 
 class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -94,13 +121,14 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trace_service_pb2.CreateTraceRequest,
         context: _aio.ServicerContext[_trace_service_pb2.CreateTraceRequest, _abc.Awaitable[_trace_service_pb2.CreateTraceResponse]],
     ) -> _abc.Awaitable[_trace_service_pb2.CreateTraceResponse]:
-        """Stores a trace as `TRACE_STATUS_PENDING`. It is durable and searchable when the call returns.
+        """Stores a trace as `TRACE_STATUS_PENDING`. It is durable when the call returns, and searchable, unless its
+        `embedding_state` is PENDING: while text cannot be encoded in time, the trace is stored without a vector, which the
+        server makes as soon as it can.
 
         A live trace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a text
         make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
         bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
-        than TAB, LF and CR (`FORBIDDEN_CHARACTER`). Fails with `EMBEDDER_UNAVAILABLE` while text cannot be encoded; nothing
-        is stored then.
+        than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
         """
 
     @_abc_1.abstractmethod
@@ -139,9 +167,9 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Edits the caller's own trace.
 
         Another title, context or solution makes a new revision: it is encoded, its tally starts at nothing, and the trace is
-        PENDING again. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `STALE_ETAG` if it was edited meanwhile, with
-        `DUPLICATE_TRACE` if another trace has the new content, and with `EMBEDDER_UNAVAILABLE` while text cannot be
-        encoded; nothing is changed then.
+        PENDING again. While text cannot be encoded in time, the trace's `embedding_state` is PENDING, too, and no search
+        finds it until it is encoded. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `STALE_ETAG` if it was edited
+        meanwhile, and with `DUPLICATE_TRACE` if another trace has the new content.
         """
 
     @_abc_1.abstractmethod
@@ -187,7 +215,48 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. The
         server holds no database connection while a slow reader reads; a trace that was deleted meanwhile, or no longer
         passes the filter, is counted in the summary instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names
-        none, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
+        none, with `TRACE_NOT_ENCODED` if that has no vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportTraces(
+        self,
+        request_iterator: _abc.AsyncIterator[_trace_import_pb2.ImportTracesRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_trace_import_pb2.ImportTracesRequest], _abc.AsyncIterator[_trace_import_pb2.ImportTracesResponse]],
+    ) -> _abc.AsyncIterator[_trace_import_pb2.ImportTracesResponse]:
+        """Stores many traces. Every message is answered, in order, when all its items are decided and what was stored is
+        durable; one item's failure does not concern the others.
+
+        Each item is carried out once for each caller, `import_id` and `sequence`, whichever stream brings it: one that was
+        stored before gets the same outcome again. This is remembered for 30 days from when it was stored. The server reads
+        no further while it stores: a client that sends faster is held back by flow control. Traces without a vector are
+        stored with the `embedding_state` PENDING and encoded afterwards. Vectors, ids and times of the caller's need the
+        scope `traces:import`. The stream ends with `SERVER_STOPPING` when the server stops.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportTraces(
+        self,
+        request: _trace_export_pb2.ExportTracesRequest,
+        context: _aio.ServicerContext[_trace_export_pb2.ExportTracesRequest, _abc.AsyncIterator[_trace_export_pb2.ExportTracesResponse]],
+    ) -> _abc.AsyncIterator[_trace_export_pb2.ExportTracesResponse]:
+        """Streams traces as records, oldest first by `create_time`, equals by id.
+
+        What is there when the export begins, and stays, is exported exactly once; of what is contributed or edited
+        meanwhile, some. The server holds no database connection while a slow reader reads.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchTraces(
+        self,
+        request: _trace_event_pb2.WatchTracesRequest,
+        context: _aio.ServicerContext[_trace_event_pb2.WatchTracesRequest, _abc.AsyncIterator[_trace_event_pb2.WatchTracesResponse]],
+    ) -> _abc.AsyncIterator[_trace_event_pb2.WatchTracesResponse]:
+        """Tells what happens to traces, for as long as the caller listens.
+
+        Every event is told, once, those of one trace in the order in which they were committed. The first message comes at
+        once and is a checkpoint; another one follows whenever nothing has happened for 10 seconds. The stream ends with
+        `SERVER_STOPPING` when the server stops, never by itself.
         """
 
 def add_TraceServiceServicer_to_server(servicer: TraceServiceServicer, server: _aio.Server) -> None: ...

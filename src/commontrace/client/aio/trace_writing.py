@@ -45,7 +45,7 @@ class TraceWriting(Calls):
             tags=several("tags", tags),
             agent_model=agent_model,
             agent_version=agent_version,
-            on_duplicate=trace_service_pb2.OnDuplicate.Value(f"ON_DUPLICATE_{on_duplicate.upper()}"),
+            on_duplicate=trace_pb2.OnDuplicate.Value(f"ON_DUPLICATE_{on_duplicate.upper()}"),
             supersedes_trace_id="" if supersedes is None else str(supersedes),
             validate_only=validate_only,
             request_id=request_id_of(request_id),

@@ -31,7 +31,7 @@ class GuardInterceptor(Interceptor):
     async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
         """Yields the parsed request."""
         try:
-            yield _parsed(handler, request)
+            yield _all_parsed(handler, request) if handler.request_streaming else _parsed(handler, request)
         except grpc.aio.AbortError:
             raise
         except asyncio.CancelledError as error:
@@ -60,6 +60,13 @@ def _parsed(handler: Handler, request: bytes | None) -> Any:
         raise MalformedRequest(
             "the bytes are not a valid request message: broken encoding, nesting too deep, or text that is not UTF-8"
         ) from error
+
+
+async def _all_parsed(handler: Handler, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    # The first one is missed where there is none.
+    yield _parsed(handler, await anext(requests, None))
+    async for request in requests:
+        yield _parsed(handler, request)
 
 
 async def _abort(error: Exception, cause: BaseException, context: Context) -> None:

@@ -50,7 +50,7 @@ class Interceptor(WrappingInterceptor):
 
     @abstractmethod
     def around(self, handler: Handler, method: str, request: Any, context: Context) -> AbstractAsyncContextManager[Any]:
-        """Yields the request to pass on."""
+        """Yields the request to pass on; where requests come as a stream, an iterator over them."""
 
     def wrap(self, handler: Handler, method: str) -> Handler:
         """Returns a handler of the same kind."""
@@ -68,6 +68,8 @@ class Interceptor(WrappingInterceptor):
                     async for response in responses:
                         yield response
 
+            if handler.request_streaming:
+                return grpc.stream_stream_rpc_method_handler(stream, deserializer, handler.response_serializer)
             return grpc.unary_stream_rpc_method_handler(stream, deserializer, handler.response_serializer)
 
         answer_inside = unary_behavior(handler)
@@ -86,4 +88,5 @@ def unary_behavior(handler: Handler) -> Callable[[Any, Context], Awaitable[Any]]
 
 def streaming_behavior(handler: Handler) -> Callable[[Any, Context], AsyncGenerator[Any]]:
     """Returns what a handler with a stream of responses does."""
-    return cast("Callable[[Any, Context], AsyncGenerator[Any]]", handler.unary_stream)
+    behavior = handler.stream_stream if handler.request_streaming else handler.unary_stream
+    return cast("Callable[[Any, Context], AsyncGenerator[Any]]", behavior)

@@ -11,10 +11,15 @@ from commontrace.rpc.interceptors.interceptor import Handler, WrappingIntercepto
 
 
 class ReceivingInterceptor(WrappingInterceptor):
-    """Receives a stream and passes on its first message as bytes, None where there is none."""
+    """Receives a stream and passes on its first message as bytes, None where there is none.
+
+    What expects a stream gets it as it is.
+    """
 
     def wrap(self, handler: Handler, method: str) -> Handler:  # noqa: ARG002 - alike for all
         """Returns a handler that receives a stream: on the wire, one message is a stream of one."""
+        if handler.request_streaming:
+            return handler
         if handler.response_streaming:
             stream_inside = streaming_behavior(handler)
 

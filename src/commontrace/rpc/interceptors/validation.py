@@ -19,6 +19,14 @@ class ValidationInterceptor(Interceptor):
 
     @asynccontextmanager
     async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
-        """Raises InvalidRequest."""
-        self._validator.check(request)
-        yield request
+        """Raises InvalidRequest, for a stream of requests when the one at fault is read."""
+        if handler.request_streaming:
+            yield self._all_checked(request)
+        else:
+            self._validator.check(request)
+            yield request
+
+    async def _all_checked(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            self._validator.check(request)
+            yield request

@@ -9,6 +9,7 @@ SCOPES = (
     options_pb2.SCOPE_TRACES_WRITE,
     options_pb2.SCOPE_VOTES_WRITE,
     options_pb2.SCOPE_TAGS_WRITE,
+    options_pb2.SCOPE_TRACES_IMPORT,
 )
 """What everybody may do until there are keys."""
 
@@ -44,4 +45,6 @@ def limits_message() -> trace_service_pb2.Limits:
         vote_comment_characters=limits.VOTE_COMMENT_CHARACTERS,
         tag_description_characters=limits.TAG_DESCRIPTION_CHARACTERS,
         resolve_tags=limits.RESOLVE_TAGS,
+        import_items=limits.IMPORT_ITEMS,
+        export_traces=limits.EXPORT_TRACES,
     )

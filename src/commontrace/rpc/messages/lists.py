@@ -9,7 +9,7 @@ from commontrace.rpc.invalid_request import ResponseTooLarge
 from commontrace.rpc.messages.traces import trace_message
 from commontrace.storage.revision_repository import RevisionRow
 from commontrace.storage.trace_repository import TraceRow
-from commontrace.v1 import trace_pb2, trace_service_pb2
+from commontrace.v1 import error_reason_pb2, trace_pb2, trace_service_pb2
 
 
 def is_full(view: trace_pb2.TraceView.ValueType) -> bool:
@@ -56,5 +56,5 @@ def _failed_item(trace_id: UUID, error: Exception) -> trace_service_pb2.BatchGet
     text = status.status_of(error, call_id="").details
     return trace_service_pb2.BatchGetTracesItem(
         trace_id=str(trace_id),
-        error=trace_service_pb2.ItemError(code=code.value[0], reason=reason, message=text),
+        error=error_reason_pb2.ItemError(code=code.value[0], reason=reason, message=text),
     )

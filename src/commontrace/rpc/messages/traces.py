@@ -16,8 +16,8 @@ from commontrace.v1 import trace_pb2, trace_service_pb2
 STATUS = {PENDING: trace_pb2.TRACE_STATUS_PENDING, VALIDATED: trace_pb2.TRACE_STATUS_VALIDATED}
 """The contract's status by the stored one."""
 _ON_DUPLICATE = {
-    trace_service_pb2.ON_DUPLICATE_REJECT: OnDuplicate.REJECT,
-    trace_service_pb2.ON_DUPLICATE_ALLOW: OnDuplicate.ALLOW,
+    trace_pb2.ON_DUPLICATE_REJECT: OnDuplicate.REJECT,
+    trace_pb2.ON_DUPLICATE_ALLOW: OnDuplicate.ALLOW,
 }
 
 
@@ -41,6 +41,7 @@ def trace_message(trace: TraceRow) -> trace_pb2.Trace:
         etag=etag(trace.edit_number),
         supersedes_trace_id=str(trace.supersedes_id or ""),
         superseded_by_trace_id=str(trace.superseded_by_id or ""),
+        embedding_state=trace_pb2.EMBEDDING_STATE_READY if trace.is_encoded else trace_pb2.EMBEDDING_STATE_PENDING,
     )
     message.create_time.FromDatetime(trace.created_at)
     message.update_time.FromDatetime(trace.updated_at)
@@ -64,7 +65,7 @@ def contribution(request: trace_service_pb2.CreateTraceRequest) -> Contribution:
     )
 
 
-def on_duplicate(value: trace_service_pb2.OnDuplicate.ValueType) -> OnDuplicate:
+def on_duplicate(value: trace_pb2.OnDuplicate.ValueType) -> OnDuplicate:
     """Returns what shall become of a duplicate."""
     return _ON_DUPLICATE.get(value, OnDuplicate.RETURN_EXISTING)
 

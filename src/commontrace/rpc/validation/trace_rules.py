@@ -25,7 +25,7 @@ def create_trace(request: trace_service_pb2.CreateTraceRequest) -> Iterator[Viol
         yield from rules.stored_text(name, getattr(request, name), limit, required=name in traces.TEXTS)
     yield from rules.tags("tags", request.tags, limits.TAGS)
     yield from rules.json_object("metadata", request.metadata, limits.METADATA_BYTES)
-    yield from rules.known_enum("on_duplicate", request.on_duplicate, trace_service_pb2.OnDuplicate)
+    yield from rules.known_enum("on_duplicate", request.on_duplicate, trace_pb2.OnDuplicate)
     yield from rules.optional_identifier("supersedes_trace_id", request.supersedes_trace_id)
     yield from rules.optional_identifier("request_id", request.request_id)
 

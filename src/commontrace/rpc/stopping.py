@@ -1,0 +1,34 @@
+"""What has no end of its own ends when the server stops."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from commontrace.core.errors import ServerStopping
+
+Value = TypeVar("Value")
+
+
+class Stopping:
+    """Whether the server stops. Streams that would last for ever wait through it."""
+
+    def __init__(self) -> None:
+        """Starts with a server that goes on."""
+        self._begun = asyncio.Event()
+
+    def begin(self) -> None:
+        """Ends every wait."""
+        self._begun.set()
+
+    async def unless_begun(self, awaited: Awaitable[Value]) -> Value:
+        """Returns what is waited for. Raises ServerStopping, and cancels it, when the server stops first."""
+        waiting = asyncio.ensure_future(awaited)
+        stopping = asyncio.ensure_future(self._begun.wait())
+        try:
+            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise ServerStopping
+            return waiting.result()
+        finally:
+            stopping.cancel()
+            waiting.cancel()
