@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from commontrace.bootstrap import Foundation, NotReady
 from commontrace.core import limits
+from commontrace.core.encoding_worker import keep_encoding
 from commontrace.core.expiry import keep_forgetting
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.rpc.calls_in_progress import CallsInProgress
@@ -109,6 +110,8 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
     await readiness.check()
     await health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     background = [asyncio.create_task(readiness.watch()), asyncio.create_task(keep_forgetting(foundation.database))]
+    if settings.encoding_worker:
+        background.append(asyncio.create_task(_keep_encoding(settings, foundation)))
     await server.start()
     try:
         yield f"{host}:{port}"
@@ -119,6 +122,10 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
         await health_servicer.enter_graceful_shutdown()
         stopping.begin()
         await _stop(server, calls, settings.stop_grace_seconds)
+
+
+async def _keep_encoding(settings: Settings, foundation: Foundation) -> None:
+    await keep_encoding(foundation.database, lambda: foundation.embedder, lease_seconds=settings.encoding_lease_seconds)
 
 
 def _add_servicers(server: grpc.aio.Server, settings: Settings, foundation: Foundation, stopping: Stopping) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commontrace import DEFAULT_ADDRESS
+from commontrace.core.encoding_queue import LEASE_SECONDS
 from commontrace.embeddings.embedder import INSTALLED_MODEL, MAX_DIMENSIONS
 
 _NAME_CHARACTERS = 200
@@ -47,6 +48,8 @@ class Settings(BaseSettings):
     """How long a request to the endpoint may take, its repetitions included."""
     embedding_dimensions: int = 1536
     """The length of vectors of embedders that can choose it: the lexical one and, if it is set, hosted ones."""
+    encoding_worker: bool = True
+    """Whether the server itself encodes traces that wait for their vector; `commontrace worker` does it beside it."""
     validation_threshold: int = Field(default=2, ge=1, le=1_000_000)
     """UP votes from which on a trace can be validated. `commontrace recount` applies a changed one to stored traces."""
     reflection: bool = True
@@ -63,6 +66,11 @@ class Settings(BaseSettings):
         if not (colon and host and port.isdecimal() and int(port) <= 65535):
             raise ValueError("must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
         return address
+
+    @property
+    def encoding_lease_seconds(self) -> float:
+        """How long a worker has to itself what it took from the queue: long enough for an endpoint that is slow."""
+        return max(LEASE_SECONDS, 2 * self.embedding_timeout_seconds)
 
     @property
     def asked_dimensions(self) -> int | None:

@@ -16,6 +16,7 @@ from commontrace.cli.serve import serve
 from commontrace.cli.server_commands import health, info
 from commontrace.cli.tag_commands import describe_tag, merge_tags, tags
 from commontrace.cli.vote_commands import vote, votes
+from commontrace.cli.worker import worker
 
 # Each command with its examples.
 _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
@@ -59,6 +60,10 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
             "LISTEN_ADDRESS=127.0.0.1:6000 commontrace serve",
             "DATABASE_URL=postgresql://ada@db/traces commontrace serve --migrate",
         ),
+        worker: (
+            "DATABASE_URL=postgresql://ada@db/traces commontrace worker",
+            "DATABASE_URL=postgresql://ada@db/traces commontrace worker --once --retry",
+        ),
         health: (),
         info: (),
         doctor: ("DATABASE_URL=postgresql://ada@db/traces commontrace doctor",),
@@ -78,8 +83,8 @@ Environment:
   COMMONTRACE_ADDRESS  where the server is; {DEFAULT_ADDRESS} without
   COMMONTRACE_USER     who is calling, by e-mail address
   NO_COLOR             no colours; there are none either where nobody looks
-  serve, doctor, migrate, seed and recount read the server's settings, such as
-  DATABASE_URL and DATA_DIR.
+  serve, worker, doctor, migrate, seed and recount read the server's settings,
+  such as DATABASE_URL and DATA_DIR.
 
 Exit codes:
 """

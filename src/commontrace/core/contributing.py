@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from commontrace.core.content_hash import content_hash
+from commontrace.core.deadline import NEVER, Deadline
+from commontrace.core.encoding import encode_in_time
 from commontrace.core.errors import AlreadySuperseded, DuplicateTrace, Outrun
 from commontrace.core.refusals import refuse_others
 from commontrace.core.similar_traces import SimilarTrace, similar_traces
@@ -31,7 +33,10 @@ class OnDuplicate(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contributed:
-    """The trace as stored, or the one that was there (`is_new` tells), and how far the model read its text."""
+    """The trace as stored, or the one that was there (`is_new` tells), and how far the model read its text.
+
+    Without a vector yet, nothing was read and nothing similar looked for.
+    """
 
     trace: "TraceRow"
     is_new: bool
@@ -55,15 +60,15 @@ class Existing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Encoded:
-    """A contribution ready to be stored."""
+class Prepared:
+    """A contribution ready to be stored; without an embedding, it is queued for one."""
 
     contribution: Contribution
     tags: list[str]
     content_hash: bytes
     on_duplicate: OnDuplicate
     supersedes_id: UUID | None
-    embedding: Embedding
+    embedding: Embedding | None
     embedder: Embedder
     similar: list[SimilarTrace]
 
@@ -89,6 +94,8 @@ class Encoded:
             await work.events.add(superseded.id, SUPERSEDED, revision=superseded.revision)
         stored = await work.traces.get(trace.id)
         assert stored is not None  # noqa: S101 - stored above, in the same transaction
+        if self.embedding is None:
+            return Contributed(trace=stored, is_new=True)
         return Contributed(
             trace=stored,
             is_new=True,
@@ -116,10 +123,12 @@ async def prepare(
     supersedes_id: UUID | None,
     database: "Database",
     embedder: Embedder,
-) -> Existing | Encoded:
-    """Does what a contribution takes before it can be stored. Raises InvalidTag, DuplicateTrace, EmbedderUnavailable.
+    deadline: Deadline = NEVER,
+) -> Existing | Prepared:
+    """Does what a contribution takes before it can be stored. Raises InvalidTag, DuplicateTrace.
 
-    No transaction is open while something else than the database is waited for.
+    What cannot be encoded, or not in time, is stored without its vector. No transaction is open while something else
+    than the database is waited for.
     """
     tags = normalise_all(contribution.tags)
     hashed = contribution.content_hash
@@ -129,11 +138,13 @@ async def prepare(
             raise DuplicateTrace(existing)
         if existing is not None:
             return Existing(trace_id=existing)
-    [embedding] = await embedder.encode([contribution.text])
-    similar = await similar_traces(
-        embedding.vector, model_id=embedder.model_id, leaving_out=supersedes_id, database=database
-    )
-    return Encoded(
+    embedding = await encode_in_time(contribution.text, deadline=deadline, embedder=embedder)
+    similar = []
+    if embedding is not None:
+        similar = await similar_traces(
+            embedding.vector, model_id=embedder.model_id, leaving_out=supersedes_id, database=database
+        )
+    return Prepared(
         contribution=contribution,
         tags=tags,
         content_hash=hashed,
@@ -146,9 +157,14 @@ async def prepare(
 
 
 async def add(trace: NewTrace, tags: list[str], work: "UnitOfWork") -> bool:
-    """Stores a trace with its first revision, its tags and its event; False if a live one has the same content."""
+    """Stores a trace with its first revision, its tags and its event; False if a live one has the same content.
+
+    Queues one without a vector.
+    """
     if not await work.traces.add(trace):
         return False
+    if trace.embedding is None:
+        await work.encoding_jobs.add(trace.id)
     await work.revisions.add(
         trace.id,
         revision=1,

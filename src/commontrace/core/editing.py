@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from commontrace.core.content_hash import content_hash
+from commontrace.core.deadline import NEVER, Deadline
+from commontrace.core.encoding import encode_in_time
 from commontrace.core.errors import Outrun, TraceNotFound
 from commontrace.core.refusals import refuse_duplicate, refuse_others, refuse_stale
 from commontrace.core.tag_names import normalise_all
@@ -43,7 +45,7 @@ class Edit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edited:
-    """The trace after the edit, and how far the model read its new text; 0 where it needed not."""
+    """The trace after the edit, and how far the model read its new text; 0 where it needed not, or has not yet."""
 
     trace: "TraceRow"
     tokens_read: int = 0
@@ -52,7 +54,10 @@ class Edited:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedEdit:
-    """An edit of the trace as it was read. `values` are those that differ; `embedding` is of a changed text."""
+    """An edit of the trace as it was read. `values` are those that differ; `embedding` is of a changed text.
+
+    A changed text without one is queued for it.
+    """
 
     edit: Edit
     seen: "TraceRow"
@@ -69,8 +74,8 @@ class PreparedEdit:
         if locked.edit_number != self.seen.edit_number:
             raise Outrun
         changes: dict[str, Any] = {_COLUMNS[name]: value for name, value in self.values.items()}
-        if self.embedding is not None:
-            changes |= await self._new_revision(self.embedding, locked, work, caller_id)
+        if _is_new_text(self.values):
+            changes |= await self._new_revision(locked, work, caller_id)
         has_new_tags = self.tags is not None and await work.tags.replace(locked.id, self.tags)
         if changes or has_new_tags:
             await work.trace_changes.touch(locked.id, {**changes, "edit_number": locked.edit_number + 1})
@@ -83,9 +88,7 @@ class PreparedEdit:
             return Edited(trace=trace)
         return Edited(trace=trace, tokens_read=self.embedding.tokens_read, tokens_total=self.embedding.tokens_total)
 
-    async def _new_revision(
-        self, embedding: Embedding, locked: "LockedTrace", work: "UnitOfWork", caller_id: UUID
-    ) -> dict[str, Any]:
+    async def _new_revision(self, locked: "LockedTrace", work: "UnitOfWork", caller_id: UUID) -> dict[str, Any]:
         texts = _texts(self.seen, self.values)
         changes: dict[str, Any] = {}
         if locked.content_hash is not None:
@@ -95,6 +98,10 @@ class PreparedEdit:
         await work.revisions.add(
             locked.id, revision=locked.revision + 1, **texts, changed_fields=changed, editor_id=caller_id
         )
+        if self.embedding is None:
+            await work.encoding_jobs.add(locked.id)
+        else:
+            await work.encoding_jobs.remove([locked.id])
         # Votes are on a text that is no longer there.
         return changes | {
             "revision": locked.revision + 1,
@@ -102,16 +109,20 @@ class PreparedEdit:
             "trust_score": 0.0,
             "confirmation_count": 0,
             "down_count": 0,
-            "embedding": embedding.vector,
-            "embedding_model_id": self.embedder.model_id,
-            "embedding_model_version": self.embedder.model_version,
+            # The old vector says what is no longer there.
+            "embedding": self.embedding and self.embedding.vector,
+            "embedding_model_id": self.embedding and self.embedder.model_id,
+            "embedding_model_version": self.embedding and self.embedder.model_version,
         }
 
 
-async def prepare(edit: Edit, email: str, *, database: "Database", embedder: Embedder) -> PreparedEdit:
-    """Does what an edit takes before it can be stored. Raises what `PreparedEdit.store` does, and EmbedderUnavailable.
+async def prepare(
+    edit: Edit, email: str, *, database: "Database", embedder: Embedder, deadline: Deadline = NEVER
+) -> PreparedEdit:
+    """Does what an edit takes before it can be stored. Raises what `PreparedEdit.store` does.
 
-    No transaction is open while something else than the database is waited for.
+    What cannot be encoded, or not in time, is stored without its vector. No transaction is open while something else
+    than the database is waited for.
     """
     seen = await database.read(lambda reading: reading.traces.get(edit.trace_id))
     if seen is None:
@@ -124,14 +135,18 @@ async def prepare(edit: Edit, email: str, *, database: "Database", embedder: Emb
         if name in _COLUMNS and _differ(value, getattr(seen, _COLUMNS[name]))
     }
     embedding = None
-    if any(name in values for name in TEXTS):
-        [embedding] = await embedder.encode([embedding_text(**_texts(seen, values))])
+    if _is_new_text(values):
+        embedding = await encode_in_time(embedding_text(**_texts(seen, values)), deadline=deadline, embedder=embedder)
     tags = normalise_all(edit.values["tags"]) if "tags" in edit.values else None
     return PreparedEdit(edit=edit, seen=seen, values=values, tags=tags, embedding=embedding, embedder=embedder)
 
 
 def _texts(seen: "TraceRow", values: Mapping[str, Any]) -> dict[str, str]:
     return {name: values.get(name, getattr(seen, _COLUMNS[name])) for name in TEXTS}
+
+
+def _is_new_text(values: Mapping[str, Any]) -> bool:
+    return any(name in values for name in TEXTS)
 
 
 def _differ(new: Any, old: Any) -> bool:

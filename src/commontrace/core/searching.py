@@ -9,7 +9,7 @@ import numpy as np
 
 from commontrace.core import limits, trace_filter
 from commontrace.core.deadline import Deadline
-from commontrace.core.errors import TraceNotFound
+from commontrace.core.errors import TraceNotEncoded
 from commontrace.core.search_resumption import ApproximatePart, ResumePoint
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
@@ -83,7 +83,7 @@ class Found:
 async def find(search: Search, *, deadline: Deadline, database: "Database", queries: QueryCache) -> Found:
     """Returns the `limit` nearest traces; fewer only if no more match, or if there was no time to prove it.
 
-    Raises TraceNotFound and EmbedderUnavailable. Encoding a text is not under the deadline.
+    Raises TraceNotFound, TraceNotEncoded and EmbedderUnavailable. Encoding a text is not under the deadline.
     """
     # Before anything else: whether the query is one does not depend on the filter.
     query: UUID | Vector = (
@@ -205,7 +205,8 @@ async def _vector(query: UUID | Vector, database: "Database") -> Vector:
     if isinstance(query, UUID):
         stored = await database.read(lambda reading: reading.traces.embedding_of(query))
         if stored is None:
-            raise TraceNotFound(query)
+            await database.read(lambda reading: reading.traces.require(query))
+            raise TraceNotEncoded(query)
         return stored
     # In double precision: the square of a component may not fit in single.
     wide = query.astype(np.float64)

@@ -40,15 +40,16 @@ class Contribution:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewTrace:
-    """A trace ready to be stored. `embedding` has shape (dimensions,) and unit length."""
+    """A trace ready to be stored. `embedding` has shape (dimensions,) and unit length; None, with its model, for one
+    that waits for it."""
 
     id: UUID
     title: str
     context: str
     solution: str
-    embedding: Vector
-    embedding_model_id: str
-    embedding_model_version: str
+    embedding: Vector | None
+    embedding_model_id: str | None
+    embedding_model_version: str | None
     status: str
     contributor_id: UUID
     agent_model: str
@@ -62,7 +63,7 @@ class NewTrace:
 
 def new_trace(
     contribution: Contribution,
-    embedding: Embedding,
+    embedding: Embedding | None,
     *,
     embedder: Embedder,
     trace_id: UUID,
@@ -72,15 +73,15 @@ def new_trace(
     status: str = PENDING,
     is_seed: bool = False,
 ) -> NewTrace:
-    """Returns the contribution with what the service adds to it."""
+    """Returns the contribution with what the service adds to it; without an embedding it waits for one."""
     return NewTrace(
         id=trace_id,
         title=contribution.title,
         context=contribution.context,
         solution=contribution.solution,
-        embedding=embedding.vector,
-        embedding_model_id=embedder.model_id,
-        embedding_model_version=embedder.model_version,
+        embedding=None if embedding is None else embedding.vector,
+        embedding_model_id=None if embedding is None else embedder.model_id,
+        embedding_model_version=None if embedding is None else embedder.model_version,
         status=status,
         contributor_id=contributor_id,
         agent_model=contribution.agent_model,

@@ -67,10 +67,10 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         )
 
     async def CreateTrace(
-        self, request: trace_service_pb2.CreateTraceRequest, _context: Context
+        self, request: trace_service_pb2.CreateTraceRequest, context: Context
     ) -> trace_service_pb2.CreateTraceResponse:
         """Stores a trace."""
-        dry_run = request.validate_only
+        dry_run, deadline = request.validate_only, deadline_of(context)
 
         async def prepare() -> Write[trace_service_pb2.CreateTraceResponse]:
             prepared = await contributing.prepare(
@@ -79,6 +79,7 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
                 supersedes_id=traces.optional_id(request.supersedes_trace_id),
                 database=self._database,
                 embedder=self._embedder,
+                deadline=deadline,
             )
 
             async def write(work: UnitOfWork, caller_id: UUID) -> trace_service_pb2.CreateTraceResponse:
@@ -91,13 +92,18 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         )
 
     async def UpdateTrace(
-        self, request: trace_service_pb2.UpdateTraceRequest, _context: Context
+        self, request: trace_service_pb2.UpdateTraceRequest, context: Context
     ) -> trace_service_pb2.UpdateTraceResponse:
         """Edits a trace."""
+        deadline = deadline_of(context)
 
         async def prepare() -> Write[trace_service_pb2.UpdateTraceResponse]:
             prepared = await editing.prepare(
-                traces.edit(request), current_caller().email, database=self._database, embedder=self._embedder
+                traces.edit(request),
+                current_caller().email,
+                database=self._database,
+                embedder=self._embedder,
+                deadline=deadline,
             )
 
             async def write(work: UnitOfWork, caller_id: UUID) -> trace_service_pb2.UpdateTraceResponse:

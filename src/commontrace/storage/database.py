@@ -1,5 +1,6 @@
 """The door to Postgres: bounded pools, and the two ways in, questions and units of work."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -32,13 +33,18 @@ class Database:
         # A connection of its own: a saturated pool must not make the health check lie.
         self._health = engines.pooled(url, session, size=1, timeout=pool_timeout)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
+        self.encoding_wanted = asyncio.Event()
+        """Set when a transaction that queued traces for encoding has committed."""
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
         """Opens a transaction: leaving commits, an exception rolls back. Raises the domain's errors."""
         with translated():
             async with self._sessions.begin() as session:
-                yield UnitOfWork(session)
+                work = UnitOfWork(session)
+                yield work
+        if work.encoding_jobs.has_added:
+            self.encoding_wanted.set()
 
     async def read(self, question: Question[Answer]) -> Answer:
         """Asks outside any transaction. Raises the domain's errors."""

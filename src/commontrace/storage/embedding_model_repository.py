@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, exists, insert, select, text, update
+from sqlalchemy import Select, bindparam, delete, exists, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.schema import CreateIndex, DropIndex
 
@@ -31,6 +31,11 @@ class RecordedModel:
         )
 
 
+_CURRENT = select(
+    EmbeddingModel.id, EmbeddingModel.version, EmbeddingModel.dimensions, EmbeddingModel.is_lexical
+).where(EmbeddingModel.is_current)
+
+
 class EmbeddingModelRepository:
     """The record of the current model."""
 
@@ -40,8 +45,13 @@ class EmbeddingModelRepository:
 
     async def current(self) -> RecordedModel:
         """Returns the model of the stored vectors."""
-        model = EmbeddingModel
-        query = select(model.id, model.version, model.dimensions, model.is_lexical).where(model.is_current)
+        return await self._one(_CURRENT)
+
+    async def hold_current(self) -> RecordedModel:
+        """Returns the model of the stored vectors and keeps it from being replaced until the transaction ends."""
+        return await self._one(_CURRENT.with_for_update(read=True))
+
+    async def _one(self, query: "Select[str, str, int, bool]") -> RecordedModel:
         row = (await self._session.execute(query)).one()
         return RecordedModel(
             model_id=row.id, model_version=row.version, dimensions=row.dimensions, is_lexical=row.is_lexical

@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.core.errors import TraceNotFound
+from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage.models import Trace
 
 
@@ -37,6 +38,16 @@ _LOCK = (
     .where(Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))))
     .order_by(Trace.id)
     .with_for_update(key_share=True)
+)
+
+_SET_VECTOR = (
+    update(Trace.__table__)
+    .where(Trace.id == bindparam("of_trace"))
+    .values(
+        embedding=bindparam("vector"),
+        embedding_model_id=bindparam("model_id"),
+        embedding_model_version=bindparam("model_version"),
+    )
 )
 
 
@@ -69,6 +80,11 @@ class TraceChanges:
     async def touch(self, trace_id: UUID, values: Mapping[str, Any]) -> None:
         """Sets columns by name and the time of the last edit or change of status."""
         await self.set(trace_id, {**values, "updated_at": func.now()})
+
+    async def set_vector(self, trace_id: UUID, vector: Vector, embedder: Embedder) -> None:
+        """Lets searches find a trace by this vector of the embedder's. Raises InvalidStoredVector."""
+        values = {"vector": vector, "model_id": embedder.model_id, "model_version": embedder.model_version}
+        await self._session.execute(_SET_VECTOR, {"of_trace": trace_id, **values})
 
     async def delete(self, trace_id: UUID) -> None:
         """Makes a trace invisible."""

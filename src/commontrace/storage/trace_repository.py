@@ -139,7 +139,7 @@ class TraceRepository:
         return (await self._session.execute(query)).scalar_one_or_none()
 
     async def embedding_of(self, trace_id: UUID) -> Vector | None:
-        """Returns the trace's vector, or None if there is no such trace."""
+        """Returns the trace's vector, or None if there is no such trace, or it has none yet."""
         query = select(Trace.embedding).where(Trace.id == trace_id, Trace.deleted_at.is_(None))
         return (await self._session.execute(query)).scalar_one_or_none()
 

@@ -3,6 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository
+from commontrace.storage.encoding_job_repository import EncodingJobRepository
 from commontrace.storage.event_repository import EventRepository
 from commontrace.storage.idempotency_repository import IdempotencyRepository
 from commontrace.storage.revision_repository import RevisionRepository
@@ -33,6 +34,7 @@ class UnitOfWork:
         self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.embedding_models = EmbeddingModelRepository(session)
+        self.encoding_jobs = EncodingJobRepository(session)
 
 
 class Reading:
@@ -50,3 +52,4 @@ class Reading:
         self.search = TraceSearch(connection)
         self.idempotency = IdempotencyRepository(connection)
         self.embedding_models = EmbeddingModelRepository(connection)
+        self.encoding_jobs = EncodingJobRepository(connection)
