@@ -7,12 +7,13 @@ import typer
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.calling import Address, As, Etag, Json, TraceId, call
+from commontrace.cli.names import is_waiting
 from commontrace.cli.output import as_dict, json_line, note, one_line
 from commontrace.cli.texts import contribution, text
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
-    from commontrace.v1 import trace_service_pb2
+    from commontrace.v1 import trace_pb2, trace_service_pb2
 
 OnDuplicate = Annotated[
     Literal["return_existing", "reject", "allow"],
@@ -70,7 +71,7 @@ def contribute(
         print(f"already there: {response.existing.id}")
     else:
         print("would be stored" if dry_run else f"stored {response.created.id}")
-        _note_what_was_read(response.tokens_read, response.tokens_total)
+        _note_what_was_read(response.created, response.tokens_read, response.tokens_total)
         for other in response.similar:
             note(f"similar ({other.similarity:.3f}): {other.trace_id}  {one_line(other.title)}")
 
@@ -108,9 +109,11 @@ def update(
     response = call(address, user, lambda client: client.update(trace_id, **changes, etag=etag))
     if as_json:
         json_line(_read(response) | as_dict(response.trace))
-    elif response.tokens_total:
+    elif response.tokens_total or (
+        is_waiting(response.trace) and any(changes[name] is not None for name in ("title", "context", "solution"))
+    ):
         print(f"revision {response.trace.revision}, pending again: votes count for the text they were cast on")
-        _note_what_was_read(response.tokens_read, response.tokens_total)
+        _note_what_was_read(response.trace, response.tokens_read, response.tokens_total)
     else:
         print("updated")
 
@@ -159,6 +162,8 @@ def _read(
     return {"tokens_read": response.tokens_read, "tokens_total": response.tokens_total}
 
 
-def _note_what_was_read(read: int, total: int) -> None:
+def _note_what_was_read(trace: "trace_pb2.Trace", read: int, total: int) -> None:
+    if is_waiting(trace):
+        note("it waits for its vector, because text cannot be encoded now: no search finds it until it can")
     if read < total:
         note(f"the model read the first {read} of {total} tokens: put what matters first")

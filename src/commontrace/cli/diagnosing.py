@@ -121,6 +121,7 @@ async def _contents(
         plan = await databases.search_plan(where.url, recorded)
         yield diagnosis.of_plan(VECTOR_INDEX_NAME, plan, create=create)
     yield diagnosis.of_vectors(await database.vectors(recorded))
+    yield diagnosis.of_queue(await database.queue())
 
 
 async def _model(recorded: RecordedModel, settings: Settings, *, is_as_new: bool) -> Finding:

@@ -23,9 +23,9 @@ _INDENT = 21
 def doctor(*, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None:
     """Look for what is wrong, and say what to do about it.
 
-    Checks the settings, the database, its vector index and vectors, the embedding model and the server. Changes
-    nothing; an embedded Postgres that does not run is started for the look and stopped again. Ends with 1 if anything
-    is a problem.
+    Checks the settings, the database, its vector index, its vectors and who waits for one, the embedding model and the
+    server. Changes nothing; an embedded Postgres that does not run is started for the look and stopped again. Ends with
+    1 if anything is a problem.
     """
     silence_grpc()
     # What it warns of stands among the findings.

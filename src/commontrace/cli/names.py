@@ -17,6 +17,13 @@ def status_name(status: "trace_pb2.TraceStatus.ValueType") -> str:
     return trace_pb2.TraceStatus.Name(status).removeprefix("TRACE_STATUS_").lower()
 
 
+def is_waiting(trace: "trace_pb2.Trace") -> bool:
+    """Tells whether a trace has no vector yet, so that no search finds it."""
+    from commontrace.v1 import trace_pb2
+
+    return trace.embedding_state == trace_pb2.EMBEDDING_STATE_PENDING
+
+
 def vote_name(vote: "vote_pb2.Vote") -> str:
     """Returns a verdict, `up` or `down`."""
     from commontrace.v1 import vote_pb2

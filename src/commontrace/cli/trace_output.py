@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from commontrace.cli.names import status_name
+from commontrace.cli.names import is_waiting, status_name
 from commontrace.cli.output import minute, one_line
 from commontrace.cli.terminal import print_entry, print_line, print_text, standard_output
 
@@ -66,7 +66,8 @@ def print_revisions(revisions: "Iterable[trace_service_pb2.TraceRevision]", *, f
 
 def _standing(trace: "trace_pb2.Trace") -> str:
     tags = " ".join(f"#{tag}" for tag in trace.tags)
-    return "  ".join(part for part in (status_name(trace.status), tags, _votes(trace)) if part)
+    waits = "not encoded yet" if is_waiting(trace) else ""
+    return "  ".join(part for part in (status_name(trace.status), waits, tags, _votes(trace)) if part)
 
 
 def _votes(trace: "trace_pb2.Trace") -> str:

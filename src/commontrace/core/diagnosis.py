@@ -22,6 +22,11 @@ DURABILITY = {
 }
 """Settings of Postgres that must not be off, and why."""
 
+_RETRY = "commontrace worker --retry"
+# Longer waits have a cause that somebody may want to know.
+_PATIENCE_SECONDS = 300.0
+_MINUTE, _DAY = 60.0, 86400.0
+
 
 class Level(StrEnum):
     """How bad it is."""
@@ -79,11 +84,30 @@ class VectorIndex:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VectorCounts:
-    """Live traces: how many in all, without a vector, and with one of another model; the ids of some of those."""
+    """Live traces: how many in all, and of them without a vector of the model: those in the queue, and those in none.
+
+    Those in none have no vector at all (`missing`) or one of another model (`foreign`); `examples` are ids of some.
+    """
 
     live: int
+    queued: int
     missing: int
     foreign: int
+    examples: Sequence[UUID]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueFacts:
+    """How many traces wait for their vector and were given up, deleted ones too.
+
+    `oldest_seconds` is how long the first has waited; `why` says what went wrong last, with those that were given up if
+    there are any; `examples` are ids of some of those.
+    """
+
+    waiting: int
+    oldest_seconds: float
+    given_up: int
+    why: str
     examples: Sequence[UUID]
 
 
@@ -174,14 +198,39 @@ def of_vectors(counts: VectorCounts) -> Finding:
         "have a vector of another model": counts.foreign,
     }
     if not any(lost.values()):
+        if counts.queued:
+            found = counts.live - counts.queued
+            return ok("vectors", f"{found:,} of {counts.live:,} live traces can be found, the others are in the queue")
         return ok("vectors", f"each of {counts.live:,} live traces can be found")
     what = " and ".join(f"{count:,} {why}" for why, count in lost.items() if count)
     some = " ".join(map(str, counts.examples))
     return problem(
         "vectors",
-        f"of {counts.live:,} live traces {what}: no search finds them",
-        f"each is encoded when its owner changes its text (commontrace update ID --context ...): {some}",
+        f"of {counts.live:,} live traces {what} and nobody encodes them: no search finds them ({some})",
+        _RETRY,
     )
+
+
+def of_queue(facts: QueueFacts) -> Finding:
+    """Tells whether traces get their vectors in time."""
+    because = f", because {facts.why}" if facts.why else ""
+    if facts.given_up:
+        some = " ".join(map(str, facts.examples))
+        return problem(
+            "queue",
+            f"{facts.given_up:,} traces were given up{because} ({some}); {facts.waiting:,} wait for their vectors",
+            f"repair the cause, or have the owner change the text; then: {_RETRY}",
+        )
+    if not facts.waiting:
+        return ok("queue", "no trace waits for its vector")
+    waiting = f"{facts.waiting:,} traces wait for their vectors, the first for {_duration(facts.oldest_seconds)}"
+    if facts.oldest_seconds > _PATIENCE_SECONDS:
+        return warning(
+            "queue",
+            waiting + because,
+            "see that a server without ENCODING_WORKER=false, or commontrace worker, runs, and that its model can encode",
+        )
+    return ok("queue", waiting)
 
 
 def _postgres_version(facts: PostgresFacts) -> Finding:
@@ -212,6 +261,12 @@ def _durability(facts: PostgresFacts) -> list[Finding]:
         problem("durability", f"{name} is off: {DURABILITY[name]}", f"set {name} = on in postgresql.conf")
         for name in off
     ]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    return f"{seconds / _MINUTE:,.0f} min" if seconds < _DAY else f"{seconds / _DAY:,.1f} days"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

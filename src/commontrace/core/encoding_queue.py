@@ -187,7 +187,8 @@ def _refuse_other_models(embedder: Embedder, current: "RecordedModel") -> None:
     if not current.made_by(embedder):
         raise ModelReplaced(
             f"the database's vectors come from {current.model_id} {current.model_version} by now,"
-            f" {embedder.model_id} {embedder.model_version} encodes nothing for it: start with {settings_that_fit(current)}"
+            f" {embedder.model_id} {embedder.model_version} encodes nothing for it:"
+            f" start with {settings_that_fit(current)}"
         )
 
 

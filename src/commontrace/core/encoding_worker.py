@@ -62,7 +62,7 @@ async def keep_encoding(
         database.encoding_wanted.clear()
         try:
             turn = await take_turn(database, embedder(), lease_seconds=lease_seconds)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+        except Exception as error:
             if isinstance(error, ModelReplaced) and ends_with_its_model:
                 raise
             pause = _longer(pause)

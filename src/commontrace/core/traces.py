@@ -40,8 +40,10 @@ class Contribution:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewTrace:
-    """A trace ready to be stored. `embedding` has shape (dimensions,) and unit length; None, with its model, for one
-    that waits for it."""
+    """A trace ready to be stored.
+
+    `embedding` has shape (dimensions,) and unit length. It and its model are None for a trace that waits for it.
+    """
 
     id: UUID
     title: str

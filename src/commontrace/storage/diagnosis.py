@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 from asyncpg import PostgresError
-from sqlalchemy import ClauseElement, Executable, select, text
+from sqlalchemy import ClauseElement, Executable, exists, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import NoResultFound, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex
 
-from commontrace.core.diagnosis import DURABILITY, PostgresFacts, VectorCounts, VectorIndex
+from commontrace.core.diagnosis import DURABILITY, PostgresFacts, QueueFacts, VectorCounts, VectorIndex
 from commontrace.core.searching import candidates_for
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage import engines, trace_filter
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
 from commontrace.storage.failures import translated
-from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, Trace
+from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, EncodingJob, Trace
 from commontrace.storage.trace_search import approximate_parameters, approximate_statement
 
 _READ_ONLY = {"default_transaction_read_only": "on"}
@@ -48,9 +48,29 @@ _INDEX = """
 
 _COUNTS = """
     SELECT count(*) AS live,
-        count(*) FILTER (WHERE embedding_model_id IS NULL) AS missing,
-        count(*) FILTER (WHERE embedding_model_id <> :model_id) AS foreign
-    FROM traces WHERE deleted_at IS NULL"""
+        count(*) FILTER (WHERE is_queued) AS queued,
+        count(*) FILTER (WHERE NOT is_queued AND embedding_model_id IS NULL) AS missing,
+        count(*) FILTER (WHERE NOT is_queued AND embedding_model_id <> :model_id) AS foreign
+    FROM (
+        SELECT embedding_model_id,
+            embedding_model_id IS DISTINCT FROM :model_id AND encoding_jobs.trace_id IS NOT NULL AS is_queued
+        FROM traces LEFT JOIN encoding_jobs ON encoding_jobs.trace_id = traces.id
+        WHERE deleted_at IS NULL
+    ) AS live"""
+
+_QUEUE = """
+    SELECT count(*) FILTER (WHERE given_up_at IS NULL) AS waiting,
+        COALESCE(extract(epoch FROM now() - min(created_at) FILTER (WHERE given_up_at IS NULL)), 0)::float8
+            AS oldest_seconds,
+        count(given_up_at) AS given_up,
+        COALESCE((
+            SELECT last_error FROM encoding_jobs WHERE last_error <> ''
+            ORDER BY given_up_at DESC NULLS LAST, due_at DESC LIMIT 1
+        ), '') AS why,
+        ARRAY(
+            SELECT trace_id FROM encoding_jobs WHERE given_up_at IS NOT NULL ORDER BY trace_id LIMIT :examples
+        ) AS examples
+    FROM encoding_jobs"""
 
 # By SQLSTATE.
 _ADVICE = {
@@ -119,17 +139,26 @@ class Diagnosis:
         return VectorIndex(is_valid=row.is_valid, method=row.method, operator_class=row.operator_class, options=options)
 
     async def vectors(self, model: RecordedModel) -> VectorCounts:
-        """Counts the traces that no search of the model finds. Needs the newest revision."""
+        """Counts the traces that no search of the model finds, in the queue or not. Needs the newest revision."""
         lost = (
             select(Trace.id)
             .where(Trace.deleted_at.is_(None), Trace.embedding_model_id.is_distinct_from(model.model_id))
+            .where(~exists().where(EncodingJob.trace_id == Trace.id))
             .order_by(Trace.id)
             .limit(_EXAMPLES)
         )
         with _refusals_told():
             [row] = await self._connection.execute(text(_COUNTS), {"model_id": model.model_id})
             examples = (await self._connection.execute(lost)).scalars().all()
-        return VectorCounts(live=row.live, missing=row.missing, foreign=row.foreign, examples=examples)
+        return VectorCounts(
+            live=row.live, queued=row.queued, missing=row.missing, foreign=row.foreign, examples=examples
+        )
+
+    async def queue(self) -> QueueFacts:
+        """Returns who waits for a vector, and who waits no more. Needs the newest revision."""
+        with _refusals_told():
+            [row] = await self._connection.execute(text(_QUEUE), {"examples": _EXAMPLES})
+        return QueueFacts(**row._mapping)
 
 
 @asynccontextmanager

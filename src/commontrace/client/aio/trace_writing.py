@@ -36,7 +36,9 @@ class TraceWriting(Calls):
     ) -> trace_service_pb2.CreateTraceResponse:
         """Stores a trace, durable and searchable when this returns, unless one with the same content is there already.
 
-        `supersedes` is the id of an own trace that the new one replaces. Raises TypeError if `tags` is one string.
+        While the server cannot encode text in time, the trace is stored with the `embedding_state` PENDING, without
+        tokens and `similar`; searches find it when the server has encoded it. `supersedes` is the id of an own trace
+        that the new one replaces. Raises TypeError if `tags` is one string.
         """
         request = trace_service_pb2.CreateTraceRequest(
             title=title,
@@ -70,7 +72,9 @@ class TraceWriting(Calls):
     ) -> trace_service_pb2.UpdateTraceResponse:
         """Changes what is given of an own trace, each field as a whole; what is None stays as it is.
 
-        With `etag`, a trace that was edited since it was read stays as it is, and the call fails.
+        While the server cannot encode a new text in time, the `embedding_state` is PENDING, and no search finds the
+        trace until the server has encoded it. With `etag`, a trace that was edited since it was read stays as it is,
+        and the call fails.
         """
         changes: dict[str, Any] = {
             "title": title,
