@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -34,12 +34,16 @@ UP = vote_pb2.VOTE_TYPE_UP
 
 @dataclass(kw_only=True)
 class Stored:
-    """Traces of Ada's: one at its second revision, one that replaces another, one deleted; and a request id of hers."""
+    """Traces of Ada's: one at its second revision, one that replaces another, one deleted, one without a vector.
+
+    And a request id of hers.
+    """
 
     trace: str = UNKNOWN_ID
     replaced: str = UNKNOWN_ID
     deleted_successor: str = UNKNOWN_ID
     deleted: str = UNKNOWN_ID
+    unencoded: str = UNKNOWN_ID
     request_id: str = UNKNOWN_ID
 
 
@@ -58,6 +62,10 @@ async def store(server: RunningServer) -> Stored:
     await create(3, stored.replaced)
     # What the deleted trace said is said again.
     await create(9)
+    stored.unencoded = await create(10)
+    without = dict.fromkeys(("embedding", "embedding_model_id", "embedding_model_version"))
+    async with server.database.unit_of_work() as work:
+        await work.trace_changes.set(UUID(stored.unencoded), without)
     stored.request_id = str(uuid4())
     await server.traces.CreateTrace(a_contribution(5, request_id=stored.request_id), metadata=ADA)
     return stored
@@ -100,6 +108,13 @@ def conflict_rows(stored: Stored) -> Iterator[Row]:
             yield Row(
                 name=f"etag {etag[:9]}", rpc=rpc, request=stale, code=Code.ABORTED, reason="STALE_ETAG", metadata=ADA
             )
+    yield Row(
+        name="not encoded",
+        rpc=SEARCH,
+        request=pb.SearchTracesRequest(trace_id=stored.unencoded),
+        code=Code.FAILED_PRECONDITION,
+        reason="TRACE_NOT_ENCODED",
+    )
     yield from _collisions(stored)
     yield from _deleted(stored.deleted)
 

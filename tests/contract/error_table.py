@@ -6,7 +6,7 @@ from random import Random
 from commontrace.core import limits
 from commontrace.core.caller import SEED_EMAIL
 from tests.contract.edit_error_rows import edit_rows
-from tests.contract.error_row import CREATE, SEARCH, VALID, Code, Metadata, Row, delimited, malformed
+from tests.contract.error_row import SEARCH, VALID, Code, Metadata, Row, delimited, malformed
 from tests.contract.list_error_rows import list_rows
 from tests.contract.search_error_rows import search_rows
 from tests.contract.tag_error_rows import tag_rows
@@ -72,7 +72,7 @@ def server_rows() -> dict[str, list[Row]]:
         "nobody listens": (Code.UNAVAILABLE, "DATABASE_UNAVAILABLE", tuple(VALID)),
         "database dropped": (Code.UNAVAILABLE, "DATABASE_UNAVAILABLE", tuple(VALID)),
         "pool held": (Code.RESOURCE_EXHAUSTED, "OVERLOADED", tuple(VALID)),
-        "embedder closed": (Code.UNAVAILABLE, "EMBEDDER_UNAVAILABLE", (CREATE, SEARCH)),
+        "embedder closed": (Code.UNAVAILABLE, "EMBEDDER_UNAVAILABLE", (SEARCH,)),
         "schema broken": (Code.INTERNAL, "INTERNAL", tuple(VALID)),
     }
     return {

@@ -10,7 +10,7 @@ from commontrace.embeddings.local_model import LocalModel, find_model_directory
 from commontrace.storage import engines
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import Reading
-from tests.conftest import RunningServer, ServerFactory, administer, url_of
+from tests.conftest import RunningServer, ServerFactory, administer, server_settings, url_of
 from tests.contract.calls import call
 from tests.contract.error_row import CREATE, SEARCH, VALID
 
@@ -47,7 +47,8 @@ async def _pool_held(start_server: ServerFactory, url: str) -> AsyncIterator[Run
         await release.wait()
 
     async with (
-        _serving(start_server, database) as running,
+        # The one connection for writes is the test's.
+        _serving(start_server, database, encoding_worker=False) as running,
         database.unit_of_work() as work,
         asyncio.TaskGroup() as tasks,
     ):
@@ -82,9 +83,9 @@ async def schema_broken(start_server: ServerFactory, url: str) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def _serving(start_server: ServerFactory, database: Database) -> AsyncIterator[RunningServer]:
+async def _serving(start_server: ServerFactory, database: Database, **settings: object) -> AsyncIterator[RunningServer]:
     try:
-        async with start_server(database=database) as running:
+        async with start_server(database=database, settings=server_settings(**settings)) as running:
             yield running
     finally:
         await database.close()

@@ -9,12 +9,14 @@ import pytest
 
 from commontrace.client import CallFailed, connect
 from commontrace.embeddings.lexical import LexicalEmbedder
+from commontrace.v1 import trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
-from commontrace.v1 import vector_pb2
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution, hits_of, search
 from tests.embedding_server import KEY, MODEL, OWN_DIMENSIONS, EmbeddingServer
 from tests.faults.server_process import ServerProcess, run_command
+
+READY = trace_pb2.EMBEDDING_STATE_READY
 
 
 async def test_the_endpoint_goes_comes_back_and_is_away_at_a_restart(tmp_path: Path) -> None:
@@ -35,15 +37,19 @@ async def test_the_endpoint_goes_comes_back_and_is_away_at_a_restart(tmp_path: P
 
                 endpoint.stop()
                 await assert_text_unavailable(server.address)
+                waiting = (await traces.CreateTrace(a_contribution(8), timeout=20)).created
+                assert waiting.embedding_state == trace_pb2.EMBEDDING_STATE_PENDING
                 await assert_found_without_text(traces, created.created.id)
                 doctor = await asyncio.to_thread(
                     run_command, tmp_path, "doctor", "--address", server.address, **settings
                 )
                 assert (doctor.returncode, doctor.stderr) == (0, "")
                 assert f"warning  model       {MODEL} cannot encode text now: " in doctor.stdout
+                assert "ok       queue       1 traces wait for their vectors, the first for " in doctor.stdout
 
                 endpoint.start()
                 await assert_found(traces, created.created.id)
+                await assert_found_in_the_end(traces, waiting.id)
             assert KEY not in server.stderr + server.stdout
         endpoint.stop()
         with ServerProcess(tmp_path, **settings) as server:
@@ -66,12 +72,19 @@ async def assert_found(traces: TraceServiceStub, trace_id: str) -> None:
     assert hit.trace.id == trace_id
 
 
+async def assert_found_in_the_end(traces: TraceServiceStub, trace_id: str) -> None:
+    async with asyncio.timeout(60):
+        while (await traces.GetTrace(pb.GetTraceRequest(trace_id=trace_id))).trace.embedding_state != READY:  # noqa: ASYNC110 - the server is asked
+            await asyncio.sleep(0.05)
+    assert trace_id in {hit.trace.id for hit in hits_of(await search(traces, text="trace number 8", limit=2))}
+
+
 async def assert_found_without_text(traces: TraceServiceStub, trace_id: str) -> None:
     vector = LexicalEmbedder(OWN_DIMENSIONS).embed("trace number 7").vector
     packed = vector_pb2.Vector(model_id=MODEL, packed_f32=np.asarray(vector, "<f4").tobytes())
     [hit] = hits_of(await search(traces, embedding=packed, limit=1))
     assert hit.trace.id == trace_id
-    assert (await traces.ListTraces(pb.ListTracesRequest(page_size=1))).traces[0].id == trace_id
+    assert trace_id in {trace.id for trace in (await traces.ListTraces(pb.ListTracesRequest(page_size=3))).traces}
 
 
 async def assert_text_unavailable(address: str) -> None:

@@ -1,7 +1,7 @@
 """EMBEDDER=openai from the settings to the answer of an RPC, against a real HTTP endpoint and a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from commontrace.bootstrap import NotReady
 from commontrace.embeddings.embedder import ModelNotUsable
 from commontrace.server import serving
 from commontrace.settings import Settings
+from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution, hits_of, search
@@ -135,12 +136,11 @@ async def test_samples_that_cannot_be_encoded_keep_no_server_from_starting(
 async def test_callers_are_told_when_to_come_back(empty_database_url: str, endpoint: EmbeddingServer) -> None:
     async with served(empty_database_url, hosted(endpoint)) as traces:
         endpoint.answering = failing(429, Retry_After="42")
-        for failing_call in (search(traces, text="anything"), traces.CreateTrace(a_contribution(), timeout=20)):
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await failing_call
-            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-            assert "EMBEDDER_UNAVAILABLE" in (caught.value.details() or "")
-            assert delay_of(caught.value) == 42
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await search(traces, text="anything")
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "EMBEDDER_UNAVAILABLE" in (caught.value.details() or "")
+        assert delay_of(caught.value) == 42
         endpoint.answering = well
         created = (await traces.CreateTrace(a_contribution(), timeout=20)).created
         [hit] = hits_of(await search(traces, text="problem number", limit=1))
@@ -155,30 +155,31 @@ def delay_of(error: grpc.aio.AioRpcError) -> int:
     return int(info.retry_delay.seconds)
 
 
-async def slow_search(traces: TraceServiceStub) -> None:
-    await anext(aiter(traces.SearchTraces(pb.SearchTracesRequest(text="slow", limit=1), timeout=0.5)))
-
-
-async def slow_create(traces: TraceServiceStub) -> None:
-    await traces.CreateTrace(a_contribution(), timeout=0.5)
-
-
-@pytest.mark.parametrize("slow", [slow_search, slow_create])
 async def test_the_callers_deadline_ends_the_request_to_the_endpoint(
-    empty_database_url: str, endpoint: EmbeddingServer, slow: Callable[[TraceServiceStub], Awaitable[None]]
+    empty_database_url: str, endpoint: EmbeddingServer
 ) -> None:
     async with served(empty_database_url, hosted(endpoint)) as traces:
         endpoint.answering = slowly(10)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await slow(traces)
+            await anext(aiter(traces.SearchTraces(pb.SearchTracesRequest(text="slow", limit=1), timeout=0.5)))
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert await asyncio.to_thread(endpoint.left.wait, 2)
+
+
+async def test_a_contribution_ends_the_request_before_the_callers_deadline(
+    empty_database_url: str, endpoint: EmbeddingServer
+) -> None:
+    async with served(empty_database_url, hosted(endpoint, encoding_worker=False)) as traces:
+        endpoint.answering = slowly(10)
+        created = (await traces.CreateTrace(a_contribution(), timeout=4)).created
+        assert created.embedding_state == trace_pb2.EMBEDDING_STATE_PENDING
         assert await asyncio.to_thread(endpoint.left.wait, 2)
 
 
 async def test_no_transaction_is_open_while_the_endpoint_thinks(
     empty_database_url: str, endpoint: EmbeddingServer
 ) -> None:
-    async with served(empty_database_url, hosted(endpoint)) as traces:
+    async with served(empty_database_url, hosted(endpoint, encoding_worker=False)) as traces:
         endpoint.answering = slowly(1)
         endpoint.busy.clear()
         creating = asyncio.ensure_future(traces.CreateTrace(a_contribution(), timeout=20))

@@ -228,7 +228,7 @@ def of_queue(facts: QueueFacts) -> Finding:
         return warning(
             "queue",
             waiting + because,
-            "see that a server without ENCODING_WORKER=false, or commontrace worker, runs, and that its model can encode",
+            "see that a server without ENCODING_WORKER=false, or commontrace worker, runs; and that its model encodes",
         )
     return ok("queue", waiting)
 
