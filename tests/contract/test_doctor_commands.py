@@ -11,6 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from commontrace.cli import diagnosing
 from commontrace.core.diagnosis import Finding, Level
+from commontrace.core.encoding_queue import LEASE_SECONDS, queue_again
+from commontrace.core.encoding_worker import encode_what_is_due
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import diagnosis, embedded, engines, migrating
 from commontrace.storage.database import Database
@@ -77,7 +79,7 @@ async def test_all_is_well_with_a_migrated_database(monkeypatch: pytest.MonkeyPa
     assert {name for name, finding in found.items() if finding.level is not Level.OK} == {"server"}
     assert [*found] == [
         *("settings", "database", "postgres", "pgvector", "durability", "revision", "model", "index", "plan"),
-        *("vectors", "server"),
+        *("vectors", "queue", "server"),
     ]
     assert found["server"].level is Level.WARNING
 
@@ -111,13 +113,53 @@ async def test_traces_that_no_search_finds_are_counted(
     foreign_id = await stored(database)
     finding = (await look(monkeypatch, database_url))["vectors"]
     assert finding.message.startswith("of 4 live traces 1 have a vector of another model")
-    assert finding.advice.endswith(f": {foreign_id}")
+    assert (f"({foreign_id})" in finding.message, finding.advice) == (True, "commontrace worker --retry")
     unset = "UPDATE traces SET embedding = NULL, embedding_model_id = NULL, embedding_model_version = NULL"
     await administer(database_url, f"{unset} WHERE embedding_model_id <> 'model'")
     finding = (await look(monkeypatch, database_url))["vectors"]
     assert "4 live traces 3 have no vector and 1 have a vector of another model" in finding.message
+    assert await queue_again(database) == 4
+    found = await look(monkeypatch, database_url)
+    assert found["vectors"].message == "0 of 4 live traces can be found, the others are in the queue"
+    assert {found[name].level for name in ("vectors", "queue")} == {Level.OK}
+    await encode_what_is_due(database, embedder, lease_seconds=LEASE_SECONDS)
+    found = await look(monkeypatch, database_url)
+    assert found["vectors"].message == "each of 4 live traces can be found"
+    assert found["queue"].message == "no trace waits for its vector"
     await administer(database_url, "UPDATE traces SET deleted_at = now()")
     assert (await look(monkeypatch, database_url))["vectors"].message == "each of 0 live traces can be found"
+
+
+async def test_who_waits_for_a_vector_and_who_was_given_up(
+    monkeypatch: pytest.MonkeyPatch, database: Database, database_url: str
+) -> None:
+    async def queue() -> Finding:
+        return (await look(monkeypatch, database_url))["queue"]
+
+    ids = [await stored(database) for _ in range(3)]
+    for trace_id in ids:
+        async with database.unit_of_work() as work:
+            await work.encoding_jobs.add(trace_id)
+    fresh = await queue()
+    assert (fresh.level, fresh.message.rpartition(" for ")[0]) == (Level.OK, "waiting for vectors: 3, the first")
+    for age, said in (("6 minutes", "6 min"), ("2 days", "2.0 days")):
+        await administer(
+            database_url,
+            f"UPDATE encoding_jobs SET created_at = now() - interval '{age}', last_error = 'it is away'",  # noqa: S608 - ours
+        )
+        late = await queue()
+        expected = f"waiting for vectors: 3, the first for {said}, because it is away"
+        assert (late.level, late.message, "ENCODING_WORKER" in late.advice) == (Level.WARNING, expected, True)
+    await administer(
+        database_url,
+        f"UPDATE encoding_jobs SET given_up_at = now(), last_error = 'too long' WHERE trace_id = '{ids[0]}'",  # noqa: S608 - ours
+    )
+    given_up = await queue()
+    assert given_up.message == f"waiting for vectors: 2, given up: 1, because too long ({ids[0]})"
+    assert (given_up.level, given_up.advice.endswith("commontrace worker --retry")) == (Level.PROBLEM, True)
+    async with diagnosis.looking_into(database_url) as asked:
+        facts = await asked.queue()
+    assert (facts.waiting, facts.given_up, facts.why, list(facts.examples)) == (2, 1, "too long", [ids[0]])
 
 
 async def test_a_database_of_another_revision(
@@ -132,7 +174,7 @@ async def test_a_database_of_another_revision(
         await migrating.downgrade(database_url, revision, embedder)
         found = await look(monkeypatch, database_url)
         assert (found["revision"].level, found["revision"].advice) == (Level.PROBLEM, "commontrace migrate")
-        assert not found.keys() & {"model", "index", "plan", "vectors"}
+        assert not found.keys() & {"model", "index", "plan", "vectors", "queue"}
 
 
 async def test_an_empty_database(monkeypatch: pytest.MonkeyPatch, empty_database_url: str) -> None:

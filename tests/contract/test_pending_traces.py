@@ -1,8 +1,10 @@
 """Contributions and edits while text cannot be encoded, or not in time: kept, said to be PENDING, encoded later."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from uuid import uuid4
 
 import grpc
@@ -14,6 +16,8 @@ from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, hits_of, search
 from tests.conftest import RunningServer, ServerFactory, query, server_settings
+from tests.contract.command_line import TEXTS
+from tests.faults.server_process import run_command
 from tests.told_embedder import ToldEmbedder, away, refusing
 
 PENDING, READY = trace_pb2.EMBEDDING_STATE_PENDING, trace_pb2.EMBEDDING_STATE_READY
@@ -128,3 +132,26 @@ async def test_a_server_encodes_what_waits_when_it_can(start_server: ServerFacto
         # Being encoded is no edit.
         assert {hit.trace.etag for hit in hits} == {"e1"}
         assert all(hit.trace.update_time == hit.trace.create_time for hit in hits)
+
+
+async def test_the_command_line_says_that_a_trace_waits(
+    server: RunningServer, told: ToldEmbedder, tmp_path: Path
+) -> None:
+    async def run(*arguments: str) -> tuple[str, str]:
+        ended = await asyncio.to_thread(run_command, tmp_path, *arguments, COMMONTRACE_ADDRESS=server.address)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout, ended.stderr
+
+    waits = "it waits for its vector, because text cannot be encoded now: no search finds it until it can\n"
+    told.answer = away
+    output, message = await run("contribute", *TEXTS)
+    assert (output.startswith("stored "), message) == (True, waits)
+    trace_id = output.split()[1]
+    changed = "revision 2, pending again: votes count for the text they were cast on\n"
+    assert await run("update", trace_id, "--title", "Another") == (changed, waits)
+    shown, _ = await run("get", trace_id)
+    assert shown.splitlines()[:2] == ["Another", "pending  not encoded yet"]
+    listed, _ = await run("list", "--json")
+    assert json.loads(listed)["embedding_state"] == "EMBEDDING_STATE_PENDING"
+    told.answer = lambda _texts: None
+    assert (await run("update", trace_id, "--title", "A third"))[1] == ""

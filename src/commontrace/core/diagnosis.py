@@ -218,12 +218,12 @@ def of_queue(facts: QueueFacts) -> Finding:
         some = " ".join(map(str, facts.examples))
         return problem(
             "queue",
-            f"{facts.given_up:,} traces were given up{because} ({some}); {facts.waiting:,} wait for their vectors",
+            f"waiting for vectors: {facts.waiting:,}, given up: {facts.given_up:,}{because} ({some})",
             f"repair the cause, or have the owner change the text; then: {_RETRY}",
         )
     if not facts.waiting:
         return ok("queue", "no trace waits for its vector")
-    waiting = f"{facts.waiting:,} traces wait for their vectors, the first for {_duration(facts.oldest_seconds)}"
+    waiting = f"waiting for vectors: {facts.waiting:,}, the first for {_duration(facts.oldest_seconds)}"
     if facts.oldest_seconds > _PATIENCE_SECONDS:
         return warning(
             "queue",
