@@ -219,7 +219,7 @@ def of_queue(facts: QueueFacts) -> Finding:
         return problem(
             "queue",
             f"waiting for vectors: {facts.waiting:,}, given up: {facts.given_up:,}{because} ({some})",
-            f"repair the cause, or have the owner change the text; then: {_RETRY}",
+            f"repair the cause, or have their owners change the texts; what is left: {_RETRY}",
         )
     if not facts.waiting:
         return ok("queue", "no trace waits for its vector")
