@@ -24,7 +24,7 @@ class Export:
     database: "Database"
 
     async def page(self, *, after: "Position | None", size: int) -> "Sequence[ExportRow]":
-        """Returns the next traces, at most `size` and about as much text as fits into a response; none at the end."""
+        """Returns the next traces, at most `size` and as much text as fits into a response; none at the end."""
         if self.considered is not None and self.considered.matches_nothing:
             return ()
         return await self.database.read(

@@ -72,7 +72,7 @@ class TraceExport:
     ) -> list[ExportRow]:
         """Returns at most `size` live traces by (created_at, id), oldest first, those behind `after` only.
 
-        The page ends early with the trace whose texts bring it to `text_bytes`; it is empty only if nothing follows.
+        The page ends before the trace whose texts would bring it beyond `text_bytes`, but has one if any follows.
         Without a filter, every live trace is considered. `model` is the id and the version of the model whose vectors
         to add, None adds none.
         """
@@ -100,11 +100,11 @@ def page_statement(kinds: trace_filter.Kinds, *, is_continued: bool, with_embedd
     )
     # The length of a text that lies out of line is known without reading it.
     text_bytes = func.octet_length(first.c.context_text) + func.octet_length(first.c.solution_text)
-    until_then = func.sum(text_bytes).over(order_by=(first.c.created_at, first.c.id), rows=(None, 0)) - text_bytes
-    page = select(first, until_then.label("bytes_before")).subquery("page")
+    until_then = func.sum(text_bytes).over(order_by=(first.c.created_at, first.c.id), rows=(None, 0))
+    page = select(first, text_bytes.label("own_bytes"), until_then.label("bytes")).subquery("page")
     return (
         select(*(column.label(name) for name, column in _columns(page.c, with_embeddings=with_embeddings).items()))
-        .where(page.c.bytes_before < bindparam("text_bytes", type_=Integer))
+        .where((page.c.bytes <= bindparam("text_bytes", type_=Integer)) | (page.c.bytes == page.c.own_bytes))
         .order_by(page.c.created_at, page.c.id)
     )
 
