@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Yields what to tell of each step: how much is done, of how much in all, None where nobody knows.
+    """Yields what to tell of each step: how much is done, of how much in all if that is known.
 
     Until it is told, it shows that work goes on. Nothing of it stays on the screen.
     """
