@@ -19,9 +19,10 @@ from commontrace.v1 import trace_pb2, trace_record_pb2, vote_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb
 from commontrace.v1.tag_service_pb2 import MergeTagsRequest
+from commontrace.v1.trace_filter_pb2 import TraceFilter
 from commontrace.v1.trace_import_pb2 import ImportItem, ImportTracesRequest, ImportTracesResponse
 from tests.conftest import RunningServer, ServerFactory, administer, query, url_of
-from tests.contract.callers import ADA, BOB, EVE
+from tests.contract.callers import ADA, BOB, EVE, caller
 from tests.contract.error_row import Metadata, objects
 from tests.contract.exported_traces import export, records_of
 from tests.faults.server_process import ServerProcess, run_command
@@ -33,12 +34,14 @@ TAGS = ("Python", "C++", "node.js", "a b", "日本", "golang", "k8s")
 
 
 @pytest.fixture
-def other_database_url(postgres_url: str, template: str) -> Iterator[str]:
-    """Another migrated database without rows."""
-    name = f"test_{uuid4().hex}"
-    asyncio.run(administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield url_of(postgres_url, name)
-    asyncio.run(administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+def empty_database_urls(postgres_url: str, template: str) -> Iterator[list[str]]:
+    """Two more migrated databases without rows."""
+    names = [f"test_{uuid4().hex}" for _ in range(2)]
+    for name in names:
+        asyncio.run(administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield [url_of(postgres_url, name) for name in names]
+    for name in names:
+        asyncio.run(administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @asynccontextmanager
@@ -78,13 +81,11 @@ async def contribute_all_kinds(server: RunningServer) -> None:
         if random.random() < 0.2:
             request.on_duplicate = trace_pb2.ON_DUPLICATE_ALLOW
             request.supersedes_trace_id = ""
-            twin = (await server.traces.CreateTrace(request, metadata=EVE)).created
-            assert twin.id
-            owners[twin.id] = EVE
+            assert (await server.traces.CreateTrace(request, metadata=EVE)).HasField("created")
     for trace in random.sample(traces, 40):
         vote = vote_pb.CastVoteRequest(trace_id=trace.id, type=vote_pb2.VOTE_TYPE_UP)
-        for voter in (number for number in range(2)):
-            await server.votes.CastVote(vote, metadata=(("x-commontrace-user", f"voter{voter}@example.org"),))
+        for voter in range(2):
+            await server.votes.CastVote(vote, metadata=caller(voter))
     for trace in random.sample(traces, 30):
         edited = trace_pb2.Trace(id=trace.id, title=f"{trace.title} edited", tags=["edited"], agent_version="2")
         mask = FieldMask(paths=random.choice([["title"], ["tags"], ["agent_version", "title"]]))
@@ -114,40 +115,35 @@ async def import_all(server: RunningServer, records: list[trace_record_pb2.Trace
     return outcomes
 
 
-@pytest.mark.parametrize("embeddings", [False, True], ids=["texts", "vectors"])
 async def test_an_import_exports_what_was_imported(
-    start_server: ServerFactory, database_url: str, other_database_url: str, *, embeddings: bool
+    start_server: ServerFactory, database_url: str, empty_database_urls: list[str]
 ) -> None:
     async with serving(start_server, database_url) as server:
         await contribute_all_kinds(server)
-        first = records_of(await export(server.traces, include_embeddings=embeddings))
-    assert len(first) > COUNT
-    assert len([record for record in first if record.supersedes_trace_id]) > 10
-    assert len([record for record in first if record.on_duplicate == trace_pb2.ON_DUPLICATE_ALLOW]) > 10
-    assert all(record.HasField("embedding") == embeddings for record in first)
-    async with serving(start_server, other_database_url) as other:
-        assert await import_all(other, first) == {"created_trace_id": len(first)}
-        second = records_of(await export(other.traces, include_embeddings=embeddings))
-        listed = [trace async for page in _pages(other) for trace in page.traces]
-    assert second == first
+        exports = [records_of(await export(server.traces, include_embeddings=wanted)) for wanted in (False, True)]
     contents = "SELECT content_hash FROM traces WHERE deleted_at IS NULL"
-    hashes = [Counter(await query(url, contents)) for url in (database_url, other_database_url)]
-    assert hashes[0] == hashes[1]
-    # What others said of them stays behind, and so does who contributed them.
-    assert len(listed) == len(first)
-    assert {trace.status for trace in listed} == {trace_pb2.TRACE_STATUS_PENDING}
-    assert {(trace.confirmation_count, trace.trust_score, trace.revision) for trace in listed} == {(0, 0, 1)}
-    assert len({trace.contributor_id for trace in listed}) == 1
-
-
-async def _pages(server: RunningServer) -> AsyncIterator[pb.ListTracesResponse]:
-    request = pb.ListTracesRequest(page_size=500)
-    request.filter.include_superseded = True
-    yield await server.traces.ListTraces(request)
+    hashes = Counter(await query(database_url, contents))
+    for first, other_url in zip(exports, empty_database_urls, strict=True):
+        assert len(first) > COUNT
+        assert len([record for record in first if record.supersedes_trace_id]) > 10
+        assert len([record for record in first if record.on_duplicate == trace_pb2.ON_DUPLICATE_ALLOW]) > 10
+        with_vectors = first[0].HasField("embedding")
+        assert {record.HasField("embedding") for record in first} == {with_vectors}
+        async with serving(start_server, other_url) as other:
+            assert await import_all(other, first) == {"created_trace_id": len(first)}
+            assert records_of(await export(other.traces, include_embeddings=with_vectors)) == first
+            everything = pb.ListTracesRequest(page_size=500, filter=TraceFilter(include_superseded=True))
+            listed = (await other.traces.ListTraces(everything)).traces
+        assert Counter(await query(other_url, contents)) == hashes
+        # What others said of them stays behind, and so does who contributed them.
+        assert len(listed) == len(first)
+        assert {trace.status for trace in listed} == {trace_pb2.TRACE_STATUS_PENDING}
+        assert {(trace.confirmation_count, trace.trust_score, trace.revision) for trace in listed} == {(0, 0, 1)}
+        assert len({trace.contributor_id for trace in listed}) == 1
 
 
 def test_files_are_the_same_bytes_again(
-    tmp_path: Path, start_server: ServerFactory, database_url: str, other_database_url: str
+    tmp_path: Path, start_server: ServerFactory, database_url: str, empty_database_urls: list[str]
 ) -> None:
     async def fill() -> None:
         async with serving(start_server, database_url) as server:
@@ -157,7 +153,7 @@ def test_files_are_the_same_bytes_again(
     settings = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "384"}
     # The template is of another model, and holds no vectors.
     model = f"UPDATE embedding_models SET id = '{EMBEDDER.model_id}', version = '{EMBEDDER.model_version}'"  # noqa: S608
-    for url in (database_url, other_database_url):
+    for url in (database_url, empty_database_urls[0]):
         asyncio.run(administer(url, f"{model}, is_lexical = true"))
     files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
 
@@ -167,7 +163,7 @@ def test_files_are_the_same_bytes_again(
 
     with ServerProcess(tmp_path / "one", DATABASE_URL=database_url, **settings) as server:
         run(server.address, "export", str(files[0]), "--embeddings")
-    with ServerProcess(tmp_path / "two", DATABASE_URL=other_database_url, **settings) as server:
+    with ServerProcess(tmp_path / "two", DATABASE_URL=empty_database_urls[0], **settings) as server:
         run(server.address, "import", str(files[0]))
         run(server.address, "export", str(files[1]), "--embeddings")
     assert files[0].read_bytes() == files[1].read_bytes()
