@@ -8,8 +8,9 @@ from pathlib import Path
 import asyncpg
 import numpy as np
 
-from bench import agreement, corpus, grpc_driver, loading, recall
+from bench import agreement, corpus, exporting, grpc_driver, loading, recall
 from bench.comparing import Comparison, compare
+from bench.exporting import Exported
 from bench.loading import Loaded
 from bench.measuring import Measured, Measuring, Search
 from bench.orders import Task
@@ -22,6 +23,9 @@ from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.local_model import LocalModel, find_model_directory
 from commontrace.storage import embedded, engines, migrating
+
+# Enough for a second or so.
+_EXPORTED_TRACES = 5_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +57,7 @@ class Corpus:
     loaded: Loaded
     comparison: Comparison
     filtered: Sequence[Filtered]
+    exports: Sequence[Exported]
 
     def all_measured(self) -> list[Measured]:
         """Returns every row of every table."""
@@ -60,6 +65,7 @@ class Corpus:
             *self.comparison.forms,
             *(compared.measured for compared in self.comparison.searches),
             *(measured for filtered in self.filtered for measured in filtered.measured),
+            *(measured for one in self.exports for measured in (one.raw, one.through_grpc)),
         ]
 
 
@@ -100,6 +106,7 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
                 vectors=str(vectors),
                 texts=parameters.texts,
                 matches={model: len(corpus.passing(model, parameters.traces)) for model in corpus.SHARES},
+                exported=min(parameters.traces, _EXPORTED_TRACES),
             )
             async with connect(server.address) as client:
                 await agreement.check(client, task, queries)
@@ -115,6 +122,7 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
                     for model in models
                 ]
                 by_callers = [await measuring.in_turn(filters, callers=callers, rounds=1) for callers in CALLERS]
+            exports = await exporting.measure(measuring, parameters, task)
     return Corpus(
         name=plan.name,
         model_id=task.model_id,
@@ -126,6 +134,7 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
             Filtered(agent_model=model, recall=found, measured=measured)
             for model, found, *measured in zip(models, recalls, *by_callers, strict=True)
         ],
+        exports=exports,
     )
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +19,8 @@ from commontrace.storage.models import VECTOR_INDEX_NAME
 # As the manual advises for building: the graph of a corpus fits.
 _BUILD_MEMORY = "512MB"
 _DIFFERENT_TEXTS = 500
+# One after the other, as they are contributed.
+_FIRST, _A_SECOND = datetime(2026, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +75,7 @@ async def _copy(connection: asyncpg.Connection, embeddings: NDArray[np.float32],
         "embedding_model_version": embedder.model_version,
         "contributor_id": user,
     }
-    columns = ("id", "embedding", "title", "context_text", "solution_text", "agent_model")
+    columns = ("id", "embedding", "title", "context_text", "solution_text", "agent_model", "created_at")
     await connection.copy_records_to_table(
         "traces",
         records=((*row, *same.values()) for row in _rows(ids, embeddings)),
@@ -87,7 +90,7 @@ def _rows(ids: list[UUID], embeddings: NDArray[np.float32]) -> Iterator[tuple[An
     texts, models = corpus.texts(_DIFFERENT_TEXTS), corpus.agent_models(len(ids))
     for number, (trace_id, embedding, model) in enumerate(zip(ids, embeddings, models, strict=True)):
         context, solution = texts[number % len(texts)], texts[(7 * number + 1) % len(texts)]
-        yield trace_id, embedding, f"Synthetic trace {number}", context, solution, model
+        yield trace_id, embedding, f"Synthetic trace {number}", context, solution, model, _FIRST + number * _A_SECOND
 
 
 def _pairs(ids: list[UUID], tags: list[UUID]) -> Iterator[tuple[UUID, UUID]]:

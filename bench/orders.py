@@ -28,6 +28,8 @@ class Task:
     """How many texts are asked again and again."""
     matches: dict[str, int]
     """How many traces have which agent model."""
+    exported: int
+    """How many traces an export reads."""
 
 
 def task() -> Task:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from bench import exporting
 from bench.comparing import Compared
 from bench.corpora import Corpus, Filtered
 from bench.measuring import Measured
@@ -48,6 +49,8 @@ def tables(corpus: Corpus) -> str:
         f"{'share that passes the filter':>28} {'recall@10':>10} {'exact':>6}"
         + "".join(f" {f'{_callers(callers)}: per s':>18} {'p50 ms':>7} {'p99 ms':>7}" for callers in CALLERS),
         *map(_filtered_line, corpus.filtered),
+        "",
+        *exporting.lines(corpus.exports),
     ]
     return "\n".join(lines)
 
@@ -87,6 +90,7 @@ def _rows(corpus: Corpus) -> dict[str, Any]:
             for one in corpus.filtered
             for measured in one.measured
         ],
+        "exports": exporting.rows(corpus.exports),
     }
 
 

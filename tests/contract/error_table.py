@@ -7,6 +7,7 @@ from commontrace.core import limits
 from commontrace.core.caller import SEED_EMAIL
 from tests.contract.edit_error_rows import edit_rows
 from tests.contract.error_row import SEARCH, VALID, Code, Metadata, Row, delimited, malformed
+from tests.contract.export_error_rows import export_rows
 from tests.contract.list_error_rows import list_rows
 from tests.contract.search_error_rows import search_rows
 from tests.contract.tag_error_rows import tag_rows
@@ -54,6 +55,7 @@ def caller_rows() -> list[Row]:
         *search_traces_rows(),
         *search_rows(),
         *list_rows(),
+        *export_rows(),
         *edit_rows(),
         *vote_rows(),
         *tag_rows(),

@@ -167,7 +167,8 @@ async def test_metadata_contains(server: RunningServer, stored: list[Stored]) ->
     assert await differences(server, stored, filters) == []
 
 
-def _mixed(stored: list[Stored], random: Random) -> Iterator[TraceFilter]:
+def mixed(stored: list[Stored], random: Random) -> Iterator[TraceFilter]:
+    """Filters of some fields each."""
     contributors = sorted({str(trace.contributor_id) for trace in stored})
     choices: dict[str, Any] = {
         "tags_all": lambda: random.sample(TAGS, 1),
@@ -188,6 +189,6 @@ def _mixed(stored: list[Stored], random: Random) -> Iterator[TraceFilter]:
 
 
 async def test_every_field_that_is_set_counts(server: RunningServer, stored: list[Stored]) -> None:
-    filters = list(_mixed(stored, Random(2)))  # noqa: S311 - not a secret
+    filters = list(mixed(stored, Random(2)))  # noqa: S311 - not a secret
     assert sum(bool(expected(stored, asked)) for asked in filters) > 50
     assert await differences(server, stored, filters) == []

@@ -34,6 +34,7 @@ _SEARCHES = [
     "gRPC, text, cached",
     "gRPC, text, new",
 ]
+_EXPORTS = [f"{side}, export, {vectors} vectors" for vectors in ("no", "with") for side in ("raw asyncpg", "gRPC")]
 
 
 @pytest.fixture
@@ -91,8 +92,12 @@ def test_a_run_measures_both_sides_of_both_corpora(place: Path) -> None:
         ]
         # Among so few traces the index misses none.
         assert {row["recall"] for row in corpus["filtered"]} == {1.0}
+        assert [(row["name"], row["traces"]) for row in corpus["exports"]] == [(name, 100) for name in _EXPORTS]
+        for row in corpus["exports"]:
+            check_row(row["exports"])
+            assert (row["of_raw"] == 1.0) == row["name"].startswith("raw")
         assert f"{corpus['dimensions']} dimensions, {corpus['model_id']}" in printed
-    assert all(name in printed for name in _SEARCHES)
+    assert all(name in printed for name in (*_SEARCHES, *_EXPORTS))
     table = [line for line in markdown.section(results) if line.startswith("| 16 |")]
     assert [line.split(" | ")[1].partition(" (")[0] for line in table] == 2 * _SEARCHES
     assert [path.name for path in place.iterdir()] == ["results.json"]

@@ -10,6 +10,7 @@ from commontrace.cli.contribute_commands import contribute, delete, undelete, up
 from commontrace.cli.database_commands import migrate, recount, seed
 from commontrace.cli.doctor import doctor
 from commontrace.cli.exit_codes import MEANINGS
+from commontrace.cli.export_command import export
 from commontrace.cli.find_commands import get, history, list_traces, search
 from commontrace.cli.help import Command, Commands
 from commontrace.cli.serve import serve
@@ -67,6 +68,11 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
         health: (),
         info: (),
         doctor: ("DATABASE_URL=postgresql://ada@db/traces commontrace doctor",),
+        export: (
+            "commontrace export traces.jsonl",
+            "commontrace export mine.jsonl --by me --as ada@example.org",
+            "commontrace export --tag python | gzip > python.jsonl.gz",
+        ),
         migrate: (),
         seed: (),
         recount: ("VALIDATION_THRESHOLD=3 commontrace recount",),

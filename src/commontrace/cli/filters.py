@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import UUID
 
 import typer
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
-    from commontrace.client import TraceFilter
+    from commontrace.client import Client, TraceFilter
 
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", metavar="TAG", help="Only traces with this tag; may be repeated.")
@@ -21,6 +22,9 @@ WithoutTags = Annotated[
 ]
 StatusName = Literal["pending", "validated"]
 Status = Annotated[StatusName | None, typer.Option(help="Only traces with this status.")]
+By = Annotated[str | None, typer.Option(metavar="ID", help="Only this contributor's; `me` means yours.")]
+Since = Annotated[datetime | None, typer.Option(metavar="TIME", help="Only contributed at this time (UTC) or later.")]
+Until = Annotated[datetime | None, typer.Option(metavar="TIME", help="Only contributed before this time (UTC).")]
 
 
 def trace_filter(
@@ -32,12 +36,15 @@ def trace_filter(
     contributor_id: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    include_superseded: bool = False,
 ) -> "TraceFilter":
     """Returns the filter of the contract. Times are UTC."""
     from commontrace.client import TraceFilter
     from commontrace.v1 import trace_pb2
 
-    traces = TraceFilter(tags_all=tags, tags_any=any_tags, tags_none=without_tags)
+    traces = TraceFilter(
+        tags_all=tags, tags_any=any_tags, tags_none=without_tags, include_superseded=include_superseded
+    )
     if status is not None:
         traces.statuses.append(trace_pb2.TraceStatus.Value(f"TRACE_STATUS_{status.upper()}"))
     if contributor_id is not None:
@@ -47,3 +54,11 @@ def trace_filter(
     if until is not None:
         traces.create_time_before.FromDatetime(until)
     return traces
+
+
+async def contributor_id(by: str | None, client: "Client") -> str | None:
+    """Returns whose traces to consider, None for everybody's."""
+    if by != "me":
+        return by
+    # Whoever has never written anything has no id, and no traces either.
+    return (await client.service_info()).caller.user_id or str(UUID(int=0))

@@ -1,15 +1,13 @@
 """Commands that find and read traces: search, list, get, history."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
 
 import typer
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.calling import Address, As, Json, TraceId, call, first, uuid
-from commontrace.cli.filters import AnyTags, Status, Tags, WithoutTags, trace_filter
+from commontrace.cli.filters import AnyTags, By, Since, Status, Tags, Until, WithoutTags, contributor_id, trace_filter
 from commontrace.cli.output import as_dict, json_line, note
 from commontrace.core import limits
 
@@ -69,13 +67,9 @@ def list_traces(
     any_tag: AnyTags = None,
     without_tag: WithoutTags = None,
     status: Status = None,
-    by: Annotated[str | None, typer.Option(metavar="ID", help="Only this contributor's; `me` means yours.")] = None,
-    since: Annotated[
-        datetime | None, typer.Option(metavar="TIME", help="Only contributed at this time (UTC) or later.")
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option(metavar="TIME", help="Only contributed before this time (UTC).")
-    ] = None,
+    by: By = None,
+    since: Since = None,
+    until: Until = None,
     deleted: Annotated[bool, typer.Option("--deleted", help="List your own traces, deleted ones too.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.", metavar="COUNT")] = 20,
     address: Address = DEFAULT_ADDRESS,
@@ -90,7 +84,7 @@ def list_traces(
             any_tags=any_tag,
             without_tags=without_tag,
             status=status,
-            contributor_id=await _own_id(client) if by == "me" else by,
+            contributor_id=await contributor_id(by, client),
             since=since,
             until=until,
         )
@@ -148,11 +142,6 @@ def history(
     for revision in revisions:
         fields = as_dict(revision)
         json_line(fields if full else _without_texts(fields))
-
-
-async def _own_id(client: "Client") -> str:
-    # Whoever has never written anything has no id, and no traces either.
-    return (await client.service_info()).caller.user_id or str(UUID(int=0))
 
 
 def _without_texts(fields: dict[str, Any]) -> dict[str, Any]:

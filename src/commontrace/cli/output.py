@@ -26,8 +26,15 @@ def note(message: str) -> None:
 
 def json_line(fields: Mapping[str, Any]) -> None:
     """Prints one object on one line, with escapes for what could steer a terminal."""
-    text = json.dumps(fields, ensure_ascii=False)
-    print("".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text))
+    print(as_json(fields))
+
+
+def as_json(fields: Mapping[str, Any], *, sort_keys: bool = False) -> str:
+    """Returns one object on one line, with escapes for what could steer a terminal."""
+    text = json.dumps(fields, ensure_ascii=False, sort_keys=sort_keys)
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text)
 
 
 def as_dict(message: "Message") -> dict[str, Any]:

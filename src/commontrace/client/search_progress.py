@@ -1,22 +1,21 @@
-"""What has arrived of a search, and how to go on when its stream breaks."""
+"""What has arrived of a search."""
 
 import time
 
-import grpc
-
 from commontrace.client.call_options import CallOptions
 from commontrace.client.errors import CallFailed
+from commontrace.client.stream_progress import StreamProgress
 from commontrace.v1 import trace_service_pb2
 
 _DEFAULT_LIMIT = 10
 """What the contract makes of a limit of 0."""
 
-_BREAKS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-_FRUITLESS_ATTEMPTS = 5
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
 
-
-class SearchProgress:
+class SearchProgress(
+    StreamProgress[
+        trace_service_pb2.SearchTracesRequest, trace_service_pb2.SearchTracesResponse, trace_service_pb2.SearchHit
+    ]
+):
     """The state of a search over all the streams that it takes.
 
     `summary` is that of the last stream, with the hits of all of them counted; None until it has arrived.
@@ -24,14 +23,12 @@ class SearchProgress:
 
     def __init__(self, request: trace_service_pb2.SearchTracesRequest, options: CallOptions) -> None:
         """Takes what to search and how calls are made; their deadline is for all streams together."""
+        super().__init__(options)
         self.summary: trace_service_pb2.SearchSummary | None = None
         self._request = request
         self._remaining = request.limit or _DEFAULT_LIMIT
-        self._options = options
         self._ends_at: float | None = None
         self._hit_count = 0
-        self._has_begun = False
-        self._fruitless_attempts = 0
 
     @property
     def seconds_left(self) -> float:
@@ -52,14 +49,14 @@ class SearchProgress:
 
     def take(self, response: trace_service_pb2.SearchTracesResponse) -> list[trace_service_pb2.SearchHit]:
         """Returns the hits that a message brings."""
-        self._has_begun = True
-        self._fruitless_attempts = 0
+        self._arrived()
         hits = list(response.hits[: self._remaining])
         self._remaining -= len(hits)
         self._hit_count += len(hits)
         if response.resume_token:
             self._request.resume_token = response.resume_token
         if response.HasField("summary"):
+            self.is_complete = True
             self.summary = response.summary
             self.summary.hit_count = self._hit_count
             if not self._remaining:
@@ -67,12 +64,6 @@ class SearchProgress:
         return hits
 
     def pause_after(self, failure: CallFailed) -> float | None:
-        """Returns after how many seconds to ask for the rest, None if the failure is the search's own."""
-        # Before the first message, the channel has repeated what the server could not do, and what found no server.
-        is_broken = self._has_begun or (self._options.waits and not failure.reason)
-        if not is_broken or failure.code not in _BREAKS or self._fruitless_attempts == _FRUITLESS_ATTEMPTS:
-            return None
-        backed_off = min(_FIRST_PAUSE_SECONDS * 2**self._fruitless_attempts, _LONGEST_PAUSE_SECONDS)
-        pause = max(backed_off, failure.retry_after or 0.0)
-        self._fruitless_attempts += 1
-        return pause if pause < self.seconds_left else None
+        """Returns the same, None where the pause would outlast the deadline."""
+        pause = super().pause_after(failure)
+        return pause if pause is not None and pause < self.seconds_left else None

@@ -140,5 +140,8 @@ def _whole(number: Any) -> int:
 NEWEST_FIRST = TokenField(pack=_pack_position, unpack=_unpack_position)
 """For lists by time."""
 
+OLDEST_FIRST = TokenField(name="cursor", may_differ=("batch_size",), pack=_pack_position, unpack=_unpack_position)
+"""For exports."""
+
 BY_REVISION = TokenField[int](pack=lambda revision: (revision,), unpack=_unpack_revision)
 """For the revisions of a trace."""

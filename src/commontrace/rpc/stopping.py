@@ -20,6 +20,11 @@ class Stopping:
         """Ends every wait."""
         self._begun.set()
 
+    def refuse(self) -> None:
+        """Raises ServerStopping if the server stops."""
+        if self._begun.is_set():
+            raise ServerStopping
+
     async def unless_begun(self, awaited: Awaitable[Value]) -> Value:
         """Returns what is waited for. Raises ServerStopping, and cancels it, when the server stops first."""
         waiting = asyncio.ensure_future(awaited)

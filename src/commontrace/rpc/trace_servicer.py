@@ -5,13 +5,14 @@ from contextlib import aclosing
 from uuid import UUID
 
 import commontrace
-from commontrace.core import contributing, deleting, editing, limits, listing, search_batches, searching
+from commontrace.core import contributing, deleting, editing, exporting, limits, listing, search_batches, searching
 from commontrace.core.errors import TraceNotFound
 from commontrace.embeddings.query_cache import QueryCache
+from commontrace.rpc import exporting as export_stream
 from commontrace.rpc import hit_batches, pages
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.deadlines import deadline_of
-from commontrace.rpc.messages import filters, info, lists, searches, traces
+from commontrace.rpc.messages import exports, filters, info, lists, searches, traces
 from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST, page_size
 from commontrace.rpc.stopping import Stopping
 from commontrace.rpc.writes import Write, Writes
@@ -233,8 +234,16 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         self, request: trace_export_pb2.ExportTracesRequest, _context: Context
     ) -> AsyncIterator[trace_export_pb2.ExportTracesResponse]:
         """Streams traces as records."""
-        raise NotImplementedError
-        yield
+        export = await exporting.begin(
+            exports.considered(request),
+            with_embeddings=request.include_embeddings,
+            database=self._database,
+            embedder=self._embedder,
+        )
+        responses = export_stream.stream(request, export, self._stopping, model_id=self._embedder.model_id)
+        async with aclosing(responses):
+            async for response in responses:
+                yield response
 
     async def WatchTraces(
         self, request: trace_event_pb2.WatchTracesRequest, _context: Context

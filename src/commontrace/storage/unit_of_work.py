@@ -11,6 +11,7 @@ from commontrace.storage.tag_changes import TagChanges
 from commontrace.storage.tag_listing import TagListing
 from commontrace.storage.tag_repository import TagRepository
 from commontrace.storage.trace_changes import TraceChanges
+from commontrace.storage.trace_export import TraceExport
 from commontrace.storage.trace_listing import TraceListing
 from commontrace.storage.trace_repository import TraceRepository
 from commontrace.storage.trace_search import TraceSearch
@@ -47,6 +48,7 @@ class Reading:
         self.tag_listing = TagListing(connection)
         self.traces = TraceRepository(connection)
         self.listing = TraceListing(connection)
+        self.export = TraceExport(connection)
         self.revisions = RevisionRepository(connection)
         self.votes = VoteRepository(connection)
         self.search = TraceSearch(connection)

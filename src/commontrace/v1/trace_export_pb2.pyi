@@ -31,7 +31,7 @@ class ExportTracesRequest(_message.Message):
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     include_embeddings: _builtins.bool
-    """Adds the vectors."""
+    """Adds the vectors, where there are any."""
     batch_size: _builtins.int
     """Traces in one response message at most; 1 to 500, 0 means 100. Messages are smaller where 2 MiB are reached first."""
     cursor: _builtins.str
@@ -72,7 +72,9 @@ class ExportTracesResponse(_message.Message):
     """Continues behind these traces: see `cursor` of the request."""
     @_builtins.property
     def traces(self) -> _containers.RepeatedCompositeFieldContainer[_trace_record_pb2.TraceRecord]:
-        """The next traces, by `create_time`, oldest first."""
+        """The next traces, at least one, by `create_time`, oldest first. Each names the trace that it replaces only while that
+        is live, and has its vector only if that is of the server's embedding model.
+        """
 
     def __init__(
         self,

@@ -230,7 +230,9 @@ class TraceServiceServicer:
         """Streams traces as records, oldest first by `create_time`, equals by id.
 
         What is there when the export begins, and stays, is exported exactly once; of what is contributed or edited
-        meanwhile, some. The server holds no database connection while a slow reader reads.
+        meanwhile, some. The server holds no database connection while a slow reader reads. Where nothing is exported, no
+        message comes. The stream ends with `SERVER_STOPPING` when the server stops; whatever ends it, another one continues
+        behind its last message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -89,7 +89,9 @@ class TraceServiceStub:
     """Streams traces as records, oldest first by `create_time`, equals by id.
 
     What is there when the export begins, and stays, is exported exactly once; of what is contributed or edited
-    meanwhile, some. The server holds no database connection while a slow reader reads.
+    meanwhile, some. The server holds no database connection while a slow reader reads. Where nothing is exported, no
+    message comes. The stream ends with `SERVER_STOPPING` when the server stops; whatever ends it, another one continues
+    behind its last message.
     """
     WatchTraces: _aio.UnaryStreamMultiCallable[_trace_event_pb2.WatchTracesRequest, _trace_event_pb2.WatchTracesResponse]
     """Tells what happens to traces, for as long as the caller listens.
@@ -243,7 +245,9 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams traces as records, oldest first by `create_time`, equals by id.
 
         What is there when the export begins, and stays, is exported exactly once; of what is contributed or edited
-        meanwhile, some. The server holds no database connection while a slow reader reads.
+        meanwhile, some. The server holds no database connection while a slow reader reads. Where nothing is exported, no
+        message comes. The stream ends with `SERVER_STOPPING` when the server stops; whatever ends it, another one continues
+        behind its last message.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,45 @@
+"""Which traces leave for another server, page by page: nothing is held between two pages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from commontrace.core import limits, trace_filter
+from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.embeddings.embedder import Embedder
+
+if TYPE_CHECKING:
+    from commontrace.storage.database import Database
+    from commontrace.storage.keyset import Position
+    from commontrace.storage.trace_export import ExportRow
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Export:
+    """What is exported. Without a filter it is every live trace, those that others replace too."""
+
+    considered: ResolvedFilter | None
+    model: tuple[str, str] | None
+    """The id and the version of the model whose vectors go with the traces; None leaves vectors out."""
+    database: "Database"
+
+    async def page(self, *, after: "Position | None", size: int) -> "Sequence[ExportRow]":
+        """Returns the next traces, at most `size` and as much text as fits into a response; none at the end."""
+        if self.considered is not None and self.considered.matches_nothing:
+            return ()
+        return await self.database.read(
+            lambda reading: reading.export.oldest_first(
+                self.considered, after=after, size=size, text_bytes=limits.RESPONSE_BYTES, model=self.model
+            )
+        )
+
+
+async def begin(
+    asked: TraceFilter | None, *, with_embeddings: bool, database: "Database", embedder: Embedder
+) -> Export:
+    """Returns the export of the traces that pass the filter, with the vectors of the embedder's model if wanted."""
+    return Export(
+        considered=None if asked is None else await trace_filter.resolved(asked, database),
+        model=(embedder.model_id, embedder.model_version) if with_embeddings else None,
+        database=database,
+    )

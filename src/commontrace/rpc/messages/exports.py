@@ -1,0 +1,38 @@
+"""Traces that leave for another server as messages."""
+
+from google.protobuf.struct_pb2 import Struct
+
+from commontrace.core.trace_filter import TraceFilter
+from commontrace.rpc.messages.filters import trace_filter
+from commontrace.storage.trace_export import ExportRow
+from commontrace.v1 import trace_export_pb2, trace_pb2, trace_record_pb2, vector_pb2
+
+
+def considered(request: trace_export_pb2.ExportTracesRequest) -> TraceFilter | None:
+    """Returns which traces a valid request asks for, None if for all."""
+    return trace_filter(request.filter) if request.HasField("filter") else None
+
+
+def record_message(row: ExportRow, *, model_id: str) -> trace_record_pb2.TraceRecord:
+    """Returns a trace as another server takes it, its vector as one of the model's."""
+    message = trace_record_pb2.TraceRecord(
+        id=str(row.id),
+        title=row.title,
+        context=row.context_text,
+        solution=row.solution_text,
+        tags=row.tags,
+        agent_model=row.agent_model,
+        agent_version=row.agent_version,
+        supersedes_trace_id=str(row.supersedes_id or ""),
+    )
+    message.create_time.FromDatetime(row.created_at)
+    if row.allows_duplicates:
+        message.on_duplicate = trace_pb2.ON_DUPLICATE_ALLOW
+    if row.metadata_json:
+        metadata = Struct()
+        metadata.update(row.metadata_json)
+        message.metadata.CopyFrom(metadata)
+    if row.embedding is not None:
+        vector = vector_pb2.Vector(packed_f32=row.embedding.astype("<f4").tobytes(), model_id=model_id)
+        message.embedding.CopyFrom(vector)
+    return message
