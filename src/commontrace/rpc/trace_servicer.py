@@ -11,6 +11,7 @@ from commontrace.embeddings.query_cache import QueryCache
 from commontrace.rpc import hit_batches, pages
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.deadlines import deadline_of
+from commontrace.rpc.importing import Importer
 from commontrace.rpc.messages import filters, info, lists, searches, traces
 from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST, page_size
 from commontrace.rpc.stopping import Stopping
@@ -36,6 +37,7 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         database: Database,
         queries: QueryCache,
         writes: Writes,
+        importer: Importer,
         stopping: Stopping,
         *,
         validation_threshold: int,
@@ -43,6 +45,7 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         """Takes where traces are stored, how queries are encoded, when streams end, and what is told of the votes."""
         self._database = database
         self._writes = writes
+        self._importer = importer
         self._stopping = stopping
         self._validation_threshold = validation_threshold
         self._queries = queries
@@ -220,8 +223,9 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         self, requests: AsyncIterator[trace_import_pb2.ImportTracesRequest], _context: Context
     ) -> AsyncIterator[trace_import_pb2.ImportTracesResponse]:
         """Stores many traces."""
-        raise NotImplementedError
-        yield
+        async with aclosing(self._importer.acknowledge(requests)) as responses:
+            async for response in responses:
+                yield response
 
     async def ExportTraces(
         self, request: trace_export_pb2.ExportTracesRequest, _context: Context

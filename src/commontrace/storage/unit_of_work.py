@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository
 from commontrace.storage.event_repository import EventRepository
 from commontrace.storage.idempotency_repository import IdempotencyRepository
+from commontrace.storage.import_repository import ImportRepository
 from commontrace.storage.revision_repository import RevisionRepository
 from commontrace.storage.tag_changes import TagChanges
 from commontrace.storage.tag_listing import TagListing
@@ -32,6 +33,7 @@ class UnitOfWork:
         self.votes = VoteRepository(session)
         self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session)
+        self.imports = ImportRepository(session)
         self.embedding_models = EmbeddingModelRepository(session)
 
 
@@ -49,4 +51,5 @@ class Reading:
         self.votes = VoteRepository(connection)
         self.search = TraceSearch(connection)
         self.idempotency = IdempotencyRepository(connection)
+        self.imports = ImportRepository(connection)
         self.embedding_models = EmbeddingModelRepository(connection)
