@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields what to tell of each step: how much is done, of how much in all.
+def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Yields what to tell of each step: how much is done, of how much in all if that is known.
 
     Until it is told, it shows that work goes on. Nothing of it stays on the screen.
     """
@@ -28,7 +28,8 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     ) as shown:
         task = shown.add_task(what, total=None, count="")
 
-        def advance(done: int, total: int) -> None:
-            shown.update(task, completed=done, total=total, count=f"{done:,} of {total:,}")
+        def advance(done: int, total: int | None) -> None:
+            count = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+            shown.update(task, completed=done, total=total, count=count)
 
         yield advance
