@@ -8,8 +8,9 @@ from pathlib import Path
 import asyncpg
 import numpy as np
 
-from bench import agreement, corpus, grpc_driver, loading, recall
+from bench import agreement, corpus, grpc_driver, importing, loading, recall
 from bench.comparing import Comparison, compare
+from bench.importing import ImportMeasured
 from bench.loading import Loaded
 from bench.measuring import Measured, Measuring, Search
 from bench.orders import Task
@@ -53,6 +54,7 @@ class Corpus:
     loaded: Loaded
     comparison: Comparison
     filtered: Sequence[Filtered]
+    imports: Sequence[ImportMeasured]
 
     def all_measured(self) -> list[Measured]:
         """Returns every row of every table."""
@@ -115,6 +117,15 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
                     for model in models
                 ]
                 by_callers = [await measuring.in_turn(filters, callers=callers, rounds=1) for callers in CALLERS]
+            # Last: the table grows.
+            imports = await importing.measure(
+                parameters,
+                address=server.address,
+                dsn=dsn_of(url),
+                embedder=embedder,
+                server_pid=server.pid,
+                postgres_pid=postgres.pid,
+            )
     return Corpus(
         name=plan.name,
         model_id=task.model_id,
@@ -126,6 +137,7 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
             Filtered(agent_model=model, recall=found, measured=measured)
             for model, found, *measured in zip(models, recalls, *by_callers, strict=True)
         ],
+        imports=imports,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.comparing import Compared
 from bench.corpora import Corpus, Filtered
+from bench.importing import RAW, ImportMeasured
 from bench.measuring import Measured
 from bench.parameters import CALLERS, CONNECTIONS, LIMIT, Parameters
 
@@ -48,6 +49,10 @@ def tables(corpus: Corpus) -> str:
         f"{'share that passes the filter':>28} {'recall@10':>10} {'exact':>6}"
         + "".join(f" {f'{_callers(callers)}: per s':>18} {'p50 ms':>7} {'p99 ms':>7}" for callers in CALLERS),
         *map(_filtered_line, corpus.filtered),
+        "",
+        f"{'':60} {'CPU ms a trace':^22}",
+        f"{'streams':>7}  {'import':34} {'per s':>7}  {'of raw (rounds)':>17}{_PARTS}",
+        *map(_import_line, corpus.imports),
     ]
     return "\n".join(lines)
 
@@ -87,6 +92,7 @@ def _rows(corpus: Corpus) -> dict[str, Any]:
             for one in corpus.filtered
             for measured in one.measured
         ],
+        "imports": [asdict(one) for one in corpus.imports],
     }
 
 
@@ -98,6 +104,16 @@ def _compared_line(compared: Compared) -> str:
         f"  {measured.p50_ms:7.2f} {measured.p95_ms:7.2f} {measured.p99_ms:7.2f}"
         + _parts(measured.cpu_ms_a_search)
         + _parts(measured.busy_cores)
+    )
+
+
+def _import_line(measured: ImportMeasured) -> str:
+    by_round = measured.of_raw_by_round
+    is_raw = measured.name == RAW
+    ratio = "" if is_raw else f"{measured.of_raw:.2f} ({min(by_round):.2f}-{max(by_round):.2f})"
+    name = f"{measured.name}, {'with' if measured.with_vectors else 'without'} vectors"
+    return f"{measured.streams:>7}  {name:34} {measured.per_second:7.0f}  {ratio:>17}" + _parts(
+        measured.cpu_ms_a_trace
     )
 
 
