@@ -112,9 +112,7 @@ def _import_line(measured: ImportMeasured) -> str:
     is_raw = measured.name == RAW
     ratio = "" if is_raw else f"{measured.of_raw:.2f} ({min(by_round):.2f}-{max(by_round):.2f})"
     name = f"{measured.name}, {'with' if measured.with_vectors else 'without'} vectors"
-    return f"{measured.streams:>7}  {name:34} {measured.per_second:7.0f}  {ratio:>17}" + _parts(
-        measured.cpu_ms_a_trace
-    )
+    return f"{measured.streams:>7}  {name:34} {measured.per_second:7.0f}  {ratio:>17}" + _parts(measured.cpu_ms_a_trace)
 
 
 def _parts(values: Mapping[str, float]) -> str:

@@ -84,9 +84,11 @@ _KNOWN = select(
         for column in (Trace.title, Trace.context_text, Trace.solution_text)
     ),
 ).where(Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))))
-_PAIRS = func.unnest(
-    bindparam("replaced_ids", type_=ARRAY(Uuid)), bindparam("successor_ids", type_=ARRAY(Uuid))
-).table_valued("replaced_id", "successor_id", name="pairs")
+_PAIRS = (
+    func.unnest(bindparam("replaced_ids", type_=ARRAY(Uuid)), bindparam("successor_ids", type_=ARRAY(Uuid)))
+    .table_valued("replaced_id", "successor_id", name="pairs")
+    .render_derived()
+)
 _SUCCEED = (
     update(Trace.__table__)
     .where(Trace.id == _PAIRS.c.replaced_id)
