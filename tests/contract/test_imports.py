@@ -42,7 +42,9 @@ async def test_an_imported_trace_is_like_a_contributed_one(server: RunningServer
     assert trace.embedding_state == trace_pb2.EMBEDDING_STATE_PENDING
     contributed = (await server.traces.CreateTrace(a_contribution(2), metadata=ADA)).created
     assert contributed.contributor_id == trace.contributor_id
-    revisions = await server.traces.ListTraceRevisions(pb.ListTraceRevisionsRequest(trace_id=trace.id, view=2))
+    revisions = await server.traces.ListTraceRevisions(
+        pb.ListTraceRevisionsRequest(trace_id=trace.id, view=trace_pb2.TRACE_VIEW_FULL)
+    )
     [revision] = revisions.revisions
     assert (revision.title, revision.context, revision.solution) == (record.title, record.context, record.solution)
     assert list(revision.changed_fields) == ["title", "context", "solution"]
@@ -161,7 +163,7 @@ async def test_a_message_of_failures_stores_nothing(server: RunningServer, datab
 
 async def test_duplicates_of_what_is_there(server: RunningServer) -> None:
     there = (await server.traces.CreateTrace(a_contribution(1), metadata=BOB)).created
-    same = {"title": there.title, "context": there.context + "\r\n", "solution": there.solution + " "}
+    same: dict[str, Any] = {"title": there.title, "context": there.context + "\r\n", "solution": there.solution + " "}
     results = await imported(
         server.traces,
         a_record(0, **same, tags=["other"], id=str(uuid4())),
@@ -177,7 +179,7 @@ async def test_duplicates_of_what_is_there(server: RunningServer) -> None:
 
 
 async def test_duplicates_within_a_message(server: RunningServer, database_url: str) -> None:
-    same = {"title": "a", "context": "b", "solution": "c"}
+    same: dict[str, Any] = {"title": "a", "context": "b", "solution": "c"}
     results = await imported(
         server.traces,
         a_record(**same, on_duplicate=ALLOW),

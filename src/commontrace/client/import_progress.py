@@ -46,14 +46,16 @@ class ImportProgress:
         self._gathered = self._empty()
         self._gathered_bytes = 0
         self._unacknowledged: deque[Message] = deque()
+        self._on_their_way = 0
         self._waits_until: float | None = None
-        self._has_begun = False
+        self._has_begun = self._is_answered = False
         self._fruitless_attempts = 0
 
     @property
     def has_room(self) -> bool:
-        """Whether another message may be sent before the next one is acknowledged."""
-        return len(self._unacknowledged) < _UNACKNOWLEDGED_MESSAGES
+        """Whether another message may be sent in this stream before the next answer."""
+        # The first one alone: what the server has against a stream is lost where gRPC is still sending (see _is_break).
+        return self._on_their_way < (_UNACKNOWLEDGED_MESSAGES if self._is_answered else 1)
 
     @property
     def is_idle(self) -> bool:
@@ -90,13 +92,21 @@ class ImportProgress:
         """Returns a message without items, which asks how far the import has come."""
         return self._empty()
 
-    def begin(self) -> list[trace_import_pb2.ImportTracesRequest]:
-        """Returns what a new stream begins with: everything that no stream before it has seen acknowledged."""
-        return [message.request for message in self._unacknowledged]
+    def begin(self) -> None:
+        """Begins a new stream: what no stream before it has seen acknowledged is sent again."""
+        self._on_their_way, self._is_answered = 0, False
+
+    def repeated(self) -> trace_import_pb2.ImportTracesRequest | None:
+        """Returns the next request to send again, None if there is none."""
+        if self._on_their_way == len(self._unacknowledged):
+            return None
+        self._on_their_way += 1
+        return self._unacknowledged[self._on_their_way - 1].request
 
     def send(self, message: Message) -> trace_import_pb2.ImportTracesRequest:
         """Returns the request that carries a message, which is sent again until it is acknowledged."""
         self._unacknowledged.append(message)
+        self._on_their_way += 1
         return message.request
 
     def take(self, response: trace_import_pb2.ImportTracesResponse | None) -> trace_import_pb2.ImportTracesResponse:
@@ -106,7 +116,8 @@ class ImportProgress:
         """
         if response is None:
             raise Unavailable("the stream ended before everything was answered", code=grpc.StatusCode.UNAVAILABLE)
-        self._has_begun = True
+        self._has_begun = self._is_answered = True
+        self._on_their_way -= 1
         self._fruitless_attempts = 0
         self._waits_until = None
         message = self._unacknowledged.popleft()
@@ -118,10 +129,9 @@ class ImportProgress:
 
     def pause_after(self, failure: CallFailed) -> float | None:
         """Returns after how many seconds to go on, None if the failure is the import's own or time is up."""
-        passes = failure.code in _BREAKS or failure.retry_after is not None
         # A server that never answered is probably none.
         is_known = self._has_begun or bool(failure.reason) or self._options.waits
-        if not (passes and is_known):
+        if not (is_known and _is_break(failure)):
             return None
         backed_off = min(_FIRST_PAUSE_SECONDS * 2**self._fruitless_attempts, _LONGEST_PAUSE_SECONDS)
         pause = max(backed_off, failure.retry_after or 0.0)
@@ -137,6 +147,12 @@ class ImportProgress:
 
     def _empty(self) -> Message:
         return Message(request=trace_import_pb2.ImportTracesRequest(import_id=self._import_id))
+
+
+def _is_break(failure: CallFailed) -> bool:
+    # Where the server ends a stream while grpc.aio is sending, grpc.aio makes up a failure of its own.
+    is_made_up = failure.code is grpc.StatusCode.INTERNAL and not failure.reason
+    return failure.code in _BREAKS or failure.retry_after is not None or is_made_up
 
 
 def _too_large(sequence: int, size: int) -> trace_import_pb2.ImportResult:

@@ -35,18 +35,20 @@ async def answers(open_stream: OpenStream, messages: AsyncGenerator[Message], pr
     is_over = False
     while True:
         requests: Queue[trace_import_pb2.ImportTracesRequest | None] = Queue()
-        for request in progress.begin():
-            requests.put_nowait(request)
+        progress.begin()
         try:
             async with aclosing(open_stream(_until_none(requests), progress.seconds_left)) as responses:
                 has_begun = False
                 while True:
-                    while progress.has_room and not is_over:
-                        message = await anext(messages, None)
-                        if message is None:
-                            is_over = True
-                        else:
-                            requests.put_nowait(progress.send(message))
+                    while progress.has_room:
+                        request = progress.repeated()
+                        if request is None:
+                            message = None if is_over else await anext(messages, None)
+                            if message is None:
+                                is_over = True
+                                break
+                            request = progress.send(message)
+                        requests.put_nowait(request)
                     if progress.is_idle:
                         requests.put_nowait(None)
                         if has_begun:

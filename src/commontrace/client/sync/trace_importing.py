@@ -37,5 +37,7 @@ class TraceImporting(Calls):
         """Returns how far an import of the caller's has come: go on behind its `last_sequence`."""
         progress = ImportProgress(str(import_id), self._options)
         open_stream = partial(self._exchanged, self._traces.ImportTraces)
-        [response] = [response for response in answers(open_stream, question(progress), progress)]
-        return response
+        answer = trace_import_pb2.ImportTracesResponse()
+        for response in answers(open_stream, question(progress), progress):
+            answer = response
+        return answer
