@@ -8,9 +8,10 @@ from pathlib import Path
 import asyncpg
 import numpy as np
 
-from bench import agreement, corpus, exporting, grpc_driver, loading, recall
+from bench import agreement, corpus, exporting, grpc_driver, importing, loading, recall
 from bench.comparing import Comparison, compare
 from bench.exporting import Exported
+from bench.importing import ImportMeasured
 from bench.loading import Loaded
 from bench.measuring import Measured, Measuring, Search
 from bench.orders import Task
@@ -58,6 +59,7 @@ class Corpus:
     comparison: Comparison
     filtered: Sequence[Filtered]
     exports: Sequence[Exported]
+    imports: Sequence[ImportMeasured]
 
     def all_measured(self) -> list[Measured]:
         """Returns every row of every table."""
@@ -123,6 +125,15 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
                 ]
                 by_callers = [await measuring.in_turn(filters, callers=callers, rounds=1) for callers in CALLERS]
             exports = await exporting.measure(measuring, parameters, task)
+            # Last: the table grows.
+            imports = await importing.measure(
+                parameters,
+                address=server.address,
+                dsn=dsn_of(url),
+                embedder=embedder,
+                server_pid=server.pid,
+                postgres_pid=postgres.pid,
+            )
     return Corpus(
         name=plan.name,
         model_id=task.model_id,
@@ -135,6 +146,7 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
             for model, found, *measured in zip(models, recalls, *by_callers, strict=True)
         ],
         exports=exports,
+        imports=imports,
     )
 
 

@@ -4,11 +4,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench.importing import RAW
 from bench.parameters import CALLERS, Parameters
 
 _SEARCHES = """
 | callers | search | of raw | per s | p50, p95, p99 ms | CPU ms a search: driver, server, Postgres | busy cores |
 |---|---|---|---|---|---|---|"""
+
+_IMPORTS = """
+| streams | import | of raw | traces per s | CPU ms a trace: driver, server, Postgres |
+|---|---|---|---|---|"""
 
 
 def section(results: Mapping[str, Any]) -> Iterator[str]:
@@ -35,6 +40,8 @@ def section(results: Mapping[str, Any]) -> Iterator[str]:
         yield "|---|---|---|" + "---|" * len(CALLERS)
         for model in dict.fromkeys(row["agent_model"] for row in corpus["filtered"]):
             yield _filtered([row for row in corpus["filtered"] if row["agent_model"] == model])
+        yield _IMPORTS
+        yield from map(_import, corpus["imports"])
 
 
 def _search(row: Mapping[str, Any]) -> str:
@@ -47,6 +54,18 @@ def _search(row: Mapping[str, Any]) -> str:
         f"{row['p50_ms']:.1f}, {row['p95_ms']:.1f}, {row['p99_ms']:.1f}",
         ", ".join(f"{value:.2f}" for value in row["cpu_ms_a_search"].values()),
         ", ".join(f"{value:.2f}" for value in row["busy_cores"].values()),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _import(row: Mapping[str, Any]) -> str:
+    ratio = f"{row['of_raw']:.2f} ({min(row['of_raw_by_round']):.2f}-{max(row['of_raw_by_round']):.2f})"
+    cells = (
+        str(row["streams"]),
+        f"{row['name']}, {'with' if row['with_vectors'] else 'without'} vectors",
+        "1" if row["name"] == RAW else ratio,
+        f"{row['per_second']:.0f}",
+        ", ".join(f"{value:.2f}" for value in row["cpu_ms_a_trace"].values()),
     )
     return f"| {' | '.join(cells)} |"
 

@@ -35,6 +35,8 @@ class Parameters(BaseSettings):
     """Different query vectors."""
     texts: int = Field(default=64, ge=1, le=1_000)
     """Different texts that are asked again and again."""
+    imports: int = Field(default=1_000, ge=4, le=100_000)
+    """Traces that are imported, and copied, in one round."""
     results: Path = Path(__file__).parent / "results.json"
     """The file that gets every number."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.closed_loop import Answers
 from bench.failures import RunFailed
+from bench.import_orders import ImportTask
 from bench.orders import Task
 from commontrace.settings import Settings
 
@@ -67,10 +68,14 @@ class Driver:
 
     async def run(self, search: str, *, callers: int, seconds: float) -> Answers:
         """Lets it ask for so long and returns what it saw. Raises RunFailed."""
-        assert self._process.stdin is not None
         order = {"search": search, "callers": callers, "seconds": seconds}
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        return Answers(**await self.reply())
+        return Answers(**await self.order(json.dumps(order)))
+
+    async def order(self, order: str) -> dict[str, Any]:
+        """Sends one line and returns the reply. Raises RunFailed."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(order.encode() + b"\n")
+        return await self.reply()
 
     async def reply(self) -> dict[str, Any]:
         """Returns the next reply. Raises RunFailed."""
@@ -82,7 +87,7 @@ class Driver:
 
 
 @asynccontextmanager
-async def driving(module: str, task: Task) -> AsyncIterator[Driver]:
+async def driving(module: str, task: Task | ImportTask) -> AsyncIterator[Driver]:
     """Yields a driver that is ready."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,

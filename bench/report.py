@@ -8,6 +8,7 @@ from typing import Any
 from bench import exporting
 from bench.comparing import Compared
 from bench.corpora import Corpus, Filtered
+from bench.importing import RAW, ImportMeasured
 from bench.measuring import Measured
 from bench.parameters import CALLERS, CONNECTIONS, LIMIT, Parameters
 
@@ -51,6 +52,9 @@ def tables(corpus: Corpus) -> str:
         *map(_filtered_line, corpus.filtered),
         "",
         *exporting.lines(corpus.exports),
+        f"{'':60} {'CPU ms a trace':^22}",
+        f"{'streams':>7}  {'import':34} {'per s':>7}  {'of raw (rounds)':>17}{_PARTS}",
+        *map(_import_line, corpus.imports),
     ]
     return "\n".join(lines)
 
@@ -91,6 +95,7 @@ def _rows(corpus: Corpus) -> dict[str, Any]:
             for measured in one.measured
         ],
         "exports": exporting.rows(corpus.exports),
+        "imports": [asdict(one) for one in corpus.imports],
     }
 
 
@@ -103,6 +108,14 @@ def _compared_line(compared: Compared) -> str:
         + _parts(measured.cpu_ms_a_search)
         + _parts(measured.busy_cores)
     )
+
+
+def _import_line(measured: ImportMeasured) -> str:
+    by_round = measured.of_raw_by_round
+    is_raw = measured.name == RAW
+    ratio = "" if is_raw else f"{measured.of_raw:.2f} ({min(by_round):.2f}-{max(by_round):.2f})"
+    name = f"{measured.name}, {'with' if measured.with_vectors else 'without'} vectors"
+    return f"{measured.streams:>7}  {name:34} {measured.per_second:7.0f}  {ratio:>17}" + _parts(measured.cpu_ms_a_trace)
 
 
 def _parts(values: Mapping[str, float]) -> str:

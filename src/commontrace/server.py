@@ -17,6 +17,7 @@ from commontrace.core.expiry import keep_forgetting
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
+from commontrace.rpc.importing import Importer
 from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
 from commontrace.rpc.interceptors.guard import GuardInterceptor
 from commontrace.rpc.interceptors.logging import LoggingInterceptor
@@ -130,8 +131,11 @@ async def _keep_encoding(settings: Settings, foundation: Foundation) -> None:
 
 def _add_servicers(server: grpc.aio.Server, settings: Settings, foundation: Foundation, stopping: Stopping) -> None:
     database, threshold = foundation.database, settings.validation_threshold
-    writes = Writes(database)
-    traces = TraceServicer(database, QueryCache(foundation.embedder), writes, stopping, validation_threshold=threshold)
+    writes, queries = Writes(database), QueryCache(foundation.embedder)
+    # Half of the connections for writes are left to others.
+    at_a_time = max(1, settings.database_pool_size // 2)
+    importer = Importer(database, foundation.embedder, stopping, at_a_time=at_a_time)
+    traces = TraceServicer(database, queries, writes, importer, stopping, validation_threshold=threshold)
     votes = VoteServicer(database, writes, validation_threshold=threshold)
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(traces, server)
     vote_service_pb2_grpc.add_VoteServiceServicer_to_server(votes, server)

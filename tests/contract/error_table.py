@@ -8,6 +8,7 @@ from commontrace.core.caller import SEED_EMAIL
 from tests.contract.edit_error_rows import edit_rows
 from tests.contract.error_row import SEARCH, VALID, Code, Metadata, Row, delimited, malformed
 from tests.contract.export_error_rows import export_rows
+from tests.contract.import_error_rows import import_rows
 from tests.contract.list_error_rows import list_rows
 from tests.contract.search_error_rows import search_rows
 from tests.contract.tag_error_rows import tag_rows
@@ -59,6 +60,7 @@ def caller_rows() -> list[Row]:
         *edit_rows(),
         *vote_rows(),
         *tag_rows(),
+        *import_rows(),
     ]
     for rpc in VALID:
         rows += (malformed(rpc, name, payload) for name, payload in _MALFORMED.items())

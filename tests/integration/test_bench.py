@@ -26,6 +26,7 @@ _TINY = {
     "BENCH_ROUNDS": "1",
     "BENCH_QUERIES": "4",
     "BENCH_TEXTS": "4",
+    "BENCH_IMPORTS": "8",
 }
 _SEARCHES = [
     "raw asyncpg, embedding",
@@ -90,6 +91,7 @@ def test_a_run_measures_both_sides_of_both_corpora(place: Path) -> None:
         assert [(row["agent_model"], row["callers"]) for row in corpus["filtered"]] == [
             (model, callers) for model in (None, "common", "uncommon", "rare") for callers in (1, 16)
         ]
+        check_imports(corpus["imports"])
         # Among so few traces the index misses none.
         assert {row["recall"] for row in corpus["filtered"]} == {1.0}
         assert [(row["name"], row["traces"]) for row in corpus["exports"]] == [(name, 100) for name in _EXPORTS]
@@ -98,6 +100,9 @@ def test_a_run_measures_both_sides_of_both_corpora(place: Path) -> None:
             assert (row["of_raw"] == 1.0) == row["name"].startswith("raw")
         assert f"{corpus['dimensions']} dimensions, {corpus['model_id']}" in printed
     assert all(name in printed for name in (*_SEARCHES, *_EXPORTS))
+    assert printed.count("gRPC, import, with vectors") == printed.count("raw asyncpg, COPY, without vectors") == 4
+    imports = [line for line in markdown.section(results) if "vectors | " in line]
+    assert len(imports) == 2 * 8
     table = [line for line in markdown.section(results) if line.startswith("| 16 |")]
     assert [line.split(" | ")[1].partition(" (")[0] for line in table] == 2 * _SEARCHES
     assert [path.name for path in place.iterdir()] == ["results.json"]
@@ -111,6 +116,20 @@ def check_row(row: dict[str, Any]) -> None:
     assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
     assert row["per_second"] > 0
     assert row["cpu_ms_a_search"].keys() == row["busy_cores"].keys() == {"driver", "server", "postgres"}
+
+
+def check_imports(rows: list[dict[str, Any]]) -> None:
+    assert [(row["with_vectors"], row["streams"], row["name"]) for row in rows] == [
+        (with_vectors, streams, name)
+        for with_vectors in (True, False)
+        for streams in (1, 4)
+        for name in ("raw asyncpg, COPY", "gRPC, import")
+    ]
+    for row in rows:
+        assert (row["traces"], len(row["per_second_by_round"])) == (8, 1)
+        assert row["per_second"] > 0
+        assert (row["of_raw"] == 1.0) == row["name"].startswith("raw")
+        assert row["cpu_ms_a_trace"].keys() == {"driver", "server", "postgres"}
 
 
 def test_an_interrupted_run_leaves_nothing_behind(place: Path) -> None:

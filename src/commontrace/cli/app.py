@@ -13,6 +13,7 @@ from commontrace.cli.exit_codes import MEANINGS
 from commontrace.cli.export_command import export
 from commontrace.cli.find_commands import get, history, list_traces, search
 from commontrace.cli.help import Command, Commands
+from commontrace.cli.import_command import import_traces
 from commontrace.cli.serve import serve
 from commontrace.cli.server_commands import health, info
 from commontrace.cli.tag_commands import describe_tag, merge_tags, tags
@@ -43,6 +44,10 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
         update: ("commontrace update ID --solution @better.md --as ada@example.org",),
         delete: (),
         undelete: (),
+        import_traces: (
+            "commontrace import traces.jsonl --as ada@example.org",
+            "commontrace import - --import-id UUID < traces.jsonl",
+        ),
     },
     "Vote and tags": {
         vote: (
@@ -79,6 +84,9 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
     },
 }
 
+# Python has a `list` and an `import` of its own.
+_NAMES: dict[Callable[..., None], str] = {list_traces: "list", import_traces: "import"}
+
 _EPILOGUE = f"""\
 Examples:
   commontrace serve
@@ -109,8 +117,7 @@ def app() -> typer.Typer:
     app.callback()(_commontrace)
     for heading, commands in _GROUPS.items():
         for command, examples in commands.items():
-            # Python has a `list` of its own.
-            name = "list" if command is list_traces else None
+            name = _NAMES.get(command)
             app.command(name, cls=Command, epilog=_examples(examples), rich_help_panel=heading)(command)
     return app
 

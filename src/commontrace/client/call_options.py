@@ -8,7 +8,7 @@ from typing import Any, Self
 import grpc
 
 from commontrace import DEFAULT_ADDRESS, USER_METADATA
-from commontrace.client.errors import CallFailed
+from commontrace.client.errors import CallFailed, DeadlineExceeded
 
 DEFAULT_DEADLINE = 10.0
 """What a call may take, in seconds."""
@@ -66,6 +66,15 @@ class CallOptions:
         if self.waits:
             arguments["wait_for_ready"] = True
         return arguments
+
+    def endless(self) -> dict[str, Any]:
+        """Returns the same for a call that may take any time."""
+        return self.arguments() | {"timeout": None}
+
+    def silence(self) -> CallFailed:
+        """Returns how an answer fails that did not come within the deadline."""
+        message = f"no answer from {self.address} within {self.deadline:g} s"
+        return DeadlineExceeded(message, code=grpc.StatusCode.DEADLINE_EXCEEDED)
 
     @contextmanager
     def translated(self) -> Iterator[None]:

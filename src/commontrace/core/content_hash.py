@@ -17,7 +17,8 @@ def content_hash(title: str, context: str, solution: str) -> bytes:
     """
     digest = hashlib.sha256()
     for text in (title, context, solution):
-        composed = text if _LONG_RUN.search(text) else unicodedata.normalize("NFC", text)
+        # ASCII is composed as it is.
+        composed = text if text.isascii() or _LONG_RUN.search(text) else unicodedata.normalize("NFC", text)
         encoded = composed.replace("\r\n", "\n").replace("\r", "\n").rstrip().encode()
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
     return digest.digest()

@@ -13,6 +13,17 @@ log = structlog.get_logger()
 _PERIOD_SECONDS = 300.0
 
 
+async def forget_expired_imports(database: "Database", batch: int = 5_000) -> int:
+    """Drops what is known of items imported more than 30 days ago and returns how many, a short transaction a batch."""
+    forgotten = 0
+    while True:
+        async with database.unit_of_work() as work:
+            dropped = await work.imports.forget_expired(batch)
+        forgotten += dropped
+        if dropped < batch:
+            return forgotten
+
+
 async def forget_expired_answers(database: "Database", batch: int = 500) -> int:
     """Drops the stored answers of requests older than 24 hours and returns how many, a short transaction a batch."""
     forgotten = 0
@@ -29,9 +40,9 @@ async def keep_forgetting(database: "Database") -> None:
     while True:
         await asyncio.sleep(_PERIOD_SECONDS)
         try:
-            forgotten = await forget_expired_answers(database)
+            answers, items = await forget_expired_answers(database), await forget_expired_imports(database)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
-            log.warning("expired answers could not be removed", error=str(error) or type(error).__name__)
+            log.warning("what has expired could not be removed", error=str(error) or type(error).__name__)
         else:
-            if forgotten:
-                log.info("expired answers removed", count=forgotten)
+            if answers or items:
+                log.info("expired answers and imported items removed", answers=answers, items=items)

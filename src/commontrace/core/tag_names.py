@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from commontrace.core import limits
@@ -35,6 +36,11 @@ def canonical(tag: str) -> CanonicalName:
     What remains must be Unicode letters, marks and digits, `-`, `.` and `_`, with a letter or digit among them; nothing
     is dropped silently.
     """
+    # The same few tags come again and again; what is longer than any tag is not worth keeping.
+    return _remembered(tag) if len(tag) <= limits.TAG_CHARACTERS else _canonical(tag)
+
+
+def _canonical(tag: str) -> CanonicalName:
     # Before anything else: Python takes some control characters for spaces.
     forbidden = first_forbidden(tag)
     if forbidden is not None:
@@ -55,6 +61,9 @@ def canonical(tag: str) -> CanonicalName:
     if len(spelling) > limits.TAG_CHARACTERS:
         raise _too_long(tag)
     return CanonicalName(spelling, "")
+
+
+_remembered = lru_cache(maxsize=4096)(_canonical)
 
 
 def normalise(tag: str) -> str:

@@ -26,12 +26,16 @@ class Stopping:
             raise ServerStopping
 
     async def unless_begun(self, awaited: Awaitable[Value]) -> Value:
-        """Returns what is waited for. Raises ServerStopping, and cancels it, when the server stops first."""
+        """Returns what is waited for. Raises ServerStopping, and cancels it, when the server stops first.
+
+        So it does where what is waited for is there already: a stream whose next message always is would never end.
+        """
         waiting = asyncio.ensure_future(awaited)
         stopping = asyncio.ensure_future(self._begun.wait())
         try:
-            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
+            if not self._begun.is_set():
+                await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if self._begun.is_set():
                 raise ServerStopping
             return waiting.result()
         finally:

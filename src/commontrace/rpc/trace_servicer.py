@@ -12,6 +12,7 @@ from commontrace.rpc import exporting as export_stream
 from commontrace.rpc import hit_batches, pages
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.deadlines import deadline_of
+from commontrace.rpc.importing import Importer
 from commontrace.rpc.messages import exports, filters, info, lists, searches, traces
 from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST, page_size
 from commontrace.rpc.stopping import Stopping
@@ -37,6 +38,7 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         database: Database,
         queries: QueryCache,
         writes: Writes,
+        importer: Importer,
         stopping: Stopping,
         *,
         validation_threshold: int,
@@ -44,6 +46,7 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         """Takes where traces are stored, how queries are encoded, when streams end, and what is told of the votes."""
         self._database = database
         self._writes = writes
+        self._importer = importer
         self._stopping = stopping
         self._validation_threshold = validation_threshold
         self._queries = queries
@@ -227,8 +230,9 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         self, requests: AsyncIterator[trace_import_pb2.ImportTracesRequest], _context: Context
     ) -> AsyncIterator[trace_import_pb2.ImportTracesResponse]:
         """Stores many traces."""
-        raise NotImplementedError
-        yield
+        async with aclosing(self._importer.acknowledge(requests)) as responses:
+            async for response in responses:
+                yield response
 
     async def ExportTraces(
         self, request: trace_export_pb2.ExportTracesRequest, _context: Context

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -12,12 +13,14 @@ _BY_CONSTRAINT: dict[str, type[CommonTraceError]] = {
     "ck_traces_embedding_norm": InvalidStoredVector,
     "ix_traces_content_hash": Outrun,
     "ix_traces_supersedes_id": Outrun,
+    "pk_traces": Outrun,
 }
 
 # SQLSTATE classes and codes: 08 connection, 40 rolled back by contention, 53 too many connections, 55P03 lock not
 # available, 57014 query cancelled by a time limit of ours (a caller who leaves cancels the task instead), 57P shutdown.
 _UNAVAILABLE = ("08", "57P", "57014", "55P03", "40")
 _OVERLOADED = ("53",)
+_WENT_AWAY = "the database went away or did not answer in time"
 
 
 @contextmanager
@@ -32,19 +35,32 @@ def translated() -> Iterator[None]:
         if meaning is None:
             raise
         raise meaning from error
+    except PostgresError as error:
+        # From the driver's own connection, which COPY goes through.
+        meaning = _meaning_of_driver(error)
+        if meaning is None:
+            raise
+        raise meaning from error
+    except InterfaceError as error:
+        raise DatabaseUnavailable(_WENT_AWAY) from error
     except (OSError, TimeoutError) as error:
         raise DatabaseUnavailable("the database cannot be reached") from error
 
 
 def _meaning(error: DBAPIError) -> CommonTraceError | None:
     driver_error = error.orig.__cause__ if error.orig is not None else None
-    constraint = getattr(driver_error, "constraint_name", None)
+    meaning = _meaning_of_driver(driver_error)
+    # Without a statement it was the connecting, or the commit, that failed.
+    if meaning is None and (error.connection_invalidated or error.statement is None):
+        return DatabaseUnavailable(_WENT_AWAY)
+    return meaning
+
+
+def _meaning_of_driver(error: BaseException | None) -> CommonTraceError | None:
+    constraint = getattr(error, "constraint_name", None)
     if constraint in _BY_CONSTRAINT:
         return _BY_CONSTRAINT[constraint](f"the database refused it: {constraint}")
-    state = getattr(error.orig, "sqlstate", None) or ""
+    state = getattr(error, "sqlstate", None) or ""
     if state.startswith(_OVERLOADED):
         return Overloaded("the database takes no more connections")
-    # Without a statement it was the connecting, or the commit, that failed.
-    if error.connection_invalidated or error.statement is None or state.startswith(_UNAVAILABLE):
-        return DatabaseUnavailable("the database went away or did not answer in time")
-    return None
+    return DatabaseUnavailable(_WENT_AWAY) if state.startswith(_UNAVAILABLE) else None

@@ -6,6 +6,7 @@ from commontrace.storage.embedding_model_repository import EmbeddingModelReposit
 from commontrace.storage.encoding_job_repository import EncodingJobRepository
 from commontrace.storage.event_repository import EventRepository
 from commontrace.storage.idempotency_repository import IdempotencyRepository
+from commontrace.storage.import_repository import ImportRepository
 from commontrace.storage.revision_repository import RevisionRepository
 from commontrace.storage.tag_changes import TagChanges
 from commontrace.storage.tag_listing import TagListing
@@ -34,6 +35,7 @@ class UnitOfWork:
         self.votes = VoteRepository(session)
         self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session)
+        self.imports = ImportRepository(session)
         self.embedding_models = EmbeddingModelRepository(session)
         self.encoding_jobs = EncodingJobRepository(session)
 
@@ -53,5 +55,6 @@ class Reading:
         self.votes = VoteRepository(connection)
         self.search = TraceSearch(connection)
         self.idempotency = IdempotencyRepository(connection)
+        self.imports = ImportRepository(connection)
         self.embedding_models = EmbeddingModelRepository(connection)
         self.encoding_jobs = EncodingJobRepository(connection)

@@ -86,10 +86,16 @@ class ImportTracesResponse(_message.Message):
 
     RESULTS_FIELD_NUMBER: _builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    CREATED_COUNT_FIELD_NUMBER: _builtins.int
+    EXISTING_COUNT_FIELD_NUMBER: _builtins.int
     last_sequence: _builtins.int
     """The highest sequence that this import has stored, by whichever stream; 0 before the first. Who sends in order
     continues behind it.
     """
+    created_count: _builtins.int
+    """How many items this import has stored so far. Only in the answer to a message without items."""
+    existing_count: _builtins.int
+    """How many of its items were there already. Only in the answer to a message without items."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportResult]:
         """What became of each item, in the order of the message."""
@@ -99,10 +105,12 @@ class ImportTracesResponse(_message.Message):
         *,
         results: _abc.Iterable[Global___ImportResult] | None = ...,
         last_sequence: _builtins.int = ...,
+        created_count: _builtins.int = ...,
+        existing_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_sequence", b"last_sequence", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_count", b"created_count", "existing_count", b"existing_count", "last_sequence", b"last_sequence", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -61,8 +61,8 @@ class TraceRecord(_message.Message):
     ALLOW says so.
     """
     supersedes_trace_id: _builtins.str
-    """The UUID of the trace that it replaces. Where that is no live trace of the caller's, or has the same content, or is
-    replaced already, the trace is imported without the link.
+    """The UUID of the trace that it replaces, which is imported before it. Where there is no such live trace of the
+    caller's, or it has the same content, or is replaced already, the trace is imported without the link.
     """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

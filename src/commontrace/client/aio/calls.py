@@ -1,7 +1,7 @@
 """How calls are made on an asynchronous channel: what differs from the synchronous client, and nothing else."""
 
-from asyncio import CancelledError, current_task, sleep
-from collections.abc import AsyncGenerator, Iterator
+from asyncio import CancelledError, Queue, current_task, sleep, timeout
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TypeVar
 
@@ -11,16 +11,29 @@ from commontrace.client.call_options import CallOptions
 from commontrace.client.channel_options import OPTIONS
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
-__all__ = ["Calls", "Channel", "open_channel", "sleep"]
+__all__ = ["Calls", "Channel", "Queue", "Source", "each", "open_channel", "sleep"]
 
 Channel = grpc.aio.Channel
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Value = TypeVar("Value")
+Source = Iterable[Value] | AsyncIterable[Value]
+"""What is read one after the other."""
 
 
 def open_channel(address: str) -> AbstractAsyncContextManager[Channel]:
     """Returns a channel to use as a context; it connects with the first call."""
     return grpc.aio.insecure_channel(address, options=OPTIONS)
+
+
+async def each(source: Source[Value]) -> AsyncIterator[Value]:
+    """Yields what the source holds."""
+    if isinstance(source, AsyncIterable):
+        async for value in source:
+            yield value
+    else:
+        for value in source:
+            yield value
 
 
 class Calls:
@@ -50,6 +63,33 @@ class Calls:
             call = method(request, **self._options.arguments(seconds))
             try:
                 async for response in call:
+                    self._options.contact.made = True
+                    yield response
+            finally:
+                call.cancel()
+
+    async def _exchanged(
+        self,
+        method: "grpc.aio.StreamStreamMultiCallable[Request, Response]",
+        requests: AsyncIterator[Request],
+        seconds_left: Callable[[], float],
+    ) -> AsyncGenerator[Response]:
+        """Sends requests and yields their answers; the next one may take as long as `seconds_left` says.
+
+        Closing it early cancels the call.
+        """
+        with _saying_if_closed(), self._options.translated():
+            call = method(requests, **self._options.endless())
+            responses = aiter(call)
+            try:
+                while True:
+                    try:
+                        async with timeout(seconds_left()):
+                            response = await anext(responses)
+                    except StopAsyncIteration:
+                        return
+                    except TimeoutError:
+                        raise self._options.silence() from None
                     self._options.contact.made = True
                     yield response
             finally:

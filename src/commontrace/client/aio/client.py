@@ -9,13 +9,14 @@ from commontrace import DEFAULT_ADDRESS
 from commontrace.client.aio.calls import open_channel
 from commontrace.client.aio.tags import Tags
 from commontrace.client.aio.trace_exporting import TraceExporting
+from commontrace.client.aio.trace_importing import TraceImporting
 from commontrace.client.aio.trace_reading import TraceReading
 from commontrace.client.aio.trace_writing import TraceWriting
 from commontrace.client.aio.votes import Votes
 from commontrace.client.call_options import DEFAULT_DEADLINE, CallOptions
 
 
-class Client(TraceReading, TraceWriting, TraceExporting, Votes, Tags):
+class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Votes, Tags):
     """Calls of one server. Every method raises CallFailed, those that yield when they are read."""
 
     def within(self, seconds: float) -> Self:

@@ -11,12 +11,13 @@ from commontrace.client.call_options import DEFAULT_DEADLINE, CallOptions
 from commontrace.client.sync.calls import open_channel
 from commontrace.client.sync.tags import Tags
 from commontrace.client.sync.trace_exporting import TraceExporting
+from commontrace.client.sync.trace_importing import TraceImporting
 from commontrace.client.sync.trace_reading import TraceReading
 from commontrace.client.sync.trace_writing import TraceWriting
 from commontrace.client.sync.votes import Votes
 
 
-class Client(TraceReading, TraceWriting, TraceExporting, Votes, Tags):
+class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Votes, Tags):
     """Calls of one server. Every method raises CallFailed, those that yield when they are read."""
 
     def within(self, seconds: float) -> Self:

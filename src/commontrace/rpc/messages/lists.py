@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from commontrace.core.errors import TraceNotFound
-from commontrace.rpc import status
 from commontrace.rpc.invalid_request import ResponseTooLarge
+from commontrace.rpc.messages.item_errors import item_error
 from commontrace.rpc.messages.traces import trace_message
 from commontrace.storage.revision_repository import RevisionRow
 from commontrace.storage.trace_repository import TraceRow
-from commontrace.v1 import error_reason_pb2, trace_pb2, trace_service_pb2
+from commontrace.v1 import trace_pb2, trace_service_pb2
 
 
 def is_full(view: trace_pb2.TraceView.ValueType) -> bool:
@@ -51,10 +51,4 @@ def _batch_item(trace_id: UUID, trace: TraceRow | None) -> trace_service_pb2.Bat
 
 
 def _failed_item(trace_id: UUID, error: Exception) -> trace_service_pb2.BatchGetTracesItem:
-    code, reason = status.code_and_reason(error)
-    # A call for this item alone would say the same.
-    text = status.status_of(error, call_id="").details
-    return trace_service_pb2.BatchGetTracesItem(
-        trace_id=str(trace_id),
-        error=error_reason_pb2.ItemError(code=code.value[0], reason=reason, message=text),
-    )
+    return trace_service_pb2.BatchGetTracesItem(trace_id=str(trace_id), error=item_error(error))

@@ -11,7 +11,7 @@ from commontrace.core.editing import Edit, Edited
 from commontrace.core.similar_traces import SimilarTrace
 from commontrace.core.traces import PENDING, VALIDATED, Contribution, etag
 from commontrace.storage.trace_repository import TraceRow
-from commontrace.v1 import trace_pb2, trace_service_pb2
+from commontrace.v1 import trace_pb2, trace_record_pb2, trace_service_pb2
 
 STATUS = {PENDING: trace_pb2.TRACE_STATUS_PENDING, VALIDATED: trace_pb2.TRACE_STATUS_VALIDATED}
 """The contract's status by the stored one."""
@@ -52,7 +52,7 @@ def trace_message(trace: TraceRow) -> trace_pb2.Trace:
     return message
 
 
-def contribution(request: trace_service_pb2.CreateTraceRequest) -> Contribution:
+def contribution(request: trace_service_pb2.CreateTraceRequest | trace_record_pb2.TraceRecord) -> Contribution:
     """Returns what a valid request contributes."""
     return Contribution(
         title=request.title,
@@ -61,7 +61,7 @@ def contribution(request: trace_service_pb2.CreateTraceRequest) -> Contribution:
         tags=tuple(request.tags),
         agent_model=request.agent_model,
         agent_version=request.agent_version,
-        metadata=MessageToDict(request.metadata),
+        metadata=MessageToDict(request.metadata) if request.HasField("metadata") else {},
     )
 
 

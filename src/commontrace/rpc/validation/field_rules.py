@@ -9,6 +9,7 @@ from uuid import UUID
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from commontrace.core import limits, tag_names
 from commontrace.core.errors import InvalidTag
@@ -18,6 +19,8 @@ from commontrace.v1 import error_reason_pb2 as reasons
 
 # How many bytes of protobuf a byte of JSON takes at the most: `0,` is a Value of 11 bytes.
 _ENCODED_BYTES = 8
+_MAX_SECONDS = 253_402_300_799  # the end of the year 9999
+_MIN_SECONDS = -62_135_596_800  # the beginning of the year 1
 # How much of an unknown path is repeated.
 _SHOWN = 60
 
@@ -59,6 +62,12 @@ def within(field: str, actual: float, minimum: float, maximum: float) -> Iterato
             message=f"is {actual}; it must be within {minimum}..{maximum}",
             metadata={"minimum": str(minimum), "maximum": str(maximum), "actual": str(actual)},
         )
+
+
+def time(field: str, value: Timestamp, latest: int = _MAX_SECONDS) -> Iterator[Violation]:
+    """A time that can be kept, at most so many seconds after 1970."""
+    yield from within(f"{field}.seconds", value.seconds, _MIN_SECONDS, latest)
+    yield from within(f"{field}.nanos", value.nanos, 0, 999_999_999)
 
 
 def identifier(field: str, value: str) -> Iterator[Violation]:

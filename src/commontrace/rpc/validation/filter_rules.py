@@ -2,16 +2,11 @@
 
 from collections.abc import Iterator
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from commontrace.core import limits
 from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_filter_pb2, trace_pb2
-
-_MAX_SECONDS = 253_402_300_799  # the end of the year 9999
-_MIN_SECONDS = -62_135_596_800  # the beginning of the year 1
 
 
 def trace_filter(message: trace_filter_pb2.TraceFilter) -> Iterator[Violation]:
@@ -30,11 +25,6 @@ def trace_filter(message: trace_filter_pb2.TraceFilter) -> Iterator[Violation]:
         yield from rules.stored_text(field, model, limits.AGENT_MODEL_CHARACTERS)
     for position, contributor_id in enumerate(message.contributor_ids[: limits.FILTER_VALUES]):
         yield from rules.identifier(f"filter.contributor_ids[{position}]", contributor_id)
-    yield from _time("filter.create_time_from", message.create_time_from)
-    yield from _time("filter.create_time_before", message.create_time_before)
+    yield from rules.time("filter.create_time_from", message.create_time_from)
+    yield from rules.time("filter.create_time_before", message.create_time_before)
     yield from rules.json_object("filter.metadata", message.metadata, limits.METADATA_BYTES)
-
-
-def _time(field: str, time: Timestamp) -> Iterator[Violation]:
-    yield from rules.within(f"{field}.seconds", time.seconds, _MIN_SECONDS, _MAX_SECONDS)
-    yield from rules.within(f"{field}.nanos", time.nanos, 0, 999_999_999)

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from commontrace.core import editing, limits, traces
 from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.validation import field_rules as rules
-from commontrace.v1 import trace_pb2, trace_service_pb2
+from commontrace.v1 import trace_pb2, trace_record_pb2, trace_service_pb2
 
 _TEXTS = {
     "title": limits.TITLE_CHARACTERS,
@@ -21,13 +21,21 @@ _TEXTS = {
 
 def create_trace(request: trace_service_pb2.CreateTraceRequest) -> Iterator[Violation]:
     """Yields what is wrong with a contribution."""
-    for name, limit in _TEXTS.items():
-        yield from rules.stored_text(name, getattr(request, name), limit, required=name in traces.TEXTS)
-    yield from rules.tags("tags", request.tags, limits.TAGS)
-    yield from rules.json_object("metadata", request.metadata, limits.METADATA_BYTES)
-    yield from rules.known_enum("on_duplicate", request.on_duplicate, trace_pb2.OnDuplicate)
-    yield from rules.optional_identifier("supersedes_trace_id", request.supersedes_trace_id)
+    yield from contribution(request)
     yield from rules.optional_identifier("request_id", request.request_id)
+
+
+def contribution(
+    message: trace_service_pb2.CreateTraceRequest | trace_record_pb2.TraceRecord,
+) -> Iterator[Violation]:
+    """Yields what is wrong with a trace, however it comes in."""
+    for name, limit in _TEXTS.items():
+        yield from rules.stored_text(name, getattr(message, name), limit, required=name in traces.TEXTS)
+    yield from rules.tags("tags", message.tags, limits.TAGS)
+    if message.HasField("metadata"):
+        yield from rules.json_object("metadata", message.metadata, limits.METADATA_BYTES)
+    yield from rules.known_enum("on_duplicate", message.on_duplicate, trace_pb2.OnDuplicate)
+    yield from rules.optional_identifier("supersedes_trace_id", message.supersedes_trace_id)
 
 
 def get_trace(request: trace_service_pb2.GetTraceRequest) -> Iterator[Violation]:

@@ -7,7 +7,15 @@ from typing import Any
 from google.protobuf.message import Message
 
 from commontrace.rpc.invalid_request import InvalidRequest, Violation
-from commontrace.rpc.validation import export_rules, list_rules, search_rules, tag_rules, trace_rules, vote_rules
+from commontrace.rpc.validation import (
+    export_rules,
+    import_rules,
+    list_rules,
+    search_rules,
+    tag_rules,
+    trace_rules,
+    vote_rules,
+)
 from commontrace.v1 import trace_service_pb2
 
 Violations = Iterable[Violation]
@@ -21,6 +29,7 @@ class Validator:
         search_traces = partial(search_rules.search_traces, model_id=model_id, dimensions=dimensions)
         self._rules: dict[type[Message], Callable[[Any], Violations]] = {
             **trace_rules.RULES,
+            **import_rules.RULES,
             **list_rules.RULES,
             **export_rules.RULES,
             **vote_rules.RULES,

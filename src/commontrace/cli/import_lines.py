@@ -1,0 +1,84 @@
+"""Files of traces to import: one JSON object a line, read a line at a time."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from uuid import UUID, uuid5
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.v1 import trace_record_pb2
+
+_NAMESPACE = UUID("0d1c7f0e-53d5-4a37-9a0b-7a1f6c2f9c11")
+_CHUNK_BYTES = 1 << 20
+# The largest request is 1 MiB; as JSON, it may take several times as much.
+_LINE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """A line that is not blank; the first is number 1. `text` is empty where there is a `problem` with reading it."""
+
+    number: int
+    text: bytes = b""
+    problem: str = ""
+
+
+class NoTrace(Exception):
+    """A line holds no trace; the message completes the sentence "line 7 ..."."""
+
+
+def lines(source: BinaryIO) -> Iterator[Line]:
+    """Yields the lines of a file, without those that are blank. None is held longer than it is needed."""
+    number = 0
+    while text := source.readline(_LINE_BYTES):
+        number += 1
+        if len(text) == _LINE_BYTES and not text.endswith(b"\n"):
+            while text and not text.endswith(b"\n"):
+                text = source.readline(_LINE_BYTES)
+            yield Line(number=number, problem=f"has more than {_LINE_BYTES >> 20} MiB")
+        elif text.strip():
+            yield Line(number=number, text=text)
+
+
+def record(line: Line) -> "trace_record_pb2.TraceRecord":
+    """Returns the trace that a line holds. Raises NoTrace."""
+    from google.protobuf.json_format import ParseDict, ParseError
+
+    from commontrace.v1 import trace_record_pb2
+
+    if line.problem:
+        raise NoTrace(line.problem)
+    try:
+        fields = json.loads(line.text.removeprefix(b"\xef\xbb\xbf"))
+    except json.JSONDecodeError as error:
+        raise NoTrace(f"is not JSON: {error.msg} at character {error.pos + 1}") from None
+    except UnicodeDecodeError:
+        raise NoTrace("is not UTF-8 text") from None
+    except RecursionError:
+        raise NoTrace("is nested too deep") from None
+    if not isinstance(fields, dict):
+        raise NoTrace("must hold one JSON object")
+    known = trace_record_pb2.TraceRecord.DESCRIPTOR.fields_by_name
+    unknown = next((name for name in fields if name not in known), None)
+    if unknown is not None:
+        raise NoTrace(f"has the unknown field {unknown!r}; a trace has {', '.join(known)}")
+    try:
+        return ParseDict(fields, trace_record_pb2.TraceRecord())
+    # ValueError: among others, half of a surrogate pair.
+    except (ParseError, ValueError, RecursionError) as error:
+        raise NoTrace(f"holds no trace: {str(error).splitlines()[0]}") from None
+
+
+def identified(file: Path, on_duplicate: str | None) -> tuple[UUID, int]:
+    """Returns the import that follows from a file's content and what is to become of duplicates, and its lines."""
+    digest, count, last = hashlib.sha256(), 0, b"\n"
+    with file.open("rb") as source:
+        while chunk := source.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            count += chunk.count(b"\n")
+            last = chunk[-1:]
+    return uuid5(_NAMESPACE, f"{digest.hexdigest()} {on_duplicate or ''}"), count + (last != b"\n")

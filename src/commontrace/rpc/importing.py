@@ -1,0 +1,102 @@
+"""Imports: one message after the other, each acknowledged when it is durable."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from uuid import UUID
+
+from commontrace.core import importing
+from commontrace.core.importing import Item, Outcome
+from commontrace.embeddings.embedder import Embedder
+from commontrace.rpc.call import current_caller
+from commontrace.rpc.invalid_request import InvalidRequest
+from commontrace.rpc.messages import imports
+from commontrace.rpc.stopping import Stopping
+from commontrace.rpc.validation import import_rules
+from commontrace.storage.database import Database
+from commontrace.v1 import trace_import_pb2
+
+# Items that are checked and translated in one go, while no other call has its turn.
+_SLICE = 25
+
+
+class Importer:
+    """Carries out the imports of a server."""
+
+    def __init__(self, database: Database, embedder: Embedder, stopping: Stopping, *, at_a_time: int) -> None:
+        """Takes where to store, whose vectors are welcome, when to end, and how many messages to store at a time.
+
+        More would take every connection from other writes; they wait, and their senders with them.
+        """
+        self._database = database
+        self._embedder = embedder
+        self._stopping = stopping
+        self._turns = asyncio.Semaphore(at_a_time)
+
+    async def acknowledge(
+        self, requests: AsyncIterator[trace_import_pb2.ImportTracesRequest]
+    ) -> AsyncGenerator[trace_import_pb2.ImportTracesResponse]:
+        """Yields the answer to each message. Raises InvalidRequest, ServerStopping.
+
+        While one message is stored, the next one is received, and no more: flow control holds the sender back.
+        """
+        import_id: UUID | None = None
+        last_sequence = 0
+        receiving = _received(requests)
+        try:
+            while (request := await self._stopping.unless_begun(receiving)) is not None:
+                violations = list(import_rules.next_message(request, import_id, last_sequence))
+                if violations:
+                    raise InvalidRequest(violations)
+                receiving = _received(requests)
+                import_id = import_id or UUID(request.import_id)
+                if request.items:
+                    last_sequence = request.items[-1].sequence
+                yield await self._answer(request, import_id)
+        finally:
+            receiving.cancel()
+            # Whatever was wrong with a message that is not answered any more is nobody's concern.
+            await asyncio.gather(receiving, return_exceptions=True)
+
+    async def _answer(
+        self, request: trace_import_pb2.ImportTracesRequest, import_id: UUID
+    ) -> trace_import_pb2.ImportTracesResponse:
+        email = current_caller().email
+        if not request.items:
+            return imports.progress_message(await importing.progress(import_id, email, self._database))
+        items, outcomes = await self._translated(request)
+        if not items:
+            last_sequence = await self._database.read(lambda reading: reading.imports.last_sequence(import_id, email))
+        else:
+            async with self._turns:
+                stored = await importing.store(
+                    items, import_id=import_id, email=email, embedder=self._embedder, database=self._database
+                )
+            outcomes |= stored.outcomes
+            last_sequence = stored.last_sequence
+        return imports.acknowledgement(
+            ((item.sequence, outcomes[item.sequence]) for item in request.items), last_sequence
+        )
+
+    async def _translated(self, request: trace_import_pb2.ImportTracesRequest) -> tuple[list[Item], dict[int, Outcome]]:
+        """Returns the valid items of a message, and what is wrong with the others, by sequence."""
+        items: list[Item] = []
+        outcomes: dict[int, Outcome] = {}
+        for position, message in enumerate(request.items):
+            if position % _SLICE == 0:
+                await asyncio.sleep(0)
+            violations = list(
+                import_rules.trace_record(
+                    message.trace, model_id=self._embedder.model_id, dimensions=self._embedder.dimensions
+                )
+            )
+            if violations:
+                outcomes[message.sequence] = InvalidRequest(violations)
+            else:
+                items.append(imports.item(message))
+        return items, outcomes
+
+
+def _received(
+    requests: AsyncIterator[trace_import_pb2.ImportTracesRequest],
+) -> "asyncio.Future[trace_import_pb2.ImportTracesRequest | None]":
+    return asyncio.ensure_future(anext(requests, None))

@@ -1,0 +1,52 @@
+"""Imports as messages."""
+
+from collections.abc import Iterable
+from datetime import UTC
+
+from commontrace.core import tag_names
+from commontrace.core.importing import Item, Outcome, Progress, Recorded
+from commontrace.rpc.messages import traces
+from commontrace.rpc.messages.item_errors import item_error
+from commontrace.rpc.vectors import unit_vector
+from commontrace.v1 import trace_import_pb2
+
+
+def item(message: trace_import_pb2.ImportItem) -> Item:
+    """Returns what a valid item imports."""
+    record = message.trace
+    contribution = traces.contribution(record)
+    return Item(
+        sequence=message.sequence,
+        contribution=contribution,
+        tags=tag_names.normalise_all(contribution.tags),
+        content_hash=contribution.content_hash,
+        on_duplicate=traces.on_duplicate(record.on_duplicate),
+        trace_id=traces.optional_id(record.id),
+        created_at=record.create_time.ToDatetime(tzinfo=UTC) if record.HasField("create_time") else None,
+        supersedes_id=traces.optional_id(record.supersedes_trace_id),
+        vector=unit_vector(record.embedding) if record.HasField("embedding") else None,
+    )
+
+
+def acknowledgement(
+    outcomes: Iterable[tuple[int, Outcome]], last_sequence: int
+) -> trace_import_pb2.ImportTracesResponse:
+    """Returns what became of the items of a message, given with their sequences."""
+    return trace_import_pb2.ImportTracesResponse(
+        results=[_result(sequence, outcome) for sequence, outcome in outcomes], last_sequence=last_sequence
+    )
+
+
+def progress_message(progress: Progress) -> trace_import_pb2.ImportTracesResponse:
+    """Returns how far an import has come."""
+    return trace_import_pb2.ImportTracesResponse(
+        last_sequence=progress.last_sequence, created_count=progress.created, existing_count=progress.existing
+    )
+
+
+def _result(sequence: int, outcome: Outcome) -> trace_import_pb2.ImportResult:
+    if not isinstance(outcome, Recorded):
+        return trace_import_pb2.ImportResult(sequence=sequence, error=item_error(outcome))
+    if outcome.is_new:
+        return trace_import_pb2.ImportResult(sequence=sequence, created_trace_id=str(outcome.trace_id))
+    return trace_import_pb2.ImportResult(sequence=sequence, existing_trace_id=str(outcome.trace_id))
