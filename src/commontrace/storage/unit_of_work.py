@@ -48,5 +48,6 @@ class Reading:
         self.revisions = RevisionRepository(connection)
         self.votes = VoteRepository(connection)
         self.search = TraceSearch(connection)
+        self.events = EventRepository(connection)
         self.idempotency = IdempotencyRepository(connection)
         self.embedding_models = EmbeddingModelRepository(connection)

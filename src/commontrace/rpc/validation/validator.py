@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from commontrace.rpc.invalid_request import InvalidRequest, Violation
-from commontrace.rpc.validation import list_rules, search_rules, tag_rules, trace_rules, vote_rules
+from commontrace.rpc.validation import list_rules, search_rules, tag_rules, trace_rules, vote_rules, watch_rules
 from commontrace.v1 import trace_service_pb2
 
 Violations = Iterable[Violation]
@@ -24,6 +24,7 @@ class Validator:
             **list_rules.RULES,
             **vote_rules.RULES,
             **tag_rules.RULES,
+            **watch_rules.RULES,
             trace_service_pb2.SearchTracesRequest: search_traces,
         }
 
