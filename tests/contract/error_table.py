@@ -12,6 +12,7 @@ from tests.contract.search_error_rows import search_rows
 from tests.contract.tag_error_rows import tag_rows
 from tests.contract.trace_error_rows import create_trace_rows, get_trace_rows, search_traces_rows
 from tests.contract.vote_error_rows import vote_rows
+from tests.contract.watch_error_rows import watch_rows
 
 _MALFORMED = {
     "a varint cut short": b"\x80",
@@ -57,6 +58,7 @@ def caller_rows() -> list[Row]:
         *edit_rows(),
         *vote_rows(),
         *tag_rows(),
+        *watch_rows(),
     ]
     for rpc in VALID:
         rows += (malformed(rpc, name, payload) for name, payload in _MALFORMED.items())

@@ -16,6 +16,7 @@ from commontrace.cli.serve import serve
 from commontrace.cli.server_commands import health, info
 from commontrace.cli.tag_commands import describe_tag, merge_tags, tags
 from commontrace.cli.vote_commands import vote, votes
+from commontrace.cli.watch_command import watch
 
 # Each command with its examples.
 _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
@@ -31,6 +32,7 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
         ),
         get: (),
         history: (),
+        watch: ("commontrace watch", "commontrace watch --json --since TOKEN"),
     },
     "Contribute": {
         contribute: (

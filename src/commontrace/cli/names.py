@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 # Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
-    from commontrace.v1 import trace_pb2, vote_pb2
+    from commontrace.v1 import trace_event_pb2, trace_pb2, vote_pb2
 
 Verdict = Literal["up", "down", "retract"]
 DownReason = Literal["outdated", "incorrect", "harmful", "duplicate", "spam"]
@@ -15,6 +15,13 @@ def status_name(status: "trace_pb2.TraceStatus.ValueType") -> str:
     from commontrace.v1 import trace_pb2
 
     return trace_pb2.TraceStatus.Name(status).removeprefix("TRACE_STATUS_").lower()
+
+
+def event_name(event: "trace_event_pb2.TraceEvent") -> str:
+    """Returns what happened, such as `created`."""
+    from commontrace.v1 import trace_event_pb2
+
+    return trace_event_pb2.TraceEventType.Name(event.type).removeprefix("TRACE_EVENT_TYPE_").lower()
 
 
 def vote_name(vote: "vote_pb2.Vote") -> str:

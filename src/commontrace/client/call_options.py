@@ -8,7 +8,7 @@ from typing import Any, Self
 import grpc
 
 from commontrace import DEFAULT_ADDRESS, USER_METADATA
-from commontrace.client.errors import CallFailed
+from commontrace.client.errors import CallFailed, Unavailable
 
 DEFAULT_DEADLINE = 10.0
 """What a call may take, in seconds."""
@@ -66,6 +66,14 @@ class CallOptions:
         if self.waits:
             arguments["wait_for_ready"] = True
         return arguments
+
+    def lasting_arguments(self) -> dict[str, Any]:
+        """Returns the same for a call that has no end."""
+        return self.arguments() | {"timeout": None}
+
+    def silent(self, seconds: float) -> CallFailed:
+        """Returns the failure of a call without an end from which so long nothing came."""
+        return Unavailable(f"nothing came from {self.address} for {seconds:g} s", code=grpc.StatusCode.UNAVAILABLE)
 
     @contextmanager
     def translated(self) -> Iterator[None]:

@@ -2,8 +2,7 @@
 
 import time
 
-import grpc
-
+from commontrace.client.breaks import Breaks
 from commontrace.client.call_options import CallOptions
 from commontrace.client.errors import CallFailed
 from commontrace.v1 import trace_service_pb2
@@ -11,9 +10,7 @@ from commontrace.v1 import trace_service_pb2
 _DEFAULT_LIMIT = 10
 """What the contract makes of a limit of 0."""
 
-_BREAKS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-_FRUITLESS_ATTEMPTS = 5
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
+_BREAKS_IN_A_ROW = 5
 
 
 class SearchProgress:
@@ -31,7 +28,7 @@ class SearchProgress:
         self._ends_at: float | None = None
         self._hit_count = 0
         self._has_begun = False
-        self._fruitless_attempts = 0
+        self._breaks = Breaks(most=_BREAKS_IN_A_ROW)
 
     @property
     def seconds_left(self) -> float:
@@ -53,7 +50,7 @@ class SearchProgress:
     def take(self, response: trace_service_pb2.SearchTracesResponse) -> list[trace_service_pb2.SearchHit]:
         """Returns the hits that a message brings."""
         self._has_begun = True
-        self._fruitless_attempts = 0
+        self._breaks.are_over()
         hits = list(response.hits[: self._remaining])
         self._remaining -= len(hits)
         self._hit_count += len(hits)
@@ -70,9 +67,5 @@ class SearchProgress:
         """Returns after how many seconds to ask for the rest, None if the failure is the search's own."""
         # Before the first message, the channel has repeated what the server could not do, and what found no server.
         is_broken = self._has_begun or (self._options.waits and not failure.reason)
-        if not is_broken or failure.code not in _BREAKS or self._fruitless_attempts == _FRUITLESS_ATTEMPTS:
-            return None
-        backed_off = min(_FIRST_PAUSE_SECONDS * 2**self._fruitless_attempts, _LONGEST_PAUSE_SECONDS)
-        pause = max(backed_off, failure.retry_after or 0.0)
-        self._fruitless_attempts += 1
-        return pause if pause < self.seconds_left else None
+        pause = self._breaks.pause_after(failure) if is_broken else None
+        return pause if pause is not None and pause < self.seconds_left else None

@@ -67,7 +67,7 @@ class Following:
         return self._settlement.settled
 
     async def run(self) -> None:
-        """Runs until cancelled. Who watches is told of a database that is away; it is tried again as long as they do."""
+        """Runs until cancelled. Whoever watches is told of a database that is away, which is tried again meanwhile."""
         attempts = 0
         while True:
             await self._wanted.wait()

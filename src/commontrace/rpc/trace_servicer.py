@@ -42,7 +42,7 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         *,
         validation_threshold: int,
     ) -> None:
-        """Takes where traces are stored, how queries are encoded, when streams end, and what is told of events and votes."""
+        """Takes where traces are, how queries are encoded, when streams end, what is told of events and of votes."""
         self._database = database
         self._writes = writes
         self._stopping = stopping

@@ -1,9 +1,9 @@
 """How calls are made on an asynchronous channel: what differs from the synchronous client, and nothing else."""
 
-from asyncio import CancelledError, current_task, sleep
-from collections.abc import AsyncGenerator, Iterator
+from asyncio import CancelledError, current_task, sleep, timeout
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import grpc
 
@@ -54,6 +54,31 @@ class Calls:
                     yield response
             finally:
                 call.cancel()
+
+    async def _lasting_responses(
+        self,
+        method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]",
+        request: Request,
+        silence: Callable[[], float],
+    ) -> AsyncGenerator[Response]:
+        """Yields the messages of a stream without a deadline, which fails if none comes for `silence()` seconds."""
+        with _saying_if_closed(), self._options.translated():
+            call = method(request, **self._options.lasting_arguments())
+            try:
+                while (response := await self._next(call, silence())) is not None:
+                    self._options.contact.made = True
+                    yield response
+            finally:
+                call.cancel()
+
+    async def _next(self, call: "grpc.aio.UnaryStreamCall[Request, Response]", seconds: float) -> Response | None:
+        """Returns the next message, None at the end."""
+        try:
+            async with timeout(seconds):
+                response = await call.read()
+        except TimeoutError:
+            raise self._options.silent(seconds) from None
+        return None if response is grpc.aio.EOF else cast("Response", response)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """How calls are made on a synchronous channel: what differs from the asynchronous client, and nothing else."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from time import sleep
 from typing import TypeVar, cast
@@ -9,6 +9,7 @@ import grpc
 
 from commontrace.client.call_options import CallOptions
 from commontrace.client.channel_options import OPTIONS
+from commontrace.client.patience import Patience
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
 __all__ = ["Calls", "Channel", "open_channel", "sleep"]
@@ -52,4 +53,31 @@ class Calls:
                     self._options.contact.made = True
                     yield response
             finally:
+                call.cancel()
+
+    def _lasting_responses(
+        self,
+        method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]",
+        request: Request,
+        silence: Callable[[], float],
+    ) -> Generator[Response]:
+        """Yields the messages of a stream without a deadline, which fails if none comes for `silence()` seconds."""
+        blocking = cast("grpc.UnaryStreamMultiCallable[Request, Response]", method)
+        with self._options.translated():
+            call = blocking(request, **self._options.lasting_arguments())
+            patience = Patience(call.cancel)
+            try:
+                while True:
+                    with patience.of(silence()):
+                        response = next(call, None)
+                    if response is None:
+                        return
+                    self._options.contact.made = True
+                    yield response
+            except grpc.RpcError:
+                if patience.ended_after is None:
+                    raise
+                raise self._options.silent(patience.ended_after) from None
+            finally:
+                patience.close()
                 call.cancel()

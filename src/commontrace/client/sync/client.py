@@ -13,9 +13,10 @@ from commontrace.client.sync.tags import Tags
 from commontrace.client.sync.trace_reading import TraceReading
 from commontrace.client.sync.trace_writing import TraceWriting
 from commontrace.client.sync.votes import Votes
+from commontrace.client.sync.watching import Watching
 
 
-class Client(TraceReading, TraceWriting, Votes, Tags):
+class Client(TraceReading, TraceWriting, Watching, Votes, Tags):
     """Calls of one server. Every method raises CallFailed, those that yield when they are read."""
 
     def within(self, seconds: float) -> Self:
