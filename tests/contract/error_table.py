@@ -6,7 +6,7 @@ from random import Random
 from commontrace.core import limits
 from commontrace.core.caller import SEED_EMAIL
 from tests.contract.edit_error_rows import edit_rows
-from tests.contract.error_row import CREATE, SEARCH, VALID, Code, Metadata, Row, delimited, malformed
+from tests.contract.error_row import CREATE, SEARCH, VALID, WATCH, Code, Metadata, Row, delimited, malformed
 from tests.contract.list_error_rows import list_rows
 from tests.contract.search_error_rows import search_rows
 from tests.contract.tag_error_rows import tag_rows
@@ -81,6 +81,14 @@ def server_rows() -> dict[str, list[Row]]:
         state: [Row(name=state, rpc=rpc, request=VALID[rpc], code=code, reason=reason) for rpc in rpcs]
         for state, (code, reason, rpcs) in states.items()
     }
+
+
+def stopping_rows() -> list[Row]:
+    """What ends when the server stops."""
+    return [
+        Row(name="stopping", rpc=rpc, request=VALID[rpc], code=Code.UNAVAILABLE, reason="SERVER_STOPPING")
+        for rpc in (WATCH,)
+    ]
 
 
 def _refused_users(rpc: str) -> Iterator[Row]:

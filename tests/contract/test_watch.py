@@ -7,11 +7,15 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
+import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from commontrace.bootstrap import Foundation
 from commontrace.core import recounting, seeding
+from commontrace.core.errors import WatchTokenOutOfRange
 from commontrace.core.expiry import forget_expired_events
+from commontrace.core.following import Following
+from commontrace.core.watching import Watching
 from commontrace.data_files import data_directory
 from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.messages.events import RESUME_TOKEN
@@ -38,8 +42,8 @@ def request(token: str = "") -> trace_event_pb2.WatchTracesRequest:
 class Watcher:
     """Reads one stream."""
 
-    def __init__(self, server: RunningServer, token: str = "") -> None:
-        self._call = server.traces.WatchTraces(request(token))
+    def __init__(self, call: "grpc.aio.UnaryStreamCall[Any, trace_event_pb2.WatchTracesResponse]") -> None:
+        self._call = call
         self.messages: list[trace_event_pb2.WatchTracesResponse] = []
 
     async def next(self) -> trace_event_pb2.WatchTracesResponse:
@@ -63,7 +67,7 @@ class Watcher:
 @asynccontextmanager
 async def watching(server: RunningServer, token: str = "") -> AsyncIterator[Watcher]:
     """A watcher that has had its first checkpoint."""
-    watcher = Watcher(server, token)
+    watcher = Watcher(server.traces.WatchTraces(request(token)))
     first = await watcher.next()
     assert (list(first.events), first.resume_token != "") == ([], True)
     yield watcher
@@ -191,10 +195,8 @@ async def test_messages_hold_a_hundred_events(server: RunningServer, database_ur
 
 
 def many_events(count: int, age: str = "0 days") -> str:
-    return (
-        "INSERT INTO trace_events (trace_id, event_type, revision, created_at)"
-        f" SELECT gen_random_uuid(), 'updated', 1, now() - interval '{age}' FROM generate_series(1, {count})"  # noqa: S608
-    )
+    rows = f"SELECT gen_random_uuid(), 'updated', 1, now() - interval '{age}' FROM generate_series(1, {count})"  # noqa: S608 - our own numbers
+    return f"INSERT INTO trace_events (trace_id, event_type, revision, created_at) {rows}"
 
 
 async def test_silence_is_told(database: Database, embedder: Embedder) -> None:
@@ -203,12 +205,13 @@ async def test_silence_is_told(database: Database, embedder: Embedder) -> None:
         grpc.aio.insecure_channel(address) as channel,
     ):
         began = time.monotonic()
-        call = TraceServiceStub(channel).WatchTraces(request())
-        messages = [await asyncio.wait_for(call.read(), SECONDS) for _ in range(4)]
-        call.cancel()
+        watcher = Watcher(TraceServiceStub(channel).WatchTraces(request()))
+        for _ in range(4):
+            await watcher.next()
+        watcher.close()
     assert time.monotonic() - began >= 0.6
-    assert [list(message.events) for message in messages] == [[]] * 4
-    assert {message.resume_token for message in messages} == {messages[0].resume_token}
+    assert [list(message.events) for message in watcher.messages] == [[]] * 4
+    assert len({message.resume_token for message in watcher.messages}) == 1
 
 
 async def test_a_token_beyond_what_was_forgotten(server: RunningServer, database_url: str, database: Database) -> None:
@@ -230,7 +233,7 @@ async def test_a_token_beyond_what_was_forgotten(server: RunningServer, database
     for count, token in enumerate(tokens):
         if count < 17:
             async with refused("WATCH_TOKEN_OUT_OF_RANGE"):
-                await Watcher(server, token).next()
+                await Watcher(server.traces.WatchTraces(request(token))).next()
         else:
             async with watching(server, token) as again:
                 if count < 30:
@@ -248,27 +251,28 @@ async def test_the_last_event_is_kept_however_old(server: RunningServer, databas
         trace = await created(server, 1)
         assert told(await again.events(1)) == [("CREATED", trace, 1)]
     async with refused("WATCH_TOKEN_OUT_OF_RANGE"):
-        await Watcher(server, events[-2].resume_token).next()
+        await Watcher(server.traces.WatchTraces(request(events[-2].resume_token))).next()
 
 
-async def test_a_reader_slower_than_the_expiry_is_not_told_less(
-    server: RunningServer, database_url: str, database: Database
-) -> None:
-    async with aclosing(_slow(server)) as messages:
-        await anext(messages)
-        await administer(database_url, many_events(500, age="8 days"))
-        await anext(messages)
+async def test_a_reader_slower_than_the_expiry_is_not_told_less(database: Database, database_url: str) -> None:
+    await administer(database_url, many_events(1, age="8 days"))
+    following = Following(database)
+    async with running(following), aclosing(Watching(database, following).events(None)) as events:
+        await anext(events)
+        await administer(database_url, many_events(300, age="8 days"))
+        # What is old and still there is told.
+        assert [len((await anext(events)).events) for _ in range(2)] == [100, 100]
         await forget_expired_events(database)
-        async with refused("WATCH_TOKEN_OUT_OF_RANGE"):
-            async for _ in messages:
-                pass
+        with pytest.raises(WatchTokenOutOfRange):
+            await anext(events)
 
 
-async def _slow(server: RunningServer) -> AsyncIterator[trace_event_pb2.WatchTracesResponse]:
-    async with watching(server) as watcher:
-        yield watcher.messages[0]
-        while True:
-            yield await watcher.next()
+@asynccontextmanager
+async def running(following: Following) -> AsyncIterator[None]:
+    task = asyncio.create_task(following.run())
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_token_ahead_of_this_server_waits(server: RunningServer, database_url: str) -> None:
@@ -322,7 +326,7 @@ async def test_a_database_that_is_away_ends_the_stream(start_server: ServerFacto
     await administer(url_of(database_url, "postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
     database = Database(url_of(database_url, name))
     async with start_server(database=database) as server:
-        watcher = Watcher(server)
+        watcher = Watcher(server.traces.WatchTraces(request()))
         await watcher.next()
         await administer(url_of(database_url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
         async with refused("DATABASE_UNAVAILABLE"):
@@ -348,12 +352,11 @@ async def test_a_stopping_server_ends_every_stream(database: Database, embedder:
 
 async def test_a_reader_that_does_not_read_holds_no_connection(start_server: ServerFactory, database_url: str) -> None:
     database = Database(database_url, pool_size=1, pool_timeout=0.5)
-    async with start_server(database=database) as server:
-        async with AsyncExitStack() as stack:
-            for _ in range(5):
-                await stack.enter_async_context(watching(server))
-            await administer(database_url, many_events(20_000))
-            await asyncio.sleep(1.5)
-            await created(server, 1)
-            await server.traces.ListTraces(pb.ListTracesRequest())
+    async with start_server(database=database) as server, AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(watching(server))
+        await administer(database_url, many_events(20_000))
+        await asyncio.sleep(1.5)
+        await created(server, 1)
+        await server.traces.ListTraces(pb.ListTracesRequest())
     await database.close()
