@@ -12,8 +12,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from commontrace.bootstrap import Foundation, NotReady
 from commontrace.core import limits
+from commontrace.core.announcing import keep_announcing
 from commontrace.core.encoding_worker import keep_encoding
 from commontrace.core.expiry import keep_forgetting
+from commontrace.core.following import Following
+from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
@@ -69,7 +72,9 @@ _CANCEL_SECONDS = 5.0
 
 
 @asynccontextmanager
-async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[str]:
+async def serving(
+    settings: Settings, foundation: Foundation, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
+) -> AsyncIterator[str]:
     """Serves as long as the block runs and yields the address. Raises NotReady.
 
     Leaving the block turns health to NOT_SERVING, lets calls in progress finish within the grace, then cancels them.
@@ -96,7 +101,9 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
         options=_OPTIONS,
     )
     required_scopes(*_FILES)
-    _add_servicers(server, settings, foundation, stopping)
+    following = Following(foundation.database)
+    watching = Watching(foundation.database, following, checkpoint_seconds=checkpoint_seconds)
+    _add_servicers(server, settings, foundation, stopping, watching)
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     if settings.reflection:
@@ -110,9 +117,15 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
     readiness = Readiness(health_servicer, foundation.database, _SERVICES)
     await readiness.check()
     await health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
-    background = [asyncio.create_task(readiness.watch()), asyncio.create_task(keep_forgetting(foundation.database))]
+    lasting = [
+        readiness.watch(),
+        keep_forgetting(foundation.database),
+        keep_announcing(foundation.database),
+        following.run(),
+    ]
     if settings.encoding_worker:
-        background.append(asyncio.create_task(_keep_encoding(settings, foundation)))
+        lasting.append(_keep_encoding(settings, foundation))
+    background = [asyncio.create_task(work) for work in lasting]
     await server.start()
     try:
         yield f"{host}:{port}"
@@ -129,13 +142,15 @@ async def _keep_encoding(settings: Settings, foundation: Foundation) -> None:
     await keep_encoding(foundation.database, lambda: foundation.embedder, lease_seconds=settings.encoding_lease_seconds)
 
 
-def _add_servicers(server: grpc.aio.Server, settings: Settings, foundation: Foundation, stopping: Stopping) -> None:
+def _add_servicers(
+    server: grpc.aio.Server, settings: Settings, foundation: Foundation, stopping: Stopping, watching: Watching
+) -> None:
     database, threshold = foundation.database, settings.validation_threshold
     writes, queries = Writes(database), QueryCache(foundation.embedder)
     # Half of the connections for writes are left to others.
     at_a_time = max(1, settings.database_pool_size // 2)
     importer = Importer(database, foundation.embedder, stopping, at_a_time=at_a_time)
-    traces = TraceServicer(database, queries, writes, importer, stopping, validation_threshold=threshold)
+    traces = TraceServicer(database, queries, writes, importer, stopping, watching, validation_threshold=threshold)
     votes = VoteServicer(database, writes, validation_threshold=threshold)
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(traces, server)
     vote_service_pb2_grpc.add_VoteServiceServicer_to_server(votes, server)

@@ -6,7 +6,7 @@ from random import Random
 from commontrace.core import limits
 from commontrace.core.caller import SEED_EMAIL
 from tests.contract.edit_error_rows import edit_rows
-from tests.contract.error_row import SEARCH, VALID, Code, Metadata, Row, delimited, malformed
+from tests.contract.error_row import SEARCH, VALID, WATCH, Code, Metadata, Row, delimited, malformed
 from tests.contract.export_error_rows import export_rows
 from tests.contract.import_error_rows import import_rows
 from tests.contract.list_error_rows import list_rows
@@ -14,6 +14,7 @@ from tests.contract.search_error_rows import search_rows
 from tests.contract.tag_error_rows import tag_rows
 from tests.contract.trace_error_rows import create_trace_rows, get_trace_rows, search_traces_rows
 from tests.contract.vote_error_rows import vote_rows
+from tests.contract.watch_error_rows import watch_rows
 
 _MALFORMED = {
     "a varint cut short": b"\x80",
@@ -61,6 +62,7 @@ def caller_rows() -> list[Row]:
         *vote_rows(),
         *tag_rows(),
         *import_rows(),
+        *watch_rows(),
     ]
     for rpc in VALID:
         rows += (malformed(rpc, name, payload) for name, payload in _MALFORMED.items())
@@ -83,6 +85,14 @@ def server_rows() -> dict[str, list[Row]]:
         state: [Row(name=state, rpc=rpc, request=VALID[rpc], code=code, reason=reason) for rpc in rpcs]
         for state, (code, reason, rpcs) in states.items()
     }
+
+
+def stopping_rows() -> list[Row]:
+    """What ends when the server stops."""
+    return [
+        Row(name="stopping", rpc=rpc, request=VALID[rpc], code=Code.UNAVAILABLE, reason="SERVER_STOPPING")
+        for rpc in (WATCH,)
+    ]
 
 
 def _refused_users(rpc: str) -> Iterator[Row]:

@@ -79,6 +79,7 @@ async def schema_broken(start_server: ServerFactory, url: str) -> AsyncIterator[
             await administer(url, "ALTER TABLE traces RENAME COLUMN deleted_at TO gone_at")
             await administer(url, "ALTER TABLE users RENAME COLUMN email TO address")
             await administer(url, "ALTER TABLE tags RENAME COLUMN name TO label")
+            await administer(url, "ALTER TABLE trace_events RENAME COLUMN created_at TO time")
             yield running
 
 

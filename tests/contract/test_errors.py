@@ -2,31 +2,42 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import grpc
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.rpc import error_details_pb2
 from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
+from commontrace.bootstrap import Foundation
 from commontrace.core import limits
+from commontrace.embeddings.embedder import Embedder
+from commontrace.server import serving
 from commontrace.storage import engines
+from commontrace.storage.database import Database
 from commontrace.storage.models import Base
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.error_reason_pb2 import ErrorReason
-from tests.conftest import RunningServer, ServerFactory
+from tests.conftest import RunningServer, ServerFactory, server_settings
 from tests.contract import server_states
 from tests.contract.calls import METHODS, call
 from tests.contract.conflict_error_rows import Stored, conflict_rows, store
 from tests.contract.error_promises import PROMISES, broken_promises, details
 from tests.contract.error_row import CREATE, GET, SEARCH, VALID, Row, objects
-from tests.contract.error_table import caller_rows, padded, server_rows
+from tests.contract.error_table import caller_rows, padded, server_rows, stopping_rows
 
 _SOURCES = Path(__file__).parents[2] / "src/commontrace"
 _CALLER_ROWS = caller_rows()
 _SERVER_ROWS = server_rows()
-_ROWS = [*_CALLER_ROWS, *conflict_rows(Stored()), *(row for rows in _SERVER_ROWS.values() for row in rows)]
+_ROWS = [
+    *_CALLER_ROWS,
+    *conflict_rows(Stored()),
+    *(row for rows in _SERVER_ROWS.values() for row in rows),
+    *stopping_rows(),
+]
 
 
 @pytest.mark.parametrize("rpc", VALID)
@@ -61,6 +72,21 @@ async def test_every_state_of_the_server_that_fails_a_call(
     async with server_states.STATES[state](start_server, database_url) as running:
         assert await _failures(running, _SERVER_ROWS[state]) == []
     assert await _stored_rows(database_url) == 0
+
+
+@pytest.mark.parametrize("row", stopping_rows(), ids=lambda row: row.rpc)
+async def test_what_has_no_end_ends_when_the_server_stops(database: Database, embedder: Embedder, row: Row) -> None:
+    async with AsyncExitStack() as running:
+        foundation = Foundation(database=database, embedder=embedder)
+        address = await running.enter_async_context(serving(server_settings(), foundation))
+        async with grpc.aio.insecure_channel(address) as channel:
+            streaming: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(row.rpc)
+            stream = streaming(row.payload or b"")
+            await stream.read()
+            await running.aclose()
+            with pytest.raises(grpc.aio.AioRpcError) as failure:
+                await stream.read()
+    assert list(broken_promises(row, failure.value)) == []
 
 
 async def test_the_log_explains_an_internal_failure_under_its_call_id(

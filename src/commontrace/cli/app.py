@@ -18,6 +18,7 @@ from commontrace.cli.serve import serve
 from commontrace.cli.server_commands import health, info
 from commontrace.cli.tag_commands import describe_tag, merge_tags, tags
 from commontrace.cli.vote_commands import vote, votes
+from commontrace.cli.watch_command import watch
 from commontrace.cli.worker import worker
 
 # Each command with its examples.
@@ -34,6 +35,7 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
         ),
         get: (),
         history: (),
+        watch: ("commontrace watch", "commontrace watch --json --since TOKEN"),
     },
     "Contribute": {
         contribute: (

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 # Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
-    from commontrace.v1 import trace_pb2, vote_pb2
+    from commontrace.v1 import trace_event_pb2, trace_pb2, vote_pb2
 
 Verdict = Literal["up", "down", "retract"]
 DownReason = Literal["outdated", "incorrect", "harmful", "duplicate", "spam"]
@@ -22,6 +22,13 @@ def is_waiting(trace: "trace_pb2.Trace") -> bool:
     from commontrace.v1 import trace_pb2
 
     return trace.embedding_state == trace_pb2.EMBEDDING_STATE_PENDING
+
+
+def event_name(event: "trace_event_pb2.TraceEvent") -> str:
+    """Returns what happened, such as `created`."""
+    from commontrace.v1 import trace_event_pb2
+
+    return trace_event_pb2.TraceEventType.Name(event.type).removeprefix("TRACE_EVENT_TYPE_").lower()
 
 
 def vote_name(vote: "vote_pb2.Vote") -> str:

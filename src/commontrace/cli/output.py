@@ -54,6 +54,11 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
+def second(time: "Timestamp") -> str:
+    """Returns the time of an event as people read it."""
+    return time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def minute(time: "Timestamp") -> str:
     """Returns a time as people read it."""
     return time.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")

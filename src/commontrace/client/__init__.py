@@ -2,6 +2,7 @@
 
 from commontrace.client.aio.client import Client, connect
 from commontrace.client.aio.search_stream import SearchStream
+from commontrace.client.aio.watch_stream import WatchStream
 from commontrace.client.call_options import CallOptions
 from commontrace.client.errors import (
     Aborted,
@@ -37,6 +38,7 @@ __all__ = [
     "TraceFilter",
     "Unauthenticated",
     "Unavailable",
+    "WatchStream",
     "connect",
     "vector",
 ]

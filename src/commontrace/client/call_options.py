@@ -67,13 +67,13 @@ class CallOptions:
             arguments["wait_for_ready"] = True
         return arguments
 
-    def endless(self) -> dict[str, Any]:
+    def lasting_arguments(self) -> dict[str, Any]:
         """Returns the same for a call that may take any time."""
         return self.arguments() | {"timeout": None}
 
-    def silence(self) -> CallFailed:
-        """Returns how an answer fails that did not come within the deadline."""
-        message = f"no answer from {self.address} within {self.deadline:g} s"
+    def silent(self, seconds: float) -> CallFailed:
+        """Returns the failure of a call without a deadline from which nothing came for so long."""
+        message = f"nothing came from {self.address} for {seconds:g} s"
         return DeadlineExceeded(message, code=grpc.StatusCode.DEADLINE_EXCEEDED)
 
     @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from commontrace.client.breaks import BREAKS, Breaks
 from commontrace.client.call_options import CallOptions
 from commontrace.client.errors import CallFailed, Unavailable
 from commontrace.v1 import error_reason_pb2, trace_import_pb2, trace_record_pb2
@@ -19,9 +20,6 @@ _MESSAGE_ITEMS = 500
 _ITEM_BYTES = (1 << 20) - 1024
 """The largest item that fits into a request."""
 _UNACKNOWLEDGED_MESSAGES = 4
-
-_BREAKS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +47,7 @@ class ImportProgress:
         self._on_their_way = 0
         self._waits_until: float | None = None
         self._has_begun = self._is_answered = False
-        self._fruitless_attempts = 0
+        self._breaks = Breaks(most=None)
 
     @property
     def has_room(self) -> bool:
@@ -118,7 +116,7 @@ class ImportProgress:
             raise Unavailable("the stream ended before everything was answered", code=grpc.StatusCode.UNAVAILABLE)
         self._has_begun = self._is_answered = True
         self._on_their_way -= 1
-        self._fruitless_attempts = 0
+        self._breaks.are_over()
         self._waits_until = None
         message = self._unacknowledged.popleft()
         if message.refused:
@@ -133,10 +131,8 @@ class ImportProgress:
         is_known = self._has_begun or bool(failure.reason) or self._options.waits
         if not (is_known and _is_break(failure)):
             return None
-        backed_off = min(_FIRST_PAUSE_SECONDS * 2**self._fruitless_attempts, _LONGEST_PAUSE_SECONDS)
-        pause = max(backed_off, failure.retry_after or 0.0)
-        self._fruitless_attempts += 1
-        return pause if pause < self.seconds_left() else None
+        pause = self._breaks.pause_after(failure)
+        return pause if pause is not None and pause < self.seconds_left() else None
 
     def _item(self, record: Record) -> trace_import_pb2.ImportItem:
         if isinstance(record, trace_import_pb2.ImportItem):
@@ -152,7 +148,7 @@ class ImportProgress:
 def _is_break(failure: CallFailed) -> bool:
     # Where the server ends a stream while grpc.aio is sending, grpc.aio makes up a failure of its own.
     is_made_up = failure.code is grpc.StatusCode.INTERNAL and not failure.reason
-    return failure.code in _BREAKS or failure.retry_after is not None or is_made_up
+    return failure.code in BREAKS or failure.retry_after is not None or is_made_up
 
 
 def _too_large(sequence: int, size: int) -> trace_import_pb2.ImportResult:

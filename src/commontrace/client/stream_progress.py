@@ -4,8 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-import grpc
-
+from commontrace.client.breaks import BREAKS, Breaks
 from commontrace.client.call_options import CallOptions
 from commontrace.client.errors import CallFailed
 
@@ -13,10 +12,8 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 Item = TypeVar("Item")
 
-_BREAKS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 _STOPPING = "SERVER_STOPPING"
-_FRUITLESS_ATTEMPTS = 5
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
+_BREAKS_IN_A_ROW = 5
 
 
 class StreamProgress(ABC, Generic[Request, Response, Item]):
@@ -29,7 +26,7 @@ class StreamProgress(ABC, Generic[Request, Response, Item]):
         """Takes how calls are made."""
         self._options = options
         self._has_begun = False
-        self._fruitless_attempts = 0
+        self._breaks = Breaks(most=_BREAKS_IN_A_ROW)
 
     @property
     @abstractmethod
@@ -46,14 +43,10 @@ class StreamProgress(ABC, Generic[Request, Response, Item]):
 
     def _arrived(self) -> None:
         self._has_begun = True
-        self._fruitless_attempts = 0
+        self._breaks.are_over()
 
     def pause_after(self, failure: CallFailed) -> float | None:
         """Returns after how many seconds to ask for the rest, None if the failure is the last word."""
         # Before the first message, the channel has repeated what the server could not do, and what found no server.
         is_broken = self._has_begun or (self._options.waits and failure.reason in ("", _STOPPING))
-        if not is_broken or failure.code not in _BREAKS or self._fruitless_attempts == _FRUITLESS_ATTEMPTS:
-            return None
-        backed_off: float = min(_FIRST_PAUSE_SECONDS * 2**self._fruitless_attempts, _LONGEST_PAUSE_SECONDS)
-        self._fruitless_attempts += 1
-        return max(backed_off, failure.retry_after or 0.0)
+        return self._breaks.pause_after(failure) if is_broken and failure.code in BREAKS else None

@@ -41,3 +41,5 @@ class Stopping:
         finally:
             stopping.cancel()
             waiting.cancel()
+            # What was waited for is over before this is: a generator cannot be closed while it runs.
+            await asyncio.gather(waiting, stopping, return_exceptions=True)

@@ -7,9 +7,10 @@ from uuid import UUID
 import commontrace
 from commontrace.core import contributing, deleting, editing, exporting, limits, listing, search_batches, searching
 from commontrace.core.errors import TraceNotFound
+from commontrace.core.watching import Watching
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.rpc import exporting as export_stream
-from commontrace.rpc import hit_batches, pages
+from commontrace.rpc import hit_batches, pages, watching
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.deadlines import deadline_of
 from commontrace.rpc.importing import Importer
@@ -40,14 +41,16 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         writes: Writes,
         importer: Importer,
         stopping: Stopping,
+        events: Watching,
         *,
         validation_threshold: int,
     ) -> None:
-        """Takes where traces are stored, how queries are encoded, when streams end, and what is told of the votes."""
+        """Takes where traces are, how queries are encoded, when streams end, what is told of events and of votes."""
         self._database = database
         self._writes = writes
         self._importer = importer
         self._stopping = stopping
+        self._watching = events
         self._validation_threshold = validation_threshold
         self._queries = queries
         self._embedder = queries.embedder
@@ -253,5 +256,6 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         self, request: trace_event_pb2.WatchTracesRequest, _context: Context
     ) -> AsyncIterator[trace_event_pb2.WatchTracesResponse]:
         """Tells what happens to traces."""
-        raise NotImplementedError
-        yield
+        async with aclosing(watching.stream(request, self._watching, self._stopping)) as responses:
+            async for response in responses:
+                yield response

@@ -1,4 +1,4 @@
-"""The door to Postgres: bounded pools, and the two ways in, questions and units of work."""
+"""The door to Postgres: bounded pools, and the ways in: questions, units of work, and the tail of the events."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from commontrace.storage import engines
+from commontrace.storage.event_tail import EventTail, tailing
 from commontrace.storage.failures import translated
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
@@ -32,9 +33,12 @@ class Database:
         self._searching = engines.pooled(url, search, size=pool_size, timeout=pool_timeout, autocommit=True)
         # A connection of its own: a saturated pool must not make the health check lie.
         self._health = engines.pooled(url, session, size=1, timeout=pool_timeout)
+        self._tailing = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
         self.encoding_wanted = asyncio.Event()
         """Set when a transaction that queued traces for encoding has committed."""
+        self.events_added = asyncio.Event()
+        """Set after commits that added events, for whoever announces them."""
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
@@ -45,6 +49,8 @@ class Database:
                 yield work
         if work.encoding_jobs.has_added:
             self.encoding_wanted.set()
+        if work.events.has_added:
+            self.events_added.set()
 
     async def read(self, question: Question[Answer]) -> Answer:
         """Asks outside any transaction. Raises the domain's errors."""
@@ -54,6 +60,16 @@ class Database:
         """Asks on a connection whose planner stays on the vector index. Raises the domain's errors."""
         return await _ask(self._searching, question)
 
+    @asynccontextmanager
+    async def tail_events(self, on_news: Callable[[], None]) -> AsyncIterator[EventTail]:
+        """Opens a connection of its own that follows the events and calls back when there may be new ones.
+
+        Raises the domain's errors.
+        """
+        with translated():
+            async with tailing(self._tailing, on_news) as tail:
+                yield tail
+
     async def ping(self) -> None:
         """Really asks the database. Raises DatabaseUnavailable."""
         with translated():
@@ -62,7 +78,7 @@ class Database:
 
     async def close(self) -> None:
         """Closes every connection."""
-        for engine in (self._writing, self._reading, self._searching, self._health):
+        for engine in (self._writing, self._reading, self._searching, self._health, self._tailing):
             await engine.dispose()
 
 

@@ -74,6 +74,21 @@ def pooled(
     return engine
 
 
+def dedicated(url: str, settings: Mapping[str, str]) -> AsyncEngine:
+    """Returns an engine whose connections stay open only as long as they are used; in autocommit, without vectors."""
+    return create_async_engine(
+        postgres_url(url),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        connect_args={
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": COMMAND_SECONDS,
+            "server_settings": dict(settings),
+        },
+    )
+
+
 def unpooled(url: str) -> AsyncEngine:
     """Returns an engine for migrations: no pool, no vector codec (the type may not exist yet), no time limits."""
     return create_async_engine(

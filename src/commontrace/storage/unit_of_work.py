@@ -54,6 +54,7 @@ class Reading:
         self.revisions = RevisionRepository(connection)
         self.votes = VoteRepository(connection)
         self.search = TraceSearch(connection)
+        self.events = EventRepository(connection)
         self.idempotency = IdempotencyRepository(connection)
         self.imports = ImportRepository(connection)
         self.embedding_models = EmbeddingModelRepository(connection)

@@ -126,12 +126,15 @@ class TraceEvent(_message.Message):
     TRACE_ID_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     EVENT_TIME_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     type: Global___TraceEventType.ValueType
     """What happened."""
     trace_id: _builtins.str
     """The UUID of the trace."""
     revision: _builtins.int
     """The trace's revision after the event."""
+    resume_token: _builtins.str
+    """Continues behind this event: see `resume_token` of the request."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -143,10 +146,11 @@ class TraceEvent(_message.Message):
         trace_id: _builtins.str = ...,
         revision: _builtins.int = ...,
         event_time: _timestamp_pb2.Timestamp | None = ...,
+        resume_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "revision", b"revision", "trace_id", b"trace_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "resume_token", b"resume_token", "revision", b"revision", "trace_id", b"trace_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

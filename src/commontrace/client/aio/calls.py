@@ -3,7 +3,7 @@
 from asyncio import CancelledError, Queue, current_task, sleep, timeout
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 import grpc
 
@@ -19,6 +19,7 @@ Response = TypeVar("Response")
 Value = TypeVar("Value")
 Source = Iterable[Value] | AsyncIterable[Value]
 """What is read one after the other."""
+_BothWays: TypeAlias = "grpc.aio.StreamStreamMultiCallable[Request, Response]"
 
 
 def open_channel(address: str) -> AbstractAsyncContextManager[Channel]:
@@ -68,32 +69,34 @@ class Calls:
             finally:
                 call.cancel()
 
-    async def _exchanged(
+    async def _lasting_responses(
         self,
-        method: "grpc.aio.StreamStreamMultiCallable[Request, Response]",
-        requests: AsyncIterator[Request],
-        seconds_left: Callable[[], float],
+        method: "grpc.aio.UnaryStreamMultiCallable[Request, Response] | _BothWays[Request, Response]",
+        sent: Request | AsyncIterator[Request],
+        silence: Callable[[], float],
     ) -> AsyncGenerator[Response]:
-        """Sends requests and yields their answers; the next one may take as long as `seconds_left` says.
+        """Yields the messages of a stream without a deadline, which fails if none comes for `silence()` seconds.
 
         Closing it early cancels the call.
         """
         with _saying_if_closed(), self._options.translated():
-            call = method(requests, **self._options.endless())
-            responses = aiter(call)
+            begin = cast("Callable[..., grpc.aio.UnaryStreamCall[Request, Response]]", method)
+            call = begin(sent, **self._options.lasting_arguments())
             try:
-                while True:
-                    try:
-                        async with timeout(seconds_left()):
-                            response = await anext(responses)
-                    except StopAsyncIteration:
-                        return
-                    except TimeoutError:
-                        raise self._options.silence() from None
+                while (response := await self._next(call, silence())) is not None:
                     self._options.contact.made = True
                     yield response
             finally:
                 call.cancel()
+
+    async def _next(self, call: "grpc.aio.UnaryStreamCall[Request, Response]", seconds: float) -> Response | None:
+        """Returns the next message, None at the end."""
+        try:
+            async with timeout(seconds):
+                response = await call.read()
+        except TimeoutError:
+            raise self._options.silent(seconds) from None
+        return None if response is grpc.aio.EOF else cast("Response", response)
 
 
 @contextmanager

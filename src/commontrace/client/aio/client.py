@@ -13,10 +13,11 @@ from commontrace.client.aio.trace_importing import TraceImporting
 from commontrace.client.aio.trace_reading import TraceReading
 from commontrace.client.aio.trace_writing import TraceWriting
 from commontrace.client.aio.votes import Votes
+from commontrace.client.aio.watching import Watching
 from commontrace.client.call_options import DEFAULT_DEADLINE, CallOptions
 
 
-class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Votes, Tags):
+class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Watching, Votes, Tags):
     """Calls of one server. Every method raises CallFailed, those that yield when they are read."""
 
     def within(self, seconds: float) -> Self:

@@ -17,6 +17,7 @@ from commontrace.client.errors import (
 from commontrace.client.search_hits import SearchHits
 from commontrace.client.sync.client import Client, connect
 from commontrace.client.sync.search_stream import SearchStream
+from commontrace.client.sync.watch_stream import WatchStream
 from commontrace.client.vectors import vector
 from commontrace.v1.trace_filter_pb2 import TraceFilter
 
@@ -37,6 +38,7 @@ __all__ = [
     "TraceFilter",
     "Unauthenticated",
     "Unavailable",
+    "WatchStream",
     "connect",
     "vector",
 ]

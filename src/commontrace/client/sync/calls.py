@@ -3,14 +3,14 @@
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from queue import SimpleQueue as Queue
-from threading import Event, Timer
 from time import sleep
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 import grpc
 
 from commontrace.client.call_options import CallOptions
 from commontrace.client.channel_options import OPTIONS
+from commontrace.client.patience import Patience
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
 __all__ = ["Calls", "Channel", "Queue", "Source", "each", "open_channel", "sleep"]
@@ -21,6 +21,7 @@ Response = TypeVar("Response")
 Value = TypeVar("Value")
 Source = Iterable[Value]
 """What is read one after the other."""
+_BothWays: TypeAlias = "grpc.aio.StreamStreamMultiCallable[Request, Response]"
 each = iter
 
 
@@ -60,42 +61,32 @@ class Calls:
             finally:
                 call.cancel()
 
-    def _exchanged(
+    def _lasting_responses(
         self,
-        method: "grpc.aio.StreamStreamMultiCallable[Request, Response]",
-        requests: Iterator[Request],
-        seconds_left: Callable[[], float],
+        method: "grpc.aio.UnaryStreamMultiCallable[Request, Response] | _BothWays[Request, Response]",
+        sent: Request | Iterator[Request],
+        silence: Callable[[], float],
     ) -> Generator[Response]:
-        """Sends requests and yields their answers; the next one may take as long as `seconds_left` says.
+        """Yields the messages of a stream without a deadline, which fails if none comes for `silence()` seconds.
 
         Closing it early cancels the call.
         """
-        blocking = cast("grpc.StreamStreamMultiCallable[Request, Response]", method)
+        blocking = cast("grpc.UnaryStreamMultiCallable[Request | Iterator[Request], Response]", method)
         with self._options.translated():
-            call = blocking(requests, **self._options.endless())
+            call = blocking(sent, **self._options.lasting_arguments())
+            patience = Patience(call.cancel)
             try:
                 while True:
-                    waited_enough = Event()
-
-                    def give_up(said: Event = waited_enough) -> None:
-                        said.set()
-                        call.cancel()
-
-                    # gRPC knows deadlines of calls alone.
-                    patience = Timer(seconds_left(), give_up)
-                    patience.daemon = True
-                    patience.start()
-                    try:
-                        response = next(call)
-                    except StopIteration:
+                    with patience.of(silence()):
+                        response = next(call, None)
+                    if response is None:
                         return
-                    except grpc.RpcError:
-                        if waited_enough.is_set():
-                            raise self._options.silence() from None
-                        raise
-                    finally:
-                        patience.cancel()
                     self._options.contact.made = True
                     yield response
+            except grpc.RpcError:
+                if patience.ended_after is None:
+                    raise
+                raise self._options.silent(patience.ended_after) from None
             finally:
+                patience.close()
                 call.cancel()

@@ -15,9 +15,10 @@ from commontrace.client.sync.trace_importing import TraceImporting
 from commontrace.client.sync.trace_reading import TraceReading
 from commontrace.client.sync.trace_writing import TraceWriting
 from commontrace.client.sync.votes import Votes
+from commontrace.client.sync.watching import Watching
 
 
-class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Votes, Tags):
+class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Watching, Votes, Tags):
     """Calls of one server. Every method raises CallFailed, those that yield when they are read."""
 
     def within(self, seconds: float) -> Self:

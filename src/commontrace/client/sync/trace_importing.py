@@ -28,7 +28,7 @@ class TraceImporting(Calls):
         one answer takes longer than the client's. What fails of itself is one result among others, its `error` set.
         """
         progress = ImportProgress(request_id_of(import_id), self._options)
-        open_stream = partial(self._exchanged, self._traces.ImportTraces)
+        open_stream = partial(self._lasting_responses, self._traces.ImportTraces)
         with closing(answers(open_stream, gathered(records, progress), progress)) as responses:
             for response in responses:
                 yield from response.results
@@ -36,7 +36,7 @@ class TraceImporting(Calls):
     def import_progress(self, import_id: str | UUID) -> trace_import_pb2.ImportTracesResponse:
         """Returns how far an import of the caller's has come: go on behind its `last_sequence`."""
         progress = ImportProgress(str(import_id), self._options)
-        open_stream = partial(self._exchanged, self._traces.ImportTraces)
+        open_stream = partial(self._lasting_responses, self._traces.ImportTraces)
         answer = trace_import_pb2.ImportTracesResponse()
         for response in answers(open_stream, question(progress), progress):
             answer = response

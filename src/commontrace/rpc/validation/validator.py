@@ -15,6 +15,7 @@ from commontrace.rpc.validation import (
     tag_rules,
     trace_rules,
     vote_rules,
+    watch_rules,
 )
 from commontrace.v1 import trace_service_pb2
 
@@ -34,6 +35,7 @@ class Validator:
             **export_rules.RULES,
             **vote_rules.RULES,
             **tag_rules.RULES,
+            **watch_rules.RULES,
             trace_service_pb2.SearchTracesRequest: search_traces,
         }
 

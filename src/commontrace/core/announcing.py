@@ -1,0 +1,26 @@
+"""Wakes the servers at which somebody watches."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from commontrace.storage.database import Database
+
+log = structlog.get_logger()
+
+# What is committed meanwhile is announced together.
+_PAUSE_SECONDS = 0.005
+
+
+async def keep_announcing(database: "Database") -> None:
+    """Runs until cancelled: after commits that added events, says once for all of them that there are some."""
+    while True:
+        await database.events_added.wait()
+        database.events_added.clear()
+        try:
+            await database.read(lambda reading: reading.events.announce())
+        except Exception as error:  # noqa: BLE001 - whatever it is, who watches looks without being woken, too
+            log.debug("events could not be announced", error=str(error) or type(error).__name__)
+        await asyncio.sleep(_PAUSE_SECONDS)
