@@ -13,7 +13,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from commontrace.bootstrap import Foundation, NotReady
 from commontrace.core import limits
 from commontrace.core.expiry import keep_forgetting
-from commontrace.embeddings.query_cache import QueryCache
+from commontrace.embeddings.choosing import embedder_of
+from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
@@ -30,6 +31,7 @@ from commontrace.rpc.validation.validator import Validator
 from commontrace.rpc.vote_servicer import VoteServicer
 from commontrace.rpc.writes import Writes
 from commontrace.settings import Settings
+from commontrace.storage.database import Database
 from commontrace.v1 import (
     tag_service_pb2,
     tag_service_pb2_grpc,
@@ -80,6 +82,12 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
             address=settings.listen_address,
         )
     calls, stopping = CallsInProgress(), Stopping()
+    database = foundation.database
+    model = ServedModel(
+        foundation.embedder,
+        recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
+        make=lambda recorded: embedder_of(recorded, settings),
+    )
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception.
         interceptors=(
@@ -87,14 +95,12 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
             LoggingInterceptor(calls),
             GuardInterceptor(),
             AuthenticationInterceptor(),
-            ValidationInterceptor(
-                Validator(model_id=foundation.embedder.model_id, dimensions=foundation.embedder.dimensions)
-            ),
+            ValidationInterceptor(Validator(model)),
         ),
         options=_OPTIONS,
     )
     required_scopes(*_FILES)
-    _add_servicers(server, settings, foundation, stopping)
+    _add_servicers(server, settings, database, model, stopping)
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     if settings.reflection:
@@ -105,10 +111,10 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
         port = server.add_insecure_port(settings.listen_address)
     except RuntimeError as error:
         raise NotReady(f"cannot listen on {settings.listen_address}; is another server running there?") from error
-    readiness = Readiness(health_servicer, foundation.database, _SERVICES)
+    readiness = Readiness(health_servicer, database, model, _SERVICES)
     await readiness.check()
     await health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
-    background = [asyncio.create_task(readiness.watch()), asyncio.create_task(keep_forgetting(foundation.database))]
+    background = [asyncio.create_task(task) for task in (readiness.watch(), model.follow(), keep_forgetting(database))]
     await server.start()
     try:
         yield f"{host}:{port}"
@@ -119,12 +125,15 @@ async def serving(settings: Settings, foundation: Foundation) -> AsyncIterator[s
         await health_servicer.enter_graceful_shutdown()
         stopping.begin()
         await _stop(server, calls, settings.stop_grace_seconds)
+        await model.close()
 
 
-def _add_servicers(server: grpc.aio.Server, settings: Settings, foundation: Foundation, stopping: Stopping) -> None:
-    database, threshold = foundation.database, settings.validation_threshold
-    writes = Writes(database)
-    traces = TraceServicer(database, QueryCache(foundation.embedder), writes, stopping, validation_threshold=threshold)
+def _add_servicers(
+    server: grpc.aio.Server, settings: Settings, database: Database, model: ServedModel, stopping: Stopping
+) -> None:
+    threshold = settings.validation_threshold
+    writes = Writes(database, model)
+    traces = TraceServicer(database, model, writes, stopping, validation_threshold=threshold)
     votes = VoteServicer(database, writes, validation_threshold=threshold)
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(traces, server)
     vote_service_pb2_grpc.add_VoteServiceServicer_to_server(votes, server)

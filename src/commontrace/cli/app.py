@@ -12,6 +12,7 @@ from commontrace.cli.doctor import doctor
 from commontrace.cli.exit_codes import MEANINGS
 from commontrace.cli.find_commands import get, history, list_traces, search
 from commontrace.cli.help import Command, Commands
+from commontrace.cli.reembed import reembed
 from commontrace.cli.serve import serve
 from commontrace.cli.server_commands import health, info
 from commontrace.cli.tag_commands import describe_tag, merge_tags, tags
@@ -64,6 +65,7 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
         doctor: ("DATABASE_URL=postgresql://ada@db/traces commontrace doctor",),
         migrate: (),
         seed: (),
+        reembed: ("EMBEDDER=local commontrace reembed", "commontrace reembed --cancel"),
         recount: ("VALIDATION_THRESHOLD=3 commontrace recount",),
     },
 }
@@ -78,8 +80,8 @@ Environment:
   COMMONTRACE_ADDRESS  where the server is; {DEFAULT_ADDRESS} without
   COMMONTRACE_USER     who is calling, by e-mail address
   NO_COLOR             no colours; there are none either where nobody looks
-  serve, doctor, migrate, seed and recount read the server's settings, such as
-  DATABASE_URL and DATA_DIR.
+  serve, doctor, migrate, seed, reembed and recount read the server's settings,
+  such as DATABASE_URL and DATA_DIR.
 
 Exit codes:
 """

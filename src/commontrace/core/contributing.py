@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from commontrace.core.content_hash import content_hash
-from commontrace.core.errors import AlreadySuperseded, DuplicateTrace, Outrun
+from commontrace.core.errors import AlreadySuperseded, DuplicateTrace, ModelReplaced, Outrun
 from commontrace.core.refusals import refuse_others
 from commontrace.core.similar_traces import SimilarTrace, similar_traces
 from commontrace.core.tag_names import normalise_all
@@ -117,9 +117,10 @@ async def prepare(
     database: "Database",
     embedder: Embedder,
 ) -> Existing | Encoded:
-    """Does what a contribution takes before it can be stored. Raises InvalidTag, DuplicateTrace, EmbedderUnavailable.
+    """Does what a contribution takes before it can be stored.
 
     No transaction is open while something else than the database is waited for.
+    Raises InvalidTag, DuplicateTrace, EmbedderUnavailable, ModelReplaced.
     """
     tags = normalise_all(contribution.tags)
     hashed = contribution.content_hash
@@ -131,7 +132,11 @@ async def prepare(
             return Existing(trace_id=existing)
     [embedding] = await embedder.encode([contribution.text])
     similar = await similar_traces(
-        embedding.vector, model_id=embedder.model_id, leaving_out=supersedes_id, database=database
+        embedding.vector,
+        model_id=embedder.model_id,
+        model_version=embedder.model_version,
+        leaving_out=supersedes_id,
+        database=database,
     )
     return Encoded(
         contribution=contribution,
@@ -146,9 +151,15 @@ async def prepare(
 
 
 async def add(trace: NewTrace, tags: list[str], work: "UnitOfWork") -> bool:
-    """Stores a trace with its first revision, its tags and its event; False if a live one has the same content."""
-    if not await work.traces.add(trace):
+    """Stores a trace with its first revision, its tags and its event; False if a live one has the same content.
+
+    Raises ModelReplaced.
+    """
+    current = await work.traces.add(trace)
+    if current is None:
         return False
+    if trace.embedding_model_id and current != (trace.embedding_model_id, trace.embedding_model_version):
+        raise ModelReplaced
     await work.revisions.add(
         trace.id,
         revision=1,

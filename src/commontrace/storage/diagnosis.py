@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from asyncpg import PostgresError
-from sqlalchemy import ClauseElement, Executable, select, text
+from sqlalchemy import ClauseElement, Executable, or_, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import NoResultFound, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -49,7 +49,7 @@ _INDEX = """
 _COUNTS = """
     SELECT count(*) AS live,
         count(*) FILTER (WHERE embedding_model_id IS NULL) AS missing,
-        count(*) FILTER (WHERE embedding_model_id <> :model_id) AS foreign
+        count(*) FILTER (WHERE (embedding_model_id, embedding_model_version) <> (:model_id, :model_version)) AS foreign
     FROM traces WHERE deleted_at IS NULL"""
 
 # By SQLSTATE.
@@ -122,12 +122,19 @@ class Diagnosis:
         """Counts the traces that no search of the model finds. Needs the newest revision."""
         lost = (
             select(Trace.id)
-            .where(Trace.deleted_at.is_(None), Trace.embedding_model_id.is_distinct_from(model.model_id))
+            .where(
+                Trace.deleted_at.is_(None),
+                or_(
+                    Trace.embedding_model_id.is_distinct_from(model.model_id),
+                    Trace.embedding_model_version.is_distinct_from(model.model_version),
+                ),
+            )
             .order_by(Trace.id)
             .limit(_EXAMPLES)
         )
         with _refusals_told():
-            [row] = await self._connection.execute(text(_COUNTS), {"model_id": model.model_id})
+            name = {"model_id": model.model_id, "model_version": model.model_version}
+            [row] = await self._connection.execute(text(_COUNTS), name)
             examples = (await self._connection.execute(lost)).scalars().all()
         return VectorCounts(live=row.live, missing=row.missing, foreign=row.foreign, examples=examples)
 
@@ -158,7 +165,12 @@ async def search_plan(url: str, model: RecordedModel) -> str:
     vector = np.zeros(model.dimensions, dtype=np.float32)
     vector[0] = 1.0
     parameters = approximate_parameters(
-        vector, model_id=model.model_id, limit=limit, ef_search=candidates_for(limit), considered=considered
+        vector,
+        model_id=model.model_id,
+        model_version=model.model_version,
+        limit=limit,
+        ef_search=candidates_for(limit),
+        considered=considered,
     )
     statement = _Explain(approximate_statement(trace_filter.kinds_of(considered)))
     settings = engines.SESSION | engines.SEARCH | _READ_ONLY

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, exists, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.schema import CreateIndex, DropIndex
 
+from commontrace.core.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage.models import VECTOR_INDEX, EmbeddingModel, Trace
 from commontrace.storage.vector_type import VectorType
@@ -31,8 +33,12 @@ class RecordedModel:
         )
 
 
+# Made once: putting a statement together costs more than running it.
+_RECORDED = select(EmbeddingModel.id, EmbeddingModel.version, EmbeddingModel.dimensions, EmbeddingModel.is_lexical)
+
+
 class EmbeddingModelRepository:
-    """The record of the current model."""
+    """The record of the current model, and of the next one while the database is being re-encoded."""
 
     def __init__(self, session: AsyncSession | AsyncConnection) -> None:
         """Takes where to ask."""
@@ -40,12 +46,27 @@ class EmbeddingModelRepository:
 
     async def current(self) -> RecordedModel:
         """Returns the model of the stored vectors."""
-        model = EmbeddingModel
-        query = select(model.id, model.version, model.dimensions, model.is_lexical).where(model.is_current)
-        row = (await self._session.execute(query)).one()
-        return RecordedModel(
-            model_id=row.id, model_version=row.version, dimensions=row.dimensions, is_lexical=row.is_lexical
-        )
+        row = (await self._session.execute(_RECORDED.where(EmbeddingModel.is_current))).one()
+        return _recorded(row)
+
+    async def next(self) -> RecordedModel | None:
+        """Returns the model that the database is being re-encoded for, None while it is not."""
+        row = (await self._session.execute(_RECORDED.where(~EmbeddingModel.is_current))).one_or_none()
+        return None if row is None else _recorded(row)
+
+    async def both(self) -> tuple[RecordedModel, RecordedModel | None]:
+        """Returns the current and the next one, as of one moment."""
+        rows = (await self._session.execute(_RECORDED.order_by(~EmbeddingModel.is_current))).all()
+        [current, *upcoming] = map(_recorded, rows)
+        return current, upcoming[0] if upcoming else None
+
+    async def require(self, embedder: Embedder) -> None:
+        """Raises ModelReplaced unless the embedder's is the current model.
+
+        That remains so until the transaction ends if it has locked, added or changed a trace before.
+        """
+        if not (await self.current()).made_by(embedder):
+            raise ModelReplaced
 
     async def only_seeds(self) -> bool:
         """Tells whether every trace came with the service."""
@@ -84,3 +105,9 @@ class EmbeddingModelRepository:
                 is_current=True,
             )
         )
+
+
+def _recorded(row: Any) -> RecordedModel:
+    return RecordedModel(
+        model_id=row.id, model_version=row.version, dimensions=row.dimensions, is_lexical=row.is_lexical
+    )

@@ -1,0 +1,160 @@
+"""The embedding model a running server encodes with: that of the database, also after the database moved to another."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+
+from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, ModelNotUsable
+from commontrace.embeddings.query_cache import QueryCache
+
+if TYPE_CHECKING:
+    from commontrace.storage.embedding_model_repository import RecordedModel
+
+    Recorded = tuple[RecordedModel, RecordedModel | None]
+
+log = structlog.get_logger()
+
+_PERIOD_SECONDS = 1.0
+# What has begun with a model that was replaced may end; a hosted one's request may take so long.
+_RETIREMENT_SECONDS = 60.0
+# A refused key or missing files seldom change from second to second.
+_SECONDS_UNTIL_TRIED_AGAIN = 15.0
+
+
+class ServedModel:
+    """The embedder of the database's current model. Everything asks for it when it needs it, and keeps it for a call.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        *,
+        recorded: "Callable[[], Awaitable[Recorded]]",
+        make: "Callable[[RecordedModel], Awaitable[Embedder]]",
+    ) -> None:
+        """Takes the embedder to begin with, which stays the caller's to close.
+
+        `recorded` asks the database for its model, and for the one it is being moved to; `make` returns a model's
+        embedder, or raises ModelNotUsable or EmbedderUnavailable.
+        """
+        self._queries: QueryCache | None = QueryCache(embedder)
+        self._facts: RecordedModel | Embedder = embedder
+        self._recorded = recorded
+        self._make = make
+        self._looking = asyncio.Lock()
+        self._prepared: Embedder | None = None
+        self._failed_at: dict[RecordedModel, tuple[float, str]] = {}
+        self._made: list[Embedder] = []
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def facts(self) -> "RecordedModel | Embedder":
+        """Id, version, dimensions and kind of the model, also while it cannot be used."""
+        return self._facts
+
+    @property
+    def queries(self) -> QueryCache:
+        """The embedder with its memory of texts. Raises EmbedderUnavailable if these settings have no such model."""
+        if self._queries is None:
+            raise EmbedderUnavailable(
+                f"this server's settings do not give {self._facts.model_id}, which the database was moved to;"
+                " its log tells which settings do"
+            )
+        return self._queries
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder. Raises EmbedderUnavailable if these settings have no such model."""
+        return self.queries.embedder
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is an embedder of the database's model."""
+        return self._queries is not None
+
+    async def follow(self) -> None:
+        """Looks every second, until cancelled."""
+        while True:
+            await asyncio.sleep(_PERIOD_SECONDS)
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look may see more
+                log.debug("the recorded model is not known", error=str(error) or type(error).__name__)
+
+    async def is_still(self, queries: QueryCache) -> bool:
+        """Asks the database whether that is the embedder of its model, and follows it if not."""
+        await self.look()
+        return self._queries is queries
+
+    async def look(self) -> None:
+        """Asks the database for its model and follows it. Raises what asking raises."""
+        async with self._looking:
+            current, upcoming = await self._recorded()
+            if self._queries is None or not current.made_by(self._queries.embedder):
+                await self._replace(current)
+            await self._prepare(upcoming)
+
+    async def close(self) -> None:
+        """Closes every embedder that was made here."""
+        for task in self._retiring:
+            task.cancel()
+        for embedder in self._made:
+            await embedder.close()
+
+    async def _replace(self, current: "RecordedModel") -> None:
+        self._facts = current
+        if self._queries is not None:
+            self._retire(self._queries.embedder)
+            self._queries = None
+        if self._prepared is not None and current.made_by(self._prepared):
+            embedder, self._prepared = self._prepared, None
+        else:
+            found = await self._try_to_make(current, at_level="error", what="the database was moved to a model that")
+            if found is None:
+                return
+            embedder = found
+        self._queries, self._facts = QueryCache(embedder), embedder
+        log.info("the database's model is followed", model=current.model_id, dimensions=current.dimensions)
+
+    async def _prepare(self, upcoming: "RecordedModel | None") -> None:
+        if self._prepared is not None and (upcoming is None or not upcoming.made_by(self._prepared)):
+            self._retire(self._prepared)
+            self._prepared = None
+        if upcoming is not None and self._prepared is None:
+            self._prepared = await self._try_to_make(
+                upcoming, at_level="warning", what="the database is being moved to a model that"
+            )
+
+    async def _try_to_make(self, model: "RecordedModel", *, at_level: str, what: str) -> Embedder | None:
+        now = asyncio.get_running_loop().time()
+        failed_at, said = self._failed_at.get(model, (-_SECONDS_UNTIL_TRIED_AGAIN, ""))
+        if said and now - failed_at < _SECONDS_UNTIL_TRIED_AGAIN:
+            return None
+        try:
+            embedder = await self._make(model)
+        except (ModelNotUsable, EmbedderUnavailable) as error:
+            self._failed_at[model] = (now, str(error))
+            if str(error) != said:
+                getattr(log, at_level)(f"{what} this server cannot use", model=model.model_id, why=str(error))
+            return None
+        self._failed_at.pop(model, None)
+        self._made.append(embedder)
+        return embedder
+
+    def _retire(self, embedder: Embedder) -> None:
+        async def close_later() -> None:
+            with suppress(ValueError):
+                self._made.remove(embedder)
+            try:
+                await asyncio.sleep(_RETIREMENT_SECONDS)
+            finally:
+                await embedder.close()
+
+        task = asyncio.create_task(close_later())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
