@@ -60,7 +60,7 @@ async def reembed(steps: "Reembedding", embedder: Embedder, *, on_progress: Prog
     await _patiently(steps.build_indexes)
     await _swap(steps, embedder)
     await _patiently(steps.analyze)
-    return (await steps.counts())[1]
+    return await steps.total()
 
 
 async def cancel(steps: "Reembedding") -> "RecordedModel | None":

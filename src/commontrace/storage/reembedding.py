@@ -61,7 +61,7 @@ _WINDOW = text(f"""
         {", ".join(f"CASE WHEN {_IS_MISSING} THEN {name} END AS {name}" for name in _TEXTS)}
     FROM traces WHERE id > :after ORDER BY id LIMIT :size""").bindparams(bindparam("after", type_=Uuid))  # noqa: S608 - our own names
 _MISSING = text(f"SELECT id, revision, {', '.join(_TEXTS)} FROM traces WHERE {_IS_MISSING} ORDER BY id LIMIT :size")  # noqa: S608
-_COUNTS = text(f"SELECT count(*) AS total, count(*) FILTER (WHERE NOT {_IS_MISSING}) AS done FROM traces")  # noqa: S608
+_COUNTS = f"SELECT count(*) AS total, count(*) FILTER (WHERE NOT {_IS_MISSING}) AS done FROM traces"  # noqa: S608
 
 _TRACES = table(
     "traces",
@@ -145,10 +145,13 @@ class Reembedding:
 
     async def counts(self) -> tuple[int, int]:
         """Returns how many traces have their next vector, and how many there are, deleted ones too."""
-        with translated():
-            async with self._unlimited.connect() as connection:
-                [row] = await connection.execute(_COUNTS)
+        [row] = await self._run(_COUNTS)
         return row.done, row.total
+
+    async def total(self) -> int:
+        """Returns how many traces there are, deleted ones too."""
+        [row] = await self._run("SELECT count(*) AS total FROM traces")
+        return int(row.total)
 
     async def window(self, after: UUID | None, size: int) -> tuple[list[Unencoded], UUID | None]:
         """Returns those of the next `size` traces by id that miss their vector, and the last id; None at the end."""
@@ -175,7 +178,7 @@ class Reembedding:
         """Builds what is not there yet, or was broken off, beside everybody's work."""
         for name, definition in _INDEXES.items():
             valid = await self._run(f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{name}')")  # noqa: S608
-            if valid == [True]:
+            if [row.indisvalid for row in valid] == [True]:
                 continue
             await self._run(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             await self._run(f"CREATE INDEX CONCURRENTLY {name} ON traces {definition}")
@@ -210,7 +213,7 @@ class Reembedding:
             async with self._unlimited.connect() as connection:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 result = await connection.execute(text(statement))
-                return result.scalars().all() if result.returns_rows else ()
+                return result.all() if result.returns_rows else ()
 
 
 class Closing:
