@@ -105,9 +105,7 @@ async def compare_all(reading: Reading, query: Vector, limit: int) -> list[Neigh
 async def explain(reading: Reading, query: Vector, limit: int, considered: ResolvedFilter) -> str:
     connection = reading.search._connection
     compiled = approximate_statement(trace_filter.kinds_of(considered)).compile(dialect=connection.dialect)
-    given = compiled.params | approximate_parameters(
-        query, **NAME, limit=limit, ef_search=64, considered=considered
-    )
+    given = compiled.params | approximate_parameters(query, **NAME, limit=limit, ef_search=64, considered=considered)
     processors: Any = compiled._bind_processors
     parameters = tuple(
         processors[name](given[name]) if name in processors else given[name] for name in compiled.positiontup or ()

@@ -12,6 +12,8 @@ from commontrace.core.traces import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from commontrace.embeddings.embedder import Vector
     from commontrace.storage.embedding_model_repository import RecordedModel
     from commontrace.storage.reembedding import Closing, Reembedding, Unencoded
@@ -60,7 +62,7 @@ async def reembed(steps: "Reembedding", embedder: Embedder, *, on_progress: Prog
     await _patiently(steps.build_indexes)
     await _swap(steps, embedder)
     await _patiently(steps.analyze)
-    return await steps.total()
+    return await _patiently(steps.total)
 
 
 async def cancel(steps: "Reembedding") -> "RecordedModel | None":
@@ -72,11 +74,11 @@ async def cancel(steps: "Reembedding") -> "RecordedModel | None":
 
 
 async def _fill(steps: "Reembedding", embedder: Embedder, on_progress: Progress) -> None:
-    done, total = await steps.counts()
+    done, total = await _patiently(steps.counts)
     on_progress(done, total)
     last = None
     while True:
-        missing, last = await steps.window(last, _WINDOW)
+        missing, last = await _window(last, steps)
         if last is None:
             return
         for start in range(0, len(missing), _BATCH):
@@ -86,10 +88,13 @@ async def _fill(steps: "Reembedding", embedder: Embedder, on_progress: Progress)
             on_progress(done, max(total, done))
 
 
+async def _window(last: "UUID | None", steps: "Reembedding") -> "tuple[list[Unencoded], UUID | None]":
+    return await _patiently(lambda: steps.window(last, _WINDOW))
+
+
 async def _swap(steps: "Reembedding", embedder: Embedder) -> None:
     for attempt in count(1):
-        while missing := await steps.missing(_BATCH):
-            await _encode(missing, steps, embedder)
+        await _catch_up(steps, embedder)
         try:
             async with steps.without_writers() as closing:
                 await _close(closing, embedder, is_hopeful=attempt <= _HOPEFUL_SWAPS)
@@ -97,6 +102,14 @@ async def _swap(steps: "Reembedding", embedder: Embedder) -> None:
             log.debug("the swap has to wait", attempt=attempt, why=str(error) or type(error).__name__)
             await asyncio.sleep(_pause(attempt, _WAIT_SECONDS))
         else:
+            return
+
+
+async def _catch_up(steps: "Reembedding", embedder: Embedder) -> None:
+    while missing := await _patiently(lambda: steps.missing(_BATCH)):
+        await _encode(missing, steps, embedder)
+        # The rest may have been written meanwhile, and without end.
+        if len(missing) <= _FEW:
             return
 
 
