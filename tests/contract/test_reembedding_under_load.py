@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from commontrace.core.traces import embedding_text
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
@@ -16,7 +18,7 @@ from commontrace.storage import migrating
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
-from tests.builders import hits_of, search
+from tests.builders import a_contribution, hits_of, search
 from tests.conftest import RunningServer, ServerFactory, server_settings
 from tests.integration.reembedding_runs import every_vector_is_of, move_to
 
@@ -45,10 +47,14 @@ class World:
     async def contribute(self, *, is_edited: bool = False) -> None:
         number = next(self.numbers)
         tag = self.random.choice(TAGS)
-        texts = {"title": f"title{number}", "context": f"apple{number} pear{number}", "solution": f"plum{number}"}
+        texts: dict[str, Any] = {
+            "title": f"title{number}",
+            "context": f"apple{number} pear{number}",
+            "solution": f"plum{number}",
+        }
         title = texts["title"]
         self.begun[tag].add(title)
-        reply = await self.traces.CreateTrace(pb.CreateTraceRequest(**texts, tags=[tag]), timeout=20)
+        reply = await self.traces.CreateTrace(a_contribution(number, **texts, tags=[tag]), timeout=20)
         assert reply.created.title == title
         if is_edited:
             self.edited.append(reply.created.id)
@@ -59,7 +65,7 @@ class World:
     async def edit(self, trace_id: str) -> None:
         number = next(self.numbers)
         edit = trace_pb2.Trace(id=trace_id, context=f"edited{number} cherry{number}")
-        request = pb.UpdateTraceRequest(trace=edit, update_mask={"paths": ["context"]})
+        request = pb.UpdateTraceRequest(trace=edit, update_mask=FieldMask(paths=["context"]))
         edited = (await self.traces.UpdateTrace(request, timeout=20)).trace
         text = embedding_text(edited.title, edited.context, edited.solution)
         found = hits_of(await search(self.traces, text=text, limit=3, exact=True))

@@ -26,7 +26,7 @@ from tests.integration.search_corpora import MODEL, RARE, Corpus, clustered, ids
 SIZES = (12, 1000, 5000, 20_000)
 LIMITS = (1, 10, 100, 1000)
 
-NAME = {"model_id": MODEL.model_id, "model_version": MODEL.model_version}
+NAME: dict[str, Any] = {"model_id": MODEL.model_id, "model_version": MODEL.model_version}
 
 _A_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 _TAGS = {name: uuid4() for name in ("red", "blue")}

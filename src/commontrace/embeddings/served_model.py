@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -103,6 +102,7 @@ class ServedModel:
         """Closes every embedder that was made here."""
         for task in self._retiring:
             task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         for embedder in self._made:
             await embedder.close()
 
@@ -147,13 +147,14 @@ class ServedModel:
         return embedder
 
     def _retire(self, embedder: Embedder) -> None:
+        # The first one is not ours to close.
+        if embedder not in self._made:
+            return
+
         async def close_later() -> None:
-            with suppress(ValueError):
-                self._made.remove(embedder)
-            try:
-                await asyncio.sleep(_RETIREMENT_SECONDS)
-            finally:
-                await embedder.close()
+            await asyncio.sleep(_RETIREMENT_SECONDS)
+            self._made.remove(embedder)
+            await embedder.close()
 
         task = asyncio.create_task(close_later())
         self._retiring.add(task)

@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex
 
-from commontrace.core.diagnosis import DURABILITY, PostgresFacts, VectorCounts, VectorIndex
+from commontrace.core.diagnosis import DURABILITY, PostgresFacts, Reembedded, VectorCounts, VectorIndex
 from commontrace.core.searching import candidates_for
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.storage import engines, trace_filter
+from commontrace.storage import engines, reembedding, trace_filter
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
 from commontrace.storage.failures import translated
 from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, Trace
@@ -103,6 +103,18 @@ class Diagnosis:
                 return await EmbeddingModelRepository(self._connection).current()
             except NoResultFound:
                 raise CannotTell("embedding_models names no current model: somebody removed it") from None
+
+    async def next_model(self) -> RecordedModel | None:
+        """Returns the model that the database is being moved to. Needs the newest revision."""
+        with _refusals_told():
+            return await EmbeddingModelRepository(self._connection).next()
+
+    async def reembedded(self) -> Reembedded:
+        """Returns how far the way to the next model is. Needs one."""
+        with _refusals_told():
+            [counts] = await self._connection.execute(text(reembedding.COUNTS))
+            is_claimed = await self._connection.execute(text(reembedding.IS_CLAIMED))
+        return Reembedded(done=counts.done, total=counts.total, is_under_way=bool(is_claimed.scalar()))
 
     async def holds_only_seeds(self) -> bool:
         """Tells whether every trace came with the service. Needs the newest revision."""

@@ -61,7 +61,12 @@ _WINDOW = text(f"""
         {", ".join(f"CASE WHEN {_IS_MISSING} THEN {name} END AS {name}" for name in _TEXTS)}
     FROM traces WHERE id > :after ORDER BY id LIMIT :size""").bindparams(bindparam("after", type_=Uuid))  # noqa: S608 - our own names
 _MISSING = text(f"SELECT id, revision, {', '.join(_TEXTS)} FROM traces WHERE {_IS_MISSING} ORDER BY id LIMIT :size")  # noqa: S608
-_COUNTS = f"SELECT count(*) AS total, count(*) FILTER (WHERE NOT {_IS_MISSING}) AS done FROM traces"  # noqa: S608
+COUNTS = f"SELECT count(*) AS total, count(*) FILTER (WHERE NOT {_IS_MISSING}) AS done FROM traces"  # noqa: S608
+
+IS_CLAIMED = f"""
+    SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND (classid::bigint << 32 | objid::bigint) = {_ADVISORY_LOCK})"""  # noqa: S608 - our own number
 
 _TRACES = table(
     "traces",
@@ -145,7 +150,7 @@ class Reembedding:
 
     async def counts(self) -> tuple[int, int]:
         """Returns how many traces have their next vector, and how many there are, deleted ones too."""
-        [row] = await self._run(_COUNTS)
+        [row] = await self._run(COUNTS)
         return row.done, row.total
 
     async def total(self) -> int:
