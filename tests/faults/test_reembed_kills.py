@@ -9,6 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, migrating
 from commontrace.storage.database import Database
@@ -23,7 +25,9 @@ FIRST, LAST = LexicalEmbedder(384), LexicalEmbedder(1200)
 SETTINGS = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "1200"}
 _ENCODED = "SELECT count(*) FROM traces WHERE next_embedding IS NOT NULL"
 _INDEXES = "SELECT count(*) FROM pg_class WHERE relname LIKE 'ix_traces_next%'"
-_COLUMNS = "SELECT count(*) FROM pg_attribute WHERE attname LIKE 'next_embedding%' AND attnum > 0 AND attrelid = 'traces'::regclass"
+_COLUMNS = """
+    SELECT count(*) FROM pg_attribute
+    WHERE attname LIKE 'next_embedding%' AND attnum > 0 AND attrelid = 'traces'::regclass"""
 _BUILDING = "SELECT count(*) FROM pg_stat_progress_create_index"
 _SWAPPED = "SELECT count(*) FROM embedding_models WHERE is_current AND dimensions = 1200"
 
@@ -107,6 +111,8 @@ async def _answer(connection: Any, sql: str, least: int) -> bool:
     return bool((await connection.exec_driver_sql(sql)).scalar() >= least)
 
 
+# Its steps are tested on the other version, too, without processes.
+@pytest.mark.parametrize("postgres_version", ["18"], indirect=True)
 async def test_killed_at_any_point_it_goes_on(
     start_server: ServerFactory,
     empty_database_url: str,
