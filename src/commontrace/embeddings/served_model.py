@@ -47,7 +47,7 @@ class ServedModel:
         self._make = make
         self._looking = asyncio.Lock()
         self._prepared: Embedder | None = None
-        self._failed_at: dict[RecordedModel, tuple[float, str]] = {}
+        self._failed: dict[RecordedModel, tuple[float, str]] = {}
         self._made: list[Embedder] = []
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -82,21 +82,25 @@ class ServedModel:
             await asyncio.sleep(_PERIOD_SECONDS)
             try:
                 await self.look()
+                await self._prepare()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next look may see more
                 log.debug("the recorded model is not known", error=str(error) or type(error).__name__)
 
     async def is_still(self, queries: QueryCache) -> bool:
         """Asks the database whether that is the embedder of its model, and follows it if not."""
+        # Not behind others who look: searches with few hits ask all the time.
+        current, _ = await self._recorded()
+        if current.made_by(queries.embedder):
+            return True
         await self.look()
-        return self._queries is queries
+        return False
 
     async def look(self) -> None:
         """Asks the database for its model and follows it. Raises what asking raises."""
         async with self._looking:
-            current, upcoming = await self._recorded()
+            current, _ = await self._recorded()
             if self._queries is None or not current.made_by(self._queries.embedder):
                 await self._replace(current)
-            await self._prepare(upcoming)
 
     async def close(self) -> None:
         """Closes every embedder that was made here."""
@@ -107,42 +111,50 @@ class ServedModel:
             await embedder.close()
 
     async def _replace(self, current: "RecordedModel") -> None:
-        self._facts = current
-        if self._queries is not None:
-            self._retire(self._queries.embedder)
-            self._queries = None
         if self._prepared is not None and current.made_by(self._prepared):
-            embedder, self._prepared = self._prepared, None
+            made: Embedder | str = self._prepared
+            self._prepared = None
         else:
-            found = await self._try_to_make(current, at_level="error", what="the database was moved to a model that")
-            if found is None:
-                return
-            embedder = found
-        self._queries, self._facts = QueryCache(embedder), embedder
-        log.info("the database's model is followed", model=current.model_id, dimensions=current.dimensions)
+            # Meanwhile calls begin with the old one, learn that it is replaced, and wait here.
+            made = await self._made_or_reason(current)
+        old, self._queries = self._queries, None if isinstance(made, str) else QueryCache(made)
+        self._facts = current
+        if old is not None:
+            self._retire(old.embedder)
+        if self._queries is not None:
+            log.info("the database's model is followed", model=current.model_id, dimensions=current.dimensions)
+        elif old is not None:
+            log.error(
+                "the database was moved to a model that this server cannot use", model=current.model_id, why=str(made)
+            )
 
-    async def _prepare(self, upcoming: "RecordedModel | None") -> None:
+    async def _prepare(self) -> None:
+        _, upcoming = await self._recorded()
         if self._prepared is not None and (upcoming is None or not upcoming.made_by(self._prepared)):
             self._retire(self._prepared)
             self._prepared = None
-        if upcoming is not None and self._prepared is None:
-            self._prepared = await self._try_to_make(
-                upcoming, at_level="warning", what="the database is being moved to a model that"
+        if upcoming is None or self._prepared is not None:
+            return
+        _, said = self._failed.get(upcoming, (0.0, ""))
+        made = await self._made_or_reason(upcoming)
+        if not isinstance(made, str):
+            self._prepared = made
+        elif made != said:
+            log.warning(
+                "the database is being moved to a model that this server cannot use", model=upcoming.model_id, why=made
             )
 
-    async def _try_to_make(self, model: "RecordedModel", *, at_level: str, what: str) -> Embedder | None:
+    async def _made_or_reason(self, model: "RecordedModel") -> Embedder | str:
         now = asyncio.get_running_loop().time()
-        failed_at, said = self._failed_at.get(model, (-_SECONDS_UNTIL_TRIED_AGAIN, ""))
+        failed_at, said = self._failed.get(model, (now, ""))
         if said and now - failed_at < _SECONDS_UNTIL_TRIED_AGAIN:
-            return None
+            return said
         try:
             embedder = await self._make(model)
         except (ModelNotUsable, EmbedderUnavailable) as error:
-            self._failed_at[model] = (now, str(error))
-            if str(error) != said:
-                getattr(log, at_level)(f"{what} this server cannot use", model=model.model_id, why=str(error))
-            return None
-        self._failed_at.pop(model, None)
+            self._failed[model] = (now, str(error))
+            return str(error)
+        self._failed.pop(model, None)
         self._made.append(embedder)
         return embedder
 
