@@ -8,9 +8,9 @@ down_revision = "0010_create_import_items"
 
 
 def upgrade() -> None:
-    """Tells models apart by id and version: the next one may be new weights of the same name."""
+    """Tells models apart by id, version and length: the next one may differ in nothing but one of them."""
     op.drop_constraint("pk_embedding_models", "embedding_models")
-    op.create_primary_key("pk_embedding_models", "embedding_models", ["id", "version"])
+    op.create_primary_key("pk_embedding_models", "embedding_models", ["id", "version", "dimensions"])
 
 
 def downgrade() -> None:

@@ -9,12 +9,13 @@ import structlog
 from commontrace.core import seeding
 from commontrace.core.traces import embedding_text
 from commontrace.data_files import data_directory
-from commontrace.embeddings.choosing import choose_embedder, settings_that_fit
-from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
+from commontrace.embeddings.choosing import choose_embedder, embedder_of, settings_that_fit
+from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, ModelNotUsable
 from commontrace.settings import Settings
 from commontrace.storage import embedded, engines, migrating
 from commontrace.storage.database import Database
 from commontrace.storage.embedding_model_repository import RecordedModel
+from commontrace.storage.reembedding import Reembedding, claimed
 
 log = structlog.get_logger()
 
@@ -79,10 +80,7 @@ async def migrate(where: Postgres, settings: Settings) -> bool:
 @asynccontextmanager
 async def migrated(where: Postgres, settings: Settings) -> AsyncIterator[Database]:
     """Yields the database alone, or raises NotReady, DatabaseUnavailable."""
-    newest = migrating.newest_revision()
-    revision = await migrating.current_revision(where.url)
-    if revision != newest:
-        raise NotReady(f"the database is at revision {revision}, this server needs {newest}: run `commontrace migrate`")
+    await _require_newest(where)
     database = Database(where.url, pool_size=settings.database_pool_size)
     try:
         yield database
@@ -105,16 +103,45 @@ async def foundation(where: Postgres, settings: Settings) -> AsyncIterator[Found
             await embedder.close()
 
 
+@asynccontextmanager
+async def reembedding(where: Postgres) -> AsyncIterator[Reembedding]:
+    """Yields the steps to another model, nobody else's meanwhile.
+
+    Raises NotReady, ReembeddingElsewhere, DatabaseUnavailable.
+    """
+    await _require_newest(where)
+    async with claimed(where.url):
+        steps = Reembedding(where.url)
+        try:
+            yield steps
+        finally:
+            await steps.close()
+
+
+async def _require_newest(where: Postgres) -> None:
+    newest = migrating.newest_revision()
+    revision = await migrating.current_revision(where.url)
+    if revision != newest:
+        raise NotReady(f"the database is at revision {revision}, this server needs {newest}: run `commontrace migrate`")
+
+
 async def _embedder(where: Postgres, settings: Settings, database: Database) -> Embedder:
-    recorded = await database.read(lambda reading: reading.embedding_models.current())
+    recorded, upcoming = await database.read(lambda reading: reading.embedding_models.both())
     # Seeds can be encoded anew at any time, so a database that holds nothing else is as good as new.
-    as_new = where.is_embedded and await database.read(lambda reading: reading.embedding_models.only_seeds())
+    as_new = (
+        where.is_embedded
+        and upcoming is None
+        and await database.read(lambda reading: reading.embedding_models.only_seeds())
+    )
     embedder = await choose_embedder(settings, recorded=recorded, may_replace=as_new)
     if recorded.made_by(embedder):
         return embedder
     if not as_new:
         await embedder.close()
-        raise NotReady(_mismatch(recorded, embedder))
+        if upcoming is None or not upcoming.made_by(embedder):
+            raise NotReady(_mismatch(recorded, embedder))
+        log.info("serving by the current model until `commontrace reembed` is done", model=recorded.model_id)
+        return await _current_embedder(recorded, upcoming, settings)
     log.info(
         "encoding the seeds anew",
         old=recorded.model_id,
@@ -131,6 +158,16 @@ async def _embedder(where: Postgres, settings: Settings, database: Database) -> 
     return embedder
 
 
+async def _current_embedder(recorded: RecordedModel, upcoming: RecordedModel, settings: Settings) -> Embedder:
+    try:
+        return await embedder_of(recorded, settings)
+    except (ModelNotUsable, EmbedderUnavailable) as error:
+        raise NotReady(
+            f"the database is being moved to {upcoming.model_id}, and until `commontrace reembed` is done it takes"
+            f" {recorded.model_id}: {error}; or start this server when it is done"
+        ) from error
+
+
 def _why(settings: Settings) -> str:
     return "EMBEDDER=lexical" if settings.embedder == "lexical" else "no embedding model was found when it was created"
 
@@ -140,7 +177,8 @@ def _mismatch(recorded: RecordedModel, embedder: Embedder) -> str:
     asked_for = f"{embedder.model_id} {embedder.model_version} ({embedder.dimensions})"
     return (
         f"the database's vectors come from {stored}, the settings ask for {asked_for}:"
-        f" start with {settings_that_fit(recorded)}, or give this server a database of its own"
+        f" start with {settings_that_fit(recorded)}, or move the database to the model of the settings with"
+        " `commontrace reembed`, or give this server a database of its own"
     )
 
 

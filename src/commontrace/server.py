@@ -17,7 +17,8 @@ from commontrace.core.encoding_worker import keep_encoding
 from commontrace.core.expiry import keep_forgetting
 from commontrace.core.following import Following
 from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
-from commontrace.embeddings.query_cache import QueryCache
+from commontrace.embeddings.choosing import embedder_of
+from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.importing import Importer
@@ -35,6 +36,7 @@ from commontrace.rpc.validation.validator import Validator
 from commontrace.rpc.vote_servicer import VoteServicer
 from commontrace.rpc.writes import Writes
 from commontrace.settings import Settings
+from commontrace.storage.database import Database
 from commontrace.v1 import (
     tag_service_pb2,
     tag_service_pb2_grpc,
@@ -87,6 +89,12 @@ async def serving(
             address=settings.listen_address,
         )
     calls, stopping = CallsInProgress(), Stopping()
+    database = foundation.database
+    model = ServedModel(
+        foundation.embedder,
+        recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
+        make=lambda recorded: embedder_of(recorded, settings),
+    )
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception.
         interceptors=(
@@ -94,16 +102,14 @@ async def serving(
             LoggingInterceptor(calls),
             GuardInterceptor(),
             AuthenticationInterceptor(),
-            ValidationInterceptor(
-                Validator(model_id=foundation.embedder.model_id, dimensions=foundation.embedder.dimensions)
-            ),
+            ValidationInterceptor(Validator(model)),
         ),
         options=_OPTIONS,
     )
     required_scopes(*_FILES)
-    following = Following(foundation.database)
-    watching = Watching(foundation.database, following, checkpoint_seconds=checkpoint_seconds)
-    _add_servicers(server, settings, foundation, stopping, watching)
+    following = Following(database)
+    watching = Watching(database, following, checkpoint_seconds=checkpoint_seconds)
+    _add_servicers(server, settings, database, model, stopping, watching)
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     if settings.reflection:
@@ -114,17 +120,18 @@ async def serving(
         port = server.add_insecure_port(settings.listen_address)
     except RuntimeError as error:
         raise NotReady(f"cannot listen on {settings.listen_address}; is another server running there?") from error
-    readiness = Readiness(health_servicer, foundation.database, _SERVICES)
+    readiness = Readiness(health_servicer, database, model, _SERVICES)
     await readiness.check()
     await health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     lasting = [
         readiness.watch(),
-        keep_forgetting(foundation.database),
-        keep_announcing(foundation.database),
+        model.follow(),
+        keep_forgetting(database),
+        keep_announcing(database),
         following.run(),
     ]
     if settings.encoding_worker:
-        lasting.append(_keep_encoding(settings, foundation))
+        lasting.append(keep_encoding(database, lambda: model.embedder, lease_seconds=settings.encoding_lease_seconds))
     background = [asyncio.create_task(work) for work in lasting]
     await server.start()
     try:
@@ -136,21 +143,23 @@ async def serving(
         await health_servicer.enter_graceful_shutdown()
         stopping.begin()
         await _stop(server, calls, settings.stop_grace_seconds)
-
-
-async def _keep_encoding(settings: Settings, foundation: Foundation) -> None:
-    await keep_encoding(foundation.database, lambda: foundation.embedder, lease_seconds=settings.encoding_lease_seconds)
+        await model.close()
 
 
 def _add_servicers(
-    server: grpc.aio.Server, settings: Settings, foundation: Foundation, stopping: Stopping, watching: Watching
+    server: grpc.aio.Server,
+    settings: Settings,
+    database: Database,
+    model: ServedModel,
+    stopping: Stopping,
+    watching: Watching,
 ) -> None:
-    database, threshold = foundation.database, settings.validation_threshold
-    writes, queries = Writes(database), QueryCache(foundation.embedder)
+    threshold = settings.validation_threshold
+    writes = Writes(database, model)
     # Half of the connections for writes are left to others.
     at_a_time = max(1, settings.database_pool_size // 2)
-    importer = Importer(database, foundation.embedder, stopping, at_a_time=at_a_time)
-    traces = TraceServicer(database, queries, writes, importer, stopping, watching, validation_threshold=threshold)
+    importer = Importer(database, model, stopping, at_a_time=at_a_time)
+    traces = TraceServicer(database, model, writes, importer, stopping, watching, validation_threshold=threshold)
     votes = VoteServicer(database, writes, validation_threshold=threshold)
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(traces, server)
     vote_service_pb2_grpc.add_VoteServiceServicer_to_server(votes, server)

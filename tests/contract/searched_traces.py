@@ -13,7 +13,7 @@ from commontrace.v1 import vector_pb2
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import hits_of, search
 from tests.contract.listed_traces import Stored, store_varied
-from tests.integration.storing import EMAIL, a_trace, unit_vector
+from tests.integration.storing import EMAIL, INSTALLED_VERSION, a_trace, unit_vector
 
 QUERY = unit_vector(1_000_000)
 
@@ -32,6 +32,7 @@ async def store_vectors(database: Database, vectors: list[Vector]) -> list[UUID]
                 contributor_id,
                 embedding=vector,
                 embedding_model_id=INSTALLED_MODEL,
+                embedding_model_version=INSTALLED_VERSION,
                 agent_model="m" * (number % 3 == 0),
             )
             for number, vector in enumerate(vectors)
@@ -46,9 +47,8 @@ async def store_varied_vectors(database: Database, count: int) -> list[Stored]:
     stored = await store_varied(database, count, Random(1))  # noqa: S311 - not a secret
     async with database.unit_of_work() as work:
         for number, trace in enumerate(stored):
-            await work.trace_changes.set(
-                trace.id, {"embedding": unit_vector(number), "embedding_model_id": INSTALLED_MODEL}
-            )
+            model = {"embedding_model_id": INSTALLED_MODEL, "embedding_model_version": INSTALLED_VERSION}
+            await work.trace_changes.set(trace.id, {"embedding": unit_vector(number), **model})
     return stored
 
 

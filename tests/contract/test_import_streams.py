@@ -15,7 +15,9 @@ from sqlalchemy import text
 
 from commontrace.core.caller import Caller
 from commontrace.core.expiry import forget_expired_imports
+from commontrace.embeddings.choosing import embedder_of
 from commontrace.embeddings.embedder import Embedder
+from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import Call, current_call
 from commontrace.rpc.importing import Importer
 from commontrace.rpc.stopping import Stopping
@@ -183,7 +185,12 @@ async def test_no_more_than_one_message_is_received_ahead(
             yield request
 
     current_call.set(Call(method="", caller=Caller(email="ada@example.org")))
-    importer = Importer(database, embedder, Stopping(), at_a_time=1)
+    model = ServedModel(
+        embedder,
+        recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
+        make=lambda recorded: embedder_of(recorded, server_settings()),
+    )
+    importer = Importer(database, model, Stopping(), at_a_time=1)
     answers = importer.acknowledge(requests())
     async with storing_blocked(database_url):
         first = asyncio.ensure_future(anext(answers))

@@ -11,10 +11,13 @@ from commontrace.core import contributing
 from commontrace.core.contributing import OnDuplicate
 from commontrace.core.traces import Contribution, NewTrace
 from commontrace.embeddings.embedder import Embedder, Vector
+from commontrace.embeddings.local_model import PUBLISHED
+from commontrace.embeddings.model_directory import WEIGHTS_FILE
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import Reading
 
 EMAIL = "ada@example.org"
+INSTALLED_VERSION = PUBLISHED[WEIGHTS_FILE][:12]
 
 
 def unit_vector(seed: int, dimensions: int = 384) -> Vector:

@@ -26,6 +26,8 @@ from tests.integration.search_corpora import MODEL, RARE, Corpus, clustered, ids
 SIZES = (12, 1000, 5000, 20_000)
 LIMITS = (1, 10, 100, 1000)
 
+NAME: dict[str, Any] = {"model_id": MODEL.model_id, "model_version": MODEL.model_version}
+
 _A_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 _TAGS = {name: uuid4() for name in ("red", "blue")}
 FILTERS = {
@@ -93,19 +95,17 @@ def resolved(asked: TraceFilter) -> ResolvedFilter:
 
 
 async def approximate(reading: Reading, query: Vector, *, limit: int, ef_search: int = 64) -> list[Neighbour]:
-    return await reading.search.approximate(query, model_id=MODEL.model_id, limit=limit, ef_search=ef_search)
+    return await reading.search.approximate(query, **NAME, limit=limit, ef_search=ef_search)
 
 
 async def compare_all(reading: Reading, query: Vector, limit: int) -> list[Neighbour]:
-    return await reading.search.exact(query, model_id=MODEL.model_id, limit=limit)
+    return await reading.search.exact(query, **NAME, limit=limit)
 
 
 async def explain(reading: Reading, query: Vector, limit: int, considered: ResolvedFilter) -> str:
     connection = reading.search._connection
     compiled = approximate_statement(trace_filter.kinds_of(considered)).compile(dialect=connection.dialect)
-    given = compiled.params | approximate_parameters(
-        query, model_id=MODEL.model_id, limit=limit, ef_search=64, considered=considered
-    )
+    given = compiled.params | approximate_parameters(query, **NAME, limit=limit, ef_search=64, considered=considered)
     processors: Any = compiled._bind_processors
     parameters = tuple(
         processors[name](given[name]) if name in processors else given[name] for name in compiled.positiontup or ()

@@ -93,7 +93,9 @@ async def test_the_extension_may_live_in_another_schema(empty_database_url: str)
     trace_id = await stored(database, embedding=unit_vector(3))
     embedding = await database.read(lambda reading: reading.traces.embedding_of(trace_id))
     nearest = await database.search(
-        lambda reading: reading.search.approximate(unit_vector(3), model_id="model", limit=1, ef_search=40)
+        lambda reading: reading.search.approximate(
+            unit_vector(3), model_id="model", model_version="1", limit=1, ef_search=40
+        )
     )
     await database.close()
     assert embedding is not None

@@ -14,6 +14,7 @@ from commontrace.cli.export_command import export
 from commontrace.cli.find_commands import get, history, list_traces, search
 from commontrace.cli.help import Command, Commands
 from commontrace.cli.import_command import import_traces
+from commontrace.cli.reembed import reembed
 from commontrace.cli.serve import serve
 from commontrace.cli.server_commands import health, info
 from commontrace.cli.tag_commands import describe_tag, merge_tags, tags
@@ -82,6 +83,7 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
         ),
         migrate: (),
         seed: (),
+        reembed: ("EMBEDDER=local commontrace reembed", "commontrace reembed --cancel"),
         recount: ("VALIDATION_THRESHOLD=3 commontrace recount",),
     },
 }
@@ -99,7 +101,7 @@ Environment:
   COMMONTRACE_ADDRESS  where the server is; {DEFAULT_ADDRESS} without
   COMMONTRACE_USER     who is calling, by e-mail address
   NO_COLOR             no colours; there are none either where nobody looks
-  serve, worker, doctor, migrate, seed and recount read the server's settings,
+  serve, worker, doctor, migrate, seed, reembed and recount read the server's settings,
   such as DATABASE_URL and DATA_DIR.
 
 Exit codes:

@@ -113,7 +113,10 @@ async def _contents(
 ) -> AsyncIterator[Finding]:
     recorded = await database.model()
     is_as_new = where.is_embedded and await database.holds_only_seeds()
-    yield await _model(recorded, settings, is_as_new=is_as_new)
+    upcoming = await database.next_model()
+    yield await _model(recorded, upcoming, settings, is_as_new=is_as_new and upcoming is None)
+    if upcoming is not None:
+        yield diagnosis.of_reembedding(upcoming, await database.reembedded())
     create = databases.create_index_statement()
     index = diagnosis.of_index(VECTOR_INDEX_NAME, await database.index(), databases.intended_index(), create=create)
     yield index
@@ -124,7 +127,9 @@ async def _contents(
     yield diagnosis.of_queue(await database.queue())
 
 
-async def _model(recorded: RecordedModel, settings: Settings, *, is_as_new: bool) -> Finding:
+async def _model(
+    recorded: RecordedModel, upcoming: RecordedModel | None, settings: Settings, *, is_as_new: bool
+) -> Finding:
     try:
         embedder = await choose_embedder(settings, recorded=recorded, may_replace=is_as_new)
     except ModelNotUsable as error:
@@ -137,6 +142,8 @@ async def _model(recorded: RecordedModel, settings: Settings, *, is_as_new: bool
         return warning("model", f"{embedder.model_id} cannot encode text now: {said}", "see to the endpoint")
     finally:
         await embedder.close()
+    if upcoming is not None and upcoming.made_by(embedder):
+        return ok("model", f"the stored vectors come from {recorded.model_id}, the settings give the next model")
     return diagnosis.of_model(recorded, embedder, is_as_new=is_as_new)
 
 

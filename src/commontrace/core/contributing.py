@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from commontrace.core.content_hash import content_hash
 from commontrace.core.deadline import NEVER, Deadline
 from commontrace.core.encoding import encode_in_time
-from commontrace.core.errors import AlreadySuperseded, DuplicateTrace, Outrun
+from commontrace.core.errors import AlreadySuperseded, DuplicateTrace, ModelReplaced, Outrun
 from commontrace.core.refusals import refuse_others
 from commontrace.core.similar_traces import SimilarTrace, similar_traces
 from commontrace.core.tag_names import normalise_all
@@ -125,7 +125,7 @@ async def prepare(
     embedder: Embedder,
     deadline: Deadline = NEVER,
 ) -> Existing | Prepared:
-    """Does what a contribution takes before it can be stored. Raises InvalidTag, DuplicateTrace.
+    """Does what a contribution takes before it can be stored. Raises InvalidTag, DuplicateTrace, ModelReplaced.
 
     What cannot be encoded, or not in time, is stored without its vector. No transaction is open while something else
     than the database is waited for.
@@ -142,7 +142,11 @@ async def prepare(
     similar = []
     if embedding is not None:
         similar = await similar_traces(
-            embedding.vector, model_id=embedder.model_id, leaving_out=supersedes_id, database=database
+            embedding.vector,
+            model_id=embedder.model_id,
+            model_version=embedder.model_version,
+            leaving_out=supersedes_id,
+            database=database,
         )
     return Prepared(
         contribution=contribution,
@@ -159,12 +163,15 @@ async def prepare(
 async def add(trace: NewTrace, tags: list[str], work: "UnitOfWork") -> bool:
     """Stores a trace with its first revision, its tags and its event; False if a live one has the same content.
 
-    Queues one without a vector.
+    Queues one without a vector. Raises ModelReplaced.
     """
-    if not await work.traces.add(trace):
+    current = await work.traces.add(trace)
+    if current is None:
         return False
     if trace.embedding is None:
         await work.encoding_jobs.add(trace.id)
+    elif current != (trace.embedding_model_id, trace.embedding_model_version):
+        raise ModelReplaced
     await work.revisions.add(
         trace.id,
         revision=1,

@@ -111,6 +111,15 @@ class QueueFacts:
     examples: Sequence[UUID]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reembedded:
+    """How many traces have the vector of the next model, of how many, and whether a process is at it."""
+
+    done: int
+    total: int
+    is_under_way: bool
+
+
 def of_postgres(facts: PostgresFacts) -> list[Finding]:
     """Holds versions and settings against what the service needs."""
     return [_postgres_version(facts), _pgvector_version(facts), *_durability(facts)]
@@ -139,7 +148,10 @@ def of_model(recorded: "RecordedModel", embedder: Embedder, *, is_as_new: bool) 
         message = f"the stored vectors come from {stored}, the settings give {given}"
         if is_as_new:
             return warning("model", message, "nothing: the next `commontrace serve` encodes the samples anew")
-        advice = f"start the server with {settings_that_fit(recorded)}, or give it a database of its own"
+        advice = (
+            f"start the server with {settings_that_fit(recorded)}, or move the database to the model of the settings"
+            " with commontrace reembed, or give the server a database of its own"
+        )
         return problem("model", message, advice)
     if recorded.is_lexical:
         return warning(
@@ -149,6 +161,21 @@ def of_model(recorded: "RecordedModel", embedder: Embedder, *, is_as_new: bool) 
             " and without EMBEDDER=lexical",
         )
     return ok("model", f"{stored}, as the settings give")
+
+
+def of_reembedding(upcoming: "RecordedModel", progress: Reembedded) -> Finding:
+    """Tells how far the database has got on the way to another model, and whether anybody goes on."""
+    what = (
+        f"being moved to {upcoming.model_id} {upcoming.model_version} of {upcoming.dimensions} dimensions:"
+        f" {progress.done:,} of {progress.total:,} traces are encoded"
+    )
+    if progress.is_under_way:
+        return ok("reembed", what)
+    return warning(
+        "reembed",
+        f"{what}, and nobody goes on",
+        "commontrace reembed with the settings of that model goes on; commontrace reembed --cancel gives it up",
+    )
 
 
 def of_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, create: str) -> Finding:

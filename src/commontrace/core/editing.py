@@ -67,13 +67,16 @@ class PreparedEdit:
     embedder: Embedder
 
     async def store(self, work: "UnitOfWork", caller_id: UUID) -> Edited:
-        """Changes the trace. Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, Outrun."""
+        """Changes the trace. Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, Outrun, ModelReplaced."""
         locked = await work.trace_changes.lock_live(self.edit.trace_id)
         refuse_others(locked, caller_id)
         refuse_stale(locked, self.edit.etag)
         if locked.edit_number != self.seen.edit_number:
             raise Outrun
         changes: dict[str, Any] = {_COLUMNS[name]: value for name, value in self.values.items()}
+        if self.embedding is not None:
+            # Behind the lock, which keeps the model from being replaced until the transaction ends.
+            await work.embedding_models.require(self.embedder)
         if _is_new_text(self.values):
             changes |= await self._new_revision(locked, work, caller_id)
         has_new_tags = self.tags is not None and await work.tags.replace(locked.id, self.tags)

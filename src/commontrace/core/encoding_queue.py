@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 
 from commontrace.core.encoding import encode_all, reason_of
-from commontrace.core.errors import CommonTraceError
+from commontrace.core.errors import CommonTraceError, ModelReplaced
 from commontrace.core.traces import embedding_text
 from commontrace.embeddings.choosing import settings_that_fit
 from commontrace.embeddings.embedder import Embedder, Embedding
@@ -39,10 +39,6 @@ _PROBE = "Does it encode?"
 _PROBE_SECONDS = 10.0
 _WHY_CHARACTERS = 500
 _MISSING_AT_ONCE = 2000
-
-
-class ModelReplaced(CommonTraceError):
-    """The database's vectors come from another model than the embedder's, or do so by now."""
 
 
 class Outcome(Enum):
@@ -141,8 +137,9 @@ async def _store(
     embedder: Embedder,
 ) -> Turn:
     async with database.unit_of_work() as work:
-        _refuse_other_models(embedder, await work.embedding_models.hold_current())
         locked = await work.trace_changes.lock([text.id for text in embeddings])
+        # Behind the lock, which keeps the model from being replaced until the transaction ends.
+        _refuse_other_models(embedder, await work.embedding_models.current())
         encoded = []
         for text, embedding in embeddings.items():
             # An edit has queued its own text, or brought its vector.

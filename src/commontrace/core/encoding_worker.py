@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from commontrace.core.encoding_queue import ModelReplaced, Outcome, Turn, take_turn
+from commontrace.core.encoding_queue import Outcome, Turn, take_turn
+from commontrace.core.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
 
 if TYPE_CHECKING:

@@ -166,12 +166,24 @@ class Outrun(CommonTraceError):
         super().__init__(message)
 
 
+class ModelReplaced(Outrun):
+    """The database was moved to another embedding model meanwhile. What is asked of the old one is asked anew."""
+
+    def __init__(self, message: str = "the stored vectors come from another model by now") -> None:
+        """Takes what shows it."""
+        super().__init__(message)
+
+
 class Overloaded(CommonTraceError):
     """Every database connection was busy for too long."""
 
 
 class DatabaseUnavailable(CommonTraceError):
     """The database cannot be reached or did not answer in time."""
+
+
+class Busy(CommonTraceError):
+    """Somebody else holds what is needed, such as a lock. Nothing has happened; trying again helps."""
 
 
 class InvalidStoredVector(CommonTraceError):

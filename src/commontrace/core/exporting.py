@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from commontrace.core import limits, trace_filter
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.embeddings.embedder import Embedder
+from commontrace.embeddings.embedder import Model
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database
@@ -34,12 +34,10 @@ class Export:
         )
 
 
-async def begin(
-    asked: TraceFilter | None, *, with_embeddings: bool, database: "Database", embedder: Embedder
-) -> Export:
-    """Returns the export of the traces that pass the filter, with the vectors of the embedder's model if wanted."""
+async def begin(asked: TraceFilter | None, *, with_embeddings: bool, database: "Database", model: Model) -> Export:
+    """Returns the export of the traces that pass the filter, with the vectors of the model if wanted."""
     return Export(
         considered=None if asked is None else await trace_filter.resolved(asked, database),
-        model=(embedder.model_id, embedder.model_version) if with_embeddings else None,
+        model=(model.model_id, model.model_version) if with_embeddings else None,
         database=database,
     )

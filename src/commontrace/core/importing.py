@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from commontrace.core.contributing import OnDuplicate
-from commontrace.core.errors import CommonTraceError, DuplicateTrace, Outrun, TraceIdTaken
+from commontrace.core.errors import CommonTraceError, DuplicateTrace, ModelReplaced, Outrun, TraceIdTaken
 from commontrace.core.traces import Contribution
-from commontrace.embeddings.embedder import Embedder, Vector
+from commontrace.embeddings.embedder import Model, Vector
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database
@@ -103,23 +103,24 @@ async def progress(import_id: UUID, email: str, database: "Database") -> Progres
     return Progress(last_sequence=last_sequence, created=created, existing=existing)
 
 
-async def store(
-    items: Sequence[Item], *, import_id: UUID, email: str, embedder: Embedder, database: "Database"
-) -> Stored:
+async def store(items: Sequence[Item], *, import_id: UUID, email: str, model: Model, database: "Database") -> Stored:
     """Stores items in one transaction, those that were stored before excepted; returns what became of each.
 
-    `items` are in the order of their sequences, and some.
+    `items` are in the order of their sequences, and some. Raises ModelReplaced if the model of their vectors is the
+    database's no more.
     """
     while True:
         try:
             async with database.unit_of_work() as work:
-                return await _store(items, import_id, email, embedder, work)
+                return await _store(items, import_id, email, model, work)
+        except ModelReplaced:
+            raise
         except Outrun:
             # Somebody stored the same content, or took an id, since this looked.
             continue
 
 
-async def _store(items: Sequence[Item], import_id: UUID, email: str, embedder: Embedder, work: "UnitOfWork") -> Stored:
+async def _store(items: Sequence[Item], import_id: UUID, email: str, model: Model, work: "UnitOfWork") -> Stored:
     caller_id = await work.users.ensure(email)
     now = await work.imports.begin(import_id, caller_id)
     recorded = await work.imports.recorded(import_id, caller_id, [item.sequence for item in items])
@@ -128,7 +129,10 @@ async def _store(items: Sequence[Item], import_id: UUID, email: str, embedder: E
     if not new:
         return Stored(outcomes=recorded, last_sequence=last_sequence)
     decisions = decide(new, await _surroundings(new, work), caller_id=caller_id, now=now)
-    await work.imports.add_traces(decisions.traces, caller_id, embedder)
+    await work.imports.add_traces(decisions.traces, caller_id, model)
+    # Behind the first of them, which keeps the model from being replaced until the transaction ends.
+    if any(trace.item.vector is not None for trace in decisions.traces):
+        await work.embedding_models.require(model)
     await work.imports.succeed(decisions.successors)
     tags = await work.tags.ensure({tag for trace in decisions.traces for tag in trace.item.tags})
     await work.imports.add_tags((trace.id, {tags[name] for name in trace.item.tags}) for trace in decisions.traces)

@@ -12,7 +12,7 @@ from commontrace.core.deadline import Deadline
 from commontrace.core.errors import TraceNotEncoded
 from commontrace.core.search_resumption import ApproximatePart, ResumePoint
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.embeddings.embedder import Vector
+from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.embeddings.query_cache import QueryCache
 
 if TYPE_CHECKING:
@@ -64,13 +64,14 @@ class Search:
 class Found:
     """The hits by (distance, id). `exact` tells whether every trace was compared.
 
-    `approximate` is what streams have sent of an approximate pass, this one included.
+    `approximate` is what streams have sent of an approximate pass, this one included. `model_id` made the vectors.
     """
 
     neighbours: "list[Neighbour]"
     stop_reason: StopReason
     exact: bool
     considered: ResolvedFilter
+    model_id: str
     approximate: ApproximatePart | None = None
 
     def point_behind(self, neighbour: "Neighbour") -> ResumePoint:
@@ -83,7 +84,8 @@ class Found:
 async def find(search: Search, *, deadline: Deadline, database: "Database", queries: QueryCache) -> Found:
     """Returns the `limit` nearest traces; fewer only if no more match, or if there was no time to prove it.
 
-    Raises TraceNotFound, TraceNotEncoded and EmbedderUnavailable. Encoding a text is not under the deadline.
+    Only finds traces of the model of `queries`. Encoding a text is not under the deadline.
+    Raises TraceNotFound, TraceNotEncoded, EmbedderUnavailable, ModelReplaced.
     """
     # Before anything else: whether the query is one does not depend on the filter.
     query: UUID | Vector = (
@@ -94,6 +96,7 @@ async def find(search: Search, *, deadline: Deadline, database: "Database", quer
         stop_reason=StopReason.SCAN_BUDGET,
         exact=False,
         considered=ResolvedFilter(asked=search.considered, tag_ids={}),
+        model_id=queries.embedder.model_id,
     )
     sent: list[UUID] = []
     try:
@@ -102,7 +105,7 @@ async def find(search: Search, *, deadline: Deadline, database: "Database", quer
             considered = await trace_filter.resolved(search.considered, database)
             if considered.matches_nothing:
                 return replace(best, stop_reason=StopReason.EXHAUSTED, exact=True, considered=considered)
-            comparing = _Comparing(search, vector, considered, model_id=queries.embedder.model_id, database=database)
+            comparing = _Comparing(search, vector, considered, embedder=queries.embedder, database=database)
             best = replace(best, considered=considered)
             if search.resumed_at is not None:
                 sent = await comparing.sent(search.resumed_at)
@@ -131,12 +134,12 @@ class _Comparing:
     """The two kinds of passes over the traces that a search considers."""
 
     def __init__(
-        self, search: Search, vector: Vector, considered: ResolvedFilter, *, model_id: str, database: "Database"
+        self, search: Search, vector: Vector, considered: ResolvedFilter, *, embedder: Embedder, database: "Database"
     ) -> None:
         self._search = search
         self._vector = vector
         self._considered = considered
-        self._model_id = model_id
+        self._model_id, self._model_version = embedder.model_id, embedder.model_version
         self._excluded = search.query if isinstance(search.query, UUID) else None
         self._database = database
 
@@ -149,6 +152,7 @@ class _Comparing:
             stop_reason=StopReason.LIMIT if len(hits) == limit else StopReason.SCAN_BUDGET,
             exact=False,
             considered=self._considered,
+            model_id=self._model_id,
             approximate=ApproximatePart(limit=limit, ef_search=ef_search, last=hits[-1]) if hits else None,
         )
 
@@ -159,6 +163,7 @@ class _Comparing:
             lambda reading: reading.search.exact(
                 self._vector,
                 model_id=self._model_id,
+                model_version=self._model_version,
                 limit=self._search.limit,
                 considered=self._considered,
                 excluded=self._excluded,
@@ -176,6 +181,7 @@ class _Comparing:
             stop_reason=reason,
             exact=True,
             considered=self._considered,
+            model_id=self._model_id,
             approximate=point.approximate,
         )
 
@@ -189,6 +195,7 @@ class _Comparing:
             lambda reading: reading.search.approximate(
                 self._vector,
                 model_id=self._model_id,
+                model_version=self._model_version,
                 limit=limit,
                 ef_search=ef_search,
                 considered=self._considered,

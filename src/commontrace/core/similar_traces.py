@@ -24,12 +24,20 @@ class SimilarTrace:
 
 
 async def similar_traces(
-    vector: Vector, *, model_id: str, leaving_out: UUID | None, database: "Database"
+    vector: Vector, *, model_id: str, model_version: str, leaving_out: UUID | None, database: "Database"
 ) -> list[SimilarTrace]:
-    """Returns up to 5 traces of cosine similarity 0.95 or more, most similar first, as the index finds them."""
+    """Returns up to 5 traces of cosine similarity 0.95 or more, most similar first, as the index finds them.
+
+    Raises ModelReplaced.
+    """
     neighbours = await database.search(
         lambda reading: reading.search.approximate(
-            vector, model_id=model_id, limit=MOST, ef_search=candidates_for(MOST), excluded=leaving_out
+            vector,
+            model_id=model_id,
+            model_version=model_version,
+            limit=MOST,
+            ef_search=candidates_for(MOST),
+            excluded=leaving_out,
         )
     )
     near = [

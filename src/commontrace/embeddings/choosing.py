@@ -1,5 +1,7 @@
 """Which embedder a server uses: what the settings ask for, held against what the database was made for."""
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,6 +16,7 @@ from commontrace.embeddings.embedder import (
 from commontrace.embeddings.lexical import LexicalEmbedder
 
 if TYPE_CHECKING:
+    from commontrace.embeddings.hosted_model import HostedModel
     from commontrace.settings import Settings
     from commontrace.storage.embedding_model_repository import RecordedModel
 
@@ -45,6 +48,66 @@ async def choose_embedder(
     if settings.embedder == "lexical" or (settings.embedder == "auto" and bound_to is not None and bound_to.is_lexical):
         return LexicalEmbedder(_lexical_dimensions(settings, bound_to))
     return _local_model(settings, is_new=bound_to is None)
+
+
+async def embedder_of(recorded: "RecordedModel", settings: "Settings") -> Embedder:
+    """Returns the embedder of a recorded model, whichever the settings ask for, if they have what it takes.
+
+    Raises ModelNotUsable, which names the settings that would fit, and EmbedderUnavailable.
+    """
+    try:
+        embedder = await _embedder_of(recorded, settings)
+    except ModelNotUsable as error:
+        raise ModelNotUsable(f"{error}: start with {settings_that_fit(recorded)}") from error
+    if not recorded.made_by(embedder):
+        await embedder.close()
+        raise ModelNotUsable(
+            f"the settings' {embedder.model_id} is {embedder.model_version} of {embedder.dimensions} dimensions, not"
+            f" {recorded.model_version} of {recorded.dimensions}: start with {settings_that_fit(recorded)}"
+        )
+    return embedder
+
+
+async def _embedder_of(recorded: "RecordedModel", settings: "Settings") -> Embedder:
+    if recorded.is_lexical:
+        return LexicalEmbedder(recorded.dimensions)
+    if recorded.model_version == HOSTED_VERSION:
+        return await _hosted_of(recorded, settings)
+    # Imported here: a server on another embedder owes neither the time nor the memory.
+    from commontrace.embeddings.local_model import PUBLISHED, LocalModel, find_model_directory
+
+    # In threads: reading weights takes a while, and the server goes on.
+    directory = find_model_directory()
+    if recorded.model_id == INSTALLED_MODEL and directory is not None:
+        installed = await asyncio.to_thread(LocalModel.load, directory, published=PUBLISHED)
+        if recorded.made_by(installed) or settings.embedding_model_dir is None:
+            return installed
+        await installed.close()
+    if settings.embedding_model_dir is None:
+        raise ModelNotUsable(f"{recorded.model_id} is neither the installed model nor in EMBEDDING_MODEL_DIR")
+    return await asyncio.to_thread(LocalModel.load, settings.embedding_model_dir, name=recorded.model_id)
+
+
+async def _hosted_of(recorded: "RecordedModel", settings: "Settings") -> Embedder:
+    has_endpoint = settings.embedding_api_key is not None or "embedding_base_url" in settings.model_fields_set
+    if settings.embedder != "openai" and not has_endpoint:
+        raise ModelNotUsable(f"{recorded.model_id} is a hosted model, and neither its endpoint nor a key is set")
+    # Whether its length was asked for is not recorded, and an endpoint may refuse to be asked for it.
+    with suppress(ModelNotUsable):
+        model = await _probed(_hosted(settings, recorded.model_id, None, known=None))
+        if recorded.made_by(model):
+            return model
+        await model.close()
+    return await _probed(_hosted(settings, recorded.model_id, recorded.dimensions, known=None))
+
+
+async def _probed(model: "HostedModel") -> "HostedModel":
+    try:
+        await model.probe(patiently=False)
+    except BaseException:
+        await model.close()
+        raise
+    return model
 
 
 def settings_that_fit(recorded: "RecordedModel") -> str:
@@ -89,25 +152,13 @@ def _local_model(settings: "Settings", *, is_new: bool) -> Embedder:
 
 
 async def _hosted_model(settings: "Settings", recorded: "RecordedModel | None") -> Embedder:
-    # Imported here: the library takes longer than all others together.
-    from commontrace.embeddings.endpoint import Endpoint
-    from commontrace.embeddings.hosted_model import HostedModel
-
     name, asked = settings.embedding_model or DEFAULT_HOSTED_MODEL, settings.asked_dimensions
     is_known = (
         recorded is not None
         and (recorded.model_id, recorded.model_version) == (name, HOSTED_VERSION)
         and asked in (None, recorded.dimensions)
     )
-    key = settings.embedding_api_key
-    endpoint = Endpoint(
-        base_url=settings.embedding_base_url,
-        api_key="" if key is None else key.get_secret_value(),
-        model=name,
-        dimensions=asked,
-        timeout=settings.embedding_timeout_seconds,
-    )
-    model = HostedModel(endpoint, dimensions=recorded.dimensions if recorded is not None and is_known else None)
+    model = _hosted(settings, name, asked, known=recorded.dimensions if recorded is not None and is_known else None)
     try:
         # A database that was made for the model can be served without it.
         await model.probe(patiently=not is_known)
@@ -123,6 +174,22 @@ async def _hosted_model(settings: "Settings", recorded: "RecordedModel | None") 
         await model.close()
         raise
     return model
+
+
+def _hosted(settings: "Settings", name: str, asked: int | None, *, known: int | None) -> "HostedModel":
+    # Imported here: the library takes longer than all others together.
+    from commontrace.embeddings.endpoint import Endpoint
+    from commontrace.embeddings.hosted_model import HostedModel
+
+    key = settings.embedding_api_key
+    endpoint = Endpoint(
+        base_url=settings.embedding_base_url,
+        api_key="" if key is None else key.get_secret_value(),
+        model=name,
+        dimensions=asked,
+        timeout=settings.embedding_timeout_seconds,
+    )
+    return HostedModel(endpoint, dimensions=known)
 
 
 def _lexical_dimensions(settings: "Settings", bound_to: "RecordedModel | None") -> int:

@@ -46,8 +46,8 @@ class Embedding:
     tokens_total: int
 
 
-class Embedder(Protocol):
-    """Turns texts into unit vectors whose dot product is their cosine similarity."""
+class Model(Protocol):
+    """An embedding model, by what tells its vectors from those of others."""
 
     @property
     def model_id(self) -> str:
@@ -64,6 +64,10 @@ class Embedder(Protocol):
     @property
     def is_lexical(self) -> bool:
         """Whether similarity means shared words rather than shared meaning."""
+
+
+class Embedder(Model, Protocol):
+    """Turns texts into unit vectors whose dot product is their cosine similarity."""
 
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
         """Returns one embedding per text, in order. Raises EmbedderUnavailable."""

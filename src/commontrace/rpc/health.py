@@ -1,4 +1,4 @@
-"""Health: the empty name is liveness, a service's name is readiness, which asks the database."""
+"""Health: the empty name is liveness, a service's name is readiness: the database answers, and its model is here."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import structlog
 from grpc_health.v1 import health, health_pb2
 
+from commontrace.embeddings.served_model import ServedModel
 from commontrace.storage.database import Database
 
 log = structlog.get_logger()
@@ -17,12 +18,16 @@ _PATIENCE_SECONDS = 1.0
 class Readiness:
     """Asks the database every second and tells the health service when the answer changes."""
 
-    def __init__(self, servicer: health.aio.HealthServicer, database: Database, services: Sequence[str]) -> None:
+    def __init__(
+        self, servicer: health.aio.HealthServicer, database: Database, model: ServedModel, services: Sequence[str]
+    ) -> None:
         """Takes whom to tell, whom to ask, and the names that depend on it."""
         self._servicer = servicer
         self._database = database
+        self._model = model
         self._services = services
         self._was_serving: bool | None = None
+        self._is_away = False
 
     async def watch(self) -> None:
         """Runs until cancelled."""
@@ -32,14 +37,17 @@ class Readiness:
 
     async def check(self) -> None:
         """Asks once."""
-        serving = True
+        serving = self._model.is_usable
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._database.ping()
         except Exception as error:  # noqa: BLE001 - whatever it is, the watch goes on and readiness is lost
             serving = False
-            if self._was_serving is not False:
+            if not self._is_away:
                 log.warning("the database does not answer", error=str(error) or type(error).__name__)
+            self._is_away = True
+        else:
+            self._is_away = False
         if serving != self._was_serving:
             self._was_serving = serving
             answer = health_pb2.HealthCheckResponse

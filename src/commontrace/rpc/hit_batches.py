@@ -15,7 +15,7 @@ _RESUMABLE = (None, StopReason.LIMIT)
 
 
 async def stream(
-    request: trace_service_pb2.SearchTracesRequest, found: Found, batches: AsyncGenerator[Batch], *, model_id: str
+    request: trace_service_pb2.SearchTracesRequest, found: Found, batches: AsyncGenerator[Batch]
 ) -> AsyncGenerator[trace_service_pb2.SearchTracesResponse]:
     """Yields the batches as messages that say where to resume, the last of them with the summary."""
 
@@ -36,7 +36,7 @@ async def stream(
             dropped_count += batch.dropped_count
             if batch.stop_reason is not None:
                 summary = searches.summary_message(
-                    found, batch.stop_reason, hit_count=hit_count, dropped_count=dropped_count, model_id=model_id
+                    found, batch.stop_reason, hit_count=hit_count, dropped_count=dropped_count
                 )
                 cut[-1].summary.CopyFrom(summary)
             for response in cut:

@@ -5,8 +5,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from uuid import UUID
 
 from commontrace.core import importing
+from commontrace.core.errors import ModelReplaced
 from commontrace.core.importing import Item, Outcome
-from commontrace.embeddings.embedder import Embedder
+from commontrace.embeddings.embedder import Model
+from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import current_caller
 from commontrace.rpc.invalid_request import InvalidRequest
 from commontrace.rpc.messages import imports
@@ -22,13 +24,13 @@ _SLICE = 25
 class Importer:
     """Carries out the imports of a server."""
 
-    def __init__(self, database: Database, embedder: Embedder, stopping: Stopping, *, at_a_time: int) -> None:
+    def __init__(self, database: Database, model: ServedModel, stopping: Stopping, *, at_a_time: int) -> None:
         """Takes where to store, whose vectors are welcome, when to end, and how many messages to store at a time.
 
         More would take every connection from other writes; they wait, and their senders with them.
         """
         self._database = database
-        self._embedder = embedder
+        self._model = model
         self._stopping = stopping
         self._turns = asyncio.Semaphore(at_a_time)
 
@@ -63,21 +65,31 @@ class Importer:
         email = current_caller().email
         if not request.items:
             return imports.progress_message(await importing.progress(import_id, email, self._database))
-        items, outcomes = await self._translated(request)
+        model = self._model.facts
+        items, outcomes = await self._translated(request, model)
         if not items:
             last_sequence = await self._database.read(lambda reading: reading.imports.last_sequence(import_id, email))
         else:
-            async with self._turns:
-                stored = await importing.store(
-                    items, import_id=import_id, email=email, embedder=self._embedder, database=self._database
-                )
+            try:
+                async with self._turns:
+                    stored = await importing.store(
+                        items, import_id=import_id, email=email, model=model, database=self._database
+                    )
+            except ModelReplaced:
+                # What was right by the old model may be wrong by the new one.
+                await self._model.look()
+                if self._model.facts is model:
+                    raise
+                return await self._answer(request, import_id)
             outcomes |= stored.outcomes
             last_sequence = stored.last_sequence
         return imports.acknowledgement(
             ((item.sequence, outcomes[item.sequence]) for item in request.items), last_sequence
         )
 
-    async def _translated(self, request: trace_import_pb2.ImportTracesRequest) -> tuple[list[Item], dict[int, Outcome]]:
+    async def _translated(
+        self, request: trace_import_pb2.ImportTracesRequest, model: Model
+    ) -> tuple[list[Item], dict[int, Outcome]]:
         """Returns the valid items of a message, and what is wrong with the others, by sequence."""
         items: list[Item] = []
         outcomes: dict[int, Outcome] = {}
@@ -85,9 +97,7 @@ class Importer:
             if position % _SLICE == 0:
                 await asyncio.sleep(0)
             violations = list(
-                import_rules.trace_record(
-                    message.trace, model_id=self._embedder.model_id, dimensions=self._embedder.dimensions
-                )
+                import_rules.trace_record(message.trace, model_id=model.model_id, dimensions=model.dimensions)
             )
             if violations:
                 outcomes[message.sequence] = InvalidRequest(violations)

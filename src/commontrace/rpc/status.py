@@ -42,6 +42,8 @@ _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]]
     RequestTooLarge: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_REQUEST_TOO_LARGE),
     errors.Overloaded: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_OVERLOADED),
     errors.DatabaseUnavailable: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_DATABASE_UNAVAILABLE),
+    # Asked again and again, and every time of another model: nobody sees it but under a broken record.
+    errors.ModelReplaced: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_DATABASE_UNAVAILABLE),
     EmbedderUnavailable: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_EMBEDDER_UNAVAILABLE),
     Exception: (Code.INTERNAL, error_reason_pb2.ERROR_REASON_INTERNAL),
 }

@@ -5,18 +5,19 @@ from contextlib import aclosing
 from uuid import UUID
 
 import commontrace
-from commontrace.core import contributing, deleting, editing, exporting, limits, listing, search_batches, searching
+from commontrace.core import contributing, current_search, deleting, editing, exporting, limits, listing, search_batches
 from commontrace.core.errors import TraceNotFound
 from commontrace.core.watching import Watching
-from commontrace.embeddings.query_cache import QueryCache
+from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc import exporting as export_stream
 from commontrace.rpc import hit_batches, pages, watching
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.deadlines import deadline_of
 from commontrace.rpc.importing import Importer
-from commontrace.rpc.messages import exports, filters, info, lists, searches, traces
+from commontrace.rpc.messages import exports, filters, info, lists, traces
 from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST, page_size
 from commontrace.rpc.stopping import Stopping
+from commontrace.rpc.validation import search_rules
 from commontrace.rpc.writes import Write, Writes
 from commontrace.storage.database import Database
 from commontrace.storage.keyset import Position
@@ -37,7 +38,7 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(
         self,
         database: Database,
-        queries: QueryCache,
+        model: ServedModel,
         writes: Writes,
         importer: Importer,
         stopping: Stopping,
@@ -45,15 +46,14 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         *,
         validation_threshold: int,
     ) -> None:
-        """Takes where traces are, how queries are encoded, when streams end, what is told of events and of votes."""
+        """Takes where traces are, how texts are encoded, when streams end, what is told of events and of votes."""
         self._database = database
         self._writes = writes
         self._importer = importer
         self._stopping = stopping
         self._watching = events
         self._validation_threshold = validation_threshold
-        self._queries = queries
-        self._embedder = queries.embedder
+        self._model = model
 
     async def GetServiceInfo(
         self, _request: trace_service_pb2.GetServiceInfoRequest, _context: Context
@@ -63,7 +63,7 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         user_id = await self._database.read(lambda reading: reading.users.id_of(email))
         return trace_service_pb2.GetServiceInfoResponse(
             version=commontrace.__version__,
-            embedding_model=info.embedding_model_message(self._embedder),
+            embedding_model=info.embedding_model_message(self._model.facts),
             limits=info.limits_message(),
             caller=trace_service_pb2.Caller(
                 user_id=str(user_id or ""),
@@ -85,7 +85,7 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
                 on_duplicate=traces.on_duplicate(request.on_duplicate),
                 supersedes_id=traces.optional_id(request.supersedes_trace_id),
                 database=self._database,
-                embedder=self._embedder,
+                embedder=self._model.embedder,
                 deadline=deadline,
             )
 
@@ -109,7 +109,7 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
                 traces.edit(request),
                 current_caller().email,
                 database=self._database,
-                embedder=self._embedder,
+                embedder=self._model.embedder,
                 deadline=deadline,
             )
 
@@ -214,8 +214,11 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
     ) -> AsyncIterator[trace_service_pb2.SearchTracesResponse]:
         """Streams the nearest traces; the summary rides in the last message."""
         deadline = deadline_of(context)
-        found = await searching.find(
-            searches.search(request), deadline=deadline, database=self._database, queries=self._queries
+        found = await current_search.find(
+            lambda: search_rules.checked_again(request, self._model.facts),
+            deadline=deadline,
+            database=self._database,
+            model=self._model,
         )
         batches = search_batches.batches(
             found,
@@ -224,7 +227,7 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
             deadline=deadline,
             database=self._database,
         )
-        responses = hit_batches.stream(request, found, batches, model_id=self._embedder.model_id)
+        responses = hit_batches.stream(request, found, batches)
         async with aclosing(responses):
             async for response in responses:
                 yield response
@@ -241,13 +244,14 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         self, request: trace_export_pb2.ExportTracesRequest, _context: Context
     ) -> AsyncIterator[trace_export_pb2.ExportTracesResponse]:
         """Streams traces as records."""
+        model = self._model.facts
         export = await exporting.begin(
             exports.considered(request),
             with_embeddings=request.include_embeddings,
             database=self._database,
-            embedder=self._embedder,
+            model=model,
         )
-        responses = export_stream.stream(request, export, self._stopping, model_id=self._embedder.model_id)
+        responses = export_stream.stream(request, export, self._stopping, model_id=model.model_id)
         async with aclosing(responses):
             async for response in responses:
                 yield response

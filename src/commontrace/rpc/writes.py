@@ -8,7 +8,8 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from commontrace.core.errors import CommonTraceError, Outrun
+from commontrace.core.errors import CommonTraceError, ModelReplaced, Outrun
+from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import current_call, current_caller
 from commontrace.rpc.canonical_bytes import canonical_bytes
 from commontrace.storage.database import Database
@@ -21,6 +22,9 @@ Write = Callable[[UnitOfWork, UUID], Awaitable[Response]]
 Preparation = Callable[[], Awaitable[Write[Response]]]
 """What happens before, while nothing is open: reading, encoding."""
 
+# More while one call is answered are none, but a record that does not say what the vectors are.
+_REPLACEMENTS = 5
+
 
 class _DryRun(Exception):
     """Rolls back what was only tried."""
@@ -29,9 +33,10 @@ class _DryRun(Exception):
 class Writes:
     """Carries writes out and remembers their answers beside them, in the same transaction."""
 
-    def __init__(self, database: Database) -> None:
-        """Takes where to write."""
+    def __init__(self, database: Database, model: ServedModel) -> None:
+        """Takes where to write, and whose vectors."""
         self._database = database
+        self._model = model
 
     async def answer(self, request: Message, response_type: type[Response], write: Write[Response]) -> Response:
         """Returns what `write` returns, or what it returned to the same request before. Raises RequestIdReused."""
@@ -54,12 +59,18 @@ class Writes:
         With `dry_run`, nothing is stored, not even the answer.
         """
         key = None if dry_run else _key(request)
+        replacements = 0
         while True:
             known = await self._known(key)
             if known is not None:
                 return response_type.FromString(known)
             try:
                 return await self._carry_out(await prepare(), key, dry_run=dry_run)
+            except ModelReplaced:
+                await self._model.look()
+                replacements += 1
+                if replacements > _REPLACEMENTS:
+                    raise
             except (Outrun, _Answered):
                 continue
             except CommonTraceError:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
-from commontrace.storage.failures import translated
+from commontrace.storage.failures import is_outdated_plan, translated
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
 Answer = TypeVar("Answer")
@@ -88,9 +88,9 @@ async def _ask(engine: AsyncEngine, question: Question[Answer]) -> Answer:
             async with engine.connect() as connection:
                 return await question(Reading(connection))
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not (error.connection_invalidated or is_outdated_plan(error)):
                 raise
         # Trying connections before use would cost a third of a search; asking again is free until one is dead.
-        # The pool has dropped every connection of that age: this one is new.
+        # The pool has dropped every connection of that age, this one is new; and of outdated plans, every one.
         async with engine.connect() as connection:
             return await question(Reading(connection))

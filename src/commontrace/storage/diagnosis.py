@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 from asyncpg import PostgresError
-from sqlalchemy import ClauseElement, Executable, exists, select, text
+from sqlalchemy import ClauseElement, Executable, exists, or_, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import NoResultFound, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex
 
-from commontrace.core.diagnosis import DURABILITY, PostgresFacts, QueueFacts, VectorCounts, VectorIndex
+from commontrace.core.diagnosis import DURABILITY, PostgresFacts, QueueFacts, Reembedded, VectorCounts, VectorIndex
 from commontrace.core.searching import candidates_for
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.storage import engines, trace_filter
+from commontrace.storage import engines, reembedding, trace_filter
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
 from commontrace.storage.failures import translated
 from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, EncodingJob, Trace
@@ -50,9 +50,10 @@ _COUNTS = """
     SELECT count(*) AS live,
         count(*) FILTER (WHERE is_queued) AS queued,
         count(*) FILTER (WHERE NOT is_queued AND embedding_model_id IS NULL) AS missing,
-        count(*) FILTER (WHERE NOT is_queued AND embedding_model_id <> :model_id) AS foreign
+        count(*) FILTER (WHERE NOT is_queued AND is_foreign) AS foreign
     FROM (
         SELECT embedding_model_id,
+            (embedding_model_id, embedding_model_version) <> (:model_id, :model_version) AS is_foreign,
             embedding_model_id IS DISTINCT FROM :model_id AND encoding_jobs.trace_id IS NOT NULL AS is_queued
         FROM traces LEFT JOIN encoding_jobs ON encoding_jobs.trace_id = traces.id
         WHERE deleted_at IS NULL
@@ -124,6 +125,18 @@ class Diagnosis:
             except NoResultFound:
                 raise CannotTell("embedding_models names no current model: somebody removed it") from None
 
+    async def next_model(self) -> RecordedModel | None:
+        """Returns the model that the database is being moved to. Needs the newest revision."""
+        with _refusals_told():
+            return await EmbeddingModelRepository(self._connection).next()
+
+    async def reembedded(self) -> Reembedded:
+        """Returns how far the way to the next model is. Needs one."""
+        with _refusals_told():
+            [counts] = await self._connection.execute(text(reembedding.COUNTS))
+            is_claimed = await self._connection.execute(text(reembedding.IS_CLAIMED))
+        return Reembedded(done=counts.done, total=counts.total, is_under_way=bool(is_claimed.scalar()))
+
     async def holds_only_seeds(self) -> bool:
         """Tells whether every trace came with the service. Needs the newest revision."""
         with _refusals_told():
@@ -142,13 +155,20 @@ class Diagnosis:
         """Counts the traces that no search of the model finds, in the queue or not. Needs the newest revision."""
         lost = (
             select(Trace.id)
-            .where(Trace.deleted_at.is_(None), Trace.embedding_model_id.is_distinct_from(model.model_id))
-            .where(~exists().where(EncodingJob.trace_id == Trace.id))
+            .where(
+                Trace.deleted_at.is_(None),
+                or_(
+                    Trace.embedding_model_id.is_distinct_from(model.model_id),
+                    Trace.embedding_model_version.is_distinct_from(model.model_version),
+                ),
+                ~exists().where(EncodingJob.trace_id == Trace.id),
+            )
             .order_by(Trace.id)
             .limit(_EXAMPLES)
         )
         with _refusals_told():
-            [row] = await self._connection.execute(text(_COUNTS), {"model_id": model.model_id})
+            name = {"model_id": model.model_id, "model_version": model.model_version}
+            [row] = await self._connection.execute(text(_COUNTS), name)
             examples = (await self._connection.execute(lost)).scalars().all()
         return VectorCounts(
             live=row.live, queued=row.queued, missing=row.missing, foreign=row.foreign, examples=examples
@@ -187,7 +207,12 @@ async def search_plan(url: str, model: RecordedModel) -> str:
     vector = np.zeros(model.dimensions, dtype=np.float32)
     vector[0] = 1.0
     parameters = approximate_parameters(
-        vector, model_id=model.model_id, limit=limit, ef_search=candidates_for(limit), considered=considered
+        vector,
+        model_id=model.model_id,
+        model_version=model.model_version,
+        limit=limit,
+        ef_search=candidates_for(limit),
+        considered=considered,
     )
     statement = _Explain(approximate_statement(trace_filter.kinds_of(considered)))
     settings = engines.SESSION | engines.SEARCH | _READ_ONLY

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, delete, exists, insert, select, text, update
+from sqlalchemy import bindparam, delete, exists, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.schema import CreateIndex, DropIndex
 
-from commontrace.embeddings.embedder import Embedder, Vector
+from commontrace.core.errors import ModelReplaced
+from commontrace.embeddings.embedder import Embedder, Model, Vector
 from commontrace.storage.models import VECTOR_INDEX, EmbeddingModel, Trace
 from commontrace.storage.vector_type import VectorType
 
@@ -22,22 +24,21 @@ class RecordedModel:
     dimensions: int
     is_lexical: bool
 
-    def made_by(self, embedder: Embedder) -> bool:
-        """Tells whether the embedder's vectors may stand beside the stored ones."""
+    def made_by(self, model: Model) -> bool:
+        """Tells whether the model's vectors may stand beside the stored ones."""
         return (self.model_id, self.model_version, self.dimensions) == (
-            embedder.model_id,
-            embedder.model_version,
-            embedder.dimensions,
+            model.model_id,
+            model.model_version,
+            model.dimensions,
         )
 
 
-_CURRENT = select(
-    EmbeddingModel.id, EmbeddingModel.version, EmbeddingModel.dimensions, EmbeddingModel.is_lexical
-).where(EmbeddingModel.is_current)
+# Made once: putting a statement together costs more than running it.
+_RECORDED = select(EmbeddingModel.id, EmbeddingModel.version, EmbeddingModel.dimensions, EmbeddingModel.is_lexical)
 
 
 class EmbeddingModelRepository:
-    """The record of the current model."""
+    """The record of the current model, and of the next one while the database is being re-encoded."""
 
     def __init__(self, session: AsyncSession | AsyncConnection) -> None:
         """Takes where to ask."""
@@ -45,17 +46,27 @@ class EmbeddingModelRepository:
 
     async def current(self) -> RecordedModel:
         """Returns the model of the stored vectors."""
-        return await self._one(_CURRENT)
+        row = (await self._session.execute(_RECORDED.where(EmbeddingModel.is_current))).one()
+        return _recorded(row)
 
-    async def hold_current(self) -> RecordedModel:
-        """Returns the model of the stored vectors and keeps it from being replaced until the transaction ends."""
-        return await self._one(_CURRENT.with_for_update(read=True))
+    async def next(self) -> RecordedModel | None:
+        """Returns the model that the database is being re-encoded for, None while it is not."""
+        row = (await self._session.execute(_RECORDED.where(~EmbeddingModel.is_current))).one_or_none()
+        return None if row is None else _recorded(row)
 
-    async def _one(self, query: "Select[str, str, int, bool]") -> RecordedModel:
-        row = (await self._session.execute(query)).one()
-        return RecordedModel(
-            model_id=row.id, model_version=row.version, dimensions=row.dimensions, is_lexical=row.is_lexical
-        )
+    async def both(self) -> tuple[RecordedModel, RecordedModel | None]:
+        """Returns the current and the next one, as of one moment."""
+        rows = (await self._session.execute(_RECORDED.order_by(~EmbeddingModel.is_current))).all()
+        [current, *upcoming] = map(_recorded, rows)
+        return current, upcoming[0] if upcoming else None
+
+    async def require(self, model: Model) -> None:
+        """Raises ModelReplaced unless that is the current model.
+
+        That remains so until the transaction ends if it has locked, added or changed a trace before.
+        """
+        if not (await self.current()).made_by(model):
+            raise ModelReplaced
 
     async def only_seeds(self) -> bool:
         """Tells whether every trace came with the service."""
@@ -94,3 +105,9 @@ class EmbeddingModelRepository:
                 is_current=True,
             )
         )
+
+
+def _recorded(row: Any) -> RecordedModel:
+    return RecordedModel(
+        model_id=row.id, model_version=row.version, dimensions=row.dimensions, is_lexical=row.is_lexical
+    )

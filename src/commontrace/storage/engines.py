@@ -34,6 +34,8 @@ SEARCH = {
 _URL_PARAMETERS = {"database", "host", "password", "port", "prepared_statement_cache_size", "ssl", "sslmode", "user"}
 _NOT_A_POSTGRES_URL = "DATABASE_URL must be a Postgres URL, such as postgresql://user:password@host:5432/name"
 
+_MIGRATE = {"application_name": "commontrace-migrate"}
+
 CONNECT_SECONDS = 3
 COMMAND_SECONDS = 10
 
@@ -89,14 +91,14 @@ def dedicated(url: str, settings: Mapping[str, str]) -> AsyncEngine:
     )
 
 
-def unpooled(url: str) -> AsyncEngine:
+def unpooled(url: str, settings: Mapping[str, str] = _MIGRATE) -> AsyncEngine:
     """Returns an engine for migrations: no pool, no vector codec (the type may not exist yet), no time limits."""
     return create_async_engine(
         postgres_url(url),
         poolclass=NullPool,
         connect_args={
             "timeout": CONNECT_SECONDS,
-            "server_settings": {"application_name": "commontrace-migrate"},
+            "server_settings": dict(settings),
         },
     )
 

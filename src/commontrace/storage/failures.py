@@ -3,14 +3,23 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from asyncpg import InterfaceError, PostgresError
+from asyncpg import InterfaceError, InvalidCachedStatementError, PostgresError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from commontrace.core.errors import CommonTraceError, DatabaseUnavailable, InvalidStoredVector, Outrun, Overloaded
+from commontrace.core.errors import (
+    Busy,
+    CommonTraceError,
+    DatabaseUnavailable,
+    InvalidStoredVector,
+    ModelReplaced,
+    Outrun,
+    Overloaded,
+)
 
 _BY_CONSTRAINT: dict[str, type[CommonTraceError]] = {
     "ck_traces_embedding_norm": InvalidStoredVector,
+    "ck_traces_next_embedding_norm": InvalidStoredVector,
     "ix_traces_content_hash": Outrun,
     "ix_traces_supersedes_id": Outrun,
     "pk_traces": Outrun,
@@ -21,6 +30,9 @@ _BY_CONSTRAINT: dict[str, type[CommonTraceError]] = {
 _UNAVAILABLE = ("08", "57P", "57014", "55P03", "40")
 _OVERLOADED = ("53",)
 _WENT_AWAY = "the database went away or did not answer in time"
+_CONTENDED = {"55P03", "40P01", "40001"}
+# pgvector's for vectors of different lengths. Every vector was held against the model it is meant for.
+_OTHER_LENGTH = "22000"
 
 
 @contextmanager
@@ -47,6 +59,22 @@ def translated() -> Iterator[None]:
         raise DatabaseUnavailable("the database cannot be reached") from error
 
 
+@contextmanager
+def contention_told() -> Iterator[None]:
+    """Inside of `translated`: raises Busy for a lock that was not to be had in time, and for a deadlock."""
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _CONTENDED:
+            raise Busy("somebody else holds the lock") from error
+        raise
+
+
+def is_outdated_plan(error: DBAPIError) -> bool:
+    """Tells whether the statement was prepared before a column got another type. Preparing it anew helps."""
+    return error.orig is not None and isinstance(error.orig.__cause__, InvalidCachedStatementError)
+
+
 def _meaning(error: DBAPIError) -> CommonTraceError | None:
     driver_error = error.orig.__cause__ if error.orig is not None else None
     meaning = _meaning_of_driver(driver_error)
@@ -63,4 +91,7 @@ def _meaning_of_driver(error: BaseException | None) -> CommonTraceError | None:
     state = getattr(error, "sqlstate", None) or ""
     if state.startswith(_OVERLOADED):
         return Overloaded("the database takes no more connections")
-    return DatabaseUnavailable(_WENT_AWAY) if state.startswith(_UNAVAILABLE) else None
+    if state == _OTHER_LENGTH:
+        return ModelReplaced()
+    is_away = state.startswith(_UNAVAILABLE) or isinstance(error, InvalidCachedStatementError)
+    return DatabaseUnavailable(_WENT_AWAY) if is_away else None

@@ -29,7 +29,7 @@ from commontrace.core.content_hash import content_hash
 from commontrace.core.importing import Imported, Recorded
 from commontrace.core.trace_events import CREATED, SUPERSEDED
 from commontrace.core.traces import PENDING, TEXTS
-from commontrace.embeddings.embedder import Embedder
+from commontrace.embeddings.embedder import Model
 from commontrace.storage.event_repository import CHANNEL
 from commontrace.storage.models import ImportItem, Trace, User
 
@@ -151,13 +151,13 @@ class ImportRepository:
         rows = await self._session.execute(_KNOWN, {"trace_ids": list(trace_ids)})
         return {row[0]: Known(row[0], (row[2] or content_hash(*row[3:])) if row[1] else None) for row in rows}
 
-    async def add_traces(self, traces: Iterable[Imported], contributor_id: UUID, embedder: Embedder) -> None:
+    async def add_traces(self, traces: Iterable[Imported], contributor_id: UUID, model: Model) -> None:
         """Adds traces with their first revision and their event. Raises Outrun if a content or an id is taken."""
         # In one order for all: two who add the same contents wait for each other instead of deadlocking.
         traces = sorted(traces, key=lambda trace: (trace.content_hash or b"", trace.id))
         if not traces:
             return
-        rows = (_trace_row(trace, contributor_id, embedder) for trace in traces)
+        rows = (_trace_row(trace, contributor_id, model) for trace in traces)
         await self._copy("traces", _TRACE_COLUMNS, rows)
         changed = list(TEXTS)
         revisions = (
@@ -215,16 +215,16 @@ class ImportRepository:
         await driver.copy_records_to_table(table, columns=columns, records=rows, timeout=_SECONDS)
 
 
-def _trace_row(trace: Imported, contributor_id: UUID, embedder: Embedder) -> tuple[Any, ...]:
+def _trace_row(trace: Imported, contributor_id: UUID, model: Model) -> tuple[Any, ...]:
     item, said = trace.item, trace.item.contribution
-    model = (None, None) if item.vector is None else (embedder.model_id, embedder.model_version)
+    made_by = (None, None) if item.vector is None else (model.model_id, model.model_version)
     return (
         trace.id,
         said.title,
         said.context,
         said.solution,
         item.vector,
-        *model,
+        *made_by,
         PENDING,
         contributor_id,
         said.agent_model,

@@ -213,7 +213,7 @@ class EmbeddingModel(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[str] = mapped_column(primary_key=True)
-    dimensions: Mapped[int]
+    dimensions: Mapped[int] = mapped_column(primary_key=True)
     is_lexical: Mapped[bool]
     is_current: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)

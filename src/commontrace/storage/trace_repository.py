@@ -15,7 +15,7 @@ from commontrace.core.trace_filter import ResolvedFilter
 from commontrace.core.traces import NewTrace
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage import trace_filter
-from commontrace.storage.models import Tag, Trace, TraceTag
+from commontrace.storage.models import EmbeddingModel, Tag, Trace, TraceTag
 
 
 class TraceRow(NamedTuple):
@@ -45,11 +45,21 @@ class TraceRow(NamedTuple):
     is_encoded: bool
 
 
+class ModelName(NamedTuple):
+    """What tells an embedding model from others."""
+
+    model_id: str
+    model_version: str
+
+
 # Made once: putting a statement together costs more than running it.
 _ADD = (
     insert(Trace.__table__)
     .on_conflict_do_nothing(index_elements=[Trace.content_hash], index_where=Trace.deleted_at.is_(None))
-    .returning(Trace.id)
+    .returning(
+        select(EmbeddingModel.id).where(EmbeddingModel.is_current).scalar_subquery().label("model_id"),
+        select(EmbeddingModel.version).where(EmbeddingModel.is_current).scalar_subquery().label("model_version"),
+    )
 )
 _WITH_CONTENT = select(Trace.id).where(
     Trace.content_hash == bindparam("content_hash", type_=LargeBinary), Trace.deleted_at.is_(None)
@@ -63,8 +73,11 @@ class TraceRepository:
         """Takes where to ask; only a session can add."""
         self._session = session
 
-    async def add(self, trace: NewTrace) -> bool:
-        """Inserts a trace, without its tags; False if a live one has the same content. Raises InvalidStoredVector."""
+    async def add(self, trace: NewTrace) -> ModelName | None:
+        """Inserts a trace, without its tags, and returns the database's model, which stays until the transaction ends.
+
+        None if a live trace has the same content. Raises InvalidStoredVector, ModelReplaced.
+        """
         new = {
             "id": trace.id,
             "title": trace.title,
@@ -82,7 +95,8 @@ class TraceRepository:
             "content_hash": trace.content_hash,
             "supersedes_id": trace.supersedes_id,
         }
-        return (await self._session.execute(_ADD, new)).one_or_none() is not None
+        row = (await self._session.execute(_ADD, new)).one_or_none()
+        return None if row is None else ModelName._make(row)
 
     async def with_content(self, content_hash: bytes) -> UUID | None:
         """Returns the live trace that others of this content are duplicates of, or None."""

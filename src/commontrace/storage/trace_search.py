@@ -33,6 +33,7 @@ _EXACT_DISTANCE = (_DISTANCE + 0).label("distance")
 _CONSIDERED = (
     Trace.deleted_at.is_(None),
     Trace.embedding_model_id == bindparam("model_id", type_=String),
+    Trace.embedding_model_version == bindparam("model_version", type_=String),
     Trace.id.is_distinct_from(bindparam("excluded", type_=Uuid)),
 )
 
@@ -98,6 +99,7 @@ class TraceSearch:
         vector: Vector,
         *,
         model_id: str,
+        model_version: str,
         limit: int,
         ef_search: int,
         considered: ResolvedFilter | None = None,
@@ -106,10 +108,17 @@ class TraceSearch:
         """Returns up to `limit` neighbours by (distance, id) as the HNSW index finds them.
 
         `ef_search` (1..1000) is the number of candidates the index keeps. May miss traces, and return fewer than exist.
+        Raises ModelReplaced where vectors of the model are of another length.
         """
         statement = approximate_statement(trace_filter.kinds_of(considered))
         parameters = approximate_parameters(
-            vector, model_id=model_id, limit=limit, ef_search=ef_search, considered=considered, excluded=excluded
+            vector,
+            model_id=model_id,
+            model_version=model_version,
+            limit=limit,
+            ef_search=ef_search,
+            considered=considered,
+            excluded=excluded,
         )
         found = [Neighbour._make(row) for row in await self._connection.execute(statement, parameters)]
         # The index's relaxed order is nearly right; ids make ties repeatable.
@@ -120,6 +129,7 @@ class TraceSearch:
         vector: Vector,
         *,
         model_id: str,
+        model_version: str,
         limit: int,
         considered: ResolvedFilter | None = None,
         excluded: UUID | None = None,
@@ -128,10 +138,10 @@ class TraceSearch:
     ) -> list[Neighbour]:
         """Returns the `limit` nearest by (distance, id), having compared every trace.
 
-        Leaves out those in `besides`, and of the others everything up to `behind`.
+        Leaves out those in `besides`, and of the others everything up to `behind`. Raises ModelReplaced likewise.
         """
         is_continued = bool(besides) or behind is not None
-        parameters = _parameters(vector, model_id, limit, considered, excluded)
+        parameters = _parameters(vector, (model_id, model_version), limit, considered, excluded)
         if is_continued:
             behind_id, behind_distance = behind or _BEFORE_ALL
             parameters |= {"besides": list(besides), "behind_distance": behind_distance, "behind_id": behind_id}
@@ -143,21 +153,23 @@ def approximate_parameters(
     vector: Vector,
     *,
     model_id: str,
+    model_version: str,
     limit: int,
     ef_search: int,
     considered: ResolvedFilter | None = None,
     excluded: UUID | None = None,
 ) -> dict[str, Any]:
     """Returns the parameters of the approximate statement."""
-    return _parameters(vector, model_id, limit, considered, excluded) | {"ef_search": str(ef_search)}
+    return _parameters(vector, (model_id, model_version), limit, considered, excluded) | {"ef_search": str(ef_search)}
 
 
 def _parameters(
-    vector: Vector, model_id: str, limit: int, considered: ResolvedFilter | None, excluded: UUID | None
+    vector: Vector, model: tuple[str, str], limit: int, considered: ResolvedFilter | None, excluded: UUID | None
 ) -> dict[str, Any]:
     return {
         "vector": vector,
-        "model_id": model_id,
+        "model_id": model[0],
+        "model_version": model[1],
         "row_limit": limit,
         "excluded": excluded,
         **trace_filter.parameters(considered),

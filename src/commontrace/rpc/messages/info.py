@@ -2,6 +2,7 @@
 
 from commontrace.core import limits
 from commontrace.embeddings.embedder import Embedder
+from commontrace.storage.embedding_model_repository import RecordedModel
 from commontrace.v1 import options_pb2, trace_service_pb2
 
 SCOPES = (
@@ -14,13 +15,13 @@ SCOPES = (
 """What everybody may do until there are keys."""
 
 
-def embedding_model_message(embedder: Embedder) -> trace_service_pb2.EmbeddingModel:
+def embedding_model_message(model: Embedder | RecordedModel) -> trace_service_pb2.EmbeddingModel:
     """Describes the embedding model."""
     return trace_service_pb2.EmbeddingModel(
-        id=embedder.model_id,
-        version=embedder.model_version,
-        dimensions=embedder.dimensions,
-        is_lexical=embedder.is_lexical,
+        id=model.model_id,
+        version=model.model_version,
+        dimensions=model.dimensions,
+        is_lexical=model.is_lexical,
     )
 
 

@@ -46,13 +46,13 @@ def hit_message(hit: Hit) -> trace_service_pb2.SearchHit:
 
 
 def summary_message(
-    found: Found, stop_reason: StopReason, *, hit_count: int, dropped_count: int, model_id: str
+    found: Found, stop_reason: StopReason, *, hit_count: int, dropped_count: int
 ) -> trace_service_pb2.SearchSummary:
     """Returns the end of a search of which so many hits were sent."""
     return trace_service_pb2.SearchSummary(
         stop_reason=_STOP_REASON[stop_reason],
         exact=found.exact,
-        embedding_model_id=model_id,
+        embedding_model_id=found.model_id,
         hit_count=hit_count,
         dropped_count=dropped_count,
         unknown_tags=found.considered.unknown_tags,

@@ -2,13 +2,18 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from commontrace.core import limits
+from commontrace.core.searching import Search
 from commontrace.core.text import is_blank, without_forbidden
-from commontrace.rpc.invalid_request import Violation
+from commontrace.embeddings.embedder import Embedder
+from commontrace.rpc.invalid_request import InvalidRequest, Violation
 from commontrace.rpc.messages import searches
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation import filter_rules
 from commontrace.rpc.vectors import vector_violations
+from commontrace.storage.embedding_model_repository import RecordedModel
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_pb2, trace_service_pb2
 
@@ -39,6 +44,17 @@ def search_traces(
     if request.HasField("filter"):
         yield from filter_rules.trace_filter(request.filter)
     yield from searches.RESUME_TOKEN.violations(request)
+
+
+def checked_again(request: trace_service_pb2.SearchTracesRequest, model: Embedder | RecordedModel) -> Search:
+    """Returns what a request asks for that was valid before the model may have been replaced. Raises InvalidRequest."""
+    search = searches.search(request)
+    if isinstance(search.query, np.ndarray):
+        given = (request.embedding.model_id, len(search.query))
+        if given != (model.model_id, model.dimensions):
+            violations = search_traces(request, model_id=model.model_id, dimensions=model.dimensions)
+            raise InvalidRequest(list(violations))
+    return search
 
 
 def _query_text(text: str) -> Iterator[Violation]:

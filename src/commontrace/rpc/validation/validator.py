@@ -1,11 +1,11 @@
 """Holds requests against the rules of their type."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 from google.protobuf.message import Message
 
+from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.invalid_request import InvalidRequest, Violation
 from commontrace.rpc.validation import (
     export_rules,
@@ -25,9 +25,9 @@ Violations = Iterable[Violation]
 class Validator:
     """Checks requests to a server whose vectors come from one embedding model."""
 
-    def __init__(self, *, model_id: str, dimensions: int) -> None:
+    def __init__(self, model: ServedModel) -> None:
         """Takes the model that callers' own vectors must come from."""
-        search_traces = partial(search_rules.search_traces, model_id=model_id, dimensions=dimensions)
+        self._model = model
         self._rules: dict[type[Message], Callable[[Any], Violations]] = {
             **trace_rules.RULES,
             **import_rules.RULES,
@@ -36,8 +36,12 @@ class Validator:
             **vote_rules.RULES,
             **tag_rules.RULES,
             **watch_rules.RULES,
-            trace_service_pb2.SearchTracesRequest: search_traces,
+            trace_service_pb2.SearchTracesRequest: self._search_traces,
         }
+
+    def _search_traces(self, request: trace_service_pb2.SearchTracesRequest) -> Violations:
+        model = self._model.facts
+        return search_rules.search_traces(request, model_id=model.model_id, dimensions=model.dimensions)
 
     def check(self, request: Message) -> None:
         """Raises InvalidRequest with every violation found."""

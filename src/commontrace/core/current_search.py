@@ -1,0 +1,37 @@
+"""Searches on a database that may be moved to another embedding model at any moment."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from commontrace.core import searching
+from commontrace.core.deadline import Deadline
+from commontrace.core.errors import ModelReplaced
+from commontrace.core.searching import Found, Search, StopReason
+from commontrace.embeddings.served_model import ServedModel
+
+if TYPE_CHECKING:
+    from commontrace.storage.database import Database
+
+
+async def find(asked: Callable[[], Search], *, deadline: Deadline, database: "Database", model: ServedModel) -> Found:
+    """Returns what `searching.find` does, by the database's current model.
+
+    `asked` is asked again whenever the model was replaced meanwhile, and may refuse what no longer fits. Raises
+    TraceNotFound, EmbedderUnavailable, ModelReplaced where the database contradicts its own record.
+    """
+    while True:
+        queries = model.queries
+        search = asked()
+        try:
+            found = await searching.find(search, deadline=deadline, database=database, queries=queries)
+        except ModelReplaced:
+            if await model.is_still(queries):
+                raise
+            continue
+        # Enough is enough: only traces of the model are found. None, or few, may mean that there are none any more.
+        if found.stop_reason in _PROVES_ITSELF or await model.is_still(queries):
+            return found
+
+
+# The second had no time for what it would take to know.
+_PROVES_ITSELF = (StopReason.LIMIT, StopReason.SCAN_BUDGET)
