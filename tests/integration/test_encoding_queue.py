@@ -65,9 +65,11 @@ async def under_way(database: Database, told: ToldEmbedder) -> AsyncIterator["as
     told.gate.set()
 
 
-async def says(embedder: Embedder, title: str) -> Vector:
+async def is_found_by(database: Database, embedder: Embedder, trace_id: UUID, title: str) -> bool:
+    """Whether the trace has the vector of its text under this title."""
     [embedding] = await embedder.encode([embedding_text(title, "context", "solution")])
-    return embedding.vector
+    vector = await vector_of(database, trace_id)
+    return vector is not None and float(np.dot(vector, embedding.vector)) > 1 - 1e-6
 
 
 async def test_what_is_due_is_encoded_in_batches_oldest_first(
@@ -82,8 +84,7 @@ async def test_what_is_due_is_encoded_in_batches_oldest_first(
     assert sorted(told.asked[0])[0].startswith("title 0\n")
     assert await query(database_url, JOBS) == []
     for number in (1, 18):
-        found = await vector_of(database, ids[number])
-        np.testing.assert_allclose(found, await says(embedder, f"title {number}"), atol=1e-6)
+        assert await is_found_by(database, embedder, ids[number], f"title {number}")
     [[wrong]] = await query(
         database_url,
         "SELECT count(*) FROM traces WHERE embedding IS NULL OR revision <> 1 OR updated_at <> created_at",
@@ -121,11 +122,11 @@ async def test_an_edit_meanwhile_keeps_the_stale_vector_out(
         await edited(database, embedder, done, "second, better")
     assert (await turn).encoded == 0
     assert await vector_of(database, waits) is None
-    np.testing.assert_allclose(await vector_of(database, done), await says(embedder, "second, better"), atol=1e-6)
+    assert await is_found_by(database, embedder, done, "second, better")
     [job] = await query(database_url, JOBS)
     assert (job.trace_id, job.attempts, job.due_in <= 0) == (waits, 0, True)
     assert (await take_turn(database, embedder)).encoded == 1
-    np.testing.assert_allclose(await vector_of(database, waits), await says(embedder, "first, better"), atol=1e-6)
+    assert await is_found_by(database, embedder, waits, "first, better")
     assert await query(database_url, JOBS) == []
 
 
@@ -140,7 +141,7 @@ async def test_an_edit_while_queued_is_what_gets_encoded(
     [job] = await query(database_url, JOBS)
     assert (job.trace_id, job.attempts, job.last_error, job.given_up_at) == (again, 0, "", None)
     assert (await take_turn(database, embedder)).encoded == 1
-    np.testing.assert_allclose(await vector_of(database, again), await says(embedder, "first, better"), atol=1e-6)
+    assert await is_found_by(database, embedder, again, "first, better")
 
 
 async def test_an_embedder_that_is_away_costs_no_attempt(
@@ -173,14 +174,14 @@ async def test_a_text_that_cannot_be_encoded_is_given_up_and_blocks_nobody(
         [job] = await query(database_url, JOBS)
         assert (job.trace_id, job.attempts, job.last_error) == (ids[2], 2, "ValueError")
         assert 3 < job.due_in <= 4
-        turns = 2
-        while not turn.given_up:
-            await administer(database_url, DUE_NOW)
+        # Most of the failures that follow are like this one.
+        await administer(database_url, DUE_NOW.replace(" SET ", f" SET attempts = {MOST_ATTEMPTS - 3}, "))
+        for attempts in range(MOST_ATTEMPTS - 2, MOST_ATTEMPTS + 1):
             turn = await take_turn(database, told)
-            turns += 1
             [job] = await query(database_url, JOBS)
-            assert job.given_up_at or job.due_in <= min(2**turns, 3600)
-    assert (turns, job.attempts, job.given_up_at is not None) == (MOST_ATTEMPTS, MOST_ATTEMPTS, True)
+            assert (job.attempts, job.given_up_at is not None) == (attempts, attempts == MOST_ATTEMPTS)
+            assert turn.given_up or 3500 < job.due_in <= 3600
+            await administer(database_url, DUE_NOW)
     assert [line["trace_id"] for line in logs if "is given up" in line["event"]] == [str(ids[2])]
     assert (await take_turn(database, told)).outcome is Outcome.NOTHING_DUE
     told.answer = lambda _texts: None
@@ -188,18 +189,20 @@ async def test_a_text_that_cannot_be_encoded_is_given_up_and_blocks_nobody(
     assert (await take_turn(database, told)).encoded == 1
 
 
-@pytest.mark.parametrize("value", [np.nan, 0.0, 2.0])
 async def test_vectors_that_searches_could_not_use_are_not_stored(
-    database: Database, database_url: str, told: ToldEmbedder, embedder: Embedder, value: float
+    database: Database, database_url: str, told: ToldEmbedder, embedder: Embedder
 ) -> None:
     [trace_id] = await queued(database, "broken")
     [good] = await embedder.encode(["good"])
-    broken = replace(good, vector=np.full_like(good.vector, value))
-    told.answer = lambda texts: [broken] if "broken" in texts[0] else None
-    assert (await take_turn(database, told)).outcome is Outcome.WORKED
-    assert await vector_of(database, trace_id) is None
-    [job] = await query(database_url, JOBS)
-    assert (job.attempts, job.last_error) == (1, "the embedder answered with a vector that is not of unit length")
+    for attempts, value in enumerate((np.nan, 0.0, 2.0), start=1):
+        broken = replace(good, vector=np.full_like(good.vector, value))
+        told.answer = lambda texts, broken=broken: [broken] if "broken" in texts[0] else None  # type: ignore[misc]
+        assert (await take_turn(database, told)).outcome is Outcome.WORKED
+        assert await vector_of(database, trace_id) is None
+        [job] = await query(database_url, JOBS)
+        said = "the embedder answered with a vector that is not of unit length"
+        assert (job.attempts, job.last_error) == (attempts, said)
+        await administer(database_url, DUE_NOW)
 
 
 async def test_what_a_dead_worker_had_comes_back_alone_and_is_given_up_if_it_kills_them_all(
