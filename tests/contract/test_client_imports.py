@@ -212,7 +212,7 @@ async def test_a_failure_of_the_source_is_the_callers(client: Client) -> None:
 
 async def test_leaving_early_cancels_the_call(client: Client, database_url: str) -> None:
     with capture_logs() as lines:
-        async with aclosing(client.import_traces(records())) as results:  # type: ignore[type-var] # a generator
+        async with aclosing(client.import_traces(records())) as results:
             async for _ in results:
                 break
         await until_logged(lines, 1)

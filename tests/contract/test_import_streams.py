@@ -206,14 +206,14 @@ async def test_no_more_than_one_message_is_received_ahead(
 
 
 async def test_a_sender_that_is_faster_is_held_back(server: RunningServer, database_url: str) -> None:
-    large = "x" * 50_000
+    large, count = "x" * 50_000, 40
     call = server.traces.ImportTraces(metadata=ADA, timeout=60)
     sent = 0
 
     async def send() -> None:
         nonlocal sent
         import_id = str(uuid4())
-        for number in range(60):
+        for number in range(count):
             records = [a_record(10 * number + one, context=large, solution=large) for one in range(8)]
             await call.write(message(records, first=8 * number + 1, import_id=import_id))
             sent += 1
@@ -227,8 +227,8 @@ async def test_a_sender_that_is_faster_is_held_back(server: RunningServer, datab
         assert held_back_at <= 20
     responses = [response async for response in call]
     await sending
-    assert (sent, len(responses)) == (60, 60)
-    assert responses[-1].last_sequence == 480
+    assert (sent, len(responses)) == (count, count)
+    assert responses[-1].last_sequence == 8 * count
 
 
 async def test_a_message_that_is_being_stored_is_acknowledged_before_the_server_stops(

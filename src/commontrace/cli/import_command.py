@@ -54,12 +54,14 @@ def import_traces(
     given_id = None if import_id is None else _uuid(import_id)
     with _opened(file) as source:
         # What comes through a pipe cannot be read twice.
-        derived_id, total = identified(file, on_duplicate) if source.seekable() else (uuid4(), None)
+        can_be_read_again = source.seekable()
+        derived_id, total = identified(source, on_duplicate) if can_be_read_again else (uuid4(), None)
         with progress("importing") as advance:
             run = _Import(
                 source,
                 import_id=given_id or derived_id,
                 on_duplicate=on_duplicate,
+                can_go_on=can_be_read_again or given_id is not None,
                 again=again,
                 as_json=as_json,
                 advance=lambda line: advance(line, total),
@@ -85,6 +87,7 @@ class _Import:
         *,
         import_id: UUID,
         on_duplicate: str | None,
+        can_go_on: bool,
         again: bool,
         as_json: bool,
         advance: Callable[[int], None],
@@ -93,6 +96,7 @@ class _Import:
         self._source = source
         self._import_id = import_id
         self._on_duplicate = on_duplicate
+        self._can_go_on = can_go_on
         self._again = again
         self._as_json = as_json
         self._advance = advance
@@ -112,7 +116,8 @@ class _Import:
             async for result in patient.import_traces(self._items(last_line), import_id=self._import_id):
                 self._take(result)
         except CallFailed:
-            note("what was stored stays: the same command goes on where this one stopped")
+            if self._can_go_on:
+                note("what was stored stays: the same command goes on where this one stopped")
             raise
 
     def _items(self, last_line: int) -> "Iterator[trace_import_pb2.ImportItem]":

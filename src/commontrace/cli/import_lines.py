@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import UUID, uuid5
 
@@ -73,12 +72,15 @@ def record(line: Line) -> "trace_record_pb2.TraceRecord":
         raise NoTrace(f"holds no trace: {str(error).splitlines()[0]}") from None
 
 
-def identified(file: Path, on_duplicate: str | None) -> tuple[UUID, int]:
-    """Returns the import that follows from a file's content and what is to become of duplicates, and its lines."""
-    digest, count, last = hashlib.sha256(), 0, b"\n"
-    with file.open("rb") as source:
-        while chunk := source.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            count += chunk.count(b"\n")
-            last = chunk[-1:]
+def identified(source: BinaryIO, on_duplicate: str | None) -> tuple[UUID, int]:
+    """Returns the import that follows from a file's content and what is to become of duplicates, and its lines.
+
+    The file is read to its end, and stands where it stood before.
+    """
+    digest, count, last, start = hashlib.sha256(), 0, b"\n", source.tell()
+    while chunk := source.read(_CHUNK_BYTES):
+        digest.update(chunk)
+        count += chunk.count(b"\n")
+        last = chunk[-1:]
+    source.seek(start)
     return uuid5(_NAMESPACE, f"{digest.hexdigest()} {on_duplicate or ''}"), count + (last != b"\n")

@@ -35,8 +35,8 @@ from commontrace.storage.models import ImportItem, Trace, User
 
 KEPT = timedelta(days=30)
 
-# For every row, its vector goes into the graph: where that does not fit into memory, a message may take longer than
-# any other statement, and whoever imports the same waits for it.
+# For every row, a vector goes into the graph: where that does not fit into memory, one COPY takes longer than any other
+# statement may, and other streams of the import wait for it.
 _SECONDS = 30
 _LIMIT = f"{_SECONDS}s"
 

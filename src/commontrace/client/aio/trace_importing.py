@@ -1,6 +1,6 @@
 """Calls that import traces."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
 from uuid import UUID
@@ -17,7 +17,7 @@ class TraceImporting(Calls):
 
     async def import_traces(
         self, records: Source[Record], *, import_id: str | UUID | None = None
-    ) -> AsyncIterator[trace_import_pb2.ImportResult]:
+    ) -> AsyncGenerator[trace_import_pb2.ImportResult]:
         """Stores many traces, and yields what became of each, in order, when that is durable.
 
         `records` are `TraceRecord`s, which count from 1 on, or `ImportItem`s with ascending sequences of their own;

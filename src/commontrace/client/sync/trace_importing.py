@@ -1,7 +1,7 @@
 # Generated from the asynchronous client by `make generate`. Do not edit.
 """Calls that import traces."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from functools import partial
 from uuid import UUID
@@ -18,7 +18,7 @@ class TraceImporting(Calls):
 
     def import_traces(
         self, records: Source[Record], *, import_id: str | UUID | None = None
-    ) -> Iterator[trace_import_pb2.ImportResult]:
+    ) -> Generator[trace_import_pb2.ImportResult]:
         """Stores many traces, and yields what became of each, in order, when that is durable.
 
         `records` are `TraceRecord`s, which count from 1 on, or `ImportItem`s with ascending sequences of their own;
