@@ -1,8 +1,7 @@
 """The server's description as messages."""
 
 from commontrace.core import limits
-from commontrace.embeddings.embedder import Embedder
-from commontrace.storage.embedding_model_repository import RecordedModel
+from commontrace.embeddings.embedder import Model
 from commontrace.v1 import options_pb2, trace_service_pb2
 
 SCOPES = (
@@ -15,7 +14,7 @@ SCOPES = (
 """What everybody may do until there are keys."""
 
 
-def embedding_model_message(model: Embedder | RecordedModel) -> trace_service_pb2.EmbeddingModel:
+def embedding_model_message(model: Model) -> trace_service_pb2.EmbeddingModel:
     """Describes the embedding model."""
     return trace_service_pb2.EmbeddingModel(
         id=model.model_id,

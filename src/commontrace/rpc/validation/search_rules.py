@@ -7,13 +7,12 @@ import numpy as np
 from commontrace.core import limits
 from commontrace.core.searching import Search
 from commontrace.core.text import is_blank, without_forbidden
-from commontrace.embeddings.embedder import Embedder
+from commontrace.embeddings.embedder import Model
 from commontrace.rpc.invalid_request import InvalidRequest, Violation
 from commontrace.rpc.messages import searches
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation import filter_rules
 from commontrace.rpc.vectors import vector_violations
-from commontrace.storage.embedding_model_repository import RecordedModel
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_pb2, trace_service_pb2
 
@@ -46,7 +45,7 @@ def search_traces(
     yield from searches.RESUME_TOKEN.violations(request)
 
 
-def checked_again(request: trace_service_pb2.SearchTracesRequest, model: Embedder | RecordedModel) -> Search:
+def checked_again(request: trace_service_pb2.SearchTracesRequest, model: Model) -> Search:
     """Returns what a request asks for that was valid before the model may have been replaced. Raises InvalidRequest."""
     search = searches.search(request)
     if isinstance(search.query, np.ndarray):
