@@ -264,8 +264,9 @@ def test_pages(server: Server) -> None:
 
 def test_both_clients_have_the_same_methods() -> None:
     def signatures(client: type) -> dict[str, list[inspect.Parameter]]:
+        # Not by annotation: what the one may iterate over in two ways, the other does in one.
         return {
-            name: list(inspect.signature(method).parameters.values())
+            name: [parameter.replace(annotation=None) for parameter in inspect.signature(method).parameters.values()]
             for name, method in inspect.getmembers(client, inspect.isfunction)
             if not name.startswith("_")
         }
