@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
@@ -141,9 +141,8 @@ async def silent() -> AsyncIterator[tuple[Silent, str]]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_progress, "_SILENCE_SECONDS", 0.3)
-    yield
 
 
 @pytest.mark.usefixtures("impatient")

@@ -93,6 +93,9 @@ def test_a_run_measures_both_sides_of_both_corpora(place: Path) -> None:
         assert {row["recall"] for row in corpus["filtered"]} == {1.0}
         assert f"{corpus['dimensions']} dimensions, {corpus['model_id']}" in printed
     assert all(name in printed for name in _SEARCHES)
+    assert results["watching"]["quiet_p50_ms"] <= results["watching"]["quiet_p99_ms"]
+    assert results["watching"]["edits_per_second_watched"] > 0
+    assert "\nwatching: told " in printed
     table = [line for line in markdown.section(results) if line.startswith("| 16 |")]
     assert [line.split(" | ")[1].partition(" (")[0] for line in table] == 2 * _SEARCHES
     assert [path.name for path in place.iterdir()] == ["results.json"]
