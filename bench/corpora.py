@@ -96,7 +96,7 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
     vectors = place / "vectors.npz"
     np.savez(vectors, embedding=queries, text=np.stack(texts))
     settings = {"DATABASE_POOL_SIZE": str(CONNECTIONS), **plan.settings}
-    async with _database(postgres.url) as url:
+    async with database(postgres.url) as url:
         await migrating.upgrade(url, embedder)
         loaded = await loading.load(dsn_of(url), embeddings, embedder)
         async with serving(url, place / "server.log", settings) as server:
@@ -151,7 +151,7 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
 
 
 @asynccontextmanager
-async def _database(postgres_url: str) -> AsyncIterator[str]:
+async def database(postgres_url: str) -> AsyncIterator[str]:
     """Yields a database that exists as long as the block."""
     connection = await asyncpg.connect(dsn_of(postgres_url))
     try:

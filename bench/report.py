@@ -11,6 +11,7 @@ from bench.corpora import Corpus, Filtered
 from bench.importing import RAW, ImportMeasured
 from bench.measuring import Measured
 from bench.parameters import CALLERS, CONNECTIONS, LIMIT, Parameters
+from bench.watching import WATCHERS, WRITERS, Watched
 
 _BUSY_LOAD = 0.5
 _PARTS = f"  {'driver':>6} {'server':>6} {'postgres':>8}"
@@ -59,7 +60,17 @@ def tables(corpus: Corpus) -> str:
     return "\n".join(lines)
 
 
-def as_json(machine: Mapping[str, Any], parameters: Parameters, corpora: Sequence[Corpus]) -> str:
+def watched(watched: Watched) -> str:
+    """Returns the line about watching."""
+    return (
+        f"\nwatching: told {watched.quiet_p50_ms:.1f} ms (p99 {watched.quiet_p99_ms:.1f}) after a change,"
+        f" while {WRITERS} write {watched.busy_p50_ms:.1f} ms (p99 {watched.busy_p99_ms:.1f});"
+        f" {watched.edits_per_second:.0f} edits/s unwatched,"
+        f" {watched.edits_per_second_watched:.0f} with {WATCHERS} watchers"
+    )
+
+
+def as_json(machine: Mapping[str, Any], parameters: Parameters, corpora: Sequence[Corpus], watched: Watched) -> str:
     """Returns everything."""
     fixed = {"limit": LIMIT, "connections": CONNECTIONS, "channels": 1, "callers": CALLERS}
     chosen = parameters.model_dump(exclude={"results"})
@@ -67,6 +78,7 @@ def as_json(machine: Mapping[str, Any], parameters: Parameters, corpora: Sequenc
         "machine": dict(machine),
         "parameters": chosen | fixed | {"warm_up_seconds": parameters.warm_up_seconds},
         "corpora": [_rows(corpus) for corpus in corpora],
+        "watching": asdict(watched),
     }
     return json.dumps(everything, indent=2) + "\n"
 

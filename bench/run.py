@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from bench import corpora, machine, report
+from bench import corpora, machine, report, watching
 from bench.failures import RunFailed
 from bench.parameters import BadParameters, Parameters, read_parameters
 from commontrace.client import CallFailed
@@ -51,7 +51,9 @@ async def _measured(parameters: Parameters, postgres: embedded.EmbeddedPostgres,
         measured.append(await corpora.measure(plan, parameters, postgres, place))
         await plan.embedder.close()
         print(report.tables(measured[-1]), flush=True)
-    parameters.results.write_text(report.as_json(where, parameters, measured))
+    watched = await watching.measure(parameters, postgres, place)
+    print(report.watched(watched), flush=True)
+    parameters.results.write_text(report.as_json(where, parameters, measured, watched))
     print(f"every number is in {parameters.results}")
     return [
         f"{one.name} ({one.callers} callers): {one.failures} calls failed, the first with {one.first_failure}"

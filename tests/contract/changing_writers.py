@@ -5,17 +5,35 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal
+from typing import Protocol
 from uuid import uuid4
 
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.struct_pb2 import Struct
 from sqlalchemy import text
 
-from commontrace.client import Client, NotFound, connect
 from commontrace.storage import engines
 from commontrace.storage.event_repository import EventRepository
+from commontrace.v1 import trace_pb2, vote_pb2
+from commontrace.v1 import trace_service_pb2 as pb
+from commontrace.v1 import vote_service_pb2 as vote_pb
+from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
+from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
+from tests.builders import a_contribution
+from tests.contract.callers import caller, reason_of
 
 _PAIRS = 2
-_LATE_SECONDS = 0.02
+_SHARES = (35, 22, 42, 1)
+_LATE_SECONDS = 0.05
+
+
+class Server(Protocol):
+    """What writers call."""
+
+    @property
+    def traces(self) -> TraceServiceStub: ...
+    @property
+    def votes(self) -> VoteServiceStub: ...
 
 
 @dataclass(kw_only=True)
@@ -43,60 +61,70 @@ class Owned:
 class Writer:
     """Changes traces of its own, and votes on those of another writer."""
 
-    def __init__(self, number: int, address: str, chance: Random, tally: Tally) -> None:
+    def __init__(self, number: int, server: Server, chance: Random, tally: Tally) -> None:
         self.owned = Owned()
-        self.user = f"writer{number}@example.org"
         self._number = number
-        self._address = address
+        self._metadata = caller(number)
+        self._server = server
         self._chance = chance
         self._tally = tally
-        self._votes: dict[str, Literal["up", "down"]] = {}
+        self._votes: dict[str, vote_pb2.VoteType.ValueType] = {}
 
     async def begin(self) -> None:
-        async with connect(self._address, user=self.user, deadline=60) as client:
-            for pair in range(_PAIRS):
-                name = f"Trace {pair} of writer {self._number}"
-                old = (await client.contribute(name, "A problem", "A cure")).created.id
-                new = (await client.contribute(f"{name}, again", "A problem", "A cure", supersedes=old)).created.id
-                self.owned.traces.append(old)
-                self.owned.successors.append(new)
-                self._tally.changes += 3
+        for number in range(self._number * _PAIRS, (self._number + 1) * _PAIRS):
+            old = await self._create(a_contribution(2 * number))
+            new = await self._create(a_contribution(2 * number + 1, supersedes_trace_id=old))
+            self.owned.traces.append(old)
+            self.owned.successors.append(new)
+            self._tally.changes += 3
+
+    async def _create(self, contribution: pb.CreateTraceRequest) -> str:
+        return (await self._server.traces.CreateTrace(contribution, metadata=self._metadata)).created.id
 
     async def write(self, other: Owned) -> None:
-        async with connect(self._address, user=self.user, deadline=60) as client:
-            while not self._tally.is_reached:
-                kind = self._chance.choices([self._edit, self._vote, self._delete, self._try], [36, 32, 30, 2])[0]
-                try:
-                    await kind(client, other)
-                except NotFound:
-                    self._tally.refused += 1
+        """Writes until enough is written. What is refused, since somebody has just deleted it, is counted."""
+        while not self._tally.is_reached:
+            [kind] = self._chance.choices([self._edit, self._vote, self._delete_and_undelete, self._try], _SHARES)
+            reason = await reason_of(kind(other))
+            assert reason in {"OK", "TRACE_NOT_FOUND"}
+            self._tally.refused += reason != "OK"
 
-    async def _edit(self, client: Client, _other: Owned) -> None:
-        await client.update(self._chance.choice(self.owned.traces), metadata={"n": self._chance.random()})
+    async def _edit(self, _other: Owned) -> None:
+        metadata = Struct()
+        metadata.update({"n": self._chance.random()})
+        trace = trace_pb2.Trace(id=self._chance.choice(self.owned.traces), metadata=metadata)
+        request = pb.UpdateTraceRequest(trace=trace, update_mask=FieldMask(paths=["metadata"]))
+        await self._server.traces.UpdateTrace(request, metadata=self._metadata)
         self._tally.changes += 1
 
-    async def _vote(self, client: Client, other: Owned) -> None:
+    async def _vote(self, other: Owned) -> None:
         trace_id = self._chance.choice([*other.traces, *other.successors])
-        kind: Literal["up", "down"] = "down" if self._votes.get(trace_id) == "up" else "up"
-        await client.vote(trace_id, kind, reason="outdated" if kind == "down" else None)
-        # Its first vote may be a DOWN that changes nothing, later ones turn the status over.
-        self._tally.changes += 1
+        # Each turns the status over: it depends on this voter alone.
+        is_up = self._votes.get(trace_id) != vote_pb2.VOTE_TYPE_UP
+        kind = vote_pb2.VOTE_TYPE_UP if is_up else vote_pb2.VOTE_TYPE_DOWN
+        reason = vote_pb2.DOWN_REASON_UNSPECIFIED if is_up else vote_pb2.DOWN_REASON_OUTDATED
+        request = vote_pb.CastVoteRequest(trace_id=trace_id, type=kind, reason=reason)
+        await self._server.votes.CastVote(request, metadata=self._metadata)
         self._votes[trace_id] = kind
+        self._tally.changes += 1
 
-    async def _delete(self, client: Client, _other: Owned) -> None:
+    async def _delete_and_undelete(self, _other: Owned) -> None:
+        """Each tells of the trace that is replaced, too."""
         trace_id = self._chance.choice(self.owned.successors)
-        await client.delete(trace_id)
-        await client.undelete(trace_id)
+        traces = self._server.traces
+        await traces.DeleteTrace(pb.DeleteTraceRequest(trace_id=trace_id), metadata=self._metadata)
+        await traces.UndeleteTrace(pb.UndeleteTraceRequest(trace_id=trace_id), metadata=self._metadata)
         self._tally.changes += 4
 
-    async def _try(self, client: Client, _other: Owned) -> None:
+    async def _try(self, _other: Owned) -> None:
         """Stores a trace and rolls it back."""
-        await client.contribute(f"{self._chance.random()}", "A problem", "A cure", validate_only=True)
+        trial = a_contribution(self._chance.randrange(10**9, 2 * 10**9), validate_only=True)
+        await self._server.traces.CreateTrace(trial, metadata=self._metadata)
         self._tally.rolled_back += 1
 
 
 @asynccontextmanager
-async def latecomers(url: str, chance: Random, tally: Tally, count: int = 4) -> AsyncIterator[None]:
+async def latecomers(url: str, chance: Random, tally: Tally, count: int = 3) -> AsyncIterator[None]:
     """Transactions that draw numbers, wait, and commit or roll back, as long as the block lasts."""
     engine = engines.pooled(url, engines.SESSION, size=count, timeout=10)
     is_over = asyncio.Event()
@@ -112,7 +140,6 @@ async def latecomers(url: str, chance: Random, tally: Tally, count: int = 4) -> 
                     tally.rolled_back += 1
                 else:
                     await connection.commit()
-                    tally.changes += 1
             await asyncio.sleep(chance.random() * _LATE_SECONDS)
 
     drawing = [asyncio.create_task(draw()) for _ in range(count)]
@@ -124,9 +151,9 @@ async def latecomers(url: str, chance: Random, tally: Tally, count: int = 4) -> 
         await engine.dispose()
 
 
-async def change(addresses: Sequence[str], url: str, chance: Random, tally: Tally, writers: int) -> None:
+async def change(servers: Sequence[Server], url: str, chance: Random, tally: Tally, writers: int) -> None:
     """Lets so many writers, spread over servers, change traces until there are as many changes as wanted."""
-    writing = [Writer(number, addresses[number % len(addresses)], chance, tally) for number in range(writers)]
+    writing = [Writer(number, servers[number % len(servers)], chance, tally) for number in range(writers)]
     async with latecomers(url, chance, tally):
         await asyncio.gather(*(writer.begin() for writer in writing))
         await asyncio.gather(

@@ -103,6 +103,9 @@ def test_a_run_measures_both_sides_of_both_corpora(place: Path) -> None:
     assert printed.count("gRPC, import, with vectors") == printed.count("raw asyncpg, COPY, without vectors") == 4
     imports = [line for line in markdown.section(results) if "vectors | " in line]
     assert len(imports) == 2 * 8
+    assert results["watching"]["quiet_p50_ms"] <= results["watching"]["quiet_p99_ms"]
+    assert results["watching"]["edits_per_second_watched"] > 0
+    assert "\nwatching: told " in printed
     table = [line for line in markdown.section(results) if line.startswith("| 16 |")]
     assert [line.split(" | ")[1].partition(" (")[0] for line in table] == 2 * _SEARCHES
     assert [path.name for path in place.iterdir()] == ["results.json"]

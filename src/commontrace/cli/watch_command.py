@@ -11,7 +11,6 @@ from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.calling import Address, As, Json, call
 from commontrace.cli.names import event_name
 from commontrace.cli.output import as_dict, json_line, note, one_line, second
-from commontrace.cli.terminal import print_entry, standard_output
 
 # Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -96,6 +95,8 @@ async def _titles(events: "Sequence[trace_event_pb2.TraceEvent]", client: "Clien
 
 
 def _print(events: "Sequence[trace_event_pb2.TraceEvent]", titles: Sequence[str]) -> None:
+    from commontrace.cli.terminal import print_entry, standard_output
+
     console = standard_output()
     for event, title in zip(events, titles, strict=True):
         line = f"{second(event.event_time)}  {event_name(event):10}  {event.trace_id}  {title}"

@@ -36,8 +36,8 @@ OPTIONS: list[tuple[str, str | int]] = [
     # By default, gRPC looks for a lost server after 1 s, and in the end every 120 s: too late for calls that wait.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # While calls are under way, a connection that has gone without a word is noticed within 40 s instead of minutes; the
-    # server takes no more frequent pings.
+    # While calls are under way, a connection that has gone without a word is noticed within 40 s instead of minutes.
+    # The server takes no more frequent pings.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 ]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 # What is committed meanwhile is announced together.
-_PAUSE_SECONDS = 0.005
+_PAUSE_SECONDS = 0.02
 
 
 async def keep_announcing(database: "Database") -> None:

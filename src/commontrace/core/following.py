@@ -18,7 +18,7 @@ log = structlog.get_logger()
 # Being woken is not relied on.
 _PERIOD_SECONDS = 1.0
 # Of looks one after the other, however many wake-ups come; a gap is looked at again after twice as long each time.
-_LEAST_PAUSE_SECONDS = 0.005
+_LEAST_PAUSE_SECONDS = 0.01
 _LONGEST_GAP_PAUSE_SECONDS = 0.25
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.1, 2.0
 

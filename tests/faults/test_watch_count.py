@@ -1,0 +1,79 @@
+"""Ten thousand changes by many at once, told to somebody whose connection breaks all the time."""
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import grpc
+import pytest
+
+from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
+from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
+from tests.builders import a_contribution
+from tests.contract.changes_followed import Follower, check_order, happened, missing
+from tests.contract.changing_writers import Tally, change
+from tests.contract.cutting_proxy import cutting_proxy
+from tests.faults.server_process import ServerProcess
+
+WRITERS, CHANGES, CUTS = 16, 10_000, 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """A server process, and how it is called."""
+
+    address: str
+    traces: TraceServiceStub
+    votes: VoteServiceStub
+
+
+@asynccontextmanager
+async def running(place: Path, url: str) -> AsyncIterator[Reached]:
+    settings = {"DATABASE_URL": url, "EMBEDDER": "lexical", "VALIDATION_THRESHOLD": "1", "LOG_LEVEL": "warning"}
+    with ServerProcess(place, "--migrate", DATABASE_POOL_SIZE=str(WRITERS // 2), **settings) as server:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            yield Reached(address=server.address, traces=TraceServiceStub(channel), votes=VoteServiceStub(channel))
+
+
+@pytest.mark.parametrize("postgres_version", ["18"], indirect=True, scope="session")
+async def test_nothing_is_lost_or_told_twice(
+    tmp_path: Path, empty_database_url: str, record_property: Callable[[str, object], None]
+) -> None:
+    seed = int(os.environ.get("CHANGES_SEED") or time.time_ns() % 1_000_000)
+    chance = Random(seed)  # noqa: S311 - no secret
+    tally = Tally(wanted=CHANGES)
+    allowances = (chance.randint(4_000, 40_000) for _ in itertools.count())
+    async with AsyncExitStack() as stack:
+        one = await stack.enter_async_context(running(tmp_path, empty_database_url))
+        other = await stack.enter_async_context(running(tmp_path, empty_database_url))
+        proxy = await stack.enter_async_context(cutting_proxy(one.address, allowances))
+        follower = Follower(proxy, chance)
+        following = asyncio.create_task(follower.follow())
+        await follower.has_begun.wait()
+        seeds = len(await happened(empty_database_url))
+        began = time.monotonic()
+        await change([one, other], empty_database_url, chance, tally, WRITERS)
+        last = (await other.traces.CreateTrace(a_contribution(10**6))).created.id
+        await follower.until_told_of(last)
+        took = time.monotonic() - began
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    events = (await happened(empty_database_url))[seeds:]
+    lost, twice = missing(events, follower.told), missing(follower.told, events)
+    cuts = proxy.cuts + follower.returns
+    record_property(
+        "counted",
+        f"CHANGES_SEED={seed}: {len(events)} events in {took:.0f} s, {tally.rolled_back} rolled back,"
+        f" {cuts} cuts, {lost} lost, {twice} twice",
+    )
+    assert len(events) >= CHANGES
+    assert tally.rolled_back > CHANGES / 100
+    assert cuts >= CUTS
+    assert follower.told == events
+    check_order(events)
