@@ -8,18 +8,20 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from commontrace.embeddings.embedder import INSTALLED_MODEL
 from commontrace.storage.database import Database
-from commontrace.v1 import trace_pb2, vector_pb2
+from commontrace.v1 import trace_pb2, trace_record_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.conftest import RunningServer, ServerFactory
 from tests.contract.calls import METHODS, call
 from tests.contract.error_promises import details
-from tests.contract.error_row import CREATE, GET, SEARCH, objects
+from tests.contract.error_row import CREATE, GET, IMPORT, SEARCH, objects
+from tests.contract.imports import message
 from tests.contract.message_strategies import enums, ids, int32, messages, text
 
 _SEED = 20_260_101
@@ -51,16 +53,27 @@ def _embeddings() -> SearchStrategy[vector_pb2.Vector]:
 
 
 _visible = st.characters(exclude_categories=["C"])
+_contributions: dict[str, SearchStrategy[Any]] = {
+    "title": st.text(_visible, min_size=1),
+    "context": st.text(_visible, min_size=1),
+    "solution": st.text(_visible, min_size=1),
+    "tags": st.lists(st.text(st.characters(categories=["L", "Nd"]), min_size=1), max_size=4),
+    "metadata": st.integers(1, 30).map(objects),
+    "on_duplicate": st.integers(0, 3),
+}
+_records = st.builds(
+    trace_record_pb2.TraceRecord,
+    **_contributions,
+    id=ids | st.just(""),
+    create_time=st.none() | st.builds(Timestamp, seconds=st.integers(-(2**37), 2**31), nanos=st.integers(0, 10**9)),
+    supersedes_trace_id=ids | st.just(""),
+    embedding=st.none() | _embeddings(),
+)
 _MOSTLY_VALID: dict[str, SearchStrategy[Any]] = {
     # What is stored must not harm whoever finds it.
-    CREATE: st.builds(
-        pb.CreateTraceRequest,
-        title=st.text(_visible, min_size=1),
-        context=st.text(_visible, min_size=1),
-        solution=st.text(_visible, min_size=1),
-        tags=st.lists(st.text(st.characters(categories=["L", "Nd"]), min_size=1), max_size=4),
-        metadata=st.integers(1, 30).map(objects),
-        on_duplicate=st.integers(0, 3),
+    CREATE: st.builds(pb.CreateTraceRequest, **_contributions),
+    IMPORT: st.builds(
+        message, st.lists(_records, max_size=4), first=st.integers(1, 2**63 - 5), import_id=st.uuids().map(str)
     ),
     GET: st.builds(pb.GetTraceRequest, trace_id=ids),
     SEARCH: st.builds(pb.SearchTracesRequest, text=text, limit=int32, view=enums, batch_size=int32)

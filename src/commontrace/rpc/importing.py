@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from commontrace.core import importing
@@ -19,6 +20,16 @@ from commontrace.v1 import trace_import_pb2
 
 # Items that are checked and translated in one go, while no other call has its turn.
 _SLICE = 25
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Received:
+    """A message, its valid items by the model, and what is wrong with the others, by sequence."""
+
+    request: trace_import_pb2.ImportTracesRequest
+    model: Model
+    items: list[Item] = field(default_factory=list)
+    refused: dict[int, Outcome] = field(default_factory=dict)
 
 
 class Importer:
@@ -39,60 +50,60 @@ class Importer:
     ) -> AsyncGenerator[trace_import_pb2.ImportTracesResponse]:
         """Yields the answer to each message. Raises InvalidRequest, ServerStopping.
 
-        While one message is stored, the next one is received, and no more: flow control holds the sender back.
+        While one message is stored, the next one is received and checked, and no more: flow control holds the sender
+        back.
         """
         import_id: UUID | None = None
         last_sequence = 0
-        receiving = _received(requests)
+        receiving = asyncio.ensure_future(self._receive(requests))
         try:
-            while (request := await self._stopping.unless_begun(receiving)) is not None:
+            while (received := await self._stopping.unless_begun(receiving)) is not None:
+                request = received.request
                 violations = list(import_rules.next_message(request, import_id, last_sequence))
                 if violations:
                     raise InvalidRequest(violations)
-                receiving = _received(requests)
+                receiving = asyncio.ensure_future(self._receive(requests))
                 import_id = import_id or UUID(request.import_id)
                 if request.items:
                     last_sequence = request.items[-1].sequence
-                yield await self._answer(request, import_id)
+                yield await self._answer(received, import_id)
         finally:
             receiving.cancel()
             # Whatever was wrong with a message that is not answered any more is nobody's concern.
             await asyncio.gather(receiving, return_exceptions=True)
 
-    async def _answer(
-        self, request: trace_import_pb2.ImportTracesRequest, import_id: UUID
-    ) -> trace_import_pb2.ImportTracesResponse:
-        email = current_caller().email
+    async def _answer(self, received: _Received, import_id: UUID) -> trace_import_pb2.ImportTracesResponse:
+        email, request = current_caller().email, received.request
         if not request.items:
             return imports.progress_message(await importing.progress(import_id, email, self._database))
-        model = self._model.facts
-        items, outcomes = await self._translated(request, model)
-        if not items:
+        if not received.items:
             last_sequence = await self._database.read(lambda reading: reading.imports.last_sequence(import_id, email))
+            outcomes = received.refused
         else:
             try:
                 async with self._turns:
                     stored = await importing.store(
-                        items, import_id=import_id, email=email, model=model, database=self._database
+                        received.items, import_id=import_id, email=email, model=received.model, database=self._database
                     )
             except ModelReplaced:
                 # What was right by the old model may be wrong by the new one.
                 await self._model.look()
-                if self._model.facts is model:
+                if self._model.facts is received.model:
                     raise
-                return await self._answer(request, import_id)
-            outcomes |= stored.outcomes
-            last_sequence = stored.last_sequence
+                return await self._answer(await self._checked(request), import_id)
+            last_sequence, outcomes = stored.last_sequence, {**stored.outcomes, **received.refused}
         return imports.acknowledgement(
             ((item.sequence, outcomes[item.sequence]) for item in request.items), last_sequence
         )
 
-    async def _translated(
-        self, request: trace_import_pb2.ImportTracesRequest, model: Model
-    ) -> tuple[list[Item], dict[int, Outcome]]:
-        """Returns the valid items of a message, and what is wrong with the others, by sequence."""
-        items: list[Item] = []
-        outcomes: dict[int, Outcome] = {}
+    async def _receive(self, requests: AsyncIterator[trace_import_pb2.ImportTracesRequest]) -> _Received | None:
+        """Returns the next message, None after the last one."""
+        request = await anext(requests, None)
+        return None if request is None else await self._checked(request)
+
+    async def _checked(self, request: trace_import_pb2.ImportTracesRequest) -> _Received:
+        model = self._model.facts
+        received = _Received(request=request, model=model)
         for position, message in enumerate(request.items):
             if position % _SLICE == 0:
                 await asyncio.sleep(0)
@@ -100,13 +111,7 @@ class Importer:
                 import_rules.trace_record(message.trace, model_id=model.model_id, dimensions=model.dimensions)
             )
             if violations:
-                outcomes[message.sequence] = InvalidRequest(violations)
+                received.refused[message.sequence] = InvalidRequest(violations)
             else:
-                items.append(imports.item(message))
-        return items, outcomes
-
-
-def _received(
-    requests: AsyncIterator[trace_import_pb2.ImportTracesRequest],
-) -> "asyncio.Future[trace_import_pb2.ImportTracesRequest | None]":
-    return asyncio.ensure_future(anext(requests, None))
+                received.items.append(imports.item(message))
+        return received

@@ -16,7 +16,7 @@ class TraceImporting(Calls):
     """Calls that import traces."""
 
     async def import_traces(
-        self, records: Source[Record], *, import_id: str | UUID | None = None
+        self, records: "Source[Record]", *, import_id: str | UUID | None = None
     ) -> AsyncGenerator[trace_import_pb2.ImportResult]:
         """Stores many traces, and yields what became of each, in order, when that is durable.
 

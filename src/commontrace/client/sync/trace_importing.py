@@ -17,7 +17,7 @@ class TraceImporting(Calls):
     """Calls that import traces."""
 
     def import_traces(
-        self, records: Source[Record], *, import_id: str | UUID | None = None
+        self, records: "Source[Record]", *, import_id: str | UUID | None = None
     ) -> Generator[trace_import_pb2.ImportResult]:
         """Stores many traces, and yields what became of each, in order, when that is durable.
 
