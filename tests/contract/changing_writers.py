@@ -23,7 +23,7 @@ from tests.builders import a_contribution
 from tests.contract.callers import caller, reason_of
 
 _PAIRS = 2
-_SHARES = (35, 22, 42, 1)
+_SHARES = (22, 17, 60, 1)
 _LATE_SECONDS = 0.05
 
 
@@ -124,7 +124,7 @@ class Writer:
 
 
 @asynccontextmanager
-async def latecomers(url: str, chance: Random, tally: Tally, count: int = 3) -> AsyncIterator[None]:
+async def latecomers(url: str, chance: Random, tally: Tally, count: int = 2) -> AsyncIterator[None]:
     """Transactions that draw numbers, wait, and commit or roll back, as long as the block lasts."""
     engine = engines.pooled(url, engines.SESSION, size=count, timeout=10)
     is_over = asyncio.Event()
