@@ -47,7 +47,7 @@ async def test_the_documented_examples(process: ServerProcess, capsys: pytest.Ca
         "'title': ",
         "TRACE_NOT_FOUND {'trace_id'",
         "['systemd']",
-        "13 13",
+        "16 16",
     ):
         assert expected in printed, printed
 

@@ -101,8 +101,8 @@ Environment:
   COMMONTRACE_ADDRESS  where the server is; {DEFAULT_ADDRESS} without
   COMMONTRACE_USER     who is calling, by e-mail address
   NO_COLOR             no colours; there are none either where nobody looks
-  serve, worker, doctor, migrate, seed, reembed and recount read the server's settings,
-  such as DATABASE_URL and DATA_DIR.
+  serve, worker, doctor, migrate, seed, reembed and recount read the server's
+  settings, such as DATABASE_URL and DATA_DIR.
 
 Exit codes:
 """

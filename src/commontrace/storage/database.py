@@ -47,9 +47,9 @@ class Database:
             async with self._sessions.begin() as session:
                 work = UnitOfWork(session)
                 yield work
-        if work.encoding_jobs.has_added:
+        if work.encoding_jobs.has_added or work.imports.has_added:
             self.encoding_wanted.set()
-        if work.events.has_added:
+        if work.events.has_added or work.imports.has_added:
             self.events_added.set()
 
     async def read(self, question: Question[Answer]) -> Answer:

@@ -30,7 +30,6 @@ from commontrace.core.importing import Imported, Recorded
 from commontrace.core.trace_events import CREATED, SUPERSEDED
 from commontrace.core.traces import PENDING, TEXTS
 from commontrace.embeddings.embedder import Model
-from commontrace.storage.event_repository import CHANNEL
 from commontrace.storage.models import ImportItem, Trace, User
 
 KEPT = timedelta(days=30)
@@ -95,7 +94,6 @@ _SUCCEED = (
     .values(superseded_by_id=_PAIRS.c.successor_id)
     .returning(Trace.id, Trace.revision)
 )
-_NOTIFY = select(func.pg_notify(CHANNEL, ""))
 
 _TRACE_COLUMNS = (
     *("id", "title", "context_text", "solution_text", "embedding", "embedding_model_id", "embedding_model_version"),
@@ -113,6 +111,8 @@ class ImportRepository:
     def __init__(self, session: AsyncSession | AsyncConnection) -> None:
         """Takes where to ask; only a session can add."""
         self._session = session
+        self.has_added = False
+        """Whether there are events to announce and, perhaps, traces to encode."""
 
     async def begin(self, import_id: UUID, caller_id: UUID) -> datetime:
         """Makes other streams of the import wait until the transaction ends, and returns when it began.
@@ -202,7 +202,7 @@ class ImportRepository:
 
     async def _add_events(self, events: Sequence[tuple[UUID, str, int]]) -> None:
         await self._copy("trace_events", ("trace_id", "event_type", "revision"), events)
-        await self._session.execute(_NOTIFY)
+        self.has_added = True
 
     async def _copy(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         """Copies rows into a table through the driver itself: SQLAlchemy has no COPY.
