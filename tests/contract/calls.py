@@ -39,16 +39,14 @@ async def call(
             silent: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(rpc)
             async for _ in silent(iter(()), timeout=_DEADLINE_SECONDS, metadata=metadata):
                 pass
-        elif METHODS[rpc].client_streaming:
-            both_ways: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(rpc)
-            async for _ in both_ways(iter((payload,)), timeout=_DEADLINE_SECONDS, metadata=metadata):
-                pass
         elif rpc == _ENDLESS:
             endless: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(rpc)
             async for _ in (listening := endless(payload, timeout=_DEADLINE_SECONDS, metadata=metadata)):
                 listening.cancel()
                 break
         elif METHODS[rpc].server_streaming:
+            # Also where requests are a stream, since on the wire, one message is a stream of one: grpc.aio loses the
+            # status of a stream that is refused while it sends.
             streaming: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(rpc)
             async for _ in streaming(payload, timeout=_DEADLINE_SECONDS, metadata=metadata):
                 pass
