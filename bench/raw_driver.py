@@ -23,13 +23,12 @@ from commontrace.embeddings.embedder import Vector
 from commontrace.storage import engines, vector_type
 from commontrace.storage.trace_repository import TraceRow
 
-_MADE = {
-    "tags": "ARRAY(SELECT name FROM tags JOIN trace_tags ON tag_id = tags.id WHERE trace_id = traces.id ORDER BY name)",
-    "is_encoded": "embedding_model_id IS NOT NULL",
-}
-_COLUMNS = ", ".join(
-    f"{_MADE[field]} AS {field}" if field in _MADE else f"traces.{field}" for field in TraceRow._fields
+_TAG_NAMES = (
+    "ARRAY(SELECT name FROM tags JOIN trace_tags ON tag_id = tags.id WHERE trace_id = traces.id ORDER BY name) AS tags"
 )
+# What a row has that is no column.
+_COMPUTED = {"tags": _TAG_NAMES, "is_encoded": "embedding_model_id IS NOT NULL AS is_encoded"}
+_COLUMNS = ", ".join(_COMPUTED.get(field, f"traces.{field}") for field in TraceRow._fields)
 # What an unfiltered search of the server considers.
 _LIVE = "deleted_at IS NULL AND superseded_by_id IS NULL"
 _NEAREST = f"FROM traces WHERE {_LIVE} AND embedding_model_id = $2 ORDER BY embedding <=> $1 LIMIT {LIMIT}"
