@@ -15,7 +15,8 @@ from commontrace.settings import Settings
 from commontrace.storage import embedded, engines, migrating
 from commontrace.storage.database import Database
 from commontrace.storage.embedding_model_repository import RecordedModel
-from commontrace.storage.reembedding import Reembedding, claimed
+from commontrace.storage.reembedding import Reembedding
+from commontrace.storage.reembedding_claim import claimed
 
 log = structlog.get_logger()
 

@@ -20,7 +20,7 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage import migrating
 from commontrace.storage.database import Database
-from commontrace.storage.reembedding import ReembeddingElsewhere
+from commontrace.storage.reembedding_claim import ReembeddingElsewhere
 from tests.conftest import administer, query
 from tests.integration.reembedding_runs import every_vector_is_of, move_to
 from tests.integration.storing import stored

@@ -9,7 +9,7 @@ from commontrace.cli import server_health
 from commontrace.cli.environment import SettingsWrong, settings_from_environment, with_cause
 from commontrace.client import CallFailed, connect
 from commontrace.client.channel_options import SERVICES
-from commontrace.core import diagnosis
+from commontrace.core import diagnosis, vector_diagnosis
 from commontrace.core.diagnosis import Finding, Level, ok, problem, warning
 from commontrace.core.errors import CommonTraceError
 from commontrace.embeddings.choosing import choose_embedder
@@ -116,15 +116,15 @@ async def _contents(
     upcoming = await database.next_model()
     yield await _model(recorded, upcoming, settings, is_as_new=is_as_new and upcoming is None)
     if upcoming is not None:
-        yield diagnosis.of_reembedding(upcoming, await database.reembedded())
+        yield vector_diagnosis.of_reembedding(upcoming, await database.reembedded())
     create = databases.create_index_statement()
     index = diagnosis.of_index(VECTOR_INDEX_NAME, await database.index(), databases.intended_index(), create=create)
     yield index
     if index.level is not Level.PROBLEM:
         plan = await databases.search_plan(where.url, recorded)
         yield diagnosis.of_plan(VECTOR_INDEX_NAME, plan, create=create)
-    yield diagnosis.of_vectors(await database.vectors(recorded))
-    yield diagnosis.of_queue(await database.queue())
+    yield vector_diagnosis.of_vectors(await database.vectors(recorded))
+    yield vector_diagnosis.of_queue(await database.queue())
 
 
 async def _model(

@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex
 
-from commontrace.core.diagnosis import DURABILITY, PostgresFacts, QueueFacts, Reembedded, VectorCounts, VectorIndex
+from commontrace.core.diagnosis import DURABILITY, PostgresFacts, VectorIndex
 from commontrace.core.searching import candidates_for
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.storage import engines, reembedding, trace_filter
+from commontrace.core.vector_diagnosis import QueueFacts, Reembedded, VectorCounts
+from commontrace.storage import engines, reembedding, reembedding_claim, trace_filter
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
 from commontrace.storage.failures import translated
 from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, EncodingJob, Trace
@@ -134,7 +135,7 @@ class Diagnosis:
         """Returns how far the way to the next model is. Needs one."""
         with _refusals_told():
             [counts] = await self._connection.execute(text(reembedding.COUNTS))
-            is_claimed = await self._connection.execute(text(reembedding.IS_CLAIMED))
+            is_claimed = await self._connection.execute(text(reembedding_claim.IS_CLAIMED))
         return Reembedded(done=counts.done, total=counts.total, is_under_way=bool(is_claimed.scalar()))
 
     async def holds_only_seeds(self) -> bool:

@@ -4,8 +4,6 @@ The columns exist only meanwhile, and no statement of a server names them. A row
 `next_embedding_revision` is not its revision: every change of its text makes a new one.
 """
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -14,24 +12,17 @@ from uuid import UUID
 from sqlalchemy import Integer, String, Uuid, bindparam, column, insert, table, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.core.errors import CommonTraceError, ModelReplaced
+from commontrace.core.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage import engines
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
 from commontrace.storage.failures import contention_told, translated
 from commontrace.storage.models import VECTOR_INDEX_NAME, EmbeddingModel
+from commontrace.storage.reembedding_claim import UNLIMITED
 from commontrace.storage.vector_type import VectorType
 
 # Left to itself the planner may read every row to find the few that miss their vector.
 _SETTINGS = engines.SESSION | {"application_name": "commontrace-reembed", "enable_seqscan": "off"}
-# Who is killed while it builds an index must not go on building.
-_LONG = {"application_name": "commontrace-reembed", "client_connection_check_interval": "1000"}
-
-# Any number, the same for every CommonTrace process, and not that of migrations.
-_ADVISORY_LOCK = 0x7265656D6265
-# The connection of one that was killed may take a moment to be noticed.
-_CLAIM_SECONDS = 3.0
-
 # What waits for a lock that excludes everybody makes everybody behind it wait.
 _IMPATIENT = "SET LOCAL lock_timeout = '150ms'"
 # Excludes vacuum and index builds only, so nobody queues behind it. Waiting makes an autovacuum give way, after 1 s.
@@ -63,11 +54,6 @@ _WINDOW = text(f"""
 _MISSING = text(f"SELECT id, revision, {', '.join(_TEXTS)} FROM traces WHERE {_IS_MISSING} ORDER BY id LIMIT :size")  # noqa: S608
 COUNTS = f"SELECT count(*) AS total, count(*) FILTER (WHERE NOT {_IS_MISSING}) AS done FROM traces"  # noqa: S608
 
-IS_CLAIMED = f"""
-    SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND (classid::bigint << 32 | objid::bigint) = {_ADVISORY_LOCK})"""  # noqa: S608 - our own number
-
 _TRACES = table(
     "traces",
     column("id", Uuid),
@@ -89,10 +75,6 @@ _WRITE = (
 )
 
 
-class ReembeddingElsewhere(CommonTraceError):
-    """Another process is at it."""
-
-
 class Unencoded(NamedTuple):
     """A trace whose next vector is missing, or is that of an earlier revision."""
 
@@ -112,7 +94,7 @@ class Reembedding:
     def __init__(self, url: str) -> None:
         """Takes the database. Opens no connection."""
         self._engine = engines.pooled(url, _SETTINGS, size=1, timeout=10.0)
-        self._unlimited = engines.unpooled(url, _LONG)
+        self._unlimited = engines.unpooled(url, UNLIMITED)
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -257,36 +239,6 @@ class Closing:
         ]
         for statement in statements:
             await run(text(statement))
-
-
-@asynccontextmanager
-async def claimed(url: str) -> AsyncIterator[None]:
-    """Keeps others from moving the same database as long as the block runs. Raises ReembeddingElsewhere."""
-    engine = engines.unpooled(url, _LONG)
-    try:
-        with translated():
-            connection = await engine.connect()
-        try:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await _claim(connection)
-            yield
-        finally:
-            await connection.close()
-    finally:
-        await engine.dispose()
-
-
-async def _claim(connection: AsyncConnection) -> None:
-    # Polled: a blocking advisory lock deadlocks against CREATE INDEX CONCURRENTLY. Closing the connection releases it.
-    deadline = time.monotonic() + _CLAIM_SECONDS
-    while True:
-        with translated():
-            taken = await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
-        if taken.scalar():
-            return
-        if time.monotonic() > deadline:
-            raise ReembeddingElsewhere("another `commontrace reembed` is at work on this database: let it end")
-        await asyncio.sleep(0.1)
 
 
 async def _lock(connection: AsyncConnection, *statements: str) -> None:

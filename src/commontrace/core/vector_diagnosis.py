@@ -1,0 +1,117 @@
+"""Whether every trace can be found: vectors, those who wait for theirs, and those of a next model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from commontrace.core.diagnosis import Finding, ok, problem, warning
+
+if TYPE_CHECKING:
+    from commontrace.storage.embedding_model_repository import RecordedModel
+
+_RETRY = "commontrace worker --retry"
+# Longer waits have a cause that somebody may want to know.
+_PATIENCE_SECONDS = 300.0
+_MINUTE, _DAY = 60.0, 86400.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VectorCounts:
+    """Live traces: how many in all, and of them without a vector of the model: those in the queue, and those in none.
+
+    Those in none have no vector at all (`missing`) or one of another model (`foreign`); `examples` are ids of some.
+    """
+
+    live: int
+    queued: int
+    missing: int
+    foreign: int
+    examples: Sequence[UUID]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueFacts:
+    """How many traces wait for their vector and were given up, deleted ones too.
+
+    `oldest_seconds` is how long the first has waited; `why` says what went wrong last, with those that were given up if
+    there are any; `examples` are ids of some of those.
+    """
+
+    waiting: int
+    oldest_seconds: float
+    given_up: int
+    why: str
+    examples: Sequence[UUID]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reembedded:
+    """How many traces have the vector of the next model, of how many, and whether a process is at it."""
+
+    done: int
+    total: int
+    is_under_way: bool
+
+
+def of_vectors(counts: VectorCounts) -> Finding:
+    """Tells whether every live trace can be found."""
+    lost = {
+        "have no vector": counts.missing,
+        "have a vector of another model": counts.foreign,
+    }
+    if not any(lost.values()):
+        if counts.queued:
+            found = counts.live - counts.queued
+            return ok("vectors", f"{found:,} of {counts.live:,} live traces can be found, the others are in the queue")
+        return ok("vectors", f"each of {counts.live:,} live traces can be found")
+    what = " and ".join(f"{count:,} {why}" for why, count in lost.items() if count)
+    some = " ".join(map(str, counts.examples))
+    return problem(
+        "vectors",
+        f"of {counts.live:,} live traces {what} and nobody encodes them: no search finds them ({some})",
+        _RETRY,
+    )
+
+
+def of_queue(facts: QueueFacts) -> Finding:
+    """Tells whether traces get their vectors in time."""
+    because = f", because {facts.why}" if facts.why else ""
+    if facts.given_up:
+        some = " ".join(map(str, facts.examples))
+        return problem(
+            "queue",
+            f"waiting for vectors: {facts.waiting:,}, given up: {facts.given_up:,}{because} ({some})",
+            f"repair the cause, or have their owners change the texts; what is left: {_RETRY}",
+        )
+    if not facts.waiting:
+        return ok("queue", "no trace waits for its vector")
+    waiting = f"waiting for vectors: {facts.waiting:,}, the first for {_duration(facts.oldest_seconds)}"
+    if facts.oldest_seconds > _PATIENCE_SECONDS:
+        return warning(
+            "queue",
+            waiting + because,
+            "see that a server without ENCODING_WORKER=false, or commontrace worker, runs; and that its model encodes",
+        )
+    return ok("queue", waiting)
+
+
+def of_reembedding(upcoming: "RecordedModel", progress: Reembedded) -> Finding:
+    """Tells how far the database has got on the way to another model, and whether anybody goes on."""
+    what = (
+        f"being moved to {upcoming.model_id} {upcoming.model_version} of {upcoming.dimensions} dimensions:"
+        f" {progress.done:,} of {progress.total:,} traces are encoded"
+    )
+    if progress.is_under_way:
+        return ok("reembed", what)
+    return warning(
+        "reembed",
+        f"{what}, and nobody goes on",
+        "commontrace reembed with the settings of that model goes on; commontrace reembed --cancel gives it up",
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    return f"{seconds / _MINUTE:,.0f} min" if seconds < _DAY else f"{seconds / _DAY:,.1f} days"
