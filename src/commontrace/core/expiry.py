@@ -6,44 +6,29 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from commontrace.storage.database import Database
+    from commontrace.storage.unit_of_work import UnitOfWork
 
 log = structlog.get_logger()
 
 _PERIOD_SECONDS = 300.0
 
 
-async def forget_expired_imports(database: "Database", batch: int = 5_000) -> int:
-    """Drops what is known of items imported more than 30 days ago and returns how many, a short transaction a batch."""
-    forgotten = 0
-    while True:
-        async with database.unit_of_work() as work:
-            dropped = await work.imports.forget_expired(batch)
-        forgotten += dropped
-        if dropped < batch:
-            return forgotten
-
-
 async def forget_expired_answers(database: "Database", batch: int = 500) -> int:
     """Drops the stored answers of requests older than 24 hours and returns how many, a short transaction a batch."""
-    forgotten = 0
-    while True:
-        async with database.unit_of_work() as work:
-            dropped = await work.idempotency.forget_expired(batch)
-        forgotten += dropped
-        if dropped < batch:
-            return forgotten
+    return await _forget(lambda work: work.idempotency.forget_expired(batch), database, batch)
+
+
+async def forget_expired_imports(database: "Database", batch: int = 5_000) -> int:
+    """Drops what is known of items imported more than 30 days ago and returns how many, likewise."""
+    return await _forget(lambda work: work.imports.forget_expired(batch), database, batch)
 
 
 async def forget_expired_events(database: "Database", batch: int = 500) -> int:
-    """Drops the events older than 7 days, all but the last of them, and returns how many, as above."""
-    forgotten = 0
-    while True:
-        async with database.unit_of_work() as work:
-            dropped = await work.events.forget_expired(batch)
-        forgotten += dropped
-        if dropped < batch:
-            return forgotten
+    """Drops the events older than 7 days, all but the last of them, and returns how many, likewise."""
+    return await _forget(lambda work: work.events.forget_expired(batch), database, batch)
 
 
 async def keep_forgetting(database: "Database") -> None:
@@ -59,3 +44,13 @@ async def keep_forgetting(database: "Database") -> None:
         else:
             if answers or items or events:
                 log.info("removed what has expired", answers=answers, imported_items=items, events=events)
+
+
+async def _forget(some: "Callable[[UnitOfWork], Awaitable[int]]", database: "Database", batch: int) -> int:
+    forgotten = 0
+    while True:
+        async with database.unit_of_work() as work:
+            dropped = await some(work)
+        forgotten += dropped
+        if dropped < batch:
+            return forgotten
