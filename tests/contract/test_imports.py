@@ -1,6 +1,7 @@
 """What becomes of imported traces, one message at a time."""
 
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,11 +17,18 @@ from commontrace.embeddings.embedder import INSTALLED_MODEL
 from commontrace.v1 import trace_filter_pb2, trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, hits_of, search
-from tests.conftest import RunningServer, query
+from tests.conftest import RunningServer, ServerFactory, query, server_settings
 from tests.contract.callers import ADA, BOB
 from tests.contract.imports import a_record, a_vector, imported, outcomes, trace_id_of
 
 REJECT, ALLOW = trace_pb2.ON_DUPLICATE_REJECT, trace_pb2.ON_DUPLICATE_ALLOW
+
+
+@pytest.fixture
+async def server(start_server: ServerFactory) -> AsyncIterator[RunningServer]:
+    """A server that leaves the queue alone: what is in it can be looked at."""
+    async with start_server(settings=server_settings(encoding_worker=False)) as running:
+        yield running
 
 
 async def get(server: RunningServer, trace_id: str) -> trace_pb2.Trace:
