@@ -95,7 +95,8 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
     ]
     vectors = place / "vectors.npz"
     np.savez(vectors, embedding=queries, text=np.stack(texts))
-    settings = {"DATABASE_POOL_SIZE": str(CONNECTIONS), **plan.settings}
+    # Imports without vectors are not encoded meanwhile.
+    settings = {"DATABASE_POOL_SIZE": str(CONNECTIONS), "ENCODING_WORKER": "false", **plan.settings}
     async with database(postgres.url) as url:
         await migrating.upgrade(url, embedder)
         loaded = await loading.load(dsn_of(url), embeddings, embedder)

@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.importing import RAW
 from bench.parameters import CALLERS, Parameters
+from bench.watching import WATCHERS, WRITERS
 
 _SEARCHES = """
 | callers | search | of raw | per s | p50, p95, p99 ms | CPU ms a search: driver, server, Postgres | busy cores |
@@ -14,6 +15,10 @@ _SEARCHES = """
 _IMPORTS = """
 | streams | import | of raw | traces per s | CPU ms a trace: driver, server, Postgres |
 |---|---|---|---|---|"""
+
+_EXPORTS = """
+| export | of raw | traces per s |
+|---|---|---|"""
 
 
 def section(results: Mapping[str, Any]) -> Iterator[str]:
@@ -42,6 +47,16 @@ def section(results: Mapping[str, Any]) -> Iterator[str]:
             yield _filtered([row for row in corpus["filtered"] if row["agent_model"] == model])
         yield _IMPORTS
         yield from map(_import, corpus["imports"])
+        yield _EXPORTS
+        yield from map(_export, corpus["exports"])
+    watched = results["watching"]
+    yield (
+        "\n### Watching\n\n"
+        f"An event comes {watched['quiet_p50_ms']:.1f} ms (p99 {watched['quiet_p99_ms']:.1f}) after its change was"
+        f" acknowledged; while {WRITERS} writers write, {watched['busy_p50_ms']:.1f} ms (p99"
+        f" {watched['busy_p99_ms']:.1f}). They make {watched['edits_per_second']:.0f} edits/s unwatched, and"
+        f" {watched['edits_per_second_watched']:.0f} with {WATCHERS} watchers in their own process."
+    )
 
 
 def _search(row: Mapping[str, Any]) -> str:
@@ -68,6 +83,13 @@ def _import(row: Mapping[str, Any]) -> str:
         ", ".join(f"{value:.2f}" for value in row["cpu_ms_a_trace"].values()),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _export(row: Mapping[str, Any]) -> str:
+    by_round = row["of_raw_by_round"]
+    ratio = f"{row['of_raw']:.2f} ({min(by_round):.2f}-{max(by_round):.2f})"
+    is_raw = row["name"].startswith("raw")
+    return f"| {row['name']} | {'1' if is_raw else ratio} | {row['traces_per_second']:,.0f} |"
 
 
 def _filtered(rows: list[Mapping[str, Any]]) -> str:
