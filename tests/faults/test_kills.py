@@ -27,7 +27,7 @@ from tests.processes import processes_of, wait_until_gone
 # Most of the time of a write passes in Postgres then, not in the model: that is where a kill shall hit.
 SETTINGS = {"EMBEDDER": "lexical"}
 KILLS = 10
-ACKNOWLEDGED = 1_000
+ACKNOWLEDGED = 300
 WRITERS = 8
 
 Item = TypeVar("Item")
