@@ -19,7 +19,7 @@ from commontrace.core.following import Following
 from commontrace.core.watching import Watching
 from commontrace.data_files import data_directory
 from commontrace.embeddings.embedder import Embedder
-from commontrace.rpc.messages.events import RESUME_TOKEN
+from commontrace.rpc.page_tokens import BY_SEQUENCE
 from commontrace.server import serving
 from commontrace.storage import engines
 from commontrace.storage.database import Database
@@ -279,7 +279,7 @@ async def running(following: Following) -> AsyncIterator[None]:
 async def test_a_token_ahead_of_this_server_waits(server: RunningServer, database_url: str) -> None:
     """Another server may have looked later: its number is drawn, and perhaps settled, there alone."""
     await administer(database_url, "SELECT setval(pg_get_serial_sequence('trace_events', 'sequence'), 50)")
-    async with watching(server, RESUME_TOKEN.token(request(), 50)) as watcher:
+    async with watching(server, BY_SEQUENCE.token(request(), 50)) as watcher:
         trace = await created(server, 1)
         assert told(await watcher.events(1)) == [("CREATED", trace, 1)]
 

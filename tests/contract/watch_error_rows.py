@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from commontrace.rpc.messages.events import RESUME_TOKEN
-from commontrace.rpc.page_tokens import BY_REVISION, TokenField
+from commontrace.rpc.page_tokens import BY_REVISION, BY_SEQUENCE, TokenField
 from commontrace.v1 import trace_event_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.contract.error_row import WATCH, Code, Row, invalid, malformed
@@ -39,7 +38,7 @@ def watch_rows() -> Iterator[Row]:
         yield Row(
             name=f"token of event {sequence}, which nobody has drawn",
             rpc=WATCH,
-            request=trace_event_pb2.WatchTracesRequest(resume_token=RESUME_TOKEN.token(asked, sequence)),
+            request=trace_event_pb2.WatchTracesRequest(resume_token=BY_SEQUENCE.token(asked, sequence)),
             code=Code.OUT_OF_RANGE,
             reason="WATCH_TOKEN_OUT_OF_RANGE",
         )

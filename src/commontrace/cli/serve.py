@@ -1,7 +1,6 @@
 """`commontrace serve`."""
 
 import shutil
-import signal
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
+from commontrace.cli.stopping import stop_requested
 
 # Imported when a server starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -58,14 +58,11 @@ def _run(main: Coroutine[None, None, None]) -> None:
 
 
 async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> None:
-    import asyncio
 
     from commontrace import bootstrap
     from commontrace.server import serving
 
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_requested()
     if where.is_embedded or migrate:
         await bootstrap.migrate(where, settings)
     async with bootstrap.foundation(where, settings) as foundation:

@@ -1,6 +1,5 @@
 """`commontrace worker`."""
 
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ import typer
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.output import note
 from commontrace.cli.progress import progress
+from commontrace.cli.stopping import stop_requested
 
 # Imported when a worker starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -85,9 +85,7 @@ async def _until_stopped(where: "Postgres", settings: "Settings", *, retry: bool
                 ends_with_its_model=True,
             )
         )
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop = stop_requested()
         print(f"commontrace worker ready, encoding with {foundation.embedder.model_id}", flush=True)
         await _first_of(encoding, stop)
         note("commontrace worker is stopping")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from commontrace.core.backoff import pause as backed_off
 from commontrace.core.encoding_queue import Outcome, Turn, take_turn
 from commontrace.core.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
@@ -57,7 +58,7 @@ async def keep_encoding(
     `embedder` gives the one that is to be used now. With `ends_with_its_model`, raises ModelReplaced when the
     database's vectors are another model's.
     """
-    pause = 0.0
+    failures = 0
     while True:
         # Before the turn: what is queued during it is seen.
         database.encoding_wanted.clear()
@@ -66,17 +67,18 @@ async def keep_encoding(
         except Exception as error:
             if isinstance(error, ModelReplaced) and ends_with_its_model:
                 raise
-            pause = _longer(pause)
+            failures += 1
+            pause = _pause(failures)
             log.warning("nothing can be encoded", error=str(error) or type(error).__name__, pause=pause)
             await asyncio.sleep(pause)
             continue
         if turn.outcome is Outcome.EMBEDDER_AWAY:
-            pause = _longer(pause)
-            wait = max(pause, min(turn.retry_after or 0.0, _LONGEST_RETRY_AFTER_SECONDS))
+            failures += 1
+            wait = max(_pause(failures), min(turn.retry_after or 0.0, _LONGEST_RETRY_AFTER_SECONDS))
             log.warning("traces wait for their vectors: text cannot be encoded", why=turn.why, pause=wait)
             await asyncio.sleep(wait)
             continue
-        pause = 0.0
+        failures = 0
         if turn.encoded:
             log.info("traces encoded", count=turn.encoded)
         if turn.outcome is Outcome.NOTHING_DUE:
@@ -85,5 +87,5 @@ async def keep_encoding(
                     await database.encoding_wanted.wait()
 
 
-def _longer(pause: float) -> float:
-    return min(max(2 * pause, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
+def _pause(failures: int) -> float:
+    return backed_off(failures, least=_FIRST_PAUSE_SECONDS, most=_LONGEST_PAUSE_SECONDS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from commontrace.core.backoff import pause as backed_off
 from commontrace.core.settling import Settlement
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ class Following:
                     log.warning("the connection that follows events was lost", error=str(error) or type(error).__name__)
                     continue
                 self._tell_failure(error)
-                await asyncio.sleep(min(_FIRST_RETRY_SECONDS * 2**attempts, _LONGEST_RETRY_SECONDS))
                 attempts += 1
+                await asyncio.sleep(backed_off(attempts, least=_FIRST_RETRY_SECONDS, most=_LONGEST_RETRY_SECONDS))
             if not self._watchers:
                 self._wanted.clear()
 

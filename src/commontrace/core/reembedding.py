@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from commontrace.core.backoff import pause as backed_off
 from commontrace.core.errors import Busy, CommonTraceError
 from commontrace.core.traces import embedding_text
-from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
+from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -159,8 +160,8 @@ async def _patiently(step: Callable[[], Awaitable[Result]]) -> Result:
 
 def _pause(attempt: int, bounds: tuple[float, float]) -> float:
     least, most = bounds
-    return min(least * 2.0 ** min(attempt - 1, 10), most)
+    return backed_off(attempt, least=least, most=most)
 
 
-def _named(model: "RecordedModel | Embedder") -> str:
+def _named(model: Model) -> str:
     return f"{model.model_id} {model.model_version} ({model.dimensions} dimensions)"

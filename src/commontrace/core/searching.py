@@ -5,14 +5,12 @@ from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import numpy as np
-
 from commontrace.core import limits, trace_filter
 from commontrace.core.deadline import Deadline
 from commontrace.core.errors import TraceNotEncoded
 from commontrace.core.search_resumption import ApproximatePart, ResumePoint
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.embeddings.embedder import Embedder, Vector
+from commontrace.embeddings.embedder import Embedder, Vector, unit
 from commontrace.embeddings.query_cache import QueryCache
 
 if TYPE_CHECKING:
@@ -215,6 +213,4 @@ async def _vector(query: UUID | Vector, database: "Database") -> Vector:
             await database.read(lambda reading: reading.traces.require(query))
             raise TraceNotEncoded(query)
         return stored
-    # In double precision: the square of a component may not fit in single.
-    wide = query.astype(np.float64)
-    return (wide / np.linalg.norm(wide)).astype(np.float32)
+    return unit(query)

@@ -19,6 +19,13 @@ HOSTED_VERSION = "openai"
 """The version of every hosted model: endpoints name their models, and tell nothing of the weights."""
 
 
+def unit(vector: Vector) -> Vector:
+    """Returns the direction of a vector of any length but 0: shape (n,), float32, Euclidean norm 1."""
+    # In double precision: the square of a component may not fit in single.
+    wide = vector.astype(np.float64)
+    return (wide / np.linalg.norm(wide)).astype(np.float32)
+
+
 class EmbedderUnavailable(Exception):
     """The embedder cannot encode now; the same text may succeed later, in `retry_after` seconds if that is known."""
 

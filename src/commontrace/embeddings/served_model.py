@@ -81,8 +81,7 @@ class ServedModel:
         while True:
             await asyncio.sleep(_PERIOD_SECONDS)
             try:
-                await self.look()
-                await self._prepare()
+                await self._prepare(await self.look())
             except Exception as error:  # noqa: BLE001 - whatever it is, the next look may see more
                 log.debug("the recorded model is not known", error=str(error) or type(error).__name__)
 
@@ -95,12 +94,13 @@ class ServedModel:
         await self.look()
         return False
 
-    async def look(self) -> None:
-        """Asks the database for its model and follows it. Raises what asking raises."""
+    async def look(self) -> "RecordedModel | None":
+        """Asks the database for its model, follows it, and returns the next one. Raises what asking raises."""
         async with self._looking:
-            current, _ = await self._recorded()
+            current, upcoming = await self._recorded()
             if self._queries is None or not current.made_by(self._queries.embedder):
                 await self._replace(current)
+            return upcoming
 
     async def close(self) -> None:
         """Closes every embedder that was made here."""
@@ -128,8 +128,7 @@ class ServedModel:
                 "the database was moved to a model that this server cannot use", model=current.model_id, why=str(made)
             )
 
-    async def _prepare(self) -> None:
-        _, upcoming = await self._recorded()
+    async def _prepare(self, upcoming: "RecordedModel | None") -> None:
         if self._prepared is not None and (upcoming is None or not upcoming.made_by(self._prepared)):
             self._retire(self._prepared)
             self._prepared = None

@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from commontrace.core import limits
 from commontrace.core.exporting import Export
+from commontrace.rpc import response_budget
 from commontrace.rpc.messages.exports import record_message
 from commontrace.rpc.page_tokens import OLDEST_FIRST
-from commontrace.rpc.response_budget import ResponseBudget
 from commontrace.rpc.stopping import Stopping
 from commontrace.storage.trace_export import ExportRow
 from commontrace.v1 import trace_export_pb2
@@ -28,15 +28,8 @@ def responses(
     request: trace_export_pb2.ExportTracesRequest, rows: Sequence[ExportRow], *, model_id: str
 ) -> Iterator[trace_export_pb2.ExportTracesResponse]:
     """Yields the traces in one response, or in several where one would exceed 2 MiB, each with its cursor."""
-    response, budget, last = trace_export_pb2.ExportTracesResponse(), ResponseBudget(), rows[0]
-    for row in rows:
-        record = record_message(row, model_id=model_id)
-        if not budget.take(record):
-            response.cursor = OLDEST_FIRST.token(request, last.position)
-            yield response
-            response, budget = trace_export_pb2.ExportTracesResponse(), ResponseBudget()
-            budget.take(record)
-        response.traces.append(record)
-        last = row
-    response.cursor = OLDEST_FIRST.token(request, last.position)
-    yield response
+    sent = 0
+    for run in response_budget.cut(record_message(row, model_id=model_id) for row in rows):
+        sent += len(run)
+        cursor = OLDEST_FIRST.token(request, rows[sent - 1].position)
+        yield trace_export_pb2.ExportTracesResponse(traces=run, cursor=cursor)

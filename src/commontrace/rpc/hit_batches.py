@@ -5,8 +5,8 @@ from contextlib import aclosing
 
 from commontrace.core.search_batches import Batch
 from commontrace.core.searching import Found, StopReason
+from commontrace.rpc import response_budget
 from commontrace.rpc.messages import searches
-from commontrace.rpc.response_budget import ResponseBudget
 from commontrace.storage.trace_search import Neighbour
 from commontrace.v1 import trace_service_pb2
 
@@ -45,11 +45,5 @@ async def stream(
 
 def responses(hits: Iterable[trace_service_pb2.SearchHit]) -> list[trace_service_pb2.SearchTracesResponse]:
     """Returns the hits in one response, or in several where one would exceed 2 MiB; at least one, maybe empty."""
-    cut, budget = [trace_service_pb2.SearchTracesResponse()], ResponseBudget()
-    for hit in hits:
-        if not budget.take(hit):
-            cut.append(trace_service_pb2.SearchTracesResponse())
-            budget = ResponseBudget()
-            budget.take(hit)
-        cut[-1].hits.append(hit)
-    return cut
+    cut = [trace_service_pb2.SearchTracesResponse(hits=run) for run in response_budget.cut(hits)]
+    return cut or [trace_service_pb2.SearchTracesResponse()]

@@ -131,6 +131,13 @@ def _unpack_revision(packed: Sequence[Any]) -> int:
     return _whole(revision)
 
 
+def _unpack_sequence(packed: Sequence[Any]) -> int:
+    (sequence,) = packed
+    if not 0 <= _whole(sequence) <= limits.SEQUENCES:
+        raise ValueError
+    return _whole(sequence)
+
+
 def _whole(number: Any) -> int:
     if type(number) is not int:
         raise TypeError
@@ -145,3 +152,8 @@ OLDEST_FIRST = TokenField(name="cursor", may_differ=("batch_size",), pack=_pack_
 
 BY_REVISION = TokenField[int](pack=lambda revision: (revision,), unpack=_unpack_revision)
 """For the revisions of a trace."""
+
+BY_SEQUENCE = TokenField[int](
+    name="resume_token", may_differ=(), pack=lambda sequence: (sequence,), unpack=_unpack_sequence
+)
+"""For streams of events: the number of the last one told."""

@@ -1,8 +1,13 @@
 """How much fits into one response: no message exceeds 2 MiB, which every client can receive."""
 
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
 from google.protobuf.message import Message
 
 from commontrace.core import limits
+
+Item = TypeVar("Item", bound=Message)
 
 # Tag and length of an item.
 _ITEM_OVERHEAD_BYTES = 8
@@ -24,3 +29,17 @@ class ResponseBudget:
             return False
         self._left -= size
         return True
+
+
+def cut(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Yields the items in runs of which each fits into one response; none for no items."""
+    run: list[Item] = []
+    budget = ResponseBudget()
+    for item in items:
+        if not budget.take(item):
+            yield run
+            run, budget = [], ResponseBudget()
+            budget.take(item)
+        run.append(item)
+    if run:
+        yield run

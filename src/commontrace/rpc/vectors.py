@@ -18,14 +18,6 @@ def vector_array(vector: vector_pb2.Vector) -> Vector:
     return np.array(vector.float_vector.values, dtype=np.float32)
 
 
-def unit_vector(vector: vector_pb2.Vector) -> Vector:
-    """Returns a valid vector's direction, shape (n,), float32, of unit length."""
-    components = vector_array(vector)
-    # In double precision, as the vector was checked.
-    norm = float(np.linalg.norm(components.astype(np.float64)))
-    return (components / norm).astype(np.float32)
-
-
 def vector_violations(field: str, vector: vector_pb2.Vector, *, model_id: str, dimensions: int) -> Iterator[Violation]:
     """Yields what keeps the vector from being compared with those of the model."""
     if not vector.model_id:

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from commontrace.core.watching import Watching
 from commontrace.rpc.messages import events
+from commontrace.rpc.page_tokens import BY_SEQUENCE
 from commontrace.rpc.stopping import Stopping
 from commontrace.v1 import trace_event_pb2
 
@@ -13,7 +14,7 @@ async def stream(
     request: trace_event_pb2.WatchTracesRequest, watching: Watching, stopping: Stopping
 ) -> AsyncGenerator[trace_event_pb2.WatchTracesResponse]:
     """Yields what happens behind the request's token, or from now on. Raises ServerStopping."""
-    async with aclosing(watching.events(events.RESUME_TOKEN.position(request))) as everything:
+    async with aclosing(watching.events(BY_SEQUENCE.position(request))) as everything:
         while True:
             told = await stopping.unless_begun(anext(everything))
             yield events.told_message(request, told)

@@ -50,13 +50,15 @@ _INDEX = """
 _COUNTS = """
     SELECT count(*) AS live,
         count(*) FILTER (WHERE is_queued) AS queued,
-        count(*) FILTER (WHERE NOT is_queued AND embedding_model_id IS NULL) AS missing,
-        count(*) FILTER (WHERE NOT is_queued AND is_foreign) AS foreign
+        count(*) FILTER (WHERE is_lost AND embedding_model_id IS NULL) AS missing,
+        count(*) FILTER (WHERE is_lost AND embedding_model_id IS NOT NULL) AS foreign
     FROM (
-        SELECT embedding_model_id,
-            (embedding_model_id, embedding_model_version) <> (:model_id, :model_version) AS is_foreign,
-            embedding_model_id IS DISTINCT FROM :model_id AND encoding_jobs.trace_id IS NOT NULL AS is_queued
-        FROM traces LEFT JOIN encoding_jobs ON encoding_jobs.trace_id = traces.id
+        SELECT embedding_model_id, is_unfound AND trace_id IS NOT NULL AS is_queued,
+            is_unfound AND trace_id IS NULL AS is_lost
+        FROM traces LEFT JOIN encoding_jobs ON encoding_jobs.trace_id = traces.id,
+            LATERAL (
+                SELECT (embedding_model_id, embedding_model_version) IS DISTINCT FROM (:model_id, :model_version)
+            ) AS of_model (is_unfound)
         WHERE deleted_at IS NULL
     ) AS live"""
 

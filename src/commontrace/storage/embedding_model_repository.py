@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, exists, insert, select, text, update
+from sqlalchemy import delete, exists, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.schema import CreateIndex, DropIndex
 
 from commontrace.core.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Model, Vector
 from commontrace.storage.models import VECTOR_INDEX, EmbeddingModel, Trace
-from commontrace.storage.vector_type import VectorType
+from commontrace.storage.trace_changes import TraceChanges
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,25 +84,23 @@ class EmbeddingModelRepository:
         await execute(
             text(f"ALTER TABLE traces ALTER COLUMN embedding TYPE vector({embedder.dimensions:d}) USING NULL")
         )
+        assert isinstance(self._session, AsyncSession)  # noqa: S101 - only units of work change anything
+        changes = TraceChanges(self._session)
         for trace_id, vector in vectors.items():
-            await execute(
-                update(Trace)
-                .where(Trace.id == trace_id)
-                .values(
-                    embedding=bindparam("vector", vector, VectorType()),
-                    embedding_model_id=embedder.model_id,
-                    embedding_model_version=embedder.model_version,
-                )
-            )
+            await changes.set_vector(trace_id, vector, embedder)
         await execute(CreateIndex(VECTOR_INDEX))
         await execute(delete(EmbeddingModel))
-        await execute(
+        await self.record(embedder, is_current=True)
+
+    async def record(self, model: Model, *, is_current: bool) -> None:
+        """Records a model beside those that are recorded."""
+        await self._session.execute(
             insert(EmbeddingModel).values(
-                id=embedder.model_id,
-                version=embedder.model_version,
-                dimensions=embedder.dimensions,
-                is_lexical=embedder.is_lexical,
-                is_current=True,
+                id=model.model_id,
+                version=model.model_version,
+                dimensions=model.dimensions,
+                is_lexical=model.is_lexical,
+                is_current=is_current,
             )
         )
 

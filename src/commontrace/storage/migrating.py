@@ -1,15 +1,12 @@
 """Brings a database to the newest revision, or tells that it is not there."""
 
-import asyncio
-import time
-
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.data_files import data_directory
 from commontrace.embeddings.embedder import Embedder
-from commontrace.storage import engines
+from commontrace.storage import advisory_lock, engines
 from commontrace.storage.failures import translated
 
 # Any number, the same for every CommonTrace process.
@@ -62,7 +59,9 @@ async def _migrate(url: str, target: str, embedder: Embedder | None) -> bool:
     try:
         with translated():
             async with engine.connect() as lock, engine.connect() as connection:
-                await _take_lock(await lock.execution_options(isolation_level="AUTOCOMMIT"))
+                await lock.execution_options(isolation_level="AUTOCOMMIT")
+                if not await advisory_lock.taken(lock, _ADVISORY_LOCK, within_seconds=_LOCK_SECONDS):
+                    raise MigrationLocked(f"another process has been migrating this database for {_LOCK_SECONDS:.0f} s")
                 before = await _revision(connection)
                 if before == target:
                     return False
@@ -71,15 +70,6 @@ async def _migrate(url: str, target: str, embedder: Embedder | None) -> bool:
                 return True
     finally:
         await engine.dispose()
-
-
-async def _take_lock(connection: AsyncConnection) -> None:
-    # Polled: a blocking advisory lock deadlocks against CREATE INDEX CONCURRENTLY. Closing the connection releases it.
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while not (await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})).scalar():
-        if time.monotonic() > deadline:
-            raise MigrationLocked(f"another process has been migrating this database for {_LOCK_SECONDS:.0f} s")
-        await asyncio.sleep(0.1)
 
 
 async def _revision(connection: AsyncConnection) -> str | None:

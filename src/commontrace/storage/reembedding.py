@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Integer, String, Uuid, bindparam, column, insert, table, text, update
+from sqlalchemy import Integer, String, Uuid, bindparam, column, table, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.core.errors import ModelReplaced
@@ -17,7 +17,7 @@ from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage import engines
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
 from commontrace.storage.failures import contention_told, translated
-from commontrace.storage.models import VECTOR_INDEX_NAME, EmbeddingModel
+from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME
 from commontrace.storage.reembedding_claim import UNLIMITED
 from commontrace.storage.vector_type import VectorType
 
@@ -31,10 +31,12 @@ _KEEP_WRITERS_AWAY = "LOCK TABLE traces IN EXCLUSIVE MODE"
 _KEEP_EVERYBODY_AWAY = "LOCK TABLE traces IN ACCESS EXCLUSIVE MODE"
 
 _IS_MISSING = "next_embedding_revision IS DISTINCT FROM revision"
+_HNSW = VECTOR_INDEX.dialect_options["postgresql"]
 _NEXT_INDEX = "ix_traces_next_embedding_hnsw"
 _MISSING_INDEX = "ix_traces_next_embedding_missing"
 _INDEXES = {
-    _NEXT_INDEX: "USING hnsw (next_embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64)",
+    _NEXT_INDEX: f"USING {_HNSW['using']} (next_embedding {_HNSW['ops']['embedding']})"
+    f" WITH ({', '.join(f'{name} = {value}' for name, value in _HNSW['with'].items())})",
     # Made last: until then it would make every encoded row's update write into the old vectors' index, too.
     _MISSING_INDEX: f"(id) WHERE {_IS_MISSING}",
 }
@@ -115,15 +117,7 @@ class Reembedding:
         async with self._transaction() as connection:
             await _lock(connection, _KEEP_VACUUM_AWAY, _KEEP_EVERYBODY_AWAY)
             await connection.execute(text(f"ALTER TABLE traces {', '.join([*added, *checks])}"))
-            await connection.execute(
-                insert(EmbeddingModel).values(
-                    id=embedder.model_id,
-                    version=embedder.model_version,
-                    dimensions=embedder.dimensions,
-                    is_lexical=embedder.is_lexical,
-                    is_current=False,
-                )
-            )
+            await EmbeddingModelRepository(connection).record(embedder, is_current=False)
 
     async def validate(self) -> None:
         """Makes Postgres look at every row's checks; nobody waits for it."""

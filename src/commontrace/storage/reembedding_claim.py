@@ -1,15 +1,10 @@
 """One process at a time moves a database to another embedding model."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from commontrace.core.errors import CommonTraceError
-from commontrace.storage import engines
+from commontrace.storage import advisory_lock, engines
 from commontrace.storage.failures import translated
 
 # Who is killed while it builds an index must not go on building.
@@ -40,22 +35,12 @@ async def claimed(url: str) -> AsyncIterator[None]:
             connection = await engine.connect()
         try:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await _claim(connection)
+            with translated():
+                is_ours = await advisory_lock.taken(connection, _ADVISORY_LOCK, within_seconds=_CLAIM_SECONDS)
+            if not is_ours:
+                raise ReembeddingElsewhere("another `commontrace reembed` is at work on this database: let it end")
             yield
         finally:
             await connection.close()
     finally:
         await engine.dispose()
-
-
-async def _claim(connection: AsyncConnection) -> None:
-    # Polled: a blocking advisory lock deadlocks against CREATE INDEX CONCURRENTLY. Closing the connection releases it.
-    deadline = time.monotonic() + _CLAIM_SECONDS
-    while True:
-        with translated():
-            taken = await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
-        if taken.scalar():
-            return
-        if time.monotonic() > deadline:
-            raise ReembeddingElsewhere("another `commontrace reembed` is at work on this database: let it end")
-        await asyncio.sleep(0.1)

@@ -1,12 +1,9 @@
 """What happens to traces as messages."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from commontrace.core import trace_events
 from commontrace.core.traces import VALIDATED
 from commontrace.core.watching import Told
-from commontrace.rpc.page_tokens import TokenField
+from commontrace.rpc.page_tokens import BY_SEQUENCE
 from commontrace.storage.event_repository import EventRow
 from commontrace.v1 import trace_event_pb2
 
@@ -19,14 +16,13 @@ _TYPE = {
     trace_events.DELETED: trace_event_pb2.TRACE_EVENT_TYPE_DELETED,
     trace_events.UNDELETED: trace_event_pb2.TRACE_EVENT_TYPE_UNDELETED,
 }
-_SEQUENCES = range(2**63)
 
 
 def told_message(request: trace_event_pb2.WatchTracesRequest, told: Told) -> trace_event_pb2.WatchTracesResponse:
     """Returns what somebody who watches is told."""
     return trace_event_pb2.WatchTracesResponse(
         events=(_event_message(request, event) for event in told.events),
-        resume_token=RESUME_TOKEN.token(request, told.position),
+        resume_token=BY_SEQUENCE.token(request, told.position),
     )
 
 
@@ -35,18 +31,7 @@ def _event_message(request: trace_event_pb2.WatchTracesRequest, event: EventRow)
         type=_TYPE[event.event_type],
         trace_id=str(event.trace_id),
         revision=event.revision,
-        resume_token=RESUME_TOKEN.token(request, event.sequence),
+        resume_token=BY_SEQUENCE.token(request, event.sequence),
     )
     message.event_time.FromDatetime(event.created_at)
     return message
-
-
-def _unpack(packed: Sequence[Any]) -> int:
-    (sequence,) = packed
-    if type(sequence) is not int or sequence not in _SEQUENCES:
-        raise ValueError
-    return sequence
-
-
-RESUME_TOKEN = TokenField[int](name="resume_token", may_differ=(), pack=lambda sequence: (sequence,), unpack=_unpack)
-"""For streams of events: the number of the last one told."""

@@ -1,9 +1,8 @@
 """Traces that leave for another server as messages."""
 
-from google.protobuf.struct_pb2 import Struct
-
 from commontrace.core.trace_filter import TraceFilter
 from commontrace.rpc.messages.filters import trace_filter
+from commontrace.rpc.messages.traces import struct
 from commontrace.storage.trace_export import ExportRow
 from commontrace.v1 import trace_export_pb2, trace_pb2, trace_record_pb2, vector_pb2
 
@@ -29,9 +28,7 @@ def record_message(row: ExportRow, *, model_id: str) -> trace_record_pb2.TraceRe
     if row.allows_duplicates:
         message.on_duplicate = trace_pb2.ON_DUPLICATE_ALLOW
     if row.metadata_json:
-        metadata = Struct()
-        metadata.update(row.metadata_json)
-        message.metadata.CopyFrom(metadata)
+        message.metadata.CopyFrom(struct(row.metadata_json))
     if row.embedding is not None:
         vector = vector_pb2.Vector(packed_f32=row.embedding.astype("<f4").tobytes(), model_id=model_id)
         message.embedding.CopyFrom(vector)

@@ -5,9 +5,10 @@ from datetime import UTC
 
 from commontrace.core import tag_names
 from commontrace.core.importing import Item, Outcome, Progress, Recorded
+from commontrace.embeddings.embedder import unit
 from commontrace.rpc.messages import traces
 from commontrace.rpc.messages.item_errors import item_error
-from commontrace.rpc.vectors import unit_vector
+from commontrace.rpc.vectors import vector_array
 from commontrace.v1 import trace_import_pb2
 
 
@@ -24,7 +25,7 @@ def item(message: trace_import_pb2.ImportItem) -> Item:
         trace_id=traces.optional_id(record.id),
         created_at=record.create_time.ToDatetime(tzinfo=UTC) if record.HasField("create_time") else None,
         supersedes_id=traces.optional_id(record.supersedes_trace_id),
-        vector=unit_vector(record.embedding) if record.HasField("embedding") else None,
+        vector=unit(vector_array(record.embedding)) if record.HasField("embedding") else None,
     )
 
 

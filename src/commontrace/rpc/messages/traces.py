@@ -48,7 +48,7 @@ def trace_message(trace: TraceRow) -> trace_pb2.Trace:
     if trace.deleted_at is not None:
         message.delete_time.FromDatetime(trace.deleted_at)
     if trace.metadata_json:
-        message.metadata.CopyFrom(_struct(trace.metadata_json))
+        message.metadata.CopyFrom(struct(trace.metadata_json))
     return message
 
 
@@ -119,7 +119,8 @@ def _similar_message(similar: SimilarTrace) -> trace_service_pb2.SimilarTrace:
     )
 
 
-def _struct(value: dict[str, Any]) -> Struct:
-    struct = Struct()
-    struct.update(value)
-    return struct
+def struct(value: dict[str, Any]) -> Struct:
+    """Returns an object as metadata carries it."""
+    message = Struct()
+    message.update(value)
+    return message

@@ -6,13 +6,13 @@ from typing import Any
 from google.protobuf.message import Message
 
 from commontrace.rpc.invalid_request import Violation
-from commontrace.rpc.messages import events
+from commontrace.rpc.page_tokens import BY_SEQUENCE
 from commontrace.v1 import trace_event_pb2
 
 
 def watch_traces(request: trace_event_pb2.WatchTracesRequest) -> Iterator[Violation]:
     """Yields what is wrong with the token."""
-    yield from events.RESUME_TOKEN.violations(request)
+    yield from BY_SEQUENCE.violations(request)
 
 
 RULES: dict[type[Message], Callable[[Any], Iterable[Violation]]] = {trace_event_pb2.WatchTracesRequest: watch_traces}

@@ -1,0 +1,18 @@
+"""How a command that runs until somebody stops it learns of that."""
+
+import signal
+from typing import TYPE_CHECKING
+
+# Imported when the command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    import asyncio
+
+
+def stop_requested() -> "asyncio.Event":
+    """Returns what Ctrl-C and SIGTERM set from now on, instead of ending the running event loop."""
+    import asyncio
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
