@@ -1,7 +1,11 @@
 """A network that breaks: forwards connections to a server and cuts each after some bytes of its answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import itertools
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -61,3 +65,11 @@ async def cutting_proxy(address: str, allowances: Iterator[int]) -> AsyncIterato
             task.cancel()
         await asyncio.gather(*forwarding, return_exceptions=True)
         await listener.wait_closed()
+
+
+def random_allowances(record_property: Callable[[str, object], None], least: int, most: int) -> Iterator[int]:
+    """Yields allowances within the bounds, of a seed that is recorded; CUTS_SEED repeats one."""
+    seed = int(os.environ.get("CUTS_SEED") or time.time_ns() % 1_000_000)
+    record_property("counted", f"CUTS_SEED={seed}")
+    chance = random.Random(seed)  # noqa: S311 - where to cut is no secret
+    return (chance.randint(least, most) for _ in itertools.count())

@@ -1,9 +1,6 @@
 """Imports through the client, over connections that break."""
 
 import asyncio
-import itertools
-import os
-import random
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,7 +16,7 @@ from commontrace.storage.database import Database
 from commontrace.v1 import trace_import_pb2 as imports_pb
 from commontrace.v1 import trace_record_pb2
 from tests.conftest import RunningServer, ServerFactory, query, server_settings
-from tests.contract.cutting_proxy import cutting_proxy
+from tests.contract.cutting_proxy import cutting_proxy, random_allowances
 from tests.contract.imports import a_record, outcomes
 from tests.contract.test_import_streams import stored_count, storing_blocked
 from tests.contract.test_logging import until_logged
@@ -37,10 +34,7 @@ async def client(server: RunningServer) -> AsyncIterator[Client]:
 @pytest.fixture
 def allowances(record_property: Callable[[str, object], None]) -> Iterator[int]:
     """Bytes of answers until a connection is cut: few messages each."""
-    seed = int(os.environ.get("CUTS_SEED") or time.time_ns() % 1_000_000)
-    record_property("counted", f"CUTS_SEED={seed}")
-    chance = random.Random(seed)  # noqa: S311 - where to cut is no secret
-    return (chance.randint(3_000, 20_000) for _ in itertools.count())
+    return random_allowances(record_property, 3_000, 20_000)
 
 
 def records(count: int = COUNT) -> Iterator[trace_record_pb2.TraceRecord]:

@@ -2,9 +2,6 @@
 
 import asyncio
 import itertools
-import os
-import random
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 
@@ -14,7 +11,7 @@ from structlog.testing import capture_logs
 from commontrace.client import Client, DeadlineExceeded, SearchStream, Unavailable, connect, sync
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.conftest import RunningServer, administer
-from tests.contract.cutting_proxy import cutting_proxy
+from tests.contract.cutting_proxy import cutting_proxy, random_allowances
 from tests.contract.searched_traces import a_vector, store_vectors, with_ties
 from tests.contract.test_logging import until_logged
 
@@ -39,10 +36,7 @@ async def client(server: RunningServer) -> AsyncIterator[Client]:
 @pytest.fixture
 def allowances(record_property: Callable[[str, object], None]) -> Iterator[int]:
     """Bytes until a connection is cut, for a handful of traces each."""
-    seed = int(os.environ.get("CUTS_SEED") or time.time_ns() % 1_000_000)
-    record_property("counted", f"CUTS_SEED={seed}")
-    chance = random.Random(seed)  # noqa: S311 - where to cut is no secret
-    return (chance.randint(90_000, 900_000) for _ in itertools.count())
+    return random_allowances(record_property, 90_000, 900_000)
 
 
 async def test_hits_are_there_as_they_arrive(client: Client, stored: list[str]) -> None:

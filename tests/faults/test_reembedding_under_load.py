@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from commontrace.core.traces import embedding_text
@@ -155,6 +156,7 @@ async def at_work(start_server: ServerFactory, url: str, model: Embedder) -> Asy
             world.is_over = True
 
 
+@pytest.mark.parametrize("postgres_version", ["18"], indirect=True)
 async def test_every_search_is_complete_and_no_write_is_lost(
     start_server: ServerFactory,
     empty_database_url: str,
