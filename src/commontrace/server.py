@@ -1,8 +1,6 @@
 """The one place where the server's objects meet."""
 
 import asyncio
-import ipaddress
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -19,6 +17,7 @@ from commontrace.core.following import Following
 from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
 from commontrace.embeddings.choosing import embedder_of
 from commontrace.embeddings.served_model import ServedModel
+from commontrace.listening import is_loopback, refuse_open_address
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.importing import Importer
@@ -52,8 +51,6 @@ _FILES = (trace_service_pb2.DESCRIPTOR, vote_service_pb2.DESCRIPTOR, tag_service
 _SERVICES = tuple(service.full_name for file in _FILES for service in file.services_by_name.values())
 
 _OPTIONS = [
-    # A second server on the same port must fail instead of sharing the traffic in silence.
-    ("grpc.so_reuseport", 0),
     # Requests up to four times the limit get in, so that they can be refused with a reason.
     ("grpc.max_receive_message_length", 4 * limits.REQUEST_BYTES),
     ("grpc.max_send_message_length", 2 * limits.RESPONSE_BYTES),
@@ -75,14 +72,19 @@ _CANCEL_SECONDS = 5.0
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, foundation: Foundation, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
+    settings: Settings,
+    foundation: Foundation,
+    *,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    shares_port: bool = False,
 ) -> AsyncIterator[str]:
     """Serves as long as the block runs and yields the address. Raises NotReady.
 
+    With `shares_port`, other processes of this user may serve on the same port: their supervisor has reserved it.
     Leaving the block turns health to NOT_SERVING, lets calls in progress finish within the grace, then cancels them.
     """
     refuse_open_address(settings)
-    if not _is_loopback(settings.listen_address):
+    if not is_loopback(settings.listen_address):
         log.warning(
             "OPEN TO EVERYBODY: nobody is authenticated,"
             " whoever reaches this port may read and write in anybody's name",
@@ -104,7 +106,8 @@ async def serving(
             AuthenticationInterceptor(),
             ValidationInterceptor(Validator(model)),
         ),
-        options=_OPTIONS,
+        # A second server on the same port must fail instead of sharing the traffic in silence.
+        options=[("grpc.so_reuseport", int(shares_port)), *_OPTIONS],
     )
     required_scopes(*_FILES)
     following = Following(database)
@@ -176,30 +179,3 @@ async def _stop(server: grpc.aio.Server, calls: CallsInProgress, grace: float) -
     # gRPC is done with a cancelled call before the call is done with its database connection.
     with suppress(TimeoutError):
         await asyncio.wait_for(calls.wait_for_none(), _CANCEL_SECONDS)
-
-
-def refuse_open_address(settings: Settings) -> None:
-    """Raises NotReady for an address that strangers can reach, unless the settings allow it."""
-    if not (settings.allow_open or _is_loopback(settings.listen_address)):
-        raise NotReady(
-            f"{settings.listen_address} is reachable from outside and nobody is authenticated:"
-            " listen on 127.0.0.1, or set ALLOW_OPEN=true to let everybody who reaches the port read and write"
-        )
-
-
-def refuse_taken_address(settings: Settings) -> None:
-    """Raises NotReady where another server listens already: better before a Postgres is started for nothing."""
-    host, _, port = settings.listen_address.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host.strip("[]"), int(port)), family=family).close()
-    except OSError as error:
-        raise NotReady(f"cannot listen on {settings.listen_address}: {error.strerror}") from error
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

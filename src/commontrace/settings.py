@@ -24,6 +24,8 @@ class Settings(BaseSettings):
 
     listen_address: str = DEFAULT_ADDRESS
     """Host and port to serve on; port 0 picks a free one."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that serve on the one port; more than one needs Linux."""
     allow_open: bool = False
     """Serves without authentication beyond loopback: everybody who reaches the port may read and write."""
     database_url: str | None = None
@@ -33,7 +35,7 @@ class Settings(BaseSettings):
     embedded_postgres_version: Literal["16", "18"] = "18"
     """Which of the bundled Postgres versions to run; each keeps data of its own."""
     database_pool_size: int = Field(default=10, ge=1, le=200)
-    """Connections for searches, as many again for other reads and for writes."""
+    """Connections for searches, as many again for other reads and for writes; workers divide them."""
     embedder: Literal["auto", "local", "openai", "lexical"] = "auto"
     """What encodes text. `auto`: the local model, or the lexical embedder where a new database finds no model."""
     embedding_model_dir: Path | None = None

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from commontrace.bootstrap import NotReady
-from commontrace.server import refuse_open_address
+from commontrace.listening import refuse_open_address
 from tests.conftest import server_settings
 
 

@@ -14,7 +14,7 @@ from commontrace.core.diagnosis import Finding, Level, ok, problem, warning
 from commontrace.core.errors import CommonTraceError
 from commontrace.embeddings.choosing import choose_embedder
 from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
-from commontrace.server import refuse_open_address
+from commontrace.listening import refuse_open_address
 from commontrace.settings import Settings
 from commontrace.storage import diagnosis as databases
 from commontrace.storage import embedded, engines, migrating

@@ -3,9 +3,9 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 from commontrace.cli.output import fail
 
@@ -47,8 +47,11 @@ def read_settings() -> "Settings":
         fail(str(error))
 
 
-def configure_logging(level: str) -> None:
-    """Sends logs to standard error: for people on a terminal, one JSON object a line otherwise."""
+def configure_logging(level: str, *, names_process: bool = False) -> None:
+    """Sends logs to standard error: for people on a terminal, one JSON object a line otherwise.
+
+    With `names_process`, every line says which process wrote it.
+    """
     import structlog
 
     on_terminal = sys.stderr.isatty()
@@ -61,6 +64,11 @@ def configure_logging(level: str) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            *(
+                [structlog.processors.CallsiteParameterAdder({structlog.processors.CallsiteParameter.PROCESS})]
+                if names_process
+                else []
+            ),
             structlog.processors.TimeStamper(fmt="iso"),
             *([] if on_terminal else [structlog.processors.format_exc_info]),
             renderer,
@@ -82,8 +90,8 @@ class _StandardError:
 
 
 @contextmanager
-def failures_explained() -> Iterator[None]:
-    """Turns what keeps a database from being used into one sentence and exit code 1."""
+def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[None]:
+    """Turns what keeps a database from being used into one sentence and exit code 1, or whatever `tell` does."""
     from commontrace.bootstrap import NotReady
     from commontrace.core.errors import CommonTraceError, DatabaseUnavailable
     from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
@@ -93,7 +101,7 @@ def failures_explained() -> Iterator[None]:
     try:
         yield
     except DatabaseUnavailable as error:
-        fail(with_cause(error))
+        tell(with_cause(error))
     except (
         CommonTraceError,
         DataDirectoryInUse,
@@ -103,7 +111,7 @@ def failures_explained() -> Iterator[None]:
         ModelNotUsable,
         NotReady,
     ) as error:
-        fail(str(error))
+        tell(str(error))
 
 
 def with_cause(error: BaseException) -> str:

@@ -2,14 +2,14 @@
 
 import shutil
 import sys
-from collections.abc import Coroutine
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
-from commontrace.cli.stopping import stop_requested
+from commontrace.cli.stopping import run, stop_requested
 
 # Imported when a server starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -28,33 +28,40 @@ def serve(
         bool,
         typer.Option("--migrate", help="Migrate the database of DATABASE_URL first; the embedded one always is."),
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="COUNT",
+            min=1,
+            max=64,
+            help="Processes that share the port; WORKERS if not given, else 1.",
+        ),
+    ] = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     By default on an embedded Postgres with the sample traces loaded; on that of DATABASE_URL where it is set.
     """
     from commontrace import bootstrap
-    from commontrace.server import refuse_open_address, refuse_taken_address
+    from commontrace.listening import refuse_open_address, refuse_taken_address, reserved
 
     settings = read_settings()
+    if workers is not None:
+        settings = settings.model_copy(update={"workers": workers})
     configure_logging(settings.log_level)
     with failures_explained():
         refuse_open_address(settings)
+        if settings.workers > 1 and sys.platform != "linux":
+            raise bootstrap.NotReady("more than one worker needs Linux, whose kernel spreads connections over them")
         refuse_taken_address(settings)
         # Before the event loop: the embedded Postgres ends with the thread that started it.
         with bootstrap.postgres(settings, attach=False) as where:
-            _run(_serve(where, settings, migrate=migrate))
-
-
-def _run(main: Coroutine[None, None, None]) -> None:
-    if sys.platform == "win32":
-        import asyncio
-
-        asyncio.run(main)
-    else:
-        import uvloop
-
-        uvloop.run(main)
+            if settings.workers == 1:
+                run(_serve(where, settings, migrate=migrate))
+            else:
+                with reserved(settings.listen_address) as address:
+                    run(_supervise(where, settings, address, migrate=migrate))
 
 
 async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> None:
@@ -69,16 +76,61 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
         if where.is_embedded:
             await bootstrap.seed_if_possible(foundation)
         async with serving(settings, foundation) as address:
-            # At once: whoever waits for the first line may close the pipe after it.
-            print(
-                f"commontrace ready on {address}\n"
-                f"  {_command()} search 'the session breaks after await in FastAPI'\n"
-                f"  {_command()} contribute --title '...' --context '...' --solution '...' --tag python\n",
-                end="",
-                flush=True,
-            )
+            _say_ready(address)
             await _end(stop, where)
             print("commontrace is stopping", file=sys.stderr)
+
+
+async def _supervise(where: "Postgres", settings: "Settings", address: str, *, migrate: bool) -> None:
+    import asyncio
+
+    from commontrace import bootstrap
+    from commontrace.cli.serve_workers import Workers
+
+    stop = stop_requested()
+    if where.is_embedded or migrate:
+        await bootstrap.migrate(where, settings)
+    if where.is_embedded:
+        async with bootstrap.foundation(where, settings) as foundation:
+            await bootstrap.seed_if_possible(foundation)
+    pool_size = max(1, settings.database_pool_size // settings.workers)
+    replaced = {"listen_address": address, "database_pool_size": pool_size}
+    workers = Workers({"url": where.url, "settings": replaced}, count=settings.workers)
+    ending = asyncio.create_task(_end(stop, where))
+    keeping = [asyncio.create_task(workers.keep_one()) for _ in range(settings.workers)]
+    ready = asyncio.create_task(workers.all_serve.wait())
+    try:
+        await _first_of([ending, ready, *keeping])
+        if workers.all_serve.is_set():
+            _say_ready(address)
+        await _first_of([ending, *keeping])
+        print("commontrace is stopping", file=sys.stderr)
+    finally:
+        tasks = [ready, ending, *keeping]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await workers.stop(grace_seconds=settings.stop_grace_seconds)
+
+
+async def _first_of(tasks: "Iterable[asyncio.Task[None] | asyncio.Task[bool]]") -> None:
+    """Returns when one of the tasks is done; raises what it raised."""
+    import asyncio
+
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+def _say_ready(address: str) -> None:
+    # At once: whoever waits for the first line may close the pipe after it.
+    print(
+        f"commontrace ready on {address}\n"
+        f"  {_command()} search 'the session breaks after await in FastAPI'\n"
+        f"  {_command()} contribute --title '...' --context '...' --solution '...' --tag python\n",
+        end="",
+        flush=True,
+    )
 
 
 async def _end(stop: "asyncio.Event", where: "Postgres") -> None:

@@ -1,0 +1,88 @@
+"""The supervisor of `commontrace serve --workers`: starts the processes that serve, and starts again what ends."""
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from contextlib import suppress
+
+import structlog
+
+from commontrace.bootstrap import NotReady
+from commontrace.core.backoff import pause
+
+log = structlog.get_logger()
+
+_FIRST_RESTART_SECONDS, _LONGEST_RESTART_SECONDS = 0.1, 30.0
+# A worker that served for as long was sound: its end is the first of a new series.
+_SOUND_SECONDS = 60.0
+# Beyond the grace, a server waits for cancelled calls and for its connections.
+_END_SECONDS = 15.0
+
+
+class Workers:
+    """Processes that serve on one port, each a new interpreter: gRPC does not survive a fork."""
+
+    def __init__(self, job: Mapping[str, object], *, count: int) -> None:
+        """Takes what each is told: `url` of the database and `settings` that replace those of the environment."""
+        self._job = json.dumps(job).encode() + b"\n"
+        self._count = count
+        self._processes: set[Process] = set()
+        self._serving: set[int] = set()
+        self.all_serve = asyncio.Event()
+        """Set once all have served at the same time."""
+
+    async def keep_one(self) -> None:
+        """Runs one worker until cancelled, which leaves it running. Raises NotReady where none can serve."""
+        failures, clock = 0, asyncio.get_running_loop()
+        while True:
+            began = clock.time()
+            worker = await self._start()
+            refused = await self._first_word(worker)
+            if refused is None:
+                self._serving.add(worker.pid)
+                if len(self._serving) == self._count:
+                    self.all_serve.set()
+            exit_code = await worker.wait()
+            self._serving.discard(worker.pid)
+            self._processes.discard(worker)
+            if refused is not None and not (self.all_serve.is_set() and self._serving):
+                raise NotReady(refused or f"a worker ended with {exit_code} before it served")
+            failures = 1 if clock.time() - began > _SOUND_SECONDS else failures + 1
+            seconds = pause(failures, least=_FIRST_RESTART_SECONDS, most=_LONGEST_RESTART_SECONDS)
+            why = {"why": refused} if refused else {}
+            log.error("a worker has ended", pid=worker.pid, exit_code=exit_code, restart_seconds=seconds, **why)
+            await asyncio.sleep(seconds)
+
+    async def stop(self, *, grace_seconds: float) -> None:
+        """Lets every worker finish its calls within the grace and returns when all have ended."""
+        for process in self._processes:
+            with suppress(ProcessLookupError):
+                process.terminate()
+        ends = [asyncio.create_task(process.wait()) for process in self._processes]
+        if not ends:
+            return
+        _, late = await asyncio.wait(ends, timeout=grace_seconds + _END_SECONDS)
+        if late:
+            for process in self._processes:
+                with suppress(ProcessLookupError):
+                    process.kill()
+            await asyncio.wait(late)
+
+    async def _start(self) -> Process:
+        # A session of its own, so that Ctrl-C reaches only the supervisor.
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "commontrace.cli.serve_worker", stdin=PIPE, stdout=PIPE, start_new_session=True
+        )
+        self._processes.add(worker)
+        assert worker.stdin is not None  # noqa: S101 - for the types
+        # Never closed: its end tells the worker that the supervisor is gone.
+        worker.stdin.write(self._job)
+        return worker
+
+    async def _first_word(self, worker: Process) -> str | None:
+        """Returns None once the worker serves, or why it does not, "" where it has not said."""
+        assert worker.stdout is not None  # noqa: S101 - for the types
+        line = await worker.stdout.readline()
+        return json.loads(line).get("refused") if line else ""

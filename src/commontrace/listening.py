@@ -1,0 +1,97 @@
+"""Which addresses may be served on, and how a port is kept for the processes of one server."""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from commontrace.bootstrap import NotReady
+from commontrace.settings import Settings
+
+_NOT_ON_THIS_MACHINE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+def refuse_open_address(settings: Settings) -> None:
+    """Raises NotReady for an address that strangers can reach, unless the settings allow it."""
+    if not (settings.allow_open or is_loopback(settings.listen_address)):
+        raise NotReady(
+            f"{settings.listen_address} is reachable from outside and nobody is authenticated:"
+            " listen on 127.0.0.1, or set ALLOW_OPEN=true to let everybody who reaches the port read and write"
+        )
+
+
+def refuse_taken_address(settings: Settings) -> None:
+    """Raises NotReady where another server listens already: better before a Postgres is started for nothing."""
+    host, port = _host_and_port(settings.listen_address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise NotReady(f"cannot listen on {settings.listen_address}: {error.strerror}") from error
+
+
+@contextmanager
+def reserved(listen_address: str) -> Iterator[str]:
+    """Keeps the port as long as the block runs, without listening; yields the address with the port it has.
+
+    Processes of this user that ask for SO_REUSEPORT may listen there, nobody else may. Raises NotReady where
+    somebody else has it.
+    """
+    host, port = _host_and_port(listen_address)
+    with ExitStack() as reservations:
+        try:
+            for family, name in _families(host):
+                try:
+                    reservation = _reserve(family, name, port)
+                except OSError as error:
+                    if error.errno in _NOT_ON_THIS_MACHINE:
+                        continue
+                    raise
+                reservations.enter_context(reservation)
+                port = reservation.getsockname()[1]
+        except OSError as error:
+            raise NotReady(f"cannot listen on {listen_address}: {error.strerror}") from error
+        yield f"{listen_address.rpartition(':')[0]}:{port}"
+
+
+def is_loopback(address: str) -> bool:
+    """Tells whether only this machine reaches HOST:PORT."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    """Returns where gRPC listens for a host: on all addresses of a name, and for 0.0.0.0 on those of IPv6, too."""
+    if host in {"0.0.0.0", "::"} and socket.has_dualstack_ipv6():  # noqa: S104 - refused elsewhere
+        return [(socket.AF_INET6, "::")]
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+
+
+def _reserve(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    is_wildcard = host == "::"
+    # Listening without SO_REUSEPORT is what only one can do: of two who come at once, one fails here.
+    with socket.create_server((host, port), family=family, dualstack_ipv6=is_wildcard) as exclusive:
+        exclusive.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reservation = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if family == socket.AF_INET6:
+                reservation.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not is_wildcard))
+            # For as long as binding takes, because of what remains of connections to an earlier server.
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reservation.bind(exclusive.getsockname())
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        except BaseException:
+            reservation.close()
+            raise
+        return reservation
