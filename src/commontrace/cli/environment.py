@@ -11,6 +11,8 @@ from commontrace.cli.output import fail
 
 # Imported when a command needs them: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
+    from structlog.typing import EventDict
+
     from commontrace.settings import Settings
 
 
@@ -64,11 +66,7 @@ def configure_logging(level: str, *, names_process: bool = False) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            *(
-                [structlog.processors.CallsiteParameterAdder({structlog.processors.CallsiteParameter.PROCESS})]
-                if names_process
-                else []
-            ),
+            *([_add_pid] if names_process else []),
             structlog.processors.TimeStamper(fmt="iso"),
             *([] if on_terminal else [structlog.processors.format_exc_info]),
             renderer,
@@ -77,6 +75,10 @@ def configure_logging(level: str, *, names_process: bool = False) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
+
+
+def _add_pid(_logger: object, _method: str, event: "EventDict") -> "EventDict":
+    return {**event, "pid": os.getpid()}
 
 
 class _StandardError:

@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,13 +54,17 @@ def serve(
         refuse_open_address(settings)
         if settings.workers > 1 and sys.platform != "linux":
             raise bootstrap.NotReady("more than one worker needs Linux, whose kernel spreads connections over them")
-        refuse_taken_address(settings)
-        # Before the event loop: the embedded Postgres ends with the thread that started it.
-        with bootstrap.postgres(settings, attach=False) as where:
+        with ExitStack() as port:
             if settings.workers == 1:
-                run(_serve(where, settings, migrate=migrate))
+                refuse_taken_address(settings)
+                address = settings.listen_address
             else:
-                with reserved(settings.listen_address) as address:
+                address = port.enter_context(reserved(settings.listen_address))
+            # Before the event loop: the embedded Postgres ends with the thread that started it.
+            with bootstrap.postgres(settings, attach=False) as where:
+                if settings.workers == 1:
+                    run(_serve(where, settings, migrate=migrate))
+                else:
                     run(_supervise(where, settings, address, migrate=migrate))
 
 
