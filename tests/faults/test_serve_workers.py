@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -26,8 +27,13 @@ ANN = "ann@example.org"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with a_server(tmp_path_factory.mktemp("workers")) as server:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workers")
+
+
+@pytest.fixture(scope="module")
+def server(place: Path) -> Iterator[ServerProcess]:
+    with a_server(place) as server:
         yield server
 
 
@@ -85,7 +91,8 @@ async def test_a_killed_worker_costs_no_call_and_comes_back(server: ServerProces
         await asyncio.sleep(0.5)
         os.kill(victim, signal.SIGKILL)
         async with asyncio.timeout(20):
-            while victim in (running := workers_of(server)) or len(running) < 2:
+            # Another process sets no event of ours.
+            while victim in (running := workers_of(server)) or len(running) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await ask_until_answered_by(server, running)
         stop.set()
@@ -96,11 +103,13 @@ async def test_a_killed_worker_costs_no_call_and_comes_back(server: ServerProces
     assert (said["pid"], said["exit_code"]) == (victim, -signal.SIGKILL)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_another_server_on_the_port_is_refused(server: ServerProcess, tmp_path: Path, workers: str) -> None:
-    refused = run_command(tmp_path, "serve", "--workers", workers, LISTEN_ADDRESS=server.address)
-    assert refused.returncode == 1
-    assert refused.stderr.startswith(f"commontrace: cannot listen on {server.address}: Address already in use")
+async def test_another_server_on_the_port_is_refused(server: ServerProcess, tmp_path: Path) -> None:
+    def serve(workers: str) -> subprocess.CompletedProcess[str]:
+        return run_command(tmp_path, "serve", "--workers", workers, LISTEN_ADDRESS=server.address)
+
+    for refused in await asyncio.gather(*(asyncio.to_thread(serve, workers) for workers in ("1", "2"))):
+        assert refused.returncode == 1
+        assert refused.stderr.startswith(f"commontrace: cannot listen on {server.address}: Address already in use")
 
 
 def test_workers_that_cannot_start_end_the_supervisor_with_their_reason(tmp_path: Path) -> None:
@@ -126,8 +135,9 @@ async def test_sigterm_lets_calls_in_progress_finish(server: ServerProcess) -> N
     assert not left_of(workers)
 
 
-async def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
-    with a_server(tmp_path) as server:
+async def test_a_killed_supervisor_leaves_nothing_behind(server: ServerProcess, place: Path) -> None:
+    server.terminate()
+    with a_server(place) as server:
         async with grpc.aio.insecure_channel(server.address) as channel:
             assert hits_of(await search(TraceServiceStub(channel), text="cache", limit=1))
         workers = workers_of(server)
