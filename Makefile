@@ -9,6 +9,8 @@ TIMED := tests/faults/test_serve_process.py
 PROTOS := $(wildcard protos/commontrace/v1/*.proto)
 
 export DATA_DIR ?= $(CURDIR)/.data
+# Where it is set, every process compiles every module anew: two seconds for each start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help serve test tools examples check format generate lock fresh bench quality clean
 
