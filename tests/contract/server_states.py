@@ -9,7 +9,6 @@ from structlog.testing import capture_logs
 from commontrace.embeddings.local_model import LocalModel, find_model_directory
 from commontrace.storage import engines
 from commontrace.storage.database import Database
-from commontrace.storage.unit_of_work import Reading
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings, url_of
 from tests.contract.calls import call
 from tests.contract.error_row import CREATE, SEARCH, VALID
@@ -42,7 +41,7 @@ async def _pool_held(start_server: ServerFactory, url: str) -> AsyncIterator[Run
     database = Database(url, pool_size=1, pool_timeout=0.1)
     held, release = asyncio.Semaphore(0), asyncio.Event()
 
-    async def hold(_reading: Reading) -> None:
+    async def hold(_asked: object) -> None:
         held.release()
         await release.wait()
 

@@ -14,6 +14,7 @@ from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.embeddings.local_model import PUBLISHED
 from commontrace.embeddings.model_directory import WEIGHTS_FILE
 from commontrace.storage.database import Database
+from commontrace.storage.trace_search import ApproximateSearch
 from commontrace.storage.unit_of_work import Reading
 
 EMAIL = "ada@example.org"
@@ -51,9 +52,11 @@ async def stored(database: Database, **changes: Any) -> UUID:
     return trace.id
 
 
-async def run(reading: Reading, sql: str, **parameters: Any) -> Any:
+async def run(asked: Reading | ApproximateSearch, sql: str, **parameters: Any) -> Any:
     # Questions ask repositories; these tests ask the connection behind them.
-    return (await reading.search._connection.execute(text(sql), parameters)).scalar()
+    if isinstance(asked, ApproximateSearch):
+        return await asked._connection.fetchval(sql, *parameters.values())
+    return (await asked.search._connection.execute(text(sql), parameters)).scalar()
 
 
 async def knows(database: Database, email: str) -> bool:

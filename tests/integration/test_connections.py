@@ -8,12 +8,12 @@ import pytest
 
 from commontrace.core.errors import DatabaseUnavailable, Overloaded
 from commontrace.storage import engines
-from commontrace.storage.database import Database, Question
+from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer, url_of
 from tests.integration.storing import EMAIL, a_trace, knows, run, stored
 
-Ask = Callable[[Question[Any]], Awaitable[Any]]
+Ask = Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
 
 
 async def test_killed_connections_are_replaced(database: Database, postgres_url: str) -> None:

@@ -1,6 +1,7 @@
 """What the server's own search statements do in databases of 12 to 20,000 traces."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -9,19 +10,28 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Select
 
 from commontrace.core.deadline import NEVER
+from commontrace.core.nearest import Nearest
 from commontrace.core.searching import Found, Query, Search, StopReason, find
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage import engines, trace_filter
 from commontrace.storage.database import Database
-from commontrace.storage.trace_search import Neighbour, approximate_parameters, approximate_statement
+from commontrace.storage.driver_statement import DriverStatement
+from commontrace.storage.trace_search import (
+    ApproximateSearch,
+    Neighbour,
+    approximate_parameters,
+    approximate_statement,
+    hits_statement,
+)
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer, url_of
 from tests.integration.search_corpora import MODEL, RARE, Corpus, clustered, ids_of, insert, order, recall, unit
+from tests.integration.storing import run
 
 SIZES = (12, 1000, 5000, 20_000)
 LIMITS = (1, 10, 100, 1000)
@@ -80,11 +90,6 @@ async def populated(corpus: Corpus) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def run(reading: Reading, sql: str, **parameters: Any) -> Any:
-    # Questions ask repositories; these tests ask the connection behind them.
-    return (await reading.search._connection.execute(text(sql), parameters)).scalar()
-
-
 async def found(query: Query, limit: int, database: Database, **fields: Any) -> Found:
     search = Search(query=query, limit=limit, **fields)
     return await find(search, deadline=NEVER, database=database, queries=QueryCache(MODEL))
@@ -94,24 +99,18 @@ def resolved(asked: TraceFilter) -> ResolvedFilter:
     return ResolvedFilter(asked=asked, tag_ids=_TAGS)
 
 
-async def approximate(reading: Reading, query: Vector, *, limit: int, ef_search: int = 64) -> list[Neighbour]:
-    return await reading.search.approximate(query, **NAME, limit=limit, ef_search=ef_search)
+async def approximate(search: ApproximateSearch, query: Vector, *, limit: int, ef_search: int = 64) -> list[Neighbour]:
+    return await search.neighbours(Nearest(vector=query, **NAME, limit=limit), ef_search=ef_search)
 
 
 async def compare_all(reading: Reading, query: Vector, limit: int) -> list[Neighbour]:
-    return await reading.search.exact(query, **NAME, limit=limit)
+    return await reading.search.neighbours(Nearest(vector=query, **NAME, limit=limit))
 
 
-async def explain(reading: Reading, query: Vector, limit: int, considered: ResolvedFilter) -> str:
-    connection = reading.search._connection
-    compiled = approximate_statement(trace_filter.kinds_of(considered)).compile(dialect=connection.dialect)
-    given = compiled.params | approximate_parameters(query, **NAME, limit=limit, ef_search=64, considered=considered)
-    processors: Any = compiled._bind_processors
-    parameters = tuple(
-        processors[name](given[name]) if name in processors else given[name] for name in compiled.positiontup or ()
-    )
-    plan = await connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {compiled}", parameters)
-    return "\n".join(plan.scalars())
+async def explain(search: ApproximateSearch, statement: Select[Any], nearest: Nearest) -> str:
+    prepared = DriverStatement(statement)
+    given = prepared.arguments(approximate_parameters(nearest, ef_search=64))
+    return "\n".join(row[0] for row in await search._connection.fetch(f"EXPLAIN (COSTS OFF) {prepared.sql}", *given))
 
 
 async def test_the_planner_stays_on_the_index(corpus: Corpus, populated: Database) -> None:
@@ -121,22 +120,30 @@ async def test_the_planner_stays_on_the_index(corpus: Corpus, populated: Databas
         if statistics == "fresh":
             await administer(corpus.url, "ANALYZE")
         for name, asked in FILTERS.items():
+            kind = trace_filter.kinds_of(resolved(asked))
             for limit in LIMITS:
-                explaining = partial(explain, query=corpus.query(0), limit=limit, considered=resolved(asked))
-                plan = await populated.search(explaining)
-                assert "Index Scan using ix_traces_embedding_hnsw on traces" in plan, (statistics, name, limit, plan)
-                assert "Seq Scan" not in plan
-                assert "Sort" not in plan
+                nearest = Nearest(vector=corpus.query(0), **NAME, limit=limit, considered=resolved(asked))
+                ids = await populated.search(partial(explain, statement=approximate_statement(kind), nearest=nearest))
+                rows = await populated.search(
+                    partial(explain, statement=hits_statement(kind, limit=limit, full=True), nearest=nearest)
+                )
+                for plan in (ids, rows):
+                    by_index = "Index Scan using ix_traces_embedding_hnsw on traces"
+                    assert by_index in plan, (statistics, name, limit, plan)
+                    assert "Seq Scan" not in plan
+                assert "Sort" not in ids
+                assert "Index Scan using pk_traces on traces" in rows
+                assert {*re.findall("Sort Key: (.*)", rows)} <= {"tags.name"}
 
 
 async def test_so_does_the_plan_that_postgres_keeps(corpus: Corpus, populated: Database) -> None:
     # After five executions Postgres may turn to one plan for all parameters.
     scans = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'ix_traces_embedding_hnsw'"
 
-    async def search_often(reading: Reading) -> None:
+    async def search_often(search: ApproximateSearch) -> None:
         for number in range(12):
-            await approximate(reading, corpus.query(number), limit=10 * number + 1)
-        await run(reading, "SELECT pg_stat_force_next_flush()")
+            await approximate(search, corpus.query(number), limit=10 * number + 1)
+        await run(search, "SELECT pg_stat_force_next_flush()")
 
     before = await populated.read(lambda reading: run(reading, scans))
     await populated.search(search_often)
@@ -208,11 +215,11 @@ async def test_ef_search_is_in_force_for_its_statement_only(corpora: dict[int, C
     # Far from every subject, where the index has a hard time.
     queries = [unit(np.random.default_rng(number).standard_normal(384)) for number in range(20)]
 
-    async def mean_recall(reading: Reading, ef_search: int) -> float:
+    async def mean_recall(search: ApproximateSearch, ef_search: int) -> float:
         recalls = []
         for query in queries:
-            assert await run(reading, "SHOW hnsw.ef_search") == "40"
-            neighbours = await approximate(reading, query, limit=10, ef_search=ef_search)
+            assert await run(search, "SHOW hnsw.ef_search") == "40"
+            neighbours = await approximate(search, query, limit=10, ef_search=ef_search)
             recalls.append(recall(neighbours, corpus.nearest(query, 10)))
         return float(np.mean(recalls))
 
@@ -224,11 +231,11 @@ async def test_ef_search_is_in_force_for_its_statement_only(corpora: dict[int, C
 
 
 async def test_search_connections_have_their_settings(database: Database) -> None:
-    setting = "SELECT setting FROM pg_settings WHERE name = :name"
+    setting = "SELECT setting FROM pg_settings WHERE name = '{}'"
     for name, value in (engines.SESSION | engines.SEARCH).items():
-        assert await database.search(partial(run, sql=setting, name=name)) == value
+        assert await database.search(partial(run, sql=setting.format(name))) == value
     for name, value in engines.SESSION.items():
-        assert await database.read(partial(run, sql=setting, name=name)) == value
+        assert await database.read(partial(run, sql=setting.format(name))) == value
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import bindparam, cast, select
 
 from commontrace.core.errors import InvalidStoredVector
+from commontrace.core.nearest import Nearest
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, migrating
@@ -92,11 +93,8 @@ async def test_the_extension_may_live_in_another_schema(empty_database_url: str)
     database = Database(empty_database_url)
     trace_id = await stored(database, embedding=unit_vector(3))
     embedding = await database.read(lambda reading: reading.traces.embedding_of(trace_id))
-    nearest = await database.search(
-        lambda reading: reading.search.approximate(
-            unit_vector(3), model_id="model", model_version="1", limit=1, ef_search=40
-        )
-    )
+    asked = Nearest(vector=unit_vector(3), model_id="model", model_version="1", limit=1)
+    nearest = await database.search(lambda search: search.neighbours(asked, ef_search=40))
     await database.close()
     assert embedding is not None
     assert embedding.tobytes() == unit_vector(3).tobytes()

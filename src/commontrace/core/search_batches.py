@@ -53,7 +53,9 @@ async def batches(
         try:
             # The connection is back in its pool before anything is yielded to a reader who may be slow.
             async with deadline.limit():
-                traces = await database.read(_rows_of(wanted, found, full=full))
+                traces = found.traces
+                if traces is None:
+                    traces = await database.read(_rows_of(wanted, found, full=full))
         except TimeoutError:
             yield Batch(hits=[], stop_reason=StopReason.SCAN_BUDGET)
             return

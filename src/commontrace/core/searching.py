@@ -8,6 +8,7 @@ from uuid import UUID
 from commontrace.core import limits, trace_filter
 from commontrace.core.deadline import Deadline
 from commontrace.core.errors import TraceNotEncoded
+from commontrace.core.nearest import Nearest
 from commontrace.core.search_resumption import ApproximatePart, ResumePoint
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Embedder, Vector, unit
@@ -15,6 +16,7 @@ from commontrace.embeddings.query_cache import QueryCache
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database
+    from commontrace.storage.trace_repository import TraceRow
     from commontrace.storage.trace_search import Neighbour
 
 # Candidates the index keeps for every hit asked for. With 64 as the least, recall@10 on 20,000 traces of 1536
@@ -42,7 +44,10 @@ class StopReason(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
-    """What is asked for. `ef_search` 0 leaves the number of candidates to the server."""
+    """What is asked for. `ef_search` 0 leaves the number of candidates to the server.
+
+    `fetches_full` asks for the hits' traces in the same round trip, True for whole ones; None leaves them to batches.
+    """
 
     query: Query
     limit: int
@@ -50,6 +55,7 @@ class Search:
     min_similarity: float = -1.0
     exact: bool = False
     ef_search: int = 0
+    fetches_full: bool | None = None
     resumed_at: ResumePoint | None = None
 
     @property
@@ -63,6 +69,7 @@ class Found:
     """The hits by (distance, id). `exact` tells whether every trace was compared.
 
     `approximate` is what streams have sent of an approximate pass, this one included. `model_id` made the vectors.
+    `traces` are those of the hits, by id, if they were fetched with them.
     """
 
     neighbours: "list[Neighbour]"
@@ -71,6 +78,7 @@ class Found:
     considered: ResolvedFilter
     model_id: str
     approximate: ApproximatePart | None = None
+    traces: "dict[UUID, TraceRow] | None" = None
 
     def point_behind(self, neighbour: "Neighbour") -> ResumePoint:
         """Returns where a stream continues of which this was the last hit."""
@@ -135,39 +143,43 @@ class _Comparing:
         self, search: Search, vector: Vector, considered: ResolvedFilter, *, embedder: Embedder, database: "Database"
     ) -> None:
         self._search = search
-        self._vector = vector
+        self._nearest = Nearest(
+            vector=vector,
+            model_id=embedder.model_id,
+            model_version=embedder.model_version,
+            limit=search.limit,
+            considered=considered,
+            excluded=search.query if isinstance(search.query, UUID) else None,
+        )
         self._considered = considered
-        self._model_id, self._model_version = embedder.model_id, embedder.model_version
-        self._excluded = search.query if isinstance(search.query, UUID) else None
         self._database = database
 
     async def approximately(self) -> Found:
         """Returns what the index finds; LIMIT if that is enough, or else SCAN_BUDGET."""
         limit, ef_search = self._search.limit, self._search.candidates
-        hits = self._similar(await self._by_index(limit, ef_search))
+        traces = None
+        if self._search.fetches_full is None:
+            neighbours = await self._by_index(limit, ef_search)
+        else:
+            found = await self._with_traces(ef_search, full=self._search.fetches_full)
+            neighbours = [neighbour for neighbour, _ in found]
+            traces = {trace.id: trace for _, trace in found}
+        hits = self._similar(neighbours)
         return Found(
             neighbours=hits,
             stop_reason=StopReason.LIMIT if len(hits) == limit else StopReason.SCAN_BUDGET,
             exact=False,
             considered=self._considered,
-            model_id=self._model_id,
+            model_id=self._nearest.model_id,
             approximate=ApproximatePart(limit=limit, ef_search=ef_search, last=hits[-1]) if hits else None,
+            traces=traces,
         )
 
     async def exactly(self, *, besides: list[UUID]) -> Found:
         """Returns the nearest of all but those, behind the point where the search is resumed, if it is."""
         point = self._search.resumed_at or ResumePoint()
         nearest = await self._database.read(
-            lambda reading: reading.search.exact(
-                self._vector,
-                model_id=self._model_id,
-                model_version=self._model_version,
-                limit=self._search.limit,
-                considered=self._considered,
-                excluded=self._excluded,
-                besides=besides,
-                behind=point.last,
-            )
+            lambda reading: reading.search.neighbours(self._nearest, besides=besides, behind=point.last)
         )
         hits = self._similar(nearest)
         if len(hits) == self._search.limit:
@@ -179,7 +191,7 @@ class _Comparing:
             stop_reason=reason,
             exact=True,
             considered=self._considered,
-            model_id=self._model_id,
+            model_id=self._nearest.model_id,
             approximate=point.approximate,
         )
 
@@ -189,17 +201,11 @@ class _Comparing:
         return [] if part is None else part.of(await self._by_index(part.limit, part.ef_search))
 
     async def _by_index(self, limit: int, ef_search: int) -> "list[Neighbour]":
-        return await self._database.search(
-            lambda reading: reading.search.approximate(
-                self._vector,
-                model_id=self._model_id,
-                model_version=self._model_version,
-                limit=limit,
-                ef_search=ef_search,
-                considered=self._considered,
-                excluded=self._excluded,
-            )
-        )
+        nearest = replace(self._nearest, limit=limit)
+        return await self._database.search(lambda search: search.neighbours(nearest, ef_search=ef_search))
+
+    async def _with_traces(self, ef_search: int, *, full: bool) -> "list[tuple[Neighbour, TraceRow]]":
+        return await self._database.search(lambda search: search.hits(self._nearest, ef_search=ef_search, full=full))
 
     def _similar(self, neighbours: "list[Neighbour]") -> "list[Neighbour]":
         least = self._search.min_similarity

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from commontrace.core.nearest import Nearest
 from commontrace.core.searching import candidates_for, similarity
 from commontrace.embeddings.embedder import Vector
 
@@ -30,16 +31,8 @@ async def similar_traces(
 
     Raises ModelReplaced.
     """
-    neighbours = await database.search(
-        lambda reading: reading.search.approximate(
-            vector,
-            model_id=model_id,
-            model_version=model_version,
-            limit=MOST,
-            ef_search=candidates_for(MOST),
-            excluded=leaving_out,
-        )
-    )
+    nearest = Nearest(vector=vector, model_id=model_id, model_version=model_version, limit=MOST, excluded=leaving_out)
+    neighbours = await database.search(lambda search: search.neighbours(nearest, ef_search=candidates_for(MOST)))
     near = [
         (neighbour.trace_id, similarity(neighbour))
         for neighbour in neighbours

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from uuid import UUID
 
 import commontrace
-from commontrace.core import contributing, current_search, deleting, editing, exporting, limits, listing, search_batches
+from commontrace.core import contributing, current_search, deleting, editing, exporting, listing, search_batches
 from commontrace.core.errors import TraceNotFound
 from commontrace.core.watching import Watching
 from commontrace.embeddings.served_model import ServedModel
@@ -14,7 +14,7 @@ from commontrace.rpc import hit_batches, pages, watching
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.deadlines import deadline_of
 from commontrace.rpc.importing import Importer
-from commontrace.rpc.messages import exports, filters, info, lists, traces
+from commontrace.rpc.messages import exports, filters, info, lists, searches, traces
 from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST, page_size
 from commontrace.rpc.stopping import Stopping
 from commontrace.rpc.validation import search_rules
@@ -222,7 +222,7 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         )
         batches = search_batches.batches(
             found,
-            request.batch_size or limits.BATCH_HITS_DEFAULT,
+            searches.batch_size(request),
             full=traces.is_full(request.view),
             deadline=deadline,
             database=self._database,

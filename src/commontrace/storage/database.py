@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
 from commontrace.storage.failures import is_outdated_plan, translated
+from commontrace.storage.search_pool import SearchPool
+from commontrace.storage.trace_search import ApproximateSearch
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
 Answer = TypeVar("Answer")
@@ -27,10 +29,10 @@ class Database:
         `pool_size` bounds the connections for searches, for other questions and for units of work each;
         `pool_timeout` is in seconds.
         """
-        session, search = engines.SESSION, engines.SESSION | engines.SEARCH
+        session = engines.SESSION
         self._writing = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)
         self._reading = engines.pooled(url, session, size=pool_size, timeout=pool_timeout, autocommit=True)
-        self._searching = engines.pooled(url, search, size=pool_size, timeout=pool_timeout, autocommit=True)
+        self._searching = SearchPool(url, size=pool_size, timeout=pool_timeout)
         # A connection of its own: a saturated pool must not make the health check lie.
         self._health = engines.pooled(url, session, size=1, timeout=pool_timeout)
         self._tailing = engines.dedicated(url, session)
@@ -56,9 +58,10 @@ class Database:
         """Asks outside any transaction. Raises the domain's errors."""
         return await _ask(self._reading, question)
 
-    async def search(self, question: Question[Answer]) -> Answer:
+    async def search(self, question: Callable[[ApproximateSearch], Awaitable[Answer]]) -> Answer:
         """Asks on a connection whose planner stays on the vector index. Raises the domain's errors."""
-        return await _ask(self._searching, question)
+        with translated():
+            return await self._searching.ask(question)
 
     @asynccontextmanager
     async def tail_events(self, on_news: Callable[[], None]) -> AsyncIterator[EventTail]:
@@ -78,8 +81,9 @@ class Database:
 
     async def close(self) -> None:
         """Closes every connection."""
-        for engine in (self._writing, self._reading, self._searching, self._health, self._tailing):
+        for engine in (self._writing, self._reading, self._health, self._tailing):
             await engine.dispose()
+        await self._searching.close()
 
 
 async def _ask(engine: AsyncEngine, question: Question[Answer]) -> Answer:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex
 
 from commontrace.core.diagnosis import DURABILITY, PostgresFacts, VectorIndex
+from commontrace.core.nearest import Nearest
 from commontrace.core.searching import candidates_for
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.core.vector_diagnosis import QueueFacts, Reembedded, VectorCounts
@@ -209,14 +210,14 @@ async def search_plan(url: str, model: RecordedModel) -> str:
     limit = 10
     vector = np.zeros(model.dimensions, dtype=np.float32)
     vector[0] = 1.0
-    parameters = approximate_parameters(
-        vector,
+    nearest = Nearest(
+        vector=vector,
         model_id=model.model_id,
         model_version=model.model_version,
         limit=limit,
-        ef_search=candidates_for(limit),
         considered=considered,
     )
+    parameters = approximate_parameters(nearest, ef_search=candidates_for(limit))
     statement = _Explain(approximate_statement(trace_filter.kinds_of(considered)))
     settings = engines.SESSION | engines.SEARCH | _READ_ONLY
     engine = engines.pooled(url, settings, size=1, timeout=engines.CONNECT_SECONDS, autocommit=True)

@@ -70,6 +70,11 @@ def contention_told() -> Iterator[None]:
         raise
 
 
+def connecting_failed(error: PostgresError) -> CommonTraceError:
+    """Returns what it means that Postgres refused a connection, whatever it says."""
+    return _meaning_of_driver(error) or DatabaseUnavailable(_WENT_AWAY)
+
+
 def is_outdated_plan(error: DBAPIError) -> bool:
     """Tells whether the statement was prepared before a column got another type. Preparing it anew helps."""
     return error.orig is not None and isinstance(error.orig.__cause__, InvalidCachedStatementError)

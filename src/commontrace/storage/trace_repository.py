@@ -158,7 +158,8 @@ class TraceRepository:
         return (await self._session.execute(query)).scalar_one_or_none()
 
 
-def _select_rows(*, full: bool) -> Select[Any]:
+def row_columns(*, full: bool) -> list[ColumnElement[Any]]:
+    """Returns what a `TraceRow` is made of, in its order; without `full`, context and solution read as ''."""
     tags = select(Tag.name).join(TraceTag, TraceTag.tag_id == Tag.id).where(TraceTag.trace_id == Trace.id)
     columns: dict[str, ColumnElement[Any]] = {
         name: Trace.__table__.c[name] for name in TraceRow._fields if name not in ("tags", "is_encoded")
@@ -167,7 +168,11 @@ def _select_rows(*, full: bool) -> Select[Any]:
     columns["tags"] = func.array(tags.order_by(Tag.name).scalar_subquery())
     if not full:
         columns["context_text"] = columns["solution_text"] = literal("")
-    return select(*(columns[name].label(name) for name in TraceRow._fields))
+    return [columns[name].label(name) for name in TraceRow._fields]
+
+
+def _select_rows(*, full: bool) -> Select[Any]:
+    return select(*row_columns(full=full))
 
 
 # One array parameter, not a list of parameters: the statement stays the same, and so stays prepared.

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import (
     ARRAY,
     Double,
@@ -14,16 +15,18 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     func,
+    literal_column,
     select,
     true,
     tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.core.trace_filter import ResolvedFilter
-from commontrace.embeddings.embedder import Vector
+from commontrace.core.nearest import Nearest
 from commontrace.storage import trace_filter
+from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.models import Trace
+from commontrace.storage.trace_repository import TraceRow, row_columns
 from commontrace.storage.vector_type import VectorType
 
 _DISTANCE = Trace.embedding.cosine_distance(bindparam("vector", type_=VectorType()))
@@ -64,13 +67,37 @@ _BEFORE_ALL = Neighbour(UUID(int=0), -1.0)
 # Statements are made once: putting one together costs more than running it.
 @lru_cache(maxsize=256)
 def approximate_statement(kinds: trace_filter.Kinds) -> Select[Any]:
-    """Returns what `TraceSearch.approximate` runs for filters of these kinds; plan tests explain it."""
+    """Returns what `ApproximateSearch.neighbours` runs for filters of these kinds; plan tests explain it."""
+    return _nearest(kinds).limit(bindparam("row_limit", type_=Integer))
+
+
+@lru_cache(maxsize=1024)
+def hits_statement(kinds: trace_filter.Kinds, *, limit: int, full: bool) -> Select[Any]:
+    """Returns what `ApproximateSearch.hits` runs; plan tests explain it.
+
+    The limit stands in the text: of an unknown one the planner expects so many rows that it gets them the slow way.
+    """
+    nearest = _nearest(kinds).limit(literal_column(str(limit))).cte("nearest").prefix_with("MATERIALIZED")
+    columns = row_columns(full=full)
+    return select(nearest.c.distance, *columns).select_from(nearest.join(Trace, Trace.id == nearest.c.id))
+
+
+def _nearest(kinds: trace_filter.Kinds) -> Select[Any]:
     return (
         select(Trace.id, _DISTANCE.label("distance"))
         .where(*_CONSIDERED, *trace_filter.conditions(kinds), _EF_SEARCH_IS_SET)
         .order_by(_DISTANCE)
-        .limit(bindparam("row_limit", type_=Integer))
     )
+
+
+@lru_cache(maxsize=256)
+def _neighbours_for_driver(kinds: trace_filter.Kinds) -> DriverStatement:
+    return DriverStatement(approximate_statement(kinds))
+
+
+@lru_cache(maxsize=1024)
+def _hits_for_driver(kinds: trace_filter.Kinds, limit: int, *, full: bool) -> DriverStatement:
+    return DriverStatement(hits_statement(kinds, limit=limit, full=full))
 
 
 @lru_cache(maxsize=256)
@@ -84,93 +111,79 @@ def _exact_statement(kinds: trace_filter.Kinds, *, is_continued: bool) -> Select
     )
 
 
-class TraceSearch:
-    """Finds ids only: rows are fetched for those that are returned, not for all that were considered.
+class ApproximateSearch:
+    """Finds traces by the HNSW index, which may miss some, and return fewer than exist.
 
-    Without a filter, every live trace of the model is considered.
+    `ef_search` (1..1000) is the number of candidates the index keeps. Both methods raise ModelReplaced where vectors of
+    the model are of another length.
     """
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        """Takes a connection of `Database.search` for `approximate`, of `Database.read` for `exact`."""
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        """Takes a connection of `Database.search`."""
         self._connection = connection
 
-    async def approximate(
-        self,
-        vector: Vector,
-        *,
-        model_id: str,
-        model_version: str,
-        limit: int,
-        ef_search: int,
-        considered: ResolvedFilter | None = None,
-        excluded: UUID | None = None,
-    ) -> list[Neighbour]:
-        """Returns up to `limit` neighbours by (distance, id) as the HNSW index finds them.
-
-        `ef_search` (1..1000) is the number of candidates the index keeps. May miss traces, and return fewer than exist.
-        Raises ModelReplaced where vectors of the model are of another length.
-        """
-        statement = approximate_statement(trace_filter.kinds_of(considered))
-        parameters = approximate_parameters(
-            vector,
-            model_id=model_id,
-            model_version=model_version,
-            limit=limit,
-            ef_search=ef_search,
-            considered=considered,
-            excluded=excluded,
+    async def neighbours(self, nearest: Nearest, *, ef_search: int) -> list[Neighbour]:
+        """Returns up to `limit` neighbours by (distance, id)."""
+        statement = _neighbours_for_driver(trace_filter.kinds_of(nearest.considered))
+        rows = await self._connection.fetch(
+            statement.sql, *statement.arguments(approximate_parameters(nearest, ef_search=ef_search))
         )
-        found = [Neighbour._make(row) for row in await self._connection.execute(statement, parameters)]
-        # The index's relaxed order is nearly right; ids make ties repeatable.
-        return sorted(found, key=lambda neighbour: (neighbour.distance, neighbour.trace_id))
+        return sorted((Neighbour(*row) for row in rows), key=_place)
 
-    async def exact(
-        self,
-        vector: Vector,
-        *,
-        model_id: str,
-        model_version: str,
-        limit: int,
-        considered: ResolvedFilter | None = None,
-        excluded: UUID | None = None,
-        besides: Sequence[UUID] = (),
-        behind: Neighbour | None = None,
+    async def hits(self, nearest: Nearest, *, ef_search: int, full: bool) -> list[tuple[Neighbour, TraceRow]]:
+        """Returns up to `limit` neighbours by (distance, id) with their traces, in one round trip.
+
+        For small limits: a statement is prepared for each.
+        """
+        statement = _hits_for_driver(trace_filter.kinds_of(nearest.considered), nearest.limit, full=full)
+        rows = await self._connection.fetch(
+            statement.sql, *statement.arguments(approximate_parameters(nearest, ef_search=ef_search))
+        )
+        traces = ((distance, TraceRow._make(row)) for distance, *row in rows)
+        found = [(Neighbour(trace.id, distance), trace) for distance, trace in traces]
+        return sorted(found, key=lambda hit: _place(hit[0]))
+
+
+class ExactSearch:
+    """Finds traces by comparing every one that is considered."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """Takes a connection of `Database.read`."""
+        self._connection = connection
+
+    async def neighbours(
+        self, nearest: Nearest, *, besides: Sequence[UUID] = (), behind: Neighbour | None = None
     ) -> list[Neighbour]:
-        """Returns the `limit` nearest by (distance, id), having compared every trace.
+        """Returns the `limit` nearest by (distance, id).
 
-        Leaves out those in `besides`, and of the others everything up to `behind`. Raises ModelReplaced likewise.
+        Leaves out those in `besides`, and of the others everything up to `behind`. Raises ModelReplaced where vectors
+        of the model are of another length.
         """
         is_continued = bool(besides) or behind is not None
-        parameters = _parameters(vector, (model_id, model_version), limit, considered, excluded)
+        parameters = _parameters(nearest)
         if is_continued:
             behind_id, behind_distance = behind or _BEFORE_ALL
             parameters |= {"besides": list(besides), "behind_distance": behind_distance, "behind_id": behind_id}
-        statement = _exact_statement(trace_filter.kinds_of(considered), is_continued=is_continued)
+        statement = _exact_statement(trace_filter.kinds_of(nearest.considered), is_continued=is_continued)
         return [Neighbour._make(row) for row in await self._connection.execute(statement, parameters)]
 
 
-def approximate_parameters(
-    vector: Vector,
-    *,
-    model_id: str,
-    model_version: str,
-    limit: int,
-    ef_search: int,
-    considered: ResolvedFilter | None = None,
-    excluded: UUID | None = None,
-) -> dict[str, Any]:
-    """Returns the parameters of the approximate statement."""
-    return _parameters(vector, (model_id, model_version), limit, considered, excluded) | {"ef_search": str(ef_search)}
+def approximate_parameters(nearest: Nearest, *, ef_search: int) -> dict[str, Any]:
+    """Returns the parameters of the approximate statements."""
+    return _parameters(nearest) | {"ef_search": str(ef_search)}
 
 
-def _parameters(
-    vector: Vector, model: tuple[str, str], limit: int, considered: ResolvedFilter | None, excluded: UUID | None
-) -> dict[str, Any]:
+def _parameters(nearest: Nearest) -> dict[str, Any]:
     return {
-        "vector": vector,
-        "model_id": model[0],
-        "model_version": model[1],
-        "row_limit": limit,
-        "excluded": excluded,
-        **trace_filter.parameters(considered),
+        "vector": nearest.vector,
+        "model_id": nearest.model_id,
+        "model_version": nearest.model_version,
+        "row_limit": nearest.limit,
+        "excluded": nearest.excluded,
+        **trace_filter.parameters(nearest.considered),
     }
+
+
+def _place(neighbour: Neighbour) -> tuple[float, UUID]:
+    # The index's relaxed order is nearly right; ids make ties repeatable.
+    return neighbour.distance, neighbour.trace_id

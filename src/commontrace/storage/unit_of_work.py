@@ -15,7 +15,7 @@ from commontrace.storage.trace_changes import TraceChanges
 from commontrace.storage.trace_export import TraceExport
 from commontrace.storage.trace_listing import TraceListing
 from commontrace.storage.trace_repository import TraceRepository
-from commontrace.storage.trace_search import TraceSearch
+from commontrace.storage.trace_search import ExactSearch
 from commontrace.storage.user_repository import UserRepository
 from commontrace.storage.vote_repository import VoteRepository
 
@@ -41,7 +41,7 @@ class UnitOfWork:
 
 
 class Reading:
-    """What the questions of `Database.read` and `Database.search` are asked of: nothing here writes."""
+    """What the questions of `Database.read` are asked of: nothing here writes."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         """Takes an autocommit connection."""
@@ -53,7 +53,7 @@ class Reading:
         self.export = TraceExport(connection)
         self.revisions = RevisionRepository(connection)
         self.votes = VoteRepository(connection)
-        self.search = TraceSearch(connection)
+        self.search = ExactSearch(connection)
         self.events = EventRepository(connection)
         self.idempotency = IdempotencyRepository(connection)
         self.imports = ImportRepository(connection)

@@ -3,6 +3,7 @@
 from commontrace.core import trace_events
 from commontrace.core.traces import VALIDATED
 from commontrace.core.watching import Told
+from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.page_tokens import BY_SEQUENCE
 from commontrace.storage.event_repository import EventRow
 from commontrace.v1 import trace_event_pb2
@@ -27,11 +28,10 @@ def told_message(request: trace_event_pb2.WatchTracesRequest, told: Told) -> tra
 
 
 def _event_message(request: trace_event_pb2.WatchTracesRequest, event: EventRow) -> trace_event_pb2.TraceEvent:
-    message = trace_event_pb2.TraceEvent(
+    return trace_event_pb2.TraceEvent(
         type=_TYPE[event.event_type],
         trace_id=str(event.trace_id),
         revision=event.revision,
         resume_token=BY_SEQUENCE.token(request, event.sequence),
+        event_time=timestamp(event.created_at),
     )
-    message.event_time.FromDatetime(event.created_at)
-    return message

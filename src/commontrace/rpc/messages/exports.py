@@ -2,6 +2,7 @@
 
 from commontrace.core.trace_filter import TraceFilter
 from commontrace.rpc.messages.filters import trace_filter
+from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.messages.traces import struct
 from commontrace.storage.trace_export import ExportRow
 from commontrace.v1 import trace_export_pb2, trace_pb2, trace_record_pb2, vector_pb2
@@ -23,8 +24,8 @@ def record_message(row: ExportRow, *, model_id: str) -> trace_record_pb2.TraceRe
         agent_model=row.agent_model,
         agent_version=row.agent_version,
         supersedes_trace_id=str(row.supersedes_id or ""),
+        create_time=timestamp(row.created_at),
     )
-    message.create_time.FromDatetime(row.created_at)
     if row.allows_duplicates:
         message.on_duplicate = trace_pb2.ON_DUPLICATE_ALLOW
     if row.metadata_json:

@@ -6,6 +6,7 @@ from uuid import UUID
 from commontrace.core.errors import TraceNotFound
 from commontrace.rpc.invalid_request import ResponseTooLarge
 from commontrace.rpc.messages.item_errors import item_error
+from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.messages.traces import trace_message
 from commontrace.storage.revision_repository import RevisionRow
 from commontrace.storage.trace_repository import TraceRow
@@ -32,16 +33,15 @@ def too_large_items(trace_ids: Sequence[UUID]) -> list[trace_service_pb2.BatchGe
 
 def revision_message(revision: RevisionRow) -> trace_service_pb2.TraceRevision:
     """Returns a revision as callers see it."""
-    message = trace_service_pb2.TraceRevision(
+    return trace_service_pb2.TraceRevision(
         revision=revision.revision,
         title=revision.title,
         context=revision.context_text,
         solution=revision.solution_text,
         changed_fields=revision.changed_fields,
         editor_id=str(revision.editor_id),
+        create_time=timestamp(revision.created_at),
     )
-    message.create_time.FromDatetime(revision.created_at)
-    return message
 
 
 def _batch_item(trace_id: UUID, trace: TraceRow | None) -> trace_service_pb2.BatchGetTracesItem:

@@ -12,7 +12,7 @@ from commontrace.core.searching import Found, Query, Search, StopReason
 from commontrace.core.text import without_forbidden
 from commontrace.core.trace_filter import TraceFilter
 from commontrace.rpc.messages.filters import trace_filter
-from commontrace.rpc.messages.traces import trace_message
+from commontrace.rpc.messages.traces import is_full, trace_message
 from commontrace.rpc.page_tokens import TokenField
 from commontrace.rpc.vectors import vector_array
 from commontrace.storage.trace_search import Neighbour
@@ -29,15 +29,23 @@ _UNFILTERED = TraceFilter()
 
 def search(request: trace_service_pb2.SearchTracesRequest) -> Search:
     """Returns what a valid request asks for."""
+    limit = request.limit or limits.SEARCH_HITS_DEFAULT
+    comes_at_once = limit <= min(batch_size(request), limits.BATCH_HITS_DEFAULT)
     return Search(
         query=_query(request),
-        limit=request.limit or limits.SEARCH_HITS_DEFAULT,
+        limit=limit,
         considered=trace_filter(request.filter) if request.HasField("filter") else _UNFILTERED,
         min_similarity=request.min_similarity if request.HasField("min_similarity") else -1.0,
         exact=request.exact,
         ef_search=request.ef_search,
+        fetches_full=is_full(request.view) if comes_at_once else None,
         resumed_at=RESUME_TOKEN.position(request),
     )
+
+
+def batch_size(request: trace_service_pb2.SearchTracesRequest) -> int:
+    """Returns how many hits a message holds at most."""
+    return request.batch_size or limits.BATCH_HITS_DEFAULT
 
 
 def hit_message(hit: Hit) -> trace_service_pb2.SearchHit:

@@ -7,6 +7,7 @@ from commontrace.core import limits
 from commontrace.core.tag_names import folded, starter_spellings
 from commontrace.core.tagging import Merged, Resolved
 from commontrace.core.text import first_forbidden
+from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.page_tokens import TokenField, page_size
 from commontrace.rpc.pages import fitting
 from commontrace.storage.tag_listing import TagQuery, TagRow
@@ -29,16 +30,15 @@ BY_NAME: TokenField[str] = TokenField(pack=lambda name: [name], unpack=_unpack_n
 
 def tag_message(tag: TagRow) -> tag_pb2.Tag:
     """Returns a stored tag as callers see it."""
-    message = tag_pb2.Tag(
+    return tag_pb2.Tag(
         name=tag.name,
         description=tag.description,
         is_curated=tag.is_curated,
         trace_count=tag.trace_count,
         # What once stood for an alias stands for the tag now.
         aliases=sorted({*tag.aliases, *starter_spellings([tag.name, *tag.aliases])}),
+        create_time=timestamp(tag.created_at),
     )
-    message.create_time.FromDatetime(tag.created_at)
-    return message
 
 
 def tag_query(request: tag_service_pb2.ListTagsRequest) -> TagQuery:

@@ -10,6 +10,7 @@ from commontrace.core.contributing import Contributed, OnDuplicate
 from commontrace.core.editing import Edit, Edited
 from commontrace.core.similar_traces import SimilarTrace
 from commontrace.core.traces import PENDING, VALIDATED, Contribution, etag
+from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.storage.trace_repository import TraceRow
 from commontrace.v1 import trace_pb2, trace_record_pb2, trace_service_pb2
 
@@ -42,11 +43,10 @@ def trace_message(trace: TraceRow) -> trace_pb2.Trace:
         supersedes_trace_id=str(trace.supersedes_id or ""),
         superseded_by_trace_id=str(trace.superseded_by_id or ""),
         embedding_state=trace_pb2.EMBEDDING_STATE_READY if trace.is_encoded else trace_pb2.EMBEDDING_STATE_PENDING,
+        create_time=timestamp(trace.created_at),
+        update_time=timestamp(trace.updated_at),
+        delete_time=None if trace.deleted_at is None else timestamp(trace.deleted_at),
     )
-    message.create_time.FromDatetime(trace.created_at)
-    message.update_time.FromDatetime(trace.updated_at)
-    if trace.deleted_at is not None:
-        message.delete_time.FromDatetime(trace.deleted_at)
     if trace.metadata_json:
         message.metadata.CopyFrom(struct(trace.metadata_json))
     return message

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from commontrace.core.voting import DOWN, UP, Ballot, Counted
+from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.messages.traces import STATUS
 from commontrace.rpc.page_tokens import NEWEST_FIRST
 from commontrace.rpc.pages import fitting
@@ -37,17 +38,16 @@ def ballot(request: vote_service_pb2.CastVoteRequest) -> Ballot:
 
 def vote_message(vote: VoteRow) -> vote_pb2.Vote:
     """Returns a stored vote as callers see it."""
-    message = vote_pb2.Vote(
+    return vote_pb2.Vote(
         trace_id=str(vote.trace_id),
         voter_id=str(vote.voter_id),
         type=_STORED_TYPE[vote.vote_type],
         reason=_STORED_REASON[vote.reason],
         comment=vote.comment,
         revision=vote.revision,
+        create_time=timestamp(vote.created_at),
+        update_time=timestamp(vote.updated_at),
     )
-    message.create_time.FromDatetime(vote.created_at)
-    message.update_time.FromDatetime(vote.updated_at)
-    return message
 
 
 def tally_message(counted: Counted) -> vote_pb2.TraceTally:

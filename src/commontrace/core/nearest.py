@@ -1,0 +1,22 @@
+"""What a vector is compared with."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.embeddings.embedder import Vector
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Nearest:
+    """Asks for the `limit` traces nearest to a vector of shape (dimensions,), among live ones of the vector's model.
+
+    Without a filter, every one of them is considered, but for the `excluded`.
+    """
+
+    vector: Vector
+    model_id: str
+    model_version: str
+    limit: int
+    considered: ResolvedFilter | None = None
+    excluded: UUID | None = None
