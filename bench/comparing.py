@@ -5,16 +5,23 @@ from dataclasses import dataclass
 
 from bench import grpc_driver, raw_driver
 from bench.measuring import Measured, Measuring, Search
-from bench.parameters import CALLERS, Parameters
+from bench.parameters import CALLERS, FILTER_CALLERS, Parameters
 from bench.processes import Driver
 
 RAW = {"embedding": "raw asyncpg, embedding", "text": "raw asyncpg, vectors of texts"}
 """The raw searches by kind of query vector."""
-GRPC = {grpc_driver.EMBEDDING: "embedding", grpc_driver.CACHED_TEXT: "text", grpc_driver.NEW_TEXT: "text"}
+GRPC = {
+    grpc_driver.EMBEDDING: "embedding",
+    grpc_driver.LIBRARY: "embedding",
+    grpc_driver.VECTORS_OF_TEXTS: "text",
+    grpc_driver.CACHED_TEXT: "text",
+    grpc_driver.NEW_TEXT: "text",
+}
 """The searches through gRPC, and which vectors the raw search has that each is compared with."""
 
 # How long the rounds are that only choose a form.
 _CHOOSING_SHARE = 0.5
+_LIBRARY_CALLERS = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +44,13 @@ class Comparison:
     searches: Sequence[Compared]
 
 
-async def compare(measuring: Measuring, parameters: Parameters, *, raw: Driver, through_grpc: Driver) -> Comparison:
-    """Measures both sides in turn, for each number of callers the fastest form of the raw side."""
+async def compare(
+    measuring: Measuring, parameters: Parameters, *, raw: Driver, through_grpc: Driver, texts: bool = True
+) -> Comparison:
+    """Measures both sides in turn, for each number of callers the fastest form of the raw side.
+
+    What concerns texts is measured by 1 and 16 callers, and the Python client by 16.
+    """
     forms: list[Measured] = []
     searches: list[Compared] = []
     for callers in CALLERS:
@@ -50,8 +62,12 @@ async def compare(measuring: Measuring, parameters: Parameters, *, raw: Driver, 
         )
         forms += tried
         fastest = max(tried, key=lambda measured: measured.per_second).name
-        sides = [Search(name=name, driver=raw, order=raw_driver.order(fastest, kind)) for kind, name in RAW.items()] + [
-            Search(name=f"gRPC, {name}", driver=through_grpc, order=name) for name in GRPC
+        kinds = RAW if texts and callers in FILTER_CALLERS else {"embedding": RAW["embedding"]}
+        sides = [Search(name=name, driver=raw, order=raw_driver.order(fastest, kind)) for kind, name in kinds.items()]
+        sides += [
+            Search(name=f"gRPC, {name}", driver=through_grpc, order=name)
+            for name, kind in GRPC.items()
+            if kind in kinds and (name != grpc_driver.LIBRARY or callers == _LIBRARY_CALLERS)
         ]
         measured = await measuring.in_turn(sides, callers=callers, rounds=parameters.rounds)
         searches += _beside_raw({one.name: one for one in measured}, fastest)

@@ -15,8 +15,8 @@ from bench.importing import ImportMeasured
 from bench.loading import Loaded
 from bench.measuring import Measured, Measuring, Search
 from bench.orders import Task
-from bench.parameters import CALLERS, CONNECTIONS, LIMIT, Parameters
-from bench.processes import driving, serving
+from bench.parameters import CONNECTIONS, FILTER_CALLERS, LIMIT, Parameters
+from bench.processes import Driver, driving, serving
 from bench.recall import Recall
 from commontrace.client import connect
 from commontrace.core.searching import candidates_for
@@ -120,11 +120,7 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
             measuring = Measuring(parameters, server_pid=server.pid, postgres_pid=postgres.pid)
             async with driving("bench.raw_driver", task) as raw, driving("bench.grpc_driver", task) as through_grpc:
                 comparison = await compare(measuring, parameters, raw=raw, through_grpc=through_grpc)
-                filters = [
-                    Search(name=grpc_driver.among(model), driver=through_grpc, order=grpc_driver.among(model))
-                    for model in models
-                ]
-                by_callers = [await measuring.in_turn(filters, callers=callers, rounds=1) for callers in CALLERS]
+                filters = await filtered(measuring, through_grpc, recalls)
             exports = await exporting.measure(measuring, parameters, task)
             # Last: the table grows.
             imports = await importing.measure(
@@ -142,13 +138,23 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
         ef_search=task.ef_search,
         loaded=loaded,
         comparison=comparison,
-        filtered=[
-            Filtered(agent_model=model, recall=found, measured=measured)
-            for model, found, *measured in zip(models, recalls, *by_callers, strict=True)
-        ],
+        filtered=filters,
         exports=exports,
         imports=imports,
     )
+
+
+async def filtered(measuring: Measuring, through_grpc: Driver, recalls: Sequence[Recall]) -> list[Filtered]:
+    """Measures searches without a filter and under each; the recalls are in the same order. Raises RunFailed."""
+    models = (None, *corpus.SHARES)
+    searches = [
+        Search(name=grpc_driver.among(model), driver=through_grpc, order=grpc_driver.among(model)) for model in models
+    ]
+    by_callers = [await measuring.in_turn(searches, callers=callers, rounds=1) for callers in FILTER_CALLERS]
+    return [
+        Filtered(agent_model=model, recall=found, measured=measured)
+        for model, found, *measured in zip(models, recalls, *by_callers, strict=True)
+    ]
 
 
 @asynccontextmanager

@@ -8,8 +8,16 @@ from numpy.typing import NDArray
 TOPICS = 400
 LATENT_DIMENSIONS = 64
 NOISE = 0.35
-SHARES = {"common": 0.59, "uncommon": 0.05, "rare": 0.005}
-"""How many of the traces have which agent model; all others have none."""
+SHARES = {
+    "common": 0.59,
+    "frequent": 0.1,
+    "uncommon": 0.05,
+    "rare": 0.01,
+    "scarce": 0.001,
+    "single": 0.0,
+    "nobody": 0.0,
+}
+"""How many of the traces have which agent model, `single` one of them and `nobody` none; all others have none."""
 TEXT_CHARACTERS = 1000
 """The length of every context and of every solution."""
 TAGS = [f"tag-{number}" for number in range(60)]
@@ -43,7 +51,7 @@ def vectors(count: int, dimensions: int, *, seed: int) -> NDArray[np.float32]:
 
 def agent_models(count: int) -> list[str]:
     """Returns the agent models of so many traces, independent of their vectors, each in its share, rounded up."""
-    models = [name for name, share in SHARES.items() for _ in range(math.ceil(share * count))]
+    models = [name for name, share in SHARES.items() for _ in range(math.ceil(share * count))] + ["single"]
     models += [""] * (count - len(models))
     return [models[position] for position in np.random.default_rng(4).permutation(count)]
 

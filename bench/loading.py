@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 import numpy as np
@@ -17,8 +17,9 @@ from commontrace.storage import vector_type
 from commontrace.storage.models import VECTOR_INDEX_NAME
 
 # As the manual advises for building: the graph of a corpus fits.
-_BUILD_MEMORY = "512MB"
+_BUILD_MEMORY = "1GB"
 _DIFFERENT_TEXTS = 500
+_USER = UUID("5b1d6a0e-3f0e-4c8e-9a55-0c6f2d1f7f10")
 # One after the other, as they are contributed.
 _FIRST, _A_SECOND = datetime(2026, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 
@@ -34,8 +35,10 @@ class Loaded:
     vector_index_bytes: int
 
 
-async def load(dsn: str, embeddings: NDArray[np.float32], embedder: Embedder) -> Loaded:
-    """Copies one trace a vector into a migrated database and then builds the vector index.
+async def load(
+    dsn: str, embeddings: NDArray[np.float32], embedder: Embedder, *, first: int = 0, last: int | None = None
+) -> Loaded:
+    """Copies one trace a vector, from the first on, into a migrated database and then builds the vector index.
 
     Trace `n` has the vector of row `n` and a title that ends with `n`.
     """
@@ -45,7 +48,7 @@ async def load(dsn: str, embeddings: NDArray[np.float32], embedder: Embedder) ->
         definition = await connection.fetchval("SELECT pg_get_indexdef($1::regclass)", VECTOR_INDEX_NAME)
         await connection.execute(f"DROP INDEX {VECTOR_INDEX_NAME}")
         started = time.perf_counter()
-        await _copy(connection, embeddings, embedder)
+        await _copy(connection, embeddings, embedder, range(first, len(embeddings) if last is None else last))
         copied = time.perf_counter()
         await connection.execute(f"SET maintenance_work_mem = '{_BUILD_MEMORY}'")
         await connection.execute(definition)
@@ -63,13 +66,16 @@ async def load(dsn: str, embeddings: NDArray[np.float32], embedder: Embedder) ->
         await connection.close()
 
 
-async def _copy(connection: asyncpg.Connection, embeddings: NDArray[np.float32], embedder: Embedder) -> None:
-    user, ids = uuid4(), [uuid4() for _ in embeddings]
-    tags = {name: uuid4() for name in corpus.TAGS}
-    await connection.execute("INSERT INTO users (id, email) VALUES ($1, 'bench@example.org')", user)
-    await connection.copy_records_to_table(
-        "tags", records=[(tag_id, name) for name, tag_id in tags.items()], columns=("id", "name")
-    )
+async def _copy(
+    connection: asyncpg.Connection, embeddings: NDArray[np.float32], embedder: Embedder, numbers: range
+) -> None:
+    user, ids = _USER, [uuid4() for _ in numbers]
+    tags = {name: uuid5(_USER, name) for name in corpus.TAGS}
+    if numbers.start == 0:
+        await connection.execute("INSERT INTO users (id, email) VALUES ($1, 'bench@example.org')", user)
+        await connection.copy_records_to_table(
+            "tags", records=[(tag_id, name) for name, tag_id in tags.items()], columns=("id", "name")
+        )
     same: dict[str, Any] = {
         "embedding_model_id": embedder.model_id,
         "embedding_model_version": embedder.model_version,
@@ -78,22 +84,23 @@ async def _copy(connection: asyncpg.Connection, embeddings: NDArray[np.float32],
     columns = ("id", "embedding", "title", "context_text", "solution_text", "agent_model", "created_at")
     await connection.copy_records_to_table(
         "traces",
-        records=((*row, *same.values()) for row in _rows(ids, embeddings)),
+        records=((*row, *same.values()) for row in _rows(ids, embeddings, numbers)),
         columns=(*columns, *same),
     )
     await connection.copy_records_to_table(
-        "trace_tags", records=_pairs(ids, list(tags.values())), columns=("trace_id", "tag_id")
+        "trace_tags", records=_pairs(ids, list(tags.values()), numbers), columns=("trace_id", "tag_id")
     )
 
 
-def _rows(ids: list[UUID], embeddings: NDArray[np.float32]) -> Iterator[tuple[Any, ...]]:
-    texts, models = corpus.texts(_DIFFERENT_TEXTS), corpus.agent_models(len(ids))
-    for number, (trace_id, embedding, model) in enumerate(zip(ids, embeddings, models, strict=True)):
+def _rows(ids: list[UUID], embeddings: NDArray[np.float32], numbers: range) -> Iterator[tuple[Any, ...]]:
+    texts, models = corpus.texts(_DIFFERENT_TEXTS), corpus.agent_models(len(embeddings))
+    for number, trace_id in zip(numbers, ids, strict=True):
+        embedding, model = embeddings[number], models[number]
         context, solution = texts[number % len(texts)], texts[(7 * number + 1) % len(texts)]
         yield trace_id, embedding, f"Synthetic trace {number}", context, solution, model, _FIRST + number * _A_SECOND
 
 
-def _pairs(ids: list[UUID], tags: list[UUID]) -> Iterator[tuple[UUID, UUID]]:
-    for number, trace_id in enumerate(ids):
+def _pairs(ids: list[UUID], tags: list[UUID], numbers: range) -> Iterator[tuple[UUID, UUID]]:
+    for number, trace_id in zip(numbers, ids, strict=True):
         for offset in range(corpus.TAGS_A_TRACE):
             yield trace_id, tags[(number + 7 * offset) % len(tags)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bench.importing import RAW
-from bench.parameters import CALLERS, Parameters
+from bench.parameters import FILTER_CALLERS, Parameters
 from bench.watching import WATCHERS, WRITERS
 
 _SEARCHES = """
@@ -40,16 +40,17 @@ def section(results: Mapping[str, Any]) -> Iterator[str]:
         yield _SEARCHES
         yield from map(_search, corpus["searches"])
         yield ""
-        rates = " | ".join(f"per s, callers: {callers}" for callers in CALLERS)
+        rates = " | ".join(f"per s, callers: {callers}" for callers in FILTER_CALLERS)
         yield f"| pass the filter | recall@10 | completed | {rates} |"
-        yield "|---|---|---|" + "---|" * len(CALLERS)
+        yield "|---|---|---|" + "---|" * len(FILTER_CALLERS)
         for model in dict.fromkeys(row["agent_model"] for row in corpus["filtered"]):
             yield _filtered([row for row in corpus["filtered"] if row["agent_model"] == model])
         yield _IMPORTS
         yield from map(_import, corpus["imports"])
         yield _EXPORTS
         yield from map(_export, corpus["exports"])
-    watched = results["watching"]
+    if (watched := results["watching"]) is None:
+        return
     yield (
         "\n### Watching\n\n"
         f"An event comes {watched['quiet_p50_ms']:.1f} ms (p99 {watched['quiet_p99_ms']:.1f}) after its change was"

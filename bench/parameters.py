@@ -8,10 +8,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LIMIT = 10
 """Hits a search."""
-CALLERS = (1, 16)
+CALLERS = (1, 4, 16, 64)
 """Independent coroutines, each asking its next question when the last one is answered."""
+FILTER_CALLERS = (1, 16)
+"""Those of searches under filters and by text."""
 CONNECTIONS = 10
 """What the raw driver opens, and the `DATABASE_POOL_SIZE` of the server."""
+
+
+SECTIONS = ("corpora", "watching", "growth")
+"""The parts of a run, each with databases of its own."""
 
 
 class BadParameters(Exception):
@@ -25,6 +31,8 @@ class Parameters(BaseSettings):
 
     traces: int = Field(default=20_000, ge=100, le=1_000_000)
     """Traces in each corpus."""
+    large: int = Field(default=100_000, ge=100, le=1_000_000)
+    """Traces in the database that grows."""
     dimensions: int = Field(default=1536, ge=64, le=2000)
     """Of the corpus that stands for hosted models; the local model has its own."""
     seconds: float = Field(default=2.5, gt=0, le=600, allow_inf_nan=False)
@@ -37,6 +45,8 @@ class Parameters(BaseSettings):
     """Different texts that are asked again and again."""
     imports: int = Field(default=1_000, ge=4, le=100_000)
     """Traces that are imported, and copied, in one round."""
+    only: str = ",".join(SECTIONS)
+    """What is measured, separated by commas."""
     results: Path = Path(__file__).parent / "results.json"
     """The file that gets every number."""
 
@@ -47,6 +57,18 @@ class Parameters(BaseSettings):
         if results.is_dir() or not os.access(results.parent, os.W_OK):
             raise ValueError(f"{results} cannot be written")
         return results
+
+    @field_validator("only")
+    @classmethod
+    def _are_sections(cls, only: str) -> str:
+        if unknown := set(only.split(",")) - set(SECTIONS):
+            raise ValueError(f"{sorted(unknown)} are none of {', '.join(SECTIONS)}")
+        return only
+
+    @property
+    def sections(self) -> frozenset[str]:
+        """What is measured."""
+        return frozenset(self.only.split(","))
 
     @property
     def warm_up_seconds(self) -> float:

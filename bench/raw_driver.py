@@ -28,10 +28,10 @@ _TAG_NAMES = (
 )
 # What a row has that is no column.
 _COMPUTED = {"tags": _TAG_NAMES, "is_encoded": "embedding_model_id IS NOT NULL AS is_encoded"}
-_COLUMNS = ", ".join(_COMPUTED.get(field, f"traces.{field}") for field in TraceRow._fields)
+COLUMNS = ", ".join(_COMPUTED.get(field, f"traces.{field}") for field in TraceRow._fields)
 # What an unfiltered search of the server considers.
-_LIVE = "deleted_at IS NULL AND superseded_by_id IS NULL"
-_NEAREST = f"FROM traces WHERE {_LIVE} AND embedding_model_id = $2 ORDER BY embedding <=> $1 LIMIT {LIMIT}"
+LIVE = "deleted_at IS NULL AND superseded_by_id IS NULL"
+_NEAREST = f"FROM traces WHERE {LIVE} AND embedding_model_id = $2 ORDER BY embedding <=> $1 LIMIT {LIMIT}"
 _IDS = f"SELECT id, embedding <=> $1 AS distance {_NEAREST}"
 
 
@@ -138,12 +138,12 @@ async def connections(task: orders.Task) -> AsyncIterator[list[Prepared]]:
 
 async def _prepared(connection: asyncpg.Connection) -> Prepared:
     return Prepared(
-        nearest_rows=await connection.prepare(f"SELECT {_COLUMNS}, embedding <=> $1 AS distance {_NEAREST}"),
+        nearest_rows=await connection.prepare(f"SELECT {COLUMNS}, embedding <=> $1 AS distance {_NEAREST}"),
         nearest_rows_by_id=await connection.prepare(
-            f"WITH nearest AS MATERIALIZED ({_IDS}) SELECT {_COLUMNS}, distance FROM nearest JOIN traces USING (id)"  # noqa: S608 - constants
+            f"WITH nearest AS MATERIALIZED ({_IDS}) SELECT {COLUMNS}, distance FROM nearest JOIN traces USING (id)"  # noqa: S608 - constants
         ),
         nearest_ids=await connection.prepare(_IDS),
-        rows=await connection.prepare(f"SELECT {_COLUMNS} FROM traces WHERE id = ANY($1) AND {_LIVE}"),  # noqa: S608
+        rows=await connection.prepare(f"SELECT {COLUMNS} FROM traces WHERE id = ANY($1) AND {LIVE}"),  # noqa: S608
     )
 
 

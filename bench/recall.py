@@ -46,24 +46,30 @@ async def measure(
     async def found(query: Vector) -> tuple[set[int], bool]:
         async with gate:
             hits = await client.search(query, limit=LIMIT, full=False, filter=considered)
-        # A title ends with the trace's number.
-        return {int(hit.trace.title.rpartition(" ")[2]) for hit in hits}, hits.summary.exact
+        return {number_of(hit.trace.title) for hit in hits}, hits.summary.exact
 
     answers = await asyncio.gather(*(found(vector(query, model_id=model_id)) for query in queries))
-    wanted = _nearest(embeddings, passing, queries)
-    short = sum(len(numbers) < len(nearest) for (numbers, _), nearest in zip(answers, wanted, strict=True))
+    wanted = nearest(embeddings, passing, queries)
+    short = sum(len(numbers) < len(best) for (numbers, _), best in zip(answers, wanted, strict=True))
     if short:
         raise RunFailed(f"{short} of {len(queries)} searches among {len(passing)} traces found too few")
-    hit = sum(len(numbers & nearest) for (numbers, _), nearest in zip(answers, wanted, strict=True))
+    hit = sum(len(numbers & best) for (numbers, _), best in zip(answers, wanted, strict=True))
     return Recall(
         share=len(passing) / len(embeddings),
-        recall=hit / sum(map(len, wanted)),
+        # Where nobody matches, nobody is missed.
+        recall=hit / due if (due := sum(map(len, wanted))) else 1.0,
         exact=sum(exact for _, exact in answers) / len(answers),
     )
 
 
-def _nearest(
+def number_of(title: str) -> int:
+    """Returns the number of a trace: its title ends with it."""
+    return int(title.rpartition(" ")[2])
+
+
+def nearest(
     embeddings: NDArray[np.float32], passing: NDArray[np.intp], queries: NDArray[np.float32]
 ) -> Sequence[set[int]]:
+    """Returns the numbers of the `LIMIT` nearest of those that pass, by brute force, for each query."""
     similarities = queries @ embeddings[passing].T
     return [{*passing[np.argsort(-row)[:LIMIT]].tolist()} for row in similarities]

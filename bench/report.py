@@ -8,9 +8,11 @@ from typing import Any
 from bench import exporting
 from bench.comparing import Compared
 from bench.corpora import Corpus, Filtered
+from bench.growing import Growth
 from bench.importing import RAW, ImportMeasured
 from bench.measuring import Measured
-from bench.parameters import CALLERS, CONNECTIONS, LIMIT, Parameters
+from bench.parameters import CALLERS, CONNECTIONS, FILTER_CALLERS, LIMIT, Parameters
+from bench.targets import Target
 from bench.watching import WATCHERS, WRITERS, Watched
 
 _BUSY_LOAD = 0.5
@@ -49,7 +51,7 @@ def tables(corpus: Corpus) -> str:
         _forms(corpus.comparison.forms),
         "",
         f"{'share that passes the filter':>28} {'recall@10':>10} {'exact':>6}"
-        + "".join(f" {f'{_callers(callers)}: per s':>18} {'p50 ms':>7} {'p99 ms':>7}" for callers in CALLERS),
+        + "".join(f" {f'{_callers(callers)}: per s':>18} {'p50 ms':>7} {'p99 ms':>7}" for callers in FILTER_CALLERS),
         *map(_filtered_line, corpus.filtered),
         "",
         *exporting.lines(corpus.exports),
@@ -70,7 +72,35 @@ def watched(watched: Watched) -> str:
     )
 
 
-def as_json(machine: Mapping[str, Any], parameters: Parameters, corpora: Sequence[Corpus], watched: Watched) -> str:
+def grown(growth: Growth) -> str:
+    """Returns the tables of the database that grows."""
+    lines = [
+        "",
+        f"{'traces':>8} {'p50 ms':>7} {'index s':>8} {'server':>8} {'postgres':>9} {'database':>9}",
+        *(
+            f"{step.traces:>8} {step.measured.p50_ms:7.2f} {step.index_seconds:8.1f} {_megabytes(step.server_bytes):>8}"
+            f" {_megabytes(step.postgres_bytes):>9} {_megabytes(step.database_bytes):>9}"
+            for step in growth.steps
+        ),
+        *map(_compared_line, growth.searches),
+        *map(_filtered_line, growth.filters),
+        *(
+            f"{one.measured.name:44} recall {one.recall:.3f}, {one.short} short,"
+            f" {one.measured.per_second:.0f} per s by {_callers(one.measured.callers)}"
+            for one in growth.baselines
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def as_json(
+    machine: Mapping[str, Any],
+    parameters: Parameters,
+    corpora: Sequence[Corpus],
+    watched: Watched | None,
+    growth: Growth | None,
+    reached: Sequence[Target],
+) -> str:
     """Returns everything."""
     fixed = {"limit": LIMIT, "connections": CONNECTIONS, "channels": 1, "callers": CALLERS}
     chosen = parameters.model_dump(exclude={"results"})
@@ -78,7 +108,9 @@ def as_json(machine: Mapping[str, Any], parameters: Parameters, corpora: Sequenc
         "machine": dict(machine),
         "parameters": chosen | fixed | {"warm_up_seconds": parameters.warm_up_seconds},
         "corpora": [_rows(corpus) for corpus in corpora],
-        "watching": asdict(watched),
+        "watching": asdict(watched) if watched else None,
+        "growth": asdict(growth) if growth else None,
+        "targets": [asdict(one) for one in reached],
     }
     return json.dumps(everything, indent=2) + "\n"
 

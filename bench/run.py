@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from bench import corpora, machine, report, watching
+from bench import corpora, growing, machine, report, targets, watching
 from bench.failures import RunFailed
 from bench.parameters import BadParameters, Parameters, read_parameters
 from commontrace.client import CallFailed
@@ -46,19 +46,27 @@ async def _measured(parameters: Parameters, postgres: embedded.EmbeddedPostgres,
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     where = await machine.describe(corpora.dsn_of(postgres.url))
     print(report.heading(where, parameters), flush=True)
-    measured = []
-    for plan in corpora.plans(parameters):
-        measured.append(await corpora.measure(plan, parameters, postgres, place))
-        await plan.embedder.close()
-        print(report.tables(measured[-1]), flush=True)
-    watched = await watching.measure(parameters, postgres, place)
-    print(report.watched(watched), flush=True)
-    parameters.results.write_text(report.as_json(where, parameters, measured, watched))
+    measured: list[corpora.Corpus] = []
+    if "corpora" in parameters.sections:
+        for plan in corpora.plans(parameters):
+            measured.append(await corpora.measure(plan, parameters, postgres, place))
+            await plan.embedder.close()
+            print(report.tables(measured[-1]), flush=True)
+    watched = await watching.measure(parameters, postgres, place) if "watching" in parameters.sections else None
+    if watched:
+        print(report.watched(watched), flush=True)
+    growth = await growing.measure(parameters, postgres, place) if "growth" in parameters.sections else None
+    if growth:
+        print(report.grown(growth), flush=True)
+    reached = targets.targets(measured, growth)
+    print("\n".join(targets.lines(reached)), flush=True)
+    parameters.results.write_text(report.as_json(where, parameters, measured, watched, growth, reached))
     print(f"every number is in {parameters.results}")
+    rows = [row for corpus in measured for row in corpus.all_measured()]
+    rows += growth.all_measured() if growth else []
     return [
         f"{one.name} ({one.callers} callers): {one.failures} calls failed, the first with {one.first_failure}"
-        for corpus in measured
-        for one in corpus.all_measured()
+        for one in rows
         if one.failures
     ]
 

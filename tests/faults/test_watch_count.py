@@ -21,7 +21,9 @@ from tests.contract.changing_writers import Tally, change
 from tests.contract.cutting_proxy import cutting_proxy
 from tests.faults.server_process import ServerProcess
 
-WRITERS, CHANGES, CUTS = 16, 10_000, 50
+WRITERS = 16
+CHANGES = int(os.environ.get("CHANGES", "4000"))
+CUTS = CHANGES // 200
 
 
 @dataclass(frozen=True, kw_only=True)

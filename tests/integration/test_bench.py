@@ -16,11 +16,13 @@ import pytest
 
 from bench import closed_loop, markdown
 from bench.closed_loop import WrongAnswer
+from bench.corpus import SHARES
 from bench.parameters import BadParameters, read_parameters
 
 _REPOSITORY = Path(__file__).parents[2]
 _TINY = {
     "BENCH_TRACES": "100",
+    "BENCH_LARGE": "200",
     "BENCH_DIMENSIONS": "64",
     "BENCH_SECONDS": "0.05",
     "BENCH_ROUNDS": "1",
@@ -32,6 +34,8 @@ _SEARCHES = [
     "raw asyncpg, embedding",
     "raw asyncpg, vectors of texts",
     "gRPC, embedding",
+    "gRPC, embedding, Python client",
+    "gRPC, vectors of texts",
     "gRPC, text, cached",
     "gRPC, text, new",
 ]
@@ -82,14 +86,14 @@ def test_a_run_measures_both_sides_of_both_corpora(place: Path) -> None:
     for corpus in results["corpora"]:
         assert corpus["loaded"]["vector_index_bytes"] > 0
         assert [(row["callers"], row["name"]) for row in corpus["searches"]] == [
-            (callers, name) for callers in (1, 16) for name in _SEARCHES
+            (callers, name) for callers in (1, 4, 16, 64) for name in searches_by(callers)
         ]
         for row in (*corpus["searches"], *corpus["raw_forms"], *corpus["filtered"]):
             check_row(row)
         for row in corpus["searches"]:
             assert (row["of_raw"] == 1.0) == (row["raw_form"] != "") == row["name"].startswith("raw")
         assert [(row["agent_model"], row["callers"]) for row in corpus["filtered"]] == [
-            (model, callers) for model in (None, "common", "uncommon", "rare") for callers in (1, 16)
+            (model, callers) for model in (None, *SHARES) for callers in (1, 16)
         ]
         check_imports(corpus["imports"])
         # Among so few traces the index misses none.
@@ -108,8 +112,33 @@ def test_a_run_measures_both_sides_of_both_corpora(place: Path) -> None:
     assert "\nwatching: told " in printed
     table = [line for line in markdown.section(results) if line.startswith("| 16 |")]
     assert [line.split(" | ")[1].partition(" (")[0] for line in table] == 2 * _SEARCHES
+    check_growth(results["growth"])
+    assert len(results["targets"]) == 6
+    for target in results["targets"]:
+        assert target["measured"] > 0
+        bound = float(target["target"][3:])
+        reached = target["measured"] >= bound if target["target"][0] == ">" else target["measured"] <= bound
+        assert target["ok"] == reached
+        assert target["name"] in printed
     assert [path.name for path in place.iterdir()] == ["results.json"]
     assert commands_of(place) == []
+
+
+def searches_by(callers: int) -> list[str]:
+    if callers in (4, 64):
+        return [name for name in _SEARCHES if name.endswith(", embedding")]
+    return [name for name in _SEARCHES if callers == 16 or "client" not in name]
+
+
+def check_growth(growth: dict[str, Any]) -> None:
+    assert [step["traces"] for step in growth["steps"]] == [100, 200]
+    for step in growth["steps"]:
+        check_row(step["measured"])
+        assert min(step["server_bytes"], step["postgres_bytes"], step["database_bytes"]) > 1_000_000
+    for one in growth["searches"]:
+        check_row(one["measured"])
+    assert {one["recall"]["recall"] for one in growth["filters"]} == {1.0}
+    assert growth["baselines"][-1]["recall"] >= 0.99
 
 
 def check_row(row: dict[str, Any]) -> None:

@@ -1,0 +1,67 @@
+"""Filtered searches by the vector index and its iterative scan alone, by asyncpg, in a process of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import asyncpg
+import numpy as np
+import uvloop
+from asyncpg.prepared_stmt import PreparedStatement
+
+from bench import orders, raw_driver
+from bench.parameters import CONNECTIONS, LIMIT
+from commontrace.storage import engines, vector_type
+
+ORDER = "iterative"
+AGENT_MODEL = "uncommon"
+"""Whose traces are searched: 5 % of all."""
+
+
+async def main(task: orders.Task) -> None:
+    """Carries out orders to search; an answer may be short, which is counted elsewhere."""
+    queries = list(np.load(task.vectors)["embedding"])
+    async with connections(task) as idle:
+        gate = asyncio.Semaphore(len(idle))
+
+        async def ask(number: int) -> None:
+            async with gate:
+                prepared = idle.pop()
+                try:
+                    await prepared.fetch(queries[number % len(queries)], task.model_id, AGENT_MODEL)
+                finally:
+                    idle.append(prepared)
+
+        await orders.obey({ORDER: ask})
+
+
+@asynccontextmanager
+async def connections(task: orders.Task) -> AsyncIterator[list[PreparedStatement]]:
+    """Yields the prepared statement of each connection: vector, model, agent model."""
+    settings = {
+        **engines.SESSION,
+        "enable_seqscan": "off",
+        "enable_bitmapscan": "off",
+        "enable_sort": "off",
+        "hnsw.iterative_scan": "strict_order",
+        "hnsw.ef_search": str(task.ef_search),
+        "plan_cache_mode": "force_generic_plan",
+    }
+    idle: list[PreparedStatement] = []
+    async with AsyncExitStack() as opened:
+        for _ in range(CONNECTIONS):
+            connection = await asyncpg.connect(task.dsn, server_settings=settings)
+            opened.push_async_callback(connection.close)
+            await vector_type.register(connection)
+            idle.append(
+                await connection.prepare(
+                    f"SELECT {raw_driver.COLUMNS}, embedding <=> $1 AS distance FROM traces"  # noqa: S608 - constants
+                    f" WHERE {raw_driver.LIVE} AND embedding_model_id = $2 AND agent_model = $3"
+                    f" ORDER BY embedding <=> $1 LIMIT {LIMIT}"
+                )
+            )
+        yield idle
+
+
+if __name__ == "__main__":
+    uvloop.run(main(orders.task()))
