@@ -33,7 +33,7 @@ from tests.contract.model import THRESHOLD, Model, ModelTrace, ModelVote, Refuse
 from tests.faults.server_process import ServerProcess
 
 # `OPERATIONS=20000 make test ARGS=...` goes on for longer.
-OPERATIONS = {"18": 3_000, "16": 1_500}
+OPERATIONS = {"18": 2_500, "16": 1_000}
 # Without the neural model, most of the time of a write passes where writes meet.
 SETTINGS = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "64", "LOG_LEVEL": "error"}
 SETTINGS |= {"VALIDATION_THRESHOLD": str(THRESHOLD)}

@@ -25,6 +25,8 @@ _CONNECTION_LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
+    # The driver has read that Postgres ends the connection, and not yet that it has.
+    asyncpg.InternalClientError,
     asyncpg.InvalidCachedStatementError,
 )
 
@@ -41,6 +43,8 @@ class SearchPool:
             await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 
         self._timeout = timeout
+        # The pool's own time limit would count opening a connection, too.
+        self._turns = asyncio.Semaphore(size)
         self._pool: asyncpg.Pool | None = None
         self._options = dict(
             min_size=0,
@@ -73,19 +77,23 @@ class SearchPool:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        pool = await self._opened()
         try:
-            connection = await pool.acquire(timeout=self._timeout)
+            async with asyncio.timeout(self._timeout):
+                await self._turns.acquire()
         except TimeoutError:
-            if pool.get_size() < pool.get_max_size():
-                raise
             raise Overloaded("every database connection is busy") from None
-        except asyncpg.PostgresError as error:
-            raise connecting_failed(error) from error
         try:
-            yield connection
+            pool = await self._opened()
+            try:
+                connection = await pool.acquire()
+            except asyncpg.PostgresError as error:
+                raise connecting_failed(error) from error
+            try:
+                yield connection
+            finally:
+                await pool.release(connection)
         finally:
-            await pool.release(connection)
+            self._turns.release()
 
     async def _opened(self) -> asyncpg.Pool:
         # Here, because a pool belongs to the event loop that it is made in.

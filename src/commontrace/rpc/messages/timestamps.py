@@ -9,6 +9,9 @@ _DAY_SECONDS = 86_400
 
 
 def timestamp(moment: datetime) -> Timestamp:
-    """Returns a time with a zone, to the microsecond. The library's own conversion takes four times as long."""
-    since = moment - _EPOCH
+    """Returns a time to the microsecond; the library's own conversion takes four times as long.
+
+    One without a zone is UTC: so the driver returns the first moment that Python can hold.
+    """
+    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
     return Timestamp(seconds=since.days * _DAY_SECONDS + since.seconds, nanos=since.microseconds * 1000)
