@@ -155,9 +155,7 @@ async def check_readable(server: ServerProcess, journal: dict[str, tuple[int, st
         assert all(await at_most_eight(has_others_like_it, sample))
 
 
-async def test_kills_lose_no_acknowledged_write(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+async def test_kills_lose_no_acknowledged_write(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     seed = int(os.environ.get("KILLS_SEED") or time.time_ns() % 1_000_000)
     record_property("counted", f"KILLS_SEED={seed}")
     chance = random.Random(seed)  # noqa: S311 - when to kill is no secret
