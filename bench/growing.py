@@ -16,7 +16,7 @@ from bench.orders import Task
 from bench.parameters import CONNECTIONS, LIMIT, Parameters
 from bench.processes import driving, serving
 from commontrace.client import connect
-from commontrace.core.searching import candidates_for
+from commontrace.core.search import candidates_for
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import embedded, migrating
 

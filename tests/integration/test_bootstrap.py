@@ -12,7 +12,8 @@ from commontrace import bootstrap
 from commontrace.bootstrap import Foundation, NotReady, Postgres
 from commontrace.core import seeding
 from commontrace.core.deadline import NEVER
-from commontrace.core.searching import Search, find
+from commontrace.core.search import Search
+from commontrace.core.searching import find
 from commontrace.core.seeding import read_seeds
 from commontrace.core.traces import Contribution
 from commontrace.data_files import data_directory

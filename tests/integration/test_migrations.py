@@ -40,6 +40,12 @@ SCHEMA = {
         ORDER BY conrelid::regclass::text COLLATE "C", conname COLLATE "C" """,
     "indexes": """
         SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY indexname COLLATE "C" """,
+    "triggers": """
+        SELECT format('%s.%s %s', tgrelid::regclass, tgname, pg_get_triggerdef(oid))
+        FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text COLLATE "C", tgname COLLATE "C" """,
+    "functions": """
+        SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prolang
+            = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql') ORDER BY proname COLLATE "C" """,
     "storage options": """
         SELECT format('%s (%s)', relname, array_to_string(reloptions, ', '))
         FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reloptions IS NOT NULL

@@ -13,7 +13,8 @@ from commontrace.core import reembedding
 from commontrace.core.deadline import NEVER
 from commontrace.core.errors import CommonTraceError, ModelReplaced
 from commontrace.core.reembedding import ReembeddingRefused
-from commontrace.core.searching import Search, StopReason, find
+from commontrace.core.search import Search, StopReason
+from commontrace.core.searching import find
 from commontrace.core.traces import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding
 from commontrace.embeddings.lexical import LexicalEmbedder

@@ -14,7 +14,8 @@ from sqlalchemy import Select
 
 from commontrace.core.deadline import NEVER
 from commontrace.core.nearest import Nearest
-from commontrace.core.searching import Found, Query, Search, StopReason, find
+from commontrace.core.search import Found, Query, Search, StopReason
+from commontrace.core.searching import find
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.query_cache import QueryCache

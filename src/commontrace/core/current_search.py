@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from commontrace.core import searching
 from commontrace.core.deadline import Deadline
 from commontrace.core.errors import ModelReplaced
-from commontrace.core.searching import Found, Search, StopReason
+from commontrace.core.search import Found, Search, StopReason
 from commontrace.embeddings.served_model import ServedModel
 
 if TYPE_CHECKING:

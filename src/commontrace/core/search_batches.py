@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.core.deadline import Deadline
-from commontrace.core.searching import Found, StopReason, similarity
+from commontrace.core.search import Found, StopReason, similarity
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database, Question

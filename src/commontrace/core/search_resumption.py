@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class ApproximatePart:
     """What the stream before all others sent of an approximate pass: everything up to `last` by (distance, id).
 
-    On unchanged data, a pass with the same `limit` and `ef_search` finds the same again.
+    On unchanged data, a pass with the same `limit` and `ef_search` finds the same again; 0 stands for one by signs.
     """
 
     limit: int

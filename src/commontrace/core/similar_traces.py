@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.core.nearest import Nearest
-from commontrace.core.searching import candidates_for, similarity
+from commontrace.core.search import candidates_for, similarity
 from commontrace.embeddings.embedder import Vector
 
 if TYPE_CHECKING:

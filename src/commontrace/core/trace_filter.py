@@ -25,6 +25,11 @@ class TraceFilter:
     metadata: Mapping[str, Any] | None = None
     include_superseded: bool = False
 
+    @property
+    def passes_all(self) -> bool:
+        """Whether every trace passes, or every one that no other replaces."""
+        return self == TraceFilter(include_superseded=self.include_superseded)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedFilter:

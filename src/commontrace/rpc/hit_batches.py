@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
+from commontrace.core.search import Found, StopReason
 from commontrace.core.search_batches import Batch
-from commontrace.core.searching import Found, StopReason
 from commontrace.rpc import response_budget
 from commontrace.rpc.messages import searches
 from commontrace.storage.trace_search import Neighbour

@@ -9,10 +9,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
+from commontrace.core.wide_filters import WideFilters
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
 from commontrace.storage.failures import is_outdated_plan, translated
 from commontrace.storage.search_pool import SearchPool
+from commontrace.storage.sign_search import SignSearch
 from commontrace.storage.trace_search import ApproximateSearch
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
@@ -37,6 +39,8 @@ class Database:
         self._health = engines.pooled(url, session, size=1, timeout=pool_timeout)
         self._tailing = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
+        self.wide_filters = WideFilters()
+        """The filters that searches found to be passed by many."""
         self.encoding_wanted = asyncio.Event()
         """Set when a transaction that queued traces for encoding has committed."""
         self.events_added = asyncio.Event()
@@ -61,7 +65,12 @@ class Database:
     async def search(self, question: Callable[[ApproximateSearch], Awaitable[Answer]]) -> Answer:
         """Asks on a connection whose planner stays on the vector index. Raises the domain's errors."""
         with translated():
-            return await self._searching.ask(question)
+            return await self._searching.ask(lambda connection: question(ApproximateSearch(connection)))
+
+    async def search_signs(self, question: Callable[[SignSearch], Awaitable[Answer]]) -> Answer:
+        """Asks on the same connections. Raises the domain's errors."""
+        with translated():
+            return await self._searching.ask(lambda connection: question(SignSearch(connection)))
 
     @asynccontextmanager
     async def tail_events(self, on_news: Callable[[], None]) -> AsyncIterator[EventTail]:

@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateIndex
 
 from commontrace.core.diagnosis import DURABILITY, PostgresFacts, VectorIndex
 from commontrace.core.nearest import Nearest
-from commontrace.core.searching import candidates_for
+from commontrace.core.search import candidates_for
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.core.vector_diagnosis import QueueFacts, Reembedded, VectorCounts
 from commontrace.storage import engines, reembedding, reembedding_claim, trace_filter

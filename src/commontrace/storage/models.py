@@ -15,9 +15,10 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, BIT, JSONB, BitString
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -200,6 +201,28 @@ class TraceTag(Base):
 
     trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id"), primary_key=True)
     tag_id: Mapped[UUID] = mapped_column(ForeignKey("tags.id"), primary_key=True)
+
+
+class TraceSigns(Base):
+    """What filtered searches read of a trace, deleted or not: small rows, many in a page. Triggers keep it true."""
+
+    __tablename__ = "trace_signs"
+    __table_args__ = (
+        *(Index(f"ix_trace_signs_{name}", name) for name in ("status", "contributor_id", "agent_model", "created_at")),
+        Index("ix_trace_signs_tag_ids", "tag_ids", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+    )
+
+    trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"), primary_key=True)
+    signs: Mapped[BitString | None] = mapped_column(BIT(varying=True))
+    """A bit for each component of the embedding: whether it is positive."""
+    status: Mapped[str]
+    contributor_id: Mapped[UUID]
+    agent_model: Mapped[str]
+    created_at: Mapped[datetime]
+    is_live: Mapped[bool]
+    is_current: Mapped[bool]
+    """Whether no live trace replaces it."""
+    tag_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
 
 
 class EmbeddingModel(Base):

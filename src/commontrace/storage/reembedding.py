@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Integer, String, Uuid, bindparam, column, table, text, update
+from sqlalchemy import Integer, String, Uuid, bindparam, cast, column, func, table, text, update
+from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.core.errors import ModelReplaced
@@ -28,7 +29,8 @@ _IMPATIENT = "SET LOCAL lock_timeout = '150ms'"
 # Excludes vacuum and index builds only, so nobody queues behind it. Waiting makes an autovacuum give way, after 1 s.
 _KEEP_VACUUM_AWAY = "LOCK TABLE traces IN SHARE UPDATE EXCLUSIVE MODE"
 _KEEP_WRITERS_AWAY = "LOCK TABLE traces IN EXCLUSIVE MODE"
-_KEEP_EVERYBODY_AWAY = "LOCK TABLE traces IN ACCESS EXCLUSIVE MODE"
+# In the order of searches.
+_KEEP_EVERYBODY_AWAY = "LOCK TABLE trace_signs, traces IN ACCESS EXCLUSIVE MODE"
 
 _IS_MISSING = "next_embedding_revision IS DISTINCT FROM revision"
 _HNSW = VECTOR_INDEX.dialect_options["postgresql"]
@@ -56,6 +58,11 @@ _WINDOW = text(f"""
 _MISSING = text(f"SELECT id, revision, {', '.join(_TEXTS)} FROM traces WHERE {_IS_MISSING} ORDER BY id LIMIT :size")  # noqa: S608
 COUNTS = f"SELECT count(*) AS total, count(*) FILTER (WHERE NOT {_IS_MISSING}) AS done FROM traces"  # noqa: S608
 
+# The trigger belongs to the column that a swap drops.
+_FOLLOW_EMBEDDING = (
+    "CREATE TRIGGER signs_of_embedding AFTER UPDATE OF embedding ON traces FOR EACH ROW EXECUTE FUNCTION follow_trace()"
+)
+
 _TRACES = table(
     "traces",
     column("id", Uuid),
@@ -65,15 +72,23 @@ _TRACES = table(
     column("next_embedding_model_version", String),
     column("next_embedding_revision", Integer),
 )
-_WRITE = (
+_SIGNS = table("trace_signs", column("trace_id", Uuid), column("next_signs", BIT(varying=True)))
+_WRITTEN = (
     update(_TRACES)
-    .where(_TRACES.c.id == bindparam("trace_id"), _TRACES.c.revision == bindparam("of_revision"))
+    .where(_TRACES.c.id == bindparam("of_trace"), _TRACES.c.revision == bindparam("of_revision"))
     .values(
-        next_embedding=bindparam("vector"),
+        next_embedding=bindparam("vector", type_=VectorType()),
         next_embedding_model_id=bindparam("model_id"),
         next_embedding_model_version=bindparam("model_version"),
         next_embedding_revision=bindparam("of_revision"),
     )
+    .returning(_TRACES.c.id)
+    .cte("written")
+)
+_WRITE = (
+    update(_SIGNS)
+    .where(_SIGNS.c.trace_id == _WRITTEN.c.id)
+    .values(next_signs=func.binary_quantize(cast(bindparam("vector"), VectorType())))
 )
 
 
@@ -117,6 +132,7 @@ class Reembedding:
         async with self._transaction() as connection:
             await _lock(connection, _KEEP_VACUUM_AWAY, _KEEP_EVERYBODY_AWAY)
             await connection.execute(text(f"ALTER TABLE traces {', '.join([*added, *checks])}"))
+            await connection.execute(text("ALTER TABLE trace_signs ADD COLUMN next_signs bit varying STORAGE PLAIN"))
             await EmbeddingModelRepository(connection).record(embedder, is_current=False)
 
     async def validate(self) -> None:
@@ -177,6 +193,7 @@ class Reembedding:
             await _lock(connection, _KEEP_VACUUM_AWAY, _KEEP_EVERYBODY_AWAY)
             # With its indexes and checks.
             await connection.execute(text(f"ALTER TABLE traces {_dropped(_COLUMNS)}"))
+            await connection.execute(text("ALTER TABLE trace_signs DROP COLUMN next_signs"))
             await connection.execute(text("DELETE FROM embedding_models WHERE NOT is_current"))
 
     async def analyze(self) -> None:
@@ -221,11 +238,15 @@ class Closing:
         run = self._connection.execute
         await _lock(self._connection, _KEEP_EVERYBODY_AWAY)
         statements = [
+            "DROP TRIGGER signs_of_embedding ON traces",
             # With the old index and checks, and with the index of what is missing.
             f"ALTER TABLE traces {_dropped((*_RENAMED, 'next_embedding_revision'))}",
             *(f"ALTER TABLE traces RENAME COLUMN next_{name} TO {name}" for name in _RENAMED),
             *(f"ALTER TABLE traces RENAME CONSTRAINT ck_traces_next_{name} TO ck_traces_{name}" for name in _CHECKS),
             f"ALTER INDEX {_NEXT_INDEX} RENAME TO {VECTOR_INDEX_NAME}",
+            _FOLLOW_EMBEDDING,
+            "ALTER TABLE trace_signs DROP COLUMN signs",
+            "ALTER TABLE trace_signs RENAME COLUMN next_signs TO signs",
             "DELETE FROM embedding_models WHERE is_current",
             "UPDATE embedding_models SET is_current = true",
             # Every trace has its vector now.
@@ -252,7 +273,7 @@ async def _write(connection: AsyncConnection, vectors: "Mapping[Unencoded, Vecto
     rows = sorted(vectors.items(), key=lambda item: item[0].id)
     await connection.execute(
         _WRITE,
-        [{"trace_id": trace.id, "of_revision": trace.revision, "vector": vector, **model} for trace, vector in rows],
+        [{"of_trace": trace.id, "of_revision": trace.revision, "vector": vector, **model} for trace, vector in rows],
     )
     # Behind the locks of the update: whoever gave this model up meanwhile is seen.
     await _require_next(connection, embedder)

@@ -12,7 +12,6 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from commontrace.core.errors import Overloaded
 from commontrace.storage import engines
 from commontrace.storage.failures import connecting_failed
-from commontrace.storage.trace_search import ApproximateSearch
 
 Answer = TypeVar("Answer")
 
@@ -59,16 +58,16 @@ class SearchPool:
             **_where(url),
         )
 
-    async def ask(self, question: Callable[[ApproximateSearch], Awaitable[Answer]]) -> Answer:
+    async def ask(self, question: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
         """Asks outside any transaction; anew where the connection has been lost. Raises what the driver does."""
         try:
             async with self._connection() as connection:
-                return await question(ApproximateSearch(connection))
+                return await question(connection)
         except _CONNECTION_LOST:
             # The others are of the same age, and more likely than not in the same state.
             await (await self._opened()).expire_connections()
         async with self._connection() as connection:
-            return await question(ApproximateSearch(connection))
+            return await question(connection)
 
     async def close(self) -> None:
         """Closes every connection, in use or not."""

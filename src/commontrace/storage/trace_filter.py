@@ -8,46 +8,69 @@ from sqlalchemy import ARRAY, ColumnElement, DateTime, Integer, String, Uuid, an
 from sqlalchemy.dialects.postgresql import JSONB
 
 from commontrace.core.trace_filter import ResolvedFilter
-from commontrace.storage.models import Trace, TraceTag
+from commontrace.storage.models import Trace, TraceSigns, TraceTag
 
 Kinds = frozenset[str]
 """The names of the conditions that a filter sets."""
 
 
-def _has_tag_of(parameter: str) -> ColumnElement[bool]:
-    ids = bindparam(parameter, type_=ARRAY(Uuid))
-    return exists().where(TraceTag.trace_id == Trace.id, TraceTag.tag_id == any_(ids))
+_TAGS_ALL = bindparam("tags_all", type_=ARRAY(Uuid))
+_TAGS_ANY = bindparam("tags_any", type_=ARRAY(Uuid))
+_TAGS_NONE = bindparam("tags_none", type_=ARRAY(Uuid))
+
+
+def _has_tag_of(tag_ids: ColumnElement[Any]) -> ColumnElement[bool]:
+    return exists().where(TraceTag.trace_id == Trace.id, TraceTag.tag_id == any_(tag_ids))
 
 
 def _one_of(column: ColumnElement[Any], parameter: str, kind: Any) -> ColumnElement[bool]:
     return column == any_(bindparam(parameter, type_=ARRAY(kind)))
 
 
-def _columns() -> Any:
-    return Trace.__table__.c
+def _on_columns(columns: Any) -> dict[str, ColumnElement[bool]]:
+    """Returns the conditions on columns that both tables have."""
+    return {
+        "statuses": _one_of(columns.status, "statuses", String),
+        "agent_models": _one_of(columns.agent_model, "agent_models", String),
+        "contributor_ids": _one_of(columns.contributor_id, "contributor_ids", Uuid),
+        "created_from": columns.created_at >= bindparam("created_from", type_=DateTime(timezone=True)),
+        "created_before": columns.created_at < bindparam("created_before", type_=DateTime(timezone=True)),
+    }
 
 
-_CONDITIONS: dict[str, ColumnElement[bool]] = {
+_METADATA = Trace.metadata_json.contains(bindparam("metadata", type_=JSONB))
+
+_ON_TRACES: dict[str, ColumnElement[bool]] = {
+    **_on_columns(Trace.__table__.c),
     "tags_all": select(func.count())
     .select_from(TraceTag)
-    .where(TraceTag.trace_id == Trace.id, TraceTag.tag_id == any_(bindparam("tags_all", type_=ARRAY(Uuid))))
+    .where(TraceTag.trace_id == Trace.id, TraceTag.tag_id == any_(_TAGS_ALL))
     .scalar_subquery()
     == bindparam("tags_all_count", type_=Integer),
-    "tags_any": _has_tag_of("tags_any"),
-    "tags_none": ~_has_tag_of("tags_none"),
-    "statuses": _one_of(_columns().status, "statuses", String),
-    "agent_models": _one_of(_columns().agent_model, "agent_models", String),
-    "contributor_ids": _one_of(_columns().contributor_id, "contributor_ids", Uuid),
-    "created_from": Trace.created_at >= bindparam("created_from", type_=DateTime(timezone=True)),
-    "created_before": Trace.created_at < bindparam("created_before", type_=DateTime(timezone=True)),
-    "metadata": Trace.metadata_json.contains(bindparam("metadata", type_=JSONB)),
+    "tags_any": _has_tag_of(_TAGS_ANY),
+    "tags_none": ~_has_tag_of(_TAGS_NONE),
+    "metadata": _METADATA,
     "current_only": Trace.superseded_by_id.is_(None),
 }
 
 
 def conditions(kinds: Kinds) -> list[ColumnElement[bool]]:
-    """Returns the conditions, in the same order for the same kinds."""
-    return [_CONDITIONS[kind] for kind in sorted(kinds)]
+    """Returns the conditions on `Trace`, in the same order for the same kinds."""
+    return [_ON_TRACES[kind] for kind in sorted(kinds)]
+
+
+def conditions_on_signs(kinds: Kinds, signs: Any = TraceSigns) -> list[ColumnElement[bool]]:
+    """Returns the same conditions on `TraceSigns`, or on an alias of it."""
+    known: dict[str, ColumnElement[bool]] = {
+        **_on_columns(signs),
+        "tags_all": signs.tag_ids.contains(_TAGS_ALL),
+        "tags_any": signs.tag_ids.overlap(_TAGS_ANY),
+        "tags_none": ~signs.tag_ids.overlap(_TAGS_NONE),
+        # Too large for the narrow table.
+        "metadata": exists().where(Trace.id == signs.trace_id, _METADATA),
+        "current_only": signs.is_current,
+    }
+    return [known[kind] for kind in sorted(kinds)]
 
 
 def parameters(resolved: ResolvedFilter | None) -> dict[str, Any]:

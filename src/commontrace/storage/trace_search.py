@@ -31,9 +31,9 @@ from commontrace.storage.vector_type import VectorType
 
 _DISTANCE = Trace.embedding.cosine_distance(bindparam("vector", type_=VectorType()))
 # `+ 0` keeps the vector index, which is approximate, out of the plan.
-_EXACT_DISTANCE = (_DISTANCE + 0).label("distance")
+EXACT_DISTANCE = (_DISTANCE + 0).label("distance")
 
-_CONSIDERED = (
+CONSIDERED = (
     Trace.deleted_at.is_(None),
     Trace.embedding_model_id == bindparam("model_id", type_=String),
     Trace.embedding_model_version == bindparam("model_version", type_=String),
@@ -85,7 +85,7 @@ def hits_statement(kinds: trace_filter.Kinds, *, limit: int, full: bool) -> Sele
 def _nearest(kinds: trace_filter.Kinds) -> Select[Any]:
     return (
         select(Trace.id, _DISTANCE.label("distance"))
-        .where(*_CONSIDERED, *trace_filter.conditions(kinds), _EF_SEARCH_IS_SET)
+        .where(*CONSIDERED, *trace_filter.conditions(kinds), _EF_SEARCH_IS_SET)
         .order_by(_DISTANCE)
     )
 
@@ -104,9 +104,9 @@ def _hits_for_driver(kinds: trace_filter.Kinds, limit: int, *, full: bool) -> Dr
 def _exact_statement(kinds: trace_filter.Kinds, *, is_continued: bool) -> Select[Any]:
     remaining = (_NOT_SENT, _BEHIND) if is_continued else ()
     return (
-        select(Trace.id, _EXACT_DISTANCE)
-        .where(*_CONSIDERED, *trace_filter.conditions(kinds), *remaining)
-        .order_by(_EXACT_DISTANCE, Trace.id)
+        select(Trace.id, EXACT_DISTANCE)
+        .where(*CONSIDERED, *trace_filter.conditions(kinds), *remaining)
+        .order_by(EXACT_DISTANCE, Trace.id)
         .limit(bindparam("row_limit", type_=Integer))
     )
 
@@ -128,7 +128,7 @@ class ApproximateSearch:
         rows = await self._connection.fetch(
             statement.sql, *statement.arguments(approximate_parameters(nearest, ef_search=ef_search))
         )
-        return sorted((Neighbour(*row) for row in rows), key=_place)
+        return sorted((Neighbour(*row) for row in rows), key=place)
 
     async def hits(self, nearest: Nearest, *, ef_search: int, full: bool) -> list[tuple[Neighbour, TraceRow]]:
         """Returns up to `limit` neighbours by (distance, id) with their traces, in one round trip.
@@ -141,7 +141,7 @@ class ApproximateSearch:
         )
         traces = ((distance, TraceRow._make(row)) for distance, *row in rows)
         found = [(Neighbour(trace.id, distance), trace) for distance, trace in traces]
-        return sorted(found, key=lambda hit: _place(hit[0]))
+        return sorted(found, key=lambda hit: place(hit[0]))
 
 
 class ExactSearch:
@@ -160,7 +160,7 @@ class ExactSearch:
         of the model are of another length.
         """
         is_continued = bool(besides) or behind is not None
-        parameters = _parameters(nearest)
+        parameters = considered_parameters(nearest)
         if is_continued:
             behind_id, behind_distance = behind or _BEFORE_ALL
             parameters |= {"besides": list(besides), "behind_distance": behind_distance, "behind_id": behind_id}
@@ -170,10 +170,11 @@ class ExactSearch:
 
 def approximate_parameters(nearest: Nearest, *, ef_search: int) -> dict[str, Any]:
     """Returns the parameters of the approximate statements."""
-    return _parameters(nearest) | {"ef_search": str(ef_search)}
+    return considered_parameters(nearest) | {"ef_search": str(ef_search)}
 
 
-def _parameters(nearest: Nearest) -> dict[str, Any]:
+def considered_parameters(nearest: Nearest) -> dict[str, Any]:
+    """Returns the parameters that tell what is compared with what."""
     return {
         "vector": nearest.vector,
         "model_id": nearest.model_id,
@@ -184,6 +185,7 @@ def _parameters(nearest: Nearest) -> dict[str, Any]:
     }
 
 
-def _place(neighbour: Neighbour) -> tuple[float, UUID]:
+def place(neighbour: Neighbour) -> tuple[float, UUID]:
+    """Returns the key that neighbours are sorted by."""
     # The index's relaxed order is nearly right; ids make ties repeatable.
     return neighbour.distance, neighbour.trace_id

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from commontrace.core import limits
+from commontrace.core.search import Found, Query, Search, StopReason
 from commontrace.core.search_batches import Hit
 from commontrace.core.search_resumption import ApproximatePart, ResumePoint
-from commontrace.core.searching import Found, Query, Search, StopReason
 from commontrace.core.text import without_forbidden
 from commontrace.core.trace_filter import TraceFilter
 from commontrace.rpc.messages.filters import trace_filter
@@ -90,7 +90,7 @@ def _unpack(packed: Sequence[Any]) -> ResumePoint:
     if part is None:
         return ResumePoint(last=_neighbour(last))
     limit, ef_search, *end = part
-    if limit not in range(1, limits.SEARCH_HITS + 1) or ef_search not in range(1, limits.SEARCH_CANDIDATES + 1):
+    if limit not in range(1, limits.SEARCH_HITS + 1) or ef_search not in range(limits.SEARCH_CANDIDATES + 1):
         raise ValueError
     return ResumePoint(
         approximate=ApproximatePart(limit=int(limit), ef_search=int(ef_search), last=_neighbour(end)),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from commontrace.core import limits
-from commontrace.core.searching import Search
+from commontrace.core.search import Search
 from commontrace.core.text import is_blank, without_forbidden
 from commontrace.embeddings.embedder import Model
 from commontrace.rpc.invalid_request import InvalidRequest, Violation

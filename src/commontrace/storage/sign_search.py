@@ -1,0 +1,151 @@
+"""Nearest neighbours among the traces that pass a filter, by the signs of their vectors first.
+
+Whoever has many components of the same sign points in nearly the same direction: the number of bits that differ, the
+Hamming distance, picks candidates from small rows, and only theirs are the vectors that are read.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import asyncpg
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Select,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    tablesample,
+    true,
+)
+from sqlalchemy.dialects.postgresql import BIT
+from sqlalchemy.orm import aliased
+
+from commontrace.core.nearest import Nearest
+from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.storage import trace_filter
+from commontrace.storage.driver_statement import DriverStatement
+from commontrace.storage.models import Trace, TraceSigns
+from commontrace.storage.trace_repository import TraceRow, row_columns
+from commontrace.storage.trace_search import CONSIDERED, EXACT_DISTANCE, Neighbour, considered_parameters, place
+from commontrace.storage.vector_type import VectorType
+
+MOST_MATCHES = 10_000
+"""Beyond so many the vector index is faster."""
+
+_SAMPLED_BYTES = 400_000
+
+# Once for all rows, which a call with a parameter would not be.
+_QUERY_SIGNS = select(
+    func.binary_quantize(cast(bindparam("vector"), VectorType()), type_=BIT(varying=True))
+).scalar_subquery()
+_DIFFERING: ColumnElement[float] = TraceSigns.signs.op("<~>", return_type=Double())(_QUERY_SIGNS)
+_SEARCHABLE = (
+    TraceSigns.is_live,
+    TraceSigns.signs.is_not(None),
+    TraceSigns.trace_id.is_distinct_from(bindparam("excluded", type_=Uuid)),
+)
+
+
+class Matched(NamedTuple):
+    """The nearest by (distance, id) of `match_count` traces that pass the filter.
+
+    `traces` are those of the neighbours, in their order, if they were asked for.
+    """
+
+    neighbours: list[Neighbour]
+    traces: list[TraceRow]
+    match_count: int
+
+    @property
+    def is_void(self) -> bool:
+        """Whether more traces pass than were looked at."""
+        return self.match_count > MOST_MATCHES
+
+
+@lru_cache(maxsize=1024)
+def statement(kinds: trace_filter.Kinds, *, limit: int, candidates: int, full: bool | None) -> Select[Any]:
+    """Returns what `SignSearch.matched` runs; plan tests explain it."""
+    matching = (
+        select(TraceSigns.trace_id, _DIFFERING.label("differing"))
+        .where(*_SEARCHABLE, *trace_filter.conditions_on_signs(kinds))
+        .limit(literal_column(str(MOST_MATCHES + 1)))
+        .cte("matching")
+        .prefix_with("MATERIALIZED")
+    )
+    candidates_of = (
+        select(matching.c.trace_id)
+        .order_by(matching.c.differing, matching.c.trace_id)
+        .limit(literal_column(str(candidates)))
+        .cte("candidates")
+        .prefix_with("MATERIALIZED")
+    )
+    nearest = (
+        select(Trace.id, EXACT_DISTANCE)
+        .join(candidates_of, candidates_of.c.trace_id == Trace.id)
+        .where(*CONSIDERED)
+        .order_by(EXACT_DISTANCE, Trace.id)
+        .limit(literal_column(str(limit)))
+        .cte("nearest")
+        .prefix_with("MATERIALIZED")
+    )
+    counted = select(func.count().label("match_count")).select_from(matching).subquery("counted")
+    if full is None:
+        return select(counted.c.match_count, nearest.c.distance, nearest.c.id).select_from(
+            counted.outerjoin(nearest, true())
+        )
+    rows = nearest.join(Trace, Trace.id == nearest.c.id)
+    return select(counted.c.match_count, nearest.c.distance, *row_columns(full=full)).select_from(
+        counted.outerjoin(rows, true())
+    )
+
+
+@lru_cache(maxsize=1024)
+def _for_driver(kinds: trace_filter.Kinds, *, limit: int, candidates: int, full: bool | None) -> DriverStatement:
+    return DriverStatement(statement(kinds, limit=limit, candidates=candidates, full=full))
+
+
+@lru_cache(maxsize=256)
+def _share_for_driver(kinds: trace_filter.Kinds) -> DriverStatement:
+    percent = func.least(100.0, 100.0 * _SAMPLED_BYTES / func.pg_relation_size(TraceSigns.__tablename__))
+    sampled = aliased(TraceSigns, tablesample(TraceSigns, func.system(select(percent).scalar_subquery()), "sampled"))
+    passing = func.count().filter(*trace_filter.conditions_on_signs(kinds, sampled))
+    return DriverStatement(select(passing, func.count()).select_from(sampled))
+
+
+class SignSearch:
+    """Finds traces that pass a filter, as long as few do."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        """Takes a connection of `Database.search_signs`."""
+        self._connection = connection
+
+    async def matched(self, nearest: Nearest, *, candidates: int, full: bool | None = None) -> Matched:
+        """Returns the nearest among the `candidates` whose signs differ least; `full` None asks for no traces.
+
+        Raises ModelReplaced where vectors of the model are of another length.
+        """
+        prepared = _for_driver(
+            trace_filter.kinds_of(nearest.considered), limit=nearest.limit, candidates=candidates, full=full
+        )
+        rows = await self._connection.fetch(prepared.sql, *prepared.arguments(considered_parameters(nearest)))
+        # One row tells the count where there is no neighbour.
+        found = [(distance, columns) for _, distance, *columns in rows if distance is not None]
+        hits = [(Neighbour(columns[0], distance), columns) for distance, columns in found]
+        hits.sort(key=lambda hit: place(hit[0]))
+        return Matched(
+            neighbours=[neighbour for neighbour, _ in hits],
+            traces=[] if full is None else [TraceRow._make(columns) for _, columns in hits],
+            match_count=rows[0][0],
+        )
+
+    async def share(self, considered: ResolvedFilter) -> float:
+        """Returns about which share of all traces passes a filter that many pass, within 0..1, by a sample."""
+        prepared = _share_for_driver(trace_filter.kinds_of(considered))
+        passing, count = await self._connection.fetchrow(
+            prepared.sql, *prepared.arguments(trace_filter.parameters(considered))
+        )
+        return float(passing / count) if count else 1.0
