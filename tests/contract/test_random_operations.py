@@ -31,6 +31,7 @@ from tests.contract.callers import caller
 from tests.contract.error_promises import details
 from tests.contract.model import THRESHOLD, Model, ModelTrace, ModelVote, Refused
 from tests.faults.server_process import ServerProcess
+from tests.trace_signs import out_of_date
 
 # `OPERATIONS=20000 make test ARGS=...` goes on for longer.
 OPERATIONS = {"18": 2_500, "16": 1_000}
@@ -495,4 +496,5 @@ async def test_random_operations_agree_with_a_model(
     assert operations < max(OPERATIONS.values()) or done.keys() == REASONS
     assert {trace.status for trace in model.traces.values()} == {"pending", "validated"}
     assert model.aliases
+    assert await out_of_date(empty_database_url) == 0
     record_property("counted", f"{operations} operations on {len(model.traces)} traces: {dict(done)} ")

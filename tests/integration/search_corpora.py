@@ -1,5 +1,6 @@
 """Databases of many traces around fifty subjects, and what a search of them should find."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -59,9 +60,18 @@ def clustered(count: int) -> NDArray[np.float32]:
     return unit(subjects[random.integers(0, 50, count)] + 0.7 * random.standard_normal((count, 384)))
 
 
-async def insert(url: str, vectors: NDArray[np.float32]) -> Corpus:
-    """Copies traces in and then builds the index: a tenth of the time of inserting into it."""
+async def insert(
+    url: str,
+    vectors: NDArray[np.float32],
+    columns: Mapping[str, Sequence[Any]] | None = None,
+    tags: Mapping[UUID, Sequence[int]] | None = None,
+) -> Corpus:
+    """Copies traces in and then builds the index: a tenth of the time of inserting into it.
+
+    `columns` are values by trace; `tags` tells which traces have which tag.
+    """
     corpus = Corpus(url=url, ids=[uuid4() for _ in vectors], vectors=vectors)
+    tags = tags or {}
     engine = engines.unpooled(url)
     async with engine.connect() as connection:
         asyncpg: Any = (await connection.get_raw_connection()).driver_connection
@@ -77,11 +87,17 @@ async def insert(url: str, vectors: NDArray[np.float32]) -> Corpus:
             "embedding_model_id": MODEL.model_id,
             "embedding_model_version": MODEL.model_version,
         }
-        models = ["" if number % RARE else "rare" for number in range(len(vectors))]
+        columns = columns or {"agent_model": ["" if number % RARE else "rare" for number in range(len(vectors))]}
         await asyncpg.copy_records_to_table(
             "traces",
-            columns=["id", "embedding", "agent_model", *facts],
-            records=[(*row, *facts.values()) for row in zip(corpus.ids, vectors, models, strict=True)],
+            columns=["id", "embedding", *columns, *facts],
+            records=[(*row, *facts.values()) for row in zip(corpus.ids, vectors, *columns.values(), strict=True)],
+        )
+        await asyncpg.executemany("INSERT INTO tags (id, name) VALUES ($1, $2)", [(tag, str(tag)) for tag in tags])
+        await asyncpg.copy_records_to_table(
+            "trace_tags",
+            columns=["trace_id", "tag_id"],
+            records=[(corpus.ids[number], tag) for tag, numbers in tags.items() for number in numbers],
         )
         await asyncpg.execute("SET maintenance_work_mem = '256MB'")
         await asyncpg.execute(definition)

@@ -1,4 +1,4 @@
-"""What the server's own search statements do in databases of 12 to 20,000 traces."""
+"""What the server's own search statements do in databases of 12 to 10,000 traces."""
 
 import asyncio
 import re
@@ -34,7 +34,7 @@ from tests.conftest import administer, url_of
 from tests.integration.search_corpora import MODEL, RARE, Corpus, clustered, ids_of, insert, order, recall, unit
 from tests.integration.storing import run
 
-SIZES = (12, 1000, 5000, 20_000)
+SIZES = (12, 1000, 5000, 10_000)
 LIMITS = (1, 10, 100, 1000)
 
 NAME: dict[str, Any] = {"model_id": MODEL.model_id, "model_version": MODEL.model_version}
@@ -200,10 +200,10 @@ async def test_a_trace_is_not_found_by_its_own_id(corpus: Corpus, populated: Dat
 
 
 async def test_the_index_finds_nine_of_ten(corpora: dict[int, Corpus]) -> None:
-    corpus = corpora[20_000]
+    corpus = corpora[10_000]
     database = Database(corpus.url)
     recalls = []
-    for number in range(0, 20_000, 400):
+    for number in range(0, 10_000, 200):
         answer = await found(corpus.query(number), 10, database)
         assert not answer.exact
         recalls.append(recall(answer.neighbours, corpus.nearest(corpus.query(number), 10)))

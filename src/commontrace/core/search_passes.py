@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from commontrace.storage.trace_repository import TraceRow
     from commontrace.storage.trace_search import Neighbour
 
-# Candidates that are picked by their signs, for every hit asked for and besides. Of 5 % of 100,000 traces they hold .998
-# of the 10 nearest with 384 dimensions, and all of them with 1536.
+# Candidates that are picked by their signs, for every hit asked for and besides. Of 5 % of 100,000 traces they hold
+# .998 of the 10 nearest with 384 dimensions, and all of them with 1536.
 _BY_SIGNS_PER_HIT = 6
 _BY_SIGNS_BESIDES = 140
 # As if more passed than a sample without one that passes suggests.
@@ -61,10 +61,7 @@ class Passes:
             lambda reading: reading.search.neighbours(self._nearest, besides=besides, behind=point.last)
         )
         hits = self._similar(nearest)
-        if len(hits) == self._search.limit:
-            reason = StopReason.LIMIT
-        else:
-            reason = self._why_short(hits, nearest)
+        reason = StopReason.LIMIT if len(hits) == self._search.limit else self._why_short(hits, nearest)
         return Found(
             neighbours=hits,
             stop_reason=reason,

@@ -21,9 +21,9 @@ SESSION = {
     "client_connection_check_interval": "2000",
 }
 
-# Without iterative scans a search silently returns fewer rows than exist, and left to itself the planner would read
-# and sort up to thousands of rows (14 ms instead of 0.8). Exact passes do not use these connections. Planning anew for every
-# vector would find the same plan again, for a tenth of a search.
+# Without iterative scans a search silently returns fewer rows than exist, and left to itself the planner would read and
+# sort up to thousands of rows (14 ms instead of 0.8). Exact passes do not use these connections. Planning anew for
+# every vector would find the same plan again, for a tenth of a search.
 SEARCH = {
     "plan_cache_mode": "force_generic_plan",
     "hnsw.iterative_scan": "relaxed_order",
