@@ -19,9 +19,10 @@ from commontrace.core.searching import find
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.query_cache import QueryCache
-from commontrace.storage import engines, trace_filter
+from commontrace.storage import engines, sign_search, trace_filter
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
+from commontrace.storage.sign_search import SignSearch
 from commontrace.storage.trace_search import (
     ApproximateSearch,
     Neighbour,
@@ -108,10 +109,14 @@ async def compare_all(reading: Reading, query: Vector, limit: int) -> list[Neigh
     return await reading.search.neighbours(Nearest(vector=query, **NAME, limit=limit))
 
 
-async def explain(search: ApproximateSearch, statement: Select[Any], nearest: Nearest) -> str:
+async def explain(search: ApproximateSearch | SignSearch, statement: Select[Any], nearest: Nearest) -> str:
     prepared = DriverStatement(statement)
     given = prepared.arguments(approximate_parameters(nearest, ef_search=64))
     return "\n".join(row[0] for row in await search._connection.fetch(f"EXPLAIN (COSTS OFF) {prepared.sql}", *given))
+
+
+def asked_for(corpus: Corpus, asked: TraceFilter, limit: int) -> Nearest:
+    return Nearest(vector=corpus.query(0), **NAME, limit=limit, considered=resolved(asked))
 
 
 async def test_the_planner_stays_on_the_index(corpus: Corpus, populated: Database) -> None:
@@ -123,7 +128,7 @@ async def test_the_planner_stays_on_the_index(corpus: Corpus, populated: Databas
         for name, asked in FILTERS.items():
             kind = trace_filter.kinds_of(resolved(asked))
             for limit in LIMITS:
-                nearest = Nearest(vector=corpus.query(0), **NAME, limit=limit, considered=resolved(asked))
+                nearest = asked_for(corpus, asked, limit)
                 ids = await populated.search(partial(explain, statement=approximate_statement(kind), nearest=nearest))
                 rows = await populated.search(
                     partial(explain, statement=hits_statement(kind, limit=limit, full=True), nearest=nearest)
@@ -149,6 +154,22 @@ async def test_so_does_the_plan_that_postgres_keeps(corpus: Corpus, populated: D
     before = await populated.read(lambda reading: run(reading, scans))
     await populated.search(search_often)
     assert await populated.read(lambda reading: run(reading, scans)) == before + 12
+
+
+async def test_candidates_by_their_signs_are_read_one_by_one(corpus: Corpus, populated: Database) -> None:
+    for statistics in ("none", "fresh"):
+        if statistics == "fresh":
+            await administer(corpus.url, "ANALYZE")
+        for name, asked in FILTERS.items():
+            nearest = asked_for(corpus, asked, 10)
+            statement = sign_search.statement(
+                trace_filter.kinds_of(nearest.considered), limit=10, candidates=200, full=True
+            )
+            plan = await populated.search_signs(partial(explain, statement=statement, nearest=nearest))
+            scans = re.findall(r"(\w+ Scan.*) on traces(?: |$)", plan, flags=re.MULTILINE)
+            if name in ("metadata", "everything"):
+                scans = scans[-2:]
+            assert scans == ["Index Scan using pk_traces"] * 2, (statistics, name, plan)
 
 
 @pytest.mark.parametrize("limit", [*LIMITS, 50])

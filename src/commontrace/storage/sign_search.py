@@ -13,6 +13,7 @@ from sqlalchemy import (
     Double,
     Select,
     Uuid,
+    and_,
     bindparam,
     cast,
     func,
@@ -76,18 +77,24 @@ def statement(kinds: trace_filter.Kinds, *, limit: int, candidates: int, full: b
         .cte("matching")
         .prefix_with("MATERIALIZED")
     )
-    candidates_of = (
+    picked = (
         select(matching.c.trace_id)
         .order_by(matching.c.differing, matching.c.trace_id)
         .limit(literal_column(str(candidates)))
-        .cte("candidates")
+        .cte("picked")
         .prefix_with("MATERIALIZED")
     )
+    # Each by its key, however many of all the planner believes to be considered: OFFSET keeps the subquery apart.
+    trace = (
+        select(Trace.id, EXACT_DISTANCE, and_(*CONSIDERED).label("is_considered"))
+        .where(Trace.id == picked.c.trace_id)
+        .offset(literal_column("0"))
+        .lateral("trace")
+    )
     nearest = (
-        select(Trace.id, EXACT_DISTANCE)
-        .join(candidates_of, candidates_of.c.trace_id == Trace.id)
-        .where(*CONSIDERED)
-        .order_by(EXACT_DISTANCE, Trace.id)
+        select(trace.c.id, trace.c.distance)
+        .select_from(picked.join(trace, trace.c.is_considered))
+        .order_by(trace.c.distance, trace.c.id)
         .limit(literal_column(str(limit)))
         .cte("nearest")
         .prefix_with("MATERIALIZED")
