@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
+import asyncpg
 import grpc
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.bootstrap import Foundation
 from commontrace.embeddings.embedder import Embedder
@@ -205,11 +205,12 @@ def url_of(postgres_url: str, name: str) -> str:
 
 
 async def administer(postgres_url: str, statement: str) -> None:
-    engine = engines.unpooled(postgres_url)
-    async with engine.connect() as connection:
-        autocommit: AsyncConnection = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await autocommit.execute(text(statement))
-    await engine.dispose()
+    # Twice in every test: SQLAlchemy would ask Postgres three questions of its own each time.
+    connection = await asyncpg.connect(postgres_url.replace("+asyncpg", ""))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def query(url: str, sql: str) -> list[Any]:
