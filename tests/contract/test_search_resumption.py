@@ -89,14 +89,19 @@ async def test_filters_and_the_least_similarity_hold_throughout(
     assert all(len(hits_of(responses)) == limit for responses in streams[:-1])
 
 
-@pytest.mark.parametrize("how", [{}, {"ef_search": 1}, {"exact": True}], ids=["default", "hasty", "exact"])
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"ef_search": 1}, {"exact": True}, {"filter": TraceFilter(agent_models=["", "m"])}],
+    ids=["default", "hasty", "exact", "filtered"],
+)
+@pytest.mark.parametrize("limit", [40, 1000])
 async def test_broken_streams_continue_behind_the_last_message(
-    server: RunningServer, stored: list[str], how: dict[str, Any]
+    server: RunningServer, stored: list[str], limit: int, how: dict[str, Any]
 ) -> None:
     found: list[str] = []
     token, streams = "", 0
     while streams == 0 or token:
-        request = pb.SearchTracesRequest(embedding=a_vector(), limit=40, batch_size=3, resume_token=token, **how)
+        request = pb.SearchTracesRequest(embedding=a_vector(), limit=limit, batch_size=3, resume_token=token, **how)
         stream = server.traces.SearchTraces(request, timeout=20)
         messages = 0
         async for response in stream:

@@ -94,7 +94,8 @@ class Passes:
         if found.stop_reason is StopReason.LIMIT or matched.match_count > self._candidates(self._search.limit):
             return found
         # All that match were candidates, and so compared.
-        return replace(found, stop_reason=self._why_short(found.neighbours, matched.neighbours), exact=True)
+        reason = self._why_short(found.neighbours, matched.neighbours)
+        return replace(found, stop_reason=reason, exact=True, approximate=None)
 
     async def _measured_share(self) -> float:
         share = await self._database.search_signs(lambda search: search.share(self._considered))

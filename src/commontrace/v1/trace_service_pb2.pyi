@@ -982,9 +982,11 @@ class SearchTracesRequest(_message.Message):
     min_similarity: _builtins.float
     """The least similarity of a hit, within -1..1. Unset, the least similar trace is a hit, too."""
     exact: _builtins.bool
-    """Compares every trace instead of trusting the approximate index."""
+    """Compares every trace that passes the filter instead of a few candidates."""
     ef_search: _builtins.int
-    """Candidates that the approximate index keeps, 1 to 1,000: more find more and take longer. 0 lets the server choose."""
+    """Candidates that an approximate search keeps, 1 to 1,000: more find more and take longer. 0 lets the server choose,
+    which is also the least it keeps under a filter that few traces pass.
+    """
     resume_token: _builtins.str
     """Continues after the message that carried it, be it after a broken stream or after LIMIT. All other fields but `limit`
     and `batch_size` must be as they were. On unchanged data, the streams together hold every match, and none twice.
@@ -1106,7 +1108,7 @@ class SearchSummary(_message.Message):
     stop_reason: Global___StopReason.ValueType
     """Why no further hit follows."""
     exact: _builtins.bool
-    """Whether every trace was compared (true), or the approximate index was trusted (false)."""
+    """Whether every trace that passes the filter was compared (true), or a few candidates only (false)."""
     embedding_model_id: _builtins.str
     """The model whose vectors were compared."""
     hit_count: _builtins.int
