@@ -60,7 +60,7 @@ lock: .venv/uv ## Compiles the hash-pinned locks anew (UPGRADE=--upgrade for new
 	$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements-dev.lock
 
-bench: .venv/ready ## Measures searches, imports, exports and watching beside raw asyncpg, in one run.
+bench: .venv/ready-dev ## Measures searches and much else beside raw asyncpg, in one run.
 	@$(BIN)/python -m bench.run
 
 quality: .venv/ready ## Measures how often searches find what they should (ARGS=--misses lists what they did not).
