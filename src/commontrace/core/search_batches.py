@@ -1,7 +1,7 @@
 """The hits of a search, fetched as they are sent: no connection is held while a reader reads."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from commontrace.storage.database import Database, Question
     from commontrace.storage.trace_repository import TraceRow
     from commontrace.storage.trace_search import Neighbour
+
+
+# However many hits come in one message: whole traces can have 400 KB each, and each of many readers waits for some.
+_FULL_ROWS_AT_ONCE = 16
+_BASIC_ROWS_AT_ONCE = 160
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,10 +37,12 @@ class Batch:
     """Some hits, most similar first.
 
     `last` is the last neighbour of the batch, be it still a hit or among the `dropped_count` that no longer were;
-    None in an empty batch. `stop_reason` is set in the last batch of a stream, and only there.
+    None in an empty batch. `is_complete` tells whether as many were tried as are to come in one message, or all.
+    `stop_reason` is set in the last batch of a stream, and only there.
     """
 
     hits: list[Hit]
+    is_complete: bool = True
     dropped_count: int = 0
     last: "Neighbour | None" = None
     stop_reason: StopReason | None = None
@@ -44,32 +51,39 @@ class Batch:
 async def batches(
     found: Found, size: int, *, full: bool, deadline: Deadline, database: "Database"
 ) -> AsyncGenerator[Batch]:
-    """Yields the hits by `size`, one batch at least; the deadline cuts the stream short with SCAN_BUDGET."""
-    neighbours = found.neighbours
-    if not neighbours:
+    """Yields the hits by `size`, or in parts of that, one batch at least; keeps none that was yielded.
+
+    The deadline cuts the stream short with SCAN_BUDGET.
+    """
+    count, rows_at_once = len(found.neighbours), _FULL_ROWS_AT_ONCE if full else _BASIC_ROWS_AT_ONCE
+    if not count:
         yield Batch(hits=[], stop_reason=found.stop_reason)
-    for start in range(0, len(neighbours), size):
-        wanted = neighbours[start : start + size]
-        try:
-            # The connection is back in its pool before anything is yielded to a reader who may be slow.
-            async with deadline.limit():
-                traces = found.traces
-                if traces is None:
-                    traces = await database.read(_rows_of(wanted, found, full=full))
-        except TimeoutError:
-            yield Batch(hits=[], stop_reason=StopReason.SCAN_BUDGET)
-            return
-        hits = [
-            Hit(trace=traces[neighbour.trace_id], neighbour=neighbour)
-            for neighbour in wanted
-            if neighbour.trace_id in traces
-        ]
-        yield Batch(
-            hits=hits,
-            dropped_count=len(wanted) - len(hits),
-            last=wanted[-1],
-            stop_reason=found.stop_reason if start + size >= len(neighbours) else None,
-        )
+    for start in range(0, count, size):
+        end = min(start + size, count)
+        for first in range(start, end, rows_at_once):
+            behind = min(first + rows_at_once, end)
+            try:
+                # The connection is back in its pool before anything is yielded to a reader who may be slow.
+                async with deadline.limit():
+                    fetched = [await _fetched(found, slice(first, behind), full=full, database=database)]
+            except TimeoutError:
+                yield Batch(hits=[], stop_reason=StopReason.SCAN_BUDGET)
+                return
+            yield replace(
+                fetched.pop(), is_complete=behind == end, stop_reason=found.stop_reason if behind == count else None
+            )
+
+
+async def _fetched(found: Found, which: slice, *, full: bool, database: "Database") -> Batch:
+    wanted, traces = found.neighbours[which], found.traces
+    if traces is None:
+        traces = await database.read(_rows_of(wanted, found, full=full))
+    hits = [
+        Hit(trace=traces[neighbour.trace_id], neighbour=neighbour)
+        for neighbour in wanted
+        if neighbour.trace_id in traces
+    ]
+    return Batch(hits=hits, dropped_count=len(wanted) - len(hits), last=wanted[-1])
 
 
 def _rows_of(wanted: "list[Neighbour]", found: Found, *, full: bool) -> "Question[dict[UUID, TraceRow]]":
