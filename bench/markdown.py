@@ -55,7 +55,7 @@ def corpus(one: Row) -> Iterator[str]:
         f" recall@10 {one['recall']:.3f}.\n"
     )
     yield from _searches(one["searches"])
-    yield from _table(
+    yield from table(
         ("search", "first message p50, p99 ms", f"last {_LATENCY}", _CPU, *_BUSY),
         [
             (
@@ -69,7 +69,7 @@ def corpus(one: Row) -> Iterator[str]:
         ],
     )
     rates = {row["callers"]: row["per_second"] for row in one["searches"] if row["name"] == "gRPC, embedding"}
-    yield from _table(
+    yield from table(
         ("callers", "transport floor", "a search's rate of it", "per s", _LATENCY, _CPU, *_BUSY),
         [
             (
@@ -79,11 +79,11 @@ def corpus(one: Row) -> Iterator[str]:
             for row in one["floor"]
         ],
     )
-    yield from _table(
+    yield from table(
         (f"by {WRITERS} callers", "per s", _LATENCY, *_BUSY),
         [(row["name"], f"{row['per_second']:.0f}", _latency(row), *_busy(row)) for row in one["writes"]],
     )
-    yield from _table(
+    yield from table(
         ("streams", "import", "of raw", "traces per s", _CPU),
         [
             (
@@ -94,7 +94,7 @@ def corpus(one: Row) -> Iterator[str]:
             for row in one["imports"]
         ],
     )
-    yield from _table(
+    yield from table(
         ("export", "of raw", "traces per s"),
         [
             (
@@ -120,7 +120,7 @@ def watching(watched: Row) -> Iterator[str]:
 def growth(grown: Row) -> Iterator[str]:
     """Yields the tables of the database that grows."""
     yield "\n### A database that grows\n"
-    yield from _table(
+    yield from table(
         ("traces", f"gRPC, 1 caller: {_LATENCY}", "index built in s", "memory: server, Postgres", "disk"),
         [
             (
@@ -133,7 +133,7 @@ def growth(grown: Row) -> Iterator[str]:
     )
     yield from _searches(grown["searches"])
     yield from _filtered(grown["filtered"])
-    yield from _table(
+    yield from table(
         ("callers", "under the filter of 5 %", "recall@10", "short", "per s", _LATENCY, *_BUSY),
         [
             (
@@ -149,7 +149,7 @@ def targets(reached: Iterable[Row]) -> Iterator[str]:
     """Yields the table of targets."""
     yield "\n### Targets\n"
     answers = {None: "not measured", True: "yes", False: "**no**"}
-    yield from _table(
+    yield from table(
         ("target", "wanted", "measured", "reached"),
         [
             (
@@ -162,7 +162,7 @@ def targets(reached: Iterable[Row]) -> Iterator[str]:
 
 
 def _searches(rows: Iterable[Row]) -> Iterator[str]:
-    yield from _table(
+    yield from table(
         ("callers", "search", "of raw", "per s", _LATENCY, _CPU, *_BUSY),
         [
             (
@@ -180,7 +180,7 @@ def _filtered(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         by_name.setdefault(row["filter"], []).append(row)
     rates = [f"per s, p50, p99 ms; callers: {callers}" for callers in FEW_CALLERS]
-    yield from _table(
+    yield from table(
         ("filter", "pass", "recall@10", "completed", *rates),
         [
             (
@@ -192,7 +192,7 @@ def _filtered(rows: Sequence[Row]) -> Iterator[str]:
     )
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     """Yields a table whose columns are as wide as their widest cell; nothing for no rows."""
     if not rows:
         return
