@@ -1,7 +1,7 @@
 """The hits of a search, fetched as they are sent: no connection is held while a reader reads."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -51,7 +51,7 @@ class Batch:
 async def batches(
     found: Found, size: int, *, full: bool, deadline: Deadline, database: "Database"
 ) -> AsyncGenerator[Batch]:
-    """Yields the hits by `size`, or in parts of that, one batch at least; keeps none that was yielded.
+    """Yields the hits by `size`, or in parts of that, one batch at least; the reader may empty what it gets.
 
     The deadline cuts the stream short with SCAN_BUDGET.
     """
@@ -63,27 +63,31 @@ async def batches(
         for first in range(start, end, rows_at_once):
             behind = min(first + rows_at_once, end)
             try:
-                # The connection is back in its pool before anything is yielded to a reader who may be slow.
-                async with deadline.limit():
-                    fetched = [await _fetched(found, slice(first, behind), full=full, database=database)]
+                hits = await _fetched(found, slice(first, behind), full=full, deadline=deadline, database=database)
             except TimeoutError:
                 yield Batch(hits=[], stop_reason=StopReason.SCAN_BUDGET)
                 return
-            yield replace(
-                fetched.pop(), is_complete=behind == end, stop_reason=found.stop_reason if behind == count else None
+            yield Batch(
+                hits=hits,
+                is_complete=behind == end,
+                dropped_count=behind - first - len(hits),
+                last=found.neighbours[behind - 1],
+                stop_reason=found.stop_reason if behind == count else None,
             )
 
 
-async def _fetched(found: Found, which: slice, *, full: bool, database: "Database") -> Batch:
+async def _fetched(found: Found, which: slice, *, full: bool, deadline: Deadline, database: "Database") -> list[Hit]:
+    """Returns those that are still hits. Raises TimeoutError."""
     wanted, traces = found.neighbours[which], found.traces
     if traces is None:
-        traces = await database.read(_rows_of(wanted, found, full=full))
-    hits = [
+        # The connection is back in its pool before anything is yielded to a reader who may be slow.
+        async with deadline.limit():
+            traces = await database.read(_rows_of(wanted, found, full=full))
+    return [
         Hit(trace=traces[neighbour.trace_id], neighbour=neighbour)
         for neighbour in wanted
         if neighbour.trace_id in traces
     ]
-    return Batch(hits=hits, dropped_count=len(wanted) - len(hits), last=wanted[-1])
 
 
 def _rows_of(wanted: "list[Neighbour]", found: Found, *, full: bool) -> "Question[dict[UUID, TraceRow]]":
