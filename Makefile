@@ -12,7 +12,7 @@ export DATA_DIR ?= $(CURDIR)/.data
 # Where it is set, every process compiles every module anew: two seconds for each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test tools examples check format generate lock fresh bench quality clean
+.PHONY: help serve test tools examples check format generate lock fresh bench profile quality clean
 
 help: ## Lists what can be made.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,8 +60,11 @@ lock: .venv/uv ## Compiles the hash-pinned locks anew (UPGRADE=--upgrade for new
 	$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements-dev.lock
 
-bench: .venv/ready ## Measures searches, imports, exports and watching beside raw asyncpg, in one run.
+bench: .venv/ready-dev ## Measures searches and much else beside raw asyncpg, in one run.
 	@$(BIN)/python -m bench.run
+
+profile: .venv/ready-dev ## Measures where a search's processor time goes in the server (py-spy: as root).
+	@$(BIN)/python -m bench.profile
 
 quality: .venv/ready ## Measures how often searches find what they should (ARGS=--misses lists what they did not).
 	@$(BIN)/python -m bench.quality $(ARGS)

@@ -5,8 +5,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-Ask = Callable[[int], Awaitable[None]]
-"""Asks the question of that number and looks at the answer. Raises whatever is wrong with it."""
+Ask = Callable[[int], Awaitable[float | None]]
+"""Asks the question of that number and looks at the answer. Raises whatever is wrong with it.
+
+Returns when the first message of the answer came, by `time.perf_counter`, where that is of interest.
+"""
 
 
 class WrongAnswer(Exception):
@@ -15,9 +18,13 @@ class WrongAnswer(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answers:
-    """How long every answered call took, how long all of it took, and what failed."""
+    """How long every answered call took, how long all of it took, and what failed.
+
+    `first_milliseconds` is how long the first messages took, where the question tells.
+    """
 
     milliseconds: list[float]
+    first_milliseconds: list[float]
     seconds: float
     failures: int
     first_failure: str
@@ -26,6 +33,7 @@ class Answers:
 async def run(ask: Ask, numbers: Iterator[int], *, callers: int, seconds: float) -> Answers:
     """Lets callers ask one question after the other until the time is over, each with the next number."""
     milliseconds: list[float] = []
+    first_milliseconds: list[float] = []
     failures: list[str] = []
     began = time.perf_counter()
     until = began + seconds
@@ -33,17 +41,20 @@ async def run(ask: Ask, numbers: Iterator[int], *, callers: int, seconds: float)
     async def caller() -> None:
         while (asked := time.perf_counter()) < until:
             try:
-                await ask(next(numbers))
+                first = await ask(next(numbers))
             except Exception as error:  # noqa: BLE001 - whatever it is, it counts as a failure and is told
                 failures.append(f"{type(error).__name__}: {error}")
                 # Failing at once, callers would else leave nobody else a turn.
                 await asyncio.sleep(0.001)
             else:
                 milliseconds.append((time.perf_counter() - asked) * 1000)
+                if first is not None:
+                    first_milliseconds.append((first - asked) * 1000)
 
     await asyncio.gather(*(caller() for _ in range(callers)))
     return Answers(
         milliseconds=milliseconds,
+        first_milliseconds=first_milliseconds,
         seconds=time.perf_counter() - began,
         failures=len(failures),
         first_failure=failures[0] if failures else "",

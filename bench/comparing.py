@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench import grpc_driver, raw_driver
 from bench.measuring import Measured, Measuring, Search
-from bench.parameters import CALLERS, FILTER_CALLERS, Parameters
+from bench.parameters import Parameters
 from bench.processes import Driver
 
 RAW = {"embedding": "raw asyncpg, embedding", "text": "raw asyncpg, vectors of texts"}
@@ -45,15 +45,21 @@ class Comparison:
 
 
 async def compare(
-    measuring: Measuring, parameters: Parameters, *, raw: Driver, through_grpc: Driver, texts: bool = True
+    measuring: Measuring,
+    parameters: Parameters,
+    *,
+    raw: Driver,
+    through_grpc: Driver,
+    numbers_of_callers: Sequence[int],
+    texts: bool,
 ) -> Comparison:
     """Measures both sides in turn, for each number of callers the fastest form of the raw side.
 
-    What concerns texts is measured by 1 and 16 callers, and the Python client by 16.
+    The Python client is measured by 16 callers.
     """
     forms: list[Measured] = []
     searches: list[Compared] = []
-    for callers in CALLERS:
+    for callers in numbers_of_callers:
         tried = await measuring.in_turn(
             [Search(name=form, driver=raw, order=raw_driver.order(form, "embedding")) for form in raw_driver.FORMS],
             callers=callers,
@@ -62,7 +68,7 @@ async def compare(
         )
         forms += tried
         fastest = max(tried, key=lambda measured: measured.per_second).name
-        kinds = RAW if texts and callers in FILTER_CALLERS else {"embedding": RAW["embedding"]}
+        kinds = RAW if texts else {"embedding": RAW["embedding"]}
         sides = [Search(name=name, driver=raw, order=raw_driver.order(fastest, kind)) for kind, name in kinds.items()]
         sides += [
             Search(name=f"gRPC, {name}", driver=through_grpc, order=name)

@@ -8,15 +8,15 @@ from pathlib import Path
 import asyncpg
 import numpy as np
 
-from bench import agreement, corpus, exporting, grpc_driver, importing, loading, recall
+from bench import agreement, corpus, exporting, floor, grpc_driver, importing, loading, narrowing, recall, writing
 from bench.comparing import Comparison, compare
 from bench.exporting import Exported
 from bench.importing import ImportMeasured
 from bench.loading import Loaded
 from bench.measuring import Measured, Measuring, Search
 from bench.orders import Task
-from bench.parameters import CONNECTIONS, FILTER_CALLERS, LIMIT, Parameters
-from bench.processes import Driver, driving, serving
+from bench.parameters import CONNECTIONS, FEW_CALLERS, LIMIT, Parameters
+from bench.processes import driving, serving
 from bench.recall import Recall
 from commontrace.client import connect
 from commontrace.core.search import candidates_for
@@ -31,25 +31,20 @@ _EXPORTED_TRACES = 5_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A corpus to be measured, and the settings of a server for it."""
+    """A corpus to be measured, and the settings of a server for it.
+
+    `is_by_text` has searches by text measured, by few callers, and imports; else everything but texts is.
+    """
 
     name: str
     embedder: Embedder
     settings: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Filtered:
-    """Searches through gRPC among the traces of an agent model; one `measured` for each number of callers."""
-
-    agent_model: str | None
-    recall: Recall
-    measured: Sequence[Measured]
+    is_by_text: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Corpus:
-    """Everything measured on one corpus."""
+    """Everything measured on one corpus; what its plan leaves out is empty."""
 
     name: str
     model_id: str
@@ -57,7 +52,10 @@ class Corpus:
     ef_search: int
     loaded: Loaded
     comparison: Comparison
-    filtered: Sequence[Filtered]
+    recall: Recall
+    streams: Sequence[Measured]
+    floor: Sequence[Measured]
+    writes: Sequence[Measured]
     exports: Sequence[Exported]
     imports: Sequence[ImportMeasured]
 
@@ -66,7 +64,9 @@ class Corpus:
         return [
             *self.comparison.forms,
             *(compared.measured for compared in self.comparison.searches),
-            *(measured for filtered in self.filtered for measured in filtered.measured),
+            *self.streams,
+            *self.floor,
+            *self.writes,
             *(measured for one in self.exports for measured in (one.raw, one.through_grpc)),
         ]
 
@@ -80,23 +80,32 @@ def plans(parameters: Parameters) -> list[Plan]:
             name="as long as hosted models' vectors",
             embedder=LexicalEmbedder(parameters.dimensions),
             settings={"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": str(parameters.dimensions)},
+            is_by_text=False,
         ),
-        Plan(name="local model", embedder=LocalModel.load(directory), settings={"EMBEDDER": "local"}),
+        Plan(
+            name="local model",
+            embedder=LocalModel.load(directory),
+            settings={"EMBEDDER": "local"},
+            is_by_text=True,
+        ),
     ]
 
 
 async def measure(plan: Plan, parameters: Parameters, postgres: embedded.EmbeddedPostgres, place: Path) -> Corpus:
     """Fills a database, starts a server and drivers, and measures. Files go to `place`. Raises RunFailed."""
-    embedder, models = plan.embedder, (None, *corpus.SHARES)
+    embedder, number_of_texts = plan.embedder, parameters.texts if plan.is_by_text else 0
     embeddings = corpus.vectors(parameters.traces, embedder.dimensions, seed=2)
     queries = corpus.vectors(parameters.queries, embedder.dimensions, seed=3)
     texts = [
-        one.vector for one in await embedder.encode([corpus.question(number) for number in range(parameters.texts)])
+        one.vector for one in await embedder.encode([corpus.question(number) for number in range(number_of_texts)])
     ]
     vectors = place / "vectors.npz"
-    np.savez(vectors, embedding=queries, text=np.stack(texts))
+    np.savez(vectors, embedding=queries, text=np.stack(texts) if texts else queries)
     # Imports without vectors are not encoded meanwhile.
     settings = {"DATABASE_POOL_SIZE": str(CONNECTIONS), "ENCODING_WORKER": "false", **plan.settings}
+    streams: Sequence[Measured] = ()
+    at_hand: Sequence[Measured] = ()
+    writes: Sequence[Measured] = ()
     async with database(postgres.url) as url:
         await migrating.upgrade(url, embedder)
         loaded = await loading.load(dsn_of(url), embeddings, embedder)
@@ -107,21 +116,33 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
                 model_id=embedder.model_id,
                 ef_search=candidates_for(LIMIT),
                 vectors=str(vectors),
-                texts=parameters.texts,
-                matches={model: len(corpus.passing(model, parameters.traces)) for model in corpus.SHARES},
+                texts=number_of_texts,
+                matches=narrowing.matches(parameters.traces),
+                traces=parameters.traces,
                 exported=min(parameters.traces, _EXPORTED_TRACES),
             )
-            async with connect(server.address) as client:
-                await agreement.check(client, task, queries)
-                recalls = [
-                    await recall.measure(client, embeddings, queries, model_id=task.model_id, agent_model=model)
-                    for model in models
-                ]
             measuring = Measuring(parameters, server_pid=server.pid, postgres_pid=postgres.pid)
-            async with driving("bench.raw_driver", task) as raw, driving("bench.grpc_driver", task) as through_grpc:
-                comparison = await compare(measuring, parameters, raw=raw, through_grpc=through_grpc)
-                filters = await filtered(measuring, through_grpc, recalls)
-            exports = await exporting.measure(measuring, parameters, task)
+            async with (
+                connect(server.address) as client,
+                driving(task, "bench.raw_driver", "bench.grpc_driver") as (raw, through_grpc),
+            ):
+                await agreement.check(client, task, queries)
+                found = await recall.measure(client, embeddings, queries, model_id=task.model_id, narrowing=None)
+                comparison = await compare(
+                    measuring,
+                    parameters,
+                    raw=raw,
+                    through_grpc=through_grpc,
+                    numbers_of_callers=FEW_CALLERS if plan.is_by_text else parameters.numbers_of_callers,
+                    texts=plan.is_by_text,
+                )
+                if not plan.is_by_text:
+                    orders = map(grpc_driver.streamed, grpc_driver.STREAM_LIMITS)
+                    searches = [Search(name=f"gRPC, {order}", driver=through_grpc, order=order) for order in orders]
+                    streams = await measuring.in_turn(searches, callers=1, rounds=1)
+                    at_hand = await floor.measure(parameters, task, place, postgres_pid=postgres.pid)
+                    writes = await writing.measure(measuring, task, through_grpc)
+            exports = () if plan.is_by_text else await exporting.measure(measuring, parameters, task)
             # Last: the table grows.
             imports = await importing.measure(
                 parameters,
@@ -138,23 +159,13 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
         ef_search=task.ef_search,
         loaded=loaded,
         comparison=comparison,
-        filtered=filters,
+        recall=found,
+        streams=streams,
+        floor=at_hand,
+        writes=writes,
         exports=exports,
         imports=imports,
     )
-
-
-async def filtered(measuring: Measuring, through_grpc: Driver, recalls: Sequence[Recall]) -> list[Filtered]:
-    """Measures searches without a filter and under each; the recalls are in the same order. Raises RunFailed."""
-    models = (None, *corpus.SHARES)
-    searches = [
-        Search(name=grpc_driver.among(model), driver=through_grpc, order=grpc_driver.among(model)) for model in models
-    ]
-    by_callers = [await measuring.in_turn(searches, callers=callers, rounds=1) for callers in FILTER_CALLERS]
-    return [
-        Filtered(agent_model=model, recall=found, measured=measured)
-        for model, found, *measured in zip(models, recalls, *by_callers, strict=True)
-    ]
 
 
 @asynccontextmanager

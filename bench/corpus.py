@@ -17,7 +17,7 @@ SHARES = {
     "single": 0.0,
     "nobody": 0.0,
 }
-"""How many of the traces have which agent model, `single` one of them and `nobody` none; all others have none."""
+"""How large the parts of a corpus are, of `single` one trace and of `nobody` none; other traces are in no part."""
 TEXT_CHARACTERS = 1000
 """The length of every context and of every solution."""
 TAGS = [f"tag-{number}" for number in range(60)]
@@ -49,18 +49,14 @@ def vectors(count: int, dimensions: int, *, seed: int) -> NDArray[np.float32]:
     return unit
 
 
-def agent_models(count: int) -> list[str]:
-    """Returns the agent models of so many traces, independent of their vectors, each in its share, rounded up."""
-    models = [name for name, share in SHARES.items() for _ in range(math.ceil(share * count))] + ["single"]
-    models += [""] * (count - len(models))
-    return [models[position] for position in np.random.default_rng(4).permutation(count)]
+def parts(count: int, *, seed: int) -> list[str]:
+    """Returns the parts that so many traces belong to, each as large as its share, rounded up; or "" for none.
 
-
-def passing(agent_model: str | None, count: int) -> NDArray[np.intp]:
-    """Returns the numbers of the traces that an agent model wrote, or of all for None."""
-    if agent_model is None:
-        return np.arange(count)
-    return np.flatnonzero(np.array(agent_models(count)) == agent_model)
+    Independent of the vectors, and of the parts by another seed.
+    """
+    names = [name for name, share in SHARES.items() for _ in range(math.ceil(share * count))] + ["single"]
+    names += [""] * (count - len(names))
+    return [names[position] for position in np.random.default_rng(seed).permutation(count)]
 
 
 def texts(count: int) -> list[str]:

@@ -1,6 +1,6 @@
 """Exports through gRPC beside the same rows read by raw asyncpg, in turn."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ class Exported:
 async def measure(measuring: Measuring, parameters: Parameters, task: Task) -> Sequence[Exported]:
     """Measures both sides, without vectors and with them. Raises RunFailed."""
     exports = []
-    async with driving("bench.export_driver", task) as driver:
+    async with driving(task, "bench.export_driver") as [driver]:
         for with_vectors in (False, True):
             sides = [
                 Search(
@@ -55,22 +55,6 @@ async def measure(measuring: Measuring, parameters: Parameters, task: Task) -> S
                 Exported(with_vectors=with_vectors, traces=task.exported, raw=raw, through_grpc=through_grpc)
             )
     return exports
-
-
-def lines(exports: Sequence[Exported]) -> Iterator[str]:
-    """Yields a table."""
-    yield f"{'':60} {'CPU ms a trace':^22}"
-    parts = f"{'driver':>6} {'server':>6} {'postgres':>8}"
-    yield f"{'traces':>7}  {'export':34} {'per s':>7}  {'of raw (rounds)':>17}  {parts}"
-    for one in exports:
-        by_round = one.of_raw_by_round
-        ratio = f"{one.of_raw:.2f} ({min(by_round):.2f}-{max(by_round):.2f})"
-        for measured, beside in ((one.raw, ""), (one.through_grpc, ratio)):
-            spent = {part: value / one.traces for part, value in measured.cpu_ms_a_search.items()}
-            yield (
-                f"{one.traces:>7}  {measured.name:34} {measured.per_second * one.traces:7.0f}  {beside:>17}"
-                f"  {spent['driver']:6.3f} {spent['server']:6.3f} {spent['postgres']:8.3f}"
-            )
 
 
 def rows(exports: Sequence[Exported]) -> list[dict[str, Any]]:

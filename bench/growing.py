@@ -6,15 +6,28 @@ from pathlib import Path
 
 import asyncpg
 import numpy as np
+from numpy.typing import NDArray
 
-from bench import agreement, corpora, corpus, grpc_driver, iterative, iterative_driver, loading, memory, recall
+from bench import (
+    agreement,
+    corpora,
+    corpus,
+    filtering,
+    grpc_driver,
+    iterative,
+    iterative_driver,
+    loading,
+    memory,
+    narrowing,
+    recall,
+)
 from bench.comparing import Compared, compare
-from bench.corpora import Filtered
+from bench.filtering import Filtered
 from bench.iterative import Baseline
 from bench.measuring import Measured, Measuring, Search
 from bench.orders import Task
 from bench.parameters import CONNECTIONS, LIMIT, Parameters
-from bench.processes import driving, serving
+from bench.processes import Driver, driving, serving
 from commontrace.client import connect
 from commontrace.core.search import candidates_for
 from commontrace.embeddings.lexical import LexicalEmbedder
@@ -26,7 +39,7 @@ _BASELINE_CALLERS = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One size: a search by one caller, and bytes."""
+    """One size: searches by one caller, the building of the whole index, and bytes."""
 
     traces: int
     measured: Measured
@@ -55,9 +68,7 @@ class Growth:
     @property
     def filtered(self) -> float:
         """The server's rate under the filter of 5 % by 16 callers, where the raw one's is 1."""
-        [among] = [one for one in self.filters if one.agent_model == iterative_driver.AGENT_MODEL]
-        [measured] = [one for one in among.measured if one.callers == _BASELINE_CALLERS]
-        return measured.per_second / self.baseline.measured.per_second
+        return self.baseline.through_grpc.per_second / self.baseline.measured.per_second
 
     @property
     def of_p50(self) -> float:
@@ -71,7 +82,7 @@ class Growth:
             *self.raw_forms,
             *(one.measured for one in self.searches),
             *(measured for one in self.filters for measured in one.measured),
-            *(one.measured for one in self.baselines),
+            *(measured for one in self.baselines for measured in (one.measured, one.through_grpc)),
         ]
 
 
@@ -91,26 +102,26 @@ async def measure(parameters: Parameters, postgres: embedded.EmbeddedPostgres, p
     async with corpora.database(postgres.url) as url:
         dsn = corpora.dsn_of(url)
         await migrating.upgrade(url, embedder)
-        steps: list[Step] = []
-        filled = 0
-        for size in sorted(
-            {min(_FEWEST, parameters.large), min(parameters.traces, parameters.large), parameters.large}
-        ):
-            loaded = await loading.load(dsn, embeddings, embedder, first=filled, last=size)
-            filled = size
-            async with serving(url, place / "server.log", settings) as server:
-                task = Task(
-                    address=server.address,
-                    dsn=dsn,
-                    model_id=embedder.model_id,
-                    ef_search=candidates_for(LIMIT),
-                    vectors=str(vectors),
-                    texts=0,
-                    matches={model: len(corpus.passing(model, parameters.large)) for model in corpus.SHARES},
-                    exported=0,
-                )
-                measuring = Measuring(parameters, server_pid=server.pid, postgres_pid=postgres.pid)
-                async with driving("bench.grpc_driver", task) as through_grpc:
+        async with serving(url, place / "server.log", settings) as server:
+            task = Task(
+                address=server.address,
+                dsn=dsn,
+                model_id=embedder.model_id,
+                ef_search=candidates_for(LIMIT),
+                vectors=str(vectors),
+                texts=0,
+                matches=narrowing.matches(parameters.large),
+                traces=parameters.large,
+                exported=0,
+            )
+            measuring = Measuring(parameters, server_pid=server.pid, postgres_pid=postgres.pid)
+            async with driving(task, "bench.grpc_driver") as [through_grpc]:
+                large = parameters.large
+                sizes = sorted({min(_FEWEST, large), min(parameters.traces, large), large})
+                steps: list[Step] = []
+                for size in sizes:
+                    filled = steps[-1].traces if steps else 0
+                    loaded = await loading.load(dsn, embeddings, embedder, first=filled, last=size)
                     search = Search(name=f"gRPC, {size} traces", driver=through_grpc, order=grpc_driver.EMBEDDING)
                     [measured] = await measuring.in_turn([search], callers=1, rounds=parameters.rounds)
                     steps.append(
@@ -123,25 +134,34 @@ async def measure(parameters: Parameters, postgres: embedded.EmbeddedPostgres, p
                             database_bytes=await _database_bytes(dsn),
                         )
                     )
-                    if size < parameters.large:
-                        continue
-                    async with connect(server.address) as client:
-                        await agreement.check(client, task, queries)
-                        recalls = [
-                            await recall.measure(client, embeddings, queries, model_id=task.model_id, agent_model=model)
-                            for model in (None, *corpus.SHARES)
-                        ]
-                    async with driving("bench.raw_driver", task) as raw:
-                        comparison = await compare(
-                            measuring, parameters, raw=raw, through_grpc=through_grpc, texts=False
-                        )
-                    filters = await corpora.filtered(measuring, through_grpc, recalls)
-                nearest = recall.nearest(
-                    embeddings, corpus.passing(iterative_driver.AGENT_MODEL, parameters.large), queries
-                )
-                baselines = await iterative.measure(
-                    measuring, task, nearest, queries, callers=_BASELINE_CALLERS, rounds=parameters.rounds
-                )
+                return await _at_full_size(parameters, measuring, task, embeddings, queries, through_grpc, steps)
+
+
+async def _at_full_size(
+    parameters: Parameters,
+    measuring: Measuring,
+    task: Task,
+    embeddings: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    through_grpc: Driver,
+    steps: Sequence[Step],
+) -> Growth:
+    async with connect(task.address) as client:
+        await agreement.check(client, task, queries)
+        async with driving(task, "bench.raw_driver") as [raw]:
+            comparison = await compare(
+                measuring,
+                parameters,
+                raw=raw,
+                through_grpc=through_grpc,
+                numbers_of_callers=parameters.numbers_of_callers,
+                texts=False,
+            )
+        filters = await filtering.measure(measuring, through_grpc, client, embeddings, queries, model_id=task.model_id)
+    nearest = recall.nearest(embeddings, iterative_driver.NARROWING.passing(len(embeddings)), queries)
+    baselines = await iterative.measure(
+        measuring, task, nearest, queries, through_grpc, callers=_BASELINE_CALLERS, rounds=parameters.rounds
+    )
     return Growth(
         steps=steps,
         raw_forms=comparison.forms,

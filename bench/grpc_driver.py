@@ -3,6 +3,7 @@
 Requests are serialised before; the Python client, which costs a processor more, is measured by a name of its own.
 """
 
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,20 +14,30 @@ import uvloop
 from bench import orders
 from bench.closed_loop import Ask, WrongAnswer
 from bench.corpus import TAGS_A_TRACE, TEXT_CHARACTERS, question
+from bench.narrowing import NARROWINGS, Narrowing
 from bench.parameters import LIMIT
 from commontrace.client import TraceFilter, connect, vector
 from commontrace.v1.trace_service_pb2 import SearchHit, SearchTracesRequest, SearchTracesResponse
 from commontrace.v1.vector_pb2 import Vector
 
+METHOD = "/commontrace.v1.TraceService/SearchTraces"
 LIBRARY, VECTORS_OF_TEXTS = "embedding, Python client", "vectors of texts"
 EMBEDDING, CACHED_TEXT, NEW_TEXT = "embedding", "text, cached", "text, new"
+
+STREAM_LIMITS = (100, 1_000)
+"""Hits of the searches that are streamed in batches."""
 
 _DEADLINE = 30.0
 
 
-def among(agent_model: str | None) -> str:
-    """Returns the search by a vector among the traces of an agent model, or among all for None."""
-    return EMBEDDING if agent_model is None else f"{EMBEDDING}, among {agent_model}"
+def among(narrowing: Narrowing | None) -> str:
+    """Returns the search by a vector among the traces of a part, or among all for None."""
+    return EMBEDDING if narrowing is None else f"{EMBEDDING}, {narrowing.name}"
+
+
+def streamed(limit: int) -> str:
+    """Returns the search by a vector that streams so many hits."""
+    return f"{EMBEDDING}, limit {limit}"
 
 
 async def main(task: orders.Task) -> None:
@@ -38,7 +49,7 @@ async def main(task: orders.Task) -> None:
     vectors, texts_vectors = kinds["embedding"], kinds["text"]
     async with connect(task.address) as client, grpc.aio.insecure_channel(task.address) as channel:
         send = channel.unary_stream(
-            "/commontrace.v1.TraceService/SearchTraces",
+            METHOD,
             request_serializer=bytes,
             response_deserializer=SearchTracesResponse.FromString,
         )
@@ -49,10 +60,21 @@ async def main(task: orders.Task) -> None:
         async def serialised(requests: Sequence[bytes], due: int, number: int) -> None:
             _look_at(await hits_of(requests[number % len(requests)]), due=due)
 
-        def embeddings(considered: TraceFilter | None = None, *, of: Sequence[Vector] = vectors) -> Sequence[bytes]:
+        def embeddings(
+            considered: TraceFilter | None = None, *, of: Sequence[Vector] = vectors, limit: int = LIMIT
+        ) -> Sequence[bytes]:
             return [
-                SearchTracesRequest(embedding=one, limit=LIMIT, filter=considered).SerializeToString() for one in of
+                SearchTracesRequest(embedding=one, limit=limit, filter=considered).SerializeToString() for one in of
             ]
+
+        async def in_batches(requests: Sequence[bytes], due: int, number: int) -> float | None:
+            first, count = None, 0
+            async for response in send(requests[number % len(requests)], timeout=_DEADLINE):
+                first = first or time.perf_counter()
+                count += len(response.hits)
+            if count != due:
+                raise WrongAnswer(f"{count} hits instead of {due}")
+            return first
 
         async def by_library(number: int) -> None:
             _look_at(await client.search(vectors[number % len(vectors)], limit=LIMIT))
@@ -74,9 +96,11 @@ async def main(task: orders.Task) -> None:
             CACHED_TEXT: by_text_asked_before,
             NEW_TEXT: by_new_text,
         }
-        for agent_model, matches in task.matches.items():
-            considered = TraceFilter(agent_models=[agent_model])
-            asks[among(agent_model)] = partial(serialised, embeddings(considered), min(LIMIT, matches))
+        for narrowing in NARROWINGS:
+            due = min(LIMIT, task.matches[narrowing.name])
+            asks[among(narrowing)] = partial(serialised, embeddings(narrowing.trace_filter()), due)
+        for limit in STREAM_LIMITS:
+            asks[streamed(limit)] = partial(in_batches, embeddings(limit=limit), min(limit, task.traces))
         for number in range(task.texts):
             await by_text_asked_before(number)
         await orders.obey(asks)

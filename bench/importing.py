@@ -61,7 +61,7 @@ async def measure(
     )
     asked = {"server": server_pid, "postgres": postgres_pid}
     measured: list[ImportMeasured] = []
-    async with driving("bench.copy_driver", task) as raw, driving("bench.import_driver", task) as through_grpc:
+    async with driving(task, "bench.copy_driver", "bench.import_driver") as (raw, through_grpc):
         drivers = {RAW: raw, GRPC: through_grpc}
         seed = _FIRST_SEED
         for with_vectors in (True, False):

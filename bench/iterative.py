@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import iterative_driver, recall
+from bench import grpc_driver, iterative_driver, recall
 from bench.measuring import Measured, Measuring, Search
 from bench.orders import Task
 from bench.parameters import LIMIT
-from bench.processes import driving
+from bench.processes import Driver, driving
 
 _EF_SEARCH = (40, 100, 200, 400, 800, 1000)
 _ENOUGH = 0.99
@@ -27,6 +27,8 @@ class Baseline:
     short: int
     """Answers with fewer rows than match, of all queries."""
     measured: Measured
+    through_grpc: Measured
+    """The server's searches under the same filter, in turn with these."""
 
 
 async def measure(
@@ -34,6 +36,7 @@ async def measure(
     task: Task,
     nearest: Sequence[set[int]],
     queries: NDArray[np.float32],
+    through_grpc: Driver,
     *,
     callers: int,
     rounds: int,
@@ -50,13 +53,17 @@ async def measure(
     best = max(recalls, key=lambda ef_search: recalls[ef_search][0])
     baselines = []
     for ef_search in sorted({_EF_SEARCH[0], best}):
-        async with driving("bench.iterative_driver", replace(task, ef_search=ef_search)) as driver:
-            search = Search(
+        async with driving(replace(task, ef_search=ef_search), "bench.iterative_driver") as [driver]:
+            raw = Search(
                 name=f"raw asyncpg, strict_order, ef_search {ef_search}", driver=driver, order=iterative_driver.ORDER
             )
-            [measured] = await measuring.in_turn([search], callers=callers, rounds=rounds)
+            order = grpc_driver.among(iterative_driver.NARROWING)
+            served = Search(name=f"gRPC, {order}", driver=through_grpc, order=order)
+            measured, beside = await measuring.in_turn([raw, served], callers=callers, rounds=rounds)
         found, short = recalls[ef_search]
-        baselines.append(Baseline(ef_search=ef_search, recall=found, short=short, measured=measured))
+        baselines.append(
+            Baseline(ef_search=ef_search, recall=found, short=short, measured=measured, through_grpc=beside)
+        )
     return baselines
 
 
@@ -67,7 +74,7 @@ async def _recall(task: Task, nearest: Sequence[set[int]], queries: NDArray[np.f
         async def found(query: NDArray[np.float32]) -> set[int]:
             async with gate:
                 prepared = idle.pop()
-                rows = await prepared.fetch(query, task.model_id, iterative_driver.AGENT_MODEL)
+                rows = await prepared.fetch(query, task.model_id, iterative_driver.NARROWING.part)
                 idle.append(prepared)
             return {recall.number_of(row["title"]) for row in rows}
 

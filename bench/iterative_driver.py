@@ -10,12 +10,13 @@ import uvloop
 from asyncpg.prepared_stmt import PreparedStatement
 
 from bench import orders, raw_driver
+from bench.narrowing import AGENT_MODEL, Narrowing
 from bench.parameters import CONNECTIONS, LIMIT
 from commontrace.storage import engines, vector_type
 
 ORDER = "iterative"
-AGENT_MODEL = "uncommon"
-"""Whose traces are searched: 5 % of all."""
+NARROWING = Narrowing(field=AGENT_MODEL, part="uncommon")
+"""What is searched: 5 % of all."""
 
 
 async def main(task: orders.Task) -> None:
@@ -28,7 +29,7 @@ async def main(task: orders.Task) -> None:
             async with gate:
                 prepared = idle.pop()
                 try:
-                    await prepared.fetch(queries[number % len(queries)], task.model_id, AGENT_MODEL)
+                    await prepared.fetch(queries[number % len(queries)], task.model_id, NARROWING.part)
                 finally:
                     idle.append(prepared)
 

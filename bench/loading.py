@@ -1,7 +1,7 @@
 """Fills a database with a corpus, as fast as Postgres takes it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import corpus
+from bench import corpus, narrowing
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import vector_type
 from commontrace.storage.models import VECTOR_INDEX_NAME
@@ -19,7 +19,6 @@ from commontrace.storage.models import VECTOR_INDEX_NAME
 # As the manual advises for building: the graph of a corpus fits.
 _BUILD_MEMORY = "1GB"
 _DIFFERENT_TEXTS = 500
-_USER = UUID("5b1d6a0e-3f0e-4c8e-9a55-0c6f2d1f7f10")
 # One after the other, as they are contributed.
 _FIRST, _A_SECOND = datetime(2026, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 
@@ -69,38 +68,51 @@ async def load(
 async def _copy(
     connection: asyncpg.Connection, embeddings: NDArray[np.float32], embedder: Embedder, numbers: range
 ) -> None:
-    user, ids = _USER, [uuid4() for _ in numbers]
-    tags = {name: uuid5(_USER, name) for name in corpus.TAGS}
+    ids = [uuid4() for _ in numbers]
+    tags = {name: uuid5(narrowing.USER, name) for name in (*corpus.TAGS, *corpus.SHARES)}
     if numbers.start == 0:
-        await connection.execute("INSERT INTO users (id, email) VALUES ($1, 'bench@example.org')", user)
+        await connection.copy_records_to_table(
+            "users",
+            records=[(narrowing.contributor(part), f"{part or 'bench'}@example.org") for part in ("", *corpus.SHARES)],
+            columns=("id", "email"),
+        )
         await connection.copy_records_to_table(
             "tags", records=[(tag_id, name) for name, tag_id in tags.items()], columns=("id", "name")
         )
     same: dict[str, Any] = {
         "embedding_model_id": embedder.model_id,
         "embedding_model_version": embedder.model_version,
-        "contributor_id": user,
     }
-    columns = ("id", "embedding", "title", "context_text", "solution_text", "agent_model", "created_at")
+    columns = ("id", "embedding", "title", "context_text", "solution_text", "created_at")
+    parts = ("agent_model", "contributor_id", "status")
     await connection.copy_records_to_table(
         "traces",
         records=((*row, *same.values()) for row in _rows(ids, embeddings, numbers)),
-        columns=(*columns, *same),
+        columns=(*columns, *parts, *same),
     )
     await connection.copy_records_to_table(
-        "trace_tags", records=_pairs(ids, list(tags.values()), numbers), columns=("trace_id", "tag_id")
+        "trace_tags", records=_pairs(ids, tags, numbers, len(embeddings)), columns=("trace_id", "tag_id")
     )
 
 
 def _rows(ids: list[UUID], embeddings: NDArray[np.float32], numbers: range) -> Iterator[tuple[Any, ...]]:
-    texts, models = corpus.texts(_DIFFERENT_TEXTS), corpus.agent_models(len(embeddings))
+    texts, count = corpus.texts(_DIFFERENT_TEXTS), len(embeddings)
+    models, contributors, statuses = (
+        narrowing.parts(field, count) for field in (narrowing.AGENT_MODEL, narrowing.CONTRIBUTOR, narrowing.STATUS)
+    )
     for number, trace_id in zip(numbers, ids, strict=True):
-        embedding, model = embeddings[number], models[number]
         context, solution = texts[number % len(texts)], texts[(7 * number + 1) % len(texts)]
-        yield trace_id, embedding, f"Synthetic trace {number}", context, solution, model, _FIRST + number * _A_SECOND
+        title, created_at = f"Synthetic trace {number}", _FIRST + number * _A_SECOND
+        contributor = narrowing.contributor(contributors[number])
+        status = "validated" if statuses[number] == narrowing.VALIDATED else "pending"
+        yield (
+            *(trace_id, embeddings[number], title, context, solution, created_at),
+            *(models[number], contributor, status),
+        )
 
 
-def _pairs(ids: list[UUID], tags: list[UUID], numbers: range) -> Iterator[tuple[UUID, UUID]]:
+def _pairs(ids: list[UUID], tags: Mapping[str, UUID], numbers: range, count: int) -> Iterator[tuple[UUID, UUID]]:
+    parts = narrowing.parts(narrowing.TAG, count)
     for number, trace_id in zip(numbers, ids, strict=True):
-        for offset in range(corpus.TAGS_A_TRACE):
-            yield trace_id, tags[(number + 7 * offset) % len(tags)]
+        for name in narrowing.tags(number, parts[number]):
+            yield trace_id, tags[name]

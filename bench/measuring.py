@@ -1,5 +1,7 @@
 """Rounds of one search after the other, so that whatever slows the machine down slows all of them down."""
 
+import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +12,9 @@ from bench.closed_loop import Answers
 from bench.failures import RunFailed
 from bench.parameters import Parameters
 from bench.processes import Driver
+
+# Of a core, or of all: what is left, others need in between.
+_NEARLY = 0.9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +57,11 @@ class Measured:
     """By driver, server and postgres: milliseconds of processor time."""
     busy_cores: Mapping[str, float]
     """By the same: how many cores were busy on average. At 1.0, a Python process is the limit."""
+    saturated: str
+    """Who had no more to give: `driver` or `server`, one core each, or all cores of the `machine`; "" for nobody."""
+    first_p50_ms: float | None = None
+    """How long the first message of an answer took, where it was looked at."""
+    first_p99_ms: float | None = None
 
 
 class Measuring:
@@ -69,24 +79,45 @@ class Measuring:
         measured: dict[str, list[Round]] = {search.name: [] for search in searches}
         for _ in range(rounds):
             for search in searches:
-                measured[search.name].append(await self._round(search, callers, self._parameters.seconds * share))
+                [one] = await self._round({search.name: search}, callers, self._parameters.seconds * share)
+                measured[search.name].append(one)
         return [_together(name, callers, rounds_of_it) for name, rounds_of_it in measured.items()]
 
-    async def _round(self, search: Search, callers: int, seconds: float) -> Round:
-        await search.driver.run(search.order, callers=callers, seconds=self._parameters.warm_up_seconds)
-        processes = {"driver": search.driver.pid, **self._asked}
+    async def at_once(self, searches: Sequence[Search], *, callers: int) -> list[Measured]:
+        """Measures searches of different drivers at the same time, each by so many callers, for one round.
+
+        What the server and Postgres spend is counted for all of them together, in each. Raises RunFailed.
+        """
+        by_name = {search.name: search for search in searches}
+        rounds = await self._round(by_name, callers, self._parameters.seconds)
+        return [_together(name, callers, [one]) for name, one in zip(by_name, rounds, strict=True)]
+
+    async def _round(self, searches: Mapping[str, Search], callers: int, seconds: float) -> list[Round]:
+        async def run(seconds: float) -> list[Answers]:
+            running = (one.driver.run(one.order, callers=callers, seconds=seconds) for one in searches.values())
+            return await asyncio.gather(*running)
+
+        await run(self._parameters.warm_up_seconds)
+        processes = {**{name: one.driver.pid for name, one in searches.items()}, **self._asked}
         before = cpu.seconds_of(processes)
-        answers = await search.driver.run(search.order, callers=callers, seconds=seconds)
+        answers = await run(seconds)
         after = cpu.seconds_of(processes)
-        if not answers.milliseconds:
-            raise RunFailed(f"{search.name}: every call failed, the first with {answers.first_failure}")
-        return Round(answers=answers, cpu_seconds={name: after[name] - before[name] for name in processes})
+        used = {name: after[name] - before[name] for name in processes}
+        rounds = []
+        for name, one in zip(searches, answers, strict=True):
+            if not one.milliseconds:
+                raise RunFailed(f"{name}: every call failed, the first with {one.first_failure}")
+            parts = {"driver": used[name], **{part: used[part] for part in self._asked}}
+            rounds.append(Round(answers=one, cpu_seconds=parts))
+        return rounds
 
 
 def _together(name: str, callers: int, rounds: Sequence[Round]) -> Measured:
     milliseconds = [taken for one in rounds for taken in one.answers.milliseconds]
     seconds = sum(one.answers.seconds for one in rounds)
+    firsts = [taken for one in rounds for taken in one.answers.first_milliseconds]
     used = {part: sum(one.cpu_seconds[part] for one in rounds) for part in rounds[0].cpu_seconds}
+    busy = {part: spent / seconds for part, spent in used.items()}
     p50, p95, p99 = map(float, np.percentile(milliseconds, [50, 95, 99]))
     return Measured(
         name=name,
@@ -100,5 +131,15 @@ def _together(name: str, callers: int, rounds: Sequence[Round]) -> Measured:
         p95_ms=p95,
         p99_ms=p99,
         cpu_ms_a_search={part: 1000 * spent / len(milliseconds) for part, spent in used.items()},
-        busy_cores={part: spent / seconds for part, spent in used.items()},
+        busy_cores=busy,
+        saturated=_saturated(busy),
+        first_p50_ms=float(np.percentile(firsts, 50)) if firsts else None,
+        first_p99_ms=float(np.percentile(firsts, 99)) if firsts else None,
     )
+
+
+def _saturated(busy: Mapping[str, float]) -> str:
+    full = [part for part in ("driver", "server") if busy[part] >= _NEARLY]
+    if sum(busy.values()) >= _NEARLY * len(os.sched_getaffinity(0)):
+        full.append("machine")
+    return ", ".join(full)

@@ -27,9 +27,11 @@ class Task:
     texts: int
     """How many texts are asked again and again."""
     matches: dict[str, int]
-    """How many traces have which agent model."""
+    """How many traces pass which narrowing."""
+    traces: int
+    """How many there are."""
     exported: int
-    """How many traces an export reads."""
+    """How many of them an export reads."""
 
 
 def task() -> Task:

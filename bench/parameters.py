@@ -1,6 +1,7 @@
 """What a run of the benchmark is made of."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field, ValidationError, field_validator
@@ -8,16 +9,20 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LIMIT = 10
 """Hits a search."""
-CALLERS = (1, 4, 16, 64)
-"""Independent coroutines, each asking its next question when the last one is answered."""
-FILTER_CALLERS = (1, 16)
-"""Those of searches under filters and by text."""
+FEW_CALLERS = (1, 16)
+"""Callers of searches under filters and of the local model's corpus, see `Parameters.callers`."""
+WRITERS = 4
+"""Independent coroutines that write, and as many that search meanwhile."""
 CONNECTIONS = 10
 """What the raw driver opens, and the `DATABASE_POOL_SIZE` of the server."""
 
 
 SECTIONS = ("corpora", "watching", "growth")
 """The parts of a run, each with databases of its own."""
+
+
+# Fewer than the streams that a server takes from one connection.
+_MOST_CALLERS = 64
 
 
 class BadParameters(Exception):
@@ -45,6 +50,8 @@ class Parameters(BaseSettings):
     """Different texts that are asked again and again."""
     imports: int = Field(default=1_000, ge=4, le=100_000)
     """Traces that are imported, and copied, in one round."""
+    callers: str = "1,4,16,64"
+    """Independent coroutines, each asking its next question when the last one is answered; separated by commas."""
     only: str = ",".join(SECTIONS)
     """What is measured, separated by commas."""
     results: Path = Path(__file__).parent / "results.json"
@@ -64,6 +71,18 @@ class Parameters(BaseSettings):
         if unknown := set(only.split(",")) - set(SECTIONS):
             raise ValueError(f"{sorted(unknown)} are none of {', '.join(SECTIONS)}")
         return only
+
+    @field_validator("callers")
+    @classmethod
+    def _are_numbers(cls, callers: str) -> str:
+        if not all(number.isdecimal() and 1 <= int(number) <= _MOST_CALLERS for number in callers.split(",")):
+            raise ValueError(f"{callers} are no numbers from 1 to {_MOST_CALLERS}")
+        return callers
+
+    @property
+    def numbers_of_callers(self) -> Sequence[int]:
+        """How many ask at once, in turn."""
+        return sorted({*map(int, self.callers.split(","))})
 
     @property
     def sections(self) -> frozenset[str]:

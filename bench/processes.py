@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from bench.import_orders import ImportTask
 from bench.orders import Task
 from commontrace.settings import Settings
 
-_READY = "commontrace ready on "
+_READY = " ready on "
 # A reply holds a number for every call.
 _LINE_BYTES = 1 << 26
 
@@ -37,22 +37,31 @@ async def serving(database_url: str, log: Path, settings: Mapping[str, str]) -> 
     ours = {name.upper() for name in Settings.model_fields}
     environment = {name: value for name, value in os.environ.items() if name.upper() not in ours}
     environment |= {"DATABASE_URL": database_url, "LISTEN_ADDRESS": "127.0.0.1:0"} | dict(settings)
+    async with answering("commontrace", "serve", environment=environment, log=log) as process:
+        yield process
+
+
+@asynccontextmanager
+async def answering(
+    module: str, *arguments: str, log: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[ServerProcess]:
+    """Yields a server that says where it is ready; its log goes to a file. Raises RunFailed."""
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "commontrace",
-            "serve",
+            module,
+            *arguments,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=errors,
             process_group=0,
         )
         try:
-            first = await _line(process)
-            if not first.startswith(_READY):
+            _, ready, address = (await _line(process)).partition(_READY)
+            if not ready:
                 raise RunFailed(f"the server did not start; its log ends with: {_end_of(log)}")
-            yield ServerProcess(address=first.removeprefix(_READY).strip(), pid=process.pid)
+            yield ServerProcess(address=address.strip(), pid=process.pid)
         finally:
             await _stop(process)
 
@@ -87,24 +96,26 @@ class Driver:
 
 
 @asynccontextmanager
-async def driving(module: str, task: Task | ImportTask) -> AsyncIterator[Driver]:
-    """Yields a driver that is ready."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
-        json.dumps(asdict(task)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        limit=_LINE_BYTES,
-        process_group=0,
-    )
-    try:
-        driver = Driver(process, module)
-        await driver.reply()
-        yield driver
-    finally:
-        await _stop(process)
+async def driving(task: Task | ImportTask, *modules: str) -> AsyncIterator[list[Driver]]:
+    """Yields a driver for each module when all are ready: what still starts would slow down what is measured."""
+    async with AsyncExitStack() as started:
+        drivers = []
+        for module in modules:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                module,
+                json.dumps(asdict(task)),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                limit=_LINE_BYTES,
+                process_group=0,
+            )
+            started.push_async_callback(_stop, process)
+            drivers.append(Driver(process, module))
+        for driver in drivers:
+            await driver.reply()
+        yield drivers
 
 
 async def _line(process: asyncio.subprocess.Process) -> str:

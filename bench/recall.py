@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import corpus
 from bench.failures import RunFailed
+from bench.narrowing import Narrowing
 from bench.parameters import LIMIT
 from commontrace.client import Client, TraceFilter, vector
 from commontrace.v1.vector_pb2 import Vector
@@ -33,14 +33,14 @@ async def measure(
     queries: NDArray[np.float32],
     *,
     model_id: str,
-    agent_model: str | None,
+    narrowing: Narrowing | None,
 ) -> Recall:
-    """Searches among the traces of an agent model, or among all for None.
+    """Searches among the traces of a part, or among all for None.
 
     Raises RunFailed for an answer with fewer hits than there are matches, which the contract rules out.
     """
-    passing = corpus.passing(agent_model, len(embeddings))
-    considered = TraceFilter(agent_models=[] if agent_model is None else [agent_model])
+    passing = np.arange(len(embeddings)) if narrowing is None else narrowing.passing(len(embeddings))
+    considered = TraceFilter() if narrowing is None else narrowing.trace_filter()
     gate = asyncio.Semaphore(_AT_A_TIME)
 
     async def found(query: Vector) -> tuple[set[int], bool]:

@@ -4,14 +4,17 @@ docs/performance.md tells what is measured and how to read it.
 """
 
 import asyncio
+import json
 import signal
 import sys
 import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 import asyncpg
 
-from bench import corpora, growing, machine, report, targets, watching
+from bench import corpora, growing, machine, markdown, plot, report, targets, watching
 from bench.failures import RunFailed
 from bench.parameters import BadParameters, Parameters, read_parameters
 from commontrace.client import CallFailed
@@ -44,24 +47,31 @@ async def _measured(parameters: Parameters, postgres: embedded.EmbeddedPostgres,
     assert this is not None
     # Like Ctrl-C: what was started is stopped.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-    where = await machine.describe(corpora.dsn_of(postgres.url))
-    print(report.heading(where, parameters), flush=True)
+    results = report.conditions(await machine.describe(corpora.dsn_of(postgres.url)), parameters)
+    _print(markdown.conditions(results))
     measured: list[corpora.Corpus] = []
     if "corpora" in parameters.sections:
         for plan in corpora.plans(parameters):
             measured.append(await corpora.measure(plan, parameters, postgres, place))
             await plan.embedder.close()
-            print(report.tables(measured[-1]), flush=True)
+            _print(markdown.corpus(report.corpus_rows(measured[-1])))
     watched = await watching.measure(parameters, postgres, place) if "watching" in parameters.sections else None
     if watched:
-        print(report.watched(watched), flush=True)
+        _print(markdown.watching(asdict(watched)))
     growth = await growing.measure(parameters, postgres, place) if "growth" in parameters.sections else None
     if growth:
-        print(report.grown(growth), flush=True)
-    reached = targets.targets(measured, growth)
-    print("\n".join(targets.lines(reached)), flush=True)
-    parameters.results.write_text(report.as_json(where, parameters, measured, watched, growth, reached))
-    print(f"every number is in {parameters.results}")
+        _print(markdown.growth(report.growth_rows(growth)))
+    results |= {
+        "corpora": list(map(report.corpus_rows, measured)),
+        "watching": asdict(watched) if watched else None,
+        "growth": report.growth_rows(growth) if growth else None,
+        "targets": [asdict(one) for one in targets.targets(measured, growth)],
+    }
+    _print(markdown.targets(results["targets"]))
+    parameters.results.write_text(json.dumps(results, indent=2) + "\n")
+    picture = parameters.results.with_suffix(".png")
+    plot.draw(results, picture)
+    print(f"every number is in {parameters.results}, a picture in {picture}")
     rows = [row for corpus in measured for row in corpus.all_measured()]
     rows += growth.all_measured() if growth else []
     return [
@@ -69,6 +79,10 @@ async def _measured(parameters: Parameters, postgres: embedded.EmbeddedPostgres,
         for one in rows
         if one.failures
     ]
+
+
+def _print(lines: Iterable[str]) -> None:
+    print("\n".join(lines), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the service is meant to reach, beside what a run measured. Every value is a ratio."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.comparing import Compared
@@ -45,14 +45,6 @@ def targets(corpora: Sequence[Corpus], growth: Growth | None) -> list[Target]:
             cached.measured.per_second / given.measured.per_second if cached and given else None,
         ),
     ]
-
-
-def lines(reached: Sequence[Target]) -> Iterator[str]:
-    """Yields a table."""
-    yield f"\n{'target':88} {'wanted':>8} {'measured':>8}  reached"
-    for one in reached:
-        measured = "-" if one.measured is None else f"{one.measured:.2f}"
-        yield f"{one.name:88} {one.target:>8} {measured:>8}  {'-' if one.ok is None else 'yes' if one.ok else 'NO'}"
 
 
 def _by_name(searches: Sequence[Compared]) -> Mapping[tuple[str, int], Compared]:

@@ -154,18 +154,6 @@ async def test_a_trace_deleted_while_the_reader_is_slow_is_counted(server: Runni
     assert not hits_of(await search(server.traces, text="number"))
 
 
-async def test_stalled_readers_hold_no_connection(server: RunningServer, database_url: str) -> None:
-    await store_large_traces(server, database_url, 200)
-    request = pb.SearchTracesRequest(text="number", limit=200, batch_size=1)
-    stalled = [server.traces.SearchTraces(request) for _ in range(30)]  # three times the pool
-    for stream in stalled:
-        await stream.read()
-    answers = await asyncio.gather(*(search(server.traces, text="number", limit=1) for _ in range(20)))
-    assert all(len(hits_of(answer)) == 1 for answer in answers)
-    for stream in stalled:
-        stream.cancel()
-
-
 async def test_control_characters_in_a_query_are_ignored(server: RunningServer) -> None:
     await contribute_all(server)
     plain = hits_of(await search(server.traces, text="database trouble"))

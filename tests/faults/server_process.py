@@ -119,6 +119,12 @@ class ServerProcess:
         return int(file.read_text().partition("\n")[0])
 
     @property
+    def resident_bytes(self) -> int:
+        """How much memory the server holds, without its Postgres."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+    @property
     def stdout(self) -> str:
         return _content(self._stdout.fileno())
 

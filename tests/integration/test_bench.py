@@ -16,7 +16,7 @@ import pytest
 
 from bench import closed_loop, markdown
 from bench.closed_loop import WrongAnswer
-from bench.corpus import SHARES
+from bench.narrowing import NARROWINGS
 from bench.parameters import BadParameters, read_parameters
 
 _REPOSITORY = Path(__file__).parents[2]
@@ -24,11 +24,12 @@ _TINY = {
     "BENCH_TRACES": "100",
     "BENCH_LARGE": "200",
     "BENCH_DIMENSIONS": "64",
-    "BENCH_SECONDS": "0.05",
+    "BENCH_SECONDS": "0.03",
     "BENCH_ROUNDS": "1",
     "BENCH_QUERIES": "4",
     "BENCH_TEXTS": "4",
     "BENCH_IMPORTS": "8",
+    "BENCH_CALLERS": "1,16",
 }
 _SEARCHES = [
     "raw asyncpg, embedding",
@@ -38,6 +39,11 @@ _SEARCHES = [
     "gRPC, vectors of texts",
     "gRPC, text, cached",
     "gRPC, text, new",
+]
+_WRITES = [
+    "search, alone",
+    *("create, alone", "create, while others search", "search, while others create"),
+    *("vote, alone", "vote, while others search", "search, while others vote"),
 ]
 _EXPORTS = [f"{side}, export, {vectors} vectors" for vectors in ("no", "with") for side in ("raw asyncpg", "gRPC")]
 
@@ -74,77 +80,89 @@ def commands_of(place: Path) -> list[str]:
     return found
 
 
-def test_a_run_measures_both_sides_of_both_corpora(place: Path) -> None:
-    run = start(place)
+def test_a_run_measures_both_sides_of_both_corpora_and_of_one_that_grows(place: Path) -> None:
+    run = start(place, BENCH_ONLY="corpora,growth")
     printed, complaints = run.communicate(timeout=300)
     assert run.returncode == 0, complaints
 
     results = json.loads((place / "results.json").read_text())
     assert results["parameters"]["traces"] == 100
     assert results["machine"]["versions"]["postgres"].startswith("18.")
-    assert [corpus["dimensions"] for corpus in results["corpora"]] == [64, 384]
-    for corpus in results["corpora"]:
+    first, local = results["corpora"]
+    assert (first["dimensions"], local["dimensions"]) == (64, 384)
+    check_searches(first["searches"], [name for name in _SEARCHES if "text" not in name])
+    check_searches(local["searches"], _SEARCHES)
+    for corpus in (first, local):
         assert corpus["loaded"]["vector_index_bytes"] > 0
-        assert [(row["callers"], row["name"]) for row in corpus["searches"]] == [
-            (callers, name) for callers in (1, 4, 16, 64) for name in searches_by(callers)
-        ]
-        for row in (*corpus["searches"], *corpus["raw_forms"], *corpus["filtered"]):
-            check_row(row)
-        for row in corpus["searches"]:
-            assert (row["of_raw"] == 1.0) == (row["raw_form"] != "") == row["name"].startswith("raw")
-        assert [(row["agent_model"], row["callers"]) for row in corpus["filtered"]] == [
-            (model, callers) for model in (None, *SHARES) for callers in (1, 16)
-        ]
-        check_imports(corpus["imports"])
         # Among so few traces the index misses none.
-        assert {row["recall"] for row in corpus["filtered"]} == {1.0}
-        assert [(row["name"], row["traces"]) for row in corpus["exports"]] == [(name, 100) for name in _EXPORTS]
-        for row in corpus["exports"]:
-            check_row(row["exports"])
-            assert (row["of_raw"] == 1.0) == row["name"].startswith("raw")
-        assert f"{corpus['dimensions']} dimensions, {corpus['model_id']}" in printed
-    assert all(name in printed for name in (*_SEARCHES, *_EXPORTS))
-    assert printed.count("gRPC, import, with vectors") == printed.count("raw asyncpg, COPY, without vectors") == 4
-    tables = [line for line in markdown.section(results) if "vectors | " in line]
-    assert len(tables) == 2 * (8 + len(_EXPORTS))
-    assert results["watching"]["quiet_p50_ms"] <= results["watching"]["quiet_p99_ms"]
-    assert results["watching"]["edits_per_second_watched"] > 0
-    assert "\nwatching: told " in printed
-    table = [line for line in markdown.section(results) if line.startswith("| 16 |")]
-    assert [line.split(" | ")[1].partition(" (")[0] for line in table] == 2 * _SEARCHES
+        assert corpus["recall"] == 1.0
+        for row in (*corpus["raw_forms"], *corpus["streams"], *corpus["floor"], *corpus["writes"]):
+            check_row(row)
+        check_imports(corpus["imports"])
+    for row in first["streams"]:
+        assert 0 < row["first_p50_ms"] < row["p50_ms"]
+    assert [row["callers"] for row in first["floor"]] == [1, 16]
+    assert [row["name"] for row in first["writes"]] == _WRITES
+    assert [(row["name"], row["traces"]) for row in first["exports"]] == [(name, 100) for name in _EXPORTS]
+    for row in first["exports"]:
+        check_row(row["exports"])
+        assert (row["of_raw"] == 1.0) == row["name"].startswith("raw")
     check_growth(results["growth"])
+    assert results["watching"] is None
     assert len(results["targets"]) == 6
     for target in results["targets"]:
         assert target["measured"] > 0
         bound = float(target["target"][3:])
         reached = target["measured"] >= bound if target["target"][0] == ">" else target["measured"] <= bound
         assert target["ok"] == reached
-        assert target["name"] in printed
-    assert [path.name for path in place.iterdir()] == ["results.json"]
+    # What was printed on the way is what is printed again.
+    assert printed.startswith("\n".join(markdown.everything(results)))
+    assert sorted(path.name for path in place.iterdir()) == ["results.json", "results.png"]
+    assert (place / "results.png").read_bytes().startswith(b"\x89PNG")
     assert commands_of(place) == []
 
 
-def searches_by(callers: int) -> list[str]:
-    if callers in (4, 64):
-        return [name for name in _SEARCHES if name.endswith(", embedding")]
-    return [name for name in _SEARCHES if callers == 16 or "client" not in name]
+def test_a_run_measures_what_it_is_told_to(place: Path) -> None:
+    run = start(place, BENCH_ONLY="watching")
+    printed, complaints = run.communicate(timeout=120)
+    assert run.returncode == 0, complaints
+
+    results = json.loads((place / "results.json").read_text())
+    assert (results["corpora"], results["growth"]) == ([], None)
+    assert results["watching"]["quiet_p50_ms"] <= results["watching"]["quiet_p99_ms"]
+    assert results["watching"]["edits_per_second_watched"] > 0
+    assert [(target["measured"], target["ok"]) for target in results["targets"]] == [(None, None)] * 6
+    assert printed.startswith("\n".join(markdown.everything(results)))
+
+
+def check_searches(rows: list[dict[str, Any]], names: list[str]) -> None:
+    assert [(row["callers"], row["name"]) for row in rows] == [
+        (callers, name) for callers in (1, 16) for name in names if callers == 16 or "client" not in name
+    ]
+    for row in rows:
+        check_row(row)
+        assert (row["of_raw"] == 1.0) == (row["raw_form"] != "") == row["name"].startswith("raw")
 
 
 def check_growth(growth: dict[str, Any]) -> None:
     assert [step["traces"] for step in growth["steps"]] == [100, 200]
     for step in growth["steps"]:
-        check_row(step["measured"])
         assert min(step["server_bytes"], step["postgres_bytes"], step["database_bytes"]) > 1_000_000
-    for one in growth["searches"]:
-        check_row(one["measured"])
-    assert {one["recall"]["recall"] for one in growth["filters"]} == {1.0}
-    assert growth["baselines"][-1]["recall"] >= 0.99
+    for row in (*growth["steps"], *growth["raw_forms"], *growth["filtered"], *growth["baselines"]):
+        check_row(row)
+    check_searches(growth["searches"], [name for name in _SEARCHES if "text" not in name])
+    assert [(row["filter"], row["callers"]) for row in growth["filtered"]] == [
+        (name, callers) for name in ("no filter", *(one.name for one in NARROWINGS)) for callers in (1, 16)
+    ]
+    assert {row["recall"] for row in growth["filtered"]} == {1.0}
+    assert growth["baselines"][-2]["recall"] >= 0.99
 
 
 def check_row(row: dict[str, Any]) -> None:
     assert row["failures"] == 0
     assert row["answers"] > 0
     assert len(row["per_second_by_round"]) == 1
+    assert row["saturated"] in ("", "driver", "server", "machine", "driver, machine", "server, machine")
     assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
     assert row["per_second"] > 0
     assert row["cpu_ms_a_search"].keys() == row["busy_cores"].keys() == {"driver", "server", "postgres"}
@@ -165,7 +183,7 @@ def check_imports(rows: list[dict[str, Any]]) -> None:
 
 
 def test_an_interrupted_run_leaves_nothing_behind(place: Path) -> None:
-    run = start(place, BENCH_SECONDS="60")
+    run = start(place, BENCH_SECONDS="60", BENCH_ONLY="growth")
     until = time.monotonic() + 120
     while not any("bench.grpc_driver" in command for command in commands_of(place)):
         assert run.poll() is None, run.communicate()
@@ -180,11 +198,14 @@ def test_an_interrupted_run_leaves_nothing_behind(place: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("BENCH_TRACES", "many"), ("BENCH_TRACES", "99"), ("BENCH_SECONDS", "nan"), ("BENCH_ROUNDS", "0")],
+    [
+        *(("BENCH_TRACES", "many"), ("BENCH_TRACES", "99"), ("BENCH_SECONDS", "nan"), ("BENCH_ROUNDS", "0")),
+        *(("BENCH_CALLERS", "0"), ("BENCH_CALLERS", "1,65"), ("BENCH_CALLERS", "many"), ("BENCH_ONLY", "growht")),
+    ],
 )
 def test_parameters_that_cannot_be_are_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(BadParameters, match=f"^{name}: Input should be "):
+    with pytest.raises(BadParameters, match=f"^{name}: "):
         read_parameters()
 
 

@@ -14,7 +14,7 @@ from commontrace.core import limits
 from commontrace.core.errors import InvalidTag
 from commontrace.core.tag_names import normalise, normalise_all
 from commontrace.core.text import first_forbidden, is_blank, without_forbidden
-from commontrace.rpc.hit_batches import responses
+from commontrace.rpc.hit_batches import Filling
 from commontrace.rpc.validation.field_rules import json_object
 from commontrace.rpc.vectors import vector_array, vector_violations
 from commontrace.v1 import error_reason_pb2, trace_pb2, vector_pb2
@@ -144,8 +144,8 @@ def test_hits_are_cut_into_messages_in_order_and_none_is_too_large(sizes: list[i
         pb.SearchHit(trace=trace_pb2.Trace(id=str(number), solution=_padding(size)), similarity=1 / (number + 1))
         for number, size in enumerate(sizes)
     ]
-    cut = responses(hits)
-    assert cut
+    filling = Filling()
+    cut = [full for hit in hits if (full := filling.put(hit)) is not None] + [filling.take()]
     assert [hit for response in cut for hit in response.hits] == hits
     assert all(response.hits for response in cut) or not hits
     for response, following in pairwise(cut):

@@ -1,5 +1,6 @@
 """What every embedder offers, whatever encodes the text behind it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,7 +24,14 @@ def unit(vector: Vector) -> Vector:
     """Returns the direction of a vector of any length but 0: shape (n,), float32, Euclidean norm 1."""
     # In double precision: the square of a component may not fit in single.
     wide = vector.astype(np.float64)
-    return (wide / np.linalg.norm(wide)).astype(np.float32)
+    return (wide / math.sqrt(wide @ wide)).astype(np.float32)
+
+
+def euclidean_norm(vector: Vector) -> float:
+    """Returns the length of a vector of shape (n,); not finite where a component is not."""
+    # In double precision: the square of a component may not fit in single.
+    wide = vector.astype(np.float64)
+    return math.sqrt(wide @ wide)
 
 
 class EmbedderUnavailable(Exception):

@@ -1,12 +1,12 @@
 """Search hits cut into messages that every client can receive."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from commontrace.core.search import Found, StopReason
 from commontrace.core.search_batches import Batch
-from commontrace.rpc import response_budget
 from commontrace.rpc.messages import searches
+from commontrace.rpc.response_budget import ResponseBudget
 from commontrace.storage.trace_search import Neighbour
 from commontrace.v1 import trace_service_pb2
 
@@ -17,33 +17,60 @@ _RESUMABLE = (None, StopReason.LIMIT)
 async def stream(
     request: trace_service_pb2.SearchTracesRequest, found: Found, batches: AsyncGenerator[Batch]
 ) -> AsyncGenerator[trace_service_pb2.SearchTracesResponse]:
-    """Yields the batches as messages that say where to resume, the last of them with the summary."""
+    """Yields the batches as messages that say where to resume, the last of them with the summary.
 
-    def token(last: Neighbour) -> str:
-        return searches.RESUME_TOKEN.token(request, found.point_behind(last))
+    While a reader reads, what was sent is not kept, nor fetched what comes next.
+    """
 
+    def token(last: Neighbour | None) -> str:
+        return "" if last is None else searches.RESUME_TOKEN.token(request, found.point_behind(last))
+
+    filling, last = Filling(), None
     hit_count = dropped_count = 0
     async with aclosing(batches):
         async for batch in batches:
-            cut = responses(map(searches.hit_message, batch.hits))
-            position = 0
-            for response in cut[:-1]:
-                position += len(response.hits)
-                response.resume_token = token(batch.hits[position - 1].neighbour)
-            if batch.last is not None and batch.stop_reason in _RESUMABLE:
-                cut[-1].resume_token = token(batch.last)
             hit_count += len(batch.hits)
             dropped_count += batch.dropped_count
+            if batch.last is None and filling.response.hits:
+                # Out of time: what the summary rides in cannot be resumed behind.
+                filling.response.resume_token = token(last)
+                yield filling.take()
+            while batch.hits:
+                hit = batch.hits.pop(0)
+                if (full := filling.put(searches.hit_message(hit))) is not None:
+                    full.resume_token = token(last)
+                    yield full
+                last = hit.neighbour
+            last = batch.last
+            if batch.stop_reason in _RESUMABLE and batch.is_complete:
+                filling.response.resume_token = token(last)
             if batch.stop_reason is not None:
                 summary = searches.summary_message(
                     found, batch.stop_reason, hit_count=hit_count, dropped_count=dropped_count
                 )
-                cut[-1].summary.CopyFrom(summary)
-            for response in cut:
-                yield response
+                filling.response.summary.CopyFrom(summary)
+            if batch.is_complete:
+                yield filling.take()
 
 
-def responses(hits: Iterable[trace_service_pb2.SearchHit]) -> list[trace_service_pb2.SearchTracesResponse]:
-    """Returns the hits in one response, or in several where one would exceed 2 MiB; at least one, maybe empty."""
-    cut = [trace_service_pb2.SearchTracesResponse(hits=run) for run in response_budget.cut(hits)]
-    return cut or [trace_service_pb2.SearchTracesResponse()]
+class Filling:
+    """The response that is being filled: where 2 MiB would be exceeded, another one begins."""
+
+    def __init__(self) -> None:
+        """Starts with an empty response."""
+        self.response, self._budget = trace_service_pb2.SearchTracesResponse(), ResponseBudget()
+
+    def put(self, hit: trace_service_pb2.SearchHit) -> trace_service_pb2.SearchTracesResponse | None:
+        """Takes a hit, and returns the response that was full before, if it was. One hit always fits."""
+        full = None
+        if not self._budget.take(hit) and self.response.hits:
+            full = self.take()
+            self._budget.take(hit)
+        self.response.hits.append(hit)
+        return full
+
+    def take(self) -> trace_service_pb2.SearchTracesResponse:
+        """Returns the response and starts another one."""
+        response = self.response
+        self.response, self._budget = trace_service_pb2.SearchTracesResponse(), ResponseBudget()
+        return response

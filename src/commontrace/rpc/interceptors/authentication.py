@@ -1,24 +1,21 @@
 """Who is asking. Until there are keys, callers say so themselves, which is why the server stays on loopback."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from commontrace import USER_METADATA
 from commontrace.core.caller import LOCAL_EMAIL, Caller, claimed
 from commontrace.core.errors import InvalidUser
 from commontrace.rpc.call import Context, current_call
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+from commontrace.rpc.interceptors.interceptor import CheckingInterceptor, Handler
 
 
-class AuthenticationInterceptor(Interceptor):
+class AuthenticationInterceptor(CheckingInterceptor):
     """Takes the caller's e-mail address from the metadata."""
 
-    @asynccontextmanager
-    async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
+    def checked(self, handler: Handler, request: Any, context: Context) -> Any:  # noqa: ARG002
         """Records the caller. Raises InvalidUser, UserReserved."""
         current_call.get().caller = _caller(context)
-        yield request
+        return request
 
 
 def _caller(context: Context) -> Caller:

@@ -81,6 +81,36 @@ class Interceptor(WrappingInterceptor):
         return grpc.unary_unary_rpc_method_handler(unary, deserializer, handler.response_serializer)
 
 
+class CheckingInterceptor(WrappingInterceptor):
+    """Looks at every request before it is passed on; costs no generator of its own."""
+
+    @abstractmethod
+    def checked(self, handler: Handler, request: Any, context: Context) -> Any:
+        """Returns the request to pass on; where requests come as a stream, an iterator over them. May raise."""
+
+    def wrap(self, handler: Handler, method: str) -> Handler:  # noqa: ARG002 - alike for all
+        """Returns a handler of the same kind, for an interceptor around it to await or to iterate over."""
+        if handler.response_streaming:
+            stream_inside = streaming_behavior(handler)
+
+            def stream(request: Any, context: Context) -> AsyncGenerator[Any]:
+                return stream_inside(self.checked(handler, request, context), context)
+
+            of_kind: Any = (
+                grpc.stream_stream_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
+            return cast("Handler", of_kind(stream, handler.request_deserializer, handler.response_serializer))
+
+        answer_inside = unary_behavior(handler)
+
+        def unary(request: Any, context: Context) -> Awaitable[Any]:
+            return answer_inside(self.checked(handler, request, context), context)
+
+        return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
+
+
 def unary_behavior(handler: Handler) -> Callable[[Any, Context], Awaitable[Any]]:
     """Returns what a handler with one response does."""
     return cast("Callable[[Any, Context], Awaitable[Any]]", handler.unary_unary)

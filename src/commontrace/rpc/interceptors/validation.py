@@ -1,15 +1,14 @@
 """Requests that break a rule of the contract go no further."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from commontrace.rpc.call import Context
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+from commontrace.rpc.interceptors.interceptor import CheckingInterceptor, Handler
 from commontrace.rpc.validation.validator import Validator
 
 
-class ValidationInterceptor(Interceptor):
+class ValidationInterceptor(CheckingInterceptor):
     """Holds every request against the rules of its type."""
 
     def __init__(self, validator: Validator) -> None:
@@ -17,14 +16,12 @@ class ValidationInterceptor(Interceptor):
         super().__init__()
         self._validator = validator
 
-    @asynccontextmanager
-    async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
+    def checked(self, handler: Handler, request: Any, context: Context) -> Any:  # noqa: ARG002
         """Raises InvalidRequest, for a stream of requests when the one at fault is read."""
         if handler.request_streaming:
-            yield self._all_checked(request)
-        else:
-            self._validator.check(request)
-            yield request
+            return self._all_checked(request)
+        self._validator.check(request)
+        return request
 
     async def _all_checked(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for request in requests:

@@ -1,0 +1,78 @@
+"""What searches are narrowed to: parts of the corpus, by each kind of filter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import corpus
+from commontrace.client import TraceFilter
+from commontrace.v1.trace_pb2 import TRACE_STATUS_VALIDATED
+
+USER = UUID("5b1d6a0e-3f0e-4c8e-9a55-0c6f2d1f7f10")
+"""Who contributes what belongs to no part by contributor."""
+VALIDATED = "frequent"
+"""The part by status that is validated; the rest is pending."""
+AGENT_MODEL, TAG, CONTRIBUTOR, STATUS = "agent model", "tag", "contributor", "status"
+# Of the permutations.
+_SEEDS = {AGENT_MODEL: 4, TAG: 14, CONTRIBUTOR: 24, STATUS: 34}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Narrowing:
+    """One part of the corpus, by one kind of filter."""
+
+    field: str
+    part: str
+
+    @property
+    def name(self) -> str:
+        """Names both."""
+        return f"{self.field}: {self.part}"
+
+    def trace_filter(self) -> TraceFilter:
+        """Returns what a search is sent with."""
+        match self.field:
+            case "tag":
+                return TraceFilter(tags_all=[self.part])
+            case "contributor":
+                return TraceFilter(contributor_ids=[str(contributor(self.part))])
+            case "status":
+                return TraceFilter(statuses=[TRACE_STATUS_VALIDATED])
+            case _:
+                return TraceFilter(agent_models=[self.part])
+
+    def passing(self, count: int) -> NDArray[np.intp]:
+        """Returns the numbers of the traces that pass, of so many."""
+        return np.flatnonzero(np.array(parts(self.field, count)) == self.part)
+
+
+NARROWINGS: Sequence[Narrowing] = (
+    *(Narrowing(field=field, part=part) for field in (TAG, CONTRIBUTOR) for part in corpus.SHARES),
+    Narrowing(field=STATUS, part=VALIDATED),
+    Narrowing(field=AGENT_MODEL, part="uncommon"),
+)
+"""Everything that is measured."""
+
+
+def parts(field: str, count: int) -> list[str]:
+    """Returns the parts that so many traces belong to by this kind of filter."""
+    return corpus.parts(count, seed=_SEEDS[field])
+
+
+def contributor(part: str) -> UUID:
+    """Returns the user who contributed a part."""
+    return uuid5(USER, part) if part else USER
+
+
+def tags(number: int, part: str) -> list[str]:
+    """Returns the tags of a trace: those of its number, of which its part takes the last one's place."""
+    names = [corpus.TAGS[(number + 7 * offset) % len(corpus.TAGS)] for offset in range(corpus.TAGS_A_TRACE)]
+    return [*names[:-1], part] if part else names
+
+
+def matches(count: int) -> dict[str, int]:
+    """Returns how many of so many traces pass each narrowing, by its name."""
+    return {one.name: len(one.passing(count)) for one in NARROWINGS}
