@@ -9,6 +9,7 @@ from commontrace.core import limits, trace_filter
 from commontrace.core.deadline import Deadline
 from commontrace.core.errors import TraceNotEncoded
 from commontrace.core.nearest import Nearest
+from commontrace.core.rankings import Explanation, Ranking
 from commontrace.core.search_resumption import ApproximatePart, ResumePoint
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Embedder, Vector, unit
@@ -26,8 +27,8 @@ _EF_MINIMUM = 64
 
 # What an exact pass leaves of the time there is, for sending what the approximate pass found. Ending it costs its
 # connection, and on a busy machine it takes 50 ms to open another.
-_SENDING_SHARE = 0.5
-_SENDING_SECONDS = 0.1
+SENDING_SHARE = 0.5
+SENDING_SECONDS = 0.1
 
 Query = str | UUID | Vector
 """What to look for: a text, a trace's id, or a vector of shape (dimensions,) and any length but 0."""
@@ -57,6 +58,7 @@ class Search:
     ef_search: int = 0
     fetches_full: bool | None = None
     resumed_at: ResumePoint | None = None
+    ranking: Ranking = Ranking.COSINE
 
     @property
     def candidates(self) -> int:
@@ -80,11 +82,15 @@ class Found:
     approximate: ApproximatePart | None = None
     traces: "dict[UUID, TraceRow] | None" = None
 
-    def point_behind(self, neighbour: "Neighbour") -> ResumePoint:
-        """Returns where a stream continues of which this was the last hit."""
+    def point_behind(self, neighbour: "Neighbour") -> ResumePoint | None:
+        """Returns where a stream continues of which this was the last hit, None where nothing can follow."""
         if self.exact:
             return ResumePoint(approximate=self.approximate, last=neighbour)
         return ResumePoint(approximate=self.approximate and replace(self.approximate, last=neighbour))
+
+    def explanation(self, neighbour: "Neighbour") -> Explanation:
+        """Returns why the hit is where it is."""
+        return Explanation(score=similarity(neighbour))
 
 
 async def find(search: Search, *, deadline: Deadline, database: "Database", queries: QueryCache) -> Found:
@@ -120,7 +126,7 @@ async def find(search: Search, *, deadline: Deadline, database: "Database", quer
                 if best.stop_reason is StopReason.LIMIT:
                     return best
         # Only comparing every trace proves that there are no more.
-        async with deadline.leaving(share=_SENDING_SHARE, most=_SENDING_SECONDS).limit():
+        async with deadline.leaving(share=SENDING_SHARE, most=SENDING_SECONDS).limit():
             return await comparing.exactly(besides=sent)
     except TimeoutError:
         return best

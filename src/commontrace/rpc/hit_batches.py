@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
-from commontrace.core.search_batches import Batch
+from commontrace.core.search_batches import Batch, Hit
 from commontrace.core.searching import Found, StopReason
 from commontrace.rpc import response_budget
 from commontrace.rpc.messages import searches
@@ -20,12 +20,15 @@ async def stream(
     """Yields the batches as messages that say where to resume, the last of them with the summary."""
 
     def token(last: Neighbour) -> str:
-        return searches.RESUME_TOKEN.token(request, found.point_behind(last))
+        return searches.RESUME_TOKEN.next_token(request, found.point_behind(last))
+
+    def message(hit: Hit) -> trace_service_pb2.SearchHit:
+        return searches.hit_message(hit, found.explanation(hit.neighbour) if request.explain else None)
 
     hit_count = dropped_count = 0
     async with aclosing(batches):
         async for batch in batches:
-            cut = responses(map(searches.hit_message, batch.hits))
+            cut = responses(map(message, batch.hits))
             position = 0
             for response in cut[:-1]:
                 position += len(response.hits)

@@ -29,11 +29,11 @@ from commontrace.storage.models import Trace
 from commontrace.storage.trace_repository import TraceRow, row_columns
 from commontrace.storage.vector_type import VectorType
 
-_DISTANCE = Trace.embedding.cosine_distance(bindparam("vector", type_=VectorType()))
+DISTANCE = Trace.embedding.cosine_distance(bindparam("vector", type_=VectorType()))
 # `+ 0` keeps the vector index, which is approximate, out of the plan.
-_EXACT_DISTANCE = (_DISTANCE + 0).label("distance")
+_EXACT_DISTANCE = (DISTANCE + 0).label("distance")
 
-_CONSIDERED = (
+CONSIDERED = (
     Trace.deleted_at.is_(None),
     Trace.embedding_model_id == bindparam("model_id", type_=String),
     Trace.embedding_model_version == bindparam("model_version", type_=String),
@@ -49,7 +49,7 @@ _EF_SEARCH_IS_SET = (
 
 # From a subquery: Postgres looks ids up in a hash of its rows, however many there are.
 _NOT_SENT = Trace.id.not_in(select(func.unnest(bindparam("besides", type_=ARRAY(Uuid)))))
-_BEHIND = tuple_(_DISTANCE, Trace.id) > tuple_(
+_BEHIND = tuple_(DISTANCE, Trace.id) > tuple_(
     bindparam("behind_distance", type_=Double), bindparam("behind_id", type_=Uuid)
 )
 
@@ -84,9 +84,9 @@ def hits_statement(kinds: trace_filter.Kinds, *, limit: int, full: bool) -> Sele
 
 def _nearest(kinds: trace_filter.Kinds) -> Select[Any]:
     return (
-        select(Trace.id, _DISTANCE.label("distance"))
-        .where(*_CONSIDERED, *trace_filter.conditions(kinds), _EF_SEARCH_IS_SET)
-        .order_by(_DISTANCE)
+        select(Trace.id, DISTANCE.label("distance"))
+        .where(*CONSIDERED, *trace_filter.conditions(kinds), _EF_SEARCH_IS_SET)
+        .order_by(DISTANCE)
     )
 
 
@@ -105,7 +105,7 @@ def _exact_statement(kinds: trace_filter.Kinds, *, is_continued: bool) -> Select
     remaining = (_NOT_SENT, _BEHIND) if is_continued else ()
     return (
         select(Trace.id, _EXACT_DISTANCE)
-        .where(*_CONSIDERED, *trace_filter.conditions(kinds), *remaining)
+        .where(*CONSIDERED, *trace_filter.conditions(kinds), *remaining)
         .order_by(_EXACT_DISTANCE, Trace.id)
         .limit(bindparam("row_limit", type_=Integer))
     )
@@ -160,7 +160,7 @@ class ExactSearch:
         of the model are of another length.
         """
         is_continued = bool(besides) or behind is not None
-        parameters = _parameters(nearest)
+        parameters = parameters_of(nearest)
         if is_continued:
             behind_id, behind_distance = behind or _BEFORE_ALL
             parameters |= {"besides": list(besides), "behind_distance": behind_distance, "behind_id": behind_id}
@@ -170,10 +170,11 @@ class ExactSearch:
 
 def approximate_parameters(nearest: Nearest, *, ef_search: int) -> dict[str, Any]:
     """Returns the parameters of the approximate statements."""
-    return _parameters(nearest) | {"ef_search": str(ef_search)}
+    return parameters_of(nearest) | {"ef_search": str(ef_search)}
 
 
-def _parameters(nearest: Nearest) -> dict[str, Any]:
+def parameters_of(nearest: Nearest) -> dict[str, Any]:
+    """Returns what every statement takes that compares traces with a vector."""
     return {
         "vector": nearest.vector,
         "model_id": nearest.model_id,
