@@ -48,43 +48,53 @@ async def find(search: Search, *, deadline: Deadline, database: "Database", quer
         return await searching.find(search, deadline=deadline, database=database, queries=queries)
     everything = replace(search, limit=rankings.RANKED, fetches_full=None, resumed_at=None)
     found = await searching.find(everything, deadline=deadline, database=database, queries=queries)
-    by_words: list[Neighbour] = []
-    by_vector = [neighbour.trace_id for neighbour in found.neighbours]
-    explained = rankings.fused(by_vector, [])
+    neighbours = {neighbour.trace_id: neighbour for neighbour in found.neighbours}
+    explained = rankings.fused(list(neighbours), {})
     try:
         async with deadline.leaving(share=SENDING_SHARE, most=SENDING_SECONDS).limit():
             if search.ranking is Ranking.TRUST_WEIGHTED:
-                tallies = await database.read(lambda reading: reading.votes.tallies(by_vector))
+                tallies = await database.read(lambda reading: reading.votes.tallies(neighbours))
                 similarities = {neighbour.trace_id: similarity(neighbour) for neighbour in found.neighbours}
                 explained = rankings.by_trust(similarities, tallies)
             else:
-                by_words = await _by_words(search, found, database=database, queries=queries)
-                explained = rankings.fused(by_vector, [neighbour.trace_id for neighbour in by_words])
+                ranks = await _by_words(search, found, database=database, queries=queries)
+                explained = rankings.fused(
+                    list(neighbours), {neighbour.trace_id: rank for neighbour, rank in ranks.items()}
+                )
+                neighbours |= {
+                    neighbour.trace_id: neighbour for neighbour in ranks if neighbour.trace_id not in neighbours
+                }
     except TimeoutError:
         found = replace(found, stop_reason=StopReason.SCAN_BUDGET)
-    every = {neighbour.trace_id: neighbour for neighbour in (*by_words, *found.neighbours)}
 
     def place(neighbour: "Neighbour") -> tuple[float, float, UUID]:
         return -explained[neighbour.trace_id].score, neighbour.distance, neighbour.trace_id
 
-    return _part(search, found, sorted(every.values(), key=place)[: rankings.RANKED], explained)
+    return _part(search, found, sorted(neighbours.values(), key=place)[: rankings.RANKED], explained)
 
 
-async def _by_words(search: Search, found: Found, *, database: "Database", queries: QueryCache) -> "list[Neighbour]":
-    """Returns the traces that share the rarest words with the text, those first that share the most of them."""
+async def _by_words(
+    search: Search, found: Found, *, database: "Database", queries: QueryCache
+) -> "dict[Neighbour, int]":
+    """Returns the traces that share the rarest words with the text, and their places by these."""
     assert isinstance(search.query, str)  # noqa: S101 - validated
     if found.considered.matches_nothing:
-        return []
+        return {}
     text = search.query
     nearest = Nearest(
         vector=unit((await queries.encode(text)).vector),
         model_id=queries.embedder.model_id,
         model_version=queries.embedder.model_version,
-        limit=rankings.RANKED_BY_WORDS,
+        limit=rankings.RANKED_BY_WORDS + 1,
         considered=found.considered,
     )
     holders = await database.read(lambda reading: reading.words.holders(text, nearest))
-    return [holder.neighbour for holder in holders if similarity(holder.neighbour) >= search.min_similarity]
+    ranks = rankings.lexical_ranks({holder.neighbour.trace_id: holder.weight for holder in holders})
+    return {
+        holder.neighbour: ranks[holder.neighbour.trace_id]
+        for holder in holders
+        if holder.neighbour.trace_id in ranks and similarity(holder.neighbour) >= search.min_similarity
+    }
 
 
 def _part(

@@ -11,8 +11,8 @@ from commontrace.core.trust import Tally, trust_score
 RANKED = 100
 """How many traces such an order holds."""
 
-# Of the words' order only what is among its first: further down it is a matter of single common words.
 RANKED_BY_WORDS = 50
+"""How many the order by words holds: further down it is a matter of single common words."""
 
 # What votes can add or take. The least at which confirmed traces mostly pass rejected ones on the same problem.
 _TRUST_BOUND = 0.05
@@ -61,10 +61,23 @@ def by_trust(similarities: Mapping[UUID, float], tallies: Mapping[UUID, Tally]) 
     return explained
 
 
-def fused(by_vector: Sequence[UUID], by_words: Sequence[UUID]) -> dict[UUID, Explanation]:
+def lexical_ranks(weights: Mapping[UUID, float]) -> dict[UUID, int]:
+    """Returns the places of traces by the weights of the words they hold, the heaviest first.
+
+    Equals share a place: between them the words decide nothing. More than 50 traces stand for many more: the last are
+    left out with all their equals, of which some are not there.
+    """
+    if len(weights) > RANKED_BY_WORDS:
+        least = min(weights.values())
+        weights = {trace_id: weight for trace_id, weight in weights.items() if weight > least}
+    heavier = sorted(weights.values(), reverse=True)
+    return {trace_id: heavier.index(weight) + 1 for trace_id, weight in weights.items()}
+
+
+def fused(by_vector: Sequence[UUID], lexical_ranks: Mapping[UUID, int]) -> dict[UUID, Explanation]:
     """Explains each trace by its places in two orders: the sum of 1 / (60 + rank)."""
     scores: defaultdict[UUID, float] = defaultdict(float)
-    vector_ranks, lexical_ranks = _ranks(by_vector), _ranks(by_words)
+    vector_ranks = {trace_id: rank for rank, trace_id in enumerate(by_vector, start=1)}
     for ranks in (vector_ranks, lexical_ranks):
         for trace_id, rank in ranks.items():
             scores[trace_id] += 1 / (_FUSION + rank)
@@ -74,7 +87,3 @@ def fused(by_vector: Sequence[UUID], by_words: Sequence[UUID]) -> dict[UUID, Exp
         )
         for trace_id, score in scores.items()
     }
-
-
-def _ranks(order: Sequence[UUID]) -> dict[UUID, int]:
-    return {trace_id: rank for rank, trace_id in enumerate(order, start=1)}

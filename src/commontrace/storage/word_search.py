@@ -7,6 +7,7 @@ from sqlalchemy import (
     ARRAY,
     Double,
     Integer,
+    Numeric,
     Select,
     String,
     Uuid,
@@ -70,7 +71,9 @@ def holders_statement(kinds: trace_filter.Kinds) -> Select[Any]:
             func.row_number().over(order_by=literal_column("positions[1]")).label("place"),
             func.count().over().label("words"),
         )
-        .select_from(func.unnest(func.words_of(bindparam("words", type_=String), "", "")).table_valued("lexeme", "positions"))
+        .select_from(
+            func.unnest(func.words_of(bindparam("words", type_=String), "", "")).table_valued("lexeme", "positions")
+        )
         .subquery("asked")
     )
     half = _MOST_WORDS // 2
@@ -94,7 +97,10 @@ def holders_statement(kinds: trace_filter.Kinds) -> Select[Any]:
         .where(number <= COMMON)
         .subquery("each")
     )
-    weight = func.sum(func.ln(1 + (_traces() - each.c.number + 0.5) / (each.c.number + 0.5)))
+    # Sums of the same words in another order may differ in their last digits.
+    weight = func.round(
+        cast(func.sum(func.ln(1 + (_traces() - each.c.number + 0.5) / (each.c.number + 0.5))), Numeric), 6
+    )
     heaviest = (
         select(each.c.id, weight.label("weight"))
         .group_by(each.c.id)
@@ -103,7 +109,7 @@ def holders_statement(kinds: trace_filter.Kinds) -> Select[Any]:
         .subquery("heaviest")
     )
     return (
-        select(Trace.id, DISTANCE.label("distance"), heaviest.c.weight)
+        select(Trace.id, DISTANCE.label("distance"), cast(heaviest.c.weight, Double))
         .join(heaviest, heaviest.c.id == Trace.id)
         .order_by(heaviest.c.weight.desc(), Trace.id)
     )
