@@ -38,10 +38,9 @@ async def contribute_codes(server: RunningServer) -> list[str]:
 
 async def vote(server: RunningServer, trace_id: str, *, up: int = 0, down: int = 0) -> None:
     for number in range(up + down):
-        verdict = {"type": vote_pb2.VOTE_TYPE_UP}
+        request = vote_pb.CastVoteRequest(trace_id=trace_id, type=vote_pb2.VOTE_TYPE_UP)
         if number >= up:
-            verdict = {"type": vote_pb2.VOTE_TYPE_DOWN, "reason": vote_pb2.DOWN_REASON_INCORRECT}
-        request = vote_pb.CastVoteRequest(trace_id=trace_id, **verdict)
+            request.type, request.reason = vote_pb2.VOTE_TYPE_DOWN, vote_pb2.DOWN_REASON_INCORRECT
         await server.votes.CastVote(request, metadata=caller(number))
 
 

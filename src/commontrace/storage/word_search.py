@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.util import ClauseAdapter
 
 from commontrace.core.nearest import Nearest
 from commontrace.storage import trace_filter
@@ -83,12 +84,17 @@ def holders_statement(kinds: trace_filter.Kinds) -> Select[Any]:
         .cte("chosen")
         .prefix_with("MATERIALIZED")
     )
-    holding = (
-        select(Trace.id)
-        .where(text(f"{WORDS} @@ chosen.word"), *CONSIDERED, *trace_filter.conditions(kinds))
-        .limit(COMMON + 1)
+    # With an offset, be it none, the planner looks the word up before anything else: it might find the traces by
+    # another condition and take the texts of all of them apart.
+    with_word = (
+        select(Trace.__table__)
+        .where(text(f"{WORDS} @@ chosen.word"))
+        .offset(literal_column("0"))
         .correlate(chosen)
+        .subquery("with_word")
     )
+    conditions = map(ClauseAdapter(with_word).traverse, (*CONSIDERED, *trace_filter.conditions(kinds)))
+    holding = select(with_word.c.id).where(*conditions).limit(COMMON + 1).correlate(chosen)
     held = select(func.array(holding.scalar_subquery(), type_=ARRAY(Uuid)).label("ids")).select_from(chosen)
     holders = held.cte("holders").prefix_with("MATERIALIZED")
     number = func.cardinality(holders.c.ids)
