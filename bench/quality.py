@@ -1,8 +1,9 @@
 """How often searches find what they should, with the local model and without: `make quality`.
 
 The sample traces lie among a few hundred others, and labelled queries are asked as users ask them: of a real server on
-an embedded Postgres of its own. Searches are exact, so that every run prints the same. `--misses` lists every query
-that did not find its trace first, and what the unanswerable ones came closest to.
+an embedded Postgres of its own, in every order that there is. Searches are exact, so that every run prints the same.
+Then come rival traces, voted up or down, and the queries that they are for. `--misses` lists every query that did not
+find its trace first by similarity alone, and what the unanswerable ones came closest to.
 """
 
 import argparse
@@ -18,24 +19,27 @@ from typing import Literal
 import uvloop
 
 from bench.metrics import first_rank, mean_reciprocal_rank, recall_at
-from bench.search_cases import ANSWERABLE, UNANSWERABLE, SearchCase, read, read_search_cases
+from bench.search_cases import ANSWERABLE, EXACT, NEAR_DUPLICATE, UNANSWERABLE, SearchCase, read, read_search_cases
 from commontrace import bootstrap
 from commontrace.cli.environment import configure_logging, failures_explained
 from commontrace.client import Client, connect
+from commontrace.client.requests import Ranking
 from commontrace.server import serving
 from commontrace.settings import Settings
 
 LIMIT = 10
 """What a search returns by default; a trace beyond counts as not found."""
 THRESHOLDS = [step / 20 for step in range(15)]
+RANKINGS: tuple[Ranking, ...] = ("cosine", "hybrid", "trust_weighted")
 _SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a search found: slugs and their cosine similarities, most similar first."""
+    """What a search found: slugs and their cosine similarities, in their order."""
 
     case: SearchCase
+    ranking: Ranking
     found: Sequence[tuple[str, float]]
 
     def rank(self, min_similarity: float = -1.0) -> int | None:
@@ -59,22 +63,59 @@ async def ask(where: bootstrap.Postgres, settings: Settings) -> list[Answer]:
             slugs = {trace["title"]: trace["slug"] for trace in (*read("sample_traces"), *distractors)}
             model = (await client.service_info()).embedding_model
             print(f"\n{model.id} {model.version}, {model.dimensions} dimensions, {len(slugs)} traces")
-            return [await answer(client, case, slugs) for case in read_search_cases()]
+            cases = read_search_cases()
+            answers = [
+                await answer(client, case, slugs, ranking)
+                for ranking in RANKINGS
+                for case in cases
+                if case.kind != NEAR_DUPLICATE
+            ]
+            slugs |= await add_rivals(address, client)
+            answers += [
+                await answer(client, case, slugs, ranking)
+                for ranking in RANKINGS
+                for case in cases
+                if case.kind == NEAR_DUPLICATE
+            ]
+            return answers
 
 
-async def answer(client: Client, case: SearchCase, slugs: dict[str, str]) -> Answer:
+async def add_rivals(address: str, client: Client) -> dict[str, str]:
+    """Contributes the rival traces and votes on them; returns their slugs by title."""
+    slugs = {}
+    for trace in read("rival_traces"):
+        contributed = await client.contribute(trace["title"], trace["context"], trace["solution"], tags=trace["tags"])
+        slugs[trace["title"]] = trace["slug"]
+        voters = [("up", number) for number in range(trace["up_votes"])]
+        voters += [("down", number) for number in range(trace["down_votes"])]
+        for verdict, number in voters:
+            async with connect(address, user=f"{verdict}-{number}@example.org") as voter:
+                if verdict == "up":
+                    await voter.vote(contributed.created.id, "up")
+                else:
+                    await voter.vote(contributed.created.id, "down", reason="incorrect")
+    return slugs
+
+
+async def answer(client: Client, case: SearchCase, slugs: dict[str, str], ranking: Ranking) -> Answer:
     """Asks one query; `slugs` are those of the traces by title."""
-    hits = await client.search(case.query, limit=LIMIT, full=False, exact=True)
-    return Answer(case=case, found=[(slugs[hit.trace.title], hit.similarity) for hit in hits])
+    hits = await client.search(case.query, limit=LIMIT, full=False, exact=True, ranking=ranking)
+    return Answer(case=case, ranking=ranking, found=[(slugs[hit.trace.title], hit.similarity) for hit in hits])
 
 
 def print_found(answers: Sequence[Answer]) -> None:
-    """Prints how well the answerable queries found their traces, by kind."""
-    print(f"\n{'answerable queries':24} {'number':>8} {'recall@1':>9} {'recall@3':>9} {'MRR@' + str(LIMIT):>9}")
-    for kind in (*ANSWERABLE, "all"):
-        ranks = [answer.rank() for answer in answers if answer.case.kind == kind or kind == "all"]
-        scores = f"{recall_at(1, ranks):9.3f} {recall_at(3, ranks):9.3f} {mean_reciprocal_rank(ranks):9.3f}"
-        print(f"{kind:24} {len(ranks):8} {scores}")
+    """Prints how well the queries found their traces in each order, by kind; `all` are those that samples answer."""
+    print(f"\n{'recall@1, recall@3, MRR@' + str(LIMIT):24} {'number':>8}" + "".join(f"{name:>24}" for name in RANKINGS))
+    for kinds in (*((kind,) for kind in ANSWERABLE), ANSWERABLE, *((kind,) for kind in (*EXACT, NEAR_DUPLICATE))):
+        asked = [answer for answer in answers if answer.case.kind in kinds]
+        name = kinds[0] if len(kinds) == 1 else "all"
+        scores = "".join(_scores([one.rank() for one in asked if one.ranking == ranking]) for ranking in RANKINGS)
+        print(f"{name:24} {len(asked) // len(RANKINGS):8}{scores}")
+
+
+def _scores(ranks: Sequence[int | None]) -> str:
+    scores = (recall_at(1, ranks), recall_at(3, ranks), mean_reciprocal_rank(ranks))
+    return f"{'  '.join(f'{score:.3f}' for score in scores):>24}"
 
 
 def print_thresholds(answerable: Sequence[Answer], unanswerable: Sequence[Answer]) -> None:
@@ -118,9 +159,10 @@ def measure(embedder: Literal["local", "lexical"], *, misses: bool) -> None:
         settings = Settings(listen_address="127.0.0.1:0", data_dir=Path(data), embedder=embedder)
         with bootstrap.postgres(settings, attach=False) as where:
             answers = uvloop.run(ask(where, settings))
-    answerable = [answer for answer in answers if answer.case.kind != UNANSWERABLE]
-    unanswerable = [answer for answer in answers if answer.case.kind == UNANSWERABLE]
-    print_found(answerable)
+    print_found(answers)
+    similar = [answer for answer in answers if answer.ranking == "cosine"]
+    answerable = [answer for answer in similar if answer.case.kind in ANSWERABLE]
+    unanswerable = [answer for answer in similar if answer.case.kind == UNANSWERABLE]
     print_thresholds(answerable, unanswerable)
     if misses:
         print_misses(answerable, unanswerable)

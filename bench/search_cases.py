@@ -9,11 +9,16 @@ from commontrace.data_files import data_directory
 
 UNANSWERABLE = "unanswerable"
 ANSWERABLE = ("paraphrase", "error_message", "keywords")
+"""Answered by sample traces."""
+EXACT = ("identifier", "error_code")
+"""What agents paste of code and logs; answered by any trace."""
+NEAR_DUPLICATE = "near_duplicate"
+"""Answered by one of two rival traces on the same problem: the one that votes confirm."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchCase:
-    """A query, and the slugs of the sample traces that answer it: none where it is unanswerable, else any will do."""
+    """A query, and the slugs of the traces that answer it: none where it is unanswerable, else any will do."""
 
     query: str
     kind: str
@@ -29,7 +34,7 @@ def read_search_cases() -> list[SearchCase]:
 
 
 def read(name: str) -> list[Mapping[str, Any]]:
-    """Returns the objects of a fixture: `sample_traces`, `distractors` or `search_cases`."""
+    """Returns the objects of a fixture: `sample_traces`, `distractors`, `rival_traces` or `search_cases`."""
     objects: list[Mapping[str, Any]] = json.loads(
         (data_directory("fixtures") / f"{name}.json").read_text(encoding="utf-8")
     )

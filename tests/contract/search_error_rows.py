@@ -34,6 +34,11 @@ _NO_POINTS: dict[str, Any] = {
     "a part cut short": [[10, 64], None],
     "a text for a part": ["part", _END],
     "too much": [None, _END, None],
+    "no place": [0],
+    "a place beyond the last": [100],
+    "a place before the first": [-1],
+    "a text for a place": ["7"],
+    "true for a place": [True],
 }
 _ANY_POINT: TokenField[Any] = TokenField(
     name="resume_token", may_differ=("limit", "batch_size"), pack=lambda point: point, unpack=lambda point: point
@@ -48,9 +53,22 @@ def search_rows() -> Iterator[Row]:
     for least in (nan, inf, -inf, nextafter(1, 2), nextafter(-1, -2), 1e300):
         request = pb.SearchTracesRequest(text="a", min_similarity=least)
         yield invalid(SEARCH, f"min_similarity {least}", "FIELD_OUT_OF_RANGE", "min_similarity", request)
+    yield from _rankings()
     yield malformed(SEARCH, "filter cut short", delimited(7, b"\x0a\x05ab"))
     yield malformed(SEARCH, "resume_token not UTF-8", b"\x5a\x01\xff")
     yield from _tokens()
+
+
+def _rankings() -> Iterator[Row]:
+    for ranking in (pb.RANKING_HYBRID, pb.RANKING_TRUST_WEIGHTED):
+        request = pb.SearchTracesRequest(text="a", ranking=ranking, limit=101)
+        yield invalid(SEARCH, f"limit 101 of ranking {ranking}", "FIELD_OUT_OF_RANGE", "limit", request)
+    for number in (-1, 4, 2**31 - 1):
+        unknown: Any = number
+        request = pb.SearchTracesRequest(text="a", ranking=unknown)
+        yield invalid(SEARCH, f"ranking {number}", "UNKNOWN_ENUM_VALUE", "ranking", request)
+    request = pb.SearchTracesRequest(trace_id=UNKNOWN_ID, ranking=pb.RANKING_HYBRID)
+    yield invalid(SEARCH, "HYBRID without a text", "FIELD_NOT_ALLOWED", "ranking", request)
 
 
 def _tokens() -> Iterator[Row]:
@@ -72,6 +90,8 @@ def _tokens() -> Iterator[Row]:
         "min_similarity": {"min_similarity": 0.0},
         "exact": {"exact": True},
         "ef_search": {"ef_search": 64},
+        "ranking": {"ranking": pb.RANKING_HYBRID},
+        "explain": {"explain": True},
     }
     unbound = {"limit", "batch_size", RESUME_TOKEN.name}
     assert set(others) | unbound > set(pb.SearchTracesRequest.DESCRIPTOR.fields_by_name) - {"embedding", "trace_id"}

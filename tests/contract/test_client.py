@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 from uuid import UUID
 
 import grpc
@@ -54,6 +55,18 @@ async def test_a_search_can_be_narrowed(ada: Client) -> None:
     similarities = [hit.similarity for hit in await ada.search("a problem")]
     assert len(await ada.search("a problem", min_similarity=sum(similarities) / 2)) == 1
     assert await ada.search("a problem", min_similarity=1) == []
+
+
+async def test_a_search_can_be_ranked_otherwise_and_explained(ada: Client) -> None:
+    coded = (await ada.contribute("A title", "A problem: QX4137", "A cure")).created
+    await ada.contribute("A title", "A problem: QX9", "A cure")
+    [first, other] = await ada.search("QX4137", ranking="hybrid", explain=True)
+    assert (first.trace.id, first.explanation.lexical_rank) == (coded.id, 1)
+    assert not other.explanation.HasField("lexical_rank")
+    assert not (await ada.search("QX4137", ranking="trust_weighted"))[0].HasField("explanation")
+    word: Any = "fastest"
+    with pytest.raises(ValueError, match="cosine, trust_weighted, hybrid"):
+        await ada.search("QX4137", ranking=word)
 
 
 async def test_contributions_can_be_tried_and_can_replace(ada: Client) -> None:

@@ -6,7 +6,15 @@ from collections import Counter
 
 import pytest
 
-from bench.search_cases import ANSWERABLE, UNANSWERABLE, SearchCase, read, read_search_cases
+from bench.search_cases import (
+    ANSWERABLE,
+    EXACT,
+    NEAR_DUPLICATE,
+    UNANSWERABLE,
+    SearchCase,
+    read,
+    read_search_cases,
+)
 from commontrace.core import limits
 from commontrace.data_files import data_directory
 from commontrace.embeddings.lexical import stem
@@ -26,7 +34,16 @@ STOP_WORDS = frozenset(
 
 
 @pytest.mark.parametrize(
-    ("kind", "at_least"), [("paraphrase", 24), ("error_message", 12), ("keywords", 8), (UNANSWERABLE, 6)]
+    ("kind", "at_least"),
+    [
+        ("paraphrase", 24),
+        ("error_message", 12),
+        ("keywords", 8),
+        ("identifier", 20),
+        ("error_code", 20),
+        (NEAR_DUPLICATE, 12),
+        (UNANSWERABLE, 6),
+    ],
 )
 def test_there_are_enough_queries_of_each_kind(kind: str, at_least: int) -> None:
     assert Counter(case.kind for case in CASES)[kind] >= at_least
@@ -34,13 +51,17 @@ def test_there_are_enough_queries_of_each_kind(kind: str, at_least: int) -> None
 
 def test_every_case_has_its_three_fields_and_a_known_kind() -> None:
     assert {tuple(case) for case in read("search_cases")} == {("query", "kind", "expected")}
-    assert {case.kind for case in CASES} == {*ANSWERABLE, UNANSWERABLE}
+    assert {case.kind for case in CASES} == {*ANSWERABLE, *EXACT, NEAR_DUPLICATE, UNANSWERABLE}
 
 
-def test_only_unanswerable_queries_expect_nothing_and_all_others_a_sample_trace() -> None:
+def test_only_unanswerable_queries_expect_nothing_and_all_others_a_trace_that_exists() -> None:
+    names = {name: {trace["slug"] for trace in read(name)} for name in ("sample_traces", "distractors")}
+    confirmed = {trace["slug"] for trace in read("rival_traces") if trace["up_votes"] > trace["down_votes"]}
+    answers = dict.fromkeys(EXACT, names["sample_traces"] | names["distractors"])
+    answers |= {NEAR_DUPLICATE: confirmed, UNANSWERABLE: set()}
     for case in CASES:
         assert bool(case.expected) == (case.kind != UNANSWERABLE), case.query
-        assert case.expected <= TITLES.keys(), case.query
+        assert case.expected <= answers.get(case.kind, names["sample_traces"]), case.query
 
 
 def test_every_sample_trace_is_asked_for_in_every_way() -> None:
@@ -68,8 +89,10 @@ def test_half_of_the_paraphrases_share_no_content_word_with_the_title_of_their_t
 
 
 def test_no_error_message_is_copied_from_the_traces() -> None:
-    texts = _squeezed(" ".join(f"{trace['context']} {trace['solution']}" for trace in read("sample_traces")))
-    assert [case.query for case in CASES if case.kind == "error_message" and _squeezed(case.query) in texts] == []
+    traces = (*read("sample_traces"), *read("distractors"), *read("rival_traces"))
+    texts = _squeezed(" ".join(f"{trace['context']} {trace['solution']}" for trace in traces))
+    pasted = {"error_message", "error_code", NEAR_DUPLICATE}
+    assert [case.query for case in CASES if case.kind in pasted and _squeezed(case.query) in texts] == []
 
 
 def test_the_file_is_pretty_printed_and_ends_with_a_newline() -> None:

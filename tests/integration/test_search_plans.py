@@ -1,6 +1,7 @@
 """What the server's own search statements do in databases of 12 to 10,000 traces."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from commontrace.storage.trace_search import (
     hits_statement,
 )
 from commontrace.storage.unit_of_work import Reading
+from commontrace.storage.word_search import holders_parameters, holders_statement
 from tests.conftest import administer, url_of
 from tests.integration.search_corpora import MODEL, RARE, Corpus, clustered, ids_of, insert, order, recall, unit
 from tests.integration.storing import run
@@ -170,6 +172,23 @@ async def test_candidates_by_their_signs_are_read_one_by_one(corpus: Corpus, pop
             if name in ("metadata", "everything"):
                 scans = scans[-2:]
             assert scans == ["Index Scan using pk_traces"] * 2, (statistics, name, plan)
+
+
+async def test_words_are_looked_up_however_few_traces_there_are(corpus: Corpus, populated: Database) -> None:
+    async def explain_words(reading: Reading, considered: ResolvedFilter) -> str:
+        statement = holders_statement(trace_filter.kinds_of(considered))
+        nearest = Nearest(vector=corpus.query(0), **NAME, limit=51, considered=considered)
+        prepared = DriverStatement(statement)
+        parameters = holders_parameters("a lost connection", nearest)
+        # These connections leave JSON to SQLAlchemy.
+        parameters |= {"metadata": json.dumps(parameters.get("metadata"))}
+        given = prepared.arguments(parameters)
+        raw: Any = (await reading.words._connection.get_raw_connection()).driver_connection
+        return "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN (COSTS OFF) {prepared.sql}", *given))
+
+    for name, asked in FILTERS.items():
+        plan = await populated.read(partial(explain_words, considered=resolved(asked)))
+        assert "Bitmap Index Scan on ix_traces_words" in plan, (name, plan)
 
 
 @pytest.mark.parametrize("limit", [*LIMITS, 50])

@@ -1,6 +1,7 @@
 """Commands that find and read traces: search, list, get, history."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +15,23 @@ from commontrace.core import limits
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client, SearchHits
+    from commontrace.client.requests import Ranking
     from commontrace.v1 import trace_pb2, trace_service_pb2
+
+
+class RankingName(StrEnum):
+    """What hits can be ordered by."""
+
+    COSINE = "cosine"
+    TRUST_WEIGHTED = "trust-weighted"
+    HYBRID = "hybrid"
+
+
+_RANKINGS: "dict[RankingName, Ranking]" = {
+    RankingName.COSINE: "cosine",
+    RankingName.TRUST_WEIGHTED: "trust_weighted",
+    RankingName.HYBRID: "hybrid",
+}
 
 
 def search(
@@ -31,6 +48,10 @@ def search(
         float | None, typer.Option(min=-1, max=1, metavar="NUMBER", help="The least similarity to print.")
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every trace instead of trusting the index.")] = False,
+    ranking: Annotated[
+        RankingName, typer.Option(help="Also go by votes (trust-weighted), or by the words of the text (hybrid).")
+    ] = RankingName.COSINE,
+    explain: Annotated[bool, typer.Option("--explain", help="Print what each hit's place is made of.")] = False,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, max=limits.SEARCH_HITS, help="How many at most.", metavar="COUNT")
     ] = 5,
@@ -38,21 +59,30 @@ def search(
     user: As = None,
     as_json: Json = False,
 ) -> None:
-    """Search traces by meaning, most similar first."""
+    """Search traces by meaning, most similar first unless ranked otherwise."""
     if bool(text) == (like is not None):
         raise typer.BadParameter("give either a text or --like ID")
     query = text if like is None else uuid(like)
 
     async def ask(client: "Client") -> "SearchHits":
         traces = trace_filter(tags=tag, any_tags=any_tag, without_tags=without_tag, status=status)
-        return await client.search(query, limit=limit, filter=traces, min_similarity=min_similarity, exact=exact)
+        return await client.search(
+            query,
+            limit=limit,
+            filter=traces,
+            min_similarity=min_similarity,
+            exact=exact,
+            ranking=_RANKINGS[ranking],
+            explain=explain,
+        )
 
     hits = call(address, user, ask)
     _note_what_is_missing(hits.summary)
     if as_json:
         for hit in hits:
             trace = as_dict(hit.trace)
-            json_line({"title": trace.pop("title"), "similarity": round(hit.similarity, 6), **trace})
+            why = {"explanation": as_dict(hit.explanation)} if explain else {}
+            json_line({"title": trace.pop("title"), "similarity": round(hit.similarity, 6), **why, **trace})
     elif hits:
         from commontrace.cli.trace_output import print_hits
 

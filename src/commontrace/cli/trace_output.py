@@ -22,6 +22,8 @@ def print_hits(hits: "Iterable[trace_service_pb2.SearchHit]") -> None:
             console, Text.assemble((f"{hit.similarity:6.3f}  ", "bold cyan"), (one_line(hit.trace.title), "bold"))
         )
         print_entry(console, f"        {_standing(hit.trace)}", "dim")
+        if hit.HasField("explanation"):
+            print_entry(console, f"        {_why(hit.explanation)}", "dim")
         print_line(console, f"        {hit.trace.id}", "dim")
 
 
@@ -62,6 +64,17 @@ def print_revisions(revisions: "Iterable[trace_service_pb2.TraceRevision]", *, f
             print_text(console, "Context", revision.context)
             print_text(console, "Solution", revision.solution)
             console.print()
+
+
+def _why(explanation: "trace_service_pb2.HitExplanation") -> str:
+    parts = [f"score {explanation.score:.4f}"]
+    if explanation.HasField("vector_rank"):
+        parts.append(f"by vector {explanation.vector_rank}")
+    if explanation.HasField("lexical_rank"):
+        parts.append(f"by words {explanation.lexical_rank}")
+    if explanation.trust_bonus:
+        parts.append(f"by votes {explanation.trust_bonus:+.4f}")
+    return "  ".join(parts)
 
 
 def _standing(trace: "trace_pb2.Trace") -> str:

@@ -1,13 +1,20 @@
 """What callers give, as requests carry it."""
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Literal, TypeVar
 from uuid import UUID, uuid4
 
 from commontrace.v1 import trace_filter_pb2, trace_pb2, trace_service_pb2, vector_pb2
 
 Value = TypeVar("Value")
 SearchQuery = str | UUID | vector_pb2.Vector
+Ranking = Literal["cosine", "trust_weighted", "hybrid"]
+
+_RANKINGS: dict[Ranking, trace_service_pb2.Ranking.ValueType] = {
+    "cosine": trace_service_pb2.RANKING_COSINE,
+    "trust_weighted": trace_service_pb2.RANKING_TRUST_WEIGHTED,
+    "hybrid": trace_service_pb2.RANKING_HYBRID,
+}
 
 
 def request_id_of(given: str | UUID | None) -> str:
@@ -35,15 +42,24 @@ def search_request(
     considered: trace_filter_pb2.TraceFilter | None,
     min_similarity: float | None,
     exact: bool,
+    ranking: Ranking,
+    explain: bool,
     batch_size: int,
 ) -> trace_service_pb2.SearchTracesRequest:
-    """Returns the search for a text, for traces like the one with an id, or for a vector."""
+    """Returns the search for a text, for traces like the one with an id, or for a vector.
+
+    Raises ValueError for a ranking that there is not.
+    """
+    if ranking not in _RANKINGS:
+        raise ValueError(f"ranking must be one of {', '.join(_RANKINGS)}, not {ranking!r}")
     request = trace_service_pb2.SearchTracesRequest(
         limit=limit,
         view=view_of(full=full),
         filter=considered,
         min_similarity=min_similarity,
         exact=exact,
+        ranking=_RANKINGS[ranking],
+        explain=explain,
         batch_size=batch_size,
     )
     if isinstance(query, str):

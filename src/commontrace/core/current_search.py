@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from commontrace.core import searching
+from commontrace.core import ranked_search
 from commontrace.core.deadline import Deadline
 from commontrace.core.errors import ModelReplaced
 from commontrace.core.search import Found, Search, StopReason
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 async def find(asked: Callable[[], Search], *, deadline: Deadline, database: "Database", model: ServedModel) -> Found:
-    """Returns what `searching.find` does, by the database's current model.
+    """Returns what `ranked_search.find` does, by the database's current model.
 
     `asked` is asked again whenever the model was replaced meanwhile, and may refuse what no longer fits. Raises
     TraceNotFound, EmbedderUnavailable, ModelReplaced where the database contradicts its own record.
@@ -23,7 +23,7 @@ async def find(asked: Callable[[], Search], *, deadline: Deadline, database: "Da
         queries = model.queries
         search = asked()
         try:
-            found = await searching.find(search, deadline=deadline, database=database, queries=queries)
+            found = await ranked_search.find(search, deadline=deadline, database=database, queries=queries)
         except ModelReplaced:
             if await model.is_still(queries):
                 raise

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.core import limits
+from commontrace.core.rankings import Explanation, Ranking
 from commontrace.core.search_resumption import ApproximatePart, ResumePoint
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
@@ -47,6 +48,7 @@ class Search:
     ef_search: int = 0
     fetches_full: bool | None = None
     resumed_at: ResumePoint | None = None
+    ranking: Ranking = Ranking.COSINE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,11 +67,15 @@ class Found:
     approximate: ApproximatePart | None = None
     traces: "dict[UUID, TraceRow] | None" = None
 
-    def point_behind(self, neighbour: "Neighbour") -> ResumePoint:
-        """Returns where a stream continues of which this was the last hit."""
+    def point_behind(self, neighbour: "Neighbour") -> ResumePoint | None:
+        """Returns where a stream continues of which this was the last hit, None where nothing can follow."""
         if self.exact:
             return ResumePoint(approximate=self.approximate, last=neighbour)
         return ResumePoint(approximate=self.approximate and replace(self.approximate, last=neighbour))
+
+    def explanation(self, neighbour: "Neighbour") -> Explanation:
+        """Returns why the hit is where it is."""
+        return Explanation(score=similarity(neighbour))
 
 
 def candidates_for(limit: int) -> int:

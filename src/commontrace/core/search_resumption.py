@@ -27,7 +27,11 @@ class ApproximatePart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResumePoint:
-    """What streams have sent together: a part of an approximate pass, then exact passes over the rest up to `last`."""
+    """What streams have sent together: a part of an approximate pass, then exact passes over the rest up to `last`.
+
+    Of an order other than that of similarity: everything up to a `place`.
+    """
 
     approximate: ApproximatePart | None = None
     last: "Neighbour | None" = None
+    place: int = 0

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # What an exact pass leaves of the time there is, for sending what the approximate pass found. Ending it costs its
 # connection, and on a busy machine it takes 50 ms to open another.
-_SENDING_SHARE = 0.5
-_SENDING_SECONDS = 0.1
+SENDING_SHARE = 0.5
+SENDING_SECONDS = 0.1
 
 
 async def find(search: Search, *, deadline: Deadline, database: "Database", queries: QueryCache) -> Found:
@@ -55,7 +55,7 @@ async def find(search: Search, *, deadline: Deadline, database: "Database", quer
                 if best.stop_reason is not StopReason.SCAN_BUDGET:
                     return best
         # Only comparing every trace proves that there are no more.
-        async with deadline.leaving(share=_SENDING_SHARE, most=_SENDING_SECONDS).limit():
+        async with deadline.leaving(share=SENDING_SHARE, most=SENDING_SECONDS).limit():
             return await passes.exactly(besides=sent)
     except TimeoutError:
         return best

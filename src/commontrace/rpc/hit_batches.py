@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from commontrace.core.search import Found, StopReason
-from commontrace.core.search_batches import Batch
+from commontrace.core.search_batches import Batch, Hit
 from commontrace.rpc.messages import searches
 from commontrace.rpc.response_budget import ResponseBudget
 from commontrace.storage.trace_search import Neighbour
@@ -23,7 +23,10 @@ async def stream(
     """
 
     def token(last: Neighbour | None) -> str:
-        return "" if last is None else searches.RESUME_TOKEN.token(request, found.point_behind(last))
+        return "" if last is None else searches.RESUME_TOKEN.next_token(request, found.point_behind(last))
+
+    def message(hit: Hit) -> trace_service_pb2.SearchHit:
+        return searches.hit_message(hit, found.explanation(hit.neighbour) if request.explain else None)
 
     filling, last = Filling(), None
     hit_count = dropped_count = 0
@@ -37,7 +40,7 @@ async def stream(
                 yield filling.take()
             while batch.hits:
                 hit = batch.hits.pop(0)
-                if (full := filling.put(searches.hit_message(hit))) is not None:
+                if (full := filling.put(message(hit))) is not None:
                     full.resume_token = token(last)
                     yield full
                 last = hit.neighbour

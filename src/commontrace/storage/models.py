@@ -38,6 +38,10 @@ VECTOR_INDEX = Index(
 """What approximate searches go by."""
 
 
+WORDS = "words_of(title, context_text, solution_text)"
+"""The words of a trace, as `ix_traces_words` holds them. A migration makes the function."""
+
+
 class Base(AsyncAttrs, DeclarativeBase):
     """Gives every table the same types and every constraint a name that errors can be told by."""
 
@@ -100,6 +104,7 @@ class Trace(Timestamps, Base):
         Index("ix_traces_content_hash", "content_hash", unique=True, postgresql_where=text("deleted_at IS NULL")),
         Index("ix_traces_supersedes_id", "supersedes_id", unique=True, postgresql_where=text("deleted_at IS NULL")),
         VECTOR_INDEX,
+        Index("ix_traces_words", text(WORDS), postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 256}),
         {"postgresql_with": {"fillfactor": 80, "toast_tuple_target": 256}},
     )
 

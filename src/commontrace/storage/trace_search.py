@@ -29,9 +29,9 @@ from commontrace.storage.models import Trace
 from commontrace.storage.trace_repository import TraceRow, row_columns
 from commontrace.storage.vector_type import VectorType
 
-_DISTANCE = Trace.embedding.cosine_distance(bindparam("vector", type_=VectorType()))
+DISTANCE = Trace.embedding.cosine_distance(bindparam("vector", type_=VectorType()))
 # `+ 0` keeps the vector index, which is approximate, out of the plan.
-EXACT_DISTANCE = (_DISTANCE + 0).label("distance")
+EXACT_DISTANCE = (DISTANCE + 0).label("distance")
 
 CONSIDERED = (
     Trace.deleted_at.is_(None),
@@ -49,7 +49,7 @@ _EF_SEARCH_IS_SET = (
 
 # From a subquery: Postgres looks ids up in a hash of its rows, however many there are.
 _NOT_SENT = Trace.id.not_in(select(func.unnest(bindparam("besides", type_=ARRAY(Uuid)))))
-_BEHIND = tuple_(_DISTANCE, Trace.id) > tuple_(
+_BEHIND = tuple_(DISTANCE, Trace.id) > tuple_(
     bindparam("behind_distance", type_=Double), bindparam("behind_id", type_=Uuid)
 )
 
@@ -84,9 +84,9 @@ def hits_statement(kinds: trace_filter.Kinds, *, limit: int, full: bool) -> Sele
 
 def _nearest(kinds: trace_filter.Kinds) -> Select[Any]:
     return (
-        select(Trace.id, _DISTANCE.label("distance"))
+        select(Trace.id, DISTANCE.label("distance"))
         .where(*CONSIDERED, *trace_filter.conditions(kinds), _EF_SEARCH_IS_SET)
-        .order_by(_DISTANCE)
+        .order_by(DISTANCE)
     )
 
 

@@ -18,6 +18,7 @@ from commontrace.storage.trace_repository import TraceRepository
 from commontrace.storage.trace_search import ExactSearch
 from commontrace.storage.user_repository import UserRepository
 from commontrace.storage.vote_repository import VoteRepository
+from commontrace.storage.word_search import WordSearch
 
 
 class UnitOfWork:
@@ -54,6 +55,7 @@ class Reading:
         self.revisions = RevisionRepository(connection)
         self.votes = VoteRepository(connection)
         self.search = ExactSearch(connection)
+        self.words = WordSearch(connection)
         self.events = EventRepository(connection)
         self.idempotency = IdempotencyRepository(connection)
         self.imports = ImportRepository(connection)

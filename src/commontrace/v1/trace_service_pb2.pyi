@@ -27,6 +27,49 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Ranking:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RankingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ranking.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RANKING_UNSPECIFIED: _Ranking.ValueType  # 0
+    """COSINE."""
+    RANKING_COSINE: _Ranking.ValueType  # 1
+    """By cosine similarity, never increasing, ties by id."""
+    RANKING_TRUST_WEIGHTED: _Ranking.ValueType  # 2
+    """The 100 most similar traces by cosine similarity plus a bonus of -0.05 to 0.05 for the votes on their current revision:
+    0.05 times the difference of the trust score and what it would be if UP were DOWN; 0 without votes.
+    """
+    RANKING_HYBRID: _Ranking.ValueType  # 3
+    """By reciprocal rank fusion of two orders: 1 / (60 + rank) in that of the 100 most similar traces, plus the same in that of
+    the 50 traces with the rarest words of the text, if it is in both. Finds exact names and messages that mean little to
+    the model.
+    """
+
+class Ranking(_Ranking, metaclass=_RankingEnumTypeWrapper):
+    """What the hits of a search are ordered by. Filters and `min_similarity`, which is always cosine similarity, hold in every
+    order, and none returns fewer hits than COSINE does. Orders other than COSINE are lists of at most 100 traces, made anew
+    for each stream: on unchanged data, streams that continue one another hold everything once; after the last of the 100
+    comes LIMIT without a token. Where the deadline leaves no time for such an order, hits come by cosine similarity, and the
+    search ends with SCAN_BUDGET.
+    """
+
+RANKING_UNSPECIFIED: Ranking.ValueType  # 0
+"""COSINE."""
+RANKING_COSINE: Ranking.ValueType  # 1
+"""By cosine similarity, never increasing, ties by id."""
+RANKING_TRUST_WEIGHTED: Ranking.ValueType  # 2
+"""The 100 most similar traces by cosine similarity plus a bonus of -0.05 to 0.05 for the votes on their current revision:
+0.05 times the difference of the trust score and what it would be if UP were DOWN; 0 without votes.
+"""
+RANKING_HYBRID: Ranking.ValueType  # 3
+"""By reciprocal rank fusion of two orders: 1 / (60 + rank) in that of the 100 most similar traces, plus the same in that of
+the 50 traces with the rarest words of the text, if it is in both. Finds exact names and messages that mean little to
+the model.
+"""
+Global___Ranking: _TypeAlias = Ranking  # noqa: Y015
+
 class _StopReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -966,6 +1009,8 @@ class SearchTracesRequest(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     EF_SEARCH_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """A question, an error message, a few words; 1 to 8,000 characters with something visible among them. Control
     characters are ignored, except NUL, which fails with `FORBIDDEN_CHARACTER`. Text beyond what the model reads is
@@ -991,6 +1036,12 @@ class SearchTracesRequest(_message.Message):
     """Continues after the message that carried it, be it after a broken stream or after LIMIT. All other fields but `limit`
     and `batch_size` must be as they were. On unchanged data, the streams together hold every match, and none twice.
     """
+    ranking: Global___Ranking.ValueType
+    """The order of the hits; COSINE by default. HYBRID needs `text`, else it fails with `FIELD_NOT_ALLOWED`. Other orders
+    than COSINE hold the first 100 traces, so `limit` is at most 100 with them.
+    """
+    explain: _builtins.bool
+    """Sets the `explanation` of every hit."""
     @_builtins.property
     def embedding(self) -> _vector_pb2.Vector:
         """A vector of the server's own embedding model."""
@@ -1013,10 +1064,12 @@ class SearchTracesRequest(_message.Message):
         exact: _builtins.bool = ...,
         ef_search: _builtins.int = ...,
         resume_token: _builtins.str = ...,
+        ranking: Global___Ranking.ValueType = ...,
+        explain: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "embedding", b"embedding", "filter", b"filter", "min_similarity", b"min_similarity", "query", b"query", "text", b"text", "trace_id", b"trace_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "batch_size", b"batch_size", "ef_search", b"ef_search", "embedding", b"embedding", "exact", b"exact", "filter", b"filter", "limit", b"limit", "min_similarity", b"min_similarity", "query", b"query", "resume_token", b"resume_token", "text", b"text", "trace_id", b"trace_id", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "batch_size", b"batch_size", "ef_search", b"ef_search", "embedding", b"embedding", "exact", b"exact", "explain", b"explain", "filter", b"filter", "limit", b"limit", "min_similarity", b"min_similarity", "query", b"query", "ranking", b"ranking", "resume_token", b"resume_token", "text", b"text", "trace_id", b"trace_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_similarity: _TypeAlias = _typing.Literal["min_similarity"]  # noqa: Y015
     _WhichOneofArgType__min_similarity: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity"]  # noqa: Y015
@@ -1044,7 +1097,7 @@ class SearchTracesResponse(_message.Message):
     """
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchHit]:
-        """The next hits, most similar first."""
+        """The next hits, most similar first, or in the order asked for."""
 
     @_builtins.property
     def summary(self) -> Global___SearchSummary:
@@ -1073,25 +1126,76 @@ class SearchHit(_message.Message):
 
     TRACE_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
     similarity: _builtins.float
-    """The cosine similarity to the query, within -1..1."""
+    """The cosine similarity to the query, within -1..1, in every order."""
     @_builtins.property
     def trace(self) -> _trace_pb2.Trace:
         """The trace."""
+
+    @_builtins.property
+    def explanation(self) -> Global___HitExplanation:
+        """Why the hit is where it is; set if `explain` is."""
 
     def __init__(
         self,
         *,
         trace: _trace_pb2.Trace | None = ...,
         similarity: _builtins.float = ...,
+        explanation: Global___HitExplanation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["similarity", b"similarity", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "similarity", b"similarity", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchHit: _TypeAlias = SearchHit  # noqa: Y015
+
+@_typing.final
+class HitExplanation(_message.Message):
+    """Tells what a hit's place is made of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    VECTOR_RANK_FIELD_NUMBER: _builtins.int
+    LEXICAL_RANK_FIELD_NUMBER: _builtins.int
+    TRUST_BONUS_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """What hits are ordered by, never increasing over the whole stream; equals by similarity, then by id."""
+    vector_rank: _builtins.int
+    """The place among the most similar traces, from 1. Absent in the order COSINE, and for a trace that was found by its
+    words alone.
+    """
+    lexical_rank: _builtins.int
+    """The place among the traces with the rarest words of the text, from 1. Absent for all others, and in other orders than
+    HYBRID.
+    """
+    trust_bonus: _builtins.float
+    """What votes add to the similarity, within -0.05..0.05. 0 in other orders than TRUST_WEIGHTED."""
+    def __init__(
+        self,
+        *,
+        score: _builtins.float = ...,
+        vector_rank: _builtins.int | None = ...,
+        lexical_rank: _builtins.int | None = ...,
+        trust_bonus: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lexical_rank", b"_lexical_rank", "_vector_rank", b"_vector_rank", "lexical_rank", b"lexical_rank", "vector_rank", b"vector_rank"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lexical_rank", b"_lexical_rank", "_vector_rank", b"_vector_rank", "lexical_rank", b"lexical_rank", "score", b"score", "trust_bonus", b"trust_bonus", "vector_rank", b"vector_rank"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__lexical_rank: _TypeAlias = _typing.Literal["lexical_rank"]  # noqa: Y015
+    _WhichOneofArgType__lexical_rank: _TypeAlias = _typing.Literal["_lexical_rank", b"_lexical_rank"]  # noqa: Y015
+    _WhichOneofReturnType__vector_rank: _TypeAlias = _typing.Literal["vector_rank"]  # noqa: Y015
+    _WhichOneofArgType__vector_rank: _TypeAlias = _typing.Literal["_vector_rank", b"_vector_rank"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lexical_rank) -> _WhichOneofReturnType__lexical_rank | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__vector_rank) -> _WhichOneofReturnType__vector_rank | None: ...
+
+Global___HitExplanation: _TypeAlias = HitExplanation  # noqa: Y015
 
 @_typing.final
 class SearchSummary(_message.Message):

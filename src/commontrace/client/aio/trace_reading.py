@@ -7,7 +7,7 @@ from uuid import UUID
 
 from commontrace.client.aio.pages import PagedCalls
 from commontrace.client.aio.search_stream import SearchStream
-from commontrace.client.requests import SearchQuery, search_request, several, view_of
+from commontrace.client.requests import Ranking, SearchQuery, search_request, several, view_of
 from commontrace.client.search_hits import SearchHits
 from commontrace.client.search_progress import SearchProgress
 from commontrace.v1 import error_reason_pb2, trace_filter_pb2, trace_pb2, trace_service_pb2
@@ -79,15 +79,25 @@ class TraceReading(PagedCalls):
         filter: trace_filter_pb2.TraceFilter | None = None,  # noqa: A002 - the contract's name
         min_similarity: float | None = None,
         exact: bool = False,
+        ranking: Ranking = "cosine",
+        explain: bool = False,
     ) -> SearchHits:
-        """Returns the nearest traces that pass the filter, most similar first.
+        """Returns the nearest traces that pass the filter, most similar first, or in the order of another `ranking`.
 
         `query` is a text, the id of a trace to find others like it, or a vector (see `vector`). `exact` compares every
-        trace instead of trusting the index.
+        trace instead of trusting the index. "trust_weighted" also goes by votes, "hybrid" also by the words of a text;
+        both for a `limit` of at most 100. `explain` sets what each hit's place is made of.
         """
         hits = SearchHits()
         stream = self.search_stream(
-            query, limit=limit, full=full, filter=filter, min_similarity=min_similarity, exact=exact
+            query,
+            limit=limit,
+            full=full,
+            filter=filter,
+            min_similarity=min_similarity,
+            exact=exact,
+            ranking=ranking,
+            explain=explain,
         )
         async with stream:
             async for hit in stream:
@@ -104,6 +114,8 @@ class TraceReading(PagedCalls):
         filter: trace_filter_pb2.TraceFilter | None = None,  # noqa: A002 - the contract's name
         min_similarity: float | None = None,
         exact: bool = False,
+        ranking: Ranking = "cosine",
+        explain: bool = False,
         batch_size: int = 0,
     ) -> SearchStream:
         """Returns an iterator over what `search` returns, which yields hits as they arrive and holds one message.
@@ -120,6 +132,8 @@ class TraceReading(PagedCalls):
             considered=filter,
             min_similarity=min_similarity,
             exact=exact,
+            ranking=ranking,
+            explain=explain,
             batch_size=batch_size,
         )
         open_stream = partial(self._responses, self._traces.SearchTraces)

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from commontrace.core import limits
+from commontrace.core.rankings import RANKED, Explanation, Ranking
 from commontrace.core.search import Found, Query, Search, StopReason
 from commontrace.core.search_batches import Hit
 from commontrace.core.search_resumption import ApproximatePart, ResumePoint
@@ -24,6 +25,12 @@ _STOP_REASON = {
     StopReason.MIN_SIMILARITY: trace_service_pb2.STOP_REASON_MIN_SIMILARITY,
     StopReason.SCAN_BUDGET: trace_service_pb2.STOP_REASON_SCAN_BUDGET,
 }
+_RANKING = {
+    trace_service_pb2.RANKING_UNSPECIFIED: Ranking.COSINE,
+    trace_service_pb2.RANKING_COSINE: Ranking.COSINE,
+    trace_service_pb2.RANKING_TRUST_WEIGHTED: Ranking.TRUST_WEIGHTED,
+    trace_service_pb2.RANKING_HYBRID: Ranking.HYBRID,
+}
 _UNFILTERED = TraceFilter()
 
 
@@ -40,6 +47,7 @@ def search(request: trace_service_pb2.SearchTracesRequest) -> Search:
         ef_search=request.ef_search,
         fetches_full=is_full(request.view) if comes_at_once else None,
         resumed_at=RESUME_TOKEN.position(request),
+        ranking=_RANKING[request.ranking],
     )
 
 
@@ -48,9 +56,13 @@ def batch_size(request: trace_service_pb2.SearchTracesRequest) -> int:
     return request.batch_size or limits.BATCH_HITS_DEFAULT
 
 
-def hit_message(hit: Hit) -> trace_service_pb2.SearchHit:
-    """Returns a hit as callers see it."""
-    return trace_service_pb2.SearchHit(trace=trace_message(hit.trace), similarity=hit.similarity)
+def hit_message(hit: Hit, explanation: Explanation | None) -> trace_service_pb2.SearchHit:
+    """Returns a hit as callers see it, explained if they asked for that."""
+    return trace_service_pb2.SearchHit(
+        trace=trace_message(hit.trace),
+        similarity=hit.similarity,
+        explanation=None if explanation is None else _explanation_message(explanation),
+    )
 
 
 def summary_message(
@@ -77,7 +89,18 @@ def _query(request: trace_service_pb2.SearchTracesRequest) -> Query:
             return vector_array(request.embedding)
 
 
+def _explanation_message(explanation: Explanation) -> trace_service_pb2.HitExplanation:
+    return trace_service_pb2.HitExplanation(
+        score=explanation.score,
+        vector_rank=explanation.vector_rank,
+        lexical_rank=explanation.lexical_rank,
+        trust_bonus=explanation.trust_bonus,
+    )
+
+
 def _pack(point: ResumePoint) -> Sequence[Any]:
+    if point.place:
+        return (point.place,)
     part, last = point.approximate, point.last
     return (
         None if part is None else (part.limit, part.ef_search, *_packed(part.last)),
@@ -86,6 +109,11 @@ def _pack(point: ResumePoint) -> Sequence[Any]:
 
 
 def _unpack(packed: Sequence[Any]) -> ResumePoint:
+    if len(packed) == 1:
+        [place] = packed
+        if type(place) is not int or place not in range(1, RANKED):
+            raise ValueError
+        return ResumePoint(place=place)
     part, last = packed
     if part is None:
         return ResumePoint(last=_neighbour(last))

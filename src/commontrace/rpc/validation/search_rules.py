@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from commontrace.core import limits
+from commontrace.core.rankings import RANKED
 from commontrace.core.search import Search
 from commontrace.core.text import is_blank, without_forbidden
 from commontrace.embeddings.embedder import Model
@@ -15,6 +16,8 @@ from commontrace.rpc.validation import filter_rules
 from commontrace.rpc.vectors import vector_violations
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_pb2, trace_service_pb2
+
+_BY_SIMILARITY = (trace_service_pb2.RANKING_UNSPECIFIED, trace_service_pb2.RANKING_COSINE)
 
 
 def search_traces(
@@ -34,7 +37,8 @@ def search_traces(
                 reason=reasons.ERROR_REASON_FIELD_REQUIRED,
                 message="is required: set text, embedding or trace_id",
             )
-    yield from rules.within("limit", request.limit, 0, limits.SEARCH_HITS)
+    most = limits.SEARCH_HITS if request.ranking in _BY_SIMILARITY else RANKED
+    yield from rules.within("limit", request.limit, 0, most)
     yield from rules.within("batch_size", request.batch_size, 0, limits.SEARCH_HITS)
     yield from rules.within("ef_search", request.ef_search, 0, limits.SEARCH_CANDIDATES)
     if request.HasField("min_similarity"):
@@ -42,6 +46,7 @@ def search_traces(
     yield from rules.known_enum("view", request.view, trace_pb2.TraceView)
     if request.HasField("filter"):
         yield from filter_rules.trace_filter(request.filter)
+    yield from _ranking(request)
     yield from searches.RESUME_TOKEN.violations(request)
 
 
@@ -54,6 +59,16 @@ def checked_again(request: trace_service_pb2.SearchTracesRequest, model: Model) 
             violations = search_traces(request, model_id=model.model_id, dimensions=model.dimensions)
             raise InvalidRequest(list(violations))
     return search
+
+
+def _ranking(request: trace_service_pb2.SearchTracesRequest) -> Iterator[Violation]:
+    yield from rules.known_enum("ranking", request.ranking, trace_service_pb2.Ranking)
+    if request.ranking == trace_service_pb2.RANKING_HYBRID and request.WhichOneof("query") in ("embedding", "trace_id"):
+        yield Violation(
+            field="ranking",
+            reason=reasons.ERROR_REASON_FIELD_NOT_ALLOWED,
+            message="RANKING_HYBRID goes by words, too: it needs a text to search for",
+        )
 
 
 def _query_text(text: str) -> Iterator[Violation]:

@@ -1,0 +1,60 @@
+from itertools import product
+from uuid import UUID, uuid4
+
+import pytest
+
+from commontrace.core.rankings import Explanation, by_trust, fused, lexical_ranks, trust_bonus
+from commontrace.core.trust import Tally, trust_score
+
+A, B, C, D = (UUID(int=number) for number in range(4))
+
+
+def tally(up: int, down: int) -> Tally:
+    return Tally(up_count=up, down_count=down)
+
+
+def test_votes_for_and_against_weigh_the_same_and_none_nothing() -> None:
+    assert trust_bonus(tally(0, 0)) == 0
+    assert trust_bonus(tally(5, 5)) == 0
+    assert trust_bonus(tally(3, 0)) == pytest.approx(0.05 * trust_score(tally(3, 0)))
+    for up, down in product(range(12), repeat=2):
+        assert trust_bonus(tally(up, down)) == pytest.approx(-trust_bonus(tally(down, up)))
+
+
+def test_no_number_of_votes_exceeds_the_bound() -> None:
+    assert 0.0499 < trust_bonus(tally(2**31 - 1, 0)) <= 0.05
+    assert -0.05 <= trust_bonus(tally(0, 2**31 - 1)) < -0.0499
+
+
+def test_trust_reorders_near_ties_and_never_lifts_the_irrelevant() -> None:
+    votes = {B: tally(8, 0), D: tally(1_000_000, 0)}
+    explained = by_trust({A: 0.62, B: 0.60, C: 0.3, D: 0.2}, votes)
+    assert sorted(explained, key=lambda trace_id: -explained[trace_id].score) == [B, A, C, D]
+    assert explained[A] == Explanation(score=0.62, vector_rank=1)
+    assert explained[B].score == 0.60 + trust_bonus(votes[B])
+
+
+def test_what_two_orders_hold_passes_what_one_holds() -> None:
+    explained = fused([A, B, C], {D: 1, C: 2})
+    assert explained[A] == Explanation(score=1 / 61, vector_rank=1)
+    assert explained[C] == Explanation(score=1 / 63 + 1 / 62, vector_rank=3, lexical_rank=2)
+    assert explained[D] == Explanation(score=1 / 61, lexical_rank=1)
+    assert max(explained, key=lambda trace_id: explained[trace_id].score) == C
+
+
+def test_equals_by_words_share_a_place() -> None:
+    assert lexical_ranks({A: 7.0, B: 5.0, C: 5.0, D: 1.0}) == {A: 1, B: 2, C: 2, D: 4}
+    assert lexical_ranks({}) == {}
+
+
+def test_equals_of_which_some_were_cut_off_have_no_place() -> None:
+    assert lexical_ranks({uuid4(): 0.1 for _ in range(51)}) == {}
+    heavy = {uuid4(): 2.0 + number for number in range(10)}
+    assert lexical_ranks(heavy | {uuid4(): 1.0 for _ in range(41)}).keys() == heavy.keys()
+    assert len(lexical_ranks({uuid4(): 0.1 for _ in range(50)})) == 50
+
+
+def test_one_order_alone_stays_as_it_is() -> None:
+    order = [uuid4() for _ in range(100)]
+    explained = fused(order, {})
+    assert sorted(order, key=lambda trace_id: -explained[trace_id].score) == order
