@@ -21,8 +21,8 @@ from commontrace.embeddings.onnx_graph import Graph
 Array = NDArray[np.float32]
 
 _ERRORS_ONLY = 3
-# Up to here onnxruntime adds products up in one go, so that a text's vector has the same bits in every company; and a
-# token's scores, which grow with all tokens of its pass, cost little.
+# A token's scores grow with all tokens of its pass. And sums of some hundred terms are taken in parts, which would let a
+# text's vector depend on where in its pass it lies.
 _TOKENS_A_PASS = 128
 
 
@@ -160,15 +160,14 @@ def _attention(part: _Part, graph: Graph, values: str) -> str:
         np.concatenate, zip((query[0] * scale, query[1] * scale), key, _with_ones(*value, heads), strict=True)
     )
     sizes = graph.tensor(np.array([hidden, hidden, hidden + heads], np.int64))
-    # Rounding these would cost as much precision as rounding all the rest does: ADR 0024.
     queries, keys, values = graph.nodes("Split", graph.product(values, weight, bias), sizes, outputs=3, axis=1)
     scores = graph.node("MatMul", graph.heads(queries, heads, 1, 0, 2), graph.heads(keys, heads, 1, 2, 0))
     scores = graph.node("Add", scores, "of_other_texts")
     greatest = graph.node("ReduceMax", scores, graph.tensor(np.array([-1], np.int64)))
     weights = graph.node("Exp", graph.node("Sub", scores, greatest))
     sums = graph.node("MatMul", weights, graph.heads(values, heads, 1, 0, 2))
-    context, ones = graph.nodes("Split", sums, graph.tensor(np.array([width, 1], np.int64)), outputs=2, axis=-1)
-    context = graph.node("Transpose", graph.node("Div", context, ones), perm=[1, 0, 2])
+    context, total = graph.nodes("Split", sums, graph.tensor(np.array([width, 1], np.int64)), outputs=2, axis=-1)
+    context = graph.node("Transpose", graph.node("Div", context, total), perm=[1, 0, 2])
     return graph.node("Reshape", context, graph.tensor(np.array([0, hidden], np.int64)))
 
 
