@@ -21,8 +21,8 @@ from commontrace.embeddings.onnx_graph import Graph
 Array = NDArray[np.float32]
 
 _ERRORS_ONLY = 3
-# A token's scores grow with all tokens of its pass. And sums of some hundred terms are taken in parts, which would let a
-# text's vector depend on where in its pass it lies.
+# A token's scores grow with all tokens of its pass; and sums of some hundred terms are taken in parts, which would let
+# a text's vector depend on its place.
 _TOKENS_A_PASS = 128
 
 

@@ -1,13 +1,9 @@
 """A BERT encoder on this machine: files from a directory, encoded off the event loop."""
 
-import asyncio
 import hashlib
 import importlib.util
-import threading
-from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +13,12 @@ from tokenizers import Tokenizer
 from commontrace.embeddings.bert import Bert
 from commontrace.embeddings.embedder import (
     INSTALLED_MODEL,
-    EmbedderUnavailable,
     Embedding,
     ModelNotUsable,
     Vector,
     unit,
 )
+from commontrace.embeddings.encoding_threads import EncodingThreads
 from commontrace.embeddings.model_directory import (
     SPECIAL_TOKENS,
     SUPPORTED,
@@ -44,17 +40,8 @@ PUBLISHED: Mapping[str, str] = {
 
 # How often a text may be longer than the model reads at once. ADR 0013 has what a second window finds and costs.
 _WINDOWS = 2
-_THREADS = 2
-# What is encoded together. Sharing a pass saves a third at most, and nobody's answer should wait for much else.
-_CHARACTERS_AT_ONCE = 512
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    text: str
-    answer: Future[Embedding] = field(default_factory=Future)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,8 +69,7 @@ class LocalModel:
     Tokens are counted without the model's own special ones and without a prompt: the empty text has none, and of any
     text at most `text_tokens_read` are read, from its beginning. A text longer than the model reads at once is read in
     two windows; its vector is their mean, weighted by their tokens. What UTF-8 cannot carry (a lone surrogate) is read
-    as "?". Encoding limits numpy's BLAS to one thread, for the whole process where the BLAS knows no other way
-    (OpenBLAS): two texts on two threads beat one text on two by far.
+    as "?". A text's vector does not depend on what is encoded beside it.
     """
 
     def __init__(self, files: ModelDirectory, *, model: Bert, tokenizer: Tokenizer, name: str, version: str) -> None:
@@ -104,10 +90,7 @@ class LocalModel:
         self._window = files.max_tokens - SPECIAL_TOKENS - self._prompt_tokens
         if self._window <= 0:
             raise ModelNotUsable(f"the prompt of {name} leaves no room for a text")
-        self._waiting: deque[_Waiting] = deque()
-        self._taking = threading.Lock()
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="local-model")
-        self._closed = False
+        self._threads = EncodingThreads(self._encode, name=name)
 
     @classmethod
     def load(
@@ -174,74 +157,14 @@ class LocalModel:
         return False
 
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
-        """Encodes every text, few at a time so that another caller's text gets its turn between them.
-
-        Raises EmbedderUnavailable after `close`. A cancelled caller's texts that have not begun are dropped.
-        """
-        self._check_open()
-        embeddings: dict[int, Embedding] = {}
-        remaining = iter(enumerate(texts))
-
-        async def encode_in_turn() -> None:
-            for index, text in remaining:
-                self._check_open()
-                embeddings[index] = await self._encode_soon(text)
-
-        if len(texts) == 1:
-            await encode_in_turn()
-        else:
-            lanes = [asyncio.ensure_future(encode_in_turn()) for _ in range(min(_THREADS, len(texts)))]
-            try:
-                await asyncio.gather(*lanes)
-            finally:
-                for lane in lanes:
-                    lane.cancel()
-        return [embeddings[index] for index in range(len(texts))]
+        """Encodes every text. Raises EmbedderUnavailable after `close`; drops what a cancelled caller waited for."""
+        return await self._threads.encode(texts)
 
     async def close(self) -> None:
         """Refuses what has not begun, waits for what has, ends the threads. May be called again."""
-        self._closed = True
-        await asyncio.to_thread(self._threads.shutdown)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise EmbedderUnavailable(f"{self._name} has been closed")
-
-    async def _encode_soon(self, text: str) -> Embedding:
-        waiting = _Waiting(text)
-        self._waiting.append(waiting)
-        # One for each text, though each takes several if they are short: some will find nothing left.
-        self._threads.submit(self._encode_waiting)
-        return await asyncio.wrap_future(waiting.answer)
-
-    def _encode_waiting(self) -> None:
-        taken = self._take()
-        try:
-            embeddings = self._encode([waiting.text for waiting in taken])
-        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
-            for waiting in taken:
-                waiting.answer.set_exception(error)
-        else:
-            for waiting, embedding in zip(taken, embeddings, strict=True):
-                waiting.answer.set_result(embedding)
-
-    def _take(self) -> list[_Waiting]:
-        """Returns what is encoded next: several texts if they are short, else one; none if all is taken."""
-        taken: list[_Waiting] = []
-        room = _CHARACTERS_AT_ONCE
-        with self._taking:
-            while self._waiting and (not taken or len(self._waiting[0].text) <= room):
-                waiting = self._waiting.popleft()
-                # Whoever asked may be gone.
-                if waiting.answer.set_running_or_notify_cancel():
-                    taken.append(waiting)
-                    room -= len(waiting.text)
-        return taken
+        await self._threads.close()
 
     def _encode(self, texts: Sequence[str]) -> list[Embedding]:
-        if not texts:
-            return []
-        self._check_open()
         readings = [self._read(text) for text in texts]
         vectors = iter(self._model.encode([window for reading in readings for window in reading.windows]))
         return [
