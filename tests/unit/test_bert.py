@@ -33,7 +33,7 @@ def test_agrees_with_the_float64_reference(model: Bert, weights: Weights, tokens
 
     assert vector.dtype == np.float32
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
-    assert float(vector @ reference(weights, np.array(some_ids(tokens)), MINILM)) >= 0.998
+    assert float(vector @ reference(weights, np.array(some_ids(tokens)), MINILM)) >= 0.995
 
 
 def test_a_text_has_the_same_vector_in_every_company(model: Bert) -> None:

@@ -143,7 +143,9 @@ class _Part:
 def _layer(part: _Part, graph: Graph, values: str) -> str:
     sizes = part.architecture
     hidden, wide = sizes.hidden_size, sizes.intermediate_size
-    attended = graph.product(_attention(part, graph, values), *part.linear("attention.output.dense", hidden, hidden))
+    attended = graph.int8_product(
+        _attention(part, graph, values), *part.linear("attention.output.dense", hidden, hidden)
+    )
     values = part.norm("attention.output.LayerNorm", graph, graph.node("Add", attended, values))
     raised = graph.node("Gelu", graph.int8_product(values, *part.linear("intermediate.dense", wide, hidden)))
     lowered = graph.int8_product(raised, *part.linear("output.dense", hidden, wide))
@@ -160,7 +162,7 @@ def _attention(part: _Part, graph: Graph, values: str) -> str:
         np.concatenate, zip((query[0] * scale, query[1] * scale), key, _with_ones(*value, heads), strict=True)
     )
     sizes = graph.tensor(np.array([hidden, hidden, hidden + heads], np.int64))
-    queries, keys, values = graph.nodes("Split", graph.product(values, weight, bias), sizes, outputs=3, axis=1)
+    queries, keys, values = graph.nodes("Split", graph.int8_product(values, weight, bias), sizes, outputs=3, axis=1)
     scores = graph.node("MatMul", graph.heads(queries, heads, 1, 0, 2), graph.heads(keys, heads, 1, 2, 0))
     scores = graph.node("Add", scores, "of_other_texts")
     greatest = graph.node("ReduceMax", scores, graph.tensor(np.array([-1], np.int64)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from commontrace.embeddings.embedder import EmbedderUnavailable, Embedding
 
 _THREADS = 2
-# What is encoded together. Two fifths of the time is the most there is to save, and nobody should wait for much else.
+# What is encoded together. A third of the time is what there is to save, and nobody should wait for much else.
 _CHARACTERS_AT_ONCE = 512
 
 

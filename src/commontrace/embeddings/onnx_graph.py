@@ -52,10 +52,6 @@ class Graph:
         divided = self.node("Reshape", values, self.tensor(np.array([0, heads, -1], np.int64)))
         return self.node("Transpose", divided, perm=order)
 
-    def product(self, values: str, weight: Array, bias: Array) -> str:
-        """Adds values @ weight.T + bias in single precision; `weight` has shape (out, in)."""
-        return self.node("Gemm", values, self.tensor(weight), self.tensor(bias), transB=1)
-
     def int8_product(self, values: str, weight: Array, bias: Array) -> str:
         """Adds values @ weight.T + bias, computed with 8-bit integers; `weight` has shape (out, in).
 
