@@ -28,7 +28,7 @@ _NO_POINTS: dict[str, Any] = {
     "an end at infinity": [None, [inf, UNKNOWN_ID]],
     "a limit of none": [[0, 64, *_END], None],
     "a limit too large": [[1001, 64, *_END], None],
-    "no candidates": [[10, 0, *_END], None],
+    "no candidates": [[10, -1, *_END], None],
     "too many candidates": [[10, 1001, *_END], None],
     "a text for a limit": [["10", 64, *_END], None],
     "a part cut short": [[10, 64], None],

