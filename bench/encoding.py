@@ -21,7 +21,7 @@ from bench.failures import RunFailed
 from bench.orders import Task
 from bench.parameters import CONNECTIONS
 from bench.processes import driving, serving
-from commontrace.core.searching import candidates_for
+from commontrace.core.search import candidates_for
 from commontrace.embeddings.local_model import LocalModel, find_model_directory
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage import embedded, migrating
@@ -83,10 +83,11 @@ async def searches(model: LocalModel, postgres: embedded.EmbeddedPostgres, place
                 ef_search=candidates_for(10),
                 vectors=str(place / "vectors.npz"),
                 texts=1,
+                traces=TRACES,
                 matches={},
                 exported=0,
             )
-            async with driving("bench.grpc_driver", task) as driver:
+            async with driving(task, "bench.grpc_driver") as [driver]:
                 processes = {"driver": driver.pid, "server": server.pid, "Postgres": postgres.pid}
                 for search in (grpc_driver.EMBEDDING, grpc_driver.NEW_TEXT):
                     for callers in CALLERS:

@@ -59,7 +59,7 @@ def search(
     user: As = None,
     as_json: Json = False,
 ) -> None:
-    """Search traces by meaning, most similar first unless ranked otherwise."""
+    """Search traces by meaning, most similar first."""
     if bool(text) == (like is not None):
         raise typer.BadParameter("give either a text or --like ID")
     query = text if like is None else uuid(like)

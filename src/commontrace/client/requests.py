@@ -11,7 +11,7 @@ SearchQuery = str | UUID | vector_pb2.Vector
 Ranking = Literal["cosine", "trust_weighted", "hybrid"]
 
 _RANKINGS: dict[Ranking, trace_service_pb2.Ranking.ValueType] = {
-    "cosine": trace_service_pb2.RANKING_COSINE,
+    "cosine": trace_service_pb2.RANKING_UNSPECIFIED,
     "trust_weighted": trace_service_pb2.RANKING_TRUST_WEIGHTED,
     "hybrid": trace_service_pb2.RANKING_HYBRID,
 }
