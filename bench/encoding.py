@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
-from bench import closed_loop, corpora, corpus, grpc_driver, loading
+from bench import closed_loop, corpora, corpus, grpc_driver, loading, narrowing
 from bench.cpu import seconds_of
 from bench.failures import RunFailed
 from bench.orders import Task
@@ -84,7 +84,7 @@ async def searches(model: LocalModel, postgres: embedded.EmbeddedPostgres, place
                 vectors=str(place / "vectors.npz"),
                 texts=1,
                 traces=TRACES,
-                matches={},
+                matches=narrowing.matches(TRACES),
                 exported=0,
             )
             async with driving(task, "bench.grpc_driver") as [driver]:
