@@ -10,7 +10,7 @@ from commontrace.v1 import trace_event_pb2
 from tests.conftest import query
 from tests.contract.cutting_proxy import CuttingProxy
 
-_LAST_EVENTS_SECONDS = 20.0
+_LAST_EVENTS_SECONDS = 60.0
 
 Told = tuple[str, str, int]
 

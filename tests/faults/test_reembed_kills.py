@@ -27,7 +27,8 @@ _INDEXES = "SELECT count(*) FROM pg_class WHERE relname LIKE 'ix_traces_next%'"
 _COLUMNS = """
     SELECT count(*) FROM pg_attribute
     WHERE attname LIKE 'next_embedding%' AND attnum > 0 AND attrelid = 'traces'::regclass"""
-_BUILDING = "SELECT count(*) FROM pg_stat_progress_create_index"
+# A small index is built so soon that it may be seen only when it is done.
+_BUILDING = f"SELECT (SELECT count(*) FROM pg_stat_progress_create_index) + ({_INDEXES})"  # noqa: S608 - our own
 _SWAPPED = "SELECT count(*) FROM embedding_models WHERE is_current AND dimensions = 1200"
 
 _RANDOM = Random(3)  # noqa: S311 - not a secret

@@ -118,7 +118,7 @@ def socket_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Postgres with the user, the password and the database of the file, which asks for the password."""
     given = SERVICES["postgres"]["environment"]
     user, database = given["POSTGRES_USER"], given["POSTGRES_DB"]
-    password = _filled_in(given["POSTGRES_PASSWORD"]).replace("'", "''").replace(":", r"\:")
+    password = _filled_in(given["POSTGRES_PASSWORD"]).replace("'", "''")
     data = tmp_path_factory.mktemp("postgres")
     with embedded.start(data) as postgres:
         asyncio.run(administer(postgres.url, f"CREATE ROLE {user} SUPERUSER LOGIN PASSWORD '{password}'"))

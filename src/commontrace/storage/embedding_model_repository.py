@@ -11,7 +11,7 @@ from sqlalchemy.schema import CreateIndex, DropIndex
 
 from commontrace.core.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Model, Vector
-from commontrace.storage.models import VECTOR_INDEX, EmbeddingModel, Trace
+from commontrace.storage.models import CREATE_SIGNS_TRIGGER, DROP_SIGNS_TRIGGER, VECTOR_INDEX, EmbeddingModel, Trace
 from commontrace.storage.trace_changes import TraceChanges
 
 
@@ -81,9 +81,11 @@ class EmbeddingModelRepository:
         execute = self._session.execute
         await execute(DropIndex(VECTOR_INDEX))
         await execute(update(Trace).values(embedding=None, embedding_model_id=None, embedding_model_version=None))
+        await execute(text(DROP_SIGNS_TRIGGER))
         await execute(
             text(f"ALTER TABLE traces ALTER COLUMN embedding TYPE vector({embedder.dimensions:d}) USING NULL")
         )
+        await execute(text(CREATE_SIGNS_TRIGGER))
         assert isinstance(self._session, AsyncSession)  # noqa: S101 - only units of work change anything
         changes = TraceChanges(self._session)
         for trace_id, vector in vectors.items():

@@ -230,6 +230,13 @@ class TraceSigns(Base):
     tag_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
 
 
+DROP_SIGNS_TRIGGER = "DROP TRIGGER signs_of_embedding ON traces"
+CREATE_SIGNS_TRIGGER = (
+    "CREATE TRIGGER signs_of_embedding AFTER UPDATE OF embedding ON traces FOR EACH ROW EXECUTE FUNCTION follow_trace()"
+)
+"""Whoever gives the column `embedding` another type, or another column its name, drops the trigger before."""
+
+
 class EmbeddingModel(Base):
     """A model that makes vectors of this database: the current one, and the next one while it is being re-encoded."""
 

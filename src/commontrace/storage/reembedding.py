@@ -18,7 +18,7 @@ from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage import engines
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
 from commontrace.storage.failures import contention_told, translated
-from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME
+from commontrace.storage.models import CREATE_SIGNS_TRIGGER, DROP_SIGNS_TRIGGER, VECTOR_INDEX, VECTOR_INDEX_NAME
 from commontrace.storage.reembedding_claim import UNLIMITED
 from commontrace.storage.vector_type import VectorType
 
@@ -57,11 +57,6 @@ _WINDOW = text(f"""
     FROM traces WHERE id > :after ORDER BY id LIMIT :size""").bindparams(bindparam("after", type_=Uuid))  # noqa: S608 - our own names
 _MISSING = text(f"SELECT id, revision, {', '.join(_TEXTS)} FROM traces WHERE {_IS_MISSING} ORDER BY id LIMIT :size")  # noqa: S608
 COUNTS = f"SELECT count(*) AS total, count(*) FILTER (WHERE NOT {_IS_MISSING}) AS done FROM traces"  # noqa: S608
-
-# The trigger belongs to the column that a swap drops.
-_FOLLOW_EMBEDDING = (
-    "CREATE TRIGGER signs_of_embedding AFTER UPDATE OF embedding ON traces FOR EACH ROW EXECUTE FUNCTION follow_trace()"
-)
 
 _TRACES = table(
     "traces",
@@ -238,13 +233,13 @@ class Closing:
         run = self._connection.execute
         await _lock(self._connection, _KEEP_EVERYBODY_AWAY)
         statements = [
-            "DROP TRIGGER signs_of_embedding ON traces",
+            DROP_SIGNS_TRIGGER,
             # With the old index and checks, and with the index of what is missing.
             f"ALTER TABLE traces {_dropped((*_RENAMED, 'next_embedding_revision'))}",
             *(f"ALTER TABLE traces RENAME COLUMN next_{name} TO {name}" for name in _RENAMED),
             *(f"ALTER TABLE traces RENAME CONSTRAINT ck_traces_next_{name} TO ck_traces_{name}" for name in _CHECKS),
             f"ALTER INDEX {_NEXT_INDEX} RENAME TO {VECTOR_INDEX_NAME}",
-            _FOLLOW_EMBEDDING,
+            CREATE_SIGNS_TRIGGER,
             "ALTER TABLE trace_signs DROP COLUMN signs",
             "ALTER TABLE trace_signs RENAME COLUMN next_signs TO signs",
             "DELETE FROM embedding_models WHERE is_current",
