@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from commontrace.core import wide_filters
+from commontrace.core import filter_widths
 from commontrace.core.deadline import NEVER
+from commontrace.core.filter_widths import FilterWidths
 from commontrace.core.search import Found, Search, StopReason
 from commontrace.core.searching import find
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter, resolved
-from commontrace.core.wide_filters import WideFilters
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage.database import Database
 from commontrace.storage.sign_search import MOST_MATCHES
@@ -129,7 +129,7 @@ async def test_only_what_many_pass_is_left_to_the_vector_index(corpus: Corpus, p
     assert int(passing("tag", "most").sum()) > MOST_MATCHES
     assert await asked_for("tags_any most") == len(QUERIES)
     most = await resolved(FILTERS["tags_any most"][0], populated)
-    assert populated.wide_filters.share(most) == pytest.approx(SHARES["most"], abs=0.15)
+    assert populated.filter_widths.get(most) == pytest.approx(SHARES["most"], abs=0.15)
     assert await asked_for("tags_any half") == 0
 
 
@@ -144,11 +144,11 @@ async def test_a_least_similarity_is_proven_by_comparing_all_that_match(corpus: 
 
 def test_what_was_measured_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     filters = [ResolvedFilter(asked=TraceFilter(statuses=(str(number),)), tag_ids={}) for number in range(4)]
-    known = WideFilters(capacity=3)
+    known = FilterWidths(capacity=3)
     for number, considered in enumerate(filters):
-        assert known.share(considered) is None
+        assert known.get(considered) is None
         known.remember(considered, number / 4)
-    assert [known.share(considered) for considered in filters] == [None, 0.25, 0.5, 0.75]
-    monkeypatch.setattr(wide_filters, "_SECONDS", 0.0)
+    assert [known.get(considered) for considered in filters] == [None, 0.25, 0.5, 0.75]
+    monkeypatch.setattr(filter_widths, "_SECONDS", 0.0)
     known.remember(filters[3], 0.9)
-    assert known.share(filters[3]) is None
+    assert known.get(filters[3]) is None

@@ -51,7 +51,7 @@ async def resolved(asked: TraceFilter, database: "Database") -> ResolvedFilter:
     names = sorted({*asked.tags_all, *asked.tags_any, *asked.tags_none})
     if not names:
         return ResolvedFilter(asked=asked, tag_ids={})
-    tag_ids = await database.read(lambda reading: reading.tags.ids_of(names))
+    tag_ids = await database.tag_ids(names)
     return ResolvedFilter(
         asked=asked, tag_ids=tag_ids, unknown_tags=tuple(name for name in names if name not in tag_ids)
     )

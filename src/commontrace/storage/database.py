@@ -1,20 +1,22 @@
 """The door to Postgres: bounded pools, and the ways in: questions, units of work, and the tail of the events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TypeVar
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
-from commontrace.core.wide_filters import WideFilters
+from commontrace.core.filter_widths import FilterWidths
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
 from commontrace.storage.failures import is_outdated_plan, translated
 from commontrace.storage.search_pool import SearchPool
 from commontrace.storage.sign_search import SignSearch
+from commontrace.storage.tag_repository import ids_by_driver
 from commontrace.storage.trace_search import ApproximateSearch
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
@@ -39,8 +41,8 @@ class Database:
         self._health = engines.pooled(url, session, size=1, timeout=pool_timeout)
         self._tailing = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
-        self.wide_filters = WideFilters()
-        """The filters that searches found to be passed by many."""
+        self.filter_widths = FilterWidths()
+        """Of the filters that were searched under."""
         self.encoding_wanted = asyncio.Event()
         """Set when a transaction that queued traces for encoding has committed."""
         self.events_added = asyncio.Event()
@@ -71,6 +73,11 @@ class Database:
         """Asks on the same connections. Raises the domain's errors."""
         with translated():
             return await self._searching.ask(lambda connection: question(SignSearch(connection)))
+
+    async def tag_ids(self, names: Collection[str]) -> dict[str, UUID]:
+        """Returns the tags' ids by canonical name or alias, on the same connections. Raises the domain's errors."""
+        with translated():
+            return await self._searching.ask(lambda connection: ids_by_driver(connection, names))
 
     @asynccontextmanager
     async def tail_events(self, on_news: Callable[[], None]) -> AsyncIterator[EventTail]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
+    exists,
     func,
     literal_column,
     select,
@@ -35,9 +36,11 @@ from commontrace.storage.trace_search import CONSIDERED, EXACT_DISTANCE, Neighbo
 from commontrace.storage.vector_type import VectorType
 
 MOST_MATCHES = 10_000
-"""Beyond so many the vector index is faster."""
+"""Where more pass a filter, the vector index is faster."""
 
 _SAMPLED_BYTES = 400_000
+# As if more passed than a sample without one that passes suggests.
+_LEAST_WIDTH = 0.001
 
 # Once for all rows, which a call with a parameter would not be.
 _QUERY_SIGNS = select(
@@ -52,34 +55,24 @@ _SEARCHABLE = (
 
 
 class Matched(NamedTuple):
-    """The nearest by (distance, id) of `match_count` traces that pass the filter.
+    """The nearest by (distance, id) of the traces that pass the filter.
 
     `traces` are those of the neighbours, in their order, if they were asked for.
     """
 
     neighbours: list[Neighbour]
     traces: list[TraceRow]
-    match_count: int
-
-    @property
-    def is_void(self) -> bool:
-        """Whether more traces pass than were looked at."""
-        return self.match_count > MOST_MATCHES
+    candidate_count: int
+    """How many were compared by their vectors."""
 
 
 @lru_cache(maxsize=1024)
 def statement(kinds: trace_filter.Kinds, *, limit: int, candidates: int, full: bool | None) -> Select[Any]:
     """Returns what `SignSearch.matched` runs; plan tests explain it."""
-    matching = (
-        select(TraceSigns.trace_id, _DIFFERING.label("differing"))
-        .where(*_SEARCHABLE, *trace_filter.conditions_on_signs(kinds))
-        .limit(literal_column(str(MOST_MATCHES + 1)))
-        .cte("matching")
-        .prefix_with("MATERIALIZED")
-    )
     picked = (
-        select(matching.c.trace_id)
-        .order_by(matching.c.differing, matching.c.trace_id)
+        select(TraceSigns.trace_id)
+        .where(*_SEARCHABLE, *trace_filter.conditions_on_signs(kinds))
+        .order_by(_DIFFERING, TraceSigns.trace_id)
         .limit(literal_column(str(candidates)))
         .cte("picked")
         .prefix_with("MATERIALIZED")
@@ -99,15 +92,12 @@ def statement(kinds: trace_filter.Kinds, *, limit: int, candidates: int, full: b
         .cte("nearest")
         .prefix_with("MATERIALIZED")
     )
-    counted = select(func.count().label("match_count")).select_from(matching).subquery("counted")
+    told = select(func.count().label("count")).select_from(picked).subquery("told")
+    columns = [told.c.count, nearest.c.distance]
     if full is None:
-        return select(counted.c.match_count, nearest.c.distance, nearest.c.id).select_from(
-            counted.outerjoin(nearest, true())
-        )
+        return select(*columns, nearest.c.id).select_from(told.outerjoin(nearest, true()))
     rows = nearest.join(Trace, Trace.id == nearest.c.id)
-    return select(counted.c.match_count, nearest.c.distance, *row_columns(full=full)).select_from(
-        counted.outerjoin(rows, true())
-    )
+    return select(*columns, *row_columns(full=full)).select_from(told.outerjoin(rows, true()))
 
 
 @lru_cache(maxsize=1024)
@@ -116,7 +106,13 @@ def _for_driver(kinds: trace_filter.Kinds, *, limit: int, candidates: int, full:
 
 
 @lru_cache(maxsize=256)
-def _share_for_driver(kinds: trace_filter.Kinds) -> DriverStatement:
+def _passes_many(kinds: trace_filter.Kinds) -> DriverStatement:
+    beyond = select(TraceSigns.trace_id).where(*trace_filter.conditions_on_signs(kinds))
+    return DriverStatement(select(exists(beyond.offset(literal_column(str(MOST_MATCHES))))))
+
+
+@lru_cache(maxsize=256)
+def _sample(kinds: trace_filter.Kinds) -> DriverStatement:
     percent = func.least(100.0, 100.0 * _SAMPLED_BYTES / func.pg_relation_size(TraceSigns.__tablename__))
     sampled = aliased(TraceSigns, tablesample(TraceSigns, func.system(select(percent).scalar_subquery()), "sampled"))
     passing = func.count().filter(*trace_filter.conditions_on_signs(kinds, sampled))
@@ -139,20 +135,21 @@ class SignSearch:
             trace_filter.kinds_of(nearest.considered), limit=nearest.limit, candidates=candidates, full=full
         )
         rows = await self._connection.fetch(prepared.sql, *prepared.arguments(considered_parameters(nearest)))
-        # One row tells the count where there is no neighbour.
-        found = [(distance, columns) for _, distance, *columns in rows if distance is not None]
-        hits = [(Neighbour(columns[0], distance), columns) for distance, columns in found]
-        hits.sort(key=lambda hit: place(hit[0]))
+        # Where there is no neighbour, one row tells the rest.
+        found = [(Neighbour(columns[0], distance), columns) for _, distance, *columns in rows if distance is not None]
+        found.sort(key=lambda hit: place(hit[0]))
         return Matched(
-            neighbours=[neighbour for neighbour, _ in hits],
-            traces=[] if full is None else [TraceRow._make(columns) for _, columns in hits],
-            match_count=rows[0][0],
+            neighbours=[neighbour for neighbour, _ in found],
+            traces=[] if full is None else [TraceRow._make(columns) for _, columns in found],
+            candidate_count=rows[0][0],
         )
 
-    async def share(self, considered: ResolvedFilter) -> float:
-        """Returns about which share of all traces passes a filter that many pass, within 0..1, by a sample."""
-        prepared = _share_for_driver(trace_filter.kinds_of(considered))
-        passing, count = await self._connection.fetchrow(
-            prepared.sql, *prepared.arguments(trace_filter.parameters(considered))
-        )
-        return float(passing / count) if count else 1.0
+    async def width(self, considered: ResolvedFilter) -> float:
+        """Returns about which share of all traces passes a filter, within 0..1, by a sample; 0.0 for few."""
+        kinds, parameters = trace_filter.kinds_of(considered), trace_filter.parameters(considered)
+        many = _passes_many(kinds)
+        if not await self._connection.fetchval(many.sql, *many.arguments(parameters)):
+            return 0.0
+        sample = _sample(kinds)
+        passing, count = await self._connection.fetchrow(sample.sql, *sample.arguments(parameters))
+        return float(max(passing / max(count, 1), _LEAST_WIDTH))
