@@ -71,6 +71,17 @@ class Corpus:
         ]
 
 
+def lexical(dimensions: int) -> dict[str, str]:
+    """Returns the settings of a server whose vectors are of that length, without a model."""
+    return {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": str(dimensions)}
+
+
+def server_settings(of_embedder: Mapping[str, str]) -> dict[str, str]:
+    """Returns the settings that every server is measured with, and those of its embedder."""
+    # Imports without vectors are not encoded meanwhile.
+    return {"DATABASE_POOL_SIZE": str(CONNECTIONS), "ENCODING_WORKER": "false", **of_embedder}
+
+
 def plans(parameters: Parameters) -> list[Plan]:
     """Returns what a run measures: vectors as long as hosted models make them, and the local model."""
     directory = find_model_directory()
@@ -79,7 +90,7 @@ def plans(parameters: Parameters) -> list[Plan]:
         Plan(
             name="as long as hosted models' vectors",
             embedder=LexicalEmbedder(parameters.dimensions),
-            settings={"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": str(parameters.dimensions)},
+            settings=lexical(parameters.dimensions),
             is_by_text=False,
         ),
         Plan(
@@ -101,8 +112,7 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
     ]
     vectors = place / "vectors.npz"
     np.savez(vectors, embedding=queries, text=np.stack(texts) if texts else queries)
-    # Imports without vectors are not encoded meanwhile.
-    settings = {"DATABASE_POOL_SIZE": str(CONNECTIONS), "ENCODING_WORKER": "false", **plan.settings}
+    settings = server_settings(plan.settings)
     streams: Sequence[Measured] = ()
     at_hand: Sequence[Measured] = ()
     writes: Sequence[Measured] = ()

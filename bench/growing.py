@@ -26,7 +26,7 @@ from bench.filtering import Filtered
 from bench.iterative import Baseline
 from bench.measuring import Measured, Measuring, Search
 from bench.orders import Task
-from bench.parameters import CONNECTIONS, LIMIT, Parameters
+from bench.parameters import LIMIT, Parameters
 from bench.processes import Driver, driving, serving
 from commontrace.client import connect
 from commontrace.core.search import candidates_for
@@ -93,12 +93,7 @@ async def measure(parameters: Parameters, postgres: embedded.EmbeddedPostgres, p
     queries = corpus.vectors(parameters.queries, embedder.dimensions, seed=3)
     vectors = place / "large.npz"
     np.savez(vectors, embedding=queries, text=queries)
-    settings = {
-        "DATABASE_POOL_SIZE": str(CONNECTIONS),
-        "ENCODING_WORKER": "false",
-        "EMBEDDER": "lexical",
-        "EMBEDDING_DIMENSIONS": str(parameters.dimensions),
-    }
+    settings = corpora.server_settings(corpora.lexical(parameters.dimensions))
     async with corpora.database(postgres.url) as url:
         dsn = corpora.dsn_of(url)
         await migrating.upgrade(url, embedder)

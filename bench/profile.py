@@ -19,7 +19,7 @@ from bench import corpora, corpus, cpu, grpc_driver, loading, narrowing, samples
 from bench.failures import RunFailed
 from bench.markdown import table
 from bench.orders import Task
-from bench.parameters import CONNECTIONS, LIMIT, BadParameters, Parameters, read_parameters
+from bench.parameters import LIMIT, BadParameters, Parameters, read_parameters
 from bench.processes import Driver, driving, serving
 from commontrace.client import CallFailed
 from commontrace.core.search import candidates_for
@@ -56,12 +56,7 @@ async def _profiled(parameters: Parameters, postgres: embedded.EmbeddedPostgres,
     queries = corpus.vectors(_QUERIES, embedder.dimensions, seed=3)
     vectors = place / "vectors.npz"
     np.savez(vectors, embedding=queries, text=queries)
-    settings = {
-        "DATABASE_POOL_SIZE": str(CONNECTIONS),
-        "ENCODING_WORKER": "false",
-        "EMBEDDER": "lexical",
-        "EMBEDDING_DIMENSIONS": str(parameters.dimensions),
-    }
+    settings = corpora.server_settings(corpora.lexical(parameters.dimensions))
     async with corpora.database(postgres.url) as url:
         await migrating.upgrade(url, embedder)
         await loading.load(
