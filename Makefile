@@ -12,7 +12,7 @@ export DATA_DIR ?= $(CURDIR)/.data
 # Where it is set, every process compiles every module anew: two seconds for each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test tools examples check format generate lock fresh bench profile quality clean
+.PHONY: help serve test tools examples check format generate lock fresh bench profile quality faults clean
 
 help: ## Lists what can be made.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ profile: .venv/ready-dev ## Measures where a search's processor time goes in the
 
 quality: .venv/ready ## Measures how often searches find what they should (ARGS=--misses lists what they did not).
 	@$(BIN)/python -m bench.quality $(ARGS)
+
+faults: .venv/ready-dev ## Breaks what the service stands on, counts what is lost, writes faults.json (takes long).
+	@$(BIN)/python -m tests.faults.run $(ARGS)
 
 fresh: ## Clones into an empty directory with an empty home; runs both commands and every README example.
 	@$(PYTHON) .ci/fresh.py

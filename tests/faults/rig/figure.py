@@ -1,0 +1,31 @@
+"""What a scenario is told, and what it tells: one object of `faults.json` for each figure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """How a scenario is run: `scale` 1.0 is the whole of it, a short cut is less; `place` is a directory of its own.
+
+    With `protected` False, what protects the service is turned off, so that the figure shows what it would find.
+    """
+
+    seed: int
+    place: Path
+    scale: float = 1.0
+    protected: bool = True
+
+    def times(self, full: int, *, least: int = 1) -> int:
+        """Returns how often to do what is done `full` times at scale 1."""
+        return max(least, round(full * self.scale))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """What was promised, and what was measured."""
+
+    name: str
+    target: str
+    measured: str
+    ok: bool
