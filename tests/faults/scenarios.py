@@ -1,11 +1,11 @@
 """Every scenario by its name, in the order in which they are run."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import TypeAlias
 
 from tests.faults.rig.figure import Figure, Trial
 
-Scenario: TypeAlias = Callable[[Trial], Awaitable[list[Figure]]]
+Scenario: TypeAlias = Callable[[Trial], Coroutine[None, None, list[Figure]]]
 
 # Each is the `measure` of a module of `figures/`.
 SCENARIOS: dict[str, Scenario] = {}
