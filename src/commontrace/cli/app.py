@@ -15,6 +15,7 @@ from commontrace.cli.find_commands import get, history, list_traces, search
 from commontrace.cli.help import Command, Commands
 from commontrace.cli.import_command import import_traces
 from commontrace.cli.key_commands import create_key, list_keys, revoke_key, rotate_key
+from commontrace.cli.moderate_commands import hide, purge, unhide
 from commontrace.cli.reembed import reembed
 from commontrace.cli.serve import serve
 from commontrace.cli.server_commands import health, info
@@ -64,6 +65,11 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
         tags: ("commontrace tags --by-use -n 5",),
         describe_tag: ("commontrace describe-tag rust 'The language' --curated",),
         merge_tags: ("commontrace merge-tags postgres postgresql",),
+    },
+    "Moderate": {
+        hide: ("commontrace hide ID 'deletes the data that it claims to save'",),
+        unhide: (),
+        purge: ("commontrace purge ID --yes",),
     },
     "Run and maintain": {
         serve: (

@@ -115,6 +115,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAUTHENTICATED. The API key is not accepted. `problem`: `MALFORMED`, `UNKNOWN`, `EXPIRED` or `REVOKED`."""
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 39
     """PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
+    ERROR_REASON_TRACE_HIDDEN: _ErrorReason.ValueType  # 42
+    """FAILED_PRECONDITION. A moderator hid the trace, and only one can bring it back. `trace_id`."""
+    ERROR_REASON_ANSWER_ERASED: _ErrorReason.ValueType  # 43
+    """NOT_FOUND. The request was carried out before, and its answer erased with a trace that was purged. `request_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the prefix
@@ -216,6 +220,10 @@ ERROR_REASON_INVALID_KEY: ErrorReason.ValueType  # 38
 """UNAUTHENTICATED. The API key is not accepted. `problem`: `MALFORMED`, `UNKNOWN`, `EXPIRED` or `REVOKED`."""
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 39
 """PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
+ERROR_REASON_TRACE_HIDDEN: ErrorReason.ValueType  # 42
+"""FAILED_PRECONDITION. A moderator hid the trace, and only one can bring it back. `trace_id`."""
+ERROR_REASON_ANSWER_ERASED: ErrorReason.ValueType  # 43
+"""NOT_FOUND. The request was carried out before, and its answer erased with a trace that was purged. `request_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

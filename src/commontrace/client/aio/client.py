@@ -7,6 +7,7 @@ from typing import Self
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.client.aio.calls import open_channel
+from commontrace.client.aio.moderating import Moderating
 from commontrace.client.aio.tags import Tags
 from commontrace.client.aio.trace_exporting import TraceExporting
 from commontrace.client.aio.trace_importing import TraceImporting
@@ -17,7 +18,7 @@ from commontrace.client.aio.watching import Watching
 from commontrace.client.call_options import DEFAULT_DEADLINE, CallOptions
 
 
-class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Watching, Votes, Tags):
+class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Watching, Votes, Tags, Moderating):
     """Calls of one server. Every method raises CallFailed, those that yield when they are read."""
 
     def within(self, seconds: float) -> Self:

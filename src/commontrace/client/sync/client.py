@@ -9,6 +9,7 @@ from typing import Self
 from commontrace import DEFAULT_ADDRESS
 from commontrace.client.call_options import DEFAULT_DEADLINE, CallOptions
 from commontrace.client.sync.calls import open_channel
+from commontrace.client.sync.moderating import Moderating
 from commontrace.client.sync.tags import Tags
 from commontrace.client.sync.trace_exporting import TraceExporting
 from commontrace.client.sync.trace_importing import TraceImporting
@@ -18,7 +19,7 @@ from commontrace.client.sync.votes import Votes
 from commontrace.client.sync.watching import Watching
 
 
-class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Watching, Votes, Tags):
+class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Watching, Votes, Tags, Moderating):
     """Calls of one server. Every method raises CallFailed, those that yield when they are read."""
 
     def within(self, seconds: float) -> Self:
