@@ -36,6 +36,7 @@ from commontrace.rpc.vote_servicer import VoteServicer
 from commontrace.rpc.writes import Writes
 from commontrace.settings import Settings
 from commontrace.storage.database import Database
+from commontrace.tls import ServedCertificate
 from commontrace.v1 import (
     tag_service_pb2,
     tag_service_pb2_grpc,
@@ -64,6 +65,9 @@ _OPTIONS = [
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+    # New calls move to a new connection, and with it to a new certificate. Without a grace, which would end calls in
+    # progress: streams go on where they are, however long they last.
+    ("grpc.max_connection_age_ms", 900_000),
 ]
 
 
@@ -90,6 +94,9 @@ async def serving(
             " whoever reaches this port may read and write in anybody's name",
             address=settings.listen_address,
         )
+        if settings.tls_cert_file is None:
+            log.warning("NO TLS: what is sent to this port can be read and changed on its way")
+    certificate = ServedCertificate.of_settings(settings)
     calls, stopping = CallsInProgress(), Stopping()
     database = foundation.database
     model = ServedModel(
@@ -120,7 +127,11 @@ async def serving(
 
     host = settings.listen_address.rpartition(":")[0]
     try:
-        port = server.add_insecure_port(settings.listen_address)
+        port = (
+            server.add_insecure_port(settings.listen_address)
+            if certificate is None
+            else server.add_secure_port(settings.listen_address, certificate.credentials)
+        )
     except RuntimeError as error:
         raise NotReady(f"cannot listen on {settings.listen_address}; is another server running there?") from error
     readiness = Readiness(health_servicer, database, model, _SERVICES)
@@ -133,6 +144,8 @@ async def serving(
         keep_announcing(database),
         following.run(),
     ]
+    if certificate is not None:
+        lasting.append(certificate.keep_current())
     if settings.encoding_worker:
         lasting.append(keep_encoding(database, lambda: model.embedder, lease_seconds=settings.encoding_lease_seconds))
     background = [asyncio.create_task(work) for work in lasting]

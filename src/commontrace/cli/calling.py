@@ -9,10 +9,11 @@ import typer
 
 from commontrace.cli import exit_codes
 from commontrace.cli.output import fail
+from commontrace.cli.tls_options import given_tls
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
-    from commontrace.client import CallFailed, Client
+    from commontrace.client import CallFailed, Client, Tls
 
 Answer = TypeVar("Answer")
 
@@ -37,21 +38,33 @@ def call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Ans
     silence_grpc()
     from commontrace.client import CallFailed, CallOptions, connect
 
+    tls = usable_tls()
     try:
         CallOptions(address=address, user=user)
     except ValueError as error:
         raise typer.BadParameter(f"--{error}".replace("--user", "--as")) from None
 
     async def asked() -> Answer:
-        async with connect(address, user=user) as client:
+        async with connect(address, user=user, tls=tls or False) as client:
             return await ask(client)
 
     try:
         return asyncio.run(asked())
     except CallFailed as error:
-        fail(_explained(error, address), exit_codes.of_call(error.code.name, error.reason))
+        fail(_explained(error, address), exit_code_of(error))
     except UnicodeEncodeError:
         fail("what you give must be UTF-8 text")
+
+
+def usable_tls() -> "Tls | None":
+    """Returns how to speak TLS, None where it was not asked for, or says which file cannot be used and ends."""
+    tls = given_tls()
+    try:
+        if tls is not None:
+            tls.credentials()
+    except ValueError as error:
+        fail(f"TLS: {error}")
+    return tls
 
 
 def silence_grpc() -> None:
@@ -59,8 +72,21 @@ def silence_grpc() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
+def exit_code_of(error: "CallFailed") -> int:
+    """Returns what a command ends with whose call failed."""
+    from commontrace.client import TlsFailed
+
+    if isinstance(error, TlsFailed) and error.is_certain:
+        return exit_codes.FAILED
+    return exit_codes.of_call(error.code.name, error.reason)
+
+
 def _explained(error: "CallFailed", address: str) -> str:
     """Returns what a failed call means to whoever made it."""
+    from commontrace.client import TlsFailed
+
+    if isinstance(error, TlsFailed):
+        return str(error)
     if not error.reason and error.code.name == "UNAVAILABLE":
         return f"no server answers on {address}: start one with `commontrace serve`, or give --address"
     if not error.reason and error.code.name == "DEADLINE_EXCEEDED":

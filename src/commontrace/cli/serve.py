@@ -45,6 +45,7 @@ def serve(
     """
     from commontrace import bootstrap
     from commontrace.listening import refuse_open_address, refuse_taken_address, reserved
+    from commontrace.tls import ServedCertificate
 
     settings = read_settings()
     if workers is not None:
@@ -52,6 +53,8 @@ def serve(
     configure_logging(settings.log_level)
     with failures_explained():
         refuse_open_address(settings)
+        # Whoever serves reads it again: here it is refused before a Postgres is started.
+        ServedCertificate.of_settings(settings)
         if settings.workers > 1 and sys.platform != "linux":
             raise bootstrap.NotReady("more than one worker needs Linux, whose kernel spreads connections over them")
         with ExitStack() as port:
@@ -80,7 +83,7 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
         if where.is_embedded:
             await bootstrap.seed_if_possible(foundation)
         async with serving(settings, foundation) as address:
-            _say_ready(address)
+            _say_ready(address, settings)
             await _end(stop, where)
             print("commontrace is stopping", file=sys.stderr)
 
@@ -106,7 +109,7 @@ async def _supervise(where: "Postgres", settings: "Settings", address: str, *, m
     try:
         await _first_of([ending, ready, *keeping])
         if workers.all_serve.is_set():
-            _say_ready(address)
+            _say_ready(address, settings)
         await _first_of([ending, *keeping])
         print("commontrace is stopping", file=sys.stderr)
     finally:
@@ -126,12 +129,13 @@ async def _first_of(tasks: "Iterable[asyncio.Task[None] | asyncio.Task[bool]]") 
         task.result()
 
 
-def _say_ready(address: str) -> None:
+def _say_ready(address: str, settings: "Settings") -> None:
+    command = _command() if settings.tls_cert_file is None else f"{_command()} --tls"
     # At once: whoever waits for the first line may close the pipe after it.
     print(
         f"commontrace ready on {address}\n"
-        f"  {_command()} search 'the session breaks after await in FastAPI'\n"
-        f"  {_command()} contribute --title '...' --context '...' --solution '...' --tag python\n",
+        f"  {command} search 'the session breaks after await in FastAPI'\n"
+        f"  {command} contribute --title '...' --context '...' --solution '...' --tag python\n",
         end="",
         flush=True,
     )

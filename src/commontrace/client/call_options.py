@@ -9,6 +9,7 @@ import grpc
 
 from commontrace import DEFAULT_ADDRESS, USER_METADATA
 from commontrace.client.errors import CallFailed, DeadlineExceeded
+from commontrace.client.tls import Tls
 
 DEFAULT_DEADLINE = 10.0
 """What a call may take, in seconds."""
@@ -30,13 +31,15 @@ class CallOptions:
 
     `user` is the e-mail address of who is calling. `deadline` is what every call may take, in seconds. With
     `wait_for_ready`, calls wait for a server that is not there, until their deadline; without it, they fail at once;
-    None makes them wait for a server that has answered before.
+    None makes them wait for a server that has answered before. `tls` is how the channel speaks TLS,
+    None if it does not.
     """
 
     address: str = DEFAULT_ADDRESS
     user: str | None = None
     deadline: float = DEFAULT_DEADLINE
     wait_for_ready: bool | None = False
+    tls: Tls | None = None
     contact: Contact = field(default_factory=Contact)
 
     def __post_init__(self) -> None:
@@ -82,7 +85,9 @@ class CallOptions:
         try:
             yield
         except grpc.RpcError as error:
-            failure = CallFailed.from_rpc_error(error, address=self.address, deadline=self.deadline)
+            failure = CallFailed.from_rpc_error(
+                error, address=self.address, deadline=self.deadline, uses_tls=self.tls is not None
+            )
             self.contact.made |= bool(failure.reason)
             raise failure from error
         self.contact.made = True
