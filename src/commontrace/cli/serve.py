@@ -1,5 +1,6 @@
 """`commontrace serve`."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -43,6 +44,9 @@ def serve(
 
     By default on an embedded Postgres with the sample traces loaded; on that of DATABASE_URL where it is set.
     """
+    # Read when gRPC is imported, here and by workers. gRPC has a line, not in JSON, for every handshake that fails, and
+    # strangers decide how many there are.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from commontrace import bootstrap
     from commontrace.listening import refuse_open_address, refuse_taken_address, reserved
     from commontrace.tls import ServedCertificate
