@@ -20,6 +20,7 @@ from commontrace.cli.reembed import reembed
 from commontrace.cli.serve import serve
 from commontrace.cli.server_commands import health, info
 from commontrace.cli.tag_commands import describe_tag, merge_tags, tags
+from commontrace.cli.tls_options import CaFile, CertFile, KeyFile, ServerName, UseTls, remember
 from commontrace.cli.user_commands import create_user
 from commontrace.cli.vote_commands import vote, votes
 from commontrace.cli.watch_command import watch
@@ -167,10 +168,16 @@ def _commontrace(
     context: typer.Context,
     *,
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    use_tls: UseTls = False,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    key_file: KeyFile = None,
+    server_name: ServerName = None,
 ) -> None:
     if version:
         print(f"commontrace {__version__}")
         raise typer.Exit
+    remember(use_tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, server_name=server_name)
     if context.invoked_subcommand is None:
         print(context.get_help())
 
