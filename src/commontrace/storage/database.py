@@ -14,6 +14,7 @@ from commontrace.core.filter_widths import FilterWidths
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
 from commontrace.storage.failures import is_outdated_plan, translated
+from commontrace.storage.pool_state import Askers, PoolState
 from commontrace.storage.search_pool import SearchPool
 from commontrace.storage.sign_search import SignSearch
 from commontrace.storage.tag_repository import ids_by_driver
@@ -36,6 +37,8 @@ class Database:
         session = engines.SESSION
         self._writing = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)
         self._reading = engines.pooled(url, session, size=pool_size, timeout=pool_timeout, autocommit=True)
+        self._writers = Askers("writes", self._writing, pool_size)
+        self._readers = Askers("reads", self._reading, pool_size)
         self._searching = SearchPool(url, size=pool_size, timeout=pool_timeout)
         # A connection of its own: a saturated pool must not make the health check lie.
         self._health = engines.pooled(url, session, size=1, timeout=pool_timeout)
@@ -51,7 +54,7 @@ class Database:
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
         """Opens a transaction: leaving commits, an exception rolls back. Raises the domain's errors."""
-        with translated():
+        with translated(), self._writers:
             async with self._sessions.begin() as session:
                 work = UnitOfWork(session)
                 yield work
@@ -62,7 +65,8 @@ class Database:
 
     async def read(self, question: Question[Answer]) -> Answer:
         """Asks outside any transaction. Raises the domain's errors."""
-        return await _ask(self._reading, question)
+        with self._readers:
+            return await _ask(self._reading, question)
 
     async def search(self, question: Callable[[ApproximateSearch], Awaitable[Answer]]) -> Answer:
         """Asks on a connection whose planner stays on the vector index. Raises the domain's errors."""
@@ -94,6 +98,11 @@ class Database:
         with translated():
             async with self._health.connect() as connection:
                 await connection.execute(text("SELECT 1"))
+
+    @property
+    def pools(self) -> tuple[PoolState, ...]:
+        """The pools that calls wait for."""
+        return self._searching.state, self._readers.state, self._writers.state
 
     async def close(self) -> None:
         """Closes every connection."""
