@@ -68,7 +68,9 @@ class Settings(BaseSettings):
     @field_validator("listen_address", "metrics_address")
     @classmethod
     def _has_port(cls, address: str | None) -> str | None:
-        host, colon, port = (address or "localhost:0").rpartition(":")
+        if address is None:
+            return None
+        host, colon, port = address.rpartition(":")
         if not (colon and host and port.isdecimal() and int(port) <= 65535):
             raise ValueError("must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
         return address

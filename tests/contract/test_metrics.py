@@ -19,6 +19,7 @@ from commontrace.storage.database import Database
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, search
 from tests.conftest import RunningServer, ServerFactory, server_settings
+from tests.integration.test_monitoring_files import PAGE, metrics_asked_for
 from tests.told_embedder import ToldEmbedder, away
 
 PRIVATE = "xyzzy-that-nobody-should-read"
@@ -99,6 +100,11 @@ async def test_calls_encodings_pools_and_the_queue_are_counted(start_server: Ser
     assert found["commontrace_pool_open", frozenset(["searches"])] >= 1
     assert found["process_resident_memory_bytes", frozenset()] > 0
     assert not [name for name, _ in found if name.endswith("_created")]
+    exported = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, flags=re.MULTILINE))
+    stored = {*exported, *(f"{name}{part}" for name in exported for part in ("_bucket", "_count", "_sum")), "up"}
+    assert metrics_asked_for() - stored == set()
+    ours = {name: kind for name, kind in exported.items() if name.startswith("commontrace_")}
+    assert dict(re.findall(r"^\| `(commontrace_\w+)` \| (\w+) \|", PAGE, flags=re.MULTILINE)) == ours
 
 
 async def test_probes_over_http_follow_the_health(start_server: ServerFactory, database_url: str) -> None:

@@ -35,7 +35,7 @@ class StateCollector(Collector):
         self._recall = recall
 
     def collect(self) -> Iterator[Metric]:
-        """Yields every metric. What is not known is left out, rather than told to be 0."""
+        """Yields every metric. What is not known has a name and no value, rather than 0."""
         yield GaugeMetricFamily(
             "commontrace_ready", "1 while the services are SERVING, else 0.", float(self._is_ready())
         )
@@ -82,18 +82,20 @@ class StateCollector(Collector):
 
     def _of_the_queue(self) -> Iterator[Metric]:
         seen = self._queue.seen
-        if seen is None:
-            return
         yield GaugeMetricFamily(
-            "commontrace_encoding_queue_waiting", "Traces that wait for their vector, in the database.", seen.waiting
+            "commontrace_encoding_queue_waiting",
+            "Traces that wait for their vector, in the database.",
+            seen and seen.waiting,
         )
         yield GaugeMetricFamily(
             "commontrace_encoding_queue_oldest_seconds",
             "How long the first of them has waited; 0 where none does.",
-            seen.oldest_seconds,
+            seen and seen.oldest_seconds,
         )
         yield GaugeMetricFamily(
-            "commontrace_encoding_queue_given_up", "Traces whose text could not be encoded.", seen.given_up
+            "commontrace_encoding_queue_given_up",
+            "Traces whose text could not be encoded.",
+            seen and seen.given_up,
         )
 
     def _of_recall(self) -> Iterator[Metric]:
@@ -103,9 +105,8 @@ class StateCollector(Collector):
         for outcome, count in self._recall.outcomes.items():
             probes.add_metric((outcome,), count)
         yield probes
-        if self._recall.recall is not None:
-            yield GaugeMetricFamily(
-                "commontrace_recall_at_10",
-                "Share of the 10 nearest traces that the vector index finds: the mean of the last 20 tries.",
-                self._recall.recall,
-            )
+        yield GaugeMetricFamily(
+            "commontrace_recall_at_10",
+            "Share of the 10 nearest traces that the vector index finds: the mean of the last 20 tries.",
+            self._recall.recall,
+        )
