@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """Host and port of the metrics and of /healthz, over HTTP; unset: none. Each further worker takes the next port."""
     recall_probe_seconds: float = Field(default=300.0, ge=0, le=86_400)
     """How often, with metrics, the vector index is tried out on a stored vector; 0: never."""
+    tracing: bool = False
+    """Exports a span for every call over OTLP/HTTP, as the variables OTEL_* say; needs `commontrace[otel]`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written. `info` has one line a call."""
 

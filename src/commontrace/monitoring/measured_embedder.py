@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from commontrace.embeddings.embedder import Embedder, Embedding
+from commontrace.monitoring.wrapped_embedder import WrappedEmbedder
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64)
@@ -33,32 +34,13 @@ class EncoderMetrics:
         )
 
 
-class MeasuredEmbedder:
-    """Encodes as another embedder does, which it stands for, and counts."""
+class MeasuredEmbedder(WrappedEmbedder):
+    """Counts encodings and how long they take."""
 
     def __init__(self, embedder: Embedder, metrics: EncoderMetrics) -> None:
-        self._embedder = embedder
+        """Takes the embedder, and what to count in."""
+        super().__init__(embedder)
         self._metrics = metrics
-
-    @property
-    def model_id(self) -> str:
-        """The other's."""
-        return self._embedder.model_id
-
-    @property
-    def model_version(self) -> str:
-        """The other's."""
-        return self._embedder.model_version
-
-    @property
-    def dimensions(self) -> int:
-        """The other's."""
-        return self._embedder.dimensions
-
-    @property
-    def is_lexical(self) -> bool:
-        """The other's."""
-        return self._embedder.is_lexical
 
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
         """Returns what the other returns, and raises what it raises."""
@@ -67,13 +49,9 @@ class MeasuredEmbedder:
         metrics.texts.observe(len(texts))
         with metrics.in_progress.track_inprogress():
             try:
-                embeddings = await self._embedder.encode(texts)
+                embeddings = await self.inner.encode(texts)
             except Exception:
                 metrics.failures.inc()
                 raise
         metrics.seconds.observe(time.perf_counter() - started)
         return embeddings
-
-    async def close(self) -> None:
-        """Closes the other."""
-        await self._embedder.close()

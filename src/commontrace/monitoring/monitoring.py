@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from commontrace.bootstrap import NotReady
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import CallObserver
@@ -12,23 +13,28 @@ from commontrace.storage.database import Database
 
 if TYPE_CHECKING:
     from commontrace.monitoring.metrics import Metrics
+    from commontrace.monitoring.tracing import Tracing
 
 
 class Monitoring:
-    """The metrics of the settings."""
+    """The metrics and the traces of the settings."""
 
     def __init__(self, settings: Settings) -> None:
-        """Imports what the settings ask for."""
+        """Imports what the settings ask for. Raises NotReady where that is not installed."""
         self._metrics = _metrics_of(settings)
+        self._tracing = _tracing_of(settings)
 
     @property
     def observers(self) -> list[CallObserver]:
         """Who hears of every call."""
-        return [] if self._metrics is None else [self._metrics.calls]
+        metrics = [] if self._metrics is None else [self._metrics.calls]
+        return [*metrics, *([] if self._tracing is None else [self._tracing])]
 
     def observed(self, embedder: Embedder) -> Embedder:
         """Returns an embedder that does the same."""
-        return embedder if self._metrics is None else self._metrics.measured(embedder)
+        if self._metrics is not None:
+            embedder = self._metrics.measured(embedder)
+        return embedder if self._tracing is None else self._tracing.traced(embedder)
 
     @contextmanager
     def running(
@@ -40,13 +46,17 @@ class Monitoring:
         is_ready: Callable[[], bool],
     ) -> Iterator[list[Coroutine[Any, Any, None]]]:
         """Tells as long as the block runs; yields what has to run meanwhile. Raises NotReady."""
-        if self._metrics is None:
-            yield []
-            return
-        with self._metrics.exported(
-            database=database, model=model, calls_in_progress=calls_in_progress, is_ready=is_ready
-        ) as lasting:
-            yield lasting
+        try:
+            if self._metrics is None:
+                yield []
+                return
+            with self._metrics.exported(
+                database=database, model=model, calls_in_progress=calls_in_progress, is_ready=is_ready
+            ) as lasting:
+                yield lasting
+        finally:
+            if self._tracing is not None:
+                self._tracing.close()
 
 
 def _metrics_of(settings: Settings) -> "Metrics | None":
@@ -55,3 +65,13 @@ def _metrics_of(settings: Settings) -> "Metrics | None":
     from commontrace.monitoring.metrics import Metrics
 
     return Metrics(settings.metrics_address, recall_probe_seconds=settings.recall_probe_seconds)
+
+
+def _tracing_of(settings: Settings) -> "Tracing | None":
+    if not settings.tracing:
+        return None
+    try:
+        from commontrace.monitoring.tracing import Tracing
+    except ImportError as error:
+        raise NotReady(f"TRACING needs {error.name}: pip install 'commontrace[otel]'") from error
+    return Tracing()
