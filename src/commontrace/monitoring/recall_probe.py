@@ -22,7 +22,7 @@ log = structlog.get_logger()
 LIMIT = 10
 LEAST_TRACES = 1_000
 """Of fewer, Postgres compares all anyway, or nearly."""
-MOST_TRACES = 50_000
+MOST_TRACES = 100_000
 """Of more, comparing all would take a core for too long."""
 
 _PATIENCE_SECONDS = 5.0

@@ -164,7 +164,7 @@ class EncodingJobRepository:
         return (await self._session.execute(_COUNT_WAITING)).scalar_one()
 
     async def state(self) -> QueueState:
-        """Returns how long the queue is. Reads all of it: 0.1 s for a million."""
+        """Returns how long the queue is. Reads all of it: 10 ms for 10,000."""
         return QueueState._make((await self._session.execute(_STATE)).one())
 
     async def remove_claimed(self, jobs: Sequence[ClaimedJob]) -> None:
