@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 
 import grpc
 import structlog
@@ -17,8 +17,10 @@ from commontrace.core.following import Following
 from commontrace.core.known_keys import KnownKeys
 from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
 from commontrace.embeddings.choosing import embedder_of
+from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.listening import is_loopback, is_open_to_strangers, refuse_open_address
+from commontrace.monitoring.monitoring import Monitoring
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.importing import Importer
@@ -37,6 +39,7 @@ from commontrace.rpc.vote_servicer import VoteServicer
 from commontrace.rpc.writes import Writes
 from commontrace.settings import Settings
 from commontrace.storage.database import Database
+from commontrace.storage.embedding_model_repository import RecordedModel
 from commontrace.tls import ServedCertificate
 from commontrace.v1 import (
     tag_service_pb2,
@@ -92,18 +95,18 @@ async def serving(
     _warn_of_strangers(settings)
     certificate = ServedCertificate.of_settings(settings)
     calls, stopping = CallsInProgress(), Stopping()
-    database = foundation.database
-    keys, requires_key = KnownKeys(database), settings.authentication == "keys"
+    keys, requires_key = KnownKeys(foundation.database), settings.authentication == "keys"
+    database, monitoring = foundation.database, Monitoring(settings)
     model = ServedModel(
-        foundation.embedder,
+        monitoring.observed(foundation.embedder),
         recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
-        make=lambda recorded: embedder_of(recorded, settings),
+        make=lambda recorded: _made(recorded, settings, monitoring),
     )
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception.
         interceptors=(
             ReceivingInterceptor(),
-            LoggingInterceptor(calls),
+            LoggingInterceptor(calls, monitoring.observers),
             GuardInterceptor(),
             AuthenticationInterceptor(keys, required_scopes(*_FILES), requires_key=requires_key),
             ValidationInterceptor(Validator(model)),
@@ -131,7 +134,17 @@ async def serving(
     readiness = Readiness(health_servicer, database, model, _SERVICES)
     await readiness.check()
     await health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    telling = ExitStack()
+    watched = telling.enter_context(
+        monitoring.running(
+            database=database,
+            model=model,
+            calls_in_progress=lambda: calls.count,
+            is_ready=lambda: readiness.is_serving and not stopping.has_begun,
+        )
+    )
     lasting = [
+        *watched,
         readiness.watch(),
         model.follow(),
         keep_forgetting(database),
@@ -158,6 +171,11 @@ async def serving(
         await _stop(server, calls, settings.stop_grace_seconds)
         await keys.note_use()
         await model.close()
+        telling.close()
+
+
+async def _made(recorded: RecordedModel, settings: Settings, monitoring: Monitoring) -> Embedder:
+    return monitoring.observed(await embedder_of(recorded, settings))
 
 
 def _warn_of_strangers(settings: Settings) -> None:

@@ -66,12 +66,20 @@ class Settings(BaseSettings):
     """Serves gRPC reflection, which grpcurl and `buf curl` ask for the contract."""
     stop_grace_seconds: float = Field(default=10.0, ge=0)
     """How long calls in progress may go on after SIGTERM or Ctrl-C."""
+    metrics_address: str | None = None
+    """Host and port of the metrics and of /healthz, over HTTP; unset: none. Each further worker takes the next port."""
+    recall_probe_seconds: float = Field(default=300.0, ge=0, le=86_400)
+    """How often, with metrics, the vector index is tried out on a stored vector; 0: never."""
+    tracing: bool = False
+    """Exports a span for every call over OTLP/HTTP, as the variables OTEL_* say; needs `commontrace[otel]`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written. `info` has one line a call."""
 
-    @field_validator("listen_address")
+    @field_validator("listen_address", "metrics_address")
     @classmethod
-    def _has_port(cls, address: str) -> str:
+    def _has_port(cls, address: str | None) -> str | None:
+        if address is None:
+            return None
         host, colon, port = address.rpartition(":")
         if not (colon and host and port.isdecimal() and int(port) <= 65535):
             raise ValueError("must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
@@ -94,6 +102,11 @@ class Settings(BaseSettings):
                 "admits clients by their certificates, for which the server needs its own: set TLS_CERT_FILE"
             )
         return file
+
+    def metrics_address_of(self, worker: int) -> str | None:
+        """Returns where the worker of that number, from 0, exports its metrics."""
+        host, _, port = (self.metrics_address or "").rpartition(":")
+        return f"{host}:{int(port) + worker}" if port not in {"", "0"} else self.metrics_address
 
     @property
     def encoding_lease_seconds(self) -> float:

@@ -187,7 +187,7 @@ async def test_no_more_than_one_message_is_received_ahead(
             received += 1
             yield request
 
-    current_call.set(Call(method="", caller=Caller(email="ada@example.org")))
+    current_call.set(Call(method="", id="", caller=Caller(email="ada@example.org")))
     model = ServedModel(
         embedder,
         recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),

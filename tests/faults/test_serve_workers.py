@@ -38,7 +38,7 @@ def server(place: Path) -> Iterator[ServerProcess]:
 
 
 def a_server(place: Path) -> ServerProcess:
-    return ServerProcess(place, "--workers", "2", EMBEDDER="lexical")
+    return ServerProcess(place, "--workers", "2", EMBEDDER="lexical", METRICS_ADDRESS="127.0.0.1:0")
 
 
 def workers_of(server: ServerProcess) -> set[int]:
@@ -70,6 +70,10 @@ async def test_every_worker_serves_and_the_ready_line_comes_once(server: ServerP
     assert len(workers) == 2
     await ask_until_answered_by(server, workers)
     assert server.stdout.count("commontrace ready on ") == 1
+    lines = [json.loads(line) for line in server.stderr.splitlines() if line.startswith("{")]
+    exported = {line["pid"]: line["address"] for line in lines if line["event"] == "metrics are exported"}
+    assert exported.keys() == workers
+    assert len(set(exported.values())) == 2
 
 
 async def test_a_killed_worker_costs_no_call_and_comes_back(server: ServerProcess) -> None:

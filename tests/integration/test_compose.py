@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from .shipped import CHECKOUT, is_command, words
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+MONITORING = {name for name, service in SERVICES.items() if service.get("profiles") == ["monitoring"]}
 LASTING = {name: service for name, service in SERVICES.items() if "restart" in service}
 # Every character that means something in a URL, a shell or Compose's own syntax.
 PASSWORD = "p@ss/w:rd?#%41 '\"&"  # noqa: S105 - of a Postgres that the test makes
@@ -44,7 +46,7 @@ def test_what_services_wait_for_exists_and_can_happen() -> None:
 
 
 def test_what_lasts_has_a_health_check_and_time_to_stop() -> None:
-    assert set(LASTING) == {"postgres", "server"}
+    assert set(LASTING) - MONITORING == {"postgres", "server"}
     for service in LASTING.values():
         assert {"test", "interval", "timeout", "retries", "start_period"} <= service["healthcheck"].keys()
     kind, *command = SERVICES["server"]["healthcheck"]["test"]
@@ -55,7 +57,11 @@ def test_what_lasts_has_a_health_check_and_time_to_stop() -> None:
 
 
 def test_volumes_are_declared_and_used() -> None:
-    mounted = dict(volume.split(":") for service in SERVICES.values() for volume in service.get("volumes", ()))
+    volumes = [volume.split(":") for service in SERVICES.values() for volume in service.get("volumes", ())]
+    files = [volume for volume in volumes if volume[0].startswith("./")]
+    assert [file for file, *_ in files if not (CHECKOUT / file).is_file()] == []
+    assert {mode for _file, _at, mode in files} == {"ro"}
+    mounted = {name: at for name, at, *_ in (volume for volume in volumes if volume not in files)}
     assert mounted.keys() == COMPOSE["volumes"].keys()
     # Since version 18 the image refuses to start with a volume on the directory below.
     assert mounted["postgres"] == "/var/lib/postgresql"
@@ -77,10 +83,14 @@ def test_every_variable_is_known_to_whom_it_is_given() -> None:
         assert service["environment"]["PGPASSWORD"] == postgres["POSTGRES_PASSWORD"]
 
 
-def test_only_the_server_is_published_and_to_this_machine_alone() -> None:
+def test_without_the_profile_only_the_server_is_published_and_all_to_this_machine_alone() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     listens_on = SERVICES["server"]["environment"]["LISTEN_ADDRESS"].rpartition(":")[2]
-    assert published == {"server": [f"127.0.0.1:{listens_on}:{listens_on}"]}
+    assert published.pop("server") == [f"127.0.0.1:{listens_on}:{listens_on}"]
+    assert published.keys() == MONITORING == {"prometheus", "grafana"}
+    for [port] in published.values():
+        address, outside, inside = port.split(":")
+        assert (address, outside) == ("127.0.0.1", inside)
     assert {service.get("network_mode") for service in SERVICES.values()} == {None}
 
 
@@ -93,6 +103,9 @@ def test_images_are_pinned_or_built_here() -> None:
     assert repository == "pgvector/pgvector"
     assert tuple(map(int, version.split("."))) >= (0, 8, 4)
     assert postgres == "pg18"
+    for name in MONITORING:
+        # Exact versions of images that many people run.
+        assert re.fullmatch(r"(prom/prometheus:v|grafana/grafana:)\d+\.\d+\.\d+", SERVICES[name]["image"])
 
 
 def test_our_containers_may_do_nothing_beyond_serving() -> None:
@@ -101,6 +114,8 @@ def test_our_containers_may_do_nothing_beyond_serving() -> None:
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert words("VOLUME")[0] in service["tmpfs"]
+    for name in MONITORING:
+        assert SERVICES[name]["cap_drop"] == ["ALL"]
     assert not [name for name, service in SERVICES.items() if service.get("privileged") or "cap_add" in service]
 
 
@@ -134,7 +149,11 @@ def _environment(service: str, socket_directory: str) -> dict[str, str]:
     given = {name: _filled_in(value) for name, value in SERVICES[service]["environment"].items()}
     url = make_url(given["DATABASE_URL"]).set(host=None, port=None)
     url = url.update_query_dict({"host": socket_directory, "port": "5432"})
-    return given | {"DATABASE_URL": url.render_as_string(), "LISTEN_ADDRESS": "127.0.0.1:0"}
+    return given | {"DATABASE_URL": url.render_as_string(), "LISTEN_ADDRESS": "127.0.0.1:0"} | _metrics(given)
+
+
+def _metrics(given: dict[str, str]) -> dict[str, str]:
+    return {"METRICS_ADDRESS": "127.0.0.1:0"} if "METRICS_ADDRESS" in given else {}
 
 
 async def test_the_services_in_their_order_end_with_samples_to_search(socket_directory: str, tmp_path: Path) -> None:
@@ -157,6 +176,7 @@ async def test_the_services_in_their_order_end_with_samples_to_search(socket_dir
         assert "docker" in hit.trace.tags
         assert run_command(tmp_path, *health, COMMONTRACE_ADDRESS=server.address).returncode == 0
         assert server.terminate() == 0
+        assert PASSWORD not in server.stderr + server.stdout
         # 2 would mean that the command itself is wrong.
         assert run_command(tmp_path, *health, COMMONTRACE_ADDRESS=server.address).returncode not in {0, 2}
     assert not (tmp_path / "data").exists()

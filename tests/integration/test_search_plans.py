@@ -20,6 +20,7 @@ from commontrace.core.searching import find
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.query_cache import QueryCache
+from commontrace.monitoring.recall_probe import LEAST_TRACES, RecallProbe
 from commontrace.storage import engines, sign_search, trace_filter
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
@@ -156,6 +157,15 @@ async def test_so_does_the_plan_that_postgres_keeps(corpus: Corpus, populated: D
     before = await populated.read(lambda reading: run(reading, scans))
     await populated.search(search_often)
     assert await populated.read(lambda reading: run(reading, scans)) == before + 12
+
+
+async def test_probes_tell_what_the_index_finds(corpus: Corpus, populated: Database) -> None:
+    probe = RecallProbe(populated, lambda: MODEL, period_seconds=0)
+    for _ in range(5):
+        await probe.probe()
+    outcome = "measured" if len(corpus.ids) >= LEAST_TRACES else "too_few"
+    assert {name: count for name, count in probe.outcomes.items() if count} == {outcome: 5}
+    assert (probe.recall is None) if outcome == "too_few" else (probe.recall or 0.0) > 0.9
 
 
 async def test_candidates_by_their_signs_are_read_one_by_one(corpus: Corpus, populated: Database) -> None:

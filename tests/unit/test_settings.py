@@ -96,3 +96,15 @@ def test_the_key_is_not_shown() -> None:
 )
 def test_what_another_embedder_would_need_does_no_harm(settings: dict[str, object]) -> None:
     assert server_settings(**settings).embedder == settings["embedder"]
+
+
+def test_each_worker_exports_its_metrics_on_a_port_of_its_own() -> None:
+    def ports(address: str | None) -> list[str | None]:
+        return [server_settings(metrics_address=address).metrics_address_of(worker) for worker in range(2)]
+
+    assert ports("127.0.0.1:9464") == ["127.0.0.1:9464", "127.0.0.1:9465"]
+    assert ports("[::1]:9464") == ["[::1]:9464", "[::1]:9465"]
+    assert ports("127.0.0.1:0") == ["127.0.0.1:0", "127.0.0.1:0"]
+    assert ports(None) == [None, None]
+    with pytest.raises(ValidationError, match="HOST:PORT"):
+        server_settings(metrics_address="9464")

@@ -56,6 +56,8 @@ def configure_logging(level: str, *, names_process: bool = False) -> None:
     """
     import structlog
 
+    from commontrace.cli.tracebacks import traceback_without_messages
+
     on_terminal = sys.stderr.isatty()
     colors = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     renderer: structlog.typing.Processor = (
@@ -63,22 +65,31 @@ def configure_logging(level: str, *, names_process: bool = False) -> None:
         if on_terminal
         else structlog.processors.JSONRenderer()
     )
+    processors: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        *([_add_pid] if names_process else []),
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.ExceptionRenderer(traceback_without_messages),
+    ]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            *([_add_pid] if names_process else []),
-            structlog.processors.TimeStamper(fmt="iso"),
-            *([] if on_terminal else [structlog.processors.format_exc_info]),
-            renderer,
-        ],
+        processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
+    # What libraries say: asyncio of tasks that failed, SQLAlchemy of connections that did.
+    others = logging.StreamHandler(cast("TextIO", _StandardError()))
+    others.setFormatter(structlog.stdlib.ProcessorFormatter(renderer, foreign_pre_chain=[*processors, _first_line]))
+    logging.basicConfig(handlers=[others], level=logging.WARNING, force=True)
 
 
 def _add_pid(_logger: object, _method: str, event: "EventDict") -> "EventDict":
     return {**event, "pid": os.getpid()}
+
+
+def _first_line(_logger: object, _method: str, event: "EventDict") -> "EventDict":
+    # The next ones of asyncio show the task and what its failure said.
+    return {**event, "event": str(event["event"]).partition("\n")[0]}
 
 
 class _StandardError:

@@ -106,9 +106,14 @@ async def _supervise(where: "Postgres", settings: "Settings", address: str, *, m
             await bootstrap.seed_if_possible(foundation)
     pool_size = max(1, settings.database_pool_size // settings.workers)
     replaced = {"listen_address": address, "database_pool_size": pool_size}
-    workers = Workers({"url": where.url, "settings": replaced}, count=settings.workers)
+    workers = Workers(
+        [
+            {"url": where.url, "settings": replaced | {"metrics_address": settings.metrics_address_of(number)}}
+            for number in range(settings.workers)
+        ]
+    )
     ending = asyncio.create_task(_end(stop, where))
-    keeping = [asyncio.create_task(workers.keep_one()) for _ in range(settings.workers)]
+    keeping = [asyncio.create_task(workers.keep_one(number)) for number in range(settings.workers)]
     ready = asyncio.create_task(workers.all_serve.wait())
     try:
         await _first_of([ending, ready, *keeping])

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -24,25 +24,27 @@ _END_SECONDS = 15.0
 class Workers:
     """Processes that serve on one port, each a new interpreter: gRPC does not survive a fork."""
 
-    def __init__(self, job: Mapping[str, object], *, count: int) -> None:
+    def __init__(self, jobs: Sequence[Mapping[str, object]]) -> None:
         """Takes what each is told: `url` of the database and `settings` that replace those of the environment."""
-        self._job = json.dumps(job).encode() + b"\n"
-        self._count = count
+        self._jobs = [json.dumps(job).encode() + b"\n" for job in jobs]
         self._processes: set[Process] = set()
         self._serving: set[int] = set()
         self.all_serve = asyncio.Event()
         """Set once all have served at the same time."""
 
-    async def keep_one(self) -> None:
-        """Runs one worker until cancelled, which leaves it running. Raises NotReady where none can serve."""
+    async def keep_one(self, number: int) -> None:
+        """Runs the worker of that number, from 0, until cancelled, which leaves it running.
+
+        Raises NotReady where none can serve.
+        """
         failures, clock = 0, asyncio.get_running_loop()
         while True:
             began = clock.time()
-            worker = await self._start()
+            worker = await self._start(self._jobs[number])
             refused = await self._first_word(worker)
             if refused is None:
                 self._serving.add(worker.pid)
-                if len(self._serving) == self._count:
+                if len(self._serving) == len(self._jobs):
                     self.all_serve.set()
             exit_code = await worker.wait()
             self._serving.discard(worker.pid)
@@ -70,7 +72,7 @@ class Workers:
                     process.kill()
             await asyncio.wait(late)
 
-    async def _start(self) -> Process:
+    async def _start(self, job: bytes) -> Process:
         # A session of its own, so that Ctrl-C reaches only the supervisor.
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "commontrace.cli.serve_worker", stdin=PIPE, stdout=PIPE, start_new_session=True
@@ -78,7 +80,7 @@ class Workers:
         self._processes.add(worker)
         assert worker.stdin is not None  # noqa: S101 - for the types
         # Never closed: its end tells the worker that the supervisor is gone.
-        worker.stdin.write(self._job)
+        worker.stdin.write(job)
         return worker
 
     async def _first_word(self, worker: Process) -> str | None:

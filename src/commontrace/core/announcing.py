@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from commontrace.core.telling import told
+
 if TYPE_CHECKING:
     from commontrace.storage.database import Database
 
@@ -22,5 +24,5 @@ async def keep_announcing(database: "Database") -> None:
         try:
             await database.read(lambda reading: reading.events.announce())
         except Exception as error:  # noqa: BLE001 - whatever it is, who watches looks without being woken, too
-            log.debug("events could not be announced", error=str(error) or type(error).__name__)
+            log.debug("events could not be announced", error=told(error))
         await asyncio.sleep(_PAUSE_SECONDS)

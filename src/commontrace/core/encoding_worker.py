@@ -10,6 +10,7 @@ import structlog
 from commontrace.core.backoff import pause as backed_off
 from commontrace.core.encoding_queue import Outcome, Turn, take_turn
 from commontrace.core.errors import ModelReplaced
+from commontrace.core.telling import told
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ async def keep_encoding(
                 raise
             failures += 1
             pause = _pause(failures)
-            log.warning("nothing can be encoded", error=str(error) or type(error).__name__, pause=pause)
+            log.warning("nothing can be encoded", error=told(error), pause=pause)
             await asyncio.sleep(pause)
             continue
         if turn.outcome is Outcome.EMBEDDER_AWAY:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from commontrace.core.telling import told
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -40,7 +42,7 @@ async def keep_forgetting(database: "Database") -> None:
             items = await forget_expired_imports(database)
             events = await forget_expired_events(database)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
-            log.warning("what has expired could not be removed", error=str(error) or type(error).__name__)
+            log.warning("what has expired could not be removed", error=told(error))
         else:
             if answers or items or events:
                 log.info("removed what has expired", answers=answers, imported_items=items, events=events)

@@ -9,6 +9,7 @@ import structlog
 
 from commontrace.core.backoff import pause as backed_off
 from commontrace.core.settling import Settlement
+from commontrace.core.telling import told
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database
@@ -80,7 +81,7 @@ class Following:
                 if self._last_look_done > looks:
                     # The connection worked, so another one may: only if it does not is there something to tell.
                     attempts = 0
-                    log.warning("the connection that follows events was lost", error=str(error) or type(error).__name__)
+                    log.warning("the connection that follows events was lost", error=told(error))
                     continue
                 self._tell_failure(error)
                 attempts += 1

@@ -1,23 +1,24 @@
 """What is known of the call in progress."""
 
+from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
-from uuid import uuid4
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 
 from commontrace.core.caller import Caller
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
 
 @dataclass(kw_only=True, slots=True)
 class Call:
-    """One call. The interceptors fill it in as they learn."""
+    """One call. The interceptors fill it in as they learn. `id` is no write's `request_id`."""
 
     method: str
-    id: str = field(default_factory=lambda: uuid4().hex)
+    id: str
     caller: Caller | None = None
     code: grpc.StatusCode = grpc.StatusCode.OK
     reason: str = ""
@@ -32,3 +33,13 @@ def current_caller() -> Caller:
     if caller is None:
         raise RuntimeError("a servicer was called without authentication")
     return caller
+
+
+class CallObserver(Protocol):
+    """Hears of every call of CommonTrace's own services. Neither method may raise or wait."""
+
+    def begun(self, call: Call, metadata: Metadata) -> None:
+        """The call's metadata are here, its request is not yet parsed."""
+
+    def ended(self, call: Call, seconds: float) -> None:
+        """The call's code is final, after so many seconds."""

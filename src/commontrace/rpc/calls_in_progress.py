@@ -24,6 +24,11 @@ class CallsInProgress:
         if not self._count:
             self._none.set()
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self._count
+
     async def wait_for_none(self) -> None:
         """Returns when no call is left."""
         await self._none.wait()

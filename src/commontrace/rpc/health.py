@@ -29,6 +29,11 @@ class Readiness:
         self._was_serving: bool | None = None
         self._is_away = False
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether the services were ready when it was last asked."""
+        return self._was_serving is True
+
     async def watch(self) -> None:
         """Runs until cancelled."""
         while True:

@@ -20,6 +20,11 @@ class Stopping:
         """Ends every wait."""
         self._begun.set()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it stops."""
+        return self._begun.is_set()
+
     def refuse(self) -> None:
         """Raises ServerStopping if the server stops."""
         if self._begun.is_set():

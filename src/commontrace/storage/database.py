@@ -15,6 +15,7 @@ from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
 from commontrace.storage.failures import is_outdated_plan, translated
 from commontrace.storage.key_news import hearing
+from commontrace.storage.pool_state import Askers, PoolState
 from commontrace.storage.search_pool import SearchPool
 from commontrace.storage.sign_search import SignSearch
 from commontrace.storage.tag_repository import ids_by_driver
@@ -40,6 +41,8 @@ class Database:
         session = engines.SESSION
         self._writing = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)
         self._reading = engines.pooled(url, session, size=pool_size, timeout=pool_timeout, autocommit=True)
+        self._writers = Askers("writes", self._writing, pool_size)
+        self._readers = Askers("reads", self._reading, pool_size)
         self._searching = SearchPool(url, size=pool_size, timeout=pool_timeout)
         # Of their own: a saturated pool must not make the health check lie, nor lock everybody out.
         self._apart = engines.pooled(url, session, size=_APART, timeout=pool_timeout, autocommit=True)
@@ -55,7 +58,7 @@ class Database:
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
         """Opens a transaction: leaving commits, an exception rolls back. Raises the domain's errors."""
-        with translated():
+        with translated(), self._writers:
             async with self._sessions.begin() as session:
                 work = UnitOfWork(session)
                 yield work
@@ -66,7 +69,8 @@ class Database:
 
     async def read(self, question: Question[Answer]) -> Answer:
         """Asks outside any transaction. Raises the domain's errors."""
-        return await _ask(self._reading, question)
+        with self._readers:
+            return await _ask(self._reading, question)
 
     async def read_apart(self, question: Question[Answer]) -> Answer:
         """Does the same on the few connections that calls cannot exhaust. Raises likewise."""
@@ -110,6 +114,11 @@ class Database:
     async def ping(self) -> None:
         """Really asks the database. Raises DatabaseUnavailable, Overloaded."""
         await _use(self._apart, lambda connection: connection.execute(_NOTHING))
+
+    @property
+    def pools(self) -> tuple[PoolState, ...]:
+        """The pools that calls wait for."""
+        return self._searching.state, self._readers.state, self._writers.state
 
     async def close(self) -> None:
         """Closes every connection."""

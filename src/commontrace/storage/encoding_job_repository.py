@@ -20,6 +20,14 @@ class ClaimedJob(NamedTuple):
     due_at: datetime
 
 
+class QueueState(NamedTuple):
+    """How many traces wait for their vector, for how many seconds the first, and how many were given up."""
+
+    waiting: int
+    oldest_seconds: float
+    given_up: int
+
+
 class WaitingTrace(NamedTuple):
     """What is encoded of a trace, deleted or not, and which model made its vector, None without one."""
 
@@ -91,6 +99,14 @@ _GIVE_UP = (
 _TEXTS = select(*(Trace.__table__.c[name] for name in WaitingTrace._fields)).where(Trace.id == _ANY_OF_THEM)
 
 _COUNT_WAITING = select(func.count()).select_from(EncodingJob).where(EncodingJob.given_up_at.is_(None))
+_STATE = text(
+    """
+    SELECT count(*) FILTER (WHERE given_up_at IS NULL) AS waiting,
+        COALESCE(extract(epoch FROM now() - min(created_at) FILTER (WHERE given_up_at IS NULL)), 0)::float8
+            AS oldest_seconds,
+        count(given_up_at) AS given_up
+    FROM encoding_jobs"""
+)
 _TAKE_UP_AGAIN = (
     update(EncodingJob.__table__)
     .where(EncodingJob.given_up_at.is_not(None))
@@ -146,6 +162,10 @@ class EncodingJobRepository:
     async def count_waiting(self) -> int:
         """Returns how many traces wait, due or not, but for those that were given up."""
         return (await self._session.execute(_COUNT_WAITING)).scalar_one()
+
+    async def state(self) -> QueueState:
+        """Returns how long the queue is. Reads all of it: 10 ms for 10,000."""
+        return QueueState._make((await self._session.execute(_STATE)).one())
 
     async def remove_claimed(self, jobs: Sequence[ClaimedJob]) -> None:
         """Drops jobs, but for those that are no longer of this claim."""

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from commontrace.core.errors import Overloaded
 from commontrace.storage import engines
 from commontrace.storage.failures import connecting_failed
+from commontrace.storage.pool_state import PoolState
 
 Answer = TypeVar("Answer")
 
@@ -44,6 +45,8 @@ class SearchPool:
         self._timeout = timeout
         # The pool's own time limit would count opening a connection, too.
         self._turns = asyncio.Semaphore(size)
+        self._size = size
+        self._in_use = self._waiting = 0
         self._pool: asyncpg.Pool | None = None
         self._options = dict(
             min_size=0,
@@ -69,6 +72,12 @@ class SearchPool:
         async with self._connection() as connection:
             return await question(connection)
 
+    @property
+    def state(self) -> PoolState:
+        """How much of it is in use."""
+        opened = 0 if self._pool is None else self._pool.get_size()
+        return PoolState(name="searches", size=self._size, open=opened, in_use=self._in_use, waiting=self._waiting)
+
     async def close(self) -> None:
         """Closes every connection, in use or not."""
         with suppress(TimeoutError):
@@ -76,11 +85,15 @@ class SearchPool:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        self._waiting += 1
         try:
             async with asyncio.timeout(self._timeout):
                 await self._turns.acquire()
         except TimeoutError:
             raise Overloaded("every database connection is busy") from None
+        finally:
+            self._waiting -= 1
+        self._in_use += 1
         try:
             pool = await self._opened()
             try:
@@ -92,6 +105,7 @@ class SearchPool:
             finally:
                 await pool.release(connection)
         finally:
+            self._in_use -= 1
             self._turns.release()
 
     async def _opened(self) -> asyncpg.Pool:

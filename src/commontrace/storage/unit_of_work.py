@@ -19,6 +19,7 @@ from commontrace.storage.trace_listing import TraceListing
 from commontrace.storage.trace_repository import TraceRepository
 from commontrace.storage.trace_search import ExactSearch
 from commontrace.storage.user_repository import UserRepository
+from commontrace.storage.vector_sample import VectorSample
 from commontrace.storage.vote_repository import VoteRepository
 from commontrace.storage.word_search import WordSearch
 
@@ -61,6 +62,7 @@ class Reading:
         self.votes = VoteRepository(connection)
         self.search = ExactSearch(connection)
         self.words = WordSearch(connection)
+        self.vector_sample = VectorSample(connection)
         self.events = EventRepository(connection)
         self.idempotency = IdempotencyRepository(connection)
         self.imports = ImportRepository(connection)

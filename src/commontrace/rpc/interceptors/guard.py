@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from commontrace.core import limits
 from commontrace.core.errors import DatabaseUnavailable
 from commontrace.rpc.call import Context, current_call
+from commontrace.rpc.call_ids import REQUEST_ID_METADATA
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
 from commontrace.rpc.invalid_request import MalformedRequest, RequestTooLarge
 from commontrace.rpc.status import code_and_reason, reason_name, status_of
@@ -75,4 +76,8 @@ async def _abort(error: Exception, cause: BaseException, context: Context) -> No
     call.code, call.reason = code, reason_name(reason)
     if code is grpc.StatusCode.INTERNAL:
         log.error("unexpected failure", call_id=call.id, method=call.method, exc_info=cause)
-    await context.abort_with_status(status_of(error, call_id=call.id))
+    status: Any = status_of(error, call_id=call.id)
+    # What was set as trailing metadata before, an abort leaves out.
+    await context.abort_with_status(
+        status._replace(trailing_metadata=(*status.trailing_metadata, (REQUEST_ID_METADATA, call.id)))
+    )

@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import structlog
 
-from commontrace.rpc.call import Call, Context, current_call
+from commontrace.rpc.call import Call, CallObserver, Context, current_call
+from commontrace.rpc.call_ids import REQUEST_ID_METADATA, call_id
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
 
@@ -19,16 +20,22 @@ log = structlog.get_logger()
 class LoggingInterceptor(Interceptor):
     """Opens the call's record, counts it while it lasts and logs it when it is over, however it ends."""
 
-    def __init__(self, calls: CallsInProgress) -> None:
-        """Takes where calls are counted."""
+    def __init__(self, calls: CallsInProgress, observers: Sequence[CallObserver] = ()) -> None:
+        """Takes where calls are counted, and who else wants to know of each."""
         super().__init__()
         self._calls = calls
+        self._observers = observers
 
     @asynccontextmanager
     async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
         """Surrounds everything else, so it sees the final code."""
-        call = Call(method=method.removeprefix("/commontrace.v1."))
+        metadata = context.invocation_metadata() or ()
+        call = Call(method=method.removeprefix("/commontrace.v1."), id=call_id(metadata))
         current_call.set(call)
+        # Trailing: as initial metadata it would be sent by itself, for a third of the cheapest call.
+        context.set_trailing_metadata(((REQUEST_ID_METADATA, call.id),))
+        for observer in self._observers:
+            observer.begun(call, metadata)
         started = time.perf_counter()
         try:
             with self._calls:
@@ -37,11 +44,10 @@ class LoggingInterceptor(Interceptor):
             call.code = grpc.StatusCode.CANCELLED
             raise
         finally:
-            fields = {
-                "code": call.code.name,
-                "ms": round((time.perf_counter() - started) * 1000, 1),
-                "call_id": call.id,
-            }
+            seconds = time.perf_counter() - started
+            for observer in self._observers:
+                observer.ended(call, seconds)
+            fields = {"code": call.code.name, "ms": round(seconds * 1000, 1), "call_id": call.id}
             if call.reason:
                 fields["reason"] = call.reason
             if call.caller is not None:

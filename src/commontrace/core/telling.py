@@ -1,0 +1,10 @@
+"""What the log may hold of a failure."""
+
+from commontrace.core.errors import CommonTraceError
+from commontrace.embeddings.embedder import EmbedderUnavailable
+
+
+def told(error: Exception) -> str:
+    """Returns what a failure of ours says. Others are named by their kind alone: what they say may repeat a text."""
+    is_ours = isinstance(error, CommonTraceError | EmbedderUnavailable)
+    return str(error) if is_ours and str(error) else type(error).__name__

@@ -1,0 +1,70 @@
+"""The metrics over HTTP, on a thread of their own: a scrape takes milliseconds, which calls need not wait for."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
+
+from commontrace.bootstrap import NotReady
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+_POLL_SECONDS = 0.1
+
+
+@contextmanager
+def exported(address: str, registry: CollectorRegistry, *, is_ready: Callable[[], bool]) -> Iterator[str]:
+    """Serves /metrics and /healthz as long as the block runs; yields the address. Raises NotReady.
+
+    /healthz answers 200 while the services are ready, else 503, for probes that do not speak gRPC.
+    """
+    host, _, port = address.rpartition(":")
+    metrics = make_wsgi_app(registry)
+
+    def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        match environ["PATH_INFO"]:
+            case "/metrics":
+                return metrics(environ, start)  # type: ignore[no-any-return] # the library's is untyped
+            case "/healthz":
+                status, said = ("200 OK", b"ready\n") if is_ready() else ("503 Service Unavailable", b"not ready\n")
+            case _:
+                status, said = "404 Not Found", b"/metrics or /healthz\n"
+        start(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(said)))])
+        return [said]
+
+    try:
+        server = make_server(host.strip("[]"), int(port), answer, _server_of(host), handler_class=_Handler)
+    except (OSError, OverflowError) as error:
+        raise NotReady(f"cannot export metrics on {address}: {error}") from error
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield f"{host}:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(WSGIRequestHandler):
+    # Whoever connects and says nothing keeps a thread no longer.
+    timeout = 5.0
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class has the name
+        """Writes nothing: a scrape every few seconds is no news."""
+
+
+def _server_of(host: str) -> type[ThreadingWSGIServer]:
+    class Server(ThreadingWSGIServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Writes nothing: somebody went away."""
+
+    return Server

@@ -1,0 +1,66 @@
+"""The metrics of one server process, in the names and units that Prometheus expects."""
+
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, disable_created_metrics
+
+from commontrace.embeddings.embedder import Embedder
+from commontrace.embeddings.served_model import ServedModel
+from commontrace.monitoring.call_metrics import CallMetrics
+from commontrace.monitoring.listener import exported
+from commontrace.monitoring.measured_embedder import EncoderMetrics, MeasuredEmbedder
+from commontrace.monitoring.queue_watch import QueueWatch
+from commontrace.monitoring.recall_probe import RecallProbe
+from commontrace.monitoring.state_collector import StateCollector
+from commontrace.storage.database import Database
+
+log = structlog.get_logger()
+
+
+class Metrics:
+    """Everything that is counted, and whom it is told."""
+
+    def __init__(self, address: str, *, recall_probe_seconds: float) -> None:
+        """Takes where to listen, and how often to try the vector index."""
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
+        self._address = address
+        self._recall_probe_seconds = recall_probe_seconds
+        # Of its own: servers of one process, as in tests, have nothing in common.
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        self.calls = CallMetrics(self._registry)
+        self._encoder = EncoderMetrics(self._registry)
+
+    def measured(self, embedder: Embedder) -> Embedder:
+        """Returns an embedder that does the same and is counted."""
+        return MeasuredEmbedder(embedder, self._encoder)
+
+    @contextmanager
+    def exported(
+        self,
+        *,
+        database: Database,
+        model: ServedModel,
+        calls_in_progress: Callable[[], int],
+        is_ready: Callable[[], bool],
+    ) -> Iterator[list[Coroutine[Any, Any, None]]]:
+        """Exports as long as the block runs; yields what has to run meanwhile. Raises NotReady."""
+        queue = QueueWatch(database)
+        recall = RecallProbe(database, lambda: model.facts, period_seconds=self._recall_probe_seconds)
+        self._registry.register(
+            StateCollector(
+                pools=lambda: database.pools,
+                calls_in_progress=calls_in_progress,
+                is_ready=is_ready,
+                model=model,
+                queue=queue,
+                recall=recall,
+            )
+        )
+        with exported(self._address, self._registry, is_ready=is_ready) as address:
+            log.info("metrics are exported", address=address)
+            yield [queue.run(), recall.run()]

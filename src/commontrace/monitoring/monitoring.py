@@ -1,0 +1,77 @@
+"""What a server needs of its monitoring, whether or not there is any: what is off is not even imported."""
+
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from commontrace.bootstrap import NotReady
+from commontrace.embeddings.embedder import Embedder
+from commontrace.embeddings.served_model import ServedModel
+from commontrace.rpc.call import CallObserver
+from commontrace.settings import Settings
+from commontrace.storage.database import Database
+
+if TYPE_CHECKING:
+    from commontrace.monitoring.metrics import Metrics
+    from commontrace.monitoring.tracing import Tracing
+
+
+class Monitoring:
+    """The metrics and the traces of the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Imports what the settings ask for. Raises NotReady where that is not installed."""
+        self._metrics = _metrics_of(settings)
+        self._tracing = _tracing_of(settings)
+
+    @property
+    def observers(self) -> list[CallObserver]:
+        """Who hears of every call."""
+        metrics = [] if self._metrics is None else [self._metrics.calls]
+        return [*metrics, *([] if self._tracing is None else [self._tracing])]
+
+    def observed(self, embedder: Embedder) -> Embedder:
+        """Returns an embedder that does the same."""
+        if self._metrics is not None:
+            embedder = self._metrics.measured(embedder)
+        return embedder if self._tracing is None else self._tracing.traced(embedder)
+
+    @contextmanager
+    def running(
+        self,
+        *,
+        database: Database,
+        model: ServedModel,
+        calls_in_progress: Callable[[], int],
+        is_ready: Callable[[], bool],
+    ) -> Iterator[list[Coroutine[Any, Any, None]]]:
+        """Tells as long as the block runs; yields what has to run meanwhile. Raises NotReady."""
+        try:
+            if self._metrics is None:
+                yield []
+                return
+            with self._metrics.exported(
+                database=database, model=model, calls_in_progress=calls_in_progress, is_ready=is_ready
+            ) as lasting:
+                yield lasting
+        finally:
+            if self._tracing is not None:
+                self._tracing.close()
+
+
+def _metrics_of(settings: Settings) -> "Metrics | None":
+    if settings.metrics_address is None:
+        return None
+    from commontrace.monitoring.metrics import Metrics
+
+    return Metrics(settings.metrics_address, recall_probe_seconds=settings.recall_probe_seconds)
+
+
+def _tracing_of(settings: Settings) -> "Tracing | None":
+    if not settings.tracing:
+        return None
+    try:
+        from commontrace.monitoring.tracing import Tracing
+    except ImportError as error:
+        raise NotReady(f"TRACING needs {error.name}: pip install 'commontrace[otel]'") from error
+    return Tracing()
