@@ -109,6 +109,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS. The id that an imported trace was to keep belongs to another one. `trace_id`. Only ever the reason
     of an item, never of a call.
     """
+    ERROR_REASON_SECRET_FOUND: _ErrorReason.ValueType  # 41
+    """INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
+    place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
+    as one line).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the prefix
@@ -203,6 +208,11 @@ ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 35
 ERROR_REASON_TRACE_ID_TAKEN: ErrorReason.ValueType  # 36
 """ALREADY_EXISTS. The id that an imported trace was to keep belongs to another one. `trace_id`. Only ever the reason
 of an item, never of a call.
+"""
+ERROR_REASON_SECRET_FOUND: ErrorReason.ValueType  # 41
+"""INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
+place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
+as one line).
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
