@@ -2,11 +2,13 @@
 """Prints docs/commands.md: what every command's `--help` says, in the groups of `commontrace --help`."""
 
 from itertools import groupby
+from typing import Any
 
 import typer
 
 from commontrace.cli.app import app
 from commontrace.cli.exit_codes import MEANINGS
+from commontrace.cli.help import Commands
 
 WIDTH = 80
 
@@ -35,7 +37,20 @@ def main() -> None:
         print(f"\n## {heading}")
         for name, command in group:
             context = typer.Context(command, info_name=name, parent=outer, terminal_width=WIDTH)
-            print(f"\n### {name}\n\n```text\n{command.get_help(context).rstrip()}\n```")
+            if not isinstance(command, Commands):
+                print_help(name, command, context)
+            else:
+                for verb, inner in command.commands.items():
+                    print_help(
+                        f"{name} {verb}",
+                        inner,
+                        typer.Context(inner, info_name=verb, parent=context, terminal_width=WIDTH),
+                    )
+
+
+def print_help(name: str, command: Any, context: typer.Context) -> None:
+    """Prints what one command says of itself."""
+    print(f"\n### {name}\n\n```text\n{command.get_help(context).rstrip()}\n```")
 
 
 main()

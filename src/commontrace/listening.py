@@ -14,11 +14,16 @@ _NOT_ON_THIS_MACHINE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 def refuse_open_address(settings: Settings) -> None:
     """Raises NotReady for an address that strangers can reach, unless the settings allow it."""
-    if not (settings.allow_open or is_loopback(settings.listen_address)):
+    if is_open_to_strangers(settings) and not settings.allow_open:
         raise NotReady(
-            f"{settings.listen_address} is reachable from outside and nobody is authenticated:"
-            " listen on 127.0.0.1, or set ALLOW_OPEN=true to let everybody who reaches the port read and write"
+            f"{settings.listen_address} is reachable from outside and nobody is authenticated: set AUTHENTICATION=keys,"
+            " or listen on 127.0.0.1, or set ALLOW_OPEN=true to let everybody who reaches the port read and write"
         )
+
+
+def is_open_to_strangers(settings: Settings) -> bool:
+    """Tells whether callers from outside this machine are taken for whom they say they are."""
+    return settings.authentication == "open" and not is_loopback(settings.listen_address)
 
 
 def refuse_taken_address(settings: Settings) -> None:

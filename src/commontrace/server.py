@@ -14,10 +14,11 @@ from commontrace.core.announcing import keep_announcing
 from commontrace.core.encoding_worker import keep_encoding
 from commontrace.core.expiry import keep_forgetting
 from commontrace.core.following import Following
+from commontrace.core.known_keys import KnownKeys
 from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
 from commontrace.embeddings.choosing import embedder_of
 from commontrace.embeddings.served_model import ServedModel
-from commontrace.listening import is_loopback, refuse_open_address
+from commontrace.listening import is_open_to_strangers, refuse_open_address
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.importing import Importer
@@ -84,7 +85,7 @@ async def serving(
     Leaving the block turns health to NOT_SERVING, lets calls in progress finish within the grace, then cancels them.
     """
     refuse_open_address(settings)
-    if not is_loopback(settings.listen_address):
+    if is_open_to_strangers(settings):
         log.warning(
             "OPEN TO EVERYBODY: nobody is authenticated,"
             " whoever reaches this port may read and write in anybody's name",
@@ -92,6 +93,7 @@ async def serving(
         )
     calls, stopping = CallsInProgress(), Stopping()
     database = foundation.database
+    keys, requires_key = KnownKeys(database), settings.authentication == "keys"
     model = ServedModel(
         foundation.embedder,
         recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
@@ -103,13 +105,12 @@ async def serving(
             ReceivingInterceptor(),
             LoggingInterceptor(calls),
             GuardInterceptor(),
-            AuthenticationInterceptor(),
+            AuthenticationInterceptor(keys, required_scopes(*_FILES), requires_key=requires_key),
             ValidationInterceptor(Validator(model)),
         ),
         # A second server on the same port must fail instead of sharing the traffic in silence.
         options=[("grpc.so_reuseport", int(shares_port)), *_OPTIONS],
     )
-    required_scopes(*_FILES)
     following = Following(database)
     watching = Watching(database, following, checkpoint_seconds=checkpoint_seconds)
     _add_servicers(server, settings, database, model, stopping, watching)
@@ -132,7 +133,10 @@ async def serving(
         keep_forgetting(database),
         keep_announcing(database),
         following.run(),
+        keys.keep_noting_use(),
     ]
+    if requires_key:
+        lasting.append(keys.follow())
     if settings.encoding_worker:
         lasting.append(keep_encoding(database, lambda: model.embedder, lease_seconds=settings.encoding_lease_seconds))
     background = [asyncio.create_task(work) for work in lasting]
@@ -146,6 +150,7 @@ async def serving(
         await health_servicer.enter_graceful_shutdown()
         stopping.begin()
         await _stop(server, calls, settings.stop_grace_seconds)
+        await keys.note_use()
         await model.close()
 
 

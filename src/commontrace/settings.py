@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     """Host and port to serve on; port 0 picks a free one."""
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that serve on the one port; more than one needs Linux."""
+    authentication: Literal["open", "keys"] = "open"
+    """Who may call: everybody, in the name they give, or whoever has an API key (`commontrace keys create`)."""
     allow_open: bool = False
     """Serves without authentication beyond loopback: everybody who reaches the port may read and write."""
     database_url: str | None = None

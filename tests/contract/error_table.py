@@ -9,6 +9,7 @@ from tests.contract.edit_error_rows import edit_rows
 from tests.contract.error_row import SEARCH, VALID, WATCH, Code, Metadata, Row, delimited, malformed
 from tests.contract.export_error_rows import export_rows
 from tests.contract.import_error_rows import import_rows
+from tests.contract.key_error_rows import malformed_key_rows
 from tests.contract.list_error_rows import list_rows
 from tests.contract.search_error_rows import search_rows
 from tests.contract.secret_error_rows import secret_rows
@@ -70,6 +71,7 @@ def caller_rows() -> list[Row]:
         rows += (malformed(rpc, name, payload) for name, payload in _MALFORMED.items())
         rows.append(malformed(rpc, "no message at all", None))
         rows += _refused_users(rpc)
+        rows += malformed_key_rows(rpc)
         rows += _too_large(rpc)
     return rows
 

@@ -7,7 +7,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
-from commontrace.rpc.scopes import ScopeMissing, required_scopes
+from commontrace.rpc.scopes import ScopeUndeclared, required_scopes
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution, health_of
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings
@@ -88,7 +88,7 @@ async def test_stopping_waits_for_calls_but_not_for_health_watches(start_server:
 
 
 def test_an_rpc_without_a_scope_keeps_the_server_from_starting() -> None:
-    with pytest.raises(ScopeMissing, match=r"grpc\.health\.v1\.Health\.Check"):
+    with pytest.raises(ScopeUndeclared, match=r"grpc\.health\.v1\.Health\.Check"):
         required_scopes(health_pb2.DESCRIPTOR)
 
 

@@ -13,7 +13,7 @@ from commontrace.cli.exit_codes import MEANINGS
 from tests.faults.server_process import environment, run_command
 
 ROOT = Path(__file__).parents[2]
-GROUPS = ("Find:", "Contribute:", "Vote and tags:", "Run and maintain:")
+GROUPS = ("Find:", "Contribute:", "Vote and tags:", "Run and maintain:", "Users and keys:")
 PROGRAM = Path(sys.executable).with_name("commontrace")
 
 IMPORTED = """
@@ -43,7 +43,7 @@ def test_the_help_has_a_line_for_each_command_in_groups(tmp_path: Path) -> None:
     # No line goes on in a second one, or is cut short.
     assert all(re.fullmatch(r"  [a-z-]+ {2,}[A-Z].*[^.][.]", line) for line in listed if line and line not in GROUPS)
     assert {"search", "list", "votes", "doctor", "health", "info"} <= set(commands)
-    for word in ("COMMONTRACE_ADDRESS", "COMMONTRACE_USER", *MEANINGS.values()):
+    for word in ("COMMONTRACE_ADDRESS", "COMMONTRACE_KEY", "COMMONTRACE_USER", *MEANINGS.values()):
         assert word in shown
     for arguments in ([], ["--help"]):
         ended = run_command(tmp_path, *arguments)

@@ -7,6 +7,7 @@ import random
 import tempfile
 from pathlib import Path
 
+from commontrace.cli.environment import configure_logging
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.scenarios import SCENARIOS
 
@@ -16,6 +17,7 @@ _RESULTS = Path("faults.json")
 def main() -> None:
     """Ends with 1 if a figure misses its target."""
     options = _options()
+    configure_logging("error")
     results: list[dict[str, object]] = []
     for name in options.only or SCENARIOS:
         for figure in _measured(name, seed=options.seed, scale=options.scale):

@@ -14,10 +14,12 @@ from commontrace.cli.export_command import export
 from commontrace.cli.find_commands import get, history, list_traces, search
 from commontrace.cli.help import Command, Commands
 from commontrace.cli.import_command import import_traces
+from commontrace.cli.key_commands import create_key, list_keys, revoke_key, rotate_key
 from commontrace.cli.reembed import reembed
 from commontrace.cli.serve import serve
 from commontrace.cli.server_commands import health, info
 from commontrace.cli.tag_commands import describe_tag, merge_tags, tags
+from commontrace.cli.user_commands import create_user
 from commontrace.cli.vote_commands import vote, votes
 from commontrace.cli.watch_command import watch
 from commontrace.cli.worker import worker
@@ -88,6 +90,29 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
     },
 }
 
+# Commands of two words, under the heading of each first one.
+_NOUNS: dict[str, tuple[str, dict[str, tuple[Callable[..., None], tuple[str, ...]]]]] = {
+    "users": (
+        "Create users.",
+        {"create": (create_user, ("commontrace users create ada@example.org --name 'Ada'",))},
+    ),
+    "keys": (
+        "Make, list, replace and revoke the API keys of users.",
+        {
+            "create": (
+                create_key,
+                (
+                    "commontrace keys create ada@example.org --label laptop",
+                    "commontrace keys create ada@example.org --scope traces:read --expires-in 90d",
+                ),
+            ),
+            "list": (list_keys, ()),
+            "rotate": (rotate_key, ("commontrace keys rotate ID --overlap 12h",)),
+            "revoke": (revoke_key, ()),
+        },
+    ),
+}
+
 # Python has a `list` and an `import` of its own.
 _NAMES: dict[Callable[..., None], str] = {list_traces: "list", import_traces: "import"}
 
@@ -99,10 +124,11 @@ Examples:
 
 Environment:
   COMMONTRACE_ADDRESS  where the server is; {DEFAULT_ADDRESS} without
-  COMMONTRACE_USER     who is calling, by e-mail address
+  COMMONTRACE_KEY      the API key to call with
+  COMMONTRACE_USER     who is calling a server that asks for no key, by e-mail
   NO_COLOR             no colours; there are none either where nobody looks
-  serve, worker, doctor, migrate, seed, reembed and recount read the server's
-  settings, such as DATABASE_URL and DATA_DIR.
+  serve, worker, doctor, migrate, seed, reembed, recount, users and keys read
+  the server's settings, such as DATABASE_URL and DATA_DIR.
 
 Exit codes:
 """
@@ -123,6 +149,11 @@ def app() -> typer.Typer:
         for command, examples in commands.items():
             name = _NAMES.get(command)
             app.command(name, cls=Command, epilog=_examples(examples), rich_help_panel=heading)(command)
+    for noun, (about, verbs) in _NOUNS.items():
+        group = typer.Typer(cls=Commands, help=about, no_args_is_help=True, rich_markup_mode=None)
+        for name, (command, examples) in verbs.items():
+            group.command(name, cls=Command, epilog=_examples(examples))(command)
+        app.add_typer(group, name=noun, rich_help_panel="Users and keys")
     return app
 
 

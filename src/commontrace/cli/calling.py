@@ -37,13 +37,14 @@ def call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Ans
     silence_grpc()
     from commontrace.client import CallFailed, CallOptions, connect
 
+    key = key_of_environment()
     try:
-        CallOptions(address=address, user=user)
+        CallOptions(address=address, user=user, key=key)
     except ValueError as error:
-        raise typer.BadParameter(f"--{error}".replace("--user", "--as")) from None
+        raise typer.BadParameter(f"--{error}".replace("--user", "--as").replace("--key", "COMMONTRACE_KEY")) from None
 
     async def asked() -> Answer:
-        async with connect(address, user=user) as client:
+        async with connect(address, user=user, key=key) as client:
             return await ask(client)
 
     try:
@@ -52,6 +53,11 @@ def call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Ans
         fail(_explained(error, address), exit_codes.of_call(error.code.name, error.reason))
     except UnicodeEncodeError:
         fail("what you give must be UTF-8 text")
+
+
+def key_of_environment() -> str | None:
+    """Returns the API key to call with. No option takes one: other users of the machine can read command lines."""
+    return os.environ.get("COMMONTRACE_KEY") or None
 
 
 def silence_grpc() -> None:
@@ -65,6 +71,8 @@ def _explained(error: "CallFailed", address: str) -> str:
         return f"no server answers on {address}: start one with `commontrace serve`, or give --address"
     if not error.reason and error.code.name == "DEADLINE_EXCEEDED":
         return f"the server on {address} did not answer in time: try again"
+    if error.reason == "KEY_REQUIRED":
+        return f"{error.reason}: the server on {address} asks for an API key: set COMMONTRACE_KEY to yours"
     when = "" if error.retry_after is None else f": try again in {error.retry_after:g} s"
     # The message names the first field at fault; the others follow.
     others = list(error.violations.items())[1:]

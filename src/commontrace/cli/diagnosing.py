@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from commontrace import __version__, bootstrap
 from commontrace.cli import server_health
+from commontrace.cli.calling import key_of_environment
 from commontrace.cli.environment import SettingsWrong, settings_from_environment, with_cause
 from commontrace.client import CallFailed, connect
 from commontrace.client.channel_options import SERVICES
@@ -149,7 +150,7 @@ async def _model(
 
 async def _server(address: str) -> list[Finding]:
     try:
-        async with connect(address, deadline=_PATIENCE_SECONDS) as client:
+        async with connect(address, key=key_of_environment(), deadline=_PATIENCE_SECONDS) as client:
             version = (await client.service_info()).version
     except ValueError as error:
         return [problem("server", str(error), "give --address, or set COMMONTRACE_ADDRESS")]
@@ -160,7 +161,11 @@ async def _server(address: str) -> list[Finding]:
         if not error.reason:
             advice = "give --address, or look into its log"
             return [problem("server", f"what is on {address} does not answer as CommonTrace does: {error}", advice)]
-        found = problem("server", f"CommonTrace on {address} says {error}", "see its log")
+        if error.code.name == "UNAUTHENTICATED":
+            advice = "set COMMONTRACE_KEY to a key of `commontrace keys create`"
+            found = warning("server", f"CommonTrace answers on {address}, and asks for a key: {error}", advice)
+        else:
+            found = problem("server", f"CommonTrace on {address} says {error}", "see its log")
     else:
         found = _version(version, address)
     health = await asyncio.to_thread(server_health.ask, address, SERVICES, seconds=_PATIENCE_SECONDS)

@@ -20,11 +20,15 @@ class Command(TyperCommand):
 class Commands(TyperGroup):
     """All commands under the headings of their `rich_help_panel`, none of their lines cut short."""
 
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - Typer's signature
+        """Returns the first line, which fits wherever it is shown."""
+        return str(self.help).partition("\n")[0]
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
         """Writes one section a group, in the order in which the commands were added."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for name, command in self.commands.items():
-            heading = str(getattr(command, "rich_help_panel", None))
+            heading = str(getattr(command, "rich_help_panel", None) or "Commands")
             groups.setdefault(heading, []).append((name, command.get_short_help_str()))
         longest = max(map(len, self.commands))
         for heading, rows in groups.items():

@@ -80,7 +80,7 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
         if where.is_embedded:
             await bootstrap.seed_if_possible(foundation)
         async with serving(settings, foundation) as address:
-            _say_ready(address)
+            _say_ready(address, settings.authentication)
             await _end(stop, where)
             print("commontrace is stopping", file=sys.stderr)
 
@@ -106,7 +106,7 @@ async def _supervise(where: "Postgres", settings: "Settings", address: str, *, m
     try:
         await _first_of([ending, ready, *keeping])
         if workers.all_serve.is_set():
-            _say_ready(address)
+            _say_ready(address, settings.authentication)
         await _first_of([ending, *keeping])
         print("commontrace is stopping", file=sys.stderr)
     finally:
@@ -126,12 +126,20 @@ async def _first_of(tasks: "Iterable[asyncio.Task[None] | asyncio.Task[bool]]") 
         task.result()
 
 
-def _say_ready(address: str) -> None:
+_HINTS = {
+    "open": (
+        "search 'the session breaks after await in FastAPI'",
+        "contribute --title '...' --context '...' --solution '...' --tag python",
+    ),
+    "keys": ("users create ada@example.org", "keys create ada@example.org"),
+}
+
+
+def _say_ready(address: str, authentication: str) -> None:
+    hints = (f"  {_command()} {hint}\n" for hint in _HINTS[authentication])
     # At once: whoever waits for the first line may close the pipe after it.
     print(
-        f"commontrace ready on {address}\n"
-        f"  {_command()} search 'the session breaks after await in FastAPI'\n"
-        f"  {_command()} contribute --title '...' --context '...' --solution '...' --tag python\n",
+        f"commontrace ready on {address}\n" + "".join(hints),
         end="",
         flush=True,
     )

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import grpc
 
-from commontrace import DEFAULT_ADDRESS, USER_METADATA
+from commontrace import DEFAULT_ADDRESS, KEY_METADATA, USER_METADATA
 from commontrace.client.errors import CallFailed, DeadlineExceeded
 
 DEFAULT_DEADLINE = 10.0
@@ -28,13 +28,15 @@ class Contact:
 class CallOptions:
     """How calls are made. Raises ValueError where they could not be.
 
-    `user` is the e-mail address of who is calling. `deadline` is what every call may take, in seconds. With
+    `key` is the API key to call with, `user` the e-mail address of who is calling a server that asks for no key.
+    `deadline` is what every call may take, in seconds. With
     `wait_for_ready`, calls wait for a server that is not there, until their deadline; without it, they fail at once;
     None makes them wait for a server that has answered before.
     """
 
     address: str = DEFAULT_ADDRESS
     user: str | None = None
+    key: str | None = field(default=None, repr=False)
     deadline: float = DEFAULT_DEADLINE
     wait_for_ready: bool | None = False
     contact: Contact = field(default_factory=Contact)
@@ -43,10 +45,18 @@ class CallOptions:
         _check_address(self.address)
         if self.user is not None and not (self.user and self.user.isascii() and self.user.isprintable()):
             raise ValueError(f"user must be one plain e-mail address, such as ada@example.org, not {self.user!r}")
+        if self.key is not None and not (self.key and self.key.isascii() and self.key.isprintable()):
+            raise ValueError("key must be an API key, such as ct_...")
         if not 0 < self.deadline <= _LONGEST_DEADLINE:
             raise ValueError(
                 f"a deadline must be more than 0 and at most {_LONGEST_DEADLINE:,.0f} seconds, not {self.deadline!r}"
             )
+
+    @property
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        """Who is calling."""
+        user = () if self.user is None else ((USER_METADATA, self.user),)
+        return user if self.key is None else ((KEY_METADATA, f"Bearer {self.key}"), *user)
 
     @property
     def waits(self) -> bool:
@@ -61,7 +71,7 @@ class CallOptions:
         """Returns what gRPC takes beside the request; `seconds` are what is left of the deadline."""
         arguments: dict[str, Any] = {
             "timeout": self.deadline if seconds is None else seconds,
-            "metadata": ((USER_METADATA, self.user),) if self.user is not None else (),
+            "metadata": self._metadata,
         }
         if self.waits:
             arguments["wait_for_ready"] = True

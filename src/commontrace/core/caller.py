@@ -1,10 +1,12 @@
 """Who is asking."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from commontrace import USER_METADATA
 from commontrace.core import limits
-from commontrace.core.errors import InvalidUser, UserReserved
+from commontrace.core.errors import InvalidUser, ScopeMissing, UserReserved
+from commontrace.core.scopes import EVERYTHING, Scope
 
 LOCAL_EMAIL = "local@commontrace.dev"
 SEED_EMAIL = "seed@commontrace.dev"
@@ -13,9 +15,19 @@ SEED_NAME = "CommonTrace Seed"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """The user behind a call, by e-mail address; the user's row appears with the first write."""
+    """The user behind a call, by e-mail address, and what the call may do.
+
+    `key_id` is None where nobody is authenticated; then the user's row appears with the first write.
+    """
 
     email: str
+    scopes: frozenset[Scope] = EVERYTHING
+    key_id: UUID | None = None
+
+    def require(self, scope: Scope) -> None:
+        """Raises ScopeMissing."""
+        if scope not in self.scopes:
+            raise ScopeMissing(scope)
 
 
 def claimed(email: str) -> Caller:

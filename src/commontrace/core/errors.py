@@ -1,6 +1,7 @@
 """What can go wrong, in the domain's words. `rpc/status.py` alone knows the status codes."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 from uuid import UUID
 
 
@@ -40,6 +41,65 @@ class UserReserved(CommonTraceError):
     def __init__(self, email: str) -> None:
         """Takes the reserved address."""
         super().__init__(f"{email} belongs to the service and cannot be claimed", email=email)
+
+
+class KeyRequired(CommonTraceError):
+    """The caller sent no key to a server that asks for one."""
+
+    def __init__(self) -> None:
+        """Says what to send."""
+        super().__init__("this server asks for an API key: send the metadata `authorization: Bearer ct_...`")
+
+
+class InvalidKey(CommonTraceError):
+    """The caller's key is none, or is no longer one. It is never repeated."""
+
+    _SENTENCES: ClassVar = {
+        "MALFORMED": "what was sent is no API key: it must be one `authorization: Bearer ct_...`, whole and unchanged",
+        "UNKNOWN": "nobody has this API key",
+        "EXPIRED": "this API key has expired: ask for a new one",
+        "REVOKED": "this API key was revoked: ask for a new one",
+    }
+
+    def __init__(self, problem: str) -> None:
+        """Takes MALFORMED, UNKNOWN, or, for the right key alone, EXPIRED or REVOKED."""
+        super().__init__(self._SENTENCES[problem], problem=problem)
+
+
+class ScopeMissing(CommonTraceError):
+    """The caller's key is not made for this."""
+
+    def __init__(self, scope: str) -> None:
+        """Takes the scope that the key lacks."""
+        super().__init__(f"this API key does not have the scope {scope}", scope=scope)
+
+
+class UserNotFound(CommonTraceError):
+    """No user has the address."""
+
+    def __init__(self, email: str) -> None:
+        """Takes the address."""
+        super().__init__(f"there is no user {email}: create one with `commontrace users create {email}`", email=email)
+
+
+class KeyNotFound(CommonTraceError):
+    """No key has the id, or it has ended."""
+
+    def __init__(self, key_id: UUID, problem: str = "no key has the id {}") -> None:
+        """Takes the id and, where there is such a key, what has become of it."""
+        super().__init__(problem.format(key_id), key_id=str(key_id))
+
+
+class TooManyKeys(CommonTraceError):
+    """The user has as many live keys as anybody may have."""
+
+    def __init__(self, email: str, limit: int) -> None:
+        """Takes whose keys they are, and how many are allowed."""
+        super().__init__(
+            f"{email} has {limit} live keys, the most there may be: revoke one with `commontrace keys revoke`",
+            email=email,
+            limit=str(limit),
+        )
 
 
 class NotOwner(CommonTraceError):

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from commontrace.core import importing
-from commontrace.core.errors import ModelReplaced
+from commontrace.core.errors import ModelReplaced, ScopeMissing
 from commontrace.core.importing import Item, Outcome
+from commontrace.core.scopes import Scope
 from commontrace.embeddings.embedder import Model
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import current_caller
@@ -103,7 +104,7 @@ class Importer:
         return None if request is None else await self._checked(request)
 
     async def _checked(self, request: trace_import_pb2.ImportTracesRequest) -> _Received:
-        model = self._model.facts
+        model, scopes = self._model.facts, current_caller().scopes
         received = _Received(request=request, model=model)
         checked_bytes = 0
         for position, message in enumerate(request.items):
@@ -116,6 +117,8 @@ class Importer:
             )
             if violations:
                 received.refused[message.sequence] = InvalidRequest(violations)
+            elif imports.is_privileged(message.trace) and Scope.TRACES_IMPORT not in scopes:
+                received.refused[message.sequence] = ScopeMissing(Scope.TRACES_IMPORT)
             else:
                 received.items.append(imports.item(message))
         return received

@@ -1,25 +1,38 @@
-"""The scope that every RPC declares in the contract."""
+"""The scope that every RPC declares in the contract, and scopes as the contract spells them."""
 
+from collections.abc import Collection
 from typing import Any
 
+from commontrace.core.scopes import Scope
 from commontrace.v1 import options_pb2
 
+_PREFIX = "SCOPE_"
 
-class ScopeMissing(Exception):
+
+class ScopeUndeclared(Exception):
     """An RPC declares no scope: nobody could say who may call it."""
 
 
-def required_scopes(*files: Any) -> dict[str, options_pb2.Scope.ValueType]:
+def required_scopes(*files: Any) -> dict[str, Scope]:
     """Returns the scope of every RPC in the file descriptors by its path, `/package.Service/Method`.
 
-    Raises ScopeMissing.
+    Raises ScopeUndeclared.
     """
-    scopes: dict[str, options_pb2.Scope.ValueType] = {}
+    scopes: dict[str, Scope] = {}
     for file in files:
         for service in file.services_by_name.values():
             for method in service.methods:
                 scope = method.GetOptions().Extensions[options_pb2.required_scope]
                 if scope == options_pb2.SCOPE_UNSPECIFIED:
-                    raise ScopeMissing(f"{method.full_name} declares no required_scope")
-                scopes[f"/{service.full_name}/{method.name}"] = scope
+                    raise ScopeUndeclared(f"{method.full_name} declares no required_scope")
+                scopes[f"/{service.full_name}/{method.name}"] = _scope(scope)
     return scopes
+
+
+def scope_messages(scopes: Collection[Scope]) -> list[options_pb2.Scope.ValueType]:
+    """Returns scopes as the contract spells them, in its order."""
+    return sorted(options_pb2.Scope.Value(_PREFIX + scope.replace(":", "_").upper()) for scope in scopes)
+
+
+def _scope(message: options_pb2.Scope.ValueType) -> Scope:
+    return Scope(options_pb2.Scope.Name(message).removeprefix(_PREFIX).lower().replace("_", ":", 1))

@@ -16,6 +16,7 @@ from commontrace.rpc.deadlines import deadline_of
 from commontrace.rpc.importing import Importer
 from commontrace.rpc.messages import exports, filters, info, lists, searches, traces
 from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST, page_size
+from commontrace.rpc.scopes import scope_messages
 from commontrace.rpc.stopping import Stopping
 from commontrace.rpc.validation import search_rules
 from commontrace.rpc.writes import Write, Writes
@@ -59,16 +60,16 @@ class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
         self, _request: trace_service_pb2.GetServiceInfoRequest, _context: Context
     ) -> trace_service_pb2.GetServiceInfoResponse:
         """Describes the server."""
-        email = current_caller().email
-        user_id = await self._database.read(lambda reading: reading.users.id_of(email))
+        caller = current_caller()
+        user_id = await self._database.read(lambda reading: reading.users.id_of(caller.email))
         return trace_service_pb2.GetServiceInfoResponse(
             version=commontrace.__version__,
             embedding_model=info.embedding_model_message(self._model.facts),
             limits=info.limits_message(),
             caller=trace_service_pb2.Caller(
                 user_id=str(user_id or ""),
-                email=email,
-                scopes=info.SCOPES,
+                email=caller.email,
+                scopes=scope_messages(caller.scopes),
             ),
             validation_threshold=self._validation_threshold,
         )

@@ -8,12 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
 from commontrace.core.filter_widths import FilterWidths
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
 from commontrace.storage.failures import is_outdated_plan, translated
+from commontrace.storage.key_news import hearing
 from commontrace.storage.search_pool import SearchPool
 from commontrace.storage.sign_search import SignSearch
 from commontrace.storage.tag_repository import ids_by_driver
@@ -21,6 +22,9 @@ from commontrace.storage.trace_search import ApproximateSearch
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
 Answer = TypeVar("Answer")
+
+_APART = 2
+_NOTHING = text("SELECT 1")
 Question = Callable[[Reading], Awaitable[Answer]]
 
 
@@ -37,8 +41,8 @@ class Database:
         self._writing = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)
         self._reading = engines.pooled(url, session, size=pool_size, timeout=pool_timeout, autocommit=True)
         self._searching = SearchPool(url, size=pool_size, timeout=pool_timeout)
-        # A connection of its own: a saturated pool must not make the health check lie.
-        self._health = engines.pooled(url, session, size=1, timeout=pool_timeout)
+        # Of their own: a saturated pool must not make the health check lie, nor lock everybody out.
+        self._apart = engines.pooled(url, session, size=_APART, timeout=pool_timeout, autocommit=True)
         self._tailing = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
         self.filter_widths = FilterWidths()
@@ -63,6 +67,10 @@ class Database:
     async def read(self, question: Question[Answer]) -> Answer:
         """Asks outside any transaction. Raises the domain's errors."""
         return await _ask(self._reading, question)
+
+    async def read_apart(self, question: Question[Answer]) -> Answer:
+        """Does the same on the few connections that calls cannot exhaust. Raises likewise."""
+        return await _ask(self._apart, question)
 
     async def search(self, question: Callable[[ApproximateSearch], Awaitable[Answer]]) -> Answer:
         """Asks on a connection whose planner stays on the vector index. Raises the domain's errors."""
@@ -89,28 +97,40 @@ class Database:
             async with tailing(self._tailing, on_news) as tail:
                 yield tail
 
-    async def ping(self) -> None:
-        """Really asks the database. Raises DatabaseUnavailable."""
+    @asynccontextmanager
+    async def hear_of_keys(self, on_change: Callable[[UUID], None]) -> AsyncIterator[asyncio.Event]:
+        """Opens a connection of its own that calls back with the id of each key that changes.
+
+        Yields what is set when the connection is lost. Raises the domain's errors.
+        """
         with translated():
-            async with self._health.connect() as connection:
-                await connection.execute(text("SELECT 1"))
+            async with hearing(self._tailing, on_change) as lost:
+                yield lost
+
+    async def ping(self) -> None:
+        """Really asks the database. Raises DatabaseUnavailable, Overloaded."""
+        await _use(self._apart, lambda connection: connection.execute(_NOTHING))
 
     async def close(self) -> None:
         """Closes every connection."""
-        for engine in (self._writing, self._reading, self._health, self._tailing):
+        for engine in (self._writing, self._reading, self._apart, self._tailing):
             await engine.dispose()
         await self._searching.close()
 
 
 async def _ask(engine: AsyncEngine, question: Question[Answer]) -> Answer:
+    return await _use(engine, lambda connection: question(Reading(connection)))
+
+
+async def _use(engine: AsyncEngine, use: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
     with translated():
         try:
             async with engine.connect() as connection:
-                return await question(Reading(connection))
+                return await use(connection)
         except DBAPIError as error:
             if not (error.connection_invalidated or is_outdated_plan(error)):
                 raise
         # Trying connections before use would cost a third of a search; asking again is free until one is dead.
         # The pool has dropped every connection of that age, this one is new; and of outdated plans, every one.
         async with engine.connect() as connection:
-            return await question(Reading(connection))
+            return await use(connection)

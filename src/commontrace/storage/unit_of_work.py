@@ -7,6 +7,7 @@ from commontrace.storage.encoding_job_repository import EncodingJobRepository
 from commontrace.storage.event_repository import EventRepository
 from commontrace.storage.idempotency_repository import IdempotencyRepository
 from commontrace.storage.import_repository import ImportRepository
+from commontrace.storage.key_repository import KeyRepository
 from commontrace.storage.revision_repository import RevisionRepository
 from commontrace.storage.tag_changes import TagChanges
 from commontrace.storage.tag_listing import TagListing
@@ -27,6 +28,7 @@ class UnitOfWork:
     def __init__(self, session: AsyncSession) -> None:
         """Takes a session with an open transaction."""
         self.users = UserRepository(session)
+        self.keys = KeyRepository(session)
         self.tags = TagRepository(session)
         self.tag_changes = TagChanges(session)
         self.tag_listing = TagListing(session)
@@ -47,6 +49,7 @@ class Reading:
     def __init__(self, connection: AsyncConnection) -> None:
         """Takes an autocommit connection."""
         self.users = UserRepository(connection)
+        self.keys = KeyRepository(connection)
         self.tags = TagRepository(connection)
         self.tag_listing = TagListing(connection)
         self.traces = TraceRepository(connection)

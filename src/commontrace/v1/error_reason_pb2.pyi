@@ -52,7 +52,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_EMBEDDING_MODEL_MISMATCH: _ErrorReason.ValueType  # 11
     """INVALID_ARGUMENT. A vector comes from another embedding model. `field`, `expected`, `actual`."""
     ERROR_REASON_INVALID_USER: _ErrorReason.ValueType  # 12
-    """UNAUTHENTICATED. The metadata `x-commontrace-user` is not one plain e-mail address."""
+    """UNAUTHENTICATED. The metadata `x-commontrace-user` is not one plain e-mail address, or not that of the API key's user."""
     ERROR_REASON_USER_RESERVED: _ErrorReason.ValueType  # 13
     """PERMISSION_DENIED. The metadata `x-commontrace-user` names an address that belongs to the service. `email`."""
     ERROR_REASON_TRACE_NOT_FOUND: _ErrorReason.ValueType  # 14
@@ -114,6 +114,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
     as one line).
     """
+    ERROR_REASON_KEY_REQUIRED: _ErrorReason.ValueType  # 37
+    """UNAUTHENTICATED. The server asks for an API key and none was sent. Send `authorization: Bearer ct_...`."""
+    ERROR_REASON_INVALID_KEY: _ErrorReason.ValueType  # 38
+    """UNAUTHENTICATED. The API key is not accepted. `problem`: `MALFORMED`, `UNKNOWN`, `EXPIRED` or `REVOKED`."""
+    ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 39
+    """PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the prefix
@@ -152,7 +158,7 @@ ERROR_REASON_INVALID_VECTOR: ErrorReason.ValueType  # 10
 ERROR_REASON_EMBEDDING_MODEL_MISMATCH: ErrorReason.ValueType  # 11
 """INVALID_ARGUMENT. A vector comes from another embedding model. `field`, `expected`, `actual`."""
 ERROR_REASON_INVALID_USER: ErrorReason.ValueType  # 12
-"""UNAUTHENTICATED. The metadata `x-commontrace-user` is not one plain e-mail address."""
+"""UNAUTHENTICATED. The metadata `x-commontrace-user` is not one plain e-mail address, or not that of the API key's user."""
 ERROR_REASON_USER_RESERVED: ErrorReason.ValueType  # 13
 """PERMISSION_DENIED. The metadata `x-commontrace-user` names an address that belongs to the service. `email`."""
 ERROR_REASON_TRACE_NOT_FOUND: ErrorReason.ValueType  # 14
@@ -214,6 +220,12 @@ ERROR_REASON_SECRET_FOUND: ErrorReason.ValueType  # 41
 place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
 as one line).
 """
+ERROR_REASON_KEY_REQUIRED: ErrorReason.ValueType  # 37
+"""UNAUTHENTICATED. The server asks for an API key and none was sent. Send `authorization: Bearer ct_...`."""
+ERROR_REASON_INVALID_KEY: ErrorReason.ValueType  # 38
+"""UNAUTHENTICATED. The API key is not accepted. `problem`: `MALFORMED`, `UNKNOWN`, `EXPIRED` or `REVOKED`."""
+ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 39
+"""PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63ommontrace/v1/options.proto\x12\x0e\x63ommontrace.v1\x1a google/protobuf/descriptor.proto*\x93\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x15\n\x11SCOPE_TRACES_READ\x10\x01\x12\x16\n\x12SCOPE_TRACES_WRITE\x10\x02\x12\x15\n\x11SCOPE_VOTES_WRITE\x10\x03\x12\x14\n\x10SCOPE_TAGS_WRITE\x10\x04\x12\x17\n\x13SCOPE_TRACES_IMPORT\x10\x05:O\n\x0erequired_scope\x12\x1e.google.protobuf.MethodOptions\x18\xa3\x88\x03 \x01(\x0e\x32\x15.commontrace.v1.Scopeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63ommontrace/v1/options.proto\x12\x0e\x63ommontrace.v1\x1a google/protobuf/descriptor.proto*\xab\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x15\n\x11SCOPE_TRACES_READ\x10\x01\x12\x16\n\x12SCOPE_TRACES_WRITE\x10\x02\x12\x15\n\x11SCOPE_VOTES_WRITE\x10\x03\x12\x14\n\x10SCOPE_TAGS_WRITE\x10\x04\x12\x17\n\x13SCOPE_TRACES_IMPORT\x10\x05\x12\x16\n\x12SCOPE_TRACES_ADMIN\x10\x06:O\n\x0erequired_scope\x12\x1e.google.protobuf.MethodOptions\x18\xa3\x88\x03 \x01(\x0e\x32\x15.commontrace.v1.Scopeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'commontrace.v1.options_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SCOPE']._serialized_start=83
-  _globals['_SCOPE']._serialized_end=230
+  _globals['_SCOPE']._serialized_end=254
 # @@protoc_insertion_point(module_scope)

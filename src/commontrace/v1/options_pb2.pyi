@@ -36,6 +36,8 @@ class _ScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scope.ValueType
     """Describes and merges tags."""
     SCOPE_TRACES_IMPORT: _Scope.ValueType  # 5
     """Imports what only the service makes otherwise: vectors, ids and times."""
+    SCOPE_TRACES_ADMIN: _Scope.ValueType  # 6
+    """Moderates: takes other people's traces away."""
 
 class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
     """What a caller may be allowed to do."""
@@ -52,6 +54,8 @@ SCOPE_TAGS_WRITE: Scope.ValueType  # 4
 """Describes and merges tags."""
 SCOPE_TRACES_IMPORT: Scope.ValueType  # 5
 """Imports what only the service makes otherwise: vectors, ids and times."""
+SCOPE_TRACES_ADMIN: Scope.ValueType  # 6
+"""Moderates: takes other people's traces away."""
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 REQUIRED_SCOPE_FIELD_NUMBER: _builtins.int

@@ -32,17 +32,19 @@ class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Watchin
 def connect(
     address: str = DEFAULT_ADDRESS,
     *,
+    key: str | None = None,
     user: str | None = None,
     deadline: float = DEFAULT_DEADLINE,
     wait_for_ready: bool | None = None,
 ) -> Iterator[Client]:
-    """Yields a client of the server at `address`, which calls as the user with the e-mail address `user`.
+    """Yields a client of the server at `address`, which calls with the API key `key`.
 
-    `deadline` is what every call may take, in seconds; see also `Client.within`. With `wait_for_ready`, calls wait
-    until then for a server that is not there; with False, they fail at once; by default, they wait for a server that
-    has answered before, so that they outlast its restart. Nothing is sent before the first call. Raises ValueError for
-    what cannot be an address, a user or a deadline.
+    A server that asks for no key takes the caller for the `user` with that e-mail address. `deadline` is what every
+    call may take, in seconds; see also `Client.within`. With `wait_for_ready`, calls wait until then for a server that
+    is not there; with False, they fail at once; by default, they wait for a server that has answered before, so that
+    they outlast its restart. Nothing is sent before the first call. Raises ValueError for what cannot be an address, a
+    key, a user or a deadline.
     """
-    options = CallOptions(address=address, user=user, deadline=deadline, wait_for_ready=wait_for_ready)
+    options = CallOptions(address=address, user=user, key=key, deadline=deadline, wait_for_ready=wait_for_ready)
     with open_channel(address) as channel:
         yield Client(channel, options)

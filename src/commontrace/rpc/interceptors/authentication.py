@@ -1,27 +1,123 @@
-"""Who is asking. Until there are keys, callers say so themselves, which is why the server stays on loopback."""
+"""Who is asking, and whether they may.
 
-from typing import Any
+Whoever sends an API key is the key's user, everywhere. Where none is required, others are whom they say they are, which
+is why such a server stays on loopback.
+"""
 
-from commontrace import USER_METADATA
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, cast
+
+import grpc
+
+from commontrace import KEY_METADATA, USER_METADATA
 from commontrace.core.caller import LOCAL_EMAIL, Caller, claimed
-from commontrace.core.errors import InvalidUser
+from commontrace.core.errors import InvalidKey, InvalidUser, KeyRequired
+from commontrace.core.known_keys import KnownKeys
+from commontrace.core.scopes import Scope
 from commontrace.rpc.call import Context, current_call
-from commontrace.rpc.interceptors.interceptor import CheckingInterceptor, Handler
+from commontrace.rpc.interceptors.interceptor import Handler, WrappingInterceptor, streaming_behavior, unary_behavior
+
+_SCHEME = "bearer "
 
 
-class AuthenticationInterceptor(CheckingInterceptor):
-    """Takes the caller's e-mail address from the metadata."""
+class AuthenticationInterceptor(WrappingInterceptor):
+    """Records the caller and holds its scopes against the one that the RPC declares."""
 
-    def checked(self, handler: Handler, request: Any, context: Context) -> Any:  # noqa: ARG002
-        """Records the caller. Raises InvalidUser, UserReserved."""
-        current_call.get().caller = _caller(context)
-        return request
+    def __init__(self, keys: KnownKeys, scopes: Mapping[str, Scope], *, requires_key: bool) -> None:
+        """Takes whose the keys are, the scope of each method, and whether callers need a key."""
+        super().__init__()
+        self._keys = keys
+        self._scopes = scopes
+        self._requires_key = requires_key
+
+    def wrap(self, handler: Handler, method: str) -> Handler:
+        """Returns a handler of the same kind."""
+        scope = self._scopes[method]
+        if handler.response_streaming:
+            stream_inside = streaming_behavior(handler)
+
+            def stream(request: Any, context: Context) -> AsyncGenerator[Any]:
+                asking = self._admit(context, scope)
+                if asking is None:
+                    return stream_inside(request, context)
+                return _behind(asking, stream_inside, request, context)
+
+            of_kind: Any = (
+                grpc.stream_stream_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
+            return cast("Handler", of_kind(stream, handler.request_deserializer, handler.response_serializer))
+
+        answer_inside = unary_behavior(handler)
+
+        async def unary(request: Any, context: Context) -> Any:
+            asking = self._admit(context, scope)
+            if asking is not None:
+                await asking
+            return await answer_inside(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
+
+    def _admit(self, context: Context, scope: Scope) -> Awaitable[None] | None:
+        """Admits the caller at once, or returns what does, where the database has to be asked.
+
+        Raises InvalidKey, InvalidUser, KeyRequired, ScopeMissing, UserReserved; the awaited, besides, what keeps the
+        database from answering.
+        """
+        metadata = context.invocation_metadata() or ()
+        credentials = [str(value) for key, value in metadata if key == KEY_METADATA]
+        claims = [str(value) for key, value in metadata if key == USER_METADATA]
+        if not credentials:
+            if self._requires_key:
+                raise KeyRequired
+            _enter(_claimed(claims), scope)
+            return None
+        key = _key(credentials)
+        caller = self._keys.recall(key)
+        if caller is None:
+            return self._ask(key, claims, scope)
+        _enter(_confirmed(caller, claims), scope)
+        return None
+
+    async def _ask(self, key: str, claims: list[str], scope: Scope) -> None:
+        _enter(_confirmed(await self._keys.ask(key), claims), scope)
 
 
-def _caller(context: Context) -> Caller:
-    claims = [value for key, value in context.invocation_metadata() or () if key == USER_METADATA]
+async def _behind(
+    asking: Awaitable[None], stream: Callable[[Any, Context], AsyncGenerator[Any]], request: Any, context: Context
+) -> AsyncGenerator[Any]:
+    await asking
+    async with aclosing(stream(request, context)) as responses:
+        async for response in responses:
+            yield response
+
+
+def _enter(caller: Caller, scope: Scope) -> None:
+    current_call.get().caller = caller
+    caller.require(scope)
+
+
+def _key(credentials: list[str]) -> str:
+    if len(credentials) > 1 or not credentials[0].lower().startswith(_SCHEME):
+        raise InvalidKey("MALFORMED")
+    return credentials[0][len(_SCHEME) :].strip()
+
+
+def _claimed(claims: list[str]) -> Caller:
     if not claims:
-        return Caller(email=LOCAL_EMAIL)
+        return _LOCAL
     if len(claims) > 1:
         raise InvalidUser(f"{USER_METADATA} must be sent once, not {len(claims)} times")
-    return claimed(str(claims[0]))
+    return claimed(claims[0])
+
+
+def _confirmed(caller: Caller, claims: list[str]) -> Caller:
+    # Left unsaid, somebody would act in another name than they think.
+    if claims and _claimed(claims).email != caller.email:
+        raise InvalidUser(f"{USER_METADATA} names somebody else than the API key: leave it away")
+    return caller
+
+
+_LOCAL = Caller(email=LOCAL_EMAIL)

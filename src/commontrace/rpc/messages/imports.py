@@ -9,7 +9,7 @@ from commontrace.embeddings.embedder import unit
 from commontrace.rpc.messages import traces
 from commontrace.rpc.messages.item_errors import item_error
 from commontrace.rpc.vectors import vector_array
-from commontrace.v1 import trace_import_pb2
+from commontrace.v1 import trace_import_pb2, trace_record_pb2
 
 
 def item(message: trace_import_pb2.ImportItem) -> Item:
@@ -27,6 +27,11 @@ def item(message: trace_import_pb2.ImportItem) -> Item:
         supersedes_id=traces.optional_id(record.supersedes_trace_id),
         vector=unit(vector_array(record.embedding)) if record.HasField("embedding") else None,
     )
+
+
+def is_privileged(record: trace_record_pb2.TraceRecord) -> bool:
+    """Tells whether a record brings what only the service makes otherwise."""
+    return bool(record.id) or record.HasField("create_time") or record.HasField("embedding")
 
 
 def acknowledgement(

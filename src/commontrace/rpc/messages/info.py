@@ -2,16 +2,7 @@
 
 from commontrace.core import limits
 from commontrace.embeddings.embedder import Model
-from commontrace.v1 import options_pb2, trace_service_pb2
-
-SCOPES = (
-    options_pb2.SCOPE_TRACES_READ,
-    options_pb2.SCOPE_TRACES_WRITE,
-    options_pb2.SCOPE_VOTES_WRITE,
-    options_pb2.SCOPE_TAGS_WRITE,
-    options_pb2.SCOPE_TRACES_IMPORT,
-)
-"""What everybody may do until there are keys."""
+from commontrace.v1 import trace_service_pb2
 
 
 def embedding_model_message(model: Model) -> trace_service_pb2.EmbeddingModel:

@@ -1,0 +1,154 @@
+"""Commands about API keys: `keys create`, `list`, `revoke`, `rotate`."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from commontrace.cli.calling import Json
+from commontrace.cli.durations import duration
+from commontrace.cli.output import fail, json_line, note, one_line
+from commontrace.cli.user_commands import Email, address_of
+from commontrace.cli.working import work_on_database
+from commontrace.core import limits
+from commontrace.core.scopes import OF_AN_AGENT, Scope
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from commontrace.core.api_key import ApiKey
+    from commontrace.storage.key_repository import KeyRow
+    from commontrace.storage.unit_of_work import UnitOfWork
+
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `keys list` shows it.", show_default=False)]
+ExpiresIn = Annotated[
+    str | None, typer.Option("--expires-in", metavar="DURATION", help="Such as 90d; without, it does not expire.")
+]
+
+
+def create_key(
+    email: Email,
+    *,
+    scopes: Annotated[
+        list[Scope],
+        typer.Option("--scope", metavar="SCOPE", help=f"What the key may be used for: {', '.join(Scope)}; repeatable."),
+    ] = list(OF_AN_AGENT),  # noqa: B006 - Typer's own way, never changed
+    label: Annotated[str, typer.Option("--label", metavar="TEXT", help="What the key is for, for people.")] = "",
+    expires_in: ExpiresIn = None,
+    as_json: Json = False,
+) -> None:
+    """Make an API key for a user and print it, this once.
+
+    Only its hash is stored. A user has two live keys at most, so that one can replace the other.
+    """
+    from commontrace.core import keys
+
+    shown = one_line(label)
+    if len(shown) > limits.KEY_LABEL_CHARACTERS:
+        raise typer.BadParameter(f"--label may have {limits.KEY_LABEL_CHARACTERS} characters at most")
+    address, lifetime = address_of(email), _lifetime(expires_in)
+    key = work_on_database(lambda work: keys.create(address, set(scopes), work, label=shown, expires_in=lifetime))
+    _print_key(key, as_json=as_json)
+
+
+def rotate_key(
+    key_id: KeyId,
+    *,
+    overlap: Annotated[
+        str, typer.Option("--overlap", metavar="DURATION", help="How long the old key goes on, such as 12h.")
+    ] = "1d",
+    expires_in: ExpiresIn = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key that replaces another, and let the old one end."""
+    from commontrace.core import keys
+
+    replaced, remaining, lifetime = _uuid(key_id), duration(overlap), _lifetime(expires_in)
+    key = work_on_database(lambda work: keys.rotate(replaced, work, overlap=remaining, expires_in=lifetime))
+    _print_key(key, as_json=as_json)
+
+
+def revoke_key(key_id: KeyId) -> None:
+    """End a key at once, on every server."""
+    from commontrace.core import keys
+
+    ended = _uuid(key_id)
+    old = work_on_database(lambda work: keys.revoke(ended, work))
+    print(f"revoked {ended}, a key of {one_line(old.email)}")
+
+
+def list_keys(
+    email: Annotated[str | None, typer.Argument(metavar="EMAIL", help="Only this user's.", show_default=False)] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """List keys: whose they are, what they may, and whether they still work."""
+    whose = None if email is None else address_of(email)
+
+    async def ask(work: "UnitOfWork") -> "Sequence[KeyRow]":
+        return await work.keys.list(whose)
+
+    found = work_on_database(ask)
+    if as_json:
+        for key in found:
+            json_line(_facts(key))
+    elif found:
+        _print_keys(found)
+    else:
+        print("no keys")
+
+
+def _print_key(key: "ApiKey", *, as_json: bool) -> None:
+    if as_json:
+        json_line({"id": str(key.id), "key": key.text})
+        return
+    # Alone on standard output, for scripts.
+    print(key.text)
+    note(
+        "this is the only time it is shown: callers send it as `authorization: Bearer ...`, commands as COMMONTRACE_KEY"
+    )
+
+
+def _facts(key: "KeyRow") -> "dict[str, Any]":
+    times = {name: getattr(key, name) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
+    return {
+        "id": str(key.id),
+        "email": key.email,
+        "state": key.state,
+        "scopes": list(key.scopes),
+        "label": key.label,
+        **{name: None if time is None else time.isoformat() for name, time in times.items()},
+    }
+
+
+def _print_keys(found: "Sequence[KeyRow]") -> None:
+    from commontrace.cli.terminal import print_line, standard_output
+
+    console = standard_output()
+    for key in found:
+        facts = (
+            f"{key.id}  {key.state.lower():7}  {one_line(key.email)}",
+            f"    may {', '.join(key.scopes)}",
+            f"    made {key.created_at:%Y-%m-%d}"
+            + (f", expires {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "")
+            + (f", revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "")
+            + (f", last used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else ", never used")
+            + (f", for {one_line(key.label)}" if key.label else ""),
+        )
+        for line in facts:
+            print_line(console, line)
+
+
+def _lifetime(expires_in: str | None) -> timedelta | None:
+    return None if expires_in is None else duration(expires_in)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        # Not repeated: somebody may give the key itself.
+        fail("that is not the id of a key: `commontrace keys list` shows them")

@@ -1,0 +1,125 @@
+"""API keys, by the hash of each."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Double, String, Uuid, any_, bindparam, cast, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from commontrace.core.scopes import Scope
+from commontrace.storage.models import ApiKey, User
+
+CHANNEL = "commontrace_api_keys"
+"""Where servers hear which keys have changed, by id."""
+
+
+class KeyRow(NamedTuple):
+    """A key and whose it is. Whether it has expired is as of the question, by the database's clock."""
+
+    id: UUID
+    email: str
+    label: str
+    digest: bytes
+    scopes: Sequence[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    seconds_left: float | None
+    """Until it expires; None where it never does."""
+
+    @property
+    def state(self) -> str:
+        """LIVE, EXPIRED or REVOKED."""
+        if self.revoked_at is not None:
+            return "REVOKED"
+        return "EXPIRED" if self.seconds_left is not None and self.seconds_left <= 0 else "LIVE"
+
+
+_SECONDS_LEFT = cast(func.extract("epoch", ApiKey.expires_at - func.now()), Double)
+_LIVE = (ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()))
+_KEYS = select(
+    ApiKey.id,
+    User.email,
+    ApiKey.label,
+    ApiKey.digest,
+    ApiKey.scopes,
+    ApiKey.created_at,
+    ApiKey.expires_at,
+    ApiKey.revoked_at,
+    ApiKey.last_used_at,
+    _SECONDS_LEFT,
+).join(User, User.id == ApiKey.user_id)
+
+# Made once: putting a statement together costs more than running it.
+_BY_ID = _KEYS.where(ApiKey.id == bindparam("key_id", type_=Uuid))
+_NOTE_USE = (
+    update(ApiKey)
+    .where(ApiKey.id == any_(cast(bindparam("key_ids"), ARRAY(Uuid))))
+    .values(last_used_at=func.now())
+    .execution_options(synchronize_session=False)
+)
+
+
+class KeyRepository:
+    """The keys of all users."""
+
+    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
+        """Takes where to ask."""
+        self._session = session
+
+    async def find(self, key_id: UUID) -> KeyRow | None:
+        """Returns the key with the id, whatever has become of it."""
+        row = (await self._session.execute(_BY_ID, {"key_id": key_id})).one_or_none()
+        return None if row is None else KeyRow._make(row)
+
+    async def list(self, email: str | None = None) -> Sequence[KeyRow]:
+        """Returns all keys, or one user's, the oldest first."""
+        whose = () if email is None else (User.email == email,)
+        wanted = _KEYS.where(*whose).order_by(ApiKey.created_at, ApiKey.id)
+        return [KeyRow._make(row) for row in await self._session.execute(wanted)]
+
+    async def count_live(self, user_id: UUID) -> int:
+        """Returns how many keys a user can call with."""
+        live = select(func.count()).select_from(ApiKey).where(ApiKey.user_id == user_id, *_LIVE)
+        return (await self._session.execute(live)).scalar_one()
+
+    async def add(
+        self,
+        key_id: UUID,
+        user_id: UUID,
+        *,
+        digest: bytes,
+        scopes: Collection[Scope],
+        label: str,
+        expires_in: timedelta | None,
+    ) -> None:
+        """Stores a new key, which expires after so long, if ever."""
+        await self._session.execute(
+            insert(ApiKey).values(
+                id=key_id,
+                user_id=user_id,
+                digest=digest,
+                scopes=sorted(scopes),
+                label=label,
+                expires_at=None if expires_in is None else func.now() + expires_in,
+            )
+        )
+
+    async def revoke(self, key_id: UUID) -> None:
+        """Ends a key now, and tells the servers when the transaction has committed."""
+        await self._change(key_id, revoked_at=func.now())
+
+    async def expire(self, key_id: UUID, after: timedelta) -> None:
+        """Lets a key end after so long, or when it would anyway, and tells the servers."""
+        await self._change(key_id, expires_at=func.least(ApiKey.expires_at, func.now() + after))
+
+    async def note_use(self, key_ids: Collection[UUID]) -> None:
+        """Remembers that the keys are in use."""
+        await self._session.execute(_NOTE_USE, {"key_ids": sorted(key_ids)})
+
+    async def _change(self, key_id: UUID, **values: Any) -> None:
+        await self._session.execute(update(ApiKey).where(ApiKey.id == key_id).values(**values))
+        await self._session.execute(select(func.pg_notify(cast(CHANNEL, String), cast(str(key_id), String))))

@@ -1,0 +1,31 @@
+"""API keys as tests need them: of users that appear with their first key."""
+
+from collections.abc import Collection
+from datetime import timedelta
+from uuid import UUID
+
+from commontrace.core import keys
+from commontrace.core.api_key import ApiKey
+from commontrace.core.scopes import EVERYTHING, Scope
+from commontrace.storage.database import Database
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+async def a_key(
+    database: Database, email: str, scopes: Collection[Scope] = EVERYTHING, expires_in: timedelta | None = None
+) -> ApiKey:
+    """A key of a user's."""
+    async with database.unit_of_work() as work:
+        await work.users.ensure(email)
+        return await keys.create(email, scopes, work, expires_in=expires_in)
+
+
+async def revoke(database: Database, key_id: UUID) -> None:
+    async with database.unit_of_work() as work:
+        await keys.revoke(key_id, work)
+
+
+def bearer(key: ApiKey | str) -> Metadata:
+    """The metadata of a call with the key."""
+    return (("authorization", f"Bearer {key.text if isinstance(key, ApiKey) else key}"),)
