@@ -109,17 +109,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS. The id that an imported trace was to keep belongs to another one. `trace_id`. Only ever the reason
     of an item, never of a call.
     """
-    ERROR_REASON_SECRET_FOUND: _ErrorReason.ValueType  # 41
-    """INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
-    place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
-    as one line).
-    """
     ERROR_REASON_KEY_REQUIRED: _ErrorReason.ValueType  # 37
     """UNAUTHENTICATED. The server asks for an API key and none was sent. Send `authorization: Bearer ct_...`."""
     ERROR_REASON_INVALID_KEY: _ErrorReason.ValueType  # 38
     """UNAUTHENTICATED. The API key is not accepted. `problem`: `MALFORMED`, `UNKNOWN`, `EXPIRED` or `REVOKED`."""
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 39
     """PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
+    ERROR_REASON_SECRET_FOUND: _ErrorReason.ValueType  # 41
+    """INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
+    place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
+    as one line).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the prefix
@@ -215,17 +215,17 @@ ERROR_REASON_TRACE_ID_TAKEN: ErrorReason.ValueType  # 36
 """ALREADY_EXISTS. The id that an imported trace was to keep belongs to another one. `trace_id`. Only ever the reason
 of an item, never of a call.
 """
-ERROR_REASON_SECRET_FOUND: ErrorReason.ValueType  # 41
-"""INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
-place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
-as one line).
-"""
 ERROR_REASON_KEY_REQUIRED: ErrorReason.ValueType  # 37
 """UNAUTHENTICATED. The server asks for an API key and none was sent. Send `authorization: Bearer ct_...`."""
 ERROR_REASON_INVALID_KEY: ErrorReason.ValueType  # 38
 """UNAUTHENTICATED. The API key is not accepted. `problem`: `MALFORMED`, `UNKNOWN`, `EXPIRED` or `REVOKED`."""
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 39
 """PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
+ERROR_REASON_SECRET_FOUND: ErrorReason.ValueType  # 41
+"""INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
+place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
+as one line).
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
