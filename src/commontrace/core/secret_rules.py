@@ -29,12 +29,12 @@ _EDGE = r"(?:^|[^A-Za-z0-9_-]|\\[nrt]|%[0-9A-Fa-f]{2})"
 _IS = r"""["'\\\s\]]{0,10}(?:=>|:=|[:=]|%3[AaDd])["'\\\s]{0,10}"""
 
 RULES = (
-    # The body may come in lines, in quotes, after headers; `-----END` ends the search for it.
+    # The body may come in lines, in quotes, after headers; `...` is none.
     Rule(
         "private-key",
         "a private key (PEM, OpenSSH or PGP)",
         r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----",
-        r"(?:[^-]|-[^-]){0,160}?([A-Za-z0-9+/]{32})",
+        r"""[\s"'\\nr,;>|*#+]{0,40}(?:[A-Z][A-Za-z-]{2,20}:[^\n\\]{0,80}[\s"'\\nr,;>|*#+]{1,8}){0,4}([A-Za-z0-9+/]{32})""",
     ),
     Rule("age-key", "an age identity", r"AGE-SECRET-KEY-1", r"([02-9AC-HJ-NP-Z]{58})"),
     Rule("commontrace-key", "a key of this service", r"ct_[0-9a-f]{32}_", r"([0-9A-Za-z]{49})"),
