@@ -49,6 +49,8 @@ _PLACEHOLDERS = [
     "redis://:{password1234}@cache",
     "mongodb+srv://<user>:<password>@cluster0.mongodb.net",
     "amqp://guest:guest@rabbitmq",
+    "mysql://app:%(mysql_pw)s@db",
+    "mysql://app:correcthorse@db",
     "https://user:S3cr3tV4lue@api.example.com",
     "git@github.com:org/repository1234567890.git",
     "http://host:8080/path@12345678",
@@ -74,7 +76,7 @@ _WRITTEN = [
     *_ROOT.glob("*.md"),
     *_ROOT.glob("requirements*.lock"),
 ]
-_EXAMINED = 250
+_EXAMINED = 200
 # Known by what stands beside them, which percent signs take apart.
 _BESIDE = {
     *("private-key", "aws-secret-access-key", "azure-account-key", "azure-signature", "slack-webhook"),
