@@ -157,6 +157,12 @@ def test_placeholders_before_it_do_not_hide_a_secret(count: int) -> None:
     assert _names(placeholders + planted("github-token", 0)) == ["github-token"]
 
 
+def test_no_hostile_text_hides_a_secret_behind_it() -> None:
+    secret = planted("github-token", 0)
+    hiding = [name for name, text in hostile_texts(1 << 15) if not _names(f"{text}\n{secret}")]
+    assert hiding == []
+
+
 def test_a_hostile_text_has_few_values_looked_at() -> None:
     looked_at: Counter[str] = Counter()
 

@@ -9,7 +9,7 @@ import re2
 from commontrace.core.secret_rules import RULES, Rule
 
 # Characters that are not seen: soft hyphen, zero-width ones, word joiners, byte order mark, variation selectors.
-_UNSEEN = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+_UNSEEN = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]")
 # Values that are looked at in one text: one that has more of what resembles secrets counts as one.
 _VALUES = 200
 
