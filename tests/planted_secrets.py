@@ -48,6 +48,10 @@ def _beside(name: str, secret: Callable[[Random], str]) -> Callable[[Random], st
     return lambda random: name + secret(random)
 
 
+def _user_and_password(random: Random) -> str:
+    return base64.b64encode(f"app:{_opaque(random, 14)}".encode()).decode()
+
+
 def _address(random: Random) -> str:
     return f"postgresql://app:{_opaque(random, 14)}@db.internal:5432/app"
 
@@ -127,7 +131,7 @@ SECRETS: dict[str, list[Callable[[Random], str]]] = {
     "url-password": [_address, lambda random: f"redis://:{_opaque(random, 20)}@cache.internal:6379/0"],
     "authorization-header": [
         _beside("Authorization: Bearer ", _opaque),
-        _beside("'authorization': 'Basic ", _opaque),
+        _beside("'authorization': 'Basic ", _user_and_password),
         _beside("curl -H 'Authorization: token ", _opaque),
     ],
     "named-secret": [

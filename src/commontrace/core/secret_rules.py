@@ -117,7 +117,7 @@ RULES = (
         "the credentials of an Authorization header",
         r"(?i:authorization)" + _IS,
         r"(?i:bearer|basic|token)(?:\s|%20){1,3}([A-Za-z0-9_+/=.~-]{20,})",
-        values.is_opaque,
+        values.is_authorization,
     ),
     Rule(
         "named-secret",

@@ -56,7 +56,18 @@ def is_random(value: bytes) -> bool:
 
 def is_opaque(value: bytes) -> bool:
     """The same of a value without a format of its own: also, 16 letters and digits in a row, both more than once."""
+    if value.startswith(b"eyJ") and (value.count(b".") < 2 or len(value.rpartition(b".")[2]) < _LEAST_RUN):
+        # A JSON Web Token that is cut off, as documents have them.
+        return False
     return any(map(_is_mixed, value[:_EXAMINED].translate(_SEPARATED).split())) and is_random(value)
+
+
+def is_authorization(value: bytes) -> bool:
+    """The same of what an Authorization header holds: where that is a user and a password, of the password."""
+    user_and_password = _decoded(value)
+    if b":" in user_and_password and user_and_password.isascii() and not value.startswith(b"eyJ"):
+        return is_password(user_and_password + b"@")
+    return is_opaque(value)
 
 
 def is_signed_object(header_and_payload: bytes) -> bool:
