@@ -32,6 +32,9 @@ def main() -> None:
     print("| exit code | |\n|---|---|")
     for code, meaning in MEANINGS.items():
         print(f"| {code} | {meaning} |")
+    # The options alone: the commands and the examples follow on this page.
+    options = whole.get_help(outer).partition("Options:\n")[2].partition("\n\n")[0]
+    print(f"\n## Before the command\n\n```text\n{options}\n```")
     commands = whole.commands.items()
     for heading, group in groupby(commands, key=lambda item: item[1].rich_help_panel):
         print(f"\n## {heading}")

@@ -11,7 +11,7 @@ from commontrace.v1 import tag_pb2, trace_pb2, trace_record_pb2, vote_pb2
 from commontrace.v1 import tag_service_pb2 as tag_pb
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb
-from tests.contract.error_row import CAST_VOTE, CREATE, MERGE_TAGS, UNKNOWN_ID, UPDATE, UPDATE_TAG
+from tests.contract.error_row import CAST_VOTE, CREATE, HIDE, MERGE_TAGS, UNKNOWN_ID, UPDATE, UPDATE_TAG
 
 Holder = tuple[str, str, Message]
 """An RPC, a field, and the request that holds the text there."""
@@ -32,6 +32,7 @@ def holders(text: str, *, own: str = UNKNOWN_ID, others: str = UNKNOWN_ID) -> It
         yield UPDATE, "trace.metadata", _update(own, "metadata", metadata=metadata)
     vote = vote_pb.CastVoteRequest(trace_id=others, type=vote_pb2.VOTE_TYPE_UP, comment=f"with {text}")
     yield CAST_VOTE, "comment", vote
+    yield HIDE, "reason", pb.HideTraceRequest(trace_id=others, reason=f"it holds {text}")
     described = tag_pb2.Tag(name="python", description=f"with {text}")
     mask = FieldMask(paths=["description"])
     yield UPDATE_TAG, "tag.description", tag_pb.UpdateTagRequest(tag=described, update_mask=mask)

@@ -18,7 +18,7 @@ from commontrace.core.known_keys import KnownKeys
 from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
 from commontrace.embeddings.choosing import embedder_of
 from commontrace.embeddings.served_model import ServedModel
-from commontrace.listening import is_open_to_strangers, refuse_open_address
+from commontrace.listening import is_loopback, is_open_to_strangers, refuse_open_address
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.importing import Importer
@@ -37,6 +37,7 @@ from commontrace.rpc.vote_servicer import VoteServicer
 from commontrace.rpc.writes import Writes
 from commontrace.settings import Settings
 from commontrace.storage.database import Database
+from commontrace.tls import ServedCertificate
 from commontrace.v1 import (
     tag_service_pb2,
     tag_service_pb2_grpc,
@@ -65,6 +66,9 @@ _OPTIONS = [
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+    # New calls move to a new connection, and with it to a new certificate. Without a grace, which would end calls in
+    # progress: streams go on where they are, however long they last.
+    ("grpc.max_connection_age_ms", 900_000),
 ]
 
 
@@ -85,12 +89,8 @@ async def serving(
     Leaving the block turns health to NOT_SERVING, lets calls in progress finish within the grace, then cancels them.
     """
     refuse_open_address(settings)
-    if is_open_to_strangers(settings):
-        log.warning(
-            "OPEN TO EVERYBODY: nobody is authenticated,"
-            " whoever reaches this port may read and write in anybody's name",
-            address=settings.listen_address,
-        )
+    _warn_of_strangers(settings)
+    certificate = ServedCertificate.of_settings(settings)
     calls, stopping = CallsInProgress(), Stopping()
     database = foundation.database
     keys, requires_key = KnownKeys(database), settings.authentication == "keys"
@@ -121,7 +121,11 @@ async def serving(
 
     host = settings.listen_address.rpartition(":")[0]
     try:
-        port = server.add_insecure_port(settings.listen_address)
+        port = (
+            server.add_insecure_port(settings.listen_address)
+            if certificate is None
+            else server.add_secure_port(settings.listen_address, certificate.credentials)
+        )
     except RuntimeError as error:
         raise NotReady(f"cannot listen on {settings.listen_address}; is another server running there?") from error
     readiness = Readiness(health_servicer, database, model, _SERVICES)
@@ -137,6 +141,8 @@ async def serving(
     ]
     if requires_key:
         lasting.append(keys.follow())
+    if certificate is not None:
+        lasting.append(certificate.keep_current())
     if settings.encoding_worker:
         lasting.append(keep_encoding(database, lambda: model.embedder, lease_seconds=settings.encoding_lease_seconds))
     background = [asyncio.create_task(work) for work in lasting]
@@ -152,6 +158,17 @@ async def serving(
         await _stop(server, calls, settings.stop_grace_seconds)
         await keys.note_use()
         await model.close()
+
+
+def _warn_of_strangers(settings: Settings) -> None:
+    if is_open_to_strangers(settings):
+        log.warning(
+            "OPEN TO EVERYBODY: nobody is authenticated,"
+            " whoever reaches this port may read and write in anybody's name",
+            address=settings.listen_address,
+        )
+    if settings.tls_cert_file is None and not is_loopback(settings.listen_address):
+        log.warning("NO TLS: what is sent to this port can be read and changed on its way")
 
 
 def _add_servicers(

@@ -30,6 +30,12 @@ class Settings(BaseSettings):
     """Who may call: everybody, in the name they give, or whoever has an API key (`commontrace keys create`)."""
     allow_open: bool = False
     """Serves without authentication beyond loopback: everybody who reaches the port may read and write."""
+    tls_cert_file: Path | None = None
+    """The server's certificate in PEM, those of authorities between after it. Unset: no TLS."""
+    tls_key_file: Path | None = None
+    """The certificate's private key in PEM, without a passphrase."""
+    tls_client_ca_file: Path | None = None
+    """The authorities, in PEM, of clients' certificates: where it is set, clients need one."""
     database_url: str | None = None
     """A Postgres >= 16 with pgvector >= 0.8.4. Unset: an embedded Postgres in `data_dir`."""
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("commontrace", appauthor=False)))
@@ -70,6 +76,24 @@ class Settings(BaseSettings):
         if not (colon and host and port.isdecimal() and int(port) <= 65535):
             raise ValueError("must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
         return address
+
+    @field_validator("tls_key_file")
+    @classmethod
+    def _has_certificate(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        # Absent where it is wrong itself.
+        certificate = others.data.get("tls_cert_file", file)
+        if (file is None) != (certificate is None):
+            raise ValueError("goes with TLS_CERT_FILE: set both, or none")
+        return file
+
+    @field_validator("tls_client_ca_file")
+    @classmethod
+    def _has_tls(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        if file is not None and others.data.get("tls_cert_file", file) is None:
+            raise ValueError(
+                "admits clients by their certificates, for which the server needs its own: set TLS_CERT_FILE"
+            )
+        return file
 
     @property
     def encoding_lease_seconds(self) -> float:

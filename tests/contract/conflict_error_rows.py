@@ -23,6 +23,7 @@ from tests.contract.error_row import (
     REVISIONS,
     SEARCH,
     UNDELETE,
+    UNHIDE,
     UNKNOWN_ID,
     UPDATE,
     Code,
@@ -36,7 +37,7 @@ UP = vote_pb2.VOTE_TYPE_UP
 class Stored:
     """Traces of Ada's: one at its second revision, one that replaces another, one deleted, one without a vector.
 
-    And a request id of hers.
+    And one hidden, a request id of hers, and one whose answer was erased.
     """
 
     trace: str = UNKNOWN_ID
@@ -45,6 +46,8 @@ class Stored:
     deleted: str = UNKNOWN_ID
     unencoded: str = UNKNOWN_ID
     request_id: str = UNKNOWN_ID
+    hidden: str = UNKNOWN_ID
+    erased_request_id: str = UNKNOWN_ID
 
 
 async def store(server: RunningServer) -> Stored:
@@ -68,7 +71,19 @@ async def store(server: RunningServer) -> Stored:
         await work.trace_changes.set(UUID(stored.unencoded), without)
     stored.request_id = str(uuid4())
     await server.traces.CreateTrace(a_contribution(5, request_id=stored.request_id), metadata=ADA)
+    await _moderate(server, stored)
     return stored
+
+
+async def _moderate(server: RunningServer, stored: Stored) -> None:
+    stored.hidden = (await server.traces.CreateTrace(a_contribution(11), metadata=ADA)).created.id
+    await server.traces.HideTrace(pb.HideTraceRequest(trace_id=stored.hidden, reason="It lies."))
+    # What is hidden is said again.
+    await server.traces.CreateTrace(a_contribution(11), metadata=ADA)
+    stored.erased_request_id = str(uuid4())
+    request = a_contribution(12, request_id=stored.erased_request_id)
+    purged = (await server.traces.CreateTrace(request, metadata=ADA)).created.id
+    await server.traces.PurgeTrace(pb.PurgeTraceRequest(trace_id=purged))
 
 
 def conflict_rows(stored: Stored) -> Iterator[Row]:
@@ -115,8 +130,25 @@ def conflict_rows(stored: Stored) -> Iterator[Row]:
         code=Code.FAILED_PRECONDITION,
         reason="TRACE_NOT_ENCODED",
     )
+    yield Row(
+        name="hidden",
+        rpc=UNDELETE,
+        request=pb.UndeleteTraceRequest(trace_id=stored.hidden),
+        code=Code.FAILED_PRECONDITION,
+        reason="TRACE_HIDDEN",
+        metadata=ADA,
+    )
+    yield Row(
+        name="answer erased",
+        rpc=CREATE,
+        request=a_contribution(12, request_id=stored.erased_request_id),
+        code=Code.NOT_FOUND,
+        reason="ANSWER_ERASED",
+        metadata=ADA,
+    )
     yield from _collisions(stored)
     yield from _deleted(stored.deleted)
+    yield from _deleted(stored.hidden)
 
 
 def _collisions(stored: Stored) -> Iterator[Row]:
@@ -127,6 +159,7 @@ def _collisions(stored: Stored) -> Iterator[Row]:
         ("DUPLICATE_TRACE", CREATE, a_contribution(1, supersedes_trace_id=stored.replaced)),
         ("DUPLICATE_TRACE", UPDATE, _update(stored.trace, **same)),
         ("DUPLICATE_TRACE", UNDELETE, pb.UndeleteTraceRequest(trace_id=stored.deleted)),
+        ("DUPLICATE_TRACE", UNHIDE, pb.UnhideTraceRequest(trace_id=stored.hidden)),
         ("ALREADY_SUPERSEDED", CREATE, a_contribution(7, supersedes_trace_id=stored.replaced)),
         ("ALREADY_SUPERSEDED", UNDELETE, pb.UndeleteTraceRequest(trace_id=stored.deleted_successor)),
         ("REQUEST_ID_REUSED", CREATE, a_contribution(7, request_id=stored.request_id)),

@@ -1,6 +1,7 @@
 """How the calls that change a trace fail because of what their own fields hold."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -9,15 +10,38 @@ from google.protobuf.struct_pb2 import Struct
 from commontrace.core import limits
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
-from tests.contract.error_row import CREATE, DELETE, NO_IDS, UNDELETE, UNKNOWN_ID, UPDATE, Code, Row, invalid, malformed
+from tests.contract.error_row import (
+    CREATE,
+    DELETE,
+    HIDE,
+    NO_IDS,
+    PURGE,
+    UNDELETE,
+    UNHIDE,
+    UNKNOWN_ID,
+    UPDATE,
+    Code,
+    Row,
+    invalid,
+    malformed,
+)
 
 _PATHS = ("id", "status", "trust_score", "revision", "etag", "create_time", "Title", "title.x", "*", "", "é" * 1000)
+
+
+_OF_ONE_TRACE: dict[str, Callable[..., Any]] = {
+    DELETE: pb.DeleteTraceRequest,
+    UNDELETE: pb.UndeleteTraceRequest,
+    HIDE: partial(pb.HideTraceRequest, reason="a"),
+    UNHIDE: pb.UnhideTraceRequest,
+    PURGE: pb.PurgeTraceRequest,
+}
 
 
 def edit_rows() -> Iterator[Row]:
     yield from _create_rows()
     yield from _update_rows()
-    for rpc, request in ((DELETE, pb.DeleteTraceRequest), (UNDELETE, pb.UndeleteTraceRequest)):
+    for rpc, request in _OF_ONE_TRACE.items():
         yield invalid(rpc, "no id", "FIELD_REQUIRED", "trace_id", request())
         for name, value in NO_IDS.items():
             yield invalid(rpc, f"id with {name}", "MALFORMED_ID", "trace_id", request(trace_id=value))
@@ -25,8 +49,20 @@ def edit_rows() -> Iterator[Row]:
             yield invalid(rpc, f"request id with {name}", "MALFORMED_ID", "request_id", bad)
         yield _not_found(rpc, request(trace_id=UNKNOWN_ID))
         yield malformed(rpc, "id not UTF-8", b"\x0a\x01\xff")
+    yield from _hide_rows()
     long = pb.DeleteTraceRequest(trace_id=UNKNOWN_ID, etag="e" * (limits.ETAG_CHARACTERS + 1))
     yield invalid(DELETE, "etag too long", "FIELD_TOO_LONG", "etag", long)
+
+
+def _hide_rows() -> Iterator[Row]:
+    reasons = {
+        "no reason": ("", "FIELD_REQUIRED"),
+        "a blank reason": (" \n", "FIELD_REQUIRED"),
+        "a reason too long": ("é" * (limits.HIDE_REASON_CHARACTERS + 1), "FIELD_TOO_LONG"),
+        "a reason with NUL": ("a\0", "FORBIDDEN_CHARACTER"),
+    }
+    for name, (reason, refusal) in reasons.items():
+        yield invalid(HIDE, name, refusal, "reason", pb.HideTraceRequest(trace_id=UNKNOWN_ID, reason=reason))
 
 
 def _create_rows() -> Iterator[Row]:

@@ -20,7 +20,24 @@ from commontrace.v1 import tag_service_pb2 as tag_pb
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb
 
-INFO, CREATE, GET, BATCH_GET, LIST, UPDATE, DELETE, UNDELETE, REVISIONS, SEARCH, IMPORT, EXPORT, WATCH = (
+(
+    INFO,
+    CREATE,
+    GET,
+    BATCH_GET,
+    LIST,
+    UPDATE,
+    DELETE,
+    UNDELETE,
+    HIDE,
+    UNHIDE,
+    PURGE,
+    REVISIONS,
+    SEARCH,
+    IMPORT,
+    EXPORT,
+    WATCH,
+) = (
     f"/commontrace.v1.TraceService/{name}"
     for name in (
         "GetServiceInfo",
@@ -31,6 +48,9 @@ INFO, CREATE, GET, BATCH_GET, LIST, UPDATE, DELETE, UNDELETE, REVISIONS, SEARCH,
         "UpdateTrace",
         "DeleteTrace",
         "UndeleteTrace",
+        "HideTrace",
+        "UnhideTrace",
+        "PurgeTrace",
         "ListTraceRevisions",
         "SearchTraces",
         "ImportTraces",
@@ -59,6 +79,9 @@ VALID: dict[str, Message] = {
     ),
     DELETE: pb.DeleteTraceRequest(trace_id=UNKNOWN_ID),
     UNDELETE: pb.UndeleteTraceRequest(trace_id=UNKNOWN_ID),
+    HIDE: pb.HideTraceRequest(trace_id=UNKNOWN_ID, reason="a"),
+    UNHIDE: pb.UnhideTraceRequest(trace_id=UNKNOWN_ID),
+    PURGE: pb.PurgeTraceRequest(trace_id=UNKNOWN_ID),
     REVISIONS: pb.ListTraceRevisionsRequest(trace_id=UNKNOWN_ID),
     SEARCH: pb.SearchTracesRequest(text="why does it fail?"),
     IMPORT: trace_import_pb2.ImportTracesRequest(

@@ -13,7 +13,7 @@ from commontrace.cli.exit_codes import MEANINGS
 from tests.faults.server_process import environment, run_command
 
 ROOT = Path(__file__).parents[2]
-GROUPS = ("Find:", "Contribute:", "Vote and tags:", "Run and maintain:", "Users and keys:")
+GROUPS = ("Find:", "Contribute:", "Vote and tags:", "Moderate:", "Run and maintain:", "Users and keys:")
 PROGRAM = Path(sys.executable).with_name("commontrace")
 
 IMPORTED = """

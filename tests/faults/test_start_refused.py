@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from commontrace.settings import Settings
+from tests.certificates import Authority, Pair, written
 from tests.faults.server_process import ServerProcess, environment, run_command
 
 IMPORTS = """
@@ -63,6 +64,15 @@ def test_an_address_open_to_strangers_is_refused_before_anything_starts(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_certificate_that_cannot_be_used_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    ours = Authority("ours")
+    pair = Pair(certificate=ours.issue("server").certificate, key=ours.issue("other").key)
+    files = {name.upper(): str(file) for name, file in written(tmp_path / "tls", pair).items()}
+    line = the_only_line(run_command(tmp_path, "serve", **files))
+    assert "the key in TLS_KEY_FILE does not fit the first certificate in TLS_CERT_FILE: name two files" in line
+    assert list(tmp_path.iterdir()) == [tmp_path / "tls"]
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
@@ -71,6 +81,7 @@ def test_an_address_open_to_strangers_is_refused_before_anything_starts(tmp_path
         ("DATABASE_POOL_SIZE", "many"),
         ("LOG_LEVEL", "loud"),
         ("DATABASE_URL", "nonsense"),
+        ("TLS_KEY_FILE", "without its certificate"),
         ("DATABASE_URL", "mysql://somebody:secret@127.0.0.1/name"),
     ],
 )

@@ -148,7 +148,11 @@ async def test_the_services_in_their_order_end_with_samples_to_search(socket_dir
     program, *health = words("HEALTHCHECK")
     assert program == "commontrace"
     with ServerProcess(tmp_path, *arguments, **_environment("server", socket_directory)) as server:
-        async with connect(server.address) as client:
+        given = _environment("server", socket_directory)
+        user = "ada@example.org"
+        assert run_command(tmp_path, "users", "create", user, **given).returncode == 0
+        key = run_command(tmp_path, "keys", "create", user, **given).stdout.strip()
+        async with connect(server.address, key=key) as client:
             [hit] = await client.search("container starts before its database is ready", limit=1)
         assert "docker" in hit.trace.tags
         assert run_command(tmp_path, *health, COMMONTRACE_ADDRESS=server.address).returncode == 0

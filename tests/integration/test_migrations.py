@@ -88,7 +88,9 @@ async def schema(url: str) -> str:
     return "\n".join(parts)
 
 
-LATER_COLUMNS = "{reason,comment,content_hash,edit_number,supersedes_id,superseded_by_id,description}"
+LATER_COLUMNS = (
+    "{reason,comment,content_hash,edit_number,supersedes_id,superseded_by_id,hidden_at,hide_reason,description}"
+)
 
 
 async def checksums(url: str) -> dict[str, str]:

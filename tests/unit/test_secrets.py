@@ -116,7 +116,8 @@ def test_wherever_it_stands(rule: str) -> None:
 
 
 def test_all_kinds_have_forms_and_are_described() -> None:
-    documented = re.findall(r"^\| `([a-z-]+)` \| (.+) \|$", (_ROOT / "docs/security.md").read_text(), re.MULTILINE)
+    section = (_ROOT / "docs/security.md").read_text().partition("## Secrets are refused")[2]
+    documented = re.findall(r"^\| `([a-z-]+)` \| (.+) \|$", section, re.MULTILINE)
     assert documented == [(rule.name, rule.what) for rule in RULES]
     assert set(SECRETS) == {rule.name for rule in RULES}
 

@@ -15,10 +15,12 @@ from commontrace.cli.find_commands import get, history, list_traces, search
 from commontrace.cli.help import Command, Commands
 from commontrace.cli.import_command import import_traces
 from commontrace.cli.key_commands import create_key, list_keys, revoke_key, rotate_key
+from commontrace.cli.moderate_commands import hide, purge, unhide
 from commontrace.cli.reembed import reembed
 from commontrace.cli.serve import serve
 from commontrace.cli.server_commands import health, info
 from commontrace.cli.tag_commands import describe_tag, merge_tags, tags
+from commontrace.cli.tls_options import CaFile, CertFile, KeyFile, ServerName, UseTls, remember
 from commontrace.cli.user_commands import create_user
 from commontrace.cli.vote_commands import vote, votes
 from commontrace.cli.watch_command import watch
@@ -64,6 +66,11 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
         tags: ("commontrace tags --by-use -n 5",),
         describe_tag: ("commontrace describe-tag rust 'The language' --curated",),
         merge_tags: ("commontrace merge-tags postgres postgresql",),
+    },
+    "Moderate": {
+        hide: ("commontrace hide ID 'deletes the data that it claims to save'",),
+        unhide: (),
+        purge: ("commontrace purge ID --yes",),
     },
     "Run and maintain": {
         serve: (
@@ -161,10 +168,16 @@ def _commontrace(
     context: typer.Context,
     *,
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    use_tls: UseTls = False,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    key_file: KeyFile = None,
+    server_name: ServerName = None,
 ) -> None:
     if version:
         print(f"commontrace {__version__}")
         raise typer.Exit
+    remember(use_tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, server_name=server_name)
     if context.invoked_subcommand is None:
         print(context.get_help())
 

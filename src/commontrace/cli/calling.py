@@ -9,10 +9,11 @@ import typer
 
 from commontrace.cli import exit_codes
 from commontrace.cli.output import fail
+from commontrace.cli.tls_options import given_tls
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
-    from commontrace.client import CallFailed, Client
+    from commontrace.client import CallFailed, Client, Tls
 
 Answer = TypeVar("Answer")
 
@@ -38,19 +39,20 @@ def call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Ans
     from commontrace.client import CallFailed, CallOptions, connect
 
     key = key_of_environment()
+    tls = usable_tls()
     try:
         CallOptions(address=address, user=user, key=key)
     except ValueError as error:
         raise typer.BadParameter(f"--{error}".replace("--user", "--as").replace("--key", "COMMONTRACE_KEY")) from None
 
     async def asked() -> Answer:
-        async with connect(address, user=user, key=key) as client:
+        async with connect(address, user=user, key=key, tls=tls or False) as client:
             return await ask(client)
 
     try:
         return asyncio.run(asked())
     except CallFailed as error:
-        fail(_explained(error, address), exit_codes.of_call(error.code.name, error.reason))
+        fail(_explained(error, address), exit_code_of(error))
     except UnicodeEncodeError:
         fail("what you give must be UTF-8 text")
 
@@ -60,13 +62,37 @@ def key_of_environment() -> str | None:
     return os.environ.get("COMMONTRACE_KEY") or None
 
 
+def usable_tls() -> "Tls | None":
+    """Returns how to speak TLS, None where it was not asked for, or says which file cannot be used and ends."""
+    tls = given_tls()
+    try:
+        if tls is not None:
+            tls.credentials()
+    except ValueError as error:
+        fail(f"TLS: {error}")
+    return tls
+
+
 def silence_grpc() -> None:
     """Keeps gRPC's own lines, which say less, from standing before ours. It reads the variable when it is imported."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
+def exit_code_of(error: "CallFailed") -> int:
+    """Returns what a command ends with whose call failed."""
+    from commontrace.client import TlsFailed
+
+    if isinstance(error, TlsFailed) and error.is_certain:
+        return exit_codes.FAILED
+    return exit_codes.of_call(error.code.name, error.reason)
+
+
 def _explained(error: "CallFailed", address: str) -> str:
     """Returns what a failed call means to whoever made it."""
+    from commontrace.client import TlsFailed
+
+    if isinstance(error, TlsFailed):
+        return str(error)
     if not error.reason and error.code.name == "UNAVAILABLE":
         return f"no server answers on {address}: start one with `commontrace serve`, or give --address"
     if not error.reason and error.code.name == "DEADLINE_EXCEEDED":

@@ -4,11 +4,12 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 
-from commontrace import __version__, bootstrap
+from commontrace import __version__, bootstrap, certificates
 from commontrace.cli import server_health
 from commontrace.cli.calling import key_of_environment
 from commontrace.cli.environment import SettingsWrong, settings_from_environment, with_cause
-from commontrace.client import CallFailed, connect
+from commontrace.cli.tls_options import given_tls
+from commontrace.client import CallFailed, TlsFailed, connect
 from commontrace.client.channel_options import SERVICES
 from commontrace.core import diagnosis, vector_diagnosis
 from commontrace.core.diagnosis import Finding, Level, ok, problem, warning
@@ -38,6 +39,8 @@ async def findings(address: str) -> AsyncIterator[Finding]:
             yield problem("settings", said, f"correct {name}, or unset it" if os.environ.get(name) else f"set {name}")
     else:
         yield _settings(settings)
+        if settings.tls_cert_file is not None:
+            yield _certificate(settings)
         async for finding in _database(settings):
             yield finding
     for finding in await _server(address):
@@ -51,6 +54,21 @@ def _settings(settings: Settings) -> Finding:
         return problem("settings", "LISTEN_ADDRESS would be refused", str(error))
     place = f"embedded in {settings.data_dir}" if settings.database_url is None else "that of DATABASE_URL"
     return ok("settings", f"the database is {place}, EMBEDDER is {settings.embedder}")
+
+
+def _certificate(settings: Settings) -> Finding:
+    try:
+        certificate = certificates.check_files(certificates.read_files(settings))
+    except certificates.CertificateUnusable as error:
+        return problem("certificate", error.said, error.advice)
+    until = f"that of {certificate.subject} is valid until {certificate.expires:%Y-%m-%d}"
+    if certificate.expires_soon():
+        return warning("certificate", until, "renew it: a running server takes the new files by itself")
+    if settings.tls_key_file is not None and certificates.anybody_reads(settings.tls_key_file):
+        return warning(
+            "certificate", "every user of this machine may read its key", f"chmod o-r {settings.tls_key_file}"
+        )
+    return ok("certificate", until)
 
 
 async def _database(settings: Settings) -> AsyncIterator[Finding]:
@@ -149,11 +167,15 @@ async def _model(
 
 
 async def _server(address: str) -> list[Finding]:
+    tls = given_tls()
     try:
-        async with connect(address, key=key_of_environment(), deadline=_PATIENCE_SECONDS) as client:
+        async with connect(address, key=key_of_environment(), deadline=_PATIENCE_SECONDS, tls=tls or False) as client:
             version = (await client.service_info()).version
     except ValueError as error:
-        return [problem("server", str(error), "give --address, or set COMMONTRACE_ADDRESS")]
+        return [problem("server", str(error), "give --address and the options of TLS, or set COMMONTRACE_ADDRESS")]
+    except TlsFailed as error:
+        advice = "see `commontrace --help` for the options of TLS"
+        return [problem("server", str(error), advice)]
     except CallFailed as error:
         if error.code.name == "UNAVAILABLE" and not error.reason:
             advice = "start it with commontrace serve; or give --address, or set COMMONTRACE_ADDRESS"
@@ -168,8 +190,8 @@ async def _server(address: str) -> list[Finding]:
             found = problem("server", f"CommonTrace on {address} says {error}", "see its log")
     else:
         found = _version(version, address)
-    health = await asyncio.to_thread(server_health.ask, address, SERVICES, seconds=_PATIENCE_SECONDS)
-    return [found, *(_health(service, status) for service, status in health.items())]
+    health = await asyncio.to_thread(server_health.ask, address, SERVICES, seconds=_PATIENCE_SECONDS, tls=tls)
+    return [found, *(_health(service, status) for service, status in health.services.items())]
 
 
 def _version(version: str, address: str) -> Finding:

@@ -1,5 +1,6 @@
 """`commontrace serve`."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -43,8 +44,12 @@ def serve(
 
     By default on an embedded Postgres with the sample traces loaded; on that of DATABASE_URL where it is set.
     """
+    # Read when gRPC is imported, here and by workers. gRPC has a line, not in JSON, for every handshake that fails, and
+    # strangers decide how many there are.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from commontrace import bootstrap
     from commontrace.listening import refuse_open_address, refuse_taken_address, reserved
+    from commontrace.tls import ServedCertificate
 
     settings = read_settings()
     if workers is not None:
@@ -52,6 +57,8 @@ def serve(
     configure_logging(settings.log_level)
     with failures_explained():
         refuse_open_address(settings)
+        # Whoever serves reads it again: here it is refused before a Postgres is started.
+        ServedCertificate.of_settings(settings)
         if settings.workers > 1 and sys.platform != "linux":
             raise bootstrap.NotReady("more than one worker needs Linux, whose kernel spreads connections over them")
         with ExitStack() as port:
@@ -80,7 +87,7 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
         if where.is_embedded:
             await bootstrap.seed_if_possible(foundation)
         async with serving(settings, foundation) as address:
-            _say_ready(address, settings.authentication)
+            _say_ready(address, settings)
             await _end(stop, where)
             print("commontrace is stopping", file=sys.stderr)
 
@@ -106,7 +113,7 @@ async def _supervise(where: "Postgres", settings: "Settings", address: str, *, m
     try:
         await _first_of([ending, ready, *keeping])
         if workers.all_serve.is_set():
-            _say_ready(address, settings.authentication)
+            _say_ready(address, settings)
         await _first_of([ending, *keeping])
         print("commontrace is stopping", file=sys.stderr)
     finally:
@@ -135,8 +142,10 @@ _HINTS = {
 }
 
 
-def _say_ready(address: str, authentication: str) -> None:
-    hints = (f"  {_command()} {hint}\n" for hint in _HINTS[authentication])
+def _say_ready(address: str, settings: "Settings") -> None:
+    asks_for_tls = settings.tls_cert_file is not None and settings.authentication == "open"
+    command = f"{_command()} --tls" if asks_for_tls else _command()
+    hints = (f"  {command} {hint}\n" for hint in _HINTS[settings.authentication])
     # At once: whoever waits for the first line may close the pipe after it.
     print(
         f"commontrace ready on {address}\n" + "".join(hints),

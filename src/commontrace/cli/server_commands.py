@@ -6,7 +6,7 @@ import typer
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli import exit_codes
-from commontrace.cli.calling import Address, As, Json, call, silence_grpc
+from commontrace.cli.calling import Address, As, Json, call, exit_code_of, silence_grpc, usable_tls
 from commontrace.cli.output import as_dict, fail, json_line, one_line
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
@@ -28,7 +28,7 @@ def health(
     """Say in one word whether the server is ready.
 
     Prints SERVING and ends with 0 if every service is ready. Otherwise it is NOT_SERVING (its database does not
-    answer), UNREACHABLE (nobody answers within two seconds) or SERVICE_UNKNOWN.
+    answer), UNREACHABLE (nobody answers within two seconds, or TLS fails) or SERVICE_UNKNOWN.
     """
     silence_grpc()
     from commontrace.cli import server_health
@@ -36,15 +36,18 @@ def health(
 
     wanted = SERVICES if service is None else (_full_name(service, server_health.PACKAGE),)
     try:
-        found = server_health.ask(address, wanted, seconds=_PATIENCE_SECONDS)
+        health = server_health.ask(address, wanted, seconds=_PATIENCE_SECONDS, tls=usable_tls())
     except UnicodeEncodeError:
         fail("what you give must be UTF-8 text")
     # The first that is not ready speaks for all.
+    found = health.services
     status = next((status for status in found.values() if status != server_health.SERVING), server_health.SERVING)
     if as_json:
         json_line({"status": status, "services": found})
     else:
         print(status)
+    if health.tls_failed is not None:
+        fail(str(health.tls_failed), exit_code_of(health.tls_failed))
     if status == server_health.UNKNOWN:
         raise typer.Exit(exit_codes.NOT_FOUND)
     if status != server_health.SERVING:

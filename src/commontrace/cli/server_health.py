@@ -1,11 +1,14 @@
 """Asking a server for its health, which costs neither the client nor a database query."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from commontrace.client import CallFailed, NotFound, Tls, TlsFailed
+from commontrace.client.sync.calls import open_channel
 from commontrace.v1 import trace_service_pb2
 
 PACKAGE = trace_service_pb2.DESCRIPTOR.package
@@ -14,10 +17,18 @@ UNKNOWN = "SERVICE_UNKNOWN"
 UNREACHABLE = "UNREACHABLE"
 
 
-def ask(address: str, services: Sequence[str], *, seconds: float) -> dict[str, str]:
-    """Returns the health of each service: a name of grpc.health.v1's ServingStatus, or UNREACHABLE."""
-    found: dict[str, str] = {}
-    with grpc.insecure_channel(address) as channel:
+@dataclass(kw_only=True, slots=True)
+class Health:
+    """What each service is: a name of grpc.health.v1's ServingStatus, or UNREACHABLE; and which trouble TLS makes."""
+
+    services: dict[str, str] = field(default_factory=dict)
+    tls_failed: TlsFailed | None = None
+
+
+def ask(address: str, services: Sequence[str], *, seconds: float, tls: Tls | None) -> Health:
+    """Asks for the health of each service. Raises ValueError where the files of `tls` cannot be used."""
+    health = Health()
+    with open_channel(address, tls) as channel:
         calls: Any = health_pb2_grpc.HealthStub(channel)
         asked = {
             service: calls.Check.future(health_pb2.HealthCheckRequest(service=service), timeout=seconds)
@@ -25,8 +36,10 @@ def ask(address: str, services: Sequence[str], *, seconds: float) -> dict[str, s
         }
         for service, answer in asked.items():
             try:
-                found[service] = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.result().status)
+                health.services[service] = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.result().status)
             except grpc.RpcError as error:
-                is_unknown = isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.NOT_FOUND
-                found[service] = UNKNOWN if is_unknown else UNREACHABLE
-    return found
+                failure = CallFailed.from_rpc_error(error, address=address, uses_tls=tls is not None)
+                health.services[service] = UNKNOWN if isinstance(failure, NotFound) else UNREACHABLE
+                if isinstance(failure, TlsFailed):
+                    health.tls_failed = failure
+    return health

@@ -14,10 +14,12 @@ from commontrace.client.errors import (
     NotFound,
     PermissionDenied,
     ResourceExhausted,
+    TlsFailed,
     Unauthenticated,
     Unavailable,
 )
 from commontrace.client.search_hits import SearchHits
+from commontrace.client.tls import Tls
 from commontrace.client.vectors import vector
 from commontrace.v1.trace_filter_pb2 import TraceFilter
 
@@ -35,6 +37,8 @@ __all__ = [
     "ResourceExhausted",
     "SearchHits",
     "SearchStream",
+    "Tls",
+    "TlsFailed",
     "TraceFilter",
     "Unauthenticated",
     "Unavailable",

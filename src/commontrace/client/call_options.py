@@ -9,6 +9,7 @@ import grpc
 
 from commontrace import DEFAULT_ADDRESS, KEY_METADATA, USER_METADATA
 from commontrace.client.errors import CallFailed, DeadlineExceeded
+from commontrace.client.tls import Tls
 
 DEFAULT_DEADLINE = 10.0
 """What a call may take, in seconds."""
@@ -31,7 +32,8 @@ class CallOptions:
     `key` is the API key to call with, `user` the e-mail address of who is calling a server that asks for no key.
     `deadline` is what every call may take, in seconds. With
     `wait_for_ready`, calls wait for a server that is not there, until their deadline; without it, they fail at once;
-    None makes them wait for a server that has answered before.
+    None makes them wait for a server that has answered before. `tls` is how the channel speaks TLS,
+    None if it does not.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -39,6 +41,7 @@ class CallOptions:
     key: str | None = field(default=None, repr=False)
     deadline: float = DEFAULT_DEADLINE
     wait_for_ready: bool | None = False
+    tls: Tls | None = None
     contact: Contact = field(default_factory=Contact)
 
     def __post_init__(self) -> None:
@@ -92,7 +95,9 @@ class CallOptions:
         try:
             yield
         except grpc.RpcError as error:
-            failure = CallFailed.from_rpc_error(error, address=self.address, deadline=self.deadline)
+            failure = CallFailed.from_rpc_error(
+                error, address=self.address, deadline=self.deadline, uses_tls=self.tls is not None
+            )
             self.contact.made |= bool(failure.reason)
             raise failure from error
         self.contact.made = True

@@ -9,6 +9,8 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from commontrace.client import tls_failures
+
 
 class CallFailed(Exception):
     """A call that the server refused or could not answer.
@@ -39,7 +41,11 @@ class CallFailed(Exception):
 
     @staticmethod
     def from_rpc_error(
-        error: grpc.RpcError, *, address: str = "the server", deadline: float | None = None
+        error: grpc.RpcError,
+        *,
+        address: str = "the server",
+        deadline: float | None = None,
+        uses_tls: bool = False,
     ) -> "CallFailed":
         """Reads the details of a failed call to `address` that was to take `deadline` seconds at most."""
         call = cast("grpc.Call", error)
@@ -57,6 +63,9 @@ class CallFailed(Exception):
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             text = f"no answer from {address}" + ("" if deadline is None else f" within {deadline:g} s")
         elif code is grpc.StatusCode.UNAVAILABLE and not info.reason:
+            if about_tls := tls_failures.explanation(text, uses_tls=uses_tls):
+                meaning, is_certain = about_tls
+                return TlsFailed(f"the server on {address} {meaning}", code=code, is_certain=is_certain)
             text = f"no CommonTrace server answers on {address}: {text}"
         return _BY_CODE.get(code, CallFailed)(
             text or code.name,
@@ -102,6 +111,18 @@ class ResourceExhausted(CallFailed):
 
 class Unavailable(CallFailed):
     """No server answers, or the one that does cannot work now; repeating the call later helps."""
+
+
+class TlsFailed(Unavailable):
+    """A server is there, but the two sides do not agree on TLS: repeating the call does not help where it is certain.
+
+    `is_certain` is False where the server has just closed the connection, for which there may be another cause.
+    """
+
+    def __init__(self, message: str, *, code: grpc.StatusCode, is_certain: bool) -> None:
+        """Takes what is wrong."""
+        super().__init__(message, code=code)
+        self.is_certain = is_certain
 
 
 class DeadlineExceeded(CallFailed):

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core.errors import AlreadySuperseded, TraceNotFound
+from commontrace.core.errors import AlreadySuperseded, TraceHidden, TraceNotFound
 from commontrace.core.refusals import refuse_duplicate, refuse_others, refuse_stale
 from commontrace.core.trace_events import DELETED, SUPERSEDED, UNDELETED, UPDATED
 
@@ -15,40 +15,52 @@ if TYPE_CHECKING:
 
 async def delete(trace_id: UUID, etag: str, work: "UnitOfWork", caller_id: UUID) -> "TraceRow":
     """Deletes the caller's trace and returns it. Raises TraceNotFound, NotOwner, StaleEtag."""
-    trace, replaced = await _locked(trace_id, work)
+    trace, replaced = await locked_with_replaced(trace_id, work)
     if trace.deleted_at is not None:
         raise TraceNotFound(trace_id)
     refuse_others(trace, caller_id)
     refuse_stale(trace, etag)
-    await work.trace_changes.delete(trace_id)
-    await work.events.add(trace_id, DELETED, revision=trace.revision)
-    if replaced is not None and replaced.superseded_by_id == trace_id:
-        await work.trace_changes.set(replaced.id, {"superseded_by_id": None})
-        await work.events.add(replaced.id, UPDATED, revision=replaced.revision)
+    await take_away(trace, replaced, work)
     return await work.traces.get_even_deleted(trace_id)
 
 
 async def undelete(trace_id: UUID, work: "UnitOfWork", caller_id: UUID) -> "TraceRow":
     """Brings the caller's trace back and returns it.
 
-    Raises TraceNotFound, NotOwner, DuplicateTrace, AlreadySuperseded.
+    Raises TraceNotFound, NotOwner, TraceHidden, DuplicateTrace, AlreadySuperseded.
     """
-    trace, replaced = await _locked(trace_id, work)
+    trace, replaced = await locked_with_replaced(trace_id, work)
     refuse_others(trace, caller_id)
+    if trace.hidden_at is not None:
+        raise TraceHidden(trace_id)
     if trace.deleted_at is not None:
-        if trace.content_hash is not None:
-            await refuse_duplicate(trace.content_hash, trace_id, work)
-        if replaced is not None:
-            if replaced.superseded_by_id is not None:
-                raise AlreadySuperseded(replaced.id, replaced.superseded_by_id)
-            await work.trace_changes.set(replaced.id, {"superseded_by_id": trace_id})
-            await work.events.add(replaced.id, SUPERSEDED, revision=replaced.revision)
-        await work.trace_changes.undelete(trace_id)
-        await work.events.add(trace_id, UNDELETED, revision=trace.revision)
+        await bring_back(trace, replaced, work)
     return await work.traces.get_even_deleted(trace_id)
 
 
-async def _locked(trace_id: UUID, work: "UnitOfWork") -> "tuple[LockedTrace, LockedTrace | None]":
+async def take_away(trace: "LockedTrace", replaced: "LockedTrace | None", work: "UnitOfWork") -> None:
+    """Deletes a live trace; the one that it replaces is found again."""
+    await work.trace_changes.delete(trace.id)
+    await work.events.add(trace.id, DELETED, revision=trace.revision)
+    if replaced is not None and replaced.superseded_by_id == trace.id:
+        await work.trace_changes.set(replaced.id, {"superseded_by_id": None})
+        await work.events.add(replaced.id, UPDATED, revision=replaced.revision)
+
+
+async def bring_back(trace: "LockedTrace", replaced: "LockedTrace | None", work: "UnitOfWork") -> None:
+    """Makes a deleted trace live again. Raises DuplicateTrace, AlreadySuperseded."""
+    if trace.content_hash is not None:
+        await refuse_duplicate(trace.content_hash, trace.id, work)
+    if replaced is not None:
+        if replaced.superseded_by_id is not None:
+            raise AlreadySuperseded(replaced.id, replaced.superseded_by_id)
+        await work.trace_changes.set(replaced.id, {"superseded_by_id": trace.id})
+        await work.events.add(replaced.id, SUPERSEDED, revision=replaced.revision)
+    await work.trace_changes.undelete(trace.id)
+    await work.events.add(trace.id, UNDELETED, revision=trace.revision)
+
+
+async def locked_with_replaced(trace_id: UUID, work: "UnitOfWork") -> "tuple[LockedTrace, LockedTrace | None]":
     """Locks the trace and the one it replaces, if any."""
     replaced_id = await work.traces.replaced_by(trace_id)
     locked = await work.trace_changes.lock([trace_id] if replaced_id is None else [trace_id, replaced_id])

@@ -176,6 +176,25 @@ class AlreadySuperseded(CommonTraceError):
         )
 
 
+class TraceHidden(CommonTraceError):
+    """A moderator hid the trace."""
+
+    def __init__(self, trace_id: UUID) -> None:
+        """Takes the trace."""
+        super().__init__(f"{trace_id} was hidden by a moderator: its `hide_reason` says why", trace_id=str(trace_id))
+
+
+class AnswerErased(CommonTraceError):
+    """The request was answered, and the answer erased with the trace that it told of."""
+
+    def __init__(self, request_id: UUID) -> None:
+        """Takes the request's id."""
+        super().__init__(
+            f"the answer to the request {request_id} was erased with the trace that it told of",
+            request_id=str(request_id),
+        )
+
+
 class TraceNotEncoded(CommonTraceError):
     """The trace has no vector yet."""
 

@@ -14,6 +14,7 @@ DEMOTED = "demoted"
 SUPERSEDED = "superseded"
 DELETED = "deleted"
 UNDELETED = "undeleted"
+PURGED = "purged"
 
 
 async def tell_status(trace_id: UUID, before: str, after: str, revision: int, work: "UnitOfWork") -> None:

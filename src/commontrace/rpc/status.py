@@ -39,6 +39,8 @@ _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]]
     errors.TraceNotEncoded: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_TRACE_NOT_ENCODED),
     errors.WatchTokenOutOfRange: (Code.OUT_OF_RANGE, error_reason_pb2.ERROR_REASON_WATCH_TOKEN_OUT_OF_RANGE),
     errors.TraceIdTaken: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_TRACE_ID_TAKEN),
+    errors.TraceHidden: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_TRACE_HIDDEN),
+    errors.AnswerErased: (Code.NOT_FOUND, error_reason_pb2.ERROR_REASON_ANSWER_ERASED),
     errors.ServerStopping: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_SERVER_STOPPING),
     errors.RequestIdReused: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_REQUEST_ID_REUSED),
     ResponseTooLarge: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_RESPONSE_TOO_LARGE),

@@ -15,6 +15,7 @@ from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.deadlines import deadline_of
 from commontrace.rpc.importing import Importer
 from commontrace.rpc.messages import exports, filters, info, lists, searches, traces
+from commontrace.rpc.moderation import Moderation
 from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST, page_size
 from commontrace.rpc.scopes import scope_messages
 from commontrace.rpc.stopping import Stopping
@@ -33,7 +34,7 @@ from commontrace.v1 import (
 )
 
 
-class TraceServicer(trace_service_pb2_grpc.TraceServiceServicer):
+class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
     """Contributes, reads and searches traces."""
 
     def __init__(

@@ -9,7 +9,7 @@ from sqlalchemy import CursorResult, LargeBinary, String, Uuid, bindparam, delet
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from commontrace.core.errors import RequestIdReused
+from commontrace.core.errors import AnswerErased, RequestIdReused
 from commontrace.storage.models import IdempotentRequest, User
 
 KEPT = timedelta(hours=24)
@@ -56,12 +56,14 @@ class IdempotencyRepository:
         self._session = session
 
     async def answer_of(self, key: RequestKey, email: str) -> bytes | None:
-        """Returns the stored answer, or None for a request that is new. Raises RequestIdReused."""
+        """Returns the stored answer, or None for a request that is new. Raises AnswerErased, RequestIdReused."""
         row = (await self._session.execute(_ANSWER, {"email": email, **_parameters(key)})).one_or_none()
         if row is None:
             return None
         if row.fingerprint != key.fingerprint:
             raise RequestIdReused(key.request_id)
+        if row.answer is None:
+            raise AnswerErased(key.request_id)
         return cast("bytes", row.answer)
 
     async def claim(self, key: RequestKey, caller_id: UUID) -> bool:

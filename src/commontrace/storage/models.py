@@ -155,6 +155,9 @@ class Trace(Timestamps, Base):
     supersedes_id: Mapped[UUID | None] = mapped_column(ForeignKey("traces.id"))
     superseded_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("traces.id"))
     """The live trace that replaces this one."""
+    hidden_at: Mapped[datetime | None]
+    """When a moderator hid it. Hidden traces are deleted, too; what hiding deleted has both times alike."""
+    hide_reason: Mapped[str] = mapped_column(server_default="")
 
 
 class TraceRevision(Base):
@@ -310,7 +313,8 @@ class TraceEvent(Base):
     __tablename__ = "trace_events"
     __table_args__ = (
         CheckConstraint(
-            "event_type IN ('created', 'updated', 'validated', 'demoted', 'superseded', 'deleted', 'undeleted')",
+            "event_type IN ('created', 'updated', 'validated', 'demoted', 'superseded', 'deleted', 'undeleted',"
+            " 'purged')",
             name="event_type",
         ),
         Index("ix_trace_events_created_at", "created_at", postgresql_using="brin"),

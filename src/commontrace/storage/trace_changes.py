@@ -29,6 +29,7 @@ class LockedTrace(NamedTuple):
     supersedes_id: UUID | None
     superseded_by_id: UUID | None
     deleted_at: datetime | None
+    hidden_at: datetime | None
 
 
 # Made once: putting a statement together costs more than running it.

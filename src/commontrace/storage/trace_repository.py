@@ -42,6 +42,7 @@ class TraceRow(NamedTuple):
     deleted_at: datetime | None
     supersedes_id: UUID | None
     superseded_by_id: UUID | None
+    hide_reason: str
     is_encoded: bool
 
 

@@ -8,6 +8,7 @@ from commontrace.storage.event_repository import EventRepository
 from commontrace.storage.idempotency_repository import IdempotencyRepository
 from commontrace.storage.import_repository import ImportRepository
 from commontrace.storage.key_repository import KeyRepository
+from commontrace.storage.moderation import Moderation
 from commontrace.storage.revision_repository import RevisionRepository
 from commontrace.storage.tag_changes import TagChanges
 from commontrace.storage.tag_listing import TagListing
@@ -34,6 +35,7 @@ class UnitOfWork:
         self.tag_listing = TagListing(session)
         self.traces = TraceRepository(session)
         self.trace_changes = TraceChanges(session)
+        self.moderation = Moderation(session)
         self.revisions = RevisionRepository(session)
         self.votes = VoteRepository(session)
         self.events = EventRepository(session)

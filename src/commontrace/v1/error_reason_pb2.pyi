@@ -120,6 +120,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
     as one line).
     """
+    ERROR_REASON_TRACE_HIDDEN: _ErrorReason.ValueType  # 42
+    """FAILED_PRECONDITION. A moderator hid the trace, and only one can bring it back. `trace_id`."""
+    ERROR_REASON_ANSWER_ERASED: _ErrorReason.ValueType  # 43
+    """NOT_FOUND. The request was carried out before, and its answer erased with a trace that was purged. `request_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the prefix
@@ -226,6 +230,10 @@ ERROR_REASON_SECRET_FOUND: ErrorReason.ValueType  # 41
 place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
 as one line).
 """
+ERROR_REASON_TRACE_HIDDEN: ErrorReason.ValueType  # 42
+"""FAILED_PRECONDITION. A moderator hid the trace, and only one can bring it back. `trace_id`."""
+ERROR_REASON_ANSWER_ERASED: ErrorReason.ValueType  # 43
+"""NOT_FOUND. The request was carried out before, and its answer erased with a trace that was purged. `request_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -39,9 +39,11 @@ class _TraceEventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TraceE
     TRACE_EVENT_TYPE_SUPERSEDED: _TraceEventType.ValueType  # 5
     """Another trace replaces it."""
     TRACE_EVENT_TYPE_DELETED: _TraceEventType.ValueType  # 6
-    """Its owner deleted it."""
+    """Its owner deleted it, or a moderator hid it."""
     TRACE_EVENT_TYPE_UNDELETED: _TraceEventType.ValueType  # 7
-    """Its owner brought it back."""
+    """Its owner brought it back, or a moderator did."""
+    TRACE_EVENT_TYPE_PURGED: _TraceEventType.ValueType  # 8
+    """It was erased for good: whoever holds a copy should erase it, too."""
 
 class TraceEventType(_TraceEventType, metaclass=_TraceEventTypeEnumTypeWrapper):
     """What happens to traces."""
@@ -59,9 +61,11 @@ TRACE_EVENT_TYPE_DEMOTED: TraceEventType.ValueType  # 4
 TRACE_EVENT_TYPE_SUPERSEDED: TraceEventType.ValueType  # 5
 """Another trace replaces it."""
 TRACE_EVENT_TYPE_DELETED: TraceEventType.ValueType  # 6
-"""Its owner deleted it."""
+"""Its owner deleted it, or a moderator hid it."""
 TRACE_EVENT_TYPE_UNDELETED: TraceEventType.ValueType  # 7
-"""Its owner brought it back."""
+"""Its owner brought it back, or a moderator did."""
+TRACE_EVENT_TYPE_PURGED: TraceEventType.ValueType  # 8
+"""It was erased for good: whoever holds a copy should erase it, too."""
 Global___TraceEventType: _TypeAlias = TraceEventType  # noqa: Y015
 
 @_typing.final

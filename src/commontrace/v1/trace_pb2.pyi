@@ -153,6 +153,7 @@ class Trace(_message.Message):
     SUPERSEDES_TRACE_ID_FIELD_NUMBER: _builtins.int
     SUPERSEDED_BY_TRACE_ID_FIELD_NUMBER: _builtins.int
     EMBEDDING_STATE_FIELD_NUMBER: _builtins.int
+    HIDE_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The UUID."""
     title: _builtins.str
@@ -193,6 +194,10 @@ class Trace(_message.Message):
     """The UUID of the live trace that replaces it; empty if none does. Default searches and lists leave it out then."""
     embedding_state: Global___EmbeddingState.ValueType
     """Whether searches can find it by its meaning."""
+    hide_reason: _builtins.str
+    """Why a moderator hid it; empty unless one did. A hidden trace is deleted to everybody, and its owner cannot bring it
+    back.
+    """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Canonical tag names in alphabetical order; at most 20."""
@@ -238,10 +243,11 @@ class Trace(_message.Message):
         supersedes_trace_id: _builtins.str = ...,
         superseded_by_trace_id: _builtins.str = ...,
         embedding_state: Global___EmbeddingState.ValueType = ...,
+        hide_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "confirmation_count", b"confirmation_count", "context", b"context", "contributor_id", b"contributor_id", "create_time", b"create_time", "delete_time", b"delete_time", "down_count", b"down_count", "embedding_state", b"embedding_state", "etag", b"etag", "id", b"id", "is_seed", b"is_seed", "metadata", b"metadata", "revision", b"revision", "solution", b"solution", "status", b"status", "superseded_by_trace_id", b"superseded_by_trace_id", "supersedes_trace_id", b"supersedes_trace_id", "tags", b"tags", "title", b"title", "trust_score", b"trust_score", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "confirmation_count", b"confirmation_count", "context", b"context", "contributor_id", b"contributor_id", "create_time", b"create_time", "delete_time", b"delete_time", "down_count", b"down_count", "embedding_state", b"embedding_state", "etag", b"etag", "hide_reason", b"hide_reason", "id", b"id", "is_seed", b"is_seed", "metadata", b"metadata", "revision", b"revision", "solution", b"solution", "status", b"status", "superseded_by_trace_id", b"superseded_by_trace_id", "supersedes_trace_id", b"supersedes_trace_id", "tags", b"tags", "title", b"title", "trust_score", b"trust_score", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -223,6 +223,7 @@ class Limits(_message.Message):
     RESOLVE_TAGS_FIELD_NUMBER: _builtins.int
     IMPORT_ITEMS_FIELD_NUMBER: _builtins.int
     EXPORT_TRACES_FIELD_NUMBER: _builtins.int
+    HIDE_REASON_CHARACTERS_FIELD_NUMBER: _builtins.int
     title_characters: _builtins.int
     """Characters of a title."""
     context_characters: _builtins.int
@@ -263,6 +264,8 @@ class Limits(_message.Message):
     """Items of one message of ImportTraces."""
     export_traces: _builtins.int
     """Traces of one message of ExportTraces."""
+    hide_reason_characters: _builtins.int
+    """Characters of the reason for hiding a trace."""
     def __init__(
         self,
         *,
@@ -286,10 +289,11 @@ class Limits(_message.Message):
         resolve_tags: _builtins.int = ...,
         import_items: _builtins.int = ...,
         export_traces: _builtins.int = ...,
+        hide_reason_characters: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model_characters", b"agent_model_characters", "agent_version_characters", b"agent_version_characters", "batch_get_traces", b"batch_get_traces", "context_characters", b"context_characters", "export_traces", b"export_traces", "filter_values", b"filter_values", "import_items", b"import_items", "metadata_bytes", b"metadata_bytes", "metadata_levels", b"metadata_levels", "page_items", b"page_items", "query_characters", b"query_characters", "request_bytes", b"request_bytes", "resolve_tags", b"resolve_tags", "search_hits", b"search_hits", "solution_characters", b"solution_characters", "tag_characters", b"tag_characters", "tag_description_characters", b"tag_description_characters", "tags", b"tags", "title_characters", b"title_characters", "vote_comment_characters", b"vote_comment_characters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model_characters", b"agent_model_characters", "agent_version_characters", b"agent_version_characters", "batch_get_traces", b"batch_get_traces", "context_characters", b"context_characters", "export_traces", b"export_traces", "filter_values", b"filter_values", "hide_reason_characters", b"hide_reason_characters", "import_items", b"import_items", "metadata_bytes", b"metadata_bytes", "metadata_levels", b"metadata_levels", "page_items", b"page_items", "query_characters", b"query_characters", "request_bytes", b"request_bytes", "resolve_tags", b"resolve_tags", "search_hits", b"search_hits", "solution_characters", b"solution_characters", "tag_characters", b"tag_characters", "tag_description_characters", b"tag_description_characters", "tags", b"tags", "title_characters", b"title_characters", "vote_comment_characters", b"vote_comment_characters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1240,3 +1244,155 @@ class SearchSummary(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchSummary: _TypeAlias = SearchSummary  # noqa: Y015
+
+@_typing.final
+class HideTraceRequest(_message.Message):
+    """Hides a trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """The UUID of the trace; required."""
+    reason: _builtins.str
+    """Why, for its owner to read; required, at most 500 characters."""
+    request_id: _builtins.str
+    """A UUID of the caller's choice, kept for 24 hours: see CreateTraceRequest."""
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "request_id", b"request_id", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HideTraceRequest: _TypeAlias = HideTraceRequest  # noqa: Y015
+
+@_typing.final
+class HideTraceResponse(_message.Message):
+    """Carries the hidden trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def trace(self) -> _trace_pb2.Trace:
+        """The trace, in the BASIC view."""
+
+    def __init__(
+        self,
+        *,
+        trace: _trace_pb2.Trace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HideTraceResponse: _TypeAlias = HideTraceResponse  # noqa: Y015
+
+@_typing.final
+class UnhideTraceRequest(_message.Message):
+    """Ends the hiding of a trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """The UUID of the trace; required."""
+    request_id: _builtins.str
+    """A UUID of the caller's choice, kept for 24 hours: see CreateTraceRequest."""
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnhideTraceRequest: _TypeAlias = UnhideTraceRequest  # noqa: Y015
+
+@_typing.final
+class UnhideTraceResponse(_message.Message):
+    """Carries the trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def trace(self) -> _trace_pb2.Trace:
+        """The trace, in the BASIC view."""
+
+    def __init__(
+        self,
+        *,
+        trace: _trace_pb2.Trace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnhideTraceResponse: _TypeAlias = UnhideTraceResponse  # noqa: Y015
+
+@_typing.final
+class PurgeTraceRequest(_message.Message):
+    """Erases a trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """The UUID of the trace; required."""
+    request_id: _builtins.str
+    """A UUID of the caller's choice, kept for 24 hours: see CreateTraceRequest."""
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeTraceRequest: _TypeAlias = PurgeTraceRequest  # noqa: Y015
+
+@_typing.final
+class PurgeTraceResponse(_message.Message):
+    """Says that nothing is left of a trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """The UUID of the trace."""
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeTraceResponse: _TypeAlias = PurgeTraceResponse  # noqa: Y015

@@ -82,6 +82,21 @@ class TraceServiceStub:
                 request_serializer=commontrace_dot_v1_dot_trace__service__pb2.UndeleteTraceRequest.SerializeToString,
                 response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.UndeleteTraceResponse.FromString,
                 _registered_method=True)
+        self.HideTrace = channel.unary_unary(
+                '/commontrace.v1.TraceService/HideTrace',
+                request_serializer=commontrace_dot_v1_dot_trace__service__pb2.HideTraceRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.HideTraceResponse.FromString,
+                _registered_method=True)
+        self.UnhideTrace = channel.unary_unary(
+                '/commontrace.v1.TraceService/UnhideTrace',
+                request_serializer=commontrace_dot_v1_dot_trace__service__pb2.UnhideTraceRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.UnhideTraceResponse.FromString,
+                _registered_method=True)
+        self.PurgeTrace = channel.unary_unary(
+                '/commontrace.v1.TraceService/PurgeTrace',
+                request_serializer=commontrace_dot_v1_dot_trace__service__pb2.PurgeTraceRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.PurgeTraceResponse.FromString,
+                _registered_method=True)
         self.ListTraceRevisions = channel.unary_unary(
                 '/commontrace.v1.TraceService/ListTraceRevisions',
                 request_serializer=commontrace_dot_v1_dot_trace__service__pb2.ListTraceRevisionsRequest.SerializeToString,
@@ -184,8 +199,38 @@ class TraceServiceServicer:
     def UndeleteTrace(self, request, context):
         """Brings the caller's own deleted trace back; one that is live stays as it is.
 
-        Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
+        Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with `DUPLICATE_TRACE` if a live
+        trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HideTrace(self, request, context):
+        """Hides anybody's trace: it is gone from every search and list at once, as if deleted, and its owner sees why and cannot
+        bring it back. One that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnhideTrace(self, request, context):
+        """Ends the hiding of a trace; one that its owner deleted before stays deleted, one that is not hidden stays as it is.
+
+        Fails with `TRACE_NOT_FOUND`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
         `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeTrace(self, request, context):
+        """Erases a trace that must not exist, live or not: its texts in every revision, its vector, tags and votes, and every
+        answer of the last 24 hours that names it. There is no way back.
+
+        Its id remains in events, and in what is known of imports, which do not bring it back. Requests whose answers were
+        erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until they are vacuumed, its
+        files still hold it. Fails with `TRACE_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -291,6 +336,21 @@ def add_TraceServiceServicer_to_server(servicer, server):
                     servicer.UndeleteTrace,
                     request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.UndeleteTraceRequest.FromString,
                     response_serializer=commontrace_dot_v1_dot_trace__service__pb2.UndeleteTraceResponse.SerializeToString,
+            ),
+            'HideTrace': grpc.unary_unary_rpc_method_handler(
+                    servicer.HideTrace,
+                    request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.HideTraceRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__service__pb2.HideTraceResponse.SerializeToString,
+            ),
+            'UnhideTrace': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnhideTrace,
+                    request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.UnhideTraceRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__service__pb2.UnhideTraceResponse.SerializeToString,
+            ),
+            'PurgeTrace': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeTrace,
+                    request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.PurgeTraceRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__service__pb2.PurgeTraceResponse.SerializeToString,
             ),
             'ListTraceRevisions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTraceRevisions,
@@ -539,6 +599,87 @@ class TraceService:
             '/commontrace.v1.TraceService/UndeleteTrace',
             commontrace_dot_v1_dot_trace__service__pb2.UndeleteTraceRequest.SerializeToString,
             commontrace_dot_v1_dot_trace__service__pb2.UndeleteTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HideTrace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commontrace.v1.TraceService/HideTrace',
+            commontrace_dot_v1_dot_trace__service__pb2.HideTraceRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__service__pb2.HideTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnhideTrace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commontrace.v1.TraceService/UnhideTrace',
+            commontrace_dot_v1_dot_trace__service__pb2.UnhideTraceRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__service__pb2.UnhideTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeTrace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commontrace.v1.TraceService/PurgeTrace',
+            commontrace_dot_v1_dot_trace__service__pb2.PurgeTraceRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__service__pb2.PurgeTraceResponse.FromString,
             options,
             channel_credentials,
             insecure,

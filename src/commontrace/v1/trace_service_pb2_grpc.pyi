@@ -60,8 +60,26 @@ class TraceServiceStub:
     UndeleteTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.UndeleteTraceRequest, _trace_service_pb2.UndeleteTraceResponse]
     """Brings the caller's own deleted trace back; one that is live stays as it is.
 
-    Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
+    Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with `DUPLICATE_TRACE` if a live
+    trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+    """
+    HideTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.HideTraceRequest, _trace_service_pb2.HideTraceResponse]
+    """Hides anybody's trace: it is gone from every search and list at once, as if deleted, and its owner sees why and cannot
+    bring it back. One that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`.
+    """
+    UnhideTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.UnhideTraceRequest, _trace_service_pb2.UnhideTraceResponse]
+    """Ends the hiding of a trace; one that its owner deleted before stays deleted, one that is not hidden stays as it is.
+
+    Fails with `TRACE_NOT_FOUND`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
     `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+    """
+    PurgeTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.PurgeTraceRequest, _trace_service_pb2.PurgeTraceResponse]
+    """Erases a trace that must not exist, live or not: its texts in every revision, its vector, tags and votes, and every
+    answer of the last 24 hours that names it. There is no way back.
+
+    Its id remains in events, and in what is known of imports, which do not bring it back. Requests whose answers were
+    erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until they are vacuumed, its
+    files still hold it. Fails with `TRACE_NOT_FOUND`.
     """
     ListTraceRevisions: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.ListTraceRevisionsRequest, _trace_service_pb2.ListTraceRevisionsResponse]
     """Lists the revisions of a trace, newest first. Fails with `TRACE_NOT_FOUND`."""
@@ -192,8 +210,44 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_trace_service_pb2.UndeleteTraceResponse]:
         """Brings the caller's own deleted trace back; one that is live stays as it is.
 
-        Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
+        Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with `DUPLICATE_TRACE` if a live
+        trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+        """
+
+    @_abc_1.abstractmethod
+    def HideTrace(
+        self,
+        request: _trace_service_pb2.HideTraceRequest,
+        context: _aio.ServicerContext[_trace_service_pb2.HideTraceRequest, _abc.Awaitable[_trace_service_pb2.HideTraceResponse]],
+    ) -> _abc.Awaitable[_trace_service_pb2.HideTraceResponse]:
+        """Hides anybody's trace: it is gone from every search and list at once, as if deleted, and its owner sees why and cannot
+        bring it back. One that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
+    def UnhideTrace(
+        self,
+        request: _trace_service_pb2.UnhideTraceRequest,
+        context: _aio.ServicerContext[_trace_service_pb2.UnhideTraceRequest, _abc.Awaitable[_trace_service_pb2.UnhideTraceResponse]],
+    ) -> _abc.Awaitable[_trace_service_pb2.UnhideTraceResponse]:
+        """Ends the hiding of a trace; one that its owner deleted before stays deleted, one that is not hidden stays as it is.
+
+        Fails with `TRACE_NOT_FOUND`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
         `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeTrace(
+        self,
+        request: _trace_service_pb2.PurgeTraceRequest,
+        context: _aio.ServicerContext[_trace_service_pb2.PurgeTraceRequest, _abc.Awaitable[_trace_service_pb2.PurgeTraceResponse]],
+    ) -> _abc.Awaitable[_trace_service_pb2.PurgeTraceResponse]:
+        """Erases a trace that must not exist, live or not: its texts in every revision, its vector, tags and votes, and every
+        answer of the last 24 hours that names it. There is no way back.
+
+        Its id remains in events, and in what is known of imports, which do not bring it back. Requests whose answers were
+        erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until they are vacuumed, its
+        files still hold it. Fails with `TRACE_NOT_FOUND`.
         """
 
     @_abc_1.abstractmethod

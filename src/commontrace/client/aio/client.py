@@ -7,6 +7,7 @@ from typing import Self
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.client.aio.calls import open_channel
+from commontrace.client.aio.moderating import Moderating
 from commontrace.client.aio.tags import Tags
 from commontrace.client.aio.trace_exporting import TraceExporting
 from commontrace.client.aio.trace_importing import TraceImporting
@@ -15,9 +16,10 @@ from commontrace.client.aio.trace_writing import TraceWriting
 from commontrace.client.aio.votes import Votes
 from commontrace.client.aio.watching import Watching
 from commontrace.client.call_options import DEFAULT_DEADLINE, CallOptions
+from commontrace.client.tls import Tls
 
 
-class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Watching, Votes, Tags):
+class Client(TraceReading, TraceWriting, TraceImporting, TraceExporting, Watching, Votes, Tags, Moderating):
     """Calls of one server. Every method raises CallFailed, those that yield when they are read."""
 
     def within(self, seconds: float) -> Self:
@@ -35,15 +37,19 @@ async def connect(
     user: str | None = None,
     deadline: float = DEFAULT_DEADLINE,
     wait_for_ready: bool | None = None,
+    tls: bool | Tls = False,
 ) -> AsyncIterator[Client]:
     """Yields a client of the server at `address`, which calls with the API key `key`.
 
     A server that asks for no key takes the caller for the `user` with that e-mail address. `deadline` is what every
     call may take, in seconds; see also `Client.within`. With `wait_for_ready`, calls wait until then for a server that
     is not there; with False, they fail at once; by default, they wait for a server that has answered before, so that
-    they outlast its restart. Nothing is sent before the first call. Raises ValueError for what cannot be an address, a
-    key, a user or a deadline.
+    they outlast its restart. With `tls=True`, the server's certificate must come from a public authority; with a `Tls`,
+    from those that it names. Nothing is sent before the first call. Raises ValueError for what cannot be an address, a
+    key, a user or a deadline, and for files of a `Tls` that cannot be used.
     """
-    options = CallOptions(address=address, user=user, key=key, deadline=deadline, wait_for_ready=wait_for_ready)
-    async with open_channel(address) as channel:
+    options = CallOptions(
+        address=address, user=user, key=key, deadline=deadline, wait_for_ready=wait_for_ready, tls=Tls.of(tls)
+    )
+    async with open_channel(address, options.tls) as channel:
         yield Client(channel, options)

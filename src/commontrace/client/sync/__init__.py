@@ -11,6 +11,7 @@ from commontrace.client.errors import (
     NotFound,
     PermissionDenied,
     ResourceExhausted,
+    TlsFailed,
     Unauthenticated,
     Unavailable,
 )
@@ -18,6 +19,7 @@ from commontrace.client.search_hits import SearchHits
 from commontrace.client.sync.client import Client, connect
 from commontrace.client.sync.search_stream import SearchStream
 from commontrace.client.sync.watch_stream import WatchStream
+from commontrace.client.tls import Tls
 from commontrace.client.vectors import vector
 from commontrace.v1.trace_filter_pb2 import TraceFilter
 
@@ -35,6 +37,8 @@ __all__ = [
     "ResourceExhausted",
     "SearchHits",
     "SearchStream",
+    "Tls",
+    "TlsFailed",
     "TraceFilter",
     "Unauthenticated",
     "Unavailable",

@@ -11,6 +11,7 @@ import grpc
 from commontrace.client.call_options import CallOptions
 from commontrace.client.channel_options import OPTIONS
 from commontrace.client.patience import Patience
+from commontrace.client.tls import Tls
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
 __all__ = ["Calls", "Channel", "Queue", "Source", "each", "open_channel", "sleep"]
@@ -25,9 +26,11 @@ _BothWays: TypeAlias = "grpc.aio.StreamStreamMultiCallable[Request, Response]"
 each = iter
 
 
-def open_channel(address: str) -> AbstractContextManager[Channel]:
-    """Returns a channel to use as a context; it connects with the first call."""
-    return grpc.insecure_channel(address, options=OPTIONS)
+def open_channel(address: str, tls: Tls | None = None) -> AbstractContextManager[Channel]:
+    """Returns a channel to use as a context; it connects with the first call. Raises ValueError for files of `tls`."""
+    if tls is None:
+        return grpc.insecure_channel(address, options=OPTIONS)
+    return grpc.secure_channel(address, tls.credentials(), options=[*OPTIONS, *tls.channel_options])
 
 
 class Calls:

@@ -4,18 +4,20 @@ Whoever sends an API key is the key's user, everywhere. Where none is required, 
 is why such a server stays on loopback.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
 import grpc
 
 from commontrace import KEY_METADATA, USER_METADATA
+from commontrace.core import known_keys
 from commontrace.core.caller import LOCAL_EMAIL, Caller, claimed
 from commontrace.core.errors import InvalidKey, InvalidUser, KeyRequired
 from commontrace.core.known_keys import KnownKeys
 from commontrace.core.scopes import Scope
-from commontrace.rpc.call import Context, current_call
+from commontrace.rpc.call import Context, current_call, current_caller
 from commontrace.rpc.interceptors.interceptor import Handler, WrappingInterceptor, streaming_behavior, unary_behavior
 
 _SCHEME = "bearer "
@@ -39,9 +41,10 @@ class AuthenticationInterceptor(WrappingInterceptor):
 
             def stream(request: Any, context: Context) -> AsyncGenerator[Any]:
                 asking = self._admit(context, scope)
-                if asking is None:
-                    return stream_inside(request, context)
-                return _behind(asking, stream_inside, request, context)
+                responses = stream_inside(request, context)
+                if asking is None and current_caller().key_id is None:
+                    return responses
+                return self._while_admitted(asking, responses, context, scope)
 
             of_kind: Any = (
                 grpc.stream_stream_rpc_method_handler
@@ -81,17 +84,25 @@ class AuthenticationInterceptor(WrappingInterceptor):
         _enter(_confirmed(caller, claims), scope)
         return None
 
+    async def _while_admitted(
+        self, asking: Awaitable[None] | None, responses: AsyncGenerator[Any], context: Context, scope: Scope
+    ) -> AsyncGenerator[Any]:
+        """Passes a stream on for as long as the caller's key is good: some streams last for days."""
+        loop = asyncio.get_running_loop()
+        async with aclosing(responses):
+            if asking is not None:
+                await asking
+            due = loop.time() + known_keys.FRESH_SECONDS
+            async for response in responses:
+                if loop.time() >= due:
+                    asking = self._admit(context, scope)
+                    if asking is not None:
+                        await asking
+                    due = loop.time() + known_keys.FRESH_SECONDS
+                yield response
+
     async def _ask(self, key: str, claims: list[str], scope: Scope) -> None:
         _enter(_confirmed(await self._keys.ask(key), claims), scope)
-
-
-async def _behind(
-    asking: Awaitable[None], stream: Callable[[Any, Context], AsyncGenerator[Any]], request: Any, context: Context
-) -> AsyncGenerator[Any]:
-    await asking
-    async with aclosing(stream(request, context)) as responses:
-        async for response in responses:
-            yield response
 
 
 def _enter(caller: Caller, scope: Scope) -> None:

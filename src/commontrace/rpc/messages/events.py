@@ -15,6 +15,7 @@ _TYPE = {
     trace_events.DEMOTED: trace_event_pb2.TRACE_EVENT_TYPE_DEMOTED,
     trace_events.SUPERSEDED: trace_event_pb2.TRACE_EVENT_TYPE_SUPERSEDED,
     trace_events.DELETED: trace_event_pb2.TRACE_EVENT_TYPE_DELETED,
+    trace_events.PURGED: trace_event_pb2.TRACE_EVENT_TYPE_PURGED,
     trace_events.UNDELETED: trace_event_pb2.TRACE_EVENT_TYPE_UNDELETED,
 }
 

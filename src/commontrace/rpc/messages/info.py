@@ -38,4 +38,5 @@ def limits_message() -> trace_service_pb2.Limits:
         resolve_tags=limits.RESOLVE_TAGS,
         import_items=limits.IMPORT_ITEMS,
         export_traces=limits.EXPORT_TRACES,
+        hide_reason_characters=limits.HIDE_REASON_CHARACTERS,
     )

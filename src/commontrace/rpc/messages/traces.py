@@ -43,6 +43,7 @@ def trace_message(trace: TraceRow) -> trace_pb2.Trace:
         supersedes_trace_id=str(trace.supersedes_id or ""),
         superseded_by_trace_id=str(trace.superseded_by_id or ""),
         embedding_state=trace_pb2.EMBEDDING_STATE_READY if trace.is_encoded else trace_pb2.EMBEDDING_STATE_PENDING,
+        hide_reason=trace.hide_reason,
         create_time=timestamp(trace.created_at),
         update_time=timestamp(trace.updated_at),
         delete_time=None if trace.deleted_at is None else timestamp(trace.deleted_at),

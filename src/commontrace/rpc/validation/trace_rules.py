@@ -11,6 +11,14 @@ from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation import kept_text_rules as kept
 from commontrace.v1 import trace_pb2, trace_record_pb2, trace_service_pb2
 
+OfOneTrace = (
+    trace_service_pb2.DeleteTraceRequest
+    | trace_service_pb2.UndeleteTraceRequest
+    | trace_service_pb2.HideTraceRequest
+    | trace_service_pb2.UnhideTraceRequest
+    | trace_service_pb2.PurgeTraceRequest
+)
+
 _TEXTS = {
     "title": limits.TITLE_CHARACTERS,
     "context": limits.CONTEXT_CHARACTERS,
@@ -64,13 +72,18 @@ def update_trace(request: trace_service_pb2.UpdateTraceRequest) -> Iterator[Viol
 
 def delete_trace(request: trace_service_pb2.DeleteTraceRequest) -> Iterator[Violation]:
     """Yields what is wrong with a deletion."""
-    yield from rules.identifier("trace_id", request.trace_id)
+    yield from of_one_trace(request)
     yield from _etag(request.etag)
-    yield from rules.optional_identifier("request_id", request.request_id)
 
 
-def undelete_trace(request: trace_service_pb2.UndeleteTraceRequest) -> Iterator[Violation]:
-    """Yields what is wrong with bringing a trace back."""
+def hide_trace(request: trace_service_pb2.HideTraceRequest) -> Iterator[Violation]:
+    """Yields what is wrong with hiding a trace."""
+    yield from of_one_trace(request)
+    yield from kept.text("reason", request.reason, limits.HIDE_REASON_CHARACTERS, required=True)
+
+
+def of_one_trace(request: OfOneTrace) -> Iterator[Violation]:
+    """Yields what is wrong with a write that names a trace and little else."""
     yield from rules.identifier("trace_id", request.trace_id)
     yield from rules.optional_identifier("request_id", request.request_id)
 
@@ -89,6 +102,9 @@ RULES: dict[type[Message], Callable[[Any], Iterable[Violation]]] = {
     trace_service_pb2.GetTraceRequest: get_trace,
     trace_service_pb2.UpdateTraceRequest: update_trace,
     trace_service_pb2.DeleteTraceRequest: delete_trace,
-    trace_service_pb2.UndeleteTraceRequest: undelete_trace,
+    trace_service_pb2.UndeleteTraceRequest: of_one_trace,
+    trace_service_pb2.HideTraceRequest: hide_trace,
+    trace_service_pb2.UnhideTraceRequest: of_one_trace,
+    trace_service_pb2.PurgeTraceRequest: of_one_trace,
 }
 """The rule of every request of TraceService but searches and lists."""

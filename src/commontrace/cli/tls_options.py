@@ -1,0 +1,80 @@
+"""How commands speak TLS to a server: options of `commontrace` itself, before the command, for all that call one."""
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+# Imported when a command calls: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.client import Tls
+
+_File: TypeAlias = str | None
+
+UseTls = Annotated[
+    bool,
+    typer.Option("--tls", envvar="COMMONTRACE_TLS", help="Speak TLS; so do the options below.", show_envvar=True),
+]
+CaFile = Annotated[
+    _File,
+    typer.Option(
+        "--ca-file",
+        envvar="COMMONTRACE_TLS_CA_FILE",
+        metavar="PEM",
+        help="Trust servers of these authorities instead of the public ones.",
+        show_default=False,
+    ),
+]
+CertFile = Annotated[
+    _File,
+    typer.Option(
+        "--cert-file",
+        envvar="COMMONTRACE_TLS_CERT_FILE",
+        metavar="PEM",
+        help="Your certificate, for servers that want one.",
+        show_default=False,
+    ),
+]
+KeyFile = Annotated[
+    _File,
+    typer.Option(
+        "--key-file",
+        envvar="COMMONTRACE_TLS_KEY_FILE",
+        metavar="PEM",
+        help="The key of your certificate.",
+        show_default=False,
+    ),
+]
+ServerName = Annotated[
+    str | None,
+    typer.Option(
+        "--server-name",
+        envvar="COMMONTRACE_TLS_SERVER_NAME",
+        metavar="NAME",
+        help="A name in the server's certificate, where the address is none.",
+        show_default=False,
+    ),
+]
+
+_given: ContextVar[tuple[bool, dict[str, str]]] = ContextVar("tls_options", default=(False, {}))
+
+
+def remember(
+    use_tls: bool,  # noqa: FBT001 - as given
+    *,
+    ca_file: str | None,
+    cert_file: str | None,
+    key_file: str | None,
+    server_name: str | None,
+) -> None:
+    """Keeps what was given until a command calls."""
+    given = {"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file, "server_name": server_name}
+    _given.set((use_tls, {name: value for name, value in given.items() if value}))
+
+
+def given_tls() -> "Tls | None":
+    """Returns how to speak TLS, None where it was not asked for."""
+    from commontrace.client import Tls
+
+    use_tls, files = _given.get()
+    return Tls(**files) if use_tls or files else None

@@ -1,0 +1,137 @@
+"""Traces that moderators take away: hidden with a reason, or erased with all that is stored of them."""
+
+from uuid import uuid4
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from commontrace.storage.models import Base
+from commontrace.v1 import trace_event_pb2, trace_import_pb2, trace_pb2
+from commontrace.v1 import trace_service_pb2 as pb
+from commontrace.v1 import vote_service_pb2 as vote_pb
+from commontrace.v1.vote_pb2 import VOTE_TYPE_UP
+from tests.builders import a_contribution, hits_of, search
+from tests.conftest import RunningServer, query
+from tests.contract.callers import ADA, BOB, EVE, reason_of
+from tests.contract.imports import a_record, message
+from tests.trace_signs import out_of_date
+
+MARK = "xyzzy-3141"
+COUNT = "SELECT count(*) FROM {} AS whole WHERE whole::text LIKE '%{}%'"
+
+
+async def test_a_hidden_trace_is_gone_and_its_owner_sees_why(server: RunningServer, database_url: str) -> None:
+    old, trace = await contributed(server, 1), await contributed(server, 2)
+    successor = a_contribution(3, supersedes_trace_id=old)
+    new = (await server.traces.CreateTrace(successor, metadata=ADA)).created.id
+    hidden = (await server.traces.HideTrace(hide(new, "It deletes data."), metadata=EVE)).trace
+    assert hidden.HasField("delete_time")
+    assert hidden.hide_reason == "It deletes data."
+    assert await found(server) == {old, trace}
+    assert await reason_of(server.traces.GetTrace(pb.GetTraceRequest(trace_id=new))) == "TRACE_NOT_FOUND"
+    [seen] = await deleted_of_ada(server)
+    assert (seen.id, seen.hide_reason) == (new, "It deletes data.")
+    undelete = pb.UndeleteTraceRequest(trace_id=new)
+    assert await reason_of(server.traces.UndeleteTrace(undelete, metadata=ADA)) == "TRACE_HIDDEN"
+    assert await reason_of(server.traces.UndeleteTrace(undelete, metadata=BOB)) == "NOT_OWNER"
+    # Another reason, and no other effect.
+    await server.traces.HideTrace(hide(new, "Spam."), metadata=EVE)
+    assert [trace.hide_reason for trace in await deleted_of_ada(server)] == ["Spam."]
+    shown = (await server.traces.UnhideTrace(pb.UnhideTraceRequest(trace_id=new), metadata=EVE)).trace
+    assert (shown.HasField("delete_time"), shown.hide_reason) == (False, "")
+    assert await found(server) == {new, trace}
+    again = (await server.traces.UnhideTrace(pb.UnhideTraceRequest(trace_id=new), metadata=EVE)).trace
+    assert again == shown
+    assert await out_of_date(database_url) == 0
+
+
+async def test_what_its_owner_deleted_stays_deleted(server: RunningServer) -> None:
+    trace = await contributed(server, 1)
+    await server.traces.DeleteTrace(pb.DeleteTraceRequest(trace_id=trace), metadata=ADA)
+    await server.traces.HideTrace(hide(trace, "For good."), metadata=EVE)
+    undelete = pb.UndeleteTraceRequest(trace_id=trace)
+    assert await reason_of(server.traces.UndeleteTrace(undelete, metadata=ADA)) == "TRACE_HIDDEN"
+    unhidden = (await server.traces.UnhideTrace(pb.UnhideTraceRequest(trace_id=trace), metadata=EVE)).trace
+    assert unhidden.HasField("delete_time")
+    assert await found(server) == set()
+    assert await reason_of(server.traces.UndeleteTrace(undelete, metadata=ADA)) == "OK"
+
+
+async def test_nothing_but_the_id_is_left_of_a_purged_trace(server: RunningServer, database_url: str) -> None:
+    old, other = await contributed(server, 1), await contributed(server, 2)
+    marked = a_contribution(3, context=f"{MARK} appeared.", tags=["python"], supersedes_trace_id=old)
+    marked.request_id = str(uuid4())
+    trace = (await server.traces.CreateTrace(marked, metadata=ADA)).created
+    # Near enough for its title to be in the answer.
+    near = a_contribution(3, context=f"{MARK} appeared!", request_id=str(uuid4()))
+    nearest = (await server.traces.CreateTrace(near, metadata=BOB)).created.id
+    edit = pb.UpdateTraceRequest(
+        trace=trace_pb2.Trace(id=trace.id, title=f"{MARK} again"), update_mask=FieldMask(paths=["title"])
+    )
+    edit.request_id = str(uuid4())
+    await server.traces.UpdateTrace(edit, metadata=ADA)
+    up = vote_pb.CastVoteRequest(trace_id=trace.id, type=VOTE_TYPE_UP, comment=MARK, request_id=str(uuid4()))
+    await server.votes.CastVote(up, metadata=BOB)
+    await server.traces.PurgeTrace(pb.PurgeTraceRequest(trace_id=nearest), metadata=EVE)
+    purge = pb.PurgeTraceRequest(trace_id=trace.id, request_id=str(uuid4()))
+    answers = [await server.traces.PurgeTrace(purge, metadata=EVE) for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert await mentions(database_url, MARK) == {}
+    assert await mentions(database_url, MARK.encode().hex()) == {}
+    assert (await mentions(database_url, trace.id)).keys() == {"trace_events"}
+    assert (await mentions(database_url, trace.id.encode().hex())).keys() == {"idempotent_requests"}
+    assert await found(server) == {old, other}
+    assert await out_of_date(database_url) == 0
+    for call in (
+        server.traces.CreateTrace(marked, metadata=ADA),
+        server.traces.UpdateTrace(edit, metadata=ADA),
+        server.votes.CastVote(up, metadata=BOB),
+    ):
+        assert await reason_of(call) == "ANSWER_ERASED"
+    repeated = pb.PurgeTraceRequest(trace_id=trace.id)
+    assert await reason_of(server.traces.PurgeTrace(repeated, metadata=EVE)) == "TRACE_NOT_FOUND"
+
+
+async def test_watchers_hear_of_it_and_imports_do_not_bring_it_back(server: RunningServer) -> None:
+    watching = server.traces.WatchTraces(trace_event_pb2.WatchTracesRequest(), timeout=20)
+    messages = aiter(watching)
+    await anext(messages)
+    request = message([a_record(1)], import_id=str(uuid4()))
+    first = await imported(server, request)
+    await server.traces.PurgeTrace(pb.PurgeTraceRequest(trace_id=first), metadata=EVE)
+    assert await imported(server, request) == first
+    assert await found(server) == set()
+    told: list[trace_event_pb2.TraceEvent] = []
+    while len(told) < 2:
+        told += (await anext(messages)).events
+    watching.cancel()
+    kinds = [trace_event_pb2.TRACE_EVENT_TYPE_CREATED, trace_event_pb2.TRACE_EVENT_TYPE_PURGED]
+    assert [(event.type, event.trace_id) for event in told] == [(kind, first) for kind in kinds]
+
+
+async def contributed(server: RunningServer, number: int) -> str:
+    return (await server.traces.CreateTrace(a_contribution(number), metadata=ADA)).created.id
+
+
+def hide(trace_id: str, reason: str) -> pb.HideTraceRequest:
+    return pb.HideTraceRequest(trace_id=trace_id, reason=reason)
+
+
+async def found(server: RunningServer) -> set[str]:
+    return {hit.trace.id for hit in hits_of(await search(server.traces, text="trace", limit=100))}
+
+
+async def deleted_of_ada(server: RunningServer) -> list[trace_pb2.Trace]:
+    listed = await server.traces.ListTraces(pb.ListTracesRequest(show_deleted=True), metadata=ADA)
+    return [trace for trace in listed.traces if trace.HasField("delete_time")]
+
+
+async def imported(server: RunningServer, request: trace_import_pb2.ImportTracesRequest) -> str:
+    [answer] = [response async for response in server.traces.ImportTraces(iter([request]), metadata=ADA)]
+    [result] = answer.results
+    return result.created_trace_id or result.existing_trace_id
+
+
+async def mentions(url: str, text: str) -> dict[str, int]:
+    """How many rows of each table hold the text, in hexadecimal where the column is one of bytes."""
+    counts = {table: await query(url, COUNT.format(table, text)) for table in Base.metadata.tables}
+    return {table: count for table, [(count,)] in counts.items() if count}
