@@ -44,7 +44,7 @@ _LEAST_ENTROPY = 2.5
 _LEAST_RUN = 16
 _SEPARATED = bytes.maketrans(b"_+/=.~-", b"       ")
 # As much of a value as is looked at. Its end is where its text says so, which may be far away.
-_EXAMINED = 400
+_EXAMINED = 128
 
 
 def is_random(value: bytes) -> bool:
