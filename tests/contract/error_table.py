@@ -12,6 +12,7 @@ from tests.contract.import_error_rows import import_rows
 from tests.contract.key_error_rows import malformed_key_rows
 from tests.contract.list_error_rows import list_rows
 from tests.contract.search_error_rows import search_rows
+from tests.contract.secret_error_rows import secret_rows
 from tests.contract.tag_error_rows import tag_rows
 from tests.contract.trace_error_rows import create_trace_rows, get_trace_rows, search_traces_rows
 from tests.contract.vote_error_rows import vote_rows
@@ -63,6 +64,7 @@ def caller_rows() -> list[Row]:
         *vote_rows(),
         *tag_rows(),
         *import_rows(),
+        *secret_rows(),
         *watch_rows(),
     ]
     for rpc in VALID:

@@ -19,6 +19,7 @@ from commontrace.v1.vote_service_pb2 import CastVoteRequest
 from tests.builders import a_contribution, search
 from tests.conftest import RunningServer, administer
 from tests.contract.calls import METHODS, call
+from tests.contract.error_row import SEARCH
 from tests.faults.server_process import ServerProcess
 
 PRIVATE = "xyzzy-that-nobody-should-read"
@@ -84,12 +85,13 @@ async def test_no_field_of_any_message_reaches_the_log(tmp_path: Path) -> None:
         assert url is not None
         # What no code of ours expects: the driver's failure says the whole row.
         await administer(url, f"ALTER TABLE traces ADD CONSTRAINT unforeseen CHECK (agent_model <> '{PRIVATE}')")
-        hidden = (("authorization", f"Bearer {PRIVATE}"), ("x-request-id", f"{PRIVATE} {PRIVATE}"))
+        hidden = (("x-private", PRIVATE), ("x-request-id", f"{PRIVATE} {PRIVATE}"))
         async with grpc.aio.insecure_channel(server.address) as channel:
             for rpc, method in METHODS.items():
                 for message in filled(method.input_type):
                     await call(channel, rpc, message.SerializeToString(), hidden)
             traces = TraceServiceStub(channel)
+            await call(channel, SEARCH, b"", (("authorization", f"Bearer {PRIVATE}"),))
             with pytest.raises(grpc.aio.AioRpcError) as failed:
                 await traces.CreateTrace(a_contribution(solution=PRIVATE, agent_model=PRIVATE), metadata=hidden)
             assert failed.value.code() is grpc.StatusCode.INTERNAL

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import TypeAlias
 
-from tests.faults.figures import keys
+from tests.faults.figures import keys, secrets
 from tests.faults.rig.figure import Figure, Trial
 
 Scenario: TypeAlias = Callable[[Trial], Coroutine[None, None, list[Figure]]]
@@ -12,4 +12,5 @@ Scenario: TypeAlias = Callable[[Trial], Coroutine[None, None, list[Figure]]]
 SCENARIOS: dict[str, Scenario] = {
     "keys": keys.measure_matrix,
     "revoked": keys.measure_revoked,
+    "secrets": secrets.measure,
 }

@@ -10,6 +10,7 @@ from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.calling import Address, As, Json, TraceId, call, first, uuid
 from commontrace.cli.filters import AnyTags, By, Since, Status, Tags, Until, WithoutTags, contributor_id, trace_filter
 from commontrace.cli.output import as_dict, json_line, note
+from commontrace.cli.untrusted import FIELDS
 from commontrace.core import limits
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
@@ -82,7 +83,7 @@ def search(
         for hit in hits:
             trace = as_dict(hit.trace)
             why = {"explanation": as_dict(hit.explanation)} if explain else {}
-            json_line({"title": trace.pop("title"), "similarity": round(hit.similarity, 6), **why, **trace})
+            json_line({"title": trace.pop("title"), "similarity": round(hit.similarity, 6), **why, **trace, **FIELDS})
     elif hits:
         from commontrace.cli.trace_output import print_hits
 
@@ -143,7 +144,7 @@ def get(
     """Print one trace in full."""
     trace = call(address, user, lambda client: client.get(trace_id))
     if as_json:
-        json_line(as_dict(trace))
+        json_line(as_dict(trace) | FIELDS)
     else:
         from commontrace.cli.trace_output import print_trace
 

@@ -8,6 +8,7 @@ from rich.text import Text
 from commontrace.cli.names import is_waiting, status_name
 from commontrace.cli.output import minute, one_line
 from commontrace.cli.terminal import print_entry, print_line, print_text, standard_output
+from commontrace.cli.untrusted import marked, quoted
 
 # Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def print_hits(hits: "Iterable[trace_service_pb2.SearchHit]") -> None:
     console = standard_output()
     for hit in hits:
         print_entry(
-            console, Text.assemble((f"{hit.similarity:6.3f}  ", "bold cyan"), (one_line(hit.trace.title), "bold"))
+            console, Text.assemble((f"{hit.similarity:6.3f}  ", "bold cyan"), (quoted(hit.trace.title), "bold"))
         )
         print_entry(console, f"        {_standing(hit.trace)}", "dim")
         if hit.HasField("explanation"):
@@ -48,8 +49,9 @@ def print_trace(trace: "trace_pb2.Trace") -> None:
         print_line(console, f"replaced by {trace.superseded_by_trace_id}", "bold yellow")
     if trace.supersedes_trace_id:
         print_line(console, f"replaces {trace.supersedes_trace_id}", "dim")
-    print_text(console, "Context", trace.context)
-    print_text(console, "Solution", trace.solution)
+    with marked(console):
+        print_text(console, "Context", trace.context)
+        print_text(console, "Solution", trace.solution)
 
 
 def print_revisions(revisions: "Iterable[trace_service_pb2.TraceRevision]", *, full: bool) -> None:
@@ -61,8 +63,9 @@ def print_revisions(revisions: "Iterable[trace_service_pb2.TraceRevision]", *, f
         print_line(console, f"  {one_line(revision.title)}")
         print_line(console, f"  by {revision.editor_id}", "dim")
         if full:
-            print_text(console, "Context", revision.context)
-            print_text(console, "Solution", revision.solution)
+            with marked(console):
+                print_text(console, "Context", revision.context)
+                print_text(console, "Solution", revision.solution)
             console.print()
 
 

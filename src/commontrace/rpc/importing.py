@@ -19,8 +19,9 @@ from commontrace.rpc.validation import import_rules
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_import_pb2
 
-# Items that are checked and translated in one go, while no other call has its turn.
+# Items that are checked and translated in one go, while no other call has its turn, and their bytes.
 _SLICE = 25
+_SLICE_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,9 +106,12 @@ class Importer:
     async def _checked(self, request: trace_import_pb2.ImportTracesRequest) -> _Received:
         model, scopes = self._model.facts, current_caller().scopes
         received = _Received(request=request, model=model)
+        checked_bytes = 0
         for position, message in enumerate(request.items):
-            if position % _SLICE == 0:
+            if position % _SLICE == 0 or checked_bytes > _SLICE_BYTES:
                 await asyncio.sleep(0)
+                checked_bytes = 0
+            checked_bytes += message.ByteSize()
             violations = list(
                 import_rules.trace_record(message.trace, model_id=model.model_id, dimensions=model.dimensions)
             )

@@ -115,6 +115,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAUTHENTICATED. The API key is not accepted. `problem`: `MALFORMED`, `UNKNOWN`, `EXPIRED` or `REVOKED`."""
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 39
     """PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
+    ERROR_REASON_SECRET_FOUND: _ErrorReason.ValueType  # 41
+    """INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
+    place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
+    as one line).
+    """
     ERROR_REASON_TRACE_HIDDEN: _ErrorReason.ValueType  # 42
     """FAILED_PRECONDITION. A moderator hid the trace, and only one can bring it back. `trace_id`."""
     ERROR_REASON_ANSWER_ERASED: _ErrorReason.ValueType  # 43
@@ -220,6 +225,11 @@ ERROR_REASON_INVALID_KEY: ErrorReason.ValueType  # 38
 """UNAUTHENTICATED. The API key is not accepted. `problem`: `MALFORMED`, `UNKNOWN`, `EXPIRED` or `REVOKED`."""
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 39
 """PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
+ERROR_REASON_SECRET_FOUND: ErrorReason.ValueType  # 41
+"""INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
+place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
+as one line).
+"""
 ERROR_REASON_TRACE_HIDDEN: ErrorReason.ValueType  # 42
 """FAILED_PRECONDITION. A moderator hid the trace, and only one can bring it back. `trace_id`."""
 ERROR_REASON_ANSWER_ERASED: ErrorReason.ValueType  # 43

@@ -102,7 +102,7 @@ class Vote(_message.Message):
     reason: Global___DownReason.ValueType
     """Why it is DOWN; unset for UP."""
     comment: _builtins.str
-    """The voter's words; at most 2,000 characters."""
+    """The voter's words; at most 2,000 characters. Untrusted, like all text of a Trace."""
     revision: _builtins.int
     """The revision that the voter saw. The vote counts while it is the trace's current one."""
     @_builtins.property

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -138,27 +138,32 @@ def known_enum(field: str, value: int, enum: KnownEnum) -> Iterator[Violation]:
         )
 
 
-def json_object(field: str, value: Struct, limit: int) -> Iterator[Violation]:
-    """An object of at most `limit` bytes as JSON, not nested too deep, with finite numbers and storable text."""
+def json_object(field: str, value: Struct, limit: int) -> Generator[Violation, None, str]:
+    """An object of at most `limit` bytes as JSON, not nested too deep, with finite numbers and storable text.
+
+    Returns the JSON; nothing of what is refused.
+    """
     if value.ByteSize() > _ENCODED_BYTES * limit:
         # Surely too long: looking at half a million values would keep other calls waiting.
         yield from not_longer(field, value.ByteSize(), limit, "bytes")
-        return
+        return ""
     levels = _levels(value)
     if levels > limits.METADATA_LEVELS:
         yield from not_longer(field, levels, limits.METADATA_LEVELS, "levels")
-        return
+        return ""
     for text in _texts(value):
         forbidden = first_forbidden(text)
         if forbidden is not None:
             yield forbidden_character(field, *forbidden)
-            return
+            return ""
     if not all(map(math.isfinite, _numbers(value))):
         message = "holds a number that is NaN or infinite; JSON has neither"
         yield Violation(field=field, reason=reasons.ERROR_REASON_INVALID_METADATA, message=message)
-        return
+        return ""
     encoded = json.dumps(MessageToDict(value), ensure_ascii=False, separators=(",", ":"))
-    yield from not_longer(field, len(encoded.encode()), limit, "bytes")
+    size = len(encoded.encode())
+    yield from not_longer(field, size, limit, "bytes")
+    return encoded if size <= limit else ""
 
 
 def forbidden_character(field: str, position: int, character: str) -> Violation:

@@ -10,6 +10,7 @@ from commontrace.core.text import is_blank
 from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.messages.tags import BY_NAME, is_by_use
 from commontrace.rpc.validation import field_rules as rules
+from commontrace.rpc.validation import kept_text_rules as kept
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import tag_service_pb2
 
@@ -31,16 +32,16 @@ def list_tags(request: tag_service_pb2.ListTagsRequest) -> Iterator[Violation]:
 
 def get_tag(request: tag_service_pb2.GetTagRequest) -> Iterator[Violation]:
     """Yields what is wrong with a question for one tag."""
-    yield from _required_tag("name", request.name)
+    yield from _required_tag("name", request.name, rules.tag)
 
 
 def update_tag(request: tag_service_pb2.UpdateTagRequest) -> Iterator[Violation]:
     """Yields what is wrong with a change; only what the mask names is looked at."""
-    yield from _required_tag("tag.name", request.tag.name)
+    yield from _required_tag("tag.name", request.tag.name, kept.tag)
     yield from rules.update_mask(request.update_mask, tagging.FIELDS)
     if "description" in request.update_mask.paths:
         description, most = request.tag.description, limits.TAG_DESCRIPTION_CHARACTERS
-        yield from rules.stored_text("tag.description", description, most)
+        yield from kept.text("tag.description", description, most)
     yield from rules.optional_identifier("request_id", request.request_id)
 
 
@@ -53,16 +54,16 @@ def resolve_tags(request: tag_service_pb2.ResolveTagsRequest) -> Iterator[Violat
 
 def merge_tags(request: tag_service_pb2.MergeTagsRequest) -> Iterator[Violation]:
     """Yields what is wrong with a merge."""
-    yield from _required_tag("source", request.source)
-    yield from _required_tag("target", request.target)
+    yield from _required_tag("source", request.source, kept.tag)
+    yield from _required_tag("target", request.target, kept.tag)
     yield from rules.optional_identifier("request_id", request.request_id)
 
 
-def _required_tag(field: str, given: str) -> Iterator[Violation]:
+def _required_tag(field: str, given: str, a_tag: Callable[[str, str], Iterable[Violation]]) -> Iterator[Violation]:
     if is_blank(given):
         yield Violation(field=field, reason=reasons.ERROR_REASON_FIELD_REQUIRED, message="is required")
     else:
-        yield from rules.tag(field, given)
+        yield from a_tag(field, given)
 
 
 RULES: dict[type[Message], Callable[[Any], Iterable[Violation]]] = {

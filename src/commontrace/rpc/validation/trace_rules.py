@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from commontrace.core import editing, limits, traces
 from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.validation import field_rules as rules
+from commontrace.rpc.validation import kept_text_rules as kept
 from commontrace.v1 import trace_pb2, trace_record_pb2, trace_service_pb2
 
 OfOneTrace = (
@@ -38,10 +39,10 @@ def contribution(
 ) -> Iterator[Violation]:
     """Yields what is wrong with a trace, however it comes in."""
     for name, limit in _TEXTS.items():
-        yield from rules.stored_text(name, getattr(message, name), limit, required=name in traces.TEXTS)
-    yield from rules.tags("tags", message.tags, limits.TAGS)
+        yield from kept.text(name, getattr(message, name), limit, required=name in traces.TEXTS)
+    yield from kept.tags("tags", message.tags)
     if message.HasField("metadata"):
-        yield from rules.json_object("metadata", message.metadata, limits.METADATA_BYTES)
+        yield from kept.metadata("metadata", message.metadata)
     yield from rules.known_enum("on_duplicate", message.on_duplicate, trace_pb2.OnDuplicate)
     yield from rules.optional_identifier("supersedes_trace_id", message.supersedes_trace_id)
 
@@ -60,11 +61,11 @@ def update_trace(request: trace_service_pb2.UpdateTraceRequest) -> Iterator[Viol
     for name, limit in _TEXTS.items():
         if name in request.update_mask.paths:
             required = name in traces.TEXTS
-            yield from rules.stored_text(f"trace.{name}", getattr(trace, name), limit, required=required)
+            yield from kept.text(f"trace.{name}", getattr(trace, name), limit, required=required)
     if "tags" in request.update_mask.paths:
-        yield from rules.tags("trace.tags", trace.tags, limits.TAGS)
+        yield from kept.tags("trace.tags", trace.tags)
     if "metadata" in request.update_mask.paths:
-        yield from rules.json_object("trace.metadata", trace.metadata, limits.METADATA_BYTES)
+        yield from kept.metadata("trace.metadata", trace.metadata)
     yield from _etag(request.etag)
     yield from rules.optional_identifier("request_id", request.request_id)
 
@@ -78,7 +79,7 @@ def delete_trace(request: trace_service_pb2.DeleteTraceRequest) -> Iterator[Viol
 def hide_trace(request: trace_service_pb2.HideTraceRequest) -> Iterator[Violation]:
     """Yields what is wrong with hiding a trace."""
     yield from of_one_trace(request)
-    yield from rules.stored_text("reason", request.reason, limits.HIDE_REASON_CHARACTERS, required=True)
+    yield from kept.text("reason", request.reason, limits.HIDE_REASON_CHARACTERS, required=True)
 
 
 def of_one_trace(request: OfOneTrace) -> Iterator[Violation]:
