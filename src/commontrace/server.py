@@ -21,6 +21,7 @@ from commontrace.listening import is_loopback, refuse_open_address
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.importing import Importer
+from commontrace.rpc.interceptors.admission import AdmissionInterceptor
 from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
 from commontrace.rpc.interceptors.guard import GuardInterceptor
 from commontrace.rpc.interceptors.logging import LoggingInterceptor
@@ -50,12 +51,18 @@ log = structlog.get_logger()
 _FILES = (trace_service_pb2.DESCRIPTOR, vote_service_pb2.DESCRIPTOR, tag_service_pb2.DESCRIPTOR)
 _SERVICES = tuple(service.full_name for file in _FILES for service in file.services_by_name.values())
 
+# What lasts for as long as whoever called wants.
+_LASTING = tuple(f"/commontrace.v1.TraceService/{name}" for name in ("ImportTraces", "ExportTraces", "WatchTraces"))
+
 _OPTIONS = [
     # Requests up to four times the limit get in, so that they can be refused with a reason.
     ("grpc.max_receive_message_length", 4 * limits.REQUEST_BYTES),
     ("grpc.max_send_message_length", 2 * limits.RESPONSE_BYTES),
     # Without a bound, one connection that opens and resets streams starves the others.
     ("grpc.max_concurrent_streams", 100),
+    # From 1000 requests on that wait to be begun, gRPC would cancel some at random: we refuse them, with a reason.
+    ("grpc.server.max_pending_requests", 10_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
     ("grpc.max_metadata_size", 8192),
     ("grpc.absolute_max_metadata_size", 16384),
     ("grpc.server_handshake_timeout_ms", 5000),
@@ -90,6 +97,7 @@ async def serving(
             " whoever reaches this port may read and write in anybody's name",
             address=settings.listen_address,
         )
+    scopes = required_scopes(*_FILES)
     calls, stopping = CallsInProgress(), Stopping()
     database = foundation.database
     model = ServedModel(
@@ -103,13 +111,18 @@ async def serving(
             ReceivingInterceptor(),
             LoggingInterceptor(calls),
             GuardInterceptor(),
+            AdmissionInterceptor(
+                scopes,
+                _LASTING,
+                most_calls=settings.max_calls,
+                most_streams=settings.max_streams,
+            ),
             AuthenticationInterceptor(),
             ValidationInterceptor(Validator(model)),
         ),
         # A second server on the same port must fail instead of sharing the traffic in silence.
         options=[("grpc.so_reuseport", int(shares_port)), *_OPTIONS],
     )
-    required_scopes(*_FILES)
     following = Following(database)
     watching = Watching(database, following, checkpoint_seconds=checkpoint_seconds)
     _add_servicers(server, settings, database, model, stopping, watching)

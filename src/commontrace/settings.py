@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     """Which of the bundled Postgres versions to run; each keeps data of its own."""
     database_pool_size: int = Field(default=10, ge=1, le=200)
     """Connections for searches, as many again for other reads and for writes; workers divide them."""
+    max_calls: int = Field(default=100, ge=1, le=100_000)
+    """Calls in progress from which on more are refused; reads are from three quarters of it on. Each worker's own."""
+    max_streams: int = Field(default=200, ge=1, le=100_000)
+    """Imports, exports and watches in progress from which on more are refused, each for itself. Each worker's own."""
     embedder: Literal["auto", "local", "openai", "lexical"] = "auto"
     """What encodes text. `auto`: the local model, or the lexical embedder where a new database finds no model."""
     embedding_model_dir: Path | None = None

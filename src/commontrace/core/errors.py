@@ -175,7 +175,12 @@ class ModelReplaced(Outrun):
 
 
 class Overloaded(CommonTraceError):
-    """Every database connection was busy for too long."""
+    """Every database connection was busy for too long, or too much is in progress already."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        """Takes what there is too much of, and after how many seconds there may be less, if that is known."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class DatabaseUnavailable(CommonTraceError):

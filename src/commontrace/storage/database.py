@@ -8,12 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
+from commontrace.core.errors import Overloaded
 from commontrace.core.filter_widths import FilterWidths
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
-from commontrace.storage.failures import is_outdated_plan, translated
+from commontrace.storage.failures import ALL_BUSY, is_outdated_plan, translated
 from commontrace.storage.search_pool import SearchPool
 from commontrace.storage.sign_search import SignSearch
 from commontrace.storage.tag_repository import ids_by_driver
@@ -22,6 +23,8 @@ from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
 Answer = TypeVar("Answer")
 Question = Callable[[Reading], Awaitable[Answer]]
+
+_VITAL_CONNECTIONS = 2
 
 
 class Database:
@@ -37,10 +40,13 @@ class Database:
         self._writing = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)
         self._reading = engines.pooled(url, session, size=pool_size, timeout=pool_timeout, autocommit=True)
         self._searching = SearchPool(url, size=pool_size, timeout=pool_timeout)
-        # A connection of its own: a saturated pool must not make the health check lie.
-        self._health = engines.pooled(url, session, size=1, timeout=pool_timeout)
+        # Connections of their own: however busy the others are, health is told and callers are known.
+        self._vital = engines.pooled(url, session, size=_VITAL_CONNECTIONS, timeout=pool_timeout, autocommit=True)
         self._tailing = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
+        # In front of the pool: hundreds of sessions that give up at the same time would take half a second to do it.
+        self._turns = asyncio.Semaphore(pool_size)
+        self._timeout = pool_timeout
         self.filter_widths = FilterWidths()
         """Of the filters that were searched under."""
         self.encoding_wanted = asyncio.Event()
@@ -51,10 +57,11 @@ class Database:
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
         """Opens a transaction: leaving commits, an exception rolls back. Raises the domain's errors."""
-        with translated():
-            async with self._sessions.begin() as session:
-                work = UnitOfWork(session)
-                yield work
+        async with self._turn():
+            with translated():
+                async with self._sessions.begin() as session:
+                    work = UnitOfWork(session)
+                    yield work
         if work.encoding_jobs.has_added or work.imports.has_added:
             self.encoding_wanted.set()
         if work.events.has_added or work.imports.has_added:
@@ -62,7 +69,14 @@ class Database:
 
     async def read(self, question: Question[Answer]) -> Answer:
         """Asks outside any transaction. Raises the domain's errors."""
-        return await _ask(self._reading, question)
+        return await _ask(self._reading, lambda connection: question(Reading(connection)))
+
+    async def read_apart(self, question: Question[Answer]) -> Answer:
+        """Asks on connections that calls do not use, for the short questions that come before any call.
+
+        Raises the domain's errors.
+        """
+        return await _ask(self._vital, lambda connection: question(Reading(connection)))
 
     async def search(self, question: Callable[[ApproximateSearch], Awaitable[Answer]]) -> Answer:
         """Asks on a connection whose planner stays on the vector index. Raises the domain's errors."""
@@ -89,28 +103,38 @@ class Database:
             async with tailing(self._tailing, on_news) as tail:
                 yield tail
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Overloaded(ALL_BUSY) from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
     async def ping(self) -> None:
         """Really asks the database. Raises DatabaseUnavailable."""
-        with translated():
-            async with self._health.connect() as connection:
-                await connection.execute(text("SELECT 1"))
+        await _ask(self._vital, lambda connection: connection.execute(text("SELECT 1")))
 
     async def close(self) -> None:
         """Closes every connection."""
-        for engine in (self._writing, self._reading, self._health, self._tailing):
+        for engine in (self._writing, self._reading, self._vital, self._tailing):
             await engine.dispose()
         await self._searching.close()
 
 
-async def _ask(engine: AsyncEngine, question: Question[Answer]) -> Answer:
+async def _ask(engine: AsyncEngine, question: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
     with translated():
         try:
             async with engine.connect() as connection:
-                return await question(Reading(connection))
+                return await question(connection)
         except DBAPIError as error:
             if not (error.connection_invalidated or is_outdated_plan(error)):
                 raise
         # Trying connections before use would cost a third of a search; asking again is free until one is dead.
         # The pool has dropped every connection of that age, this one is new; and of outdated plans, every one.
         async with engine.connect() as connection:
-            return await question(Reading(connection))
+            return await question(connection)

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from commontrace.core.errors import Overloaded
 from commontrace.storage import engines
-from commontrace.storage.failures import connecting_failed
+from commontrace.storage.failures import ALL_BUSY, connecting_failed
 
 Answer = TypeVar("Answer")
 
@@ -80,7 +80,7 @@ class SearchPool:
             async with asyncio.timeout(self._timeout):
                 await self._turns.acquire()
         except TimeoutError:
-            raise Overloaded("every database connection is busy") from None
+            raise Overloaded(ALL_BUSY) from None
         try:
             pool = await self._opened()
             try:

@@ -62,7 +62,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     with the same code and no details.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 16
-    """RESOURCE_EXHAUSTED. Every database connection was busy for too long. Retry."""
+    """RESOURCE_EXHAUSTED. Too much is in progress: calls (reads are refused before writes), streams of the kind, or every
+    database connection was busy for too long. Nothing has happened. Retry.
+    """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 17
     """UNAVAILABLE. The database cannot be reached or did not answer in time. Retry."""
     ERROR_REASON_EMBEDDER_UNAVAILABLE: _ErrorReason.ValueType  # 18
@@ -157,7 +159,9 @@ ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 15
 with the same code and no details.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 16
-"""RESOURCE_EXHAUSTED. Every database connection was busy for too long. Retry."""
+"""RESOURCE_EXHAUSTED. Too much is in progress: calls (reads are refused before writes), streams of the kind, or every
+database connection was busy for too long. Nothing has happened. Retry.
+"""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 17
 """UNAVAILABLE. The database cannot be reached or did not answer in time. Retry."""
 ERROR_REASON_EMBEDDER_UNAVAILABLE: ErrorReason.ValueType  # 18
