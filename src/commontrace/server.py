@@ -17,7 +17,7 @@ from commontrace.core.following import Following
 from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
 from commontrace.embeddings.choosing import embedder_of
 from commontrace.embeddings.served_model import ServedModel
-from commontrace.listening import is_loopback, refuse_open_address
+from commontrace.listening import drain_seconds, is_loopback, refuse_open_address
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.importing import Importer
@@ -73,7 +73,6 @@ _OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
 ]
 
-
 _CANCEL_SECONDS = 5.0
 
 
@@ -84,11 +83,13 @@ async def serving(
     *,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     shares_port: bool = False,
+    hurry: asyncio.Event | None = None,
 ) -> AsyncIterator[str]:
     """Serves as long as the block runs and yields the address. Raises NotReady.
 
     With `shares_port`, other processes of this user may serve on the same port: their supervisor has reserved it.
-    Leaving the block turns health to NOT_SERVING, lets calls in progress finish within the grace, then cancels them.
+    Leaving the block turns health to NOT_SERVING, takes calls until whoever spreads them has seen it or `hurry` is
+    set, lets those in progress finish within the grace, then cancels them. An exception skips the wait.
     """
     refuse_open_address(settings)
     if not is_loopback(settings.listen_address):
@@ -152,6 +153,9 @@ async def serving(
     await server.start()
     try:
         yield f"{host}:{port}"
+        await health_servicer.enter_graceful_shutdown()
+        with suppress(TimeoutError):
+            await asyncio.wait_for((hurry or asyncio.Event()).wait(), drain_seconds(settings))
     finally:
         for task in background:
             task.cancel()

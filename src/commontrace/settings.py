@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     """Serves without authentication beyond loopback: everybody who reaches the port may read and write."""
     database_url: str | None = None
     """A Postgres >= 16 with pgvector >= 0.8.4. Unset: an embedded Postgres in `data_dir`."""
+    allow_unsafe_postgres: bool = False
+    """Serves on a Postgres that may lose what it has acknowledged: fsync or the like is off."""
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("commontrace", appauthor=False)))
     """Where the embedded Postgres keeps its data."""
     embedded_postgres_version: Literal["16", "18"] = "18"
@@ -60,8 +62,10 @@ class Settings(BaseSettings):
     """UP votes from which on a trace can be validated. `commontrace recount` applies a changed one to stored traces."""
     reflection: bool = True
     """Serves gRPC reflection, which grpcurl and `buf curl` ask for the contract."""
+    drain_seconds: float | None = Field(default=None, ge=0, le=600)
+    """How long calls are still taken after SIGTERM while health says NOT_SERVING. Unset: 2, on loopback 0."""
     stop_grace_seconds: float = Field(default=10.0, ge=0)
-    """How long calls in progress may go on after SIGTERM or Ctrl-C."""
+    """How long calls in progress may go on after that."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written. `info` has one line a call."""
 

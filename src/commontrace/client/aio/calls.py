@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar, cast
 import grpc
 
 from commontrace.client.call_options import CallOptions
-from commontrace.client.channel_options import OPTIONS
+from commontrace.client.channel_options import options
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
 __all__ = ["Calls", "Channel", "Queue", "Source", "each", "open_channel", "sleep"]
@@ -24,7 +24,7 @@ _BothWays: TypeAlias = "grpc.aio.StreamStreamMultiCallable[Request, Response]"
 
 def open_channel(address: str) -> AbstractAsyncContextManager[Channel]:
     """Returns a channel to use as a context; it connects with the first call."""
-    return grpc.aio.insecure_channel(address, options=OPTIONS)
+    return grpc.aio.insecure_channel(address, options=options(address))
 
 
 async def each(source: Source[Value]) -> AsyncIterator[Value]:

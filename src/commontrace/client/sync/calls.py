@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar, cast
 import grpc
 
 from commontrace.client.call_options import CallOptions
-from commontrace.client.channel_options import OPTIONS
+from commontrace.client.channel_options import options
 from commontrace.client.patience import Patience
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
@@ -27,7 +27,7 @@ each = iter
 
 def open_channel(address: str) -> AbstractContextManager[Channel]:
     """Returns a channel to use as a context; it connects with the first call."""
-    return grpc.insecure_channel(address, options=OPTIONS)
+    return grpc.insecure_channel(address, options=options(address))
 
 
 class Calls:

@@ -38,6 +38,8 @@ def connect(
 ) -> Iterator[Client]:
     """Yields a client of the server at `address`, which calls as the user with the e-mail address `user`.
 
+    Servers of one database can be named together, such as `ipv4:10.0.0.1:50051,10.0.0.2:50051` or `dns:///NAME:50051`:
+    calls are spread over those that do not stop.
     `deadline` is what every call may take, in seconds; see also `Client.within`. With `wait_for_ready`, calls wait
     until then for a server that is not there; with False, they fail at once; by default, they wait for a server that
     has answered before, so that they outlast its restart. Nothing is sent before the first call. Raises ValueError for
