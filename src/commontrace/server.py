@@ -1,7 +1,7 @@
 """The one place where the server's objects meet."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import grpc
@@ -14,6 +14,7 @@ from commontrace.core.announcing import keep_announcing
 from commontrace.core.encoding_worker import keep_encoding
 from commontrace.core.expiry import keep_forgetting
 from commontrace.core.following import Following
+from commontrace.core.quotas import READS, WRITES, Quotas
 from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
 from commontrace.embeddings.choosing import embedder_of
 from commontrace.embeddings.served_model import ServedModel
@@ -25,6 +26,7 @@ from commontrace.rpc.interceptors.admission import AdmissionInterceptor
 from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
 from commontrace.rpc.interceptors.guard import GuardInterceptor
 from commontrace.rpc.interceptors.logging import LoggingInterceptor
+from commontrace.rpc.interceptors.quota import QuotaInterceptor
 from commontrace.rpc.interceptors.receiving import ReceivingInterceptor
 from commontrace.rpc.interceptors.validation import ValidationInterceptor
 from commontrace.rpc.reflection import add_reflection
@@ -45,6 +47,7 @@ from commontrace.v1 import (
     vote_service_pb2,
     vote_service_pb2_grpc,
 )
+from commontrace.v1.options_pb2 import Scope
 
 log = structlog.get_logger()
 
@@ -119,6 +122,7 @@ async def serving(
                 most_streams=settings.max_streams,
             ),
             AuthenticationInterceptor(),
+            *_quotas(settings, scopes, database),
             ValidationInterceptor(Validator(model)),
         ),
         # A second server on the same port must fail instead of sharing the traffic in silence.
@@ -164,6 +168,15 @@ async def serving(
         stopping.begin()
         await _stop(server, calls, settings.stop_grace_seconds)
         await model.close()
+
+
+def _quotas(
+    settings: Settings, scopes: Mapping[str, Scope.ValueType], database: Database
+) -> Sequence[grpc.aio.ServerInterceptor]:
+    limits = {READS: settings.quota_reads_per_minute, WRITES: settings.quota_writes_per_minute}
+    set_ones = {kind: limit for kind, limit in limits.items() if limit}
+    # Without quotas, calls pay nothing for them.
+    return [QuotaInterceptor(Quotas(database, set_ones), scopes)] if set_ones else []
 
 
 def _add_servicers(

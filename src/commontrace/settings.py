@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     """Calls in progress from which on more are refused; reads are from three quarters of it on. Each worker's own."""
     max_streams: int = Field(default=200, ge=1, le=100_000)
     """Imports, exports and watches in progress from which on more are refused, each for itself. Each worker's own."""
+    quota_reads_per_minute: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    """What each user may read in a minute, over all servers of the database. Unset or 0: no limit."""
+    quota_writes_per_minute: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    """The same of writes."""
     embedder: Literal["auto", "local", "openai", "lexical"] = "auto"
     """What encodes text. `auto`: the local model, or the lexical embedder where a new database finds no model."""
     embedding_model_dir: Path | None = None

@@ -28,6 +28,7 @@ from tests.contract.conflict_error_rows import Stored, conflict_rows, store
 from tests.contract.error_promises import PROMISES, broken_promises, details
 from tests.contract.error_row import CREATE, GET, SEARCH, VALID, Row, objects
 from tests.contract.error_table import caller_rows, padded, server_rows, stopping_rows
+from tests.contract.quota_error_rows import quota_rows
 
 _SOURCES = Path(__file__).parents[2] / "src/commontrace"
 _CALLER_ROWS = caller_rows()
@@ -37,6 +38,7 @@ _ROWS = [
     *conflict_rows(Stored()),
     *(row for rows in _SERVER_ROWS.values() for row in rows),
     *stopping_rows(),
+    *quota_rows(),
 ]
 
 

@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionma
 
 from commontrace.core.errors import Overloaded
 from commontrace.core.filter_widths import FilterWidths
+from commontrace.core.quotas import Lease
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
 from commontrace.storage.failures import ALL_BUSY, is_outdated_plan, translated
+from commontrace.storage.quota_repository import QuotaRepository
 from commontrace.storage.search_pool import SearchPool
 from commontrace.storage.sign_search import SignSearch
 from commontrace.storage.tag_repository import ids_by_driver
@@ -77,6 +79,13 @@ class Database:
         Raises the domain's errors.
         """
         return await _ask(self._vital, lambda connection: question(Reading(connection)))
+
+    async def lease_quota(self, email: str, kind: str, *, needed: int, wanted: int, most: int) -> Lease:
+        """Takes from a user's quota on the same connections (see `QuotaRepository`). Raises the domain's errors."""
+        return await _ask(
+            self._vital,
+            lambda connection: QuotaRepository(connection).lease(email, kind, needed=needed, wanted=wanted, most=most),
+        )
 
     async def search(self, question: Callable[[ApproximateSearch], Awaitable[Answer]]) -> Answer:
         """Asks on a connection whose planner stays on the vector index. Raises the domain's errors."""

@@ -111,6 +111,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS. The id that an imported trace was to keep belongs to another one. `trace_id`. Only ever the reason
     of an item, never of a call.
     """
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 40
+    """RESOURCE_EXHAUSTED. The user has used up what may be read (`READS`) or written (`WRITES`) in a minute; the next one
+    brings as much again, on every server of the database. A `google.rpc.QuotaFailure` says the same. `quota`, `limit`,
+    `per`. Retry.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the prefix
@@ -207,6 +212,11 @@ ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 35
 ERROR_REASON_TRACE_ID_TAKEN: ErrorReason.ValueType  # 36
 """ALREADY_EXISTS. The id that an imported trace was to keep belongs to another one. `trace_id`. Only ever the reason
 of an item, never of a call.
+"""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 40
+"""RESOURCE_EXHAUSTED. The user has used up what may be read (`READS`) or written (`WRITES`) in a minute; the next one
+brings as much again, on every server of the database. A `google.rpc.QuotaFailure` says the same. `quota`, `limit`,
+`per`. Retry.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
