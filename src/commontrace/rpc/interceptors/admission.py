@@ -14,8 +14,6 @@ from commontrace.v1 import options_pb2
 _SHARE_OF_READS = 0.75
 # Streams end when their readers do, not within milliseconds as calls.
 _STREAM_RETRY_SECONDS = 5.0
-# What is begun with less left is not answered in time. gRPC begins late what came with many others.
-_LEAST_SECONDS = 0.02
 
 
 class AdmissionInterceptor(Interceptor):
@@ -65,5 +63,6 @@ class AdmissionInterceptor(Interceptor):
                 f"{self._begun[kind]} such streams are open, as many as this server serves",
                 retry_after=_STREAM_RETRY_SECONDS,
             )
-        if seconds_left is not None and seconds_left < _LEAST_SECONDS:
+        # gRPC begins late what came with many others: whoever waited for it has been told already.
+        if seconds_left is not None and seconds_left <= 0:
             raise Overloaded("the call has waited for its turn until its deadline")
