@@ -1,14 +1,18 @@
 """No more is begun than can be answered before callers give up. Refusing does no work, least of all on the database."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from typing import Any, TypeAlias, cast
+
+import grpc
 
 from commontrace.core.errors import Overloaded
-from commontrace.rpc.call import Context
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+from commontrace.rpc.call import Context, current_call
+from commontrace.rpc.interceptors.interceptor import Handler, WrappingInterceptor, streaming_behavior, unary_behavior
 from commontrace.v1 import options_pb2
+
+Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[Any]]
 
 # Of the places for calls, the rest is kept from reads: writes still get in where searches are refused.
 _SHARE_OF_READS = 0.75
@@ -16,7 +20,7 @@ _SHARE_OF_READS = 0.75
 _STREAM_RETRY_SECONDS = 5.0
 
 
-class AdmissionInterceptor(Interceptor):
+class AdmissionInterceptor(WrappingInterceptor):
     """Counts the calls in progress and refuses more: reads first, then writes. Health is not counted.
 
     Streams that last (`lasting`, by path) have places of their own, each RPC as many: those that wait for news must not
@@ -42,18 +46,68 @@ class AdmissionInterceptor(Interceptor):
         self._most = {"read": most_reads, "write": most_calls} | dict.fromkeys(lasting, most_streams)
         self._begun: Counter[str] = Counter()
 
-    @asynccontextmanager
-    async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
-        """Yields the request as it is. Raises Overloaded."""
+    def wrap(self, handler: Handler, method: str) -> Handler:
+        """Returns a handler of the same kind, which raises Overloaded."""
         kind = self._kinds[method]
-        self._refuse(kind, context.time_remaining())
+        if handler.response_streaming:
+            stream = self._lasting(handler, kind) if kind == method else self._searching(handler, kind)
+            of_kind: Any = (
+                grpc.stream_stream_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
+            return cast("Handler", of_kind(stream, handler.request_deserializer, handler.response_serializer))
+
+        answer_inside = unary_behavior(handler)
+
+        async def unary(request: Any, context: Context) -> Any:
+            await self._admit(kind, context)
+            with self._place(kind):
+                return await answer_inside(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
+
+    def _lasting(self, handler: Handler, kind: str) -> Stream:
+        stream_inside = streaming_behavior(handler)
+
+        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            await self._admit(kind, context)
+            with self._place(kind):
+                async with aclosing(stream_inside(request, context)) as responses:
+                    async for response in responses:
+                        yield response
+
+        return stream
+
+    def _searching(self, handler: Handler, kind: str) -> Stream:
+        stream_inside = streaming_behavior(handler)
+
+        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            await self._admit(kind, context)
+            async with aclosing(stream_inside(request, context)) as responses:
+                while True:
+                    # Only while it works: readers who are slow must not keep others away.
+                    with self._place(kind):
+                        response = await anext(responses, None)
+                    if response is None:
+                        return
+                    yield response
+
+        return stream
+
+    @contextmanager
+    def _place(self, kind: str) -> Iterator[None]:
         self._begun[kind] += 1
         try:
-            yield request
+            yield
         finally:
             self._begun[kind] -= 1
 
-    def _refuse(self, kind: str, seconds_left: float | None) -> None:
+    async def _admit(self, kind: str, context: Context) -> None:
+        # gRPC begins late what came with many others. Whoever waited for it has been told the same by then.
+        if context.time_remaining() == 0:
+            current_call.get().code = grpc.StatusCode.DEADLINE_EXCEEDED
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call was begun")
         if kind in ("read", "write"):
             count = self._begun["read"] + self._begun["write"]
             if count >= self._most[kind]:
@@ -63,6 +117,3 @@ class AdmissionInterceptor(Interceptor):
                 f"{self._begun[kind]} such streams are open, as many as this server serves",
                 retry_after=_STREAM_RETRY_SECONDS,
             )
-        # gRPC begins late what came with many others: whoever waited for it has been told already.
-        if seconds_left is not None and seconds_left <= 0:
-            raise Overloaded("the call has waited for its turn until its deadline")
