@@ -201,7 +201,9 @@ async def server(start_server: ServerFactory) -> AsyncIterator[RunningServer]:
 
 def server_settings(**changes: object) -> Settings:
     """Settings for a server in this process."""
-    return Settings.model_validate({"listen_address": "127.0.0.1:0", "data_dir": Path("/nonexistent")} | changes)
+    # The tests' Postgres does without fsync.
+    defaults = {"listen_address": "127.0.0.1:0", "data_dir": Path("/nonexistent"), "allow_unsafe_postgres": True}
+    return Settings.model_validate(defaults | changes)
 
 
 def url_of(postgres_url: str, name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from commontrace.core import seeding
+from commontrace.core import diagnosis, seeding
 from commontrace.core.traces import embedding_text
 from commontrace.data_files import data_directory
 from commontrace.embeddings.choosing import choose_embedder, embedder_of, settings_that_fit
@@ -14,6 +14,7 @@ from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model
 from commontrace.settings import Settings
 from commontrace.storage import embedded, engines, migrating
 from commontrace.storage.database import Database
+from commontrace.storage.diagnosis import CannotTell, looking_into
 from commontrace.storage.embedding_model_repository import RecordedModel
 from commontrace.storage.reembedding import Reembedding
 from commontrace.storage.reembedding_claim import claimed
@@ -64,10 +65,11 @@ def postgres(settings: Settings, *, attach: bool) -> Iterator[Postgres]:
 
 
 async def migrate(where: Postgres, settings: Settings) -> bool:
-    """Migrates to the newest revision; returns whether there was anything to do. Raises ModelNotUsable."""
-    revision = await migrating.current_revision(where.url)
-    if revision == migrating.newest_revision():
+    """Migrates to the newest revision; returns whether there was anything to do. Raises NotReady, ModelNotUsable."""
+    revision, newest = await migrating.current_revision(where.url), migrating.newest_revision()
+    if revision == newest:
         return False
+    _refuse_newer(revision, newest)
     if revision is not None and migrating.records_model(revision):
         # Nothing in it depends on a model any more, so a hosted one may be away.
         return await migrating.upgrade(where.url, None)
@@ -93,6 +95,7 @@ async def migrated(where: Postgres, settings: Settings) -> AsyncIterator[Databas
 async def foundation(where: Postgres, settings: Settings) -> AsyncIterator[Foundation]:
     """Yields the database and its embedder, or raises NotReady, ModelNotUsable, DatabaseUnavailable."""
     async with migrated(where, settings) as database:
+        await _require_sound(where, settings)
         embedder = await _embedder(where, settings, database)
         if embedder.is_lexical:
             log.warning(
@@ -122,8 +125,33 @@ async def reembedding(where: Postgres) -> AsyncIterator[Reembedding]:
 async def _require_newest(where: Postgres) -> None:
     newest = migrating.newest_revision()
     revision = await migrating.current_revision(where.url)
+    _refuse_newer(revision, newest)
     if revision != newest:
         raise NotReady(f"the database is at revision {revision}, this server needs {newest}: run `commontrace migrate`")
+
+
+def _refuse_newer(revision: str | None, newest: str) -> None:
+    if revision is not None and revision > newest:
+        raise NotReady(
+            f"the database is at {revision}, of a newer version of CommonTrace, and this one knows {newest}:"
+            " start the newer version; nothing else can go on from there"
+        )
+
+
+async def _require_sound(where: Postgres, settings: Settings) -> None:
+    """Raises NotReady where what is acknowledged might be lost, unless the settings allow it, and for old versions."""
+    async with looking_into(where.url) as database:
+        try:
+            findings = diagnosis.of_postgres(await database.postgres())
+        except CannotTell as error:
+            raise NotReady("the database does not tell its settings: `commontrace doctor` says more") from error
+    for finding in findings:
+        if finding.level is not diagnosis.Level.PROBLEM:
+            continue
+        if not (finding.check == "durability" and settings.allow_unsafe_postgres):
+            allowed = ", or set ALLOW_UNSAFE_POSTGRES=true where losing data is fine"
+            raise NotReady(f"{finding.message}: {finding.advice}{allowed if finding.check == 'durability' else ''}")
+        log.warning("what is acknowledged may be lost", why=finding.message)
 
 
 async def _embedder(where: Postgres, settings: Settings, database: Database) -> Embedder:

@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from commontrace.bootstrap import NotReady
 from commontrace.settings import Settings
 
+# Whoever spreads calls asks for health every second or is told at once.
+_DRAIN_SECONDS = 2.0
 _NOT_ON_THIS_MACHINE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
@@ -67,6 +69,14 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def drain_seconds(settings: Settings) -> float:
+    """Returns how long a server that is told to stop goes on taking calls."""
+    if settings.drain_seconds is not None:
+        return settings.drain_seconds
+    # Nobody spreads calls over servers of the own machine, and somebody waits for the prompt.
+    return 0.0 if is_loopback(settings.listen_address) else _DRAIN_SECONDS
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -1,7 +1,7 @@
 """The one place where the server's objects meet."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 
 import grpc
@@ -15,18 +15,22 @@ from commontrace.core.encoding_worker import keep_encoding
 from commontrace.core.expiry import keep_forgetting
 from commontrace.core.following import Following
 from commontrace.core.known_keys import KnownKeys
+from commontrace.core.quotas import READS, WRITES, Quotas
+from commontrace.core.scopes import Scope
 from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
 from commontrace.embeddings.choosing import embedder_of
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.served_model import ServedModel
-from commontrace.listening import is_loopback, is_open_to_strangers, refuse_open_address
+from commontrace.listening import drain_seconds, is_loopback, is_open_to_strangers, refuse_open_address
 from commontrace.monitoring.monitoring import Monitoring
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.importing import Importer
+from commontrace.rpc.interceptors.admission import AdmissionInterceptor
 from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
 from commontrace.rpc.interceptors.guard import GuardInterceptor
 from commontrace.rpc.interceptors.logging import LoggingInterceptor
+from commontrace.rpc.interceptors.quota import QuotaInterceptor
 from commontrace.rpc.interceptors.receiving import ReceivingInterceptor
 from commontrace.rpc.interceptors.validation import ValidationInterceptor
 from commontrace.rpc.reflection import add_reflection
@@ -55,12 +59,18 @@ log = structlog.get_logger()
 _FILES = (trace_service_pb2.DESCRIPTOR, vote_service_pb2.DESCRIPTOR, tag_service_pb2.DESCRIPTOR)
 _SERVICES = tuple(service.full_name for file in _FILES for service in file.services_by_name.values())
 
+# What lasts for as long as whoever called wants.
+_LASTING = tuple(f"/commontrace.v1.TraceService/{name}" for name in ("ImportTraces", "ExportTraces", "WatchTraces"))
+
 _OPTIONS = [
     # Requests up to four times the limit get in, so that they can be refused with a reason.
     ("grpc.max_receive_message_length", 4 * limits.REQUEST_BYTES),
     ("grpc.max_send_message_length", 2 * limits.RESPONSE_BYTES),
     # Without a bound, one connection that opens and resets streams starves the others.
     ("grpc.max_concurrent_streams", 100),
+    # From 1000 requests on that wait to be begun, gRPC would cancel some at random: we refuse them, with a reason.
+    ("grpc.server.max_pending_requests", 10_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
     ("grpc.max_metadata_size", 8192),
     ("grpc.absolute_max_metadata_size", 16384),
     ("grpc.server_handshake_timeout_ms", 5000),
@@ -74,7 +84,6 @@ _OPTIONS = [
     ("grpc.max_connection_age_ms", 900_000),
 ]
 
-
 _CANCEL_SECONDS = 5.0
 
 
@@ -85,15 +94,18 @@ async def serving(
     *,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     shares_port: bool = False,
+    hurry: asyncio.Event | None = None,
 ) -> AsyncIterator[str]:
     """Serves as long as the block runs and yields the address. Raises NotReady.
 
     With `shares_port`, other processes of this user may serve on the same port: their supervisor has reserved it.
-    Leaving the block turns health to NOT_SERVING, lets calls in progress finish within the grace, then cancels them.
+    Leaving the block turns health to NOT_SERVING, takes calls until whoever spreads them has seen it or `hurry` is
+    set, lets those in progress finish within the grace, then cancels them. An exception skips the wait.
     """
     refuse_open_address(settings)
     _warn_of_strangers(settings)
     certificate = ServedCertificate.of_settings(settings)
+    scopes = required_scopes(*_FILES)
     calls, stopping = CallsInProgress(), Stopping()
     keys, requires_key = KnownKeys(foundation.database), settings.authentication == "keys"
     database, monitoring = foundation.database, Monitoring(settings)
@@ -108,7 +120,14 @@ async def serving(
             ReceivingInterceptor(),
             LoggingInterceptor(calls, monitoring.observers),
             GuardInterceptor(),
-            AuthenticationInterceptor(keys, required_scopes(*_FILES), requires_key=requires_key),
+            AdmissionInterceptor(
+                scopes,
+                _LASTING,
+                most_calls=settings.max_calls,
+                most_streams=settings.max_streams,
+            ),
+            AuthenticationInterceptor(keys, scopes, requires_key=requires_key),
+            *_quotas(settings, scopes, database),
             ValidationInterceptor(Validator(model)),
         ),
         # A second server on the same port must fail instead of sharing the traffic in silence.
@@ -162,6 +181,9 @@ async def serving(
     await server.start()
     try:
         yield f"{host}:{port}"
+        await health_servicer.enter_graceful_shutdown()
+        with suppress(TimeoutError):
+            await asyncio.wait_for((hurry or asyncio.Event()).wait(), drain_seconds(settings))
     finally:
         for task in background:
             task.cancel()
@@ -187,6 +209,15 @@ def _warn_of_strangers(settings: Settings) -> None:
         )
     if settings.tls_cert_file is None and not is_loopback(settings.listen_address):
         log.warning("NO TLS: what is sent to this port can be read and changed on its way")
+
+
+def _quotas(
+    settings: Settings, scopes: Mapping[str, Scope], database: Database
+) -> Sequence[grpc.aio.ServerInterceptor]:
+    limits = {READS: settings.quota_reads_per_minute, WRITES: settings.quota_writes_per_minute}
+    set_ones = {kind: limit for kind, limit in limits.items() if limit}
+    # Without quotas, calls pay nothing for them.
+    return [QuotaInterceptor(Quotas(database, set_ones), scopes)] if set_ones else []
 
 
 def _add_servicers(

@@ -38,12 +38,22 @@ class Settings(BaseSettings):
     """The authorities, in PEM, of clients' certificates: where it is set, clients need one."""
     database_url: str | None = None
     """A Postgres >= 16 with pgvector >= 0.8.4. Unset: an embedded Postgres in `data_dir`."""
+    allow_unsafe_postgres: bool = False
+    """Serves on a Postgres that may lose what it has acknowledged: fsync or the like is off."""
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("commontrace", appauthor=False)))
     """Where the embedded Postgres keeps its data."""
     embedded_postgres_version: Literal["16", "18"] = "18"
     """Which of the bundled Postgres versions to run; each keeps data of its own."""
     database_pool_size: int = Field(default=10, ge=1, le=200)
     """Connections for searches, as many again for other reads and for writes; workers divide them."""
+    max_calls: int = Field(default=100, ge=1, le=100_000)
+    """Calls in progress from which on more are refused; reads are from three quarters of it on. Each worker's own."""
+    max_streams: int = Field(default=200, ge=1, le=100_000)
+    """Imports, exports and watches in progress from which on more are refused, each for itself. Each worker's own."""
+    quota_reads_per_minute: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    """What each user may read in a minute, over all servers of the database. Unset or 0: no limit."""
+    quota_writes_per_minute: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    """The same of writes."""
     embedder: Literal["auto", "local", "openai", "lexical"] = "auto"
     """What encodes text. `auto`: the local model, or the lexical embedder where a new database finds no model."""
     embedding_model_dir: Path | None = None
@@ -64,8 +74,10 @@ class Settings(BaseSettings):
     """UP votes from which on a trace can be validated. `commontrace recount` applies a changed one to stored traces."""
     reflection: bool = True
     """Serves gRPC reflection, which grpcurl and `buf curl` ask for the contract."""
+    drain_seconds: float | None = Field(default=None, ge=0, le=600)
+    """How long calls are still taken after SIGTERM while health says NOT_SERVING. Unset: 2, on loopback 0."""
     stop_grace_seconds: float = Field(default=10.0, ge=0)
-    """How long calls in progress may go on after SIGTERM or Ctrl-C."""
+    """How long calls in progress may go on after that."""
     metrics_address: str | None = None
     """Host and port of the metrics and of /healthz, over HTTP; unset: none. Each further worker takes the next port."""
     recall_probe_seconds: float = Field(default=300.0, ge=0, le=86_400)

@@ -100,5 +100,6 @@ def _broken_details(row: Row, error: grpc.aio.AioRpcError) -> Iterator[str]:
     if any(not v.description or _LEAK.search(v.description) for v in violations):
         yield f"describes the violations {violations}"
     delays = [info.retry_delay.ToTimedelta() for info in details(error, error_details_pb2.RetryInfo)]
-    if len(delays) != PROMISES[row.reason].retry or any(not 0 < delay.total_seconds() <= 5 for delay in delays):
+    longest = 60 if row.reason == "QUOTA_EXCEEDED" else 5
+    if len(delays) != PROMISES[row.reason].retry or any(not 0 < delay.total_seconds() <= longest for delay in delays):
         yield f"says to retry after {delays}"

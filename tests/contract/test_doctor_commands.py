@@ -200,7 +200,7 @@ async def test_settings_that_risk_data(monkeypatch: pytest.MonkeyPatch, database
     name = engines.postgres_url(database_url).database
     await administer(database_url, f"ALTER DATABASE {name} SET synchronous_commit = off")
     finding = (await look(monkeypatch, database_url))["durability"]
-    assert (finding.level, finding.advice) == (Level.PROBLEM, "set synchronous_commit = on in postgresql.conf")
+    assert (finding.level, finding.advice) == (Level.PROBLEM, f"psql: ALTER DATABASE {name} RESET synchronous_commit")
 
 
 async def test_models_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Path) -> None:

@@ -7,7 +7,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
+from commontrace.bootstrap import Foundation
+from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.scopes import ScopeUndeclared, required_scopes
+from commontrace.server import serving
+from commontrace.storage.database import Database
+from commontrace.v1.trace_service_pb2 import GetServiceInfoRequest
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution, health_of
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings
@@ -85,6 +90,21 @@ async def test_stopping_waits_for_calls_but_not_for_health_watches(start_server:
             await asyncio.sleep(0.02)
         assert (await watch.read()).status == NOT_SERVING
         assert (await creating).created.id
+
+
+async def test_a_stopping_server_takes_calls_until_it_is_told_to_hurry(database: Database, embedder: Embedder) -> None:
+    hurry, stack = asyncio.Event(), AsyncExitStack()
+    foundation = Foundation(database=database, embedder=embedder)
+    address = await stack.enter_async_context(serving(server_settings(drain_seconds=60), foundation, hurry=hurry))
+    async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(30):
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        watch = stub.Watch(health_pb2.HealthCheckRequest(service=""))
+        assert (await watch.read()).status == SERVING
+        stopping = asyncio.create_task(stack.aclose())
+        assert (await watch.read()).status == NOT_SERVING
+        await TraceServiceStub(channel).GetServiceInfo(GetServiceInfoRequest())
+        hurry.set()
+        await stopping
 
 
 def test_an_rpc_without_a_scope_keeps_the_server_from_starting() -> None:

@@ -20,7 +20,8 @@ _STOP_SECONDS = 15.0
 def environment(place: Path, **settings: str) -> dict[str, str]:
     """Nothing of the environment of whoever runs the tests, and everything below `place`."""
     defaults = {"PATH": os.environ["PATH"], "HOME": str(place), "DATA_DIR": str(place / "data")}
-    return defaults | {"LISTEN_ADDRESS": "127.0.0.1:0"} | settings
+    # The Postgres that tests share does without fsync.
+    return defaults | {"LISTEN_ADDRESS": "127.0.0.1:0", "ALLOW_UNSAFE_POSTGRES": "true"} | settings
 
 
 def run_command(place: Path, *arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:

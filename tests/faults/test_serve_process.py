@@ -176,7 +176,7 @@ async def test_a_server_ended_while_it_starts_leaves_no_postgres(place: Path, nu
 
 
 async def test_an_open_server_says_so_loudly(place: Path) -> None:
-    with ServerProcess(place, LISTEN_ADDRESS="0.0.0.0:0", ALLOW_OPEN="true") as server:
+    with ServerProcess(place, LISTEN_ADDRESS="0.0.0.0:0", ALLOW_OPEN="true", DRAIN_SECONDS="0") as server:
         assert server.stderr.count("OPEN TO EVERYBODY") == 1
         assert server.stderr.count("NO TLS") == 1
         server.address = f"127.0.0.1:{server.port}"

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from commontrace import bootstrap
 from commontrace.bootstrap import Foundation, NotReady, Postgres
@@ -23,7 +24,8 @@ from commontrace.embeddings.query_cache import QueryCache
 from commontrace.settings import Settings
 from commontrace.storage import engines, migrating
 from commontrace.storage.database import Database
-from tests.conftest import server_settings
+from commontrace.storage.diagnosis import looking_into
+from tests.conftest import administer, server_settings
 from tests.integration.storing import contributed
 from tests.integration.test_migrations import GOLDEN, schema
 
@@ -142,6 +144,33 @@ async def test_an_unmigrated_database_is_not_ready(empty_database_url: str) -> N
         await open_it()
     assert await bootstrap.migrate(where, lexical())
     assert not await bootstrap.migrate(where, lexical())
+    await ask(empty_database_url, "UPDATE alembic_version SET version_num = '9999_of_tomorrow' RETURNING 1")
+    with pytest.raises(NotReady, match="9999_of_tomorrow, of a newer version"):
+        await open_it()
+    with pytest.raises(NotReady, match="9999_of_tomorrow, of a newer version"):
+        await bootstrap.migrate(where, lexical())
+
+
+async def test_a_postgres_that_may_lose_what_it_acknowledged_is_refused(database_url: str) -> None:
+    where, name = Postgres(url=database_url, is_embedded=False), engines.postgres_url(database_url).database
+
+    async def refusal() -> str:
+        with pytest.raises(NotReady) as refused:
+            async with bootstrap.foundation(where, server_settings(allow_unsafe_postgres=False)):
+                pass
+        return str(refused.value)
+
+    # The tests' Postgres does without fsync.
+    assert "psql: ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf(), or set ALLOW_UNSAFE" in await refusal()
+    with capture_logs() as logged:
+        async with bootstrap.foundation(where, LOCAL):
+            pass
+    assert [line["event"] for line in logged] == ["what is acknowledged may be lost"]
+    async with looking_into(database_url) as diagnosis:
+        assert (await diagnosis.postgres()).durability["synchronous_commit"] == "on"
+    await administer(database_url, f"ALTER DATABASE {name} SET synchronous_commit = off")
+    async with looking_into(database_url) as diagnosis:
+        assert (await diagnosis.postgres()).remedies["synchronous_commit"].startswith(f"ALTER DATABASE {name} RESET")
 
 
 @pytest.mark.parametrize(

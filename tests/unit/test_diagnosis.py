@@ -5,7 +5,12 @@ from dataclasses import replace
 from commontrace.core.diagnosis import DURABILITY, Level, PostgresFacts, of_postgres
 
 GOOD = PostgresFacts(
-    version="16.0", major=16, pgvector="0.8.4", pgvector_available="0.10.0", durability=dict.fromkeys(DURABILITY, "on")
+    version="16.0",
+    major=16,
+    pgvector="0.8.4",
+    pgvector_available="0.10.0",
+    durability=dict.fromkeys(DURABILITY, "on"),
+    remedies=dict.fromkeys(DURABILITY, "turn it on"),
 )
 
 

@@ -76,17 +76,19 @@ def serve(
 
 
 async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> None:
+    import asyncio
 
     from commontrace import bootstrap
     from commontrace.server import serving
 
-    stop = stop_requested()
+    hurry = asyncio.Event()
+    stop = stop_requested(hurry)
     if where.is_embedded or migrate:
         await bootstrap.migrate(where, settings)
     async with bootstrap.foundation(where, settings) as foundation:
         if where.is_embedded:
             await bootstrap.seed_if_possible(foundation)
-        async with serving(settings, foundation) as address:
+        async with serving(settings, foundation, hurry=hurry) as address:
             _say_ready(address, settings)
             await _end(stop, where)
             print("commontrace is stopping", file=sys.stderr)
@@ -97,8 +99,10 @@ async def _supervise(where: "Postgres", settings: "Settings", address: str, *, m
 
     from commontrace import bootstrap
     from commontrace.cli.serve_workers import Workers
+    from commontrace.listening import drain_seconds
 
-    stop = stop_requested()
+    hurry = asyncio.Event()
+    stop = stop_requested(hurry)
     if where.is_embedded or migrate:
         await bootstrap.migrate(where, settings)
     if where.is_embedded:
@@ -126,7 +130,7 @@ async def _supervise(where: "Postgres", settings: "Settings", address: str, *, m
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await workers.stop(grace_seconds=settings.stop_grace_seconds)
+        await workers.stop(within_seconds=drain_seconds(settings) + settings.stop_grace_seconds, hurry=hurry)
 
 
 async def _first_of(tasks: "Iterable[asyncio.Task[None] | asyncio.Task[bool]]") -> None:

@@ -31,15 +31,18 @@ def main() -> None:
 
 
 async def _serve(settings: "Settings", *, url: str) -> None:
+    import asyncio
+
     from commontrace import bootstrap
     from commontrace.server import serving
 
-    stop = stop_requested()
+    hurry = asyncio.Event()
+    stop = stop_requested(hurry)
     # The supervisor has done what an embedded database needs first.
     where = bootstrap.Postgres(url=url, is_embedded=False)
     async with (
         bootstrap.foundation(where, settings) as foundation,
-        serving(settings, foundation, shares_port=True),
+        serving(settings, foundation, shares_port=True, hurry=hurry),
     ):
         print("{}", flush=True)
         await stop.wait()

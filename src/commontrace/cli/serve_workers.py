@@ -57,20 +57,32 @@ class Workers:
             log.error("a worker has ended", pid=worker.pid, exit_code=exit_code, restart_seconds=seconds, **why)
             await asyncio.sleep(seconds)
 
-    async def stop(self, *, grace_seconds: float) -> None:
-        """Lets every worker finish its calls within the grace and returns when all have ended."""
-        for process in self._processes:
-            with suppress(ProcessLookupError):
-                process.terminate()
+    async def stop(self, *, within_seconds: float, hurry: asyncio.Event) -> None:
+        """Lets every worker finish its calls in the time it has, and returns when all have ended.
+
+        When `hurry` is set, they are told again.
+        """
+        self._terminate()
         ends = [asyncio.create_task(process.wait()) for process in self._processes]
         if not ends:
             return
-        _, late = await asyncio.wait(ends, timeout=grace_seconds + _END_SECONDS)
+        again = asyncio.create_task(self._terminate_after(hurry))
+        _, late = await asyncio.wait(ends, timeout=within_seconds + _END_SECONDS)
+        again.cancel()
         if late:
             for process in self._processes:
                 with suppress(ProcessLookupError):
                     process.kill()
             await asyncio.wait(late)
+
+    async def _terminate_after(self, hurry: asyncio.Event) -> None:
+        await hurry.wait()
+        self._terminate()
+
+    def _terminate(self) -> None:
+        for process in self._processes:
+            with suppress(ProcessLookupError):
+                process.terminate()
 
     async def _start(self, job: bytes) -> Process:
         # A session of its own, so that Ctrl-C reaches only the supervisor.

@@ -10,13 +10,22 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 
-def stop_requested() -> "asyncio.Event":
-    """Returns what Ctrl-C and SIGTERM set from now on, instead of ending the running event loop."""
+def stop_requested(hurry: "asyncio.Event | None" = None) -> "asyncio.Event":
+    """Returns what Ctrl-C and SIGTERM set from now on, instead of ending the running event loop.
+
+    From the second one on, they also set `hurry`.
+    """
     import asyncio
 
     stop = asyncio.Event()
+
+    def told() -> None:
+        if stop.is_set() and hurry is not None:
+            hurry.set()
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, told)
     return stop
 
 

@@ -26,11 +26,15 @@ _RETRY_ALL = {
                 "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
             },
         }
-    ]
+    ],
 }
 
-OPTIONS: list[tuple[str, str | int]] = [
-    ("grpc.service_config", json.dumps(_RETRY_ALL)),
+# Calls go to all servers whose health says SERVING under the empty name: to all but those that stop. A server without
+# its database says why a call fails, so it is not left out. One server alone leaves nothing to choose, and what stands
+# before it may refuse to be asked for health.
+_SPREAD = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+
+_OPTIONS: list[tuple[str, str | int]] = [
     # gRPC forgets, and so never repeats, what is larger than this; by default, a quarter of the largest request.
     ("grpc.per_rpc_retry_buffer_size", 2 << 20),
     # By default, gRPC looks for a lost server after 1 s, and in the end every 120 s: too late for calls that wait.
@@ -41,3 +45,10 @@ OPTIONS: list[tuple[str, str | int]] = [
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
+
+
+def options(address: str) -> list[tuple[str, str | int]]:
+    """Returns what a channel to the address takes: HOST:PORT, or a target of gRPC's that may name several servers."""
+    names_several = "," in address or "/" in address
+    config = _RETRY_ALL | _SPREAD if names_several else _RETRY_ALL
+    return [("grpc.service_config", json.dumps(config)), *_OPTIONS]

@@ -57,13 +57,17 @@ def problem(check: str, message: str, advice: str) -> Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostgresFacts:
-    """Versions of a Postgres and of its pgvector, None where there is none, and its `DURABILITY` settings."""
+    """Versions of a Postgres and of its pgvector, None where there is none, and its `DURABILITY` settings.
+
+    `remedies` has, for each of these, the statement that turns it on: it depends on where it was turned off.
+    """
 
     version: str
     major: int
     pgvector: str | None
     pgvector_available: str | None
     durability: Mapping[str, str]
+    remedies: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,8 +188,7 @@ def _durability(facts: PostgresFacts) -> list[Finding]:
     if not off:
         return [ok("durability", f"{', '.join(DURABILITY)} are on")]
     return [
-        problem("durability", f"{name} is off: {DURABILITY[name]}", f"set {name} = on in postgresql.conf")
-        for name in off
+        problem("durability", f"{name} is off: {DURABILITY[name]}", f"psql: {facts.remedies[name]}") for name in off
     ]
 
 

@@ -253,8 +253,27 @@ class ModelReplaced(Outrun):
         super().__init__(message)
 
 
+class QuotaExceeded(CommonTraceError):
+    """The user has used up what may be read or written in a minute."""
+
+    def __init__(self, email: str, kind: str, limit: int, *, retry_after: float) -> None:
+        """Takes whose quota it is, of what (`reads` or `writes`), how large, and when the next begins, in seconds."""
+        super().__init__(
+            f"{email} has used up the {limit} {kind} of this minute", quota=kind.upper(), limit=str(limit), per="minute"
+        )
+        self.email = email
+        self.kind = kind
+        self.limit = limit
+        self.retry_after = retry_after
+
+
 class Overloaded(CommonTraceError):
-    """Every database connection was busy for too long."""
+    """Every database connection was busy for too long, or too much is in progress already."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        """Takes what there is too much of, and after how many seconds there may be less, if that is known."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class DatabaseUnavailable(CommonTraceError):

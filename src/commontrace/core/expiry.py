@@ -33,6 +33,11 @@ async def forget_expired_events(database: "Database", batch: int = 500) -> int:
     return await _forget(lambda work: work.events.forget_expired(batch), database, batch)
 
 
+async def forget_expired_quotas(database: "Database", batch: int = 500) -> int:
+    """Drops what was counted of quotas more than an hour ago and returns how many rows, likewise."""
+    return await _forget(lambda work: work.quotas.forget_expired(batch), database, batch)
+
+
 async def keep_forgetting(database: "Database") -> None:
     """Runs until cancelled. A database that is away is asked again later."""
     while True:
@@ -41,6 +46,7 @@ async def keep_forgetting(database: "Database") -> None:
             answers = await forget_expired_answers(database)
             items = await forget_expired_imports(database)
             events = await forget_expired_events(database)
+            await forget_expired_quotas(database)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             log.warning("what has expired could not be removed", error=told(error))
         else:

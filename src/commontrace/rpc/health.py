@@ -1,4 +1,4 @@
-"""Health: the empty name is liveness, a service's name is readiness: the database answers, and its model is here."""
+"""Health: the empty name tells whether the server goes on, a service's name too, whether it has database and model."""
 
 import asyncio
 from collections.abc import Sequence

@@ -45,6 +45,7 @@ _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]]
     errors.RequestIdReused: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_REQUEST_ID_REUSED),
     ResponseTooLarge: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_RESPONSE_TOO_LARGE),
     RequestTooLarge: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_REQUEST_TOO_LARGE),
+    errors.QuotaExceeded: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_QUOTA_EXCEEDED),
     errors.Overloaded: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_OVERLOADED),
     errors.DatabaseUnavailable: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_DATABASE_UNAVAILABLE),
     # Asked again and again, and every time of another model: nobody sees it but under a broken record.
@@ -55,6 +56,7 @@ _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]]
 
 # Where waiting helps, and for how long unless the failure itself knows. Seconds.
 _RETRY_AFTER: dict[ErrorReason.ValueType, float] = {
+    error_reason_pb2.ERROR_REASON_QUOTA_EXCEEDED: 60.0,
     error_reason_pb2.ERROR_REASON_OVERLOADED: 0.2,
     error_reason_pb2.ERROR_REASON_DATABASE_UNAVAILABLE: 0.5,
     error_reason_pb2.ERROR_REASON_EMBEDDER_UNAVAILABLE: 0.5,
@@ -90,6 +92,8 @@ def status_of(error: Exception, *, call_id: str) -> grpc.Status:
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=name, domain=DOMAIN, metadata=metadata)]
     if isinstance(error, InvalidRequest):
         details.append(_bad_request(error))
+    if isinstance(error, errors.QuotaExceeded):
+        details.append(_quota_failure(error, text))
     if reason in _RETRY_AFTER:
         delay = Duration()
         seconds = getattr(error, "retry_after", None) or _RETRY_AFTER[reason]
@@ -110,6 +114,17 @@ def _bad_request(error: InvalidRequest) -> error_details_pb2.BadRequest:
             break
         bad_request.field_violations.append(named)
     return bad_request
+
+
+def _quota_failure(error: errors.QuotaExceeded, text: str) -> error_details_pb2.QuotaFailure:
+    violation = error_details_pb2.QuotaFailure.Violation(
+        subject=f"user:{error.email}",
+        description=text,
+        quota_metric=f"commontrace/{error.kind}",
+        quota_id=f"{error.kind}-per-minute",
+        quota_value=error.limit,
+    )
+    return error_details_pb2.QuotaFailure(violations=[violation])
 
 
 def _packed(message: Message) -> AnyMessage:

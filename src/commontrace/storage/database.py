@@ -10,12 +10,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 
+from commontrace.core.errors import Overloaded
 from commontrace.core.filter_widths import FilterWidths
+from commontrace.core.quotas import Lease
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
-from commontrace.storage.failures import is_outdated_plan, translated
+from commontrace.storage.failures import ALL_BUSY, is_outdated_plan, translated
 from commontrace.storage.key_news import hearing
 from commontrace.storage.pool_state import Askers, PoolState
+from commontrace.storage.quota_repository import QuotaRepository
 from commontrace.storage.search_pool import SearchPool
 from commontrace.storage.sign_search import SignSearch
 from commontrace.storage.tag_repository import ids_by_driver
@@ -24,9 +27,10 @@ from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
 Answer = TypeVar("Answer")
 
-_APART = 2
 _NOTHING = text("SELECT 1")
 Question = Callable[[Reading], Awaitable[Answer]]
+
+_VITAL_CONNECTIONS = 2
 
 
 class Database:
@@ -44,10 +48,13 @@ class Database:
         self._writers = Askers("writes", self._writing, pool_size)
         self._readers = Askers("reads", self._reading, pool_size)
         self._searching = SearchPool(url, size=pool_size, timeout=pool_timeout)
-        # Of their own: a saturated pool must not make the health check lie, nor lock everybody out.
-        self._apart = engines.pooled(url, session, size=_APART, timeout=pool_timeout, autocommit=True)
+        # Connections of their own: however busy the others are, health is told and callers are known.
+        self._vital = engines.pooled(url, session, size=_VITAL_CONNECTIONS, timeout=pool_timeout, autocommit=True)
         self._tailing = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
+        # In front of the pool: hundreds of sessions that give up at the same time would take half a second to do it.
+        self._turns = asyncio.Semaphore(pool_size)
+        self._timeout = pool_timeout
         self.filter_widths = FilterWidths()
         """Of the filters that were searched under."""
         self.encoding_wanted = asyncio.Event()
@@ -58,10 +65,12 @@ class Database:
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
         """Opens a transaction: leaving commits, an exception rolls back. Raises the domain's errors."""
-        with translated(), self._writers:
-            async with self._sessions.begin() as session:
-                work = UnitOfWork(session)
-                yield work
+        with self._writers:
+            async with self._turn():
+                with translated():
+                    async with self._sessions.begin() as session:
+                        work = UnitOfWork(session)
+                        yield work
         if work.encoding_jobs.has_added or work.imports.has_added:
             self.encoding_wanted.set()
         if work.events.has_added or work.imports.has_added:
@@ -73,8 +82,18 @@ class Database:
             return await _ask(self._reading, question)
 
     async def read_apart(self, question: Question[Answer]) -> Answer:
-        """Does the same on the few connections that calls cannot exhaust. Raises likewise."""
-        return await _ask(self._apart, question)
+        """Asks on connections that calls do not use, for the short questions that come before any call.
+
+        Raises the domain's errors.
+        """
+        return await _ask(self._vital, question)
+
+    async def lease_quota(self, email: str, kind: str, *, needed: int, wanted: int, most: int) -> Lease:
+        """Takes from a user's quota on the same connections (see `QuotaRepository`). Raises the domain's errors."""
+        return await _use(
+            self._vital,
+            lambda connection: QuotaRepository(connection).lease(email, kind, needed=needed, wanted=wanted, most=most),
+        )
 
     async def search(self, question: Callable[[ApproximateSearch], Awaitable[Answer]]) -> Answer:
         """Asks on a connection whose planner stays on the vector index. Raises the domain's errors."""
@@ -111,18 +130,30 @@ class Database:
             async with hearing(self._tailing, on_change) as lost:
                 yield lost
 
-    async def ping(self) -> None:
-        """Really asks the database. Raises DatabaseUnavailable, Overloaded."""
-        await _use(self._apart, lambda connection: connection.execute(_NOTHING))
-
     @property
     def pools(self) -> tuple[PoolState, ...]:
         """The pools that calls wait for."""
         return self._searching.state, self._readers.state, self._writers.state
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Overloaded(ALL_BUSY) from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def ping(self) -> None:
+        """Really asks the database. Raises DatabaseUnavailable."""
+        await _use(self._vital, lambda connection: connection.execute(_NOTHING))
+
     async def close(self) -> None:
         """Closes every connection."""
-        for engine in (self._writing, self._reading, self._apart, self._tailing):
+        for engine in (self._writing, self._reading, self._vital, self._tailing):
             await engine.dispose()
         await self._searching.close()
 

@@ -37,7 +37,15 @@ _VERSIONS = """
         (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector,
         (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available"""
 
-_SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY(:names)"
+_SETTINGS = """
+    SELECT name, setting, CASE source
+        WHEN 'database' THEN format('ALTER DATABASE %I RESET %I', current_database(), name)
+        WHEN 'user' THEN format('ALTER ROLE %I RESET %I', current_user, name)
+        WHEN 'database user' THEN
+            format('ALTER ROLE %I IN DATABASE %I RESET %I', current_user, current_database(), name)
+        WHEN 'global' THEN format('ALTER ROLE ALL RESET %I', name)
+        ELSE format('ALTER SYSTEM SET %I = on; SELECT pg_reload_conf()', name) END AS remedy
+    FROM pg_settings WHERE name = ANY(:names)"""
 
 _INDEX = """
     SELECT i.indisvalid AND i.indisready AS is_valid, am.amname AS method, opc.opcname AS operator_class,
@@ -104,13 +112,14 @@ class Diagnosis:
         """Returns versions and the settings that keep data safe."""
         with _refusals_told():
             [row] = await self._connection.execute(text(_VERSIONS))
-            settings = await self._connection.execute(text(_SETTINGS), {"names": list(DURABILITY)})
+            settings = (await self._connection.execute(text(_SETTINGS), {"names": list(DURABILITY)})).all()
         return PostgresFacts(
             version=row.version.split()[0],
             major=row.major,
             pgvector=row.pgvector,
             pgvector_available=row.pgvector_available,
             durability={row.name: row.setting for row in settings},
+            remedies={row.name: row.remedy for row in settings},
         )
 
     async def revision(self) -> str | None:

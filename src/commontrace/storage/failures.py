@@ -17,6 +17,9 @@ from commontrace.core.errors import (
     Overloaded,
 )
 
+ALL_BUSY = "every database connection is busy"
+"""What to say where there was none to be had in time."""
+
 _BY_CONSTRAINT: dict[str, type[CommonTraceError]] = {
     "ck_traces_embedding_norm": InvalidStoredVector,
     "ck_traces_next_embedding_norm": InvalidStoredVector,
@@ -41,7 +44,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
-        raise Overloaded("every database connection is busy") from error
+        raise Overloaded(ALL_BUSY) from error
     except DBAPIError as error:
         meaning = _meaning(error)
         if meaning is None:

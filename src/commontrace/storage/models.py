@@ -339,3 +339,16 @@ class ImportItem(Base):
     trace_id: Mapped[UUID]
     is_new: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class QuotaWindow(Base):
+    """How much of a quota a user has used, in the latest window. `granted` is what the last lease took of it."""
+
+    __tablename__ = "quota_windows"
+    __table_args__ = (CheckConstraint("kind IN ('reads', 'writes')", name="kind"),)
+
+    email: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    started_at: Mapped[datetime]
+    used: Mapped[int] = mapped_column(BigInteger)
+    granted: Mapped[int] = mapped_column(BigInteger)

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from commontrace.core.errors import Overloaded
 from commontrace.storage import engines
-from commontrace.storage.failures import connecting_failed
+from commontrace.storage.failures import ALL_BUSY, connecting_failed
 from commontrace.storage.pool_state import PoolState
 
 Answer = TypeVar("Answer")
@@ -90,7 +90,7 @@ class SearchPool:
             async with asyncio.timeout(self._timeout):
                 await self._turns.acquire()
         except TimeoutError:
-            raise Overloaded("every database connection is busy") from None
+            raise Overloaded(ALL_BUSY) from None
         finally:
             self._waiting -= 1
         self._in_use += 1

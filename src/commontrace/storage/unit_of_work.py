@@ -9,6 +9,7 @@ from commontrace.storage.idempotency_repository import IdempotencyRepository
 from commontrace.storage.import_repository import ImportRepository
 from commontrace.storage.key_repository import KeyRepository
 from commontrace.storage.moderation import Moderation
+from commontrace.storage.quota_repository import QuotaRepository
 from commontrace.storage.revision_repository import RevisionRepository
 from commontrace.storage.tag_changes import TagChanges
 from commontrace.storage.tag_listing import TagListing
@@ -42,6 +43,7 @@ class UnitOfWork:
         self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.imports = ImportRepository(session)
+        self.quotas = QuotaRepository(session)
         self.embedding_models = EmbeddingModelRepository(session)
         self.encoding_jobs = EncodingJobRepository(session)
 

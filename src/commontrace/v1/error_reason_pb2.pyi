@@ -62,7 +62,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     with the same code and no details.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 16
-    """RESOURCE_EXHAUSTED. Every database connection was busy for too long. Retry."""
+    """RESOURCE_EXHAUSTED. Too much is in progress: calls (reads are refused before writes), streams of the kind, or every
+    database connection was busy for too long. Nothing has happened. Retry.
+    """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 17
     """UNAVAILABLE. The database cannot be reached or did not answer in time. Retry."""
     ERROR_REASON_EMBEDDER_UNAVAILABLE: _ErrorReason.ValueType  # 18
@@ -115,6 +117,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAUTHENTICATED. The API key is not accepted. `problem`: `MALFORMED`, `UNKNOWN`, `EXPIRED` or `REVOKED`."""
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 39
     """PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 40
+    """RESOURCE_EXHAUSTED. The user has used up what may be read (`READS`) or written (`WRITES`) in a minute; the next one
+    brings as much again, on every server of the database. A `google.rpc.QuotaFailure` says the same. `quota`, `limit`,
+    `per`. Retry.
+    """
     ERROR_REASON_SECRET_FOUND: _ErrorReason.ValueType  # 41
     """INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
     place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
@@ -172,7 +179,9 @@ ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 15
 with the same code and no details.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 16
-"""RESOURCE_EXHAUSTED. Every database connection was busy for too long. Retry."""
+"""RESOURCE_EXHAUSTED. Too much is in progress: calls (reads are refused before writes), streams of the kind, or every
+database connection was busy for too long. Nothing has happened. Retry.
+"""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 17
 """UNAVAILABLE. The database cannot be reached or did not answer in time. Retry."""
 ERROR_REASON_EMBEDDER_UNAVAILABLE: ErrorReason.ValueType  # 18
@@ -225,6 +234,11 @@ ERROR_REASON_INVALID_KEY: ErrorReason.ValueType  # 38
 """UNAUTHENTICATED. The API key is not accepted. `problem`: `MALFORMED`, `UNKNOWN`, `EXPIRED` or `REVOKED`."""
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 39
 """PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 40
+"""RESOURCE_EXHAUSTED. The user has used up what may be read (`READS`) or written (`WRITES`) in a minute; the next one
+brings as much again, on every server of the database. A `google.rpc.QuotaFailure` says the same. `quota`, `limit`,
+`per`. Retry.
+"""
 ERROR_REASON_SECRET_FOUND: ErrorReason.ValueType  # 41
 """INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
 place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar, cast
 import grpc
 
 from commontrace.client.call_options import CallOptions
-from commontrace.client.channel_options import OPTIONS
+from commontrace.client.channel_options import options
 from commontrace.client.tls import Tls
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
@@ -26,8 +26,8 @@ _BothWays: TypeAlias = "grpc.aio.StreamStreamMultiCallable[Request, Response]"
 def open_channel(address: str, tls: Tls | None = None) -> AbstractAsyncContextManager[Channel]:
     """Returns a channel to use as a context; it connects with the first call. Raises ValueError for files of `tls`."""
     if tls is None:
-        return grpc.aio.insecure_channel(address, options=OPTIONS)
-    return grpc.aio.secure_channel(address, tls.credentials(), options=[*OPTIONS, *tls.channel_options])
+        return grpc.aio.insecure_channel(address, options=options(address))
+    return grpc.aio.secure_channel(address, tls.credentials(), options=[*options(address), *tls.channel_options])
 
 
 async def each(source: Source[Value]) -> AsyncIterator[Value]:

@@ -41,12 +41,14 @@ async def connect(
 ) -> AsyncIterator[Client]:
     """Yields a client of the server at `address`, which calls with the API key `key`.
 
-    A server that asks for no key takes the caller for the `user` with that e-mail address. `deadline` is what every
-    call may take, in seconds; see also `Client.within`. With `wait_for_ready`, calls wait until then for a server that
-    is not there; with False, they fail at once; by default, they wait for a server that has answered before, so that
-    they outlast its restart. With `tls=True`, the server's certificate must come from a public authority; with a `Tls`,
-    from those that it names. Nothing is sent before the first call. Raises ValueError for what cannot be an address, a
-    key, a user or a deadline, and for files of a `Tls` that cannot be used.
+    A server that asks for no key takes the caller for the `user` with that e-mail address. Servers of one database can
+    be named together, such as `ipv4:10.0.0.1:50051,10.0.0.2:50051` or `dns:///NAME:50051`: calls are spread over those
+    that do not stop. `deadline` is what every call may take, in seconds; see also `Client.within`. With
+    `wait_for_ready`, calls wait until then for a server that is not there; with False, they fail at once; by default,
+    they wait for a server that has answered before, so that they outlast its restart. With `tls=True`, the server's
+    certificate must come from a public authority; with a `Tls`, from those that it names. Nothing is sent before the
+    first call. Raises ValueError for what cannot be an address, a key, a user or a deadline, and for files of a `Tls`
+    that cannot be used.
     """
     options = CallOptions(
         address=address, user=user, key=key, deadline=deadline, wait_for_ready=wait_for_ready, tls=Tls.of(tls)

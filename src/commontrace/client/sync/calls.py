@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar, cast
 import grpc
 
 from commontrace.client.call_options import CallOptions
-from commontrace.client.channel_options import OPTIONS
+from commontrace.client.channel_options import options
 from commontrace.client.patience import Patience
 from commontrace.client.tls import Tls
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
@@ -29,8 +29,8 @@ each = iter
 def open_channel(address: str, tls: Tls | None = None) -> AbstractContextManager[Channel]:
     """Returns a channel to use as a context; it connects with the first call. Raises ValueError for files of `tls`."""
     if tls is None:
-        return grpc.insecure_channel(address, options=OPTIONS)
-    return grpc.secure_channel(address, tls.credentials(), options=[*OPTIONS, *tls.channel_options])
+        return grpc.insecure_channel(address, options=options(address))
+    return grpc.secure_channel(address, tls.credentials(), options=[*options(address), *tls.channel_options])
 
 
 class Calls:

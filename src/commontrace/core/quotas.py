@@ -1,0 +1,114 @@
+"""How much each user may read and write in a minute, over all servers of a database together.
+
+A server leases what its callers need ahead, so that not every call asks the database: the more, the faster they use it.
+What is leased and not used when the minute ends is lost. So never more than the quota is used, and at most little less.
+"""
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from commontrace.core.errors import QuotaExceeded
+
+if TYPE_CHECKING:
+    from commontrace.storage.database import Database
+
+READS, WRITES = "reads", "writes"
+
+# Whoever is forgotten loses what was leased for them, no more.
+_ACCOUNTS = 10_000
+# A lease that lasts for less is followed by one of twice its size.
+_LEASE_SECONDS = 1.0
+# The end of the minute by our clock may come a little before that by the database's.
+_LEAST_RETRY_SECONDS = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """How much was granted, 0 if less is left than was needed, and for how long: until the minute ends."""
+
+    granted: int
+    seconds_left: float
+
+
+class _Account:
+    """What this server holds of one user's quota."""
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.ends_at = 0.0
+        self.wanted = 1
+        self.leased_at = 0.0
+        self.refused: int | None = None
+        self.leasing: asyncio.Task[None] | None = None
+
+
+class Quotas:
+    """Counts what users read and write; `limits` are a minute's, by kind. Kinds without one are not counted."""
+
+    def __init__(self, database: "Database", limits: Mapping[str, int]) -> None:
+        """Takes where servers count together."""
+        self._database = database
+        self._limits = limits
+        self._accounts: OrderedDict[tuple[str, str], _Account] = OrderedDict()
+
+    async def spend(self, email: str, kind: str, amount: int = 1) -> None:
+        """Takes one or more from the user's quota. Raises QuotaExceeded, DatabaseUnavailable, Overloaded.
+
+        What is more than a whole quota takes one that is whole: it could never be had otherwise.
+        """
+        limit = self._limits.get(kind)
+        if limit is None or amount == 0:
+            return
+        amount = min(amount, limit)
+        account = self._account((email, kind))
+        while True:
+            now = time.monotonic()
+            if now >= account.ends_at:
+                account.left, account.refused = 0, None
+            if account.left >= amount:
+                account.left -= amount
+                return
+            if account.refused is not None and amount - account.left >= account.refused:
+                raise QuotaExceeded(email, kind, limit, retry_after=_rounded(account.ends_at - now))
+            if account.leasing is None:
+                account.leasing = asyncio.create_task(self._lease(account, email, kind, amount - account.left))
+            # Who gives up meanwhile must not take away what the others wait for.
+            await asyncio.shield(account.leasing)
+
+    async def _lease(self, account: _Account, email: str, kind: str, needed: int) -> None:
+        began, limit = time.monotonic(), self._limits[kind]
+        is_fast = began - account.leased_at < _LEASE_SECONDS
+        account.wanted = min(2 * account.wanted, limit) if is_fast else max(account.wanted // 2, 1)
+        try:
+            lease = await self._database.lease_quota(
+                email, kind, needed=needed, wanted=max(needed, account.wanted), most=limit
+            )
+        finally:
+            account.leasing = None
+        if began >= account.ends_at:
+            account.left = 0
+        # Counted from before the question: never longer than by the database's clock.
+        account.ends_at = began + lease.seconds_left
+        account.left += lease.granted
+        account.leased_at = began
+        if not lease.granted:
+            # Others that need less may still have it.
+            account.refused = needed if account.refused is None else min(account.refused, needed)
+
+    def _account(self, key: tuple[str, str]) -> _Account:
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = _Account()
+            if len(self._accounts) > _ACCOUNTS:
+                self._accounts.popitem(last=False)
+        self._accounts.move_to_end(key)
+        return account
+
+
+def _rounded(seconds: float) -> float:
+    return max(math.ceil(seconds * 10) / 10, _LEAST_RETRY_SECONDS)
