@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import TypeAlias
 
-from tests.faults.figures import kills
+from tests.faults.figures import cuts, kills, rolling, starts, stopped, tallies
 from tests.faults.rig.figure import Figure, Trial
 
 Scenario: TypeAlias = Callable[[Trial], Coroutine[None, None, list[Figure]]]
@@ -11,4 +11,9 @@ Scenario: TypeAlias = Callable[[Trial], Coroutine[None, None, list[Figure]]]
 # Each is the `measure` of a module of `figures/`.
 SCENARIOS: dict[str, Scenario] = {
     "kills": kills.measure,
+    "cuts": cuts.measure,
+    "stopped": stopped.measure,
+    "rolling": rolling.measure,
+    "tallies": tallies.measure,
+    "starts": starts.measure,
 }

@@ -46,6 +46,7 @@ class ServerProcess:
     def __init__(self, place: Path, *arguments: str, **settings: str) -> None:
         self.data_dir = place / "data"
         self.address = ""
+        self.program: tuple[str, ...] = ("-m", "commontrace")
         self.seconds_to_ready = 0.0
         self._waits_until_ready = True
         self._arguments = arguments
@@ -85,7 +86,7 @@ class ServerProcess:
         self._stdout, self._stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - see __exit__
         self._launched = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "commontrace", "serve", *self._arguments],
+            [sys.executable, *self.program, "serve", *self._arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._stdout,
             stderr=self._stderr,

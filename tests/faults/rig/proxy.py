@@ -102,9 +102,9 @@ class Proxy:
 
     async def close(self) -> None:
         """Ends everything."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in list(self._connections):
+            connection.end()
+        await asyncio.gather(*self._tasks)
 
     async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self._target, Path):
@@ -123,18 +123,20 @@ class _Connection:
     ) -> None:
         self._requests, self._client, self._answers, self._server = requests, client, answers, server
         self._swallows_requests = self._swallows_answers = False
+        self._ways: list[asyncio.Task[None]] = []
 
     async def forward(self, proxy: Proxy) -> None:
-        ways = [asyncio.create_task(self._forward_requests(proxy)), asyncio.create_task(self._forward_answers(proxy))]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            if self._swallows_answers:
-                # Neither side learns of the other's end.
-                await asyncio.wait(ways, timeout=_BLACK_HOLE_SECONDS)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+        self._ways = [asyncio.create_task(way(proxy)) for way in (self._forward_requests, self._forward_answers)]
+        await asyncio.wait(self._ways, return_when=asyncio.FIRST_COMPLETED)
+        if self._swallows_answers:
+            # Neither side learns of the other's end.
+            await asyncio.wait(self._ways, timeout=_BLACK_HOLE_SECONDS)
+        self.end()
+        await asyncio.gather(*self._ways, return_exceptions=True)
+
+    def end(self) -> None:
+        for way in self._ways:
+            way.cancel()
 
     async def _forward_requests(self, proxy: Proxy) -> None:
         while request := await self._requests.read(_CHUNK_BYTES):

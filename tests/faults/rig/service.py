@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.rig import unprotected
 from tests.faults.rig.figure import Trial
 from tests.faults.rig.postgres import FORGETFUL, Postgres, running_postgres
 from tests.faults.rig.proxy import Proxy, proxy_before
@@ -18,10 +19,11 @@ _SETTINGS = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "64", "LOG_LEVEL": "
 class Server:
     """`commontrace serve` as a process, again and again on one port."""
 
-    def __init__(self, place: Path, settings: dict[str, str]) -> None:
-        """Takes where it may write."""
+    def __init__(self, place: Path, settings: dict[str, str], *, without: str | None = None) -> None:
+        """Takes where it may write, and the name of a protection that is turned off (see `unprotected`)."""
         self._place = place
         self._settings = settings
+        self._without = without
         self.process = ServerProcess(place)
 
     @property
@@ -33,6 +35,8 @@ class Server:
         """Returns when it is ready."""
         listen = {"LISTEN_ADDRESS": self.address} if self.address else {}
         self.process = ServerProcess(self._place, "--migrate", **_SETTINGS, **self._settings, **listen)
+        if self._without is not None:
+            self.process.program = (unprotected.__file__, self._without)
         await asyncio.to_thread(self.process.__enter__)
 
     async def stop(self) -> None:
@@ -62,17 +66,17 @@ class Service:
 
 @asynccontextmanager
 async def running_service(
-    trial: Trial, *, servers: int = 1, is_forgetful: bool = False, **settings: str
+    trial: Trial, *, servers: int = 1, is_forgetful: bool = False, without: str | None = None, **settings: str
 ) -> AsyncIterator[Service]:
     """Yields servers that reach a new Postgres through the proxy.
 
-    With `is_forgetful`, Postgres acknowledges what a crash takes back.
+    With `is_forgetful`, Postgres acknowledges what a crash takes back; `without` is what servers do not have.
     """
     async with AsyncExitStack() as stack:
         postgres = await stack.enter_async_context(running_postgres(trial.place, **(FORGETFUL if is_forgetful else {})))
         proxy = await stack.enter_async_context(proxy_before(postgres.socket))
         url = f"postgresql://postgres@{proxy.address}/postgres?sslmode=disable"
-        running = [Server(trial.place, {"DATABASE_URL": url, **settings}) for _ in range(servers)]
+        running = [Server(trial.place, {"DATABASE_URL": url, **settings}, without=without) for _ in range(servers)]
         for server in running:
             stack.push_async_callback(server.stop)
             await server.start()
