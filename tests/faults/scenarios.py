@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import TypeAlias
 
-from tests.faults.figures import cuts, kills, rolling, starts, stopped, tallies
+from tests.faults.figures import cuts, history, kills, rolling, starts, stopped, tallies
 from tests.faults.rig.figure import Figure, Trial
 
 Scenario: TypeAlias = Callable[[Trial], Coroutine[None, None, list[Figure]]]
@@ -14,6 +14,7 @@ SCENARIOS: dict[str, Scenario] = {
     "cuts": cuts.measure,
     "stopped": stopped.measure,
     "rolling": rolling.measure,
+    "history": history.measure,
     "tallies": tallies.measure,
     "starts": starts.measure,
 }

@@ -9,7 +9,15 @@ from tests.faults.rig.figure import Trial
 from tests.faults.scenarios import SCENARIOS
 
 SEED = 1
-SCALES = {"kills": 0.02, "cuts": 0.01, "stopped": 0.01, "rolling": 0.08, "starts": 0.01, "tallies": 0.02}
+SCALES = {
+    "kills": 0.02,
+    "cuts": 0.01,
+    "stopped": 0.01,
+    "rolling": 0.08,
+    "starts": 0.01,
+    "tallies": 0.02,
+    "history": 0.02,
+}
 """How much of each scenario: enough to see that it runs and what it finds."""
 
 

@@ -22,6 +22,8 @@ _CLIENTS = 16
 _DEADLINE_SECONDS = 2.0
 _LATE_SECONDS = 0.5
 _NO_DEADLINE_SECONDS = 60.0
+_STOP_SECONDS, _SHORT_STOP_SECONDS = 10.0, 3.5
+_WHOLE_STOPS = 0.2
 _FLIP_SECONDS = 3.0
 _RECOVERY_SECONDS = 2.0
 _LIVENESS = ""
@@ -30,7 +32,7 @@ _ANSWER = health_pb2.HealthCheckResponse
 
 async def measure(trial: Trial) -> list[Figure]:
     """Unprotected: calls have no deadline, and what is watched is liveness alone."""
-    stops, seconds = trial.times(5), max(3.5, 10 * min(1.0, trial.scale))
+    stops, seconds = trial.times(5), _STOP_SECONDS if trial.scale >= _WHOLE_STOPS else _SHORT_STOP_SECONDS
     deadline = _DEADLINE_SECONDS if trial.protected else _NO_DEADLINE_SECONDS
     watched = SERVICES[0] if trial.protected else _LIVENESS
     took: list[float] = []

@@ -22,6 +22,8 @@ from tests.faults.rig.unprotected import TRACE_LOCK
 _VOTERS = 50
 _TRACES = 201
 _BETWEEN_KILLS = 150
+# Between reading and writing there is time for others.
+_LATENCY_SECONDS = 0.002
 _DOWN_REASONS = ("outdated", "incorrect", "harmful", "duplicate", "spam")
 _TALLIES = """
     SELECT status, confirmation_count, traces.down_count, trust_score,
@@ -78,6 +80,7 @@ async def measure(trial: Trial) -> list[Figure]:
     without = None if trial.protected else TRACE_LOCK
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(running_service(trial, without=without, DATABASE_POOL_SIZE="15"))
+        service.proxy.latency = _LATENCY_SECONDS
         address = service.server.address
         clients = [
             await stack.enter_async_context(connect(address, user=_email(number), deadline=5))
