@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.rig.journal import FILE
+from tests.faults.rig.service import LOG
 from tests.faults.scenarios import SCENARIOS, Scenario
 
 _RESULTS = Path("faults.json")
@@ -42,15 +43,21 @@ async def measured(name: str, scenario: Scenario, trial: Trial) -> list[Figure]:
         traceback.print_exception(error)
         while isinstance(error, ExceptionGroup):
             error = error.exceptions[0]
-        return [Figure(name=name, target="runs to its end", measured=f"{type(error).__name__}: {error}", ok=False)]
+        return [Figure(name=name, target="runs to its end", measured=_reason(error), ok=False)]
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
 
 
 def _told(name: str, options: argparse.Namespace) -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as place:
         trial = Trial(seed=options.seed, place=Path(place), scale=options.scale)
         figures = asyncio.run(measured(name, SCENARIOS[name], trial))
-        if not all(figure.ok for figure in figures) and (trial.place / FILE).exists():
-            shutil.copy(trial.place / FILE, f"faults-{name}.jsonl")
+        if not all(figure.ok for figure in figures):
+            for kept in (trial.place / FILE, trial.place / LOG):
+                if kept.exists():
+                    shutil.copy(kept, f"faults-{name}-{kept.name}")
     return [_result(name, figure, options) for figure in figures]
 
 

@@ -14,6 +14,7 @@ from tests.faults.rig.proxy import Fault
 from tests.faults.rig.service import running_service
 
 _WRITERS = 8
+_DEADLINE_SECONDS = 5.0
 _SECONDS = 60.0
 
 
@@ -22,7 +23,9 @@ async def measure(trial: Trial) -> list[Figure]:
     chance = random.Random(trial.seed)  # noqa: S311 - where to cut is no secret
     plan = [fault for fault in Fault for _ in range(trial.times(100))]
     chance.shuffle(plan)
-    contributing = Contributing(journal=Journal(trial.place), chance=chance, sends_request_ids=trial.protected)
+    contributing = Contributing(
+        journal=Journal(trial.place), chance=chance, sends_request_ids=trial.protected, deadline=_DEADLINE_SECONDS
+    )
     async with (
         running_service(trial) as service,
         grpc.aio.insecure_channel(service.server.address, options=OPTIONS) as channel,
@@ -48,4 +51,5 @@ async def measure(trial: Trial) -> list[Figure]:
             measured=f"{found.duplicated} {of}; {contributing.repeated} were repeated",
             ok=found.duplicated == 0,
         ),
+        contributing.journal.unexplained(),
     ]

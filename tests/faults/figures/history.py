@@ -25,7 +25,7 @@ _REVISIONS = "SELECT trace_id::text AS id, count(*) FROM trace_revisions GROUP B
 async def measure(trial: Trial) -> list[Figure]:
     """Unprotected: Postgres acknowledges before it has written."""
     chance = random.Random(trial.seed)  # noqa: S311 - what breaks is no secret
-    plan = plan_of_breaks(chance, trial.times(10))
+    plan = plan_of_breaks(chance, trial.times(110, least=3))
     world = World(journal=Journal(trial.place), chance=chance)
     operations, enough = world.journal.operations, trial.times(_OPERATIONS)
     async with AsyncExitStack() as stack:
@@ -64,6 +64,7 @@ async def measure(trial: Trial) -> list[Figure]:
             measured=f"{len(found.stale)} {of}, {found.own} of one's own writes",
             ok=not found.stale,
         ),
+        world.journal.unexplained(),
     ]
 
 

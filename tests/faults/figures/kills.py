@@ -21,7 +21,7 @@ _LATENCY_SECONDS = 0.005
 async def measure(trial: Trial) -> list[Figure]:
     """Unprotected: Postgres acknowledges before it has written, and writes carry no request ids."""
     chance = random.Random(trial.seed)  # noqa: S311 - when to kill is no secret
-    plan = plan_of_kills(chance, trial.times(100))
+    plan = plan_of_kills(chance, trial.times(300, least=3))
     contributing = Contributing(journal=Journal(trial.place), chance=chance, sends_request_ids=trial.protected)
     async with running_service(trial, is_forgetful=not trial.protected) as service:
         service.proxy.latency = _LATENCY_SECONDS
@@ -47,4 +47,5 @@ async def measure(trial: Trial) -> list[Figure]:
             measured=f"{found.duplicated} {of}; {contributing.repeated} were repeated",
             ok=found.duplicated == 0,
         ),
+        contributing.journal.unexplained(),
     ]

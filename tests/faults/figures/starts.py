@@ -8,12 +8,13 @@ from tests.faults.rig.postgres import running_postgres
 from tests.faults.rig.service import Server
 from tests.faults.rig.unprotected import MIGRATION_LOCK
 
-_SERVERS = 5
+_SERVERS, _FEW_SERVERS = 5, 3
+_WHOLE = 0.1
 
 
 async def measure(trial: Trial) -> list[Figure]:
     """Unprotected: nobody waits for whoever migrates."""
-    times = trial.times(20)
+    times, servers_at_once = trial.times(20), _SERVERS if trial.scale >= _WHOLE else _FEW_SERVERS
     failures: list[str] = []
     async with running_postgres(trial.place) as postgres:
         for number in range(times):
@@ -21,16 +22,17 @@ async def measure(trial: Trial) -> list[Figure]:
             await postgres.ask(f"CREATE DATABASE {database}")
             url = postgres.url.replace("/postgres?", f"/{database}?")
             without = None if trial.protected else MIGRATION_LOCK
-            servers = [Server(trial.place, {"DATABASE_URL": url}, without=without) for _ in range(_SERVERS)]
+            servers = [Server(trial.place, {"DATABASE_URL": url}, without=without) for _ in range(servers_at_once)]
             started = await asyncio.gather(*map(_started, servers), return_exceptions=True)
             failures += [_last_line(failure) for failure in started if failure is not None]
             await asyncio.gather(*(server.stop() for server in servers if server.address))
             await postgres.ask(f"DROP DATABASE {database} WITH (FORCE)")
     return [
         Figure(
-            name=f"failed of {_SERVERS} servers that start at once on an empty database",
+            name=f"failed of {servers_at_once} servers that start at once on an empty database",
             target="0",
-            measured=f"{len(failures)} of {times * _SERVERS}" + "".join(f"; {reason}" for reason in failures[:1]),
+            measured=f"{len(failures)} of {times * servers_at_once}"
+            + "".join(f"; {reason}" for reason in failures[:1]),
             ok=not failures,
         )
     ]

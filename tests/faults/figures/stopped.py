@@ -14,7 +14,7 @@ from commontrace.client import Client, connect
 from commontrace.client.channel_options import SERVICES
 from tests.builders import health_of
 from tests.faults.rig.figure import Figure, Trial
-from tests.faults.rig.journal import Operation
+from tests.faults.rig.journal import Journal, Operation
 from tests.faults.rig.load import attempt, under_load, until_answered
 from tests.faults.rig.service import running_service
 
@@ -35,6 +35,7 @@ async def measure(trial: Trial) -> list[Figure]:
     stops, seconds = trial.times(5), _STOP_SECONDS if trial.scale >= _WHOLE_STOPS else _SHORT_STOP_SECONDS
     deadline = _DEADLINE_SECONDS if trial.protected else _NO_DEADLINE_SECONDS
     watched = SERVICES[0] if trial.protected else _LIVENESS
+    journal = Journal(trial.place)
     took: list[float] = []
     flips: list[float] = []
     recoveries: list[float] = []
@@ -42,7 +43,7 @@ async def measure(trial: Trial) -> list[Figure]:
         running_service(trial) as service,
         connect(service.server.address, user="ann@example.org", deadline=deadline) as client,
         grpc.aio.insecure_channel(service.server.address) as channel,
-        under_load([_caller(number, client, took) for number in range(_CLIENTS)]),
+        under_load([_caller(number, client, took, journal) for number in range(_CLIENTS)]),
     ):
         for _ in range(stops):
             await asyncio.sleep(0.5)
@@ -63,6 +64,7 @@ async def measure(trial: Trial) -> list[Figure]:
             ok=late == 0,
         ),
         _slowest("health flips after Postgres stops", flips, _FLIP_SECONDS),
+        journal.unexplained(),
         _slowest("writes and health are back after Postgres goes on", recoveries, _RECOVERY_SECONDS),
     ]
 
@@ -72,13 +74,16 @@ def _slowest(name: str, seconds: list[float], target: float) -> Figure:
     return Figure(name=name, target=f"within {target:g} s", measured=measured, ok=max(seconds) <= target)
 
 
-def _caller(number: int, client: Client, took: list[float]) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
+def _caller(
+    number: int, client: Client, took: list[float], journal: Journal
+) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
     async def call(enough: asyncio.Event) -> None:
         for turn in itertools.count(number):
             if enough.is_set():
                 return
             began = time.monotonic()
-            await attempt(Operation(client=number, register="any"), lambda turn=turn: _any_call(client, turn))  # type: ignore[misc]
+            with journal.entry(Operation(client=number, register="any")) as operation:
+                await attempt(operation, lambda turn=turn: _any_call(client, turn))  # type: ignore[misc]
             took.append(time.monotonic() - began)
             await asyncio.sleep(0.02)
 

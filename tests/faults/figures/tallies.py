@@ -76,7 +76,7 @@ class _Voting:
 async def measure(trial: Trial) -> list[Figure]:
     """Unprotected: votes are counted without a lock on their trace."""
     chance = random.Random(trial.seed)  # noqa: S311 - when to kill is no secret
-    plan = plan_of_kills(chance, trial.times(20))
+    plan = plan_of_kills(chance, trial.times(60))
     without = None if trial.protected else TRACE_LOCK
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(running_service(trial, without=without, DATABASE_POOL_SIZE="15"))
@@ -114,6 +114,7 @@ async def measure(trial: Trial) -> list[Figure]:
             measured=f"{others} {of}",
             ok=others == 0,
         ),
+        voting.journal.unexplained(),
     ]
 
 

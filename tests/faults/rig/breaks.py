@@ -2,8 +2,9 @@
 
 import asyncio
 import random
+from itertools import cycle, islice
 
-from tests.faults.rig.kills import kill, plan_of_kills
+from tests.faults.rig.kills import KILLS, kill, plan_of_kills
 from tests.faults.rig.proxy import Fault
 from tests.faults.rig.service import Service
 
@@ -12,12 +13,14 @@ _COMMIT_SECONDS = 60.0
 _STOP = "stop Postgres"
 _RESET = "reset all"
 _SWALLOW = "swallow all"
+_OTHERS: list[str | Fault] = [_STOP, _RESET, _SWALLOW, *Fault]
 
 
-def plan_of_breaks(chance: random.Random, times: int) -> list[str | Fault]:
-    """Every kill and break so many times."""
-    broken = [what for what in (_STOP, _RESET, _SWALLOW, *Fault) for _ in range(times)]
-    plan = [*plan_of_kills(chance, times), *broken]
+def plan_of_breaks(chance: random.Random, count: int) -> list[str | Fault]:
+    """So many, of each kill and each other break as many, or one less; the kills first where there are few."""
+    others = chance.sample(_OTHERS, len(_OTHERS))
+    kinds = [*plan_of_kills(chance, len(KILLS)), *others]
+    plan = list(islice(cycle(kinds), count))
     chance.shuffle(plan)
     return plan
 

@@ -20,7 +20,6 @@ from tests.faults.rig.journal import Journal, Operation
 from tests.faults.rig.load import until_answered
 from tests.faults.rig.postgres import Postgres
 
-_DEADLINE_SECONDS = 3.0
 _STORED = """
     SELECT id::text, title, context_text, solution_text, embedding IS NOT NULL AS is_embedded,
         ARRAY(
@@ -48,6 +47,8 @@ class Contributing:
     journal: Journal
     chance: random.Random
     sends_request_ids: bool
+    deadline: float = 10.0
+    """Of each attempt, in seconds."""
     acknowledged: dict[int, str] = field(default_factory=dict)
     """Ids by number."""
     repeated: int = 0
@@ -69,7 +70,7 @@ class Contributing:
             request.request_id = str(UUID(int=self.chance.getrandbits(128), version=4))
         with self.journal.entry(Operation(client=client, register=f"contribution {number}")) as operation:
             response = await until_answered(
-                operation, lambda: traces.CreateTrace(request, timeout=_DEADLINE_SECONDS, wait_for_ready=True)
+                operation, lambda: traces.CreateTrace(request, timeout=self.deadline, wait_for_ready=True)
             )
             operation.value = response.created.id
         self.repeated += operation.attempts > 1

@@ -10,6 +10,8 @@ from enum import StrEnum
 from math import inf
 from pathlib import Path
 
+from tests.faults.rig.figure import Figure
+
 FILE = "journal.jsonl"
 
 
@@ -36,6 +38,8 @@ class Operation:
     ended: float = inf
     outcome: Outcome = Outcome.UNKNOWN
     attempts: int = 0
+    unexplained: int = 0
+    """How many of them were answered by what no fault explains."""
 
 
 class Journal:
@@ -59,6 +63,12 @@ class Journal:
                 operation.ended = time.monotonic()
             with self._file.open("a") as lines:
                 lines.write(json.dumps(asdict(operation)) + "\n")
+
+    def unexplained(self) -> Figure:
+        """Answers by which the service says that it does not know what went wrong."""
+        count = sum(operation.unexplained for operation in self.operations)
+        attempts = sum(operation.attempts for operation in self.operations)
+        return Figure(name="answers INTERNAL or UNKNOWN", target="0", measured=f"{count} of {attempts}", ok=count == 0)
 
     def count(self) -> Counter[Outcome]:
         """How many there are of each outcome."""

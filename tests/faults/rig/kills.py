@@ -2,18 +2,20 @@
 
 import random
 from collections.abc import Awaitable, Callable
+from itertools import cycle, islice
 
 from tests.faults.rig.service import Service
 
 
 async def kill(victim: str, service: Service, chance: random.Random) -> None:
     """Kills it and brings it back."""
-    await _KILLS[victim](service, chance)
+    await KILLS[victim](service, chance)
 
 
-def plan_of_kills(chance: random.Random, times: int) -> list[str]:
-    """Every victim so many times."""
-    plan = [victim for victim in _KILLS for _ in range(times)]
+def plan_of_kills(chance: random.Random, count: int) -> list[str]:
+    """So many, of every victim as many, or one less."""
+    first = chance.sample(sorted(KILLS), len(KILLS))
+    plan = list(islice(cycle(first), count))
     chance.shuffle(plan)
     return plan
 
@@ -30,8 +32,9 @@ async def _server(service: Service, _chance: random.Random) -> None:
     await service.server.kill()
 
 
-_KILLS: dict[str, Callable[[Service, random.Random], Awaitable[None]]] = {
+KILLS: dict[str, Callable[[Service, random.Random], Awaitable[None]]] = {
     "backend": _backend,
     "postmaster": _postmaster,
     "server": _server,
 }
+"""By victim."""

@@ -13,11 +13,13 @@ from tests.faults.rig.journal import Operation, Outcome
 
 Answer = TypeVar("Answer")
 
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 180.0
 _PAUSE_SECONDS = 0.05
 # What a client hears from a service that is broken; anything else is an answer.
 _UNKNOWN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 _REFUSED = (grpc.StatusCode.RESOURCE_EXHAUSTED,)
+# What it must not hear from a service that knows what went wrong.
+_UNEXPLAINED = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 
 
 async def attempt(operation: Operation, call: Callable[[], Awaitable[Answer]]) -> Answer | None:
@@ -27,7 +29,9 @@ async def attempt(operation: Operation, call: Callable[[], Awaitable[Answer]]) -
         answer = await call()
     except (CallFailed, grpc.aio.AioRpcError) as error:
         code = error.code if isinstance(error, CallFailed) else error.code()
-        if code not in (*_UNKNOWN, *_REFUSED):
+        if code in _UNEXPLAINED:
+            operation.unexplained += 1
+        elif code not in (*_UNKNOWN, *_REFUSED):
             raise
         # An attempt that was refused does not tell what became of the one before.
         is_refused = code in _REFUSED and operation.attempts == 1

@@ -39,6 +39,8 @@ class Proxy:
         self.address = ""
         self.latency = 0.0
         """How long answers take, in seconds."""
+        self.lingers = False
+        """Whether connections stay open that the other side has ended."""
         self.cuts = 0
         """How many connections have used up their allowance."""
         self._target = target
@@ -165,6 +167,8 @@ class _Connection:
                 await self._client.drain()
             left -= len(answer)
         proxy.cuts += left == 0
+        if proxy.lingers:
+            await asyncio.Event().wait()
 
     def swallow(self) -> None:
         self._swallows_requests = self._swallows_answers = True

@@ -14,6 +14,7 @@ from tests.faults.server_process import ServerProcess
 
 # Where the time of a call passes in Postgres, not in a model: that is where faults shall hit.
 _SETTINGS = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "64", "LOG_LEVEL": "warning"}
+LOG = "servers.log"
 
 
 class Server:
@@ -35,6 +36,7 @@ class Server:
         """Returns when it is ready."""
         listen = {"LISTEN_ADDRESS": self.address} if self.address else {}
         self.process = ServerProcess(self._place, "--migrate", **_SETTINGS, **self._settings, **listen)
+        self.process.log = self._place / LOG
         if self._without is not None:
             self.process.program = (unprotected.__file__, self._without)
         await asyncio.to_thread(self.process.__enter__)
