@@ -22,7 +22,8 @@ _RESULTS = Path("faults.json")
 
 def main() -> None:
     """Ends with 1 if a figure misses its target, with 130 if it was interrupted; what was measured stays."""
-    # As Ctrl-C does, so that what was started ends.
+    # Whatever ends it, what was started ends too; a shell may have it begin with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     options = _options()
     results: list[dict[str, object]] = []

@@ -113,6 +113,11 @@ class ServerProcess:
         return self._process.pid
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return bool(self.address) and self._process.poll() is None
+
+    @property
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
 

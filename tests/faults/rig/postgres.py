@@ -74,7 +74,9 @@ class Postgres:
 
     async def kill_backend(self, chance: random.Random) -> None:
         """Kills a backend of the service, one that works if there is one: Postgres ends all others and recovers."""
-        pids = [row["pid"] for row in await self.ask(_WORKING)]
+        # There is none while a server connects again.
+        while not (pids := [row["pid"] for row in await self.ask(_WORKING)]):  # noqa: ASYNC110 - it asks another process
+            await asyncio.sleep(0.02)
         with suppress(ProcessLookupError):
             os.kill(chance.choice(pids[:4]), signal.SIGKILL)
 

@@ -1,6 +1,7 @@
 """What scenarios break: a Postgres of the rig's own, a proxy before it, and servers that come back on their ports."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from tests.faults.server_process import ServerProcess
 # Where the time of a call passes in Postgres, not in a model: that is where faults shall hit.
 _SETTINGS = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "64", "LOG_LEVEL": "warning"}
 LOG = "servers.log"
+
+# Calls in progress may go on for ten seconds, and be cancelled for five.
+_STOP_SECONDS = 30.0
 
 
 class Server:
@@ -43,7 +47,15 @@ class Server:
 
     async def stop(self) -> None:
         """Ends it as a supervisor does, with SIGTERM, if it still runs."""
-        await asyncio.to_thread(self.process.__exit__, None, None, None)
+        await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
+        try:
+            if self.process.is_running:
+                self.process.signal(signal.SIGTERM)
+                self.process.wait(_STOP_SECONDS)
+        finally:
+            self.process.__exit__(None, None, None)
 
     async def kill(self) -> None:
         """Kills it with -9 and starts it again."""
