@@ -49,13 +49,14 @@ async def measure(trial: Trial) -> list[Figure]:
     found = violations(operations)
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in world.journal.count().items())
     of = f"of {len(operations)} operations ({outcomes}) in {len(plan)} faults"
-    first = f"; {found.first}" if found.first else ""
+    lost = len(found.lost) + missing + len(world.refusals)
+    first = next((f"; {one}" for one in [*found.lost, *world.refusals, *found.stale]), "")
     return [
         Figure(
             name="acknowledged writes lost from a history",
             target="0",
-            measured=f"{len(found.lost) + missing} {of}{first}",
-            ok=not found.lost and missing == 0,
+            measured=f"{lost} {of}{first}",
+            ok=lost == 0,
         ),
         Figure(name="writes of it carried out twice", target="0", measured=f"{repeated} {of}", ok=repeated == 0),
         Figure(

@@ -95,7 +95,7 @@ async def _any_call(client: Client, turn: int) -> object:
         case 0:
             return await _write(client, turn)
         case 1:
-            return await anext(client.list(page_size=5))
+            return await anext(client.list(page_size=5), None)
         case _:
             return await client.search("what stops and hangs", limit=3)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
-from commontrace.client import Client, NotFound
+from commontrace.client import CallFailed, Client, NotFound
 from commontrace.v1 import vote_pb2
 from tests.faults.rig.journal import Journal, Operation, Outcome
 from tests.faults.rig.load import attempt, until_answered
@@ -47,6 +47,8 @@ class World:
     traces: list[Trace] = field(default_factory=list)
     votes: dict[str, tuple[int, Trace]] = field(default_factory=dict)
     """By register: who voted on what."""
+    refusals: list[str] = field(default_factory=list)
+    """Of writes that only a loss explains: nobody else deletes what they are about."""
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def random_id(self) -> UUID:
@@ -99,7 +101,10 @@ class Actor:
         """Reads this client's vote likewise."""
 
         async def call() -> str:
-            vote = await self.client.my_vote(trace.id)
+            try:
+                vote = await self.client.my_vote(trace.id)
+            except NotFound:
+                return _DELETED
             return ABSENT if vote is None else _VERDICTS[vote.type]
 
         await self._read(_vote_register(trace, self.number), reader, call)
@@ -176,8 +181,12 @@ class Actor:
     ) -> tuple[Answer | None, Outcome]:
         operation = Operation(client=self.number, register=register, value=value)
         gives_up = not must and self.world.chance.random() < _GIVES_UP
+        answer = None
         with self.world.journal.entry(operation):
-            answer = await attempt(operation, call) if gives_up else await until_answered(operation, call)
+            try:
+                answer = await attempt(operation, call) if gives_up else await until_answered(operation, call)
+            except CallFailed as refusal:
+                self.world.refusals.append(f"{register}: {refusal}")
         if operation.outcome is Outcome.UNKNOWN:
             self.given_up.add(register)
         return answer, operation.outcome

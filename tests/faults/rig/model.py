@@ -29,11 +29,6 @@ class Violations:
     own: int = 0
     """Of the stale ones, reads by the register's writer."""
 
-    @property
-    def first(self) -> str:
-        """One of them, for whoever looks for the cause."""
-        return next(iter([*self.lost, *self.stale]), "")
-
 
 def violations(operations: Iterable[Operation]) -> Violations:
     """Returns what is wrong with a history."""
