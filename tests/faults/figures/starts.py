@@ -45,4 +45,6 @@ async def _started(server: Server) -> None:
 
 
 def _last_line(failure: BaseException) -> str:
-    return str(failure).rstrip().rpartition("\n")[2][-200:]
+    """Returns what it says at its end, log lines apart."""
+    lines = [line for line in str(failure).splitlines() if line and not line.startswith("{")]
+    return "".join(lines[-1:])[-200:]
