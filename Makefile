@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group model --group build
 UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps
-TIMED := tests/faults/test_serve_process.py
+TIMED := tests/faults/test_serve_process.py tests/faults/test_stopped.py
 PROTOS := $(wildcard protos/commontrace/v1/*.proto)
 
 export DATA_DIR ?= $(CURDIR)/.data
@@ -24,7 +24,7 @@ test: .venv/ready-dev ## Runs every test, or those of ARGS.
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest --numprocesses 3 --ignore $(TIMED) --ignore tests/examples
+	@$(BIN)/python -m pytest --numprocesses 3 $(TIMED:%=--ignore %) --ignore tests/examples
 	@# What is timed has the machine for itself.
 	@$(BIN)/python -m pytest $(TIMED)
 endif

@@ -8,7 +8,7 @@ from random import Random
 from commontrace.client import connect
 from commontrace.v1 import trace_event_pb2
 from tests.conftest import query
-from tests.contract.cutting_proxy import CuttingProxy
+from tests.faults.rig.proxy import Proxy
 
 _LAST_EVENTS_SECONDS = 60.0
 
@@ -18,7 +18,7 @@ Told = tuple[str, str, int]
 class Follower:
     """Watches through a network that breaks, and now and then leaves and comes back with its token."""
 
-    def __init__(self, proxy: CuttingProxy, chance: Random) -> None:
+    def __init__(self, proxy: Proxy, chance: Random) -> None:
         self.told: list[Told] = []
         self.returns = 0
         self._proxy = proxy

@@ -15,10 +15,10 @@ from commontrace.client import Client, DeadlineExceeded, InvalidArgument, TraceF
 from commontrace.storage import engines
 from commontrace.v1 import trace_record_pb2
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings
-from tests.contract.cutting_proxy import cutting_proxy
 from tests.contract.exported_traces import ENLARGE, export, records_of
 from tests.contract.listed_traces import START, store_at
 from tests.contract.test_logging import until_logged
+from tests.faults.rig.proxy import proxy_before
 
 COUNT = 120
 
@@ -66,7 +66,7 @@ async def test_breaks_lose_and_repeat_nothing(
     server: RunningServer, client: Client, stored: list[str], allowances: Iterator[int]
 ) -> None:
     direct = [record async for record in client.export_traces()]
-    async with cutting_proxy(server.address, allowances) as proxy, connect(proxy.address) as cut_off:
+    async with proxy_before(server.address, allowances) as proxy, connect(proxy.address) as cut_off:
         records = [record async for record in cut_off.export_traces(batch_size=1)]
     assert proxy.cuts >= 10
     assert [record.id for record in records] == stored
@@ -80,7 +80,7 @@ async def test_breaks_under_the_synchronous_client(
         with sync.connect(address) as client:
             return [record.id for record in client.export_traces(batch_size=2)]
 
-    async with cutting_proxy(server.address, allowances) as proxy:
+    async with proxy_before(server.address, allowances) as proxy:
         assert await asyncio.to_thread(exported, proxy.address) == stored
     assert proxy.cuts >= 10
 
@@ -88,7 +88,7 @@ async def test_breaks_under_the_synchronous_client(
 async def test_a_connection_that_never_lasts_fails_the_export(server: RunningServer, stored: list[str]) -> None:
     received: list[str] = []
     broken = itertools.chain([500_000], itertools.repeat(2_000))
-    async with cutting_proxy(server.address, broken) as proxy, connect(proxy.address) as cut_off:
+    async with proxy_before(server.address, broken) as proxy, connect(proxy.address) as cut_off:
         with pytest.raises(Unavailable):
             await read(cut_off.export_traces(batch_size=1), received)
     assert 0 < len(received) < COUNT

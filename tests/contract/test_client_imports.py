@@ -16,10 +16,10 @@ from commontrace.storage.database import Database
 from commontrace.v1 import trace_import_pb2 as imports_pb
 from commontrace.v1 import trace_record_pb2
 from tests.conftest import RunningServer, ServerFactory, query, server_settings
-from tests.contract.cutting_proxy import cutting_proxy, random_allowances
 from tests.contract.imports import a_record, outcomes
 from tests.contract.test_import_streams import stored_count, storing_blocked
 from tests.contract.test_logging import until_logged
+from tests.faults.rig.proxy import proxy_before, random_allowances
 
 COUNT = 1500
 USER = "ada@example.org"
@@ -73,7 +73,7 @@ async def test_many_traces_go_through_connections_that_break(
     server: RunningServer, database_url: str, allowances: Iterator[int]
 ) -> None:
     async with (
-        cutting_proxy(server.address, allowances) as proxy,
+        proxy_before(server.address, allowances) as proxy,
         connect(proxy.address, user=USER, deadline=60) as cut_off,
     ):
         await cut_off.service_info()
@@ -95,7 +95,7 @@ async def test_the_same_under_the_synchronous_client(
             assert blocking.import_progress(import_id).last_sequence == COUNT
             return results
 
-    async with cutting_proxy(server.address, allowances) as proxy:
+    async with proxy_before(server.address, allowances) as proxy:
         results = await asyncio.to_thread(run, proxy.address)
     assert proxy.cuts >= 3
     assert outcomes(results) == ["created"] * COUNT

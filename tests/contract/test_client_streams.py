@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 from commontrace.client import Client, DeadlineExceeded, SearchStream, Unavailable, connect, sync
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.conftest import RunningServer, administer
-from tests.contract.cutting_proxy import cutting_proxy, random_allowances
 from tests.contract.searched_traces import a_vector, store_vectors, with_ties
 from tests.contract.test_logging import until_logged
+from tests.faults.rig.proxy import proxy_before, random_allowances
 
 COUNT = 200
 ENLARGE = "UPDATE traces SET context_text = repeat('x', 50000), solution_text = repeat('y', 50000)"
@@ -64,7 +64,7 @@ async def test_breaks_lose_and_repeat_nothing(
     exact: bool,
 ) -> None:
     direct = await client.search(a_vector(), limit=COUNT, exact=exact)
-    async with cutting_proxy(server.address, allowances) as proxy, connect(proxy.address, deadline=60) as cut_off:
+    async with proxy_before(server.address, allowances) as proxy, connect(proxy.address, deadline=60) as cut_off:
         stream = cut_off.search_stream(a_vector(), limit=COUNT, batch_size=1, exact=exact)
         hits = [hit async for hit in stream]
     ids = [hit.trace.id for hit in hits]
@@ -84,7 +84,7 @@ async def test_a_limit_holds_over_all_streams(
     server: RunningServer, client: Client, stored: list[str], allowances: Iterator[int]
 ) -> None:
     direct = await client.search(a_vector(), limit=37, exact=True)
-    async with cutting_proxy(server.address, allowances) as proxy, connect(proxy.address, deadline=60) as cut_off:
+    async with proxy_before(server.address, allowances) as proxy, connect(proxy.address, deadline=60) as cut_off:
         stream = cut_off.search_stream(a_vector(), limit=37, batch_size=1, exact=True)
         hits = [hit async for hit in stream]
     assert proxy.cuts > 0
@@ -101,7 +101,7 @@ async def test_breaks_under_the_synchronous_client(
             stream = client.search_stream(a_vector(), limit=COUNT, batch_size=1)
             return [hit.trace.id for hit in stream], stream.summary.hit_count
 
-    async with cutting_proxy(server.address, allowances) as proxy:
+    async with proxy_before(server.address, allowances) as proxy:
         ids, hit_count = await asyncio.to_thread(search, proxy.address)
     assert proxy.cuts >= 20
     assert sorted(ids) == stored
@@ -110,7 +110,7 @@ async def test_breaks_under_the_synchronous_client(
 
 async def test_a_break_inside_the_first_message(server: RunningServer, stored: list[str]) -> None:
     allowances = itertools.chain([60_000] * 3, itertools.repeat(10_000_000))
-    async with cutting_proxy(server.address, allowances) as proxy, connect(proxy.address) as cut_off:
+    async with proxy_before(server.address, allowances) as proxy, connect(proxy.address) as cut_off:
         await cut_off.service_info()
         hits = await cut_off.search(a_vector(), limit=20)
     assert proxy.cuts == 3
@@ -120,7 +120,7 @@ async def test_a_break_inside_the_first_message(server: RunningServer, stored: l
 async def test_a_connection_that_never_lasts_fails_the_search(server: RunningServer, stored: list[str]) -> None:
     allowances = itertools.chain([500_000], itertools.repeat(2_000))
     received: list[str] = []
-    async with cutting_proxy(server.address, allowances) as proxy, connect(proxy.address, deadline=60) as cut_off:
+    async with proxy_before(server.address, allowances) as proxy, connect(proxy.address, deadline=60) as cut_off:
         stream = cut_off.search_stream(a_vector(), limit=COUNT, batch_size=1)
         with pytest.raises(Unavailable):
             await read(stream, received)
@@ -134,7 +134,7 @@ async def test_the_deadline_is_for_all_streams_together(server: RunningServer) -
     # Each stream brings a few hits, well within its own time: ten times 2 s, if there was no common end.
     received: list[str] = []
     async with (
-        cutting_proxy(server.address, itertools.repeat(350_000)) as proxy,
+        proxy_before(server.address, itertools.repeat(350_000)) as proxy,
         connect(proxy.address, deadline=2) as cut_off,
     ):
         stream = cut_off.search_stream(a_vector(), limit=COUNT, batch_size=1)

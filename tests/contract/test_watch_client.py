@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 from commontrace.client import CallFailed, Client, InvalidArgument, Unavailable, connect, sync, watch_progress
 from commontrace.v1 import trace_event_pb2
 from tests.conftest import RunningServer, ServerFactory, server_settings
-from tests.contract.cutting_proxy import cutting_proxy
 from tests.contract.test_client_restarts import closed_address as closed_address
 from tests.contract.test_logging import until_logged
+from tests.faults.rig.proxy import proxy_before
 from tests.generic_server import answering
 
 SECONDS = 20.0
@@ -95,7 +95,7 @@ async def test_breaks_under_the_synchronous_client(server: RunningServer, ada: C
             has_begun.set()
             return [next(stream).trace_id for _ in range(60)]
 
-    async with cutting_proxy(server.address, itertools.repeat(2_000)) as proxy:
+    async with proxy_before(server.address, itertools.repeat(2_000)) as proxy:
         following = asyncio.create_task(asyncio.to_thread(follow, proxy.address))
         await asyncio.to_thread(has_begun.wait)
         ids = [await contribute(ada, number) for number in range(60)]

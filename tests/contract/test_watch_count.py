@@ -13,7 +13,7 @@ from tests.builders import a_contribution
 from tests.conftest import RunningServer, ServerFactory, server_settings
 from tests.contract.changes_followed import Follower, happened, missing
 from tests.contract.changing_writers import Tally, change
-from tests.contract.cutting_proxy import cutting_proxy
+from tests.faults.rig.proxy import proxy_before
 
 WRITERS, CHANGES = 8, 400
 
@@ -46,7 +46,7 @@ async def test_the_rule_for_gaps(
     tally = Tally(wanted=CHANGES)
     async with (
         start_server(settings=server_settings(validation_threshold=1)) as server,
-        cutting_proxy(server.address, itertools.repeat(1_000_000)) as proxy,
+        proxy_before(server.address, itertools.repeat(1_000_000)) as proxy,
     ):
         follower = Follower(proxy, chance)
         following = asyncio.create_task(follower.follow())

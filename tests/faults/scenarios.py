@@ -3,13 +3,20 @@
 from collections.abc import Callable, Coroutine
 from typing import TypeAlias
 
-from tests.faults.figures import keys, secrets
+from tests.faults.figures import cuts, history, keys, kills, rolling, secrets, starts, stopped, tallies
 from tests.faults.rig.figure import Figure, Trial
 
 Scenario: TypeAlias = Callable[[Trial], Coroutine[None, None, list[Figure]]]
 
 # Each is the `measure` of a module of `figures/`.
 SCENARIOS: dict[str, Scenario] = {
+    "kills": kills.measure,
+    "cuts": cuts.measure,
+    "stopped": stopped.measure,
+    "rolling": rolling.measure,
+    "history": history.measure,
+    "tallies": tallies.measure,
+    "starts": starts.measure,
     "keys": keys.measure_matrix,
     "revoked": keys.measure_revoked,
     "secrets": secrets.measure,

@@ -47,6 +47,9 @@ class ServerProcess:
     def __init__(self, place: Path, *arguments: str, **settings: str) -> None:
         self.data_dir = place / "data"
         self.address = ""
+        self.program: tuple[str, ...] = ("-m", "commontrace")
+        self.log: Path | None = None
+        """Keeps what it writes to standard error, behind what is there."""
         self.seconds_to_ready = 0.0
         self._waits_until_ready = True
         self._arguments = arguments
@@ -83,10 +86,11 @@ class ServerProcess:
 
     def _launch(self) -> None:
         # Files, because a pipe that nobody reads would stop the server some day.
-        self._stdout, self._stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - see __exit__
+        self._stdout = tempfile.TemporaryFile()  # noqa: SIM115 - see __exit__
+        self._stderr = tempfile.TemporaryFile() if self.log is None else self.log.open("a+b")  # noqa: SIM115
         self._launched = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "commontrace", "serve", *self._arguments],
+            [sys.executable, *self.program, "serve", *self._arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._stdout,
             stderr=self._stderr,
@@ -108,6 +112,11 @@ class ServerProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return bool(self.address) and self._process.poll() is None
 
     @property
     def port(self) -> int:

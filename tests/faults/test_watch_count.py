@@ -18,7 +18,7 @@ from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
 from tests.builders import a_contribution
 from tests.contract.changes_followed import Follower, check_order, happened, missing
 from tests.contract.changing_writers import Tally, change
-from tests.contract.cutting_proxy import cutting_proxy
+from tests.faults.rig.proxy import proxy_before
 from tests.faults.server_process import ServerProcess
 
 WRITERS = 16
@@ -54,7 +54,7 @@ async def test_nothing_is_lost_or_told_twice(
     async with AsyncExitStack() as stack:
         one = await stack.enter_async_context(running(tmp_path, empty_database_url))
         other = await stack.enter_async_context(running(tmp_path, empty_database_url))
-        proxy = await stack.enter_async_context(cutting_proxy(one.address, allowances))
+        proxy = await stack.enter_async_context(proxy_before(one.address, allowances))
         follower = Follower(proxy, chance)
         following = asyncio.create_task(follower.follow())
         await follower.has_begun.wait()

@@ -44,8 +44,7 @@ class Readiness:
         """Asks once."""
         serving = self._model.is_usable
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                await self._database.ping()
+            await self._ask()
         except Exception as error:  # noqa: BLE001 - whatever it is, the watch goes on and readiness is lost
             serving = False
             if not self._is_away:
@@ -58,3 +57,12 @@ class Readiness:
             answer = health_pb2.HealthCheckResponse
             for service in self._services:
                 await self._servicer.set(service, answer.SERVING if serving else answer.NOT_SERVING)
+
+    async def _ask(self) -> None:
+        asking = asyncio.create_task(self._database.ping())
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                # Shielded, because giving up on a connection that does not answer takes seconds of its own.
+                await asyncio.shield(asking)
+        finally:
+            asking.cancel()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 from uuid import UUID
 
@@ -31,6 +31,7 @@ _NOTHING = text("SELECT 1")
 Question = Callable[[Reading], Awaitable[Answer]]
 
 _VITAL_CONNECTIONS = 2
+_CLOSE_SECONDS = 1.0
 
 
 class Database:
@@ -152,9 +153,12 @@ class Database:
         await _use(self._vital, lambda connection: connection.execute(_NOTHING))
 
     async def close(self) -> None:
-        """Closes every connection."""
-        for engine in (self._writing, self._reading, self._vital, self._tailing):
-            await engine.dispose()
+        """Closes every connection. Those that do not answer are left to the end of the process."""
+        disposed = (self._writing, self._reading, self._vital, self._tailing)
+        # The driver would wait ten seconds for each.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await asyncio.gather(*(engine.dispose() for engine in disposed))
         await self._searching.close()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from asyncpg import Connection, InterfaceError, PostgresError
+from asyncpg import Connection, InterfaceError, InternalClientError, PostgresError
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -144,5 +144,5 @@ def _try(adapted: Any, _record: object, _proxy: object) -> None:
     """Makes the pool replace a dead connection, in one round trip. SQLAlchemy's own pre-ping takes three."""
     try:
         adapted.run_async(lambda connection: connection.fetchrow(";"))
-    except (OSError, TimeoutError, InterfaceError, PostgresError) as error:
+    except (OSError, TimeoutError, InterfaceError, InternalClientError, PostgresError) as error:
         raise DisconnectionError from error

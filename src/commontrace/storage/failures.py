@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from asyncpg import InterfaceError, InvalidCachedStatementError, PostgresError
+from asyncpg import InterfaceError, InternalClientError, InvalidCachedStatementError, PostgresError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -56,7 +56,8 @@ def translated() -> Iterator[None]:
         if meaning is None:
             raise
         raise meaning from error
-    except InterfaceError as error:
+    except (InterfaceError, InternalClientError) as error:
+        # The latter where the driver has read that Postgres ends the connection, and not yet that it has.
         raise DatabaseUnavailable(_WENT_AWAY) from error
     except (OSError, TimeoutError) as error:
         raise DatabaseUnavailable("the database cannot be reached") from error
