@@ -5,7 +5,7 @@ import random
 
 import grpc
 
-from commontrace.client.channel_options import OPTIONS
+from commontrace.client.channel_options import options
 from tests.faults.rig.contributions import Contributing, findings
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.rig.journal import Journal
@@ -28,7 +28,7 @@ async def measure(trial: Trial) -> list[Figure]:
     )
     async with (
         running_service(trial) as service,
-        grpc.aio.insecure_channel(service.server.address, options=OPTIONS) as channel,
+        grpc.aio.insecure_channel(service.server.address, options=options(service.server.address)) as channel,
     ):
         async with under_load([contributing.writer(number, channel) for number in range(_WRITERS)]):
             for fault in plan:
