@@ -43,6 +43,9 @@ class ServerProcess:
     Entering waits for the ready line; leaving stops what still runs and waits until its Postgres is gone too.
     """
 
+    program: tuple[str, ...] = ("-m", "commontrace")
+    """What Python runs."""
+
     def __init__(self, place: Path, *arguments: str, **settings: str) -> None:
         self.data_dir = place / "data"
         self.address = ""
@@ -85,7 +88,7 @@ class ServerProcess:
         self._stdout, self._stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - see __exit__
         self._launched = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "commontrace", "serve", *self._arguments],
+            [sys.executable, *self.program, "serve", *self._arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._stdout,
             stderr=self._stderr,

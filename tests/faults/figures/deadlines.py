@@ -1,0 +1,70 @@
+"""How long statements outlive the deadlines of the calls that they are for."""
+
+import asyncio
+from random import Random
+
+import grpc
+
+from tests.contract.error_row import INFO, VALID, WATCH
+from tests.faults.rig.beside import Beside, beside
+from tests.faults.rig.figure import Figure, Trial
+from tests.faults.rig.servers import server
+
+_CALLS = 400
+_LEAST_DEADLINE, _LONGEST_DEADLINE = 0.1, 0.3
+_WITHIN = 0.25
+_TOO_LONG = 10.0
+_TABLES = ("traces", "tags", "users")
+# They ask none of these tables.
+_WITHOUT_WAITING = {INFO, WATCH}
+
+
+async def measure(trial: Trial) -> list[Figure]:
+    """Lets calls wait in the database for a lock until their deadlines have passed."""
+    random = Random(trial.seed)  # noqa: S311 - not a secret
+    rpcs = [rpc for rpc in VALID if rpc not in _WITHOUT_WAITING]
+    late: list[float] = []
+    with server(trial, "cancellation") as running:
+        async with (
+            grpc.aio.insecure_channel(running.address) as channel,
+            beside(running) as database,
+            database.locked(*_TABLES),
+        ):
+            for number in range(trial.times(_CALLS)):
+                seconds = random.uniform(_LEAST_DEADLINE, _LONGEST_DEADLINE)
+                late.append(await _outlived(channel, rpcs[number % len(rpcs)], database, seconds))
+    late.sort()
+    return [
+        Figure(
+            name="statements after their call's deadline",
+            target=f"gone within {_WITHIN * 1000:.0f} ms",
+            measured=f"gone after {late[len(late) // 2] * 1000:.0f} ms (median of {len(late)}),"
+            f" {late[-1] * 1000:.0f} ms (the last)",
+            ok=late[-1] <= _WITHIN,
+        )
+    ]
+
+
+async def _outlived(channel: grpc.aio.Channel, rpc: str, database: Beside, seconds: float) -> float:
+    """Returns how many seconds after the deadline the call's statement was seen last. The call has one, or it fails."""
+    clock = asyncio.get_running_loop().time
+    call: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(rpc)
+    deadline = clock() + seconds
+    calling = asyncio.create_task(_read(call(VALID[rpc].SerializeToString(), timeout=seconds)))
+    assert await database.until_waiting(1, seconds) == 1, f"{rpc} did not wait"
+    seen = clock()
+    while await database.waiting():
+        seen = clock()
+        assert seen < deadline + _TOO_LONG, rpc
+        await asyncio.sleep(0.002)
+    await calling
+    return max(seen - deadline, 0.0)
+
+
+async def _read(stream: "grpc.aio.UnaryStreamCall[bytes, bytes]") -> None:
+    try:
+        async for _ in stream:
+            pass
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise
