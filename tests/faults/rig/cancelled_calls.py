@@ -21,7 +21,7 @@ from tests.contract.callers import caller
 from tests.contract.imports import a_record, message
 from tests.faults.rig.beside import Beside
 
-_STANDING = 20
+_STANDING, _TRIED = 10, 3
 _TITLE = "Cancelled"
 _PATIENCE_SECONDS = 5.0
 Begun: TypeAlias = "grpc.aio.Call"
@@ -59,7 +59,7 @@ class CancelledCalls:
             request.tags[:] = ["cancelled", "standing"]
             self._standing.append((await self._traces.CreateTrace(request)).created.id)
         for kind, begin in self._kinds.items():
-            for _ in range(10):
+            for _ in range(_TRIED):
                 began = perf_counter()
                 await _read(begin())
                 self._took[kind] = perf_counter() - began

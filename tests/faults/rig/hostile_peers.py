@@ -17,7 +17,7 @@ _CONNECT_AT_ONCE = 50
 _LONGEST_HANDSHAKE = 8.0
 """The server's limit is 5 s."""
 _DRIP_SECONDS = 0.5
-_REFUSED = grpc.StatusCode.RESOURCE_EXHAUSTED
+_REFUSED = grpc.StatusCode.RESOURCE_EXHAUSTED.name
 
 
 async def reset_rapidly(address: str, seconds: float) -> str:
@@ -33,9 +33,7 @@ async def reset_rapidly(address: str, seconds: float) -> str:
                 stream = 1
                 while perf_counter() < ends_at and not writer.is_closing():
                     writer.write(
-                        b"".join(
-                            http2.opened_and_reset(one, headers) for one in range(stream, stream + 2 * _BATCH, 2)
-                        )
+                        b"".join(http2.opened_and_reset(one, headers) for one in range(stream, stream + 2 * _BATCH, 2))
                     )
                     stream += 2 * _BATCH
                     resets += _BATCH
@@ -92,25 +90,28 @@ async def idle(address: str, count: int) -> AsyncIterator[None]:
         yield
 
 
-async def send_compressed_zeros(address: str, size: int, times: int) -> str:
-    """Sends messages that are a thousand times as large as what travels. Returns how they were answered."""
+async def send_compressed_zeros(address: str, size: int, times: int) -> tuple[str, bool]:
+    """Sends messages that are a thousand times as large as what travels.
+
+    Returns how they were answered, and whether all were refused.
+    """
     answers: Counter[str] = Counter()
     async with grpc.aio.insecure_channel(address) as channel:
         create: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CREATE)
         for _ in range(times):
             answers[await _answer(create(bytes(size), compression=grpc.Compression.Gzip))] += 1
-    return f"{times} times {size / 1e6:.0f} MB of compressed zeros: {_counted(answers)}"
+    return f"{times} times {size / 1e6:.0f} MB of compressed zeros: {_counted(answers)}", set(answers) == {_REFUSED}
 
 
-async def send_large_metadata(address: str, times: int) -> str:
-    """Sends 20 KB of metadata. Returns how the calls were answered."""
+async def send_large_metadata(address: str, times: int) -> tuple[str, bool]:
+    """Sends 20 KB of metadata. Returns how the calls were answered, and whether all were refused."""
     answers: Counter[str] = Counter()
     async with grpc.aio.insecure_channel(address) as channel:
         get: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(GET)
         for _ in range(times):
             metadata = (("x-large", "x" * 20_000),)
             answers[await _answer(get(VALID[GET].SerializeToString(), metadata=metadata))] += 1
-    return f"{times} times 20 KB of metadata: {_counted(answers)}"
+    return f"{times} times 20 KB of metadata: {_counted(answers)}", set(answers) == {_REFUSED}
 
 
 async def _answer(call: "grpc.aio.UnaryUnaryCall[bytes, bytes]") -> str:
