@@ -14,7 +14,7 @@ from tests.contract.error_row import INFO, LIST, LIST_TAGS, SEARCH, VALID
 
 _CLIENTS = 4
 _CALLS_A_CONNECTION = 25
-_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.05
 _RPCS = (INFO, LIST, SEARCH, LIST_TAGS)
 # Every channel has connections of its own, and repeats nothing.
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))

@@ -16,7 +16,7 @@ from tests.contract.imports import message
 
 _BROKEN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 _PAUSE_SECONDS = 0.05
-_SECONDS = 120.0
+_SECONDS = 600.0
 _BATCH_ITEMS = 10
 Records = list[trace_record_pb2.TraceRecord]
 
