@@ -35,7 +35,7 @@ async def measure(trial: Trial) -> list[Figure]:
     """Holds the connections by calls that wait for a lock, for as long as the server lets them."""
     random = Random(trial.seed)  # noqa: S311 - not a secret
     rpcs = [rpc for rpc in VALID if rpc not in _LEFT_OUT]
-    took: list[float] = []
+    took: list[tuple[float, str]] = []
     wrong: list[str] = []
     health: list[float] = []
     with server(trial, "pool timeout", DATABASE_POOL_SIZE=str(_POOL_SIZE)) as running:
@@ -48,7 +48,7 @@ async def measure(trial: Trial) -> list[Figure]:
                 after = asyncio.get_running_loop().time() - began
                 if after <= _POOL_TIMEOUT + _GRACE and any(holder.done() for holder in held):
                     return  # a connection became free in time
-                took.append(after)
+                took.append((after, rpc))
                 if error is None or error.code() not in _BUSY or not details(error, error_details_pb2.RetryInfo):
                     wrong.append(f"{rpc}: {error.code() if error is not None else 'answered'}")
 
@@ -60,13 +60,14 @@ async def measure(trial: Trial) -> list[Figure]:
                     await asyncio.gather(*asking)
                     health += [await _seconds_to_serving(channel, service) for service in _SERVICES]
                 await asyncio.gather(*held)
-    late = sum(seconds > _POOL_TIMEOUT + _GRACE for seconds in took)
+    late = sum(seconds > _POOL_TIMEOUT + _GRACE for seconds, _ in took)
+    longest, slowest = max(took, default=(0.0, "none"))
     return [
         Figure(
             name="calls while all connections are held",
             target="all RESOURCE_EXHAUSTED or UNAVAILABLE with RetryInfo within the pool timeout + 50 ms",
             measured=f"{len(took) - len(wrong)} of {len(took)}; {late} later,"
-            f" the last after {max(took, default=0):.3f} s" + "".join(f"; {answer}" for answer in wrong[:3]),
+            f" the last after {longest:.3f} s ({slowest})" + "".join(f"; {answer}" for answer in wrong[:3]),
             ok=bool(took) and not wrong and not late,
         ),
         Figure(
