@@ -38,24 +38,24 @@ async def measure(trial: Trial) -> list[Figure]:
     took: list[tuple[float, str]] = []
     wrong: list[str] = []
     health: list[float] = []
+    clock = asyncio.get_running_loop().time
     with server(trial, "pool timeout", DATABASE_POOL_SIZE=str(_POOL_SIZE)) as running:
         async with grpc.aio.insecure_channel(running.address) as channel, beside(running) as database:
 
-            async def ask(rpc: str, held: list[asyncio.Task[object]]) -> None:
+            async def ask(rpc: str, freed: list[float]) -> None:
                 await asyncio.sleep(random.uniform(0, _SPREAD_SECONDS))
-                began = asyncio.get_running_loop().time()
+                began = clock()
                 error = await call(channel, rpc, VALID[rpc].SerializeToString())
-                after = asyncio.get_running_loop().time() - began
-                if after <= _POOL_TIMEOUT + _GRACE and any(holder.done() for holder in held):
+                if freed and freed[0] - began <= _POOL_TIMEOUT:
                     return  # a connection became free in time
-                took.append((after, rpc))
+                took.append((clock() - began, rpc))
                 if error is None or error.code() not in _BUSY or not details(error, error_details_pb2.RetryInfo):
                     wrong.append(f"{rpc}: {error.code() if error is not None else 'answered'}")
 
             for _ in range(trial.times(_CALLS) // _CALLS_A_ROUND or 1):
                 async with database.locked("traces"):
-                    held = await _hold(channel, database)
-                    asking = [asyncio.create_task(ask(random.choice(rpcs), held)) for _ in range(_CALLS_A_ROUND)]
+                    held, freed = await _hold(channel, database)
+                    asking = [asyncio.create_task(ask(random.choice(rpcs), freed)) for _ in range(_CALLS_A_ROUND)]
                     health += [await _seconds_to_serving(channel, service) for service in _SERVICES]
                     await asyncio.gather(*asking)
                     health += [await _seconds_to_serving(channel, service) for service in _SERVICES]
@@ -79,15 +79,18 @@ async def measure(trial: Trial) -> list[Figure]:
     ]
 
 
-async def _hold(channel: grpc.aio.Channel, database: Beside) -> list[asyncio.Task[object]]:
-    """Returns the calls that hold every connection."""
+async def _hold(channel: grpc.aio.Channel, database: Beside) -> tuple[list[asyncio.Task[object]], list[float]]:
+    """Returns the calls that hold every connection, and when each gives it back, as soon as it has."""
     held: list[asyncio.Task[object]] = [
         asyncio.create_task(call(channel, rpc, VALID[rpc].SerializeToString()))
         for rpc in _HOLDERS
         for _ in range(_POOL_SIZE)
     ]
+    freed: list[float] = []
+    for holder in held:
+        holder.add_done_callback(lambda _: freed.append(asyncio.get_running_loop().time()))
     assert await database.until_waiting(len(held), _POOL_TIMEOUT) == len(held)
-    return held
+    return held, freed
 
 
 async def _seconds_to_serving(channel: grpc.aio.Channel, service: str) -> float:
