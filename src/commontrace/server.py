@@ -23,6 +23,7 @@ from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.listening import drain_seconds, is_loopback, is_open_to_strangers, refuse_open_address
 from commontrace.monitoring.monitoring import Monitoring
+from commontrace.open_files import connections_to_serve
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.importing import Importer
@@ -74,6 +75,8 @@ _OPTIONS = [
     ("grpc.max_metadata_size", 8192),
     ("grpc.absolute_max_metadata_size", 16384),
     ("grpc.server_handshake_timeout_ms", 5000),
+    # Clients connect again by themselves; who only wants to hold a connection has to come back for it.
+    ("grpc.max_connection_idle_ms", 300_000),
     # The defaults notice a dead peer after two hours and punish clients that ping more often than every five minutes.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -131,7 +134,11 @@ async def serving(
             ValidationInterceptor(Validator(model)),
         ),
         # A second server on the same port must fail instead of sharing the traffic in silence.
-        options=[("grpc.so_reuseport", int(shares_port)), *_OPTIONS],
+        options=[
+            ("grpc.so_reuseport", int(shares_port)),
+            ("grpc.max_allowed_incoming_connections", connections_to_serve()),
+            *_OPTIONS,
+        ],
     )
     following = Following(database)
     watching = Watching(database, following, checkpoint_seconds=checkpoint_seconds)

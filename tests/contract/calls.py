@@ -1,5 +1,6 @@
 """The RPCs as their descriptors say, and calls of them with bytes that no generated client would send."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -53,6 +54,25 @@ async def call(
         else:
             unary: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(rpc)
             await unary(payload, timeout=_DEADLINE_SECONDS, metadata=metadata)
+    except grpc.aio.AioRpcError as error:
+        return error
+    return None
+
+
+async def converse(
+    channel: grpc.aio.Channel, rpc: str, payloads: Sequence[bytes], metadata: tuple[tuple[str, str], ...] = ()
+) -> grpc.aio.AioRpcError | None:
+    """Sends each message of a stream when the one before is answered, and returns the failure if there is one."""
+    both: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(rpc)
+    stream = both(timeout=_DEADLINE_SECONDS, metadata=metadata)
+    try:
+        for payload in payloads:
+            await stream.write(payload)
+            if await stream.read() is grpc.aio.EOF:
+                break
+        else:
+            await stream.done_writing()
+            await stream.read()
     except grpc.aio.AioRpcError as error:
         return error
     return None

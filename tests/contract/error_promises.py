@@ -18,9 +18,9 @@ _TEXT_BYTES = 1024
 # base64.
 _TRAILER_BYTES = 8000
 # What is nobody's business: where the code stands, what it is made of, what it asks the database and where that is.
-_LEAK = re.compile(
-    r"traceback|exception|asyncpg|sqlalchemy|postgres|grpc|\.py\b|\b(select|insert|update|delete)\b|relation|column"
-    r"|127\.0\.0\.1",
+LEAK = re.compile(
+    r"traceback|exception|<class |asyncpg|sqlalchemy|postgres|grpc|\.py\b|\b(select|insert|update|delete)\b|relation"
+    r"|column|127\.0\.0\.1",
     re.IGNORECASE,
 )
 
@@ -73,7 +73,7 @@ def details(error: grpc.aio.AioRpcError, kind: Any = None) -> list[Any]:
 
 def _broken_text(row: Row, error: grpc.aio.AioRpcError) -> Iterator[str]:
     said = error.details() or ""
-    if not said.startswith(f"{row.reason}: ") or len(said.encode()) > _TEXT_BYTES or _LEAK.search(said):
+    if not said.startswith(f"{row.reason}: ") or len(said.encode()) > _TEXT_BYTES or LEAK.search(said):
         yield f"says {said!r}"
     percent_encoded = sum(1 if 0x20 <= byte <= 0x7E and byte != 0x25 else 3 for byte in said.encode())
     encoded = sum(detail.ByteSize() for detail in details(error)) + len(said.encode())
@@ -97,7 +97,7 @@ def _broken_details(row: Row, error: grpc.aio.AioRpcError) -> Iterator[str]:
     violations = [v for bad in details(error, error_details_pb2.BadRequest) for v in bad.field_violations]
     if [(v.field, v.reason) for v in violations[:1]] != ([(row.field, row.reason)] if row.field else []):
         yield f"has the violations {violations}"
-    if any(not v.description or _LEAK.search(v.description) for v in violations):
+    if any(not v.description or LEAK.search(v.description) for v in violations):
         yield f"describes the violations {violations}"
     delays = [info.retry_delay.ToTimedelta() for info in details(error, error_details_pb2.RetryInfo)]
     longest = 60 if row.reason == "QUOTA_EXCEEDED" else 5

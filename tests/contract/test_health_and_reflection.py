@@ -7,6 +7,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
+from commontrace import server as wiring
 from commontrace.bootstrap import Foundation
 from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.scopes import ScopeUndeclared, required_scopes
@@ -124,3 +125,17 @@ async def reflect(
     response: reflection_pb2.ServerReflectionResponse = await stream.read()
     stream.cancel()
     return response
+
+
+async def test_connections_beyond_the_bound_are_closed_at_once(
+    start_server: ServerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "connections_to_serve", lambda: 1)
+    async with start_server() as running:
+        assert await health_of(running.channel, "") == SERVING
+        own = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
+        async with grpc.aio.insecure_channel(running.address, own) as another:
+            with pytest.raises(grpc.aio.AioRpcError) as failure:
+                await health_of(another, "")
+            assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert await health_of(running.channel, "") == SERVING

@@ -44,6 +44,9 @@ class ServerProcess:
     Entering waits for the ready line; leaving stops what still runs and waits until its Postgres is gone too.
     """
 
+    program: tuple[str, ...] = ("-m", "commontrace")
+    """What Python runs."""
+
     def __init__(self, place: Path, *arguments: str, **settings: str) -> None:
         self.data_dir = place / "data"
         self.address = ""

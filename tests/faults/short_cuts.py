@@ -29,17 +29,33 @@ SHORT_CUTS = {
     "history": _ShortCut(0.02, 0.02, {0}),
     "tallies": _ShortCut(0.02, 0.01, {0}),
     "starts": _ShortCut(0.01, 0.01, {0}),
+    "fuzz": _ShortCut(0.008, 0.001, {0}),
+    "cancellations": _ShortCut(0.005, 0.0075, {0, 1, 2}),
+    "deadlines": _ShortCut(0.05, 0.004, {0}),
+    "streams": _ShortCut(0.02, 0.02, {0, 1, 2, 3}),
+    "hostile": _ShortCut(0.05, 0.05, {1, 2, 7, 8}),
+    "pool": _ShortCut(0.1, 0.1, {0}),
     "keys": _ShortCut(0.1, 0.1, {0}),
     "revoked": _ShortCut(0.1, 0.1, {0}),
     "secrets": _ShortCut(0.05, 0.01, {0}, frozenset({2})),
 }
 
 
+TIMED = ("stopped", "deadlines", "pool")
+"""What has the machine for itself, because it has times to keep; a machine may be slow for a moment all the same."""
+
+_ATTEMPTS = 3
+
+
 async def check_kept(name: str, place: Path) -> str:
-    """Demands that every figure is as promised; returns what was measured."""
+    """Demands that every figure is as promised, where it is timed in one of a few attempts; returns the figures."""
     short_cut = SHORT_CUTS[name]
-    figures = await SCENARIOS[name](Trial(seed=_SEED, place=place, scale=short_cut.scale))
-    missed = [figure for number, figure in enumerate(figures) if not figure.ok and number not in short_cut.timed]
+    trial = Trial(seed=_SEED, place=place, scale=short_cut.scale)
+    for _ in range(_ATTEMPTS if name in TIMED else 1):
+        figures = await SCENARIOS[name](trial)
+        missed = [figure for number, figure in enumerate(figures) if not figure.ok and number not in short_cut.timed]
+        if not missed:
+            break
     assert missed == []
     return _told(figures)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults.scenarios import SCENARIOS
-from tests.faults.short_cuts import SHORT_CUTS, check_kept, check_missed_without_protection
+from tests.faults.short_cuts import SHORT_CUTS, TIMED, check_kept, check_missed_without_protection
 
-# What is timed has the machine for itself: see test_stopped.py and the Makefile.
-UNTIMED = [name for name in SHORT_CUTS if name != "stopped"]
+# What is timed has the machine for itself: see test_timed_figures.py and the Makefile.
+UNTIMED = [name for name in SHORT_CUTS if name not in TIMED]
 Record = Callable[[str, object], None]
 
 

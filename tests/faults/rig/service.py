@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.rig import unprotected
 from tests.faults.rig.figure import Trial
 from tests.faults.rig.postgres import FORGETFUL, Postgres, running_postgres
 from tests.faults.rig.proxy import Proxy, proxy_before
@@ -42,7 +41,7 @@ class Server:
         self.process = ServerProcess(self._place, "--migrate", **_SETTINGS, **self._settings, **listen)
         self.process.log = self._place / LOG
         if self._without is not None:
-            self.process.program = (unprotected.__file__, self._without)
+            self.process.program = ("-m", "tests.faults.rig.unprotected", self._without)
         await asyncio.to_thread(self.process.__enter__)
 
     async def stop(self) -> None:

@@ -1,0 +1,68 @@
+"""Connections beside a server's own: they hold what the server needs, and see what it asks."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from commontrace.storage import embedded
+from tests.faults.server_process import ServerProcess
+
+_SERVER = "application_name = 'commontrace' AND backend_type = 'client backend'"
+_WAITING = f"SELECT count(*) FROM pg_stat_activity WHERE {_SERVER} AND wait_event_type = 'Lock'"  # noqa: S608 - our own
+_BUSY = f"SELECT count(*) FROM pg_stat_activity WHERE {_SERVER} AND state <> 'idle'"  # noqa: S608 - our own
+
+
+class Beside:
+    """What the server's database tells about it."""
+
+    def __init__(self, asking: asyncpg.Connection, holding: asyncpg.Connection) -> None:
+        self._asking = asking
+        self._holding = holding
+
+    async def ask(self, sql: str) -> list[Any]:
+        """Every row."""
+        return list(await self._asking.fetch(sql))
+
+    async def waiting(self) -> int:
+        """How many of the server's statements wait for a lock."""
+        return int(await self._asking.fetchval(_WAITING))
+
+    async def busy(self) -> int:
+        """How many of the server's connections carry out a statement or are inside of a transaction."""
+        return int(await self._asking.fetchval(_BUSY))
+
+    async def until_waiting(self, count: int, seconds: float) -> int:
+        """Returns how many statements waited at most, as soon as that is `count`."""
+        most, ends_at = 0, asyncio.get_running_loop().time() + seconds
+        while most < count and asyncio.get_running_loop().time() < ends_at:
+            most = max(most, await self.waiting())
+            await asyncio.sleep(0.002)
+        return most
+
+    @asynccontextmanager
+    async def locked(self, *tables: str) -> AsyncIterator[None]:
+        """Nobody else reads the tables while the block runs."""
+        transaction = self._holding.transaction()
+        await transaction.start()
+        try:
+            await self._holding.execute(f"LOCK TABLE {', '.join(tables)}")
+            yield
+        finally:
+            await transaction.rollback()
+
+
+@asynccontextmanager
+async def beside(server: ServerProcess) -> AsyncIterator[Beside]:
+    """Yields connections to the server's embedded Postgres."""
+    url = embedded.attach(server.data_dir)
+    assert url is not None
+    address = url.replace("+asyncpg", "")
+    asking, holding = await asyncpg.connect(address), await asyncpg.connect(address)
+    try:
+        yield Beside(asking, holding)
+    finally:
+        await holding.close()
+        await asking.close()

@@ -1,0 +1,15 @@
+"""The servers that scenarios are tried on."""
+
+from tests.faults.rig.figure import Trial
+from tests.faults.server_process import ServerProcess
+
+# No model: what takes time in a call then is the call.
+_SETTINGS = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "384", "LOG_LEVEL": "error"}
+
+
+def server(trial: Trial, protection: str = "", **settings: str) -> ServerProcess:
+    """Returns a server in the trial's place, in an unprotected trial without the protection of this name, if any."""
+    process = ServerProcess(trial.place, **_SETTINGS | settings)
+    if protection and not trial.protected:
+        process.program = ("-m", "tests.faults.rig.unprotected", protection)
+    return process
