@@ -12,7 +12,7 @@ from uuid import uuid4
 import grpc
 
 from commontrace.client import connect
-from commontrace.client.channel_options import OPTIONS
+from commontrace.client.channel_options import options
 from commontrace.v1 import trace_pb2
 from tests.contract.changes_followed import Told
 from tests.contract.imports import a_record
@@ -177,7 +177,7 @@ async def _reader(trial: Trial, address: str) -> AsyncIterator[StreamReader]:
         async with connect(address, deadline=_LONGEST_SECONDS) as client:
             yield GoingOn(client)
     else:
-        async with grpc.aio.insecure_channel(address, options=[*OPTIONS, *_SMALL_WINDOW]) as channel:
+        async with grpc.aio.insecure_channel(address, options=[*options(address), *_SMALL_WINDOW]) as channel:
             yield BeginningAnew(channel)
 
 
