@@ -9,7 +9,6 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from commontrace.bootstrap import Foundation, NotReady
-from commontrace.core import limits
 from commontrace.core.announcing import keep_announcing
 from commontrace.core.encoding_worker import keep_encoding
 from commontrace.core.expiry import keep_forgetting
@@ -24,6 +23,7 @@ from commontrace.embeddings.served_model import ServedModel
 from commontrace.listening import drain_seconds, is_loopback, is_open_to_strangers, refuse_open_address
 from commontrace.monitoring.monitoring import Monitoring
 from commontrace.open_files import connections_to_serve
+from commontrace.rpc import services
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.importing import Importer
@@ -36,6 +36,7 @@ from commontrace.rpc.interceptors.receiving import ReceivingInterceptor
 from commontrace.rpc.interceptors.validation import ValidationInterceptor
 from commontrace.rpc.reflection import add_reflection
 from commontrace.rpc.scopes import required_scopes
+from commontrace.rpc.server_options import OPTIONS
 from commontrace.rpc.stopping import Stopping
 from commontrace.rpc.tag_servicer import TagServicer
 from commontrace.rpc.trace_servicer import TraceServicer
@@ -46,46 +47,9 @@ from commontrace.settings import Settings
 from commontrace.storage.database import Database
 from commontrace.storage.embedding_model_repository import RecordedModel
 from commontrace.tls import ServedCertificate
-from commontrace.v1 import (
-    tag_service_pb2,
-    tag_service_pb2_grpc,
-    trace_service_pb2,
-    trace_service_pb2_grpc,
-    vote_service_pb2,
-    vote_service_pb2_grpc,
-)
+from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
 log = structlog.get_logger()
-
-_FILES = (trace_service_pb2.DESCRIPTOR, vote_service_pb2.DESCRIPTOR, tag_service_pb2.DESCRIPTOR)
-_SERVICES = tuple(service.full_name for file in _FILES for service in file.services_by_name.values())
-
-# What lasts for as long as whoever called wants.
-_LASTING = tuple(f"/commontrace.v1.TraceService/{name}" for name in ("ImportTraces", "ExportTraces", "WatchTraces"))
-
-_OPTIONS = [
-    # Requests up to four times the limit get in, so that they can be refused with a reason.
-    ("grpc.max_receive_message_length", 4 * limits.REQUEST_BYTES),
-    ("grpc.max_send_message_length", 2 * limits.RESPONSE_BYTES),
-    # Without a bound, one connection that opens and resets streams starves the others.
-    ("grpc.max_concurrent_streams", 100),
-    # From 1000 requests on that wait to be begun, gRPC would cancel some at random: we refuse them, with a reason.
-    ("grpc.server.max_pending_requests", 10_000),
-    ("grpc.server.max_pending_requests_hard_limit", 20_000),
-    ("grpc.max_metadata_size", 8192),
-    ("grpc.absolute_max_metadata_size", 16384),
-    ("grpc.server_handshake_timeout_ms", 5000),
-    # Clients connect again by themselves; who only wants to hold a connection has to come back for it.
-    ("grpc.max_connection_idle_ms", 300_000),
-    # The defaults notice a dead peer after two hours and punish clients that ping more often than every five minutes.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
-    # New calls move to a new connection, and with it to a new certificate. Without a grace, which would end calls in
-    # progress: streams go on where they are, however long they last.
-    ("grpc.max_connection_age_ms", 900_000),
-]
 
 _CANCEL_SECONDS = 5.0
 
@@ -108,7 +72,7 @@ async def serving(
     refuse_open_address(settings)
     _warn_of_strangers(settings)
     certificate = ServedCertificate.of_settings(settings)
-    scopes = required_scopes(*_FILES)
+    scopes = required_scopes(*services.FILES)
     calls, stopping = CallsInProgress(), Stopping()
     keys, requires_key = KnownKeys(foundation.database), settings.authentication == "keys"
     database, monitoring = foundation.database, Monitoring(settings)
@@ -125,7 +89,7 @@ async def serving(
             GuardInterceptor(),
             AdmissionInterceptor(
                 scopes,
-                _LASTING,
+                services.LASTING,
                 most_calls=settings.max_calls,
                 most_streams=settings.max_streams,
             ),
@@ -137,7 +101,7 @@ async def serving(
         options=[
             ("grpc.so_reuseport", int(shares_port)),
             ("grpc.max_allowed_incoming_connections", connections_to_serve()),
-            *_OPTIONS,
+            *OPTIONS,
         ],
     )
     following = Following(database)
@@ -146,7 +110,7 @@ async def serving(
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     if settings.reflection:
-        add_reflection(server, (*_SERVICES, health.SERVICE_NAME))
+        add_reflection(server, (*services.NAMES, health.SERVICE_NAME))
 
     host = settings.listen_address.rpartition(":")[0]
     try:
@@ -157,7 +121,7 @@ async def serving(
         )
     except RuntimeError as error:
         raise NotReady(f"cannot listen on {settings.listen_address}; is another server running there?") from error
-    readiness = Readiness(health_servicer, database, model, _SERVICES)
+    readiness = Readiness(health_servicer, database, model, services.NAMES)
     await readiness.check()
     await health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     telling = ExitStack()

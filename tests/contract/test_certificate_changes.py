@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from commontrace import server as wiring
 from commontrace import tls
 from commontrace.client import Client, Tls, connect
+from commontrace.rpc.server_options import OPTIONS
 from tests.certificates import Pair, written
 from tests.conftest import ServerFactory, server_settings
 from tests.contract.tls_places import OURS, SERVER, placed, shown
@@ -88,8 +89,8 @@ async def test_certificates_change_and_no_call_fails(
 ) -> None:
     monkeypatch.setattr(tls, "LOOK_SECONDS", 0.02)
     # What moves calls to new connections every 15 minutes does so every 0.3 s, in the middle of streams.
-    options = [(name, 300 if name == "grpc.max_connection_age_ms" else value) for name, value in wiring._OPTIONS]
-    monkeypatch.setattr(wiring, "_OPTIONS", options)
+    options = [(name, 300 if name == "grpc.max_connection_age_ms" else value) for name, value in OPTIONS]
+    monkeypatch.setattr(wiring, "OPTIONS", options)
     place = placed(tmp_path)
     live = tmp_path / "live"
     relinked(live, 0, SERVER)

@@ -1,0 +1,48 @@
+"""The tables. The migrations make them; a test compares both."""
+
+from commontrace.storage.models.base import Base
+from commontrace.storage.models.bookkeeping import (
+    EmbeddingModel,
+    EncodingJob,
+    IdempotentRequest,
+    ImportItem,
+    QuotaWindow,
+    TraceEvent,
+)
+from commontrace.storage.models.tags import Tag, TagAlias, TraceTag
+from commontrace.storage.models.traces import (
+    CREATE_SIGNS_TRIGGER,
+    DROP_SIGNS_TRIGGER,
+    VECTOR_INDEX,
+    VECTOR_INDEX_NAME,
+    WORDS,
+    Trace,
+    TraceRevision,
+    TraceSigns,
+)
+from commontrace.storage.models.users import ApiKey, User
+from commontrace.storage.models.votes import Vote
+
+__all__ = [
+    "CREATE_SIGNS_TRIGGER",
+    "DROP_SIGNS_TRIGGER",
+    "VECTOR_INDEX",
+    "VECTOR_INDEX_NAME",
+    "WORDS",
+    "ApiKey",
+    "Base",
+    "EmbeddingModel",
+    "EncodingJob",
+    "IdempotentRequest",
+    "ImportItem",
+    "QuotaWindow",
+    "Tag",
+    "TagAlias",
+    "Trace",
+    "TraceEvent",
+    "TraceRevision",
+    "TraceSigns",
+    "TraceTag",
+    "User",
+    "Vote",
+]

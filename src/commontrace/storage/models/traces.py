@@ -1,0 +1,137 @@
+"""Traces, their history, and what filtered searches read of them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, BIT, BitString
+from sqlalchemy.orm import Mapped, mapped_column
+
+from commontrace.embeddings.embedder import Vector
+from commontrace.storage.models.base import NOW, Base, Timestamps
+from commontrace.storage.vector_type import VectorType
+
+VECTOR_INDEX_NAME = "ix_traces_embedding_hnsw"
+VECTOR_INDEX = Index(
+    VECTOR_INDEX_NAME,
+    "embedding",
+    postgresql_using="hnsw",
+    postgresql_with={"m": 16, "ef_construction": 64},
+    postgresql_ops={"embedding": "vector_cosine_ops"},
+)
+"""What approximate searches go by."""
+
+
+WORDS = "words_of(title, context_text, solution_text)"
+"""The words of a trace, as `ix_traces_words` holds them. A migration makes the function."""
+
+
+class Trace(Timestamps, Base):
+    """A solved problem.
+
+    No index covers a column that votes change: an update of an indexed column inserts the row's vector into the HNSW
+    graph again. The storage options keep long text out of line and leave room in the page: votes are HOT updates.
+    """
+
+    __tablename__ = "traces"
+    __table_args__ = (
+        CheckConstraint("status IN ('pending', 'validated')", name="status"),
+        CheckConstraint("confirmation_count >= 0 AND down_count >= 0", name="counts"),
+        CheckConstraint("revision >= 1", name="revision"),
+        # A zero vector has no direction: the cosine index would never return it. Stored vectors have unit length.
+        CheckConstraint("vector_norm(embedding) BETWEEN 0.999 AND 1.001", name="embedding_norm"),
+        CheckConstraint(
+            "(embedding IS NULL) = (embedding_model_id IS NULL)"
+            " AND (embedding IS NULL) = (embedding_model_version IS NULL)",
+            name="embedding_model",
+        ),
+        Index("ix_traces_status", "status"),
+        Index("ix_traces_contributor_id", "contributor_id"),
+        Index("ix_traces_created_at", "created_at"),
+        Index("ix_traces_content_hash", "content_hash", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_traces_supersedes_id", "supersedes_id", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        VECTOR_INDEX,
+        Index("ix_traces_words", text(WORDS), postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 256}),
+        {"postgresql_with": {"fillfactor": 80, "toast_tuple_target": 256}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    context_text: Mapped[str]
+    solution_text: Mapped[str]
+    embedding: Mapped[Vector | None] = mapped_column(VectorType())
+    embedding_model_id: Mapped[str | None]
+    embedding_model_version: Mapped[str | None]
+    status: Mapped[str] = mapped_column(server_default="pending")
+    trust_score: Mapped[float] = mapped_column(server_default="0")
+    confirmation_count: Mapped[int] = mapped_column(server_default="0")
+    down_count: Mapped[int] = mapped_column(server_default="0")
+    revision: Mapped[int] = mapped_column(server_default="1")
+    contributor_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    agent_model: Mapped[str] = mapped_column(server_default="")
+    agent_version: Mapped[str] = mapped_column(server_default="")
+    metadata_json: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    is_seed: Mapped[bool] = mapped_column(server_default="false")
+    deleted_at: Mapped[datetime | None]
+    content_hash: Mapped[bytes | None]
+    """None for a trace that was contributed although duplicates may exist."""
+    edit_number: Mapped[int] = mapped_column(server_default="1")
+    """Counts the owner's edits; the etag."""
+    supersedes_id: Mapped[UUID | None] = mapped_column(ForeignKey("traces.id"))
+    superseded_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("traces.id"))
+    """The live trace that replaces this one."""
+    hidden_at: Mapped[datetime | None]
+    """When a moderator hid it. Hidden traces are deleted, too; what hiding deleted has both times alike."""
+    hide_reason: Mapped[str] = mapped_column(server_default="")
+
+
+class TraceRevision(Base):
+    """A version of a trace's text; never changed."""
+
+    __tablename__ = "trace_revisions"
+
+    trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id"), primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    context_text: Mapped[str]
+    solution_text: Mapped[str]
+    changed_fields: Mapped[list[str]] = mapped_column(ARRAY(String))
+    editor_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class TraceSigns(Base):
+    """What filtered searches read of a trace, deleted or not: small rows, many in a page. Triggers keep it true."""
+
+    __tablename__ = "trace_signs"
+    __table_args__ = (
+        *(Index(f"ix_trace_signs_{name}", name) for name in ("status", "contributor_id", "agent_model", "created_at")),
+        Index("ix_trace_signs_tag_ids", "tag_ids", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+    )
+
+    trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"), primary_key=True)
+    signs: Mapped[BitString | None] = mapped_column(BIT(varying=True))
+    """A bit for each component of the embedding: whether it is positive."""
+    status: Mapped[str]
+    contributor_id: Mapped[UUID]
+    agent_model: Mapped[str]
+    created_at: Mapped[datetime]
+    is_live: Mapped[bool]
+    is_current: Mapped[bool]
+    """Whether no live trace replaces it."""
+    tag_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+
+
+DROP_SIGNS_TRIGGER = "DROP TRIGGER signs_of_embedding ON traces"
+CREATE_SIGNS_TRIGGER = (
+    "CREATE TRIGGER signs_of_embedding AFTER UPDATE OF embedding ON traces FOR EACH ROW EXECUTE FUNCTION follow_trace()"
+)
+"""Whoever gives the column `embedding` another type, or another column its name, drops the trigger before."""

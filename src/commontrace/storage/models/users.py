@@ -1,0 +1,49 @@
+"""Who calls, and with what."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from commontrace.storage.models.base import NOW, Base, Timestamps
+
+
+class User(Timestamps, Base):
+    """Who contributes and votes."""
+
+    __tablename__ = "users"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    display_name: Mapped[str] = mapped_column(server_default="")
+    reputation_score: Mapped[float] = mapped_column(server_default="0")
+    is_seed: Mapped[bool] = mapped_column(server_default="false")
+
+
+class ApiKey(Base):
+    """What a user calls with."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint("octet_length(digest) = 32", name="digest"),
+        CheckConstraint("cardinality(scopes) > 0", name="scopes"),
+        Index("ix_api_keys_user_id", "user_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    label: Mapped[str] = mapped_column(server_default="")
+    digest: Mapped[bytes]
+    """The SHA-256 of the key, which is stored nowhere."""
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(String))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
