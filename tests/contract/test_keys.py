@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from structlog.testing import capture_logs
 
 from commontrace.core import keys, known_keys
 from commontrace.core.api_key import ApiKey
@@ -126,8 +127,10 @@ async def test_a_stream_ends_when_its_key_does(
 
 async def test_the_last_use_is_remembered(start_server: ServerFactory, database: Database, database_url: str) -> None:
     used, unused = await a_key(database, "ada@example.org"), await a_key(database, "bob@example.org")
-    async with start_server(settings=server_settings(authentication="keys")) as running:
-        await running.traces.GetServiceInfo(INFO, metadata=bearer(used))
+    with capture_logs() as lines:
+        async with start_server(settings=server_settings(authentication="keys")) as running:
+            await running.traces.GetServiceInfo(INFO, metadata=bearer(used))
+    assert [line["key_id"] for line in lines if "call_id" in line] == [str(used.id)]
     noted = await query(database_url, "SELECT id, last_used_at IS NOT NULL FROM api_keys")
     assert set(noted) == {(used.id, True), (unused.id, False)}
 

@@ -52,4 +52,6 @@ class LoggingInterceptor(Interceptor):
                 fields["reason"] = call.reason
             if call.caller is not None:
                 fields["caller"] = call.caller.email
+                if call.caller.key_id is not None:
+                    fields["key_id"] = str(call.caller.key_id)
             log.info(call.method, **fields)
