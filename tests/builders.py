@@ -36,6 +36,10 @@ async def store_large_trace(traces: TraceServiceStub) -> str:
     return (await traces.CreateTrace(a_contribution(context=large, solution=large))).created.id
 
 
+WITHOUT_WORDS = "DROP INDEX ix_traces_words"
+"""Long texts take the index of words longest, and tests with many do not ask it."""
+
+
 def copies_of(trace_id: str, count: int) -> str:
     """The SQL that makes `count` traces of one, faster than they could be encoded."""
     columns = (
@@ -43,6 +47,11 @@ def copies_of(trace_id: str, count: int) -> str:
     )
     copies = f"SELECT gen_random_uuid(), {columns} FROM traces, generate_series(2, {count})"  # noqa: S608 - our own names
     return f"INSERT INTO traces (id, {columns}) {copies} WHERE id = '{trace_id}'"
+
+
+def large_copies_of(trace_id: str, count: int) -> str:
+    """The same for a trace of long texts, by which nobody searches."""
+    return f"{WITHOUT_WORDS}; {copies_of(trace_id, count)}"
 
 
 async def health_of(channel: grpc.aio.Channel, service: str) -> int:

@@ -5,8 +5,9 @@ from typing import Any
 from commontrace.v1 import trace_record_pb2
 from commontrace.v1.trace_export_pb2 import ExportTracesRequest, ExportTracesResponse
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
+from tests.builders import WITHOUT_WORDS
 
-ENLARGE = "UPDATE traces SET context_text = repeat('x', 50000), solution_text = repeat('y', 50000)"
+ENLARGE = f"{WITHOUT_WORDS}; UPDATE traces SET context_text = repeat('x', 50000), solution_text = repeat('y', 50000)"  # noqa: S608 - our own names
 """Makes traces of 100 kB, of which a message holds 20 at most."""
 
 

@@ -10,7 +10,7 @@ import pytest
 from commontrace.client import CallFailed, Client, TraceFilter, connect, vector
 from commontrace.embeddings.embedder import Embedder
 from commontrace.v1 import tag_service_pb2, trace_pb2, vote_pb2
-from tests.builders import copies_of, store_large_trace
+from tests.builders import large_copies_of, store_large_trace
 from tests.conftest import RunningServer, administer
 
 ABSENT = "123e4567-e89b-12d3-a456-426614174000"
@@ -124,7 +124,7 @@ async def test_a_deleted_trace_can_come_back(ada: Client, bob: Client) -> None:
 async def test_lists_and_many_traces_take_as_many_calls_as_they_need(
     server: RunningServer, ada: Client, database_url: str
 ) -> None:
-    await administer(database_url, copies_of(await store_large_trace(server.traces), 105))
+    await administer(database_url, large_copies_of(await store_large_trace(server.traces), 105))
     listed = [trace async for trace in ada.list(TraceFilter(statuses=[trace_pb2.TRACE_STATUS_PENDING]), page_size=50)]
     assert len({trace.id for trace in listed}) == len(listed) == 105
     ids = [ABSENT, *(trace.id for trace in listed)]

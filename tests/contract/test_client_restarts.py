@@ -12,7 +12,7 @@ import pytest
 
 from commontrace.client import Client, DeadlineExceeded, Unavailable, connect, sync
 from commontrace.storage import embedded
-from tests.builders import copies_of
+from tests.builders import large_copies_of
 from tests.conftest import ServerFactory, administer, server_settings
 from tests.faults.server_process import ServerProcess
 
@@ -132,7 +132,7 @@ async def test_a_search_goes_on_after_the_server_was_killed(tmp_path: Path) -> N
             stored = (await client.contribute("A title", large, large)).created
             url = embedded.attach(server.data_dir)
             assert url is not None
-            await administer(url, copies_of(stored.id, COUNT))
+            await administer(url, large_copies_of(stored.id, COUNT))
             stream = client.search_stream(f"A title {large[:1000]}", limit=COUNT, batch_size=1, exact=True)
             ids = [(await anext(stream)).trace.id]
             server.kill()

@@ -11,12 +11,12 @@ from structlog.testing import capture_logs
 from commontrace.client import Client, DeadlineExceeded, SearchStream, Unavailable, connect, sync
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.conftest import RunningServer, administer
+from tests.contract.exported_traces import ENLARGE
 from tests.contract.searched_traces import a_vector, store_vectors, with_ties
 from tests.contract.test_logging import until_logged
 from tests.faults.rig.proxy import proxy_before, random_allowances
 
 COUNT = 200
-ENLARGE = "UPDATE traces SET context_text = repeat('x', 50000), solution_text = repeat('y', 50000)"
 
 
 @pytest.fixture

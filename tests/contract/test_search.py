@@ -7,7 +7,7 @@ from commontrace.core import limits
 from commontrace.embeddings.embedder import Embedder
 from commontrace.v1 import trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
-from tests.builders import a_contribution, copies_of, hits_of, search, store_large_trace
+from tests.builders import a_contribution, hits_of, large_copies_of, search, store_large_trace
 from tests.conftest import RunningServer, administer
 
 PROBLEMS = {
@@ -190,4 +190,4 @@ async def test_one_vector_norm_extreme_to_the_other(server: RunningServer, embed
 
 async def store_large_traces(server: RunningServer, database_url: str, count: int) -> None:
     """Stores more than the buffers between server and reader hold: 100 KB a trace."""
-    await administer(database_url, copies_of(await store_large_trace(server.traces), count))
+    await administer(database_url, large_copies_of(await store_large_trace(server.traces), count))

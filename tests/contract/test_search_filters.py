@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_filter_pb2 import TraceFilter
-from tests.builders import a_contribution, hits_of, search
+from tests.builders import WITHOUT_WORDS, a_contribution, hits_of, search
 from tests.conftest import RunningServer, administer
 from tests.contract.listed_traces import MODELS, START, STATUSES, WITH_UNKNOWN_TAGS, Stored, expected
 from tests.contract.searched_traces import a_vector, ids_in, store_varied_vectors
@@ -147,7 +147,7 @@ async def test_what_passes_no_longer_is_counted_instead_of_sent(server: RunningS
     columns = "title, context_text, solution_text, agent_model, embedding, embedding_model_id, embedding_model_version"
     await administer(
         database_url,
-        f"INSERT INTO traces (id, contributor_id, {columns})"  # noqa: S608 - our own names
+        f"{WITHOUT_WORDS}; INSERT INTO traces (id, contributor_id, {columns})"  # noqa: S608 - our own names
         f" SELECT gen_random_uuid(), contributor_id, {columns} FROM traces, generate_series(2, 200)"
         f" WHERE id = '{created.created.id}'",
     )

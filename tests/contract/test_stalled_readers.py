@@ -7,7 +7,7 @@ import grpc
 from commontrace.core import limits
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
-from tests.builders import copies_of, hits_of, search, store_large_trace
+from tests.builders import hits_of, large_copies_of, search, store_large_trace
 from tests.conftest import administer
 from tests.faults.server_process import ServerProcess
 
@@ -27,7 +27,7 @@ async def test_a_hundred_hold_no_connection_little_memory_and_slow_nobody(tmp_pa
         ):
             traces, slow = TraceServiceStub(channel), TraceServiceStub(other_channel)
             # More than the buffers between server and reader hold: 100 KB a trace.
-            await administer(database_url, copies_of(await store_large_trace(traces), TRACES))
+            await administer(database_url, large_copies_of(await store_large_trace(traces), TRACES))
             before = running.resident_bytes
             request = pb.SearchTracesRequest(text="number", limit=limits.SEARCH_HITS, batch_size=limits.SEARCH_HITS)
             stalled: list[grpc.aio.UnaryStreamCall[pb.SearchTracesRequest, pb.SearchTracesResponse]] = []
