@@ -87,10 +87,16 @@ async def running_service(
     """
     async with AsyncExitStack() as stack:
         postgres = await stack.enter_async_context(running_postgres(trial.place, **(FORGETFUL if is_forgetful else {})))
+        if is_forgetful:
+            # A server would not start on it.
+            settings["ALLOW_UNSAFE_POSTGRES"] = "true"
         proxy = await stack.enter_async_context(proxy_before(postgres.socket))
         url = f"postgresql://postgres@{proxy.address}/postgres?sslmode=disable"
         running = [Server(trial.place, {"DATABASE_URL": url, **settings}, without=without) for _ in range(servers)]
         for server in running:
             stack.push_async_callback(server.stop)
             await server.start()
+        if is_forgetful:
+            # What it may forget are calls, not the tables.
+            await postgres.ask("CHECKPOINT")
         yield Service(postgres=postgres, proxy=proxy, servers=running)
