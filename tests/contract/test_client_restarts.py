@@ -5,16 +5,12 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import grpc
 import pytest
 
 from commontrace.client import Client, DeadlineExceeded, Unavailable, connect, sync
-from commontrace.storage import embedded
-from tests.builders import large_copies_of
-from tests.conftest import ServerFactory, administer, server_settings
-from tests.faults.server_process import ServerProcess
+from tests.conftest import ServerFactory, server_settings
 
 AWAY_SECONDS = 2.0
 PATIENT = 30.0
@@ -122,22 +118,3 @@ async def lost(start_server: ServerFactory, *, wait_for_ready: bool | None = Non
             client = await stack.enter_async_context(connecting)
             await client.service_info()
         yield client
-
-
-async def test_a_search_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
-    settings = {"EMBEDDER": "lexical"}
-    with ServerProcess(tmp_path, **settings) as server:
-        async with connect(server.address, user="ada@example.org", deadline=120) as client:
-            large = "x" * 50_000
-            stored = (await client.contribute("A title", large, large)).created
-            url = embedded.attach(server.data_dir)
-            assert url is not None
-            await administer(url, large_copies_of(stored.id, COUNT))
-            stream = client.search_stream(f"A title {large[:1000]}", limit=COUNT, batch_size=1, exact=True)
-            ids = [(await anext(stream)).trace.id]
-            server.kill()
-            with ServerProcess(tmp_path, LISTEN_ADDRESS=server.address, **settings) as again:
-                assert again.address == server.address
-                ids.extend([hit.trace.id async for hit in stream])
-            assert len(ids) == len(set(ids)) == COUNT
-            assert stream.summary.hit_count == COUNT

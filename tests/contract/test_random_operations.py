@@ -34,7 +34,7 @@ from tests.faults.server_process import ServerProcess
 from tests.trace_signs import out_of_date
 
 # `OPERATIONS=20000 make test ARGS=...` goes on for longer.
-OPERATIONS = {"18": 2_500, "16": 1_000}
+OPERATIONS = {"18": 1_500, "16": 600}
 # Without the neural model, most of the time of a write passes where writes meet.
 SETTINGS = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "64", "LOG_LEVEL": "error"}
 SETTINGS |= {"VALIDATION_THRESHOLD": str(THRESHOLD)}

@@ -18,8 +18,8 @@ from commontrace.storage import embedded
 from tests.conftest import query
 from tests.faults.server_process import ServerProcess, environment
 
-LINES = 4_000
-VICTIMS = {"client": 4, "backend": 4, "server": 1, "SIGTERM": 1}
+LINES = 2_500
+VICTIMS = {"client": 3, "backend": 2, "server": 1, "SIGTERM": 1}
 _SECONDS = 240
 
 

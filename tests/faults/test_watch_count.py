@@ -22,7 +22,7 @@ from tests.faults.rig.proxy import proxy_before
 from tests.faults.server_process import ServerProcess
 
 WRITERS = 16
-CHANGES = int(os.environ.get("CHANGES", "4000"))
+CHANGES = int(os.environ.get("CHANGES", "2000"))
 CUTS = CHANGES // 200
 
 
