@@ -33,7 +33,7 @@ SHORT_CUTS = {
     "cancellations": _ShortCut(0.005, 0.0075, {0, 1, 2}),
     "deadlines": _ShortCut(0.05, 0.004, {0}),
     "streams": _ShortCut(0.02, 0.02, {0, 1, 2}),
-    "hostile": _ShortCut(0.05, 0.05, {1, 3, 4, 8}),
+    "hostile": _ShortCut(0.05, 0.1, {1, 3, 4, 8}),
     "pool": _ShortCut(0.1, 0.1, {0}),
     "keys": _ShortCut(0.1, 0.1, {0}),
     "revoked": _ShortCut(0.1, 0.1, {0}),
