@@ -74,8 +74,8 @@ async def serving(
     certificate = ServedCertificate.of_settings(settings)
     scopes = required_scopes(*services.FILES)
     calls, stopping = CallsInProgress(), Stopping()
-    keys, requires_key = KnownKeys(foundation.database), settings.authentication == "keys"
     database, monitoring = foundation.database, Monitoring(settings)
+    keys, requires_key = KnownKeys(database), settings.authentication == "keys"
     model = ServedModel(
         monitoring.observed(foundation.embedder),
         recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),

@@ -9,13 +9,14 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from commontrace.core import api_key
 from commontrace.core.api_key import new_key
 from commontrace.core.scopes import EVERYTHING, Scope
+from commontrace.rpc import services
 from commontrace.rpc.scopes import required_scopes
 from commontrace.storage.database import Database
-from commontrace.v1 import tag_service_pb2, trace_pb2, trace_service_pb2, vote_service_pb2
+from commontrace.v1 import trace_pb2, trace_service_pb2
 from tests.contract.error_row import DELETE, UNDELETE, UPDATE, VALID, Code, Metadata, Row
 from tests.keys import a_key, bearer, revoke
 
-SCOPES = required_scopes(trace_service_pb2.DESCRIPTOR, vote_service_pb2.DESCRIPTOR, tag_service_pb2.DESCRIPTOR)
+SCOPES = required_scopes(*services.FILES)
 
 _UNKNOWN = new_key().text
 _LAST = "0" if _UNKNOWN[-1] != "0" else "1"

@@ -13,6 +13,7 @@ from commontrace.core.api_key import ApiKey, digest_of, parsed
 from commontrace.core.caller import Caller
 from commontrace.core.errors import CommonTraceError, InvalidKey
 from commontrace.core.scopes import Scope
+from commontrace.core.telling import told
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database
@@ -116,7 +117,7 @@ class KnownKeys:
                 await work.keys.note_use(used)
         except Exception as error:  # noqa: BLE001 - whatever it is, calls go on, and it is tried again
             self._used |= used
-            log.warning("the use of keys could not be noted", error=str(error) or type(error).__name__)
+            log.warning("the use of keys could not be noted", error=told(error))
 
     async def _ask(self, key: ApiKey) -> Caller:
         changes = self._changes

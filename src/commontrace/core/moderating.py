@@ -21,7 +21,7 @@ async def hide(trace_id: UUID, reason: str, work: "UnitOfWork") -> "TraceRow":
     trace, replaced = await locked_with_replaced(trace_id, work)
     if trace.deleted_at is None:
         await take_away(trace, replaced, work)
-    await work.moderation.hide(trace_id, reason)
+    await work.trace_changes.hide(trace_id, reason)
     return await work.traces.get_even_deleted(trace_id)
 
 
@@ -32,7 +32,7 @@ async def unhide(trace_id: UUID, work: "UnitOfWork") -> "TraceRow":
     """
     trace, replaced = await locked_with_replaced(trace_id, work)
     if trace.hidden_at is not None:
-        await work.moderation.unhide(trace_id)
+        await work.trace_changes.unhide(trace_id)
         # One transaction, and so one time, hid and deleted it.
         if trace.deleted_at == trace.hidden_at:
             await bring_back(trace, replaced, work)
@@ -44,12 +44,12 @@ async def purge(trace_id: UUID, work: "UnitOfWork", moderator: str) -> None:
 
     What remains are its id in events and in the ledgers of imports, which keep it from being imported again.
     """
-    neighbours = await work.moderation.neighbours(trace_id)
+    neighbours = await work.trace_purge.neighbours(trace_id)
     locked = await work.trace_changes.lock([trace_id, *neighbours])
     if trace_id not in locked:
         raise TraceNotFound(trace_id)
     trace = locked.pop(trace_id)
-    await work.moderation.purge(trace_id)
+    await work.trace_purge.purge(trace_id)
     for neighbour in locked.values():
         await work.events.add(neighbour.id, UPDATED, revision=neighbour.revision)
     await work.events.add(trace_id, PURGED, revision=trace.revision)

@@ -16,7 +16,8 @@ from commontrace.core.quotas import Lease
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
 from commontrace.storage.failures import ALL_BUSY, is_outdated_plan, translated
-from commontrace.storage.key_news import hearing
+from commontrace.storage.hearing import hearing
+from commontrace.storage.key_repository import CHANNEL as KEYS_CHANGED
 from commontrace.storage.pool_state import Askers, PoolState
 from commontrace.storage.quota_repository import QuotaRepository
 from commontrace.storage.search_pool import SearchPool
@@ -26,10 +27,9 @@ from commontrace.storage.trace_search import ApproximateSearch
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
 Answer = TypeVar("Answer")
-
-_NOTHING = text("SELECT 1")
 Question = Callable[[Reading], Awaitable[Answer]]
 
+_NOTHING = text("SELECT 1")
 _VITAL_CONNECTIONS = 2
 _CLOSE_SECONDS = 1.0
 
@@ -128,7 +128,10 @@ class Database:
         Yields what is set when the connection is lost. Raises the domain's errors.
         """
         with translated():
-            async with hearing(self._tailing, on_change) as lost:
+            lost = asyncio.Event()
+            async with hearing(
+                self._tailing, KEYS_CHANGED, on_word=lambda key_id: on_change(UUID(key_id)), on_end=lost.set
+            ):
                 yield lost
 
     @property

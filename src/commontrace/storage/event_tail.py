@@ -4,13 +4,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import BigInteger, Boolean, ColumnElement, String, and_, bindparam, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from commontrace.core.errors import DatabaseUnavailable
 from commontrace.core.settling import Look
 from commontrace.storage.event_repository import CHANNEL
+from commontrace.storage.hearing import hearing
 from commontrace.storage.models import TraceEvent
 
 
@@ -59,11 +58,5 @@ class EventTail:
 @asynccontextmanager
 async def tailing(engine: AsyncEngine, on_news: Callable[[], None]) -> AsyncIterator[EventTail]:
     """Yields a tail on a connection of its own, which calls back at news, or when the connection is lost."""
-    async with engine.connect() as connection:
-        listener: Any = (await connection.get_raw_connection()).driver_connection
-        listener.add_termination_listener(lambda *_: on_news())
-        try:
-            await listener.add_listener(CHANNEL, lambda *_: on_news())
-        except (InterfaceError, PostgresError) as error:
-            raise DatabaseUnavailable("the database went away or did not answer in time") from error
+    async with hearing(engine, CHANNEL, on_word=lambda _word: on_news(), on_end=on_news) as connection:
         yield EventTail(connection)

@@ -94,3 +94,11 @@ class TraceChanges:
     async def undelete(self, trace_id: UUID) -> None:
         """Makes a deleted trace visible again. Raises Outrun if its content or place is taken meanwhile."""
         await self.set(trace_id, {"deleted_at": None})
+
+    async def hide(self, trace_id: UUID, reason: str) -> None:
+        """Says that and why a deleted trace is hidden, and since when, unless it is already."""
+        await self.set(trace_id, {"hidden_at": func.coalesce(Trace.hidden_at, func.now()), "hide_reason": reason})
+
+    async def unhide(self, trace_id: UUID) -> None:
+        """Says that a trace is not hidden."""
+        await self.set(trace_id, {"hidden_at": None, "hide_reason": ""})

@@ -8,7 +8,6 @@ from commontrace.storage.event_repository import EventRepository
 from commontrace.storage.idempotency_repository import IdempotencyRepository
 from commontrace.storage.import_repository import ImportRepository
 from commontrace.storage.key_repository import KeyRepository
-from commontrace.storage.moderation import Moderation
 from commontrace.storage.quota_repository import QuotaRepository
 from commontrace.storage.revision_repository import RevisionRepository
 from commontrace.storage.tag_changes import TagChanges
@@ -17,6 +16,7 @@ from commontrace.storage.tag_repository import TagRepository
 from commontrace.storage.trace_changes import TraceChanges
 from commontrace.storage.trace_export import TraceExport
 from commontrace.storage.trace_listing import TraceListing
+from commontrace.storage.trace_purge import TracePurge
 from commontrace.storage.trace_repository import TraceRepository
 from commontrace.storage.trace_search import ExactSearch
 from commontrace.storage.user_repository import UserRepository
@@ -37,7 +37,7 @@ class UnitOfWork:
         self.tag_listing = TagListing(session)
         self.traces = TraceRepository(session)
         self.trace_changes = TraceChanges(session)
-        self.moderation = Moderation(session)
+        self.trace_purge = TracePurge(session)
         self.revisions = RevisionRepository(session)
         self.votes = VoteRepository(session)
         self.events = EventRepository(session)

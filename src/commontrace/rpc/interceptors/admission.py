@@ -3,14 +3,20 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import aclosing, contextmanager
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import grpc
 
 from commontrace.core.errors import Overloaded
 from commontrace.core.scopes import Scope
 from commontrace.rpc.call import Context, current_call
-from commontrace.rpc.interceptors.interceptor import Handler, WrappingInterceptor, streaming_behavior, unary_behavior
+from commontrace.rpc.interceptors.interceptor import (
+    Handler,
+    WrappingInterceptor,
+    streaming_behavior,
+    streaming_handler,
+    unary_behavior,
+)
 
 Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[Any]]
 
@@ -49,12 +55,7 @@ class AdmissionInterceptor(WrappingInterceptor):
         kind = self._kinds[method]
         if handler.response_streaming:
             stream = self._lasting(handler, kind) if kind == method else self._searching(handler, kind)
-            of_kind: Any = (
-                grpc.stream_stream_rpc_method_handler
-                if handler.request_streaming
-                else grpc.unary_stream_rpc_method_handler
-            )
-            return cast("Handler", of_kind(stream, handler.request_deserializer, handler.response_serializer))
+            return streaming_handler(handler, stream)
 
         answer_inside = unary_behavior(handler)
 

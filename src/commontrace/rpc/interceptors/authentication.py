@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -19,7 +19,13 @@ from commontrace.core.errors import InvalidKey, InvalidUser, KeyRequired
 from commontrace.core.known_keys import KnownKeys
 from commontrace.core.scopes import Scope
 from commontrace.rpc.call import Context, current_call, current_caller
-from commontrace.rpc.interceptors.interceptor import Handler, WrappingInterceptor, streaming_behavior, unary_behavior
+from commontrace.rpc.interceptors.interceptor import (
+    Handler,
+    WrappingInterceptor,
+    streaming_behavior,
+    streaming_handler,
+    unary_behavior,
+)
 
 # Not begun yet: a stream that its caller leaves at once never asks.
 Asking: TypeAlias = Callable[[], Awaitable[None]]
@@ -50,12 +56,7 @@ class AuthenticationInterceptor(WrappingInterceptor):
                     return responses
                 return self._while_admitted(asking, responses, context, scope)
 
-            of_kind: Any = (
-                grpc.stream_stream_rpc_method_handler
-                if handler.request_streaming
-                else grpc.unary_stream_rpc_method_handler
-            )
-            return cast("Handler", of_kind(stream, handler.request_deserializer, handler.response_serializer))
+            return streaming_handler(handler, stream)
 
         answer_inside = unary_behavior(handler)
 

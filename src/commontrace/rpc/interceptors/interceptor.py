@@ -96,12 +96,7 @@ class CheckingInterceptor(WrappingInterceptor):
             def stream(request: Any, context: Context) -> AsyncGenerator[Any]:
                 return stream_inside(self.checked(handler, request, context), context)
 
-            of_kind: Any = (
-                grpc.stream_stream_rpc_method_handler
-                if handler.request_streaming
-                else grpc.unary_stream_rpc_method_handler
-            )
-            return cast("Handler", of_kind(stream, handler.request_deserializer, handler.response_serializer))
+            return streaming_handler(handler, stream)
 
         answer_inside = unary_behavior(handler)
 
@@ -109,6 +104,14 @@ class CheckingInterceptor(WrappingInterceptor):
             return answer_inside(self.checked(handler, request, context), context)
 
         return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
+
+
+def streaming_handler(handler: Handler, stream: Callable[[Any, Context], AsyncIterator[Any]]) -> Handler:
+    """Returns a handler of the same kind as one with a stream of responses, which does something else."""
+    of_kind: Any = (
+        grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+    )
+    return cast("Handler", of_kind(stream, handler.request_deserializer, handler.response_serializer))
 
 
 def unary_behavior(handler: Handler) -> Callable[[Any, Context], Awaitable[Any]]:

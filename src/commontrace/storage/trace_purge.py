@@ -1,4 +1,4 @@
-"""What moderators do to traces."""
+"""What is erased of a trace that must not exist."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -13,21 +13,12 @@ _OF_IT = (TraceTag, TraceRevision, EncodingJob, Vote)
 _ANSWERS_ARE_MANY = text("SET LOCAL statement_timeout = '9s'")
 
 
-class Moderation:
-    """Changes of traces that are not their owners'. What is changed must be locked before."""
+class TracePurge:
+    """Erases traces. What is erased must be locked before."""
 
     def __init__(self, session: AsyncSession) -> None:
         """Takes the session of the unit of work."""
         self._session = session
-
-    async def hide(self, trace_id: UUID, reason: str) -> None:
-        """Says that and why a deleted trace is hidden, and since when, unless it is already."""
-        hidden_at = func.coalesce(Trace.hidden_at, func.now())
-        await self._set(trace_id, hidden_at=hidden_at, hide_reason=reason)
-
-    async def unhide(self, trace_id: UUID) -> None:
-        """Says that a trace is not hidden."""
-        await self._set(trace_id, hidden_at=None, hide_reason="")
 
     async def neighbours(self, trace_id: UUID) -> Sequence[UUID]:
         """Returns which traces name the trace as what they replace or are replaced by, deleted ones too."""
@@ -45,6 +36,3 @@ class Moderation:
         named = func.convert_to(cast(bindparam("id", str(trace_id)), String), "UTF8")
         answers = update(IdempotentRequest).where(func.position(named.op("IN")(IdempotentRequest.answer)) > 0)
         await self._session.execute(answers.values(answer=None))
-
-    async def _set(self, trace_id: UUID, **values: object) -> None:
-        await self._session.execute(update(Trace).where(Trace.id == trace_id).values(**values))

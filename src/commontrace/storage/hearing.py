@@ -1,0 +1,28 @@
+"""Hears what the database is told on a channel."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from asyncpg import InterfaceError, PostgresError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from commontrace.core.errors import DatabaseUnavailable
+
+
+@asynccontextmanager
+async def hearing(
+    engine: AsyncEngine, channel: str, *, on_word: Callable[[str], None], on_end: Callable[[], None]
+) -> AsyncIterator[AsyncConnection]:
+    """Yields a connection of its own, which calls back with every word, and once when it is lost.
+
+    Raises DatabaseUnavailable.
+    """
+    async with engine.connect() as connection:
+        listener: Any = (await connection.get_raw_connection()).driver_connection
+        listener.add_termination_listener(lambda *_: on_end())
+        try:
+            await listener.add_listener(channel, lambda _connection, _pid, _channel, word: on_word(word))
+        except (InterfaceError, PostgresError) as error:
+            raise DatabaseUnavailable("the database went away or did not answer in time") from error
+        yield connection
