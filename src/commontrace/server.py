@@ -158,10 +158,11 @@ async def serving(
     finally:
         for task in background:
             task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
         await health_servicer.enter_graceful_shutdown()
         stopping.begin()
         await _stop(server, calls, settings.stop_grace_seconds)
+        # Here, because what is being committed to a Postgres that does not answer may take as long as calls may.
+        await asyncio.gather(*background, return_exceptions=True)
         await keys.note_use()
         await model.close()
         telling.close()

@@ -62,3 +62,19 @@ async def test_one_that_ends_while_it_is_made_is_the_database_being_away(behind:
     with pytest.raises(DatabaseUnavailable):
         async with behind.unit_of_work():
             raise InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+
+async def test_who_is_cancelled_ends_though_the_commit_fails(behind: Database, proxy: Proxy) -> None:
+    async def commit_into_a_black_hole() -> None:
+        async with behind.unit_of_work() as work:
+            await work.embedding_models.both()
+            proxy.swallow()
+
+    committing = asyncio.create_task(commit_into_a_black_hole())
+    await asyncio.sleep(0.5)
+    committing.cancel()
+    await asyncio.sleep(0.1)
+    proxy.reset()
+    with pytest.raises(asyncio.CancelledError):
+        await committing
+    await behind.close()

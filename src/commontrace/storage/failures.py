@@ -1,5 +1,6 @@
 """What the database's failures mean: driver errors in, the domain's errors out."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,9 +41,13 @@ _OTHER_LENGTH = "22000"
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises the domain's error for what the block's database calls raise; what is nobody's fault but ours stays."""
+    """Raises the domain's error for what the block's database calls raise; what is nobody's fault but ours stays.
+
+    In a task that was cancelled meanwhile, it raises CancelledError for any of them.
+    """
     try:
-        yield
+        with _cancellation_kept():
+            yield
     except PoolTimeout as error:
         raise Overloaded(ALL_BUSY) from error
     except DBAPIError as error:
@@ -61,6 +66,19 @@ def translated() -> Iterator[None]:
         raise DatabaseUnavailable(_WENT_AWAY) from error
     except (OSError, TimeoutError) as error:
         raise DatabaseUnavailable("the database cannot be reached") from error
+
+
+@contextmanager
+def _cancellation_kept() -> Iterator[None]:
+    # SQLAlchemy finishes a commit all the same, and where that fails, its error takes the place of the cancellation:
+    # whoever tries again after errors would never end.
+    try:
+        yield
+    except Exception as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error
+        raise
 
 
 @contextmanager
