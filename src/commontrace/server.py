@@ -8,6 +8,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from commontrace import memory
 from commontrace.bootstrap import Foundation, NotReady
 from commontrace.core.announcing import keep_announcing
 from commontrace.core.encoding_worker import keep_encoding
@@ -141,6 +142,7 @@ async def serving(
         keep_announcing(database),
         following.run(),
         keys.keep_noting_use(),
+        memory.keep_returning(),
     ]
     if requires_key:
         lasting.append(keys.follow())

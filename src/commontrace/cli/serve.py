@@ -78,7 +78,7 @@ def serve(
 async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> None:
     import asyncio
 
-    from commontrace import bootstrap
+    from commontrace import bootstrap, memory
     from commontrace.server import serving
 
     hurry = asyncio.Event()
@@ -89,6 +89,7 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
         if where.is_embedded:
             await bootstrap.seed_if_possible(foundation)
         async with serving(settings, foundation, hurry=hurry) as address:
+            memory.freeze()
             _say_ready(address, settings)
             await _end(stop, where)
             print("commontrace is stopping", file=sys.stderr)

@@ -33,7 +33,7 @@ def main() -> None:
 async def _serve(settings: "Settings", *, url: str) -> None:
     import asyncio
 
-    from commontrace import bootstrap
+    from commontrace import bootstrap, memory
     from commontrace.server import serving
 
     hurry = asyncio.Event()
@@ -44,6 +44,7 @@ async def _serve(settings: "Settings", *, url: str) -> None:
         bootstrap.foundation(where, settings) as foundation,
         serving(settings, foundation, shares_port=True, hurry=hurry),
     ):
+        memory.freeze()
         print("{}", flush=True)
         await stop.wait()
 
