@@ -10,7 +10,7 @@ from commontrace import __version__
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.monitoring.queue_watch import QueueWatch
 from commontrace.monitoring.recall_probe import RecallProbe
-from commontrace.storage.pool_state import PoolState
+from commontrace.storage.turns import PoolState
 
 
 class StateCollector(Collector):

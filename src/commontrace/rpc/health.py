@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import structlog
 from grpc_health.v1 import health, health_pb2
 
+from commontrace.core.telling import told
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.storage.database import Database
 
@@ -48,7 +49,7 @@ class Readiness:
         except Exception as error:  # noqa: BLE001 - whatever it is, the watch goes on and readiness is lost
             serving = False
             if not self._is_away:
-                log.warning("the database does not answer", error=str(error) or type(error).__name__)
+                log.warning("the database does not answer", error=told(error))
             self._is_away = True
         else:
             self._is_away = False

@@ -3,27 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
+from typing import TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
+from sqlalchemy.pool import QueuePool
 
-from commontrace.core.errors import Overloaded
 from commontrace.core.filter_widths import FilterWidths
 from commontrace.core.quotas import Lease
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
-from commontrace.storage.failures import ALL_BUSY, is_outdated_plan, translated
+from commontrace.storage.failures import is_outdated_plan, translated
 from commontrace.storage.hearing import hearing
 from commontrace.storage.key_repository import CHANNEL as KEYS_CHANGED
-from commontrace.storage.pool_state import Askers, PoolState
 from commontrace.storage.quota_repository import QuotaRepository
 from commontrace.storage.search_pool import SearchPool
 from commontrace.storage.sign_search import SignSearch
 from commontrace.storage.tag_repository import ids_by_driver
 from commontrace.storage.trace_search import ApproximateSearch
+from commontrace.storage.turns import PoolState, Turns
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
 Answer = TypeVar("Answer")
@@ -46,16 +46,13 @@ class Database:
         session = engines.SESSION
         self._writing = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)
         self._reading = engines.pooled(url, session, size=pool_size, timeout=pool_timeout, autocommit=True)
-        self._writers = Askers("writes", self._writing, pool_size)
-        self._readers = Askers("reads", self._reading, pool_size)
+        self._turns_to_write = Turns("writes", size=pool_size, timeout=pool_timeout)
+        self._turns_to_read = Turns("reads", size=pool_size, timeout=pool_timeout)
         self._searching = SearchPool(url, size=pool_size, timeout=pool_timeout)
         # Connections of their own: however busy the others are, health is told and callers are known.
         self._vital = engines.pooled(url, session, size=_VITAL_CONNECTIONS, timeout=pool_timeout, autocommit=True)
         self._tailing = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
-        # In front of the pool: hundreds of sessions that give up at the same time would take half a second to do it.
-        self._turns = asyncio.Semaphore(pool_size)
-        self._timeout = pool_timeout
         self.filter_widths = FilterWidths()
         """Of the filters that were searched under."""
         self.encoding_wanted = asyncio.Event()
@@ -66,12 +63,11 @@ class Database:
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
         """Opens a transaction: leaving commits, an exception rolls back. Raises the domain's errors."""
-        with self._writers:
-            async with self._turn():
-                with translated():
-                    async with self._sessions.begin() as session:
-                        work = UnitOfWork(session)
-                        yield work
+        async with self._turns_to_write:
+            with translated():
+                async with self._sessions.begin() as session:
+                    work = UnitOfWork(session)
+                    yield work
         if work.encoding_jobs.has_added or work.imports.has_added:
             self.encoding_wanted.set()
         if work.events.has_added or work.imports.has_added:
@@ -79,7 +75,7 @@ class Database:
 
     async def read(self, question: Question[Answer]) -> Answer:
         """Asks outside any transaction. Raises the domain's errors."""
-        with self._readers:
+        async with self._turns_to_read:
             return await _ask(self._reading, question)
 
     async def read_apart(self, question: Question[Answer]) -> Answer:
@@ -137,19 +133,11 @@ class Database:
     @property
     def pools(self) -> tuple[PoolState, ...]:
         """The pools that calls wait for."""
-        return self._searching.state, self._readers.state, self._writers.state
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise Overloaded(ALL_BUSY) from None
-        try:
-            yield
-        finally:
-            self._turns.release()
+        return (
+            self._searching.state,
+            self._turns_to_read.state(opened=_opened(self._reading)),
+            self._turns_to_write.state(opened=_opened(self._writing)),
+        )
 
     async def ping(self) -> None:
         """Really asks the database. Raises DatabaseUnavailable."""
@@ -163,6 +151,11 @@ class Database:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await asyncio.gather(*(engine.dispose() for engine in disposed))
         await self._searching.close()
+
+
+def _opened(engine: AsyncEngine) -> int:
+    pool = cast("QueuePool", engine.pool)
+    return pool.checkedout() + pool.checkedin()
 
 
 async def _ask(engine: AsyncEngine, question: Question[Answer]) -> Answer:

@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 import asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-from commontrace.core.errors import Overloaded
 from commontrace.storage import engines
-from commontrace.storage.failures import ALL_BUSY, connecting_failed
-from commontrace.storage.pool_state import PoolState
+from commontrace.storage.failures import connecting_failed
+from commontrace.storage.turns import PoolState, Turns
 
 Answer = TypeVar("Answer")
 
@@ -42,11 +41,7 @@ class SearchPool:
             await engines.prepare(connection, settings)
             await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 
-        self._timeout = timeout
-        # The pool's own time limit would count opening a connection, too.
-        self._turns = asyncio.Semaphore(size)
-        self._size = size
-        self._in_use = self._waiting = 0
+        self._turns = Turns("searches", size=size, timeout=timeout)
         self._pool: asyncpg.Pool | None = None
         self._options = dict(
             min_size=0,
@@ -75,8 +70,7 @@ class SearchPool:
     @property
     def state(self) -> PoolState:
         """How much of it is in use."""
-        opened = 0 if self._pool is None else self._pool.get_size()
-        return PoolState(name="searches", size=self._size, open=opened, in_use=self._in_use, waiting=self._waiting)
+        return self._turns.state(opened=0 if self._pool is None else self._pool.get_size())
 
     async def close(self) -> None:
         """Closes every connection, in use or not."""
@@ -85,16 +79,7 @@ class SearchPool:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise Overloaded(ALL_BUSY) from None
-        finally:
-            self._waiting -= 1
-        self._in_use += 1
-        try:
+        async with self._turns:
             pool = await self._opened()
             try:
                 connection = await pool.acquire()
@@ -104,9 +89,6 @@ class SearchPool:
                 yield connection
             finally:
                 await pool.release(connection)
-        finally:
-            self._in_use -= 1
-            self._turns.release()
 
     async def _opened(self) -> asyncpg.Pool:
         # Here, because a pool belongs to the event loop that it is made in.

@@ -1,10 +1,11 @@
-"""How much of a connection pool is in use, in numbers."""
+"""Who may use a connection pool, and how much of it is in use."""
 
+import asyncio
 from types import TracebackType
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import QueuePool
+from commontrace.core.errors import Overloaded
+from commontrace.storage.failures import ALL_BUSY
 
 
 class PoolState(NamedTuple):
@@ -17,32 +18,39 @@ class PoolState(NamedTuple):
     waiting: int
 
 
-class Askers:
-    """Entered for as long as somebody needs a connection, with one or still without."""
+class Turns:
+    """Entered by whoever uses a pool: as many at a time as it has connections. Belongs to one event loop.
 
-    def __init__(self, name: str, engine: AsyncEngine, size: int) -> None:
-        """Takes the pool's name, its engine, and the most connections it opens."""
+    In front of the pool, because pools are slow to refuse: hundreds of sessions that give up at the same time take
+    SQLAlchemy half a second, and asyncpg's time limit counts the opening of a connection, too.
+    """
+
+    def __init__(self, name: str, *, size: int, timeout: float) -> None:
+        """Takes the pool's name, its size, and how many seconds to wait at most."""
         self._name = name
         self._size = size
-        self._pool = cast("QueuePool", engine.pool)
-        self._count = 0
+        self._timeout = timeout
+        self._free = asyncio.Semaphore(size)
+        self._in_use = self._waiting = 0
 
-    def __enter__(self) -> None:
-        self._count += 1
+    async def __aenter__(self) -> None:
+        """Waits for a turn. Raises Overloaded."""
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._free.acquire()
+        except TimeoutError:
+            raise Overloaded(ALL_BUSY) from None
+        finally:
+            self._waiting -= 1
+        self._in_use += 1
 
-    def __exit__(
+    async def __aexit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        self._count -= 1
+        self._in_use -= 1
+        self._free.release()
 
-    @property
-    def state(self) -> PoolState:
-        """Who needs a connection and has none, waits."""
-        in_use = self._pool.checkedout()
-        return PoolState(
-            name=self._name,
-            size=self._size,
-            open=in_use + self._pool.checkedin(),
-            in_use=in_use,
-            waiting=max(0, self._count - in_use),
-        )
+    def state(self, *, opened: int) -> PoolState:
+        """Returns the state of a pool with so many open connections."""
+        return PoolState(name=self._name, size=self._size, open=opened, in_use=self._in_use, waiting=self._waiting)

@@ -40,13 +40,12 @@ class _CarelessPool(SearchPool):
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        async with asyncio.timeout(self._timeout):
-            await self._turns.acquire()
+        await self._turns.__aenter__()
         pool = await self._opened()
         connection = await pool.acquire()
         yield connection
         await pool.release(connection)
-        self._turns.release()
+        await self._turns.__aexit__(None, None, None)
 
 
 class _Careless(Database):
