@@ -493,8 +493,8 @@ async def test_random_operations_agree_with_a_model(
                     await client.list_tags()
     done: Counter[str] = sum((client.done for client in clients), Counter())
     assert done.keys() <= REASONS
-    assert operations < max(OPERATIONS.values()) or done.keys() == REASONS
     assert {trace.status for trace in model.traces.values()} == {"pending", "validated"}
-    assert model.aliases
+    # By chance, fewer operations may miss a part.
+    assert operations < max(OPERATIONS.values()) or (done.keys() == REASONS and model.aliases)
     assert await out_of_date(empty_database_url) == 0
     record_property("counted", f"{operations} operations on {len(model.traces)} traces: {dict(done)} ")
