@@ -30,7 +30,7 @@ SHORT_CUTS = {
     "tallies": _ShortCut(0.02, 0.01, {0}),
     "starts": _ShortCut(0.01, 0.01, {0}),
     "fuzz": _ShortCut(0.008, 0.001, {0}),
-    "cancellations": _ShortCut(0.005, 0.0075, {0, 1, 2}),
+    "cancellations": _ShortCut(0.005, 0.03, {0, 1, 2}),
     "deadlines": _ShortCut(0.05, 0.004, {0}),
     "streams": _ShortCut(0.02, 0.02, {0, 1, 2}),
     "hostile": _ShortCut(0.05, 0.1, {1, 3, 4, 8}),

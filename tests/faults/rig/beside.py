@@ -12,7 +12,9 @@ from tests.faults.server_process import ServerProcess
 
 _SERVER = "application_name = 'commontrace' AND backend_type = 'client backend'"
 _WAITING = f"SELECT count(*) FROM pg_stat_activity WHERE {_SERVER} AND wait_event_type = 'Lock'"  # noqa: S608 - our own
-_BUSY = f"SELECT count(*) FROM pg_stat_activity WHERE {_SERVER} AND state <> 'idle'"  # noqa: S608 - our own
+_BUSY = f"FROM pg_stat_activity WHERE {_SERVER} AND state <> 'idle'"
+_STUCK = f"{_BUSY} AND state_change < now() - interval '1 second'"
+_ANSWER_SECONDS = 60
 
 
 class Beside:
@@ -32,7 +34,15 @@ class Beside:
 
     async def busy(self) -> int:
         """How many of the server's connections carry out a statement or are inside of a transaction."""
-        return int(await self._asking.fetchval(_BUSY))
+        return int(await self._asking.fetchval(f"SELECT count(*) {_BUSY}"))
+
+    async def end_stuck(self) -> int:
+        """Ends the server's connections that were busy with one thing for a second, and with it their locks.
+
+        Returns how many there were.
+        """
+        ended = await self._asking.fetch(f"SELECT pg_terminate_backend(pid, 5000) {_STUCK}")
+        return len(ended)
 
     async def until_waiting(self, count: int, seconds: float) -> int:
         """Returns how many statements waited at most, as soon as that is `count`."""
@@ -60,7 +70,7 @@ async def beside(server: ServerProcess) -> AsyncIterator[Beside]:
     url = embedded.attach(server.data_dir)
     assert url is not None
     address = url.replace("+asyncpg", "")
-    asking, holding = await asyncpg.connect(address), await asyncpg.connect(address)
+    asking, holding = [await asyncpg.connect(address, command_timeout=_ANSWER_SECONDS) for _ in range(2)]
     try:
         yield Beside(asking, holding)
     finally:
