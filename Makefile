@@ -24,7 +24,7 @@ test: .venv/ready-dev ## Runs every test, or those of ARGS.
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest --numprocesses 3 $(TIMED:%=--ignore %) --ignore tests/examples
+	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(TIMED:%=--ignore %) --ignore tests/examples
 	@# What is timed has the machine for itself.
 	@$(BIN)/python -m pytest $(TIMED)
 endif

@@ -155,10 +155,14 @@ async def test_fewer_than_a_hundred_are_exhausted(server: RunningServer) -> None
 async def test_without_time_for_the_order_hits_come_by_similarity(server: RunningServer, database_url: str) -> None:
     stored = list(map(str, await store_vectors(server.database, VECTORS[:20])))
     async with locked(database_url, "votes"):
-        responses = await in_time(server, 1.0, ranking=TRUST, limit=10)
-    assert responses[-1].summary.stop_reason == pb.STOP_REASON_SCAN_BUDGET
-    assert responses[-1].resume_token == ""
-    hits = hits_of(responses)
+        # On a machine that is busy with other things, the time that is left may not do for reading them.
+        for _ in range(4):
+            responses = await in_time(server, 1.0, ranking=TRUST, limit=10)
+            assert responses[-1].summary.stop_reason == pb.STOP_REASON_SCAN_BUDGET
+            assert responses[-1].resume_token == ""
+            hits = hits_of(responses)
+            if hits:
+                break
     assert len(hits) == 10
     assert {hit.trace.id for hit in hits} < set(stored)
     assert [hit.similarity for hit in hits] == sorted((hit.similarity for hit in hits), reverse=True)

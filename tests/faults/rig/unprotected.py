@@ -14,6 +14,8 @@ from unittest.mock import patch
 
 import asyncpg
 import grpc
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace import bootstrap, server
 from commontrace.cli import main
@@ -23,7 +25,10 @@ from commontrace.storage import advisory_lock, database, engines, trace_changes
 from commontrace.storage.database import Answer, Database, Question
 from commontrace.storage.search_pool import SearchPool
 
-_WINDOW_SECONDS = 3.0
+_WINDOW_SECONDS = 10.0
+_HOLDERS = text("""
+    SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+    WHERE locktype = 'advisory' AND datname = current_database()""")
 
 # What stock gRPC does, or worse where it limits by itself.
 _OPEN = {
@@ -97,9 +102,12 @@ def _with_options(**changed: int) -> AbstractContextManager[object]:
     return patch.object(grpc.aio, "server", open_server)
 
 
-async def _taken_by_everybody(*_lock: object, **_patience: object) -> bool:
-    # Those who come within the same seconds go on in the same moment.
-    await asyncio.sleep(_WINDOW_SECONDS - time.time() % _WINDOW_SECONDS)
+async def _taken_by_everybody(connection: AsyncConnection, key: int, **_patience: object) -> bool:
+    # The first two go on in the same moment, however long either took to come.
+    await connection.execute(text("SELECT pg_advisory_lock_shared(:key)"), {"key": key})
+    ends_at = time.monotonic() + _WINDOW_SECONDS
+    while (await connection.execute(_HOLDERS)).scalar_one() < 2 and time.monotonic() < ends_at:  # noqa: ASYNC110 - others come
+        await asyncio.sleep(0.01)
     return True
 
 
