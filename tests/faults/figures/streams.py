@@ -31,7 +31,7 @@ _SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_
 _READ_SECONDS = 0.004
 """What a reader takes for one thing."""
 _LONGEST_MOMENT = 0.3
-_LAST_EVENTS_SECONDS, _LONGEST_SECONDS = 20.0, 120.0
+_LAST_EVENTS_SECONDS, _LONGEST_SECONDS = 10.0, 120.0
 _HAPPENED = "SELECT event_type, trace_id::text, revision FROM trace_events WHERE sequence > $1 ORDER BY sequence"
 
 
