@@ -76,7 +76,7 @@ async def serving(
     scopes = required_scopes(*services.FILES)
     calls, stopping = CallsInProgress(), Stopping()
     database, monitoring = foundation.database, Monitoring(settings)
-    keys, requires_key = KnownKeys(database), settings.authentication == "keys"
+    keys = KnownKeys(database)
     model = ServedModel(
         monitoring.observed(foundation.embedder),
         recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
@@ -94,7 +94,7 @@ async def serving(
                 most_calls=settings.max_calls,
                 most_streams=settings.max_streams,
             ),
-            AuthenticationInterceptor(keys, scopes, requires_key=requires_key),
+            AuthenticationInterceptor(keys, scopes, requires_key=settings.authentication == "keys"),
             *_quotas(settings, scopes, database),
             ValidationInterceptor(Validator(model)),
         ),
@@ -141,11 +141,10 @@ async def serving(
         keep_forgetting(database),
         keep_announcing(database),
         following.run(),
+        keys.follow(),
         keys.keep_noting_use(),
         memory.keep_returning(),
     ]
-    if requires_key:
-        lasting.append(keys.follow())
     if certificate is not None:
         lasting.append(certificate.keep_current())
     if settings.encoding_worker:

@@ -8,17 +8,16 @@ from contextlib import AsyncExitStack, aclosing
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from commontrace.client import Client, DeadlineExceeded, InvalidArgument, TraceFilter, Unavailable, connect, sync
-from commontrace.storage import engines
 from commontrace.v1 import trace_record_pb2
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings
 from tests.contract.exported_traces import ENLARGE, export, records_of
 from tests.contract.listed_traces import START, store_at
 from tests.contract.test_logging import until_logged
 from tests.faults.rig.proxy import proxy_before
+from tests.locks import held
 
 COUNT = 120
 
@@ -126,12 +125,9 @@ async def test_a_slow_reader_is_not_bound_by_the_deadline(client: Client, stored
 
 @pytest.mark.usefixtures("stored")
 async def test_silence_for_longer_than_the_deadline_fails(client: Client, database_url: str) -> None:
-    engine = engines.unpooled(database_url)
-    async with engine.begin() as connection:
-        await connection.execute(text("LOCK TABLE traces IN ACCESS EXCLUSIVE MODE"))
+    async with held(database_url, "LOCK TABLE traces IN ACCESS EXCLUSIVE MODE"):
         with pytest.raises(DeadlineExceeded, match=r"no answer from .* within 0.5 s"):
             await read(client.within(0.5).export_traces(), [])
-    await engine.dispose()
 
 
 @pytest.mark.usefixtures("stored")

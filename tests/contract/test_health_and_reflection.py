@@ -9,6 +9,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from commontrace import server as wiring
 from commontrace.bootstrap import Foundation
+from commontrace.core.api_key import new_key
 from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.scopes import ScopeUndeclared, required_scopes
 from commontrace.server import serving
@@ -17,6 +18,9 @@ from commontrace.v1.trace_service_pb2 import GetServiceInfoRequest
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution, health_of
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings
+from tests.contract.callers import reason_of
+from tests.keys import bearer
+from tests.locks import held
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -44,6 +48,22 @@ async def test_readiness_follows_the_database_and_liveness_does_not(
     assert await health_of(server.channel, "") == SERVING
     await administer(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     await turns(server, SERVING)
+
+
+async def test_health_is_told_however_many_ask_to_be_known(start_server: ServerFactory, database_url: str) -> None:
+    database, info = Database(database_url), GetServiceInfoRequest()
+    async with start_server(settings=server_settings(authentication="keys"), database=database) as running:
+        async with held(database_url, "LOCK TABLE api_keys"):
+            strangers = [
+                asyncio.create_task(reason_of(running.traces.GetServiceInfo(info, metadata=bearer(new_key()))))
+                for _ in range(50)
+            ]
+            # Longer than health asks for, and the strangers wait.
+            for _ in range(15):
+                assert await health_of(running.channel, TRACE_SERVICE) == SERVING
+                await asyncio.sleep(0.1)
+        assert set(await asyncio.gather(*strangers)) <= {"OVERLOADED", "INVALID_KEY", "DATABASE_UNAVAILABLE"}
+    await database.close()
 
 
 async def turns(server: RunningServer, status: int) -> None:

@@ -4,14 +4,13 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, cast
 from uuid import uuid4
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
-from sqlalchemy import text
 
 from commontrace.core.caller import Caller
 from commontrace.core.expiry import forget_expired_imports
@@ -31,16 +30,12 @@ from tests.conftest import RunningServer, ServerFactory, administer, query, serv
 from tests.contract.callers import ADA, BOB, refused
 from tests.contract.error_promises import details
 from tests.contract.imports import a_record, acknowledged, imported, message, outcomes, trace_id_of
+from tests.locks import held
 
 
-@asynccontextmanager
-async def storing_blocked(url: str) -> AsyncIterator[None]:
+def storing_blocked(url: str) -> AbstractAsyncContextManager[None]:
     """Keeps every import waiting in the middle of its transaction."""
-    engine = engines.unpooled(url)
-    async with engine.begin() as connection:
-        await connection.execute(text("LOCK TABLE import_items IN ACCESS EXCLUSIVE MODE"))
-        yield
-    await engine.dispose()
+    return held(url, "LOCK TABLE import_items IN ACCESS EXCLUSIVE MODE")
 
 
 async def stored_count(url: str) -> int:

@@ -20,7 +20,6 @@ from commontrace.v1 import options_pb2
 from commontrace.v1 import trace_import_pb2 as imports_pb
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.error_reason_pb2 import ErrorReason
-from commontrace.v1.trace_event_pb2 import WatchTracesRequest
 from tests.builders import a_contribution
 from tests.conftest import RunningServer, ServerFactory, administer, query, server_settings, url_of
 from tests.contract.callers import ADA, reason_of, refused
@@ -105,24 +104,6 @@ async def test_a_lost_database_refuses_nobody_for_good(
         await asyncio.sleep(1.0)
         assert await reason_of(keyed.traces.CreateTrace(invalid, metadata=key)) == "DATABASE_UNAVAILABLE"
     assert await reason_of(keyed.traces.CreateTrace(invalid, metadata=key)) == "FIELD_REQUIRED"
-
-
-async def test_a_stream_ends_when_its_key_does(
-    keyed: RunningServer, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(known_keys, "FRESH_SECONDS", 0.1)
-    watcher, writer = await a_key(database, "ada@example.org"), await a_key(database, "bob@example.org")
-    watching = keyed.traces.WatchTraces(WatchTracesRequest(), metadata=bearer(watcher), timeout=20)
-    messages = aiter(watching)
-    await anext(messages)
-    await asyncio.sleep(0.1)
-    await keyed.traces.CreateTrace(a_contribution(1), metadata=bearer(writer))
-    assert (await anext(messages)).events
-    await revoke(database, watcher.id)
-    await asyncio.sleep(0.1)
-    await keyed.traces.CreateTrace(a_contribution(2), metadata=bearer(writer))
-    async with refused("INVALID_KEY", problem="REVOKED"):
-        await anext(messages)
 
 
 async def test_the_last_use_is_remembered(start_server: ServerFactory, database: Database, database_url: str) -> None:

@@ -1,10 +1,12 @@
 """Traces that moderators take away: hidden with a reason, or erased with all that is stored of them."""
 
+import asyncio
 from uuid import uuid4
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from commontrace.storage.models import Base
+from commontrace.storage.tag_repository import MERGES
 from commontrace.v1 import trace_event_pb2, trace_import_pb2, trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb
@@ -13,6 +15,7 @@ from tests.builders import a_contribution, hits_of, search
 from tests.conftest import RunningServer, query
 from tests.contract.callers import ADA, BOB, EVE, reason_of
 from tests.contract.imports import a_record, message
+from tests.locks import held, until_waiting
 from tests.trace_signs import out_of_date
 
 MARK = "xyzzy-3141"
@@ -91,6 +94,36 @@ async def test_nothing_but_the_id_is_left_of_a_purged_trace(server: RunningServe
     assert await reason_of(server.traces.PurgeTrace(repeated, metadata=EVE)) == "TRACE_NOT_FOUND"
 
 
+async def test_an_answer_that_is_about_to_be_stored_does_not_name_it(server: RunningServer, database_url: str) -> None:
+    purged, kept, new = [a_contribution(3, context=f"Problem number 3 appeared{end}") for end in (".", "!", "?")]
+    purged_id = (await server.traces.CreateTrace(purged, metadata=ADA)).created.id
+    near = await server.traces.CreateTrace(kept, metadata=ADA)
+    assert [similar.trace_id for similar in near.similar] == [purged_id]
+    new.request_id = str(uuid4())
+    async with held(database_url, f"SELECT pg_advisory_xact_lock({MERGES})"):
+        # It has found what is similar, and waits to attach its tags.
+        creating = asyncio.ensure_future(created(server, new))
+        await until_waiting(database_url)
+        await server.traces.PurgeTrace(pb.PurgeTraceRequest(trace_id=purged_id), metadata=EVE)
+    assert [similar.trace_id for similar in (await creating).similar] == [near.created.id]
+    assert await mentions(database_url, purged_id.encode().hex()) == {}
+
+
+async def test_deleting_what_replaces_a_trace_that_is_purged_meanwhile(
+    server: RunningServer, database_url: str
+) -> None:
+    old = await contributed(server, 1)
+    new = (await server.traces.CreateTrace(a_contribution(2, supersedes_trace_id=old), metadata=ADA)).created.id
+    purge, delete = pb.PurgeTraceRequest(trace_id=old), pb.DeleteTraceRequest(trace_id=new)
+    async with held(database_url, f"SELECT FROM traces WHERE id = '{old}' FOR UPDATE"):  # noqa: S608 - our own id
+        purging = asyncio.create_task(reason_of(server.traces.PurgeTrace(purge, metadata=EVE)))
+        await until_waiting(database_url)
+        deleting = asyncio.create_task(reason_of(server.traces.DeleteTrace(delete, metadata=ADA)))
+        await until_waiting(database_url, 2)
+    assert await asyncio.gather(purging, deleting) == ["OK", "OK"]
+    assert await found(server) == set()
+
+
 async def test_watchers_hear_of_it_and_imports_do_not_bring_it_back(server: RunningServer) -> None:
     watching = server.traces.WatchTraces(trace_event_pb2.WatchTracesRequest(), timeout=20)
     messages = aiter(watching)
@@ -106,6 +139,10 @@ async def test_watchers_hear_of_it_and_imports_do_not_bring_it_back(server: Runn
     watching.cancel()
     kinds = [trace_event_pb2.TRACE_EVENT_TYPE_CREATED, trace_event_pb2.TRACE_EVENT_TYPE_PURGED]
     assert [(event.type, event.trace_id) for event in told] == [(kind, first) for kind in kinds]
+
+
+async def created(server: RunningServer, request: pb.CreateTraceRequest) -> pb.CreateTraceResponse:
+    return await server.traces.CreateTrace(request, metadata=BOB)
 
 
 async def contributed(server: RunningServer, number: int) -> str:

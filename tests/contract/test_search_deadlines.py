@@ -1,19 +1,16 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import pytest
-from sqlalchemy import text
 
-from commontrace.storage import engines
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_filter_pb2 import TraceFilter
 from tests.builders import a_contribution, copies_of, hits_of
 from tests.conftest import RunningServer, administer, query
 from tests.contract.searched_traces import a_vector, ids_in, store_vectors
 from tests.integration.storing import unit_vector
+from tests.locks import held
 
 # What an exact pass adds to a distance is nothing, and, in a database with this, takes 50 ms a trace.
 _SLOW_EXACT_PASSES = (
@@ -37,16 +34,6 @@ async def in_time(server: RunningServer, seconds: float, **fields: Any) -> list[
             if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise
     raise AssertionError("the summary never came in time")
-
-
-@asynccontextmanager
-async def locked(database_url: str, table: str) -> AsyncIterator[None]:
-    """Nobody reads the table while the block runs."""
-    engine = engines.unpooled(database_url)
-    async with engine.begin() as connection:
-        await connection.execute(text(f"LOCK TABLE {table}"))
-        yield
-    await engine.dispose()
 
 
 async def running_queries(database_url: str) -> int:
@@ -118,7 +105,7 @@ async def test_a_database_that_does_not_answer_costs_no_summary(
         "more like this": {"embedding": None, "trace_id": stored[0]},
         "with tags": {"filter": TraceFilter(tags_any=["red"])},
     }
-    async with locked(database_url, "tags" if how == "with tags" else "traces"):
+    async with held(database_url, f"LOCK TABLE {'tags' if how == 'with tags' else 'traces'}"):
         [response] = await in_time(server, 0.5, **kinds[how])
     assert response.summary.stop_reason == pb.STOP_REASON_SCAN_BUDGET
     assert response.summary.hit_count == 0

@@ -18,11 +18,13 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, migrating
 from commontrace.storage.models import Base
 from tests.conftest import administer, query, url_of
+from tests.locks import held, until_waiting
 
 CHECKOUT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden" / "schema.txt"
 MODEL = LexicalEmbedder(384)
 EMBEDDING_MODELS = "0002_create_embedding_models"
+BEFORE_MODERATION = "0014_create_api_keys"
 
 # Everything that `alembic check` does not see is here too: CHECKs, operator classes, index and storage options.
 # Postgres 18 lists NOT NULL among the constraints, 16 does not: they stand with the columns.
@@ -213,6 +215,31 @@ async def test_the_alembic_command_migrates(empty_database_url: str) -> None:
     assert alembic.returncode == 0, alembic.stderr
     assert await schema(empty_database_url) == GOLDEN.read_text(encoding="utf-8")
     assert not await migrating.upgrade(empty_database_url, MODEL)
+
+
+async def test_a_migration_that_waits_for_a_table_keeps_nobody_else_waiting(database_url: str) -> None:
+    await migrating.downgrade(database_url, BEFORE_MODERATION, MODEL)
+    async with held(database_url, "LOCK TABLE traces IN ACCESS SHARE MODE"):
+        upgrading = asyncio.create_task(migrating.upgrade(database_url, MODEL))
+        for _ in range(2):
+            await until_waiting(database_url)
+            # Behind the migration; a server's statements wait for 2 s at most.
+            async with asyncio.timeout(2):
+                await query(database_url, "SELECT count(*) FROM traces")
+        assert not upgrading.done()
+    assert await upgrading
+    assert await migrating.current_revision(database_url) == migrating.newest_revision()
+
+
+async def test_a_migration_gives_up_on_a_table_that_is_always_in_use(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrating, "_LOCK_SECONDS", 0.5)
+    await migrating.downgrade(database_url, BEFORE_MODERATION, MODEL)
+    async with held(database_url, "LOCK TABLE traces IN ACCESS SHARE MODE"):
+        with pytest.raises(migrating.MigrationLocked, match="pg_dump"):
+            await migrating.upgrade(database_url, MODEL)
+    assert await migrating.current_revision(database_url) == BEFORE_MODERATION
 
 
 async def test_of_five_at_once_one_migrates(empty_database_url: str) -> None:

@@ -12,13 +12,13 @@ from commontrace.storage.database import Database
 from commontrace.storage.vote_repository import VoteRow
 from tests.conftest import query
 from tests.integration.storing import stored, unit_vector
+from tests.locks import until_waiting
 
 UNREACHABLE = 1_000_000
 UPDATES = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'traces'"
 ALONE = """
     SELECT true WHERE NOT EXISTS (
         SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid())"""
-WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 async def cast(
@@ -84,7 +84,7 @@ async def test_a_vote_waits_for_a_new_revision_and_counts_for_it(database: Datab
     async with database.unit_of_work() as work:
         await work.trace_changes.lock_live(trace_id)
         waits = asyncio.create_task(cast(database, trace_id, 2))
-        await until(lambda: query(database_url, WAITING))
+        await until_waiting(database_url)
         await work.trace_changes.set(trace_id, {"revision": 2, "confirmation_count": 0, "trust_score": 0.0})
     vote, counted = await waits
     assert (vote.revision, counted.revision, counted.standing.confirmation_count) == (2, 2, 1)

@@ -101,8 +101,15 @@ class Prepared:
             is_new=True,
             tokens_read=self.embedding.tokens_read,
             tokens_total=self.embedding.tokens_total,
-            similar=self.similar,
+            similar=await self._similar_still(work),
         )
+
+    async def _similar_still(self, work: "UnitOfWork") -> list[SimilarTrace]:
+        """Leaves out what was purged meanwhile: this answer is stored, with titles in it, where no purge would look."""
+        if not self.similar:
+            return []
+        kept = await work.trace_changes.hold_off_purges([similar.trace_id for similar in self.similar])
+        return [similar for similar in self.similar if similar.trace_id in kept]
 
     async def _lock_superseded(self, trace_id: UUID, work: "UnitOfWork", caller_id: UUID) -> "LockedTrace":
         locked = await work.trace_changes.lock_live(trace_id)

@@ -66,4 +66,5 @@ async def locked_with_replaced(trace_id: UUID, work: "UnitOfWork") -> "tuple[Loc
     locked = await work.trace_changes.lock([trace_id] if replaced_id is None else [trace_id, replaced_id])
     if trace_id not in locked:
         raise TraceNotFound(trace_id)
-    return locked[trace_id], None if replaced_id is None else locked[replaced_id]
+    # Whatever was replaced may have been purged meanwhile.
+    return locked[trace_id], None if replaced_id is None else locked.get(replaced_id)

@@ -65,7 +65,7 @@ class KnownKeys:
         return None
 
     async def ask(self, text: str) -> Caller:
-        """Returns who holds the key; callers with the same one share the question.
+        """Returns who holds the key; callers with the same one share the question, unless keys changed meanwhile.
 
         Raises InvalidKey, DatabaseUnavailable, Overloaded.
         """
@@ -80,12 +80,12 @@ class KnownKeys:
 
     def forget(self, key_id: UUID) -> None:
         """Asks anew when the key is sent next."""
-        self._changes += 1
+        self._outdate_questions()
         self._known.pop(self._digests.pop(key_id, b""), None)
 
     def forget_all(self) -> None:
         """Asks for every key anew."""
-        self._changes += 1
+        self._outdate_questions()
         self._known.clear()
         self._digests.clear()
 
@@ -119,19 +119,25 @@ class KnownKeys:
             self._used |= used
             log.warning("the use of keys could not be noted", error=told(error))
 
+    def _outdate_questions(self) -> None:
+        # What changed after a question may not be in its answer: nobody joins it, and it is not remembered.
+        self._changes += 1
+        self._asking.clear()
+
     async def _ask(self, key: ApiKey) -> Caller:
-        changes = self._changes
+        changes, loop = self._changes, asyncio.get_running_loop()
+        # Counted from before the question: whatever is in the answer was true then, however late it comes.
+        asked_at = loop.time()
         row = await self._database.read_apart(lambda reading: reading.keys.find(key.id))
-        now = asyncio.get_running_loop().time()
+        now = loop.time()
         if row is None or not hmac.compare_digest(row.digest, key.digest):
             raise self._refuse(key.digest, "UNKNOWN", now)
         if row.state != "LIVE":
             raise self._refuse(key.digest, row.state, now)
         caller = Caller(email=row.email, scopes=frozenset(map(Scope, row.scopes)), key_id=key.id)
-        # What changed after the question may not be in the answer.
         if changes == self._changes:
             fresh = FRESH_SECONDS if row.seconds_left is None else min(FRESH_SECONDS, row.seconds_left)
-            self._remember(key, _Known(caller=caller, until=now + fresh))
+            self._remember(key, _Known(caller=caller, until=asked_at + fresh))
         return caller
 
     def _remember(self, key: ApiKey, known: _Known) -> None:
@@ -155,7 +161,8 @@ class KnownKeys:
         return caller
 
     def _asked(self, digest: bytes, done: asyncio.Task[Caller]) -> None:
-        del self._asking[digest]
+        if self._asking.get(digest) is done:
+            del self._asking[digest]
         if not done.cancelled():
             # Taken, so that it counts as seen even where everybody has left.
             done.exception()

@@ -21,6 +21,7 @@ READS, WRITES = "reads", "writes"
 
 # Whoever is forgotten loses what was leased for them, no more.
 _ACCOUNTS = 10_000
+_WINDOW_SECONDS = 60.0
 # A lease that lasts for less is followed by one of twice its size.
 _LEASE_SECONDS = 1.0
 # The end of the minute by our clock may come a little before that by the database's.
@@ -90,10 +91,12 @@ class Quotas:
             )
         finally:
             account.leasing = None
-        if began >= account.ends_at:
-            account.left = 0
         # Counted from before the question: never longer than by the database's clock.
-        account.ends_at = began + lease.seconds_left
+        ends_at = began + lease.seconds_left
+        if ends_at - account.ends_at > _WINDOW_SECONDS / 2:
+            # The minute turned between the question and the answer, or before.
+            account.left, account.refused = 0, None
+        account.ends_at = ends_at
         account.left += lease.granted
         account.leased_at = began
         if not lease.granted:

@@ -1,6 +1,6 @@
 """What is known of the call in progress."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -11,6 +11,8 @@ from commontrace.core.caller import Caller
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
+# Not begun yet: a stream that its caller leaves at once never asks.
+Asking: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -22,6 +24,8 @@ class Call:
     caller: Caller | None = None
     code: grpc.StatusCode = grpc.StatusCode.OK
     reason: str = ""
+    admit_again: Asking | None = None
+    """Of a stream whose caller has a key, which may end before the stream does."""
 
 
 current_call: ContextVar[Call] = ContextVar("current_call")
@@ -33,6 +37,13 @@ def current_caller() -> Caller:
     if caller is None:
         raise RuntimeError("a servicer was called without authentication")
     return caller
+
+
+async def still_admitted() -> None:
+    """Raises InvalidKey if the caller's key has ended, DatabaseUnavailable or Overloaded if nobody can say."""
+    admit_again = current_call.get().admit_again
+    if admit_again is not None:
+        await admit_again()
 
 
 class CallObserver(Protocol):

@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from commontrace.core import importing
+from commontrace.core import importing, known_keys
 from commontrace.core.errors import ModelReplaced, ScopeMissing
 from commontrace.core.importing import Item, Outcome
 from commontrace.core.scopes import Scope
 from commontrace.embeddings.embedder import Model
 from commontrace.embeddings.served_model import ServedModel
-from commontrace.rpc.call import current_caller
+from commontrace.rpc.call import current_caller, still_admitted
 from commontrace.rpc.invalid_request import InvalidRequest
 from commontrace.rpc.messages import imports
 from commontrace.rpc.stopping import Stopping
@@ -50,7 +50,7 @@ class Importer:
     async def acknowledge(
         self, requests: AsyncIterator[trace_import_pb2.ImportTracesRequest]
     ) -> AsyncGenerator[trace_import_pb2.ImportTracesResponse]:
-        """Yields the answer to each message. Raises InvalidRequest, ServerStopping.
+        """Yields the answer to each message. Raises InvalidRequest, ServerStopping, and what `still_admitted` does.
 
         While one message is stored, the next one is received and checked, and no more: flow control holds the sender
         back.
@@ -59,7 +59,7 @@ class Importer:
         last_sequence = 0
         receiving = asyncio.ensure_future(self._receive(requests))
         try:
-            while (received := await self._stopping.unless_begun(receiving)) is not None:
+            while (received := await self._stopping.unless_begun(_arrived(receiving))) is not None:
                 request = received.request
                 violations = list(import_rules.next_message(request, import_id, last_sequence))
                 if violations:
@@ -122,3 +122,16 @@ class Importer:
             else:
                 received.items.append(imports.item(message))
         return received
+
+
+async def _arrived(receiving: asyncio.Future[_Received | None]) -> _Received | None:
+    """Returns the next message once it is here. Ends the wait for it when the sender's key ends.
+
+    A message that was received ahead has waited until the last answer was taken, longer perhaps than the key lasted.
+    """
+    while not (await asyncio.wait([receiving], timeout=known_keys.FRESH_SECONDS))[0]:
+        await still_admitted()
+    received = receiving.result()
+    if received is not None:
+        await still_admitted()
+    return received

@@ -49,8 +49,10 @@ class Database:
         self._turns_to_write = Turns("writes", size=pool_size, timeout=pool_timeout)
         self._turns_to_read = Turns("reads", size=pool_size, timeout=pool_timeout)
         self._searching = SearchPool(url, size=pool_size, timeout=pool_timeout)
-        # Connections of their own: however busy the others are, health is told and callers are known.
+        # Connections of their own: however busy the others are, callers are known, and however many callers ask to be
+        # known, health is told.
         self._vital = engines.pooled(url, session, size=_VITAL_CONNECTIONS, timeout=pool_timeout, autocommit=True)
+        self._turns_apart = Turns("apart", size=_VITAL_CONNECTIONS - 1, timeout=pool_timeout)
         self._tailing = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
         self.filter_widths = FilterWidths()
@@ -83,14 +85,18 @@ class Database:
 
         Raises the domain's errors.
         """
-        return await _ask(self._vital, question)
+        async with self._turns_apart:
+            return await _ask(self._vital, question)
 
     async def lease_quota(self, email: str, kind: str, *, needed: int, wanted: int, most: int) -> Lease:
         """Takes from a user's quota on the same connections (see `QuotaRepository`). Raises the domain's errors."""
-        return await _use(
-            self._vital,
-            lambda connection: QuotaRepository(connection).lease(email, kind, needed=needed, wanted=wanted, most=most),
-        )
+        async with self._turns_apart:
+            return await _use(
+                self._vital,
+                lambda connection: QuotaRepository(connection).lease(
+                    email, kind, needed=needed, wanted=wanted, most=most
+                ),
+            )
 
     async def search(self, question: Callable[[ApproximateSearch], Awaitable[Answer]]) -> Answer:
         """Asks on a connection whose planner stays on the vector index. Raises the domain's errors."""

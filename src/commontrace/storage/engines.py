@@ -19,6 +19,8 @@ SESSION = {
     "lock_timeout": "2000",
     "idle_in_transaction_session_timeout": "10000",
     "client_connection_check_interval": "2000",
+    # Whatever the database's default is: statements have to see what was committed while they waited for a lock.
+    "default_transaction_isolation": "read committed",
 }
 
 # Without iterative scans a search silently returns fewer rows than exist, and left to itself the planner would read and
@@ -35,7 +37,8 @@ SEARCH = {
 _URL_PARAMETERS = {"database", "host", "password", "port", "prepared_statement_cache_size", "ssl", "sslmode", "user"}
 _NOT_A_POSTGRES_URL = "DATABASE_URL must be a Postgres URL, such as postgresql://user:password@host:5432/name"
 
-_MIGRATE = {"application_name": "commontrace-migrate"}
+# Whoever waits for a table makes everybody else wait behind: for less than the lock_timeout of calls.
+_MIGRATE = {"application_name": "commontrace-migrate", "lock_timeout": "1000"}
 
 CONNECT_SECONDS = 3
 COMMAND_SECONDS = 10
@@ -94,10 +97,11 @@ def dedicated(url: str, settings: Mapping[str, str]) -> AsyncEngine:
 
 
 def unpooled(url: str, settings: Mapping[str, str] = _MIGRATE) -> AsyncEngine:
-    """Returns an engine for migrations: no pool, no vector codec (the type may not exist yet), no time limits."""
+    """Returns an engine for migrations: no pool, no vector codec (the type may not exist yet), no limit of statements."""
     return create_async_engine(
         postgres_url(url),
         poolclass=NullPool,
+        hide_parameters=True,
         connect_args={
             "timeout": CONNECT_SECONDS,
             "server_settings": dict(settings),

@@ -1,22 +1,27 @@
 """Brings a database to the newest revision, or tells that it is not there."""
 
+import asyncio
+import time
+
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from commontrace.core.errors import Busy
 from commontrace.data_files import data_directory
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import advisory_lock, engines
-from commontrace.storage.failures import translated
+from commontrace.storage.failures import contention_told, translated
 
 # Any number, the same for every CommonTrace process.
 _ADVISORY_LOCK = 0x636F6D6D6F6E
 _LOCK_SECONDS = 60.0
+_RETRY_SECONDS = 1.0
 _RECORDS_MODEL = "0002_create_embedding_models"
 
 
 class MigrationLocked(Exception):
-    """Another process has been migrating this database for too long."""
+    """Others have held what a migration needs for too long."""
 
 
 def newest_revision() -> str:
@@ -62,11 +67,18 @@ async def _migrate(url: str, target: str, embedder: Embedder | None) -> bool:
                 await lock.execution_options(isolation_level="AUTOCOMMIT")
                 if not await advisory_lock.taken(lock, _ADVISORY_LOCK, within_seconds=_LOCK_SECONDS):
                     raise MigrationLocked(f"another process has been migrating this database for {_LOCK_SECONDS:.0f} s")
+                give_up_at = time.monotonic() + _LOCK_SECONDS
                 before = await _revision(connection)
                 if before == target:
                     return False
-                await connection.rollback()
-                await connection.run_sync(_run_alembic, target, before, embedder)
+                while not await _is_migrated(connection, target, embedder):
+                    if time.monotonic() > give_up_at:
+                        raise MigrationLocked(
+                            f"others have used a table without a pause for {_LOCK_SECONDS:.0f} s:"
+                            " wait for long transactions, such as a pg_dump, or end them"
+                        )
+                    # Calls that had to wait behind get their turn.
+                    await asyncio.sleep(_RETRY_SECONDS)
                 return True
     finally:
         await engine.dispose()
@@ -78,6 +90,19 @@ async def _revision(connection: AsyncConnection) -> str | None:
     except ProgrammingError:
         await connection.rollback()
         return None
+
+
+async def _is_migrated(connection: AsyncConnection, target: str, embedder: Embedder | None) -> bool:
+    """Goes as far as it can, a transaction a revision, and tells whether it got there: not where a table is in use."""
+    before = await _revision(connection)
+    await connection.rollback()
+    try:
+        with contention_told():
+            await connection.run_sync(_run_alembic, target, before, embedder)
+    except Busy:
+        await connection.rollback()
+        return False
+    return True
 
 
 def _run_alembic(connection: Connection, target: str, before: str | None, embedder: Embedder | None) -> None:

@@ -41,6 +41,13 @@ _LOCK = (
     .with_for_update(key_share=True)
 )
 
+_HOLD = (
+    select(Trace.id)
+    .where(Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))))
+    .order_by(Trace.id)
+    .with_for_update(read=True, key_share=True)
+)
+
 _SET_VECTOR = (
     update(Trace.__table__)
     .where(Trace.id == bindparam("of_trace"))
@@ -66,6 +73,10 @@ class TraceChanges:
         """
         rows = await self._session.execute(_LOCK, {"trace_ids": list(trace_ids)})
         return {row.id: LockedTrace._make(row) for row in rows}
+
+    async def hold_off_purges(self, trace_ids: Collection[UUID]) -> set[UUID]:
+        """Keeps those of the traces that exist from being purged until the transaction ends, and returns them."""
+        return set((await self._session.execute(_HOLD, {"trace_ids": list(trace_ids)})).scalars())
 
     async def lock_live(self, trace_id: UUID) -> LockedTrace:
         """Locks and returns a trace. Raises TraceNotFound."""

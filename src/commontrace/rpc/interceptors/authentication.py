@@ -4,21 +4,19 @@ Whoever sends an API key is the key's user, everywhere. Where none is required, 
 is why such a server stays on loopback.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 
 from commontrace import KEY_METADATA, USER_METADATA
-from commontrace.core import known_keys
 from commontrace.core.caller import LOCAL_EMAIL, Caller, claimed
 from commontrace.core.errors import InvalidKey, InvalidUser, KeyRequired
 from commontrace.core.known_keys import KnownKeys
 from commontrace.core.scopes import Scope
-from commontrace.rpc.call import Context, current_call, current_caller
+from commontrace.rpc.call import Asking, Context, current_call, current_caller, still_admitted
 from commontrace.rpc.interceptors.interceptor import (
     Handler,
     WrappingInterceptor,
@@ -26,9 +24,6 @@ from commontrace.rpc.interceptors.interceptor import (
     streaming_handler,
     unary_behavior,
 )
-
-# Not begun yet: a stream that its caller leaves at once never asks.
-Asking: TypeAlias = Callable[[], Awaitable[None]]
 
 _SCHEME = "bearer "
 
@@ -51,10 +46,10 @@ class AuthenticationInterceptor(WrappingInterceptor):
 
             def stream(request: Any, context: Context) -> AsyncGenerator[Any]:
                 asking = self._admit(context, scope)
-                responses = stream_inside(request, context)
                 if asking is None and current_caller().key_id is None:
-                    return responses
-                return self._while_admitted(asking, responses, context, scope)
+                    return stream_inside(request, context)
+                current_call.get().admit_again = partial(self._admit_again, context, scope)
+                return _while_admitted(asking, stream_inside(request, context))
 
             return streaming_handler(handler, stream)
 
@@ -89,25 +84,23 @@ class AuthenticationInterceptor(WrappingInterceptor):
         _enter(_confirmed(caller, claims), scope)
         return None
 
-    async def _while_admitted(
-        self, asking: Asking | None, responses: AsyncGenerator[Any], context: Context, scope: Scope
-    ) -> AsyncGenerator[Any]:
-        """Passes a stream on for as long as the caller's key is good: some streams last for days."""
-        loop = asyncio.get_running_loop()
-        async with aclosing(responses):
-            if asking is not None:
-                await asking()
-            due = loop.time() + known_keys.FRESH_SECONDS
-            async for response in responses:
-                if loop.time() >= due:
-                    asking = self._admit(context, scope)
-                    if asking is not None:
-                        await asking()
-                    due = loop.time() + known_keys.FRESH_SECONDS
-                yield response
+    async def _admit_again(self, context: Context, scope: Scope) -> None:
+        asking = self._admit(context, scope)
+        if asking is not None:
+            await asking()
 
     async def _ask(self, key: str, claims: list[str], scope: Scope) -> None:
         _enter(_confirmed(await self._keys.ask(key), claims), scope)
+
+
+async def _while_admitted(asking: Asking | None, responses: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
+    """Passes a stream on for as long as the caller's key is good: some streams last for days."""
+    async with aclosing(responses):
+        if asking is not None:
+            await asking()
+        async for response in responses:
+            await still_admitted()
+            yield response
 
 
 def _enter(caller: Caller, scope: Scope) -> None:

@@ -47,7 +47,7 @@ class GuardInterceptor(Interceptor):
 
 def _parsed(handler: Handler, request: bytes | None) -> Any:
     if request is None:
-        raise MalformedRequest("the call ended without a request message")
+        raise MalformedRequest("the call brought no request message, or not in time")
     if len(request) > limits.REQUEST_BYTES:
         raise RequestTooLarge(
             f"the request has {len(request)} bytes; at most {limits.REQUEST_BYTES} are allowed",

@@ -1,0 +1,31 @@
+"""Locks that tests hold beside a server, and who waits for them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from tests.conftest import query
+
+_WAITING = """
+    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+
+
+@asynccontextmanager
+async def held(url: str, statement: str) -> AsyncIterator[None]:
+    """Keeps what the statement locks until the block ends."""
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        async with connection.transaction():
+            await connection.execute(statement)
+            yield
+    finally:
+        await connection.close()
+
+
+async def until_waiting(url: str, count: int = 1) -> None:
+    """Returns when so many statements of the database wait for locks."""
+    async with asyncio.timeout(10):
+        while (await query(url, _WAITING))[0][0] < count:  # noqa: ASYNC110 - the database's event is not ours
+            await asyncio.sleep(0.01)
