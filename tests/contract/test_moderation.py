@@ -115,12 +115,12 @@ async def test_deleting_what_replaces_a_trace_that_is_purged_meanwhile(
     old = await contributed(server, 1)
     new = (await server.traces.CreateTrace(a_contribution(2, supersedes_trace_id=old), metadata=ADA)).created.id
     purge, delete = pb.PurgeTraceRequest(trace_id=old), pb.DeleteTraceRequest(trace_id=new)
-    async with held(database_url, f"SELECT FROM traces WHERE id = '{old}' FOR UPDATE"):  # noqa: S608 - our own id
+    async with held(database_url, f"SELECT FROM traces WHERE id = '{old}' FOR UPDATE"):
         purging = asyncio.create_task(reason_of(server.traces.PurgeTrace(purge, metadata=EVE)))
         await until_waiting(database_url)
         deleting = asyncio.create_task(reason_of(server.traces.DeleteTrace(delete, metadata=ADA)))
         await until_waiting(database_url, 2)
-    assert await asyncio.gather(purging, deleting) == ["OK", "OK"]
+    assert list(await asyncio.gather(purging, deleting)) == ["OK", "OK"]
     assert await found(server) == set()
 
 

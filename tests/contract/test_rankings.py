@@ -13,8 +13,9 @@ from tests.builders import a_contribution, hits_of, search
 from tests.conftest import RunningServer
 from tests.contract.callers import caller
 from tests.contract.searched_traces import QUERY, a_vector, every_stream, similarities, store_vectors, with_ties
-from tests.contract.test_search_deadlines import in_time, locked
+from tests.contract.test_search_deadlines import in_time
 from tests.integration.storing import unit_vector
+from tests.locks import held
 
 HYBRID, TRUST = pb.RANKING_HYBRID, pb.RANKING_TRUST_WEIGHTED
 CODE = r"TS'9\\17 \'quoted <b>O'Neill</b>"
@@ -154,7 +155,7 @@ async def test_fewer_than_a_hundred_are_exhausted(server: RunningServer) -> None
 
 async def test_without_time_for_the_order_hits_come_by_similarity(server: RunningServer, database_url: str) -> None:
     stored = list(map(str, await store_vectors(server.database, VECTORS[:20])))
-    async with locked(database_url, "votes"):
+    async with held(database_url, "LOCK TABLE votes"):
         # On a machine that is busy with other things, the time that is left may not do for reading them.
         for _ in range(4):
             responses = await in_time(server, 1.0, ranking=TRUST, limit=10)

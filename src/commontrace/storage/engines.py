@@ -97,7 +97,7 @@ def dedicated(url: str, settings: Mapping[str, str]) -> AsyncEngine:
 
 
 def unpooled(url: str, settings: Mapping[str, str] = _MIGRATE) -> AsyncEngine:
-    """Returns an engine for migrations: no pool, no vector codec (the type may not exist yet), no limit of statements."""
+    """Returns an engine for migrations: no pool, no vector codec (the type may not exist yet), no limit of time."""
     return create_async_engine(
         postgres_url(url),
         poolclass=NullPool,
