@@ -25,6 +25,7 @@ from commontrace.listening import drain_seconds, is_loopback, is_open_to_strange
 from commontrace.monitoring.monitoring import Monitoring
 from commontrace.open_files import connections_to_serve
 from commontrace.rpc import services
+from commontrace.rpc.arrivals import Arrivals
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
 from commontrace.rpc.importing import Importer
@@ -34,6 +35,7 @@ from commontrace.rpc.interceptors.guard import GuardInterceptor
 from commontrace.rpc.interceptors.logging import LoggingInterceptor
 from commontrace.rpc.interceptors.quota import QuotaInterceptor
 from commontrace.rpc.interceptors.receiving import ReceivingInterceptor
+from commontrace.rpc.interceptors.standard_services import StandardServicesInterceptor
 from commontrace.rpc.interceptors.validation import ValidationInterceptor
 from commontrace.rpc.reflection import add_reflection
 from commontrace.rpc.scopes import required_scopes
@@ -76,7 +78,7 @@ async def serving(
     scopes = required_scopes(*services.FILES)
     calls, stopping = CallsInProgress(), Stopping()
     database, monitoring = foundation.database, Monitoring(settings)
-    keys = KnownKeys(database)
+    keys, arrivals = KnownKeys(database), Arrivals()
     model = ServedModel(
         monitoring.observed(foundation.embedder),
         recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
@@ -85,7 +87,8 @@ async def serving(
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception.
         interceptors=(
-            ReceivingInterceptor(),
+            StandardServicesInterceptor(arrivals),
+            ReceivingInterceptor(arrivals),
             LoggingInterceptor(calls, monitoring.observers),
             GuardInterceptor(),
             AdmissionInterceptor(

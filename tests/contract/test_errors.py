@@ -15,7 +15,6 @@ from structlog.testing import capture_logs
 from commontrace.bootstrap import Foundation
 from commontrace.core import limits
 from commontrace.embeddings.embedder import Embedder
-from commontrace.rpc.interceptors import receiving
 from commontrace.server import serving
 from commontrace.storage import engines
 from commontrace.storage.database import Database
@@ -24,7 +23,6 @@ from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.error_reason_pb2 import ErrorReason
 from tests.conftest import RunningServer, ServerFactory, server_settings
 from tests.contract import server_states
-from tests.contract.callers import refused
 from tests.contract.calls import METHODS, call
 from tests.contract.conflict_error_rows import Stored, conflict_rows, store
 from tests.contract.error_promises import PROMISES, broken_promises, details
@@ -106,16 +104,6 @@ async def test_the_log_explains_an_internal_failure_under_its_call_id(
     [explained] = [line for line in logged if line["log_level"] == "error"]
     assert explained["call_id"] == info.metadata["call_id"]
     assert "deleted_at" in str(explained["exc_info"])
-
-
-@pytest.mark.parametrize("rpc", [GET, SEARCH])
-async def test_a_call_whose_message_does_not_come_is_not_waited_for(
-    server: RunningServer, monkeypatch: pytest.MonkeyPatch, rpc: str
-) -> None:
-    monkeypatch.setattr(receiving, "RECEIVE_SECONDS", 0.2)
-    silent: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = server.channel.stream_stream(rpc)
-    async with refused("MALFORMED_REQUEST"):
-        await silent(timeout=10).read()
 
 
 async def test_values_at_their_limits_are_taken(server: RunningServer) -> None:

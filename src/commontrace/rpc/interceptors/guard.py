@@ -7,14 +7,12 @@ from typing import Any
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 
-from commontrace.core import limits
 from commontrace.core.errors import DatabaseUnavailable
 from commontrace.rpc.call import Context, current_call
 from commontrace.rpc.call_ids import REQUEST_ID_METADATA
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
-from commontrace.rpc.invalid_request import MalformedRequest, RequestTooLarge
+from commontrace.rpc.parsing import parsed
 from commontrace.rpc.status import code_and_reason, reason_name, status_of
 
 log = structlog.get_logger()
@@ -32,7 +30,7 @@ class GuardInterceptor(Interceptor):
     async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
         """Yields the parsed request."""
         try:
-            yield _all_parsed(handler, request) if handler.request_streaming else _parsed(handler, request)
+            yield _all_parsed(handler, request) if handler.request_streaming else parsed(handler, request)
         except grpc.aio.AbortError:
             raise
         except asyncio.CancelledError as error:
@@ -45,29 +43,11 @@ class GuardInterceptor(Interceptor):
             await _abort(error, error, context)
 
 
-def _parsed(handler: Handler, request: bytes | None) -> Any:
-    if request is None:
-        raise MalformedRequest("the call brought no request message, or not in time")
-    if len(request) > limits.REQUEST_BYTES:
-        raise RequestTooLarge(
-            f"the request has {len(request)} bytes; at most {limits.REQUEST_BYTES} are allowed",
-            limit=str(limits.REQUEST_BYTES),
-            actual=str(len(request)),
-        )
-    assert handler.request_deserializer is not None  # noqa: S101 - generated handlers have one
-    try:
-        return handler.request_deserializer(request)
-    except DecodeError as error:
-        raise MalformedRequest(
-            "the bytes are not a valid request message: broken encoding, nesting too deep, or text that is not UTF-8"
-        ) from error
-
-
 async def _all_parsed(handler: Handler, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
     # The first one is missed where there is none.
-    yield _parsed(handler, await anext(requests, None))
+    yield parsed(handler, await anext(requests, None))
     async for request in requests:
-        yield _parsed(handler, request)
+        yield parsed(handler, request)
 
 
 async def _abort(error: Exception, cause: BaseException, context: Context) -> None:

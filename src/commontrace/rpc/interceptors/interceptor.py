@@ -16,7 +16,7 @@ else:  # generic in its stubs only
 
 
 class WrappingInterceptor(grpc.aio.ServerInterceptor, ABC):
-    """Wraps every handler of CommonTrace's own services once; health and reflection pass untouched."""
+    """Wraps every handler of CommonTrace's own services once; others pass untouched, unless it `is_for` them."""
 
     def __init__(self) -> None:
         """Starts without wrapped handlers."""
@@ -25,6 +25,10 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor, ABC):
     @abstractmethod
     def wrap(self, handler: Handler, method: str) -> Handler:
         """Returns what is called instead of `handler`."""
+
+    def is_for(self, method: str) -> bool:
+        """Tells whether a method, by its path, is wrapped."""
+        return method.startswith("/commontrace.")
 
     async def intercept_service(
         self,
@@ -36,7 +40,7 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor, ABC):
         wrapped = self._wrapped.get(method)
         if wrapped is None:
             handler = await continuation(handler_call_details)
-            if handler is None or not method.startswith("/commontrace."):
+            if handler is None or not self.is_for(method):
                 return handler
             wrapped = self._wrapped[method] = self.wrap(handler, method)
         return wrapped

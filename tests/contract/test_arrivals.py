@@ -1,0 +1,111 @@
+"""Calls whose message does not come, or is nothing that a message could be."""
+
+import asyncio
+import time
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from commontrace.rpc import arrivals
+from tests.conftest import RunningServer
+from tests.contract.callers import refused
+from tests.contract.calls import call
+from tests.contract.error_promises import broken_promises
+from tests.contract.error_row import GET, SEARCH, Row, malformed
+
+CHECK, WATCH, LIST = (f"/grpc.health.v1.Health/{name}" for name in ("Check", "Watch", "List"))
+REFLECT = "/grpc.reflection.{}.ServerReflection/ServerReflectionInfo"
+GARBAGE = {"no message at all": None, "broken encoding": b"\xff\xff", "text that is not UTF-8": b"\x0a\x02\xff\xfe"}
+
+
+def silent_call(server: RunningServer, rpc: str) -> "grpc.aio.StreamStreamCall[bytes, bytes]":
+    """A call that sends nothing, nor says that nothing will follow."""
+    method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = server.channel.stream_stream(rpc)
+    return method(timeout=10)
+
+
+@pytest.mark.parametrize("rpc", [GET, SEARCH, CHECK, WATCH])
+async def test_a_message_that_does_not_come_is_not_waited_for(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, rpc: str
+) -> None:
+    monkeypatch.setattr(arrivals, "PROMPT_SECONDS", 0.1)
+    monkeypatch.setattr(arrivals, "LONGEST_SECONDS", 0.2)
+    async with refused("MALFORMED_REQUEST"):
+        await silent_call(server, rpc).read()
+
+
+async def test_reflection_ends_where_nothing_is_asked(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "PROMPT_SECONDS", 0.1)
+    monkeypatch.setattr(arrivals, "LONGEST_SECONDS", 0.2)
+    stream = silent_call(server, REFLECT.format("v1"))
+    await stream.write(reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString())
+    assert await stream.read()
+    assert await stream.read() is grpc.aio.EOF
+    assert await stream.code() is grpc.StatusCode.OK
+
+
+async def test_few_messages_may_be_slow_at_once(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "PROMPT_SECONDS", 0.2)
+    monkeypatch.setattr(arrivals, "LONGEST_SECONDS", 1.5)
+    began = time.perf_counter()
+
+    async def ended_after(stream: "grpc.aio.StreamStreamCall[bytes, bytes]") -> float:
+        async with refused("MALFORMED_REQUEST"):
+            await stream.read()
+        return time.perf_counter() - began
+
+    ended = await asyncio.gather(*(ended_after(silent_call(server, GET)) for _ in range(40)))
+    waited_for = [seconds for seconds in ended if seconds >= 1.5]
+    assert len(waited_for) == arrivals.MOST_SLOW
+    # Others are slow no more: there is room again.
+    began = time.perf_counter()
+    assert await ended_after(silent_call(server, GET)) >= 1.5
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+@pytest.mark.parametrize("rpc", [CHECK, WATCH, REFLECT.format("v1"), REFLECT.format("v1alpha")])
+async def test_garbage_to_services_that_others_wrote(server: RunningServer, rpc: str, name: str) -> None:
+    error = await _called(server, rpc, GARBAGE[name])
+    if GARBAGE[name] is None and "reflection" in rpc:
+        # A stream of requests may be empty.
+        assert error is None
+    else:
+        assert list(broken_promises(malformed(rpc, name, GARBAGE[name]), error)) == []
+
+
+async def test_a_name_may_not_be_a_book(server: RunningServer) -> None:
+    for rpc in (CHECK, WATCH):
+        request = health_pb2.HealthCheckRequest(service="x" * 5_000)
+        error = await _called(server, rpc, request.SerializeToString())
+        row = Row(
+            name="long",
+            rpc=rpc,
+            request=request,
+            code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+            reason="REQUEST_TOO_LARGE",
+        )
+        assert list(broken_promises(row, error)) == []
+
+
+async def test_what_the_library_lacks_is_told_without_its_exception(server: RunningServer) -> None:
+    error = await _called(server, LIST, b"")
+    assert error is not None
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "class" not in str(error.details())
+
+
+async def _called(server: RunningServer, rpc: str, payload: bytes | None) -> grpc.aio.AioRpcError | None:
+    """The failure of a call, of a stream with its first message."""
+    if payload is None:
+        return await call(server.channel, rpc, None)
+    method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = server.channel.unary_stream(rpc)
+    stream = method(payload, timeout=10)
+    try:
+        async for _ in stream:
+            stream.cancel()
+            break
+    except grpc.aio.AioRpcError as error:
+        return error
+    return None
