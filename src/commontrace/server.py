@@ -6,7 +6,8 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME
 
 from commontrace import memory
 from commontrace.bootstrap import Foundation, NotReady
@@ -28,6 +29,7 @@ from commontrace.rpc import services
 from commontrace.rpc.arrivals import Arrivals
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health import Readiness
+from commontrace.rpc.health_service import HealthService
 from commontrace.rpc.importing import Importer
 from commontrace.rpc.interceptors.admission import AdmissionInterceptor
 from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
@@ -79,6 +81,7 @@ async def serving(
     calls, stopping = CallsInProgress(), Stopping()
     database, monitoring = foundation.database, Monitoring(settings)
     keys, arrivals = KnownKeys(database), Arrivals()
+    standard_services = StandardServicesInterceptor(arrivals)
     model = ServedModel(
         monitoring.observed(foundation.embedder),
         recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
@@ -87,7 +90,7 @@ async def serving(
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception.
         interceptors=(
-            StandardServicesInterceptor(arrivals),
+            standard_services,
             ReceivingInterceptor(arrivals),
             LoggingInterceptor(calls, monitoring.observers),
             GuardInterceptor(),
@@ -111,10 +114,10 @@ async def serving(
     following = Following(database)
     watching = Watching(database, following, checkpoint_seconds=checkpoint_seconds)
     _add_servicers(server, settings, database, model, stopping, watching)
-    health_servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    health = HealthService()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:
-        add_reflection(server, (*services.NAMES, health.SERVICE_NAME))
+        add_reflection(server, (*services.NAMES, SERVICE_NAME))
 
     host = settings.listen_address.rpartition(":")[0]
     try:
@@ -125,9 +128,8 @@ async def serving(
         )
     except RuntimeError as error:
         raise NotReady(f"cannot listen on {settings.listen_address}; is another server running there?") from error
-    readiness = Readiness(health_servicer, database, model, services.NAMES)
+    readiness = Readiness(health, database, model, services.NAMES)
     await readiness.check()
-    await health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     telling = ExitStack()
     watched = telling.enter_context(
         monitoring.running(
@@ -153,18 +155,26 @@ async def serving(
     if settings.encoding_worker:
         lasting.append(keep_encoding(database, lambda: model.embedder, lease_seconds=settings.encoding_lease_seconds))
     background = [asyncio.create_task(work) for work in lasting]
+    for task in background:
+        task.add_done_callback(_tell_of_failure)
     await server.start()
     try:
         yield f"{host}:{port}"
-        await health_servicer.enter_graceful_shutdown()
+        health.leave()
         with suppress(TimeoutError):
             await asyncio.wait_for((hurry or asyncio.Event()).wait(), drain_seconds(settings))
     finally:
         for task in background:
             task.cancel()
-        await health_servicer.enter_graceful_shutdown()
+        health.leave()
         stopping.begin()
-        await _stop(server, calls, settings.stop_grace_seconds)
+        health.end()
+        standard_services.end_idle()
+        # Ends when every call has its whole answer, or at the end of the grace.
+        await server.stop(settings.stop_grace_seconds)
+        # gRPC is done with a cancelled call before the call is done with its database connection.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(calls.wait_for_none(), _CANCEL_SECONDS)
         # Here, because what is being committed to a Postgres that does not answer may take as long as calls may.
         await asyncio.gather(*background, return_exceptions=True)
         await keys.note_use()
@@ -216,13 +226,6 @@ def _add_servicers(
     tag_service_pb2_grpc.add_TagServiceServicer_to_server(TagServicer(database, writes), server)
 
 
-async def _stop(server: grpc.aio.Server, calls: CallsInProgress, grace: float) -> None:
-    stopping = asyncio.create_task(server.stop(grace))
-    with suppress(TimeoutError):
-        await asyncio.wait_for(calls.wait_for_none(), grace)
-    # What is left are health watches, or calls beyond the grace.
-    await server.stop(None)
-    await stopping
-    # gRPC is done with a cancelled call before the call is done with its database connection.
-    with suppress(TimeoutError):
-        await asyncio.wait_for(calls.wait_for_none(), _CANCEL_SECONDS)
+def _tell_of_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("a part of the server has failed: restart it", exc_info=task.exception())

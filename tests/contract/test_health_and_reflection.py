@@ -1,22 +1,18 @@
 import asyncio
-from contextlib import AsyncExitStack
 from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from commontrace import server as wiring
-from commontrace.bootstrap import Foundation
 from commontrace.core.api_key import new_key
-from commontrace.embeddings.embedder import Embedder
+from commontrace.rpc import services
 from commontrace.rpc.scopes import ScopeUndeclared, required_scopes
-from commontrace.server import serving
 from commontrace.storage.database import Database
 from commontrace.v1.trace_service_pb2 import GetServiceInfoRequest
-from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
-from tests.builders import a_contribution, health_of
+from tests.builders import health_of
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings
 from tests.contract.callers import reason_of
 from tests.keys import bearer
@@ -36,6 +32,15 @@ async def test_an_unknown_service_is_not_found(server: RunningServer) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as failure:
         await health_of(server.channel, "commontrace.v1.Nonsense")
     assert failure.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_every_service_is_listed_with_its_status(server: RunningServer) -> None:
+    method: Any = server.channel.unary_unary(
+        "/grpc.health.v1.Health/List",
+        response_deserializer=health_pb2.HealthListResponse.FromString,  # type: ignore[attr-defined] # newer than its types
+    )
+    listed = (await method(b"")).statuses
+    assert {name: listed[name].status for name in listed} == dict.fromkeys(["", *services.NAMES], SERVING)
 
 
 async def test_readiness_follows_the_database_and_liveness_does_not(
@@ -74,8 +79,8 @@ async def turns(server: RunningServer, status: int) -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 async def test_reflection_describes_every_service_it_lists(server: RunningServer, version: str) -> None:
-    services = await reflect(server, version, reflection_pb2.ServerReflectionRequest(list_services=""))
-    names = [service.name for service in services.list_services_response.service]
+    listed = await reflect(server, version, reflection_pb2.ServerReflectionRequest(list_services=""))
+    names = [service.name for service in listed.list_services_response.service]
     assert TRACE_SERVICE in names
     assert "grpc.health.v1.Health" in names
     for name in names:
@@ -97,35 +102,6 @@ async def test_unknown_methods_are_unimplemented(server: RunningServer) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             await server.channel.unary_unary(path, request_serializer=bytes)(b"")
         assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
-
-
-async def test_stopping_waits_for_calls_but_not_for_health_watches(start_server: ServerFactory) -> None:
-    grace = 60
-    async with AsyncExitStack() as client, asyncio.timeout(grace / 3):
-        async with start_server(settings=server_settings(stop_grace_seconds=grace)) as server:
-            channel = await client.enter_async_context(grpc.aio.insecure_channel(server.address))
-            stub: Any = health_pb2_grpc.HealthStub(channel)
-            watch = stub.Watch(health_pb2.HealthCheckRequest(service=TRACE_SERVICE))
-            assert (await watch.read()).status == SERVING
-            creating = TraceServiceStub(channel).CreateTrace(a_contribution(context="word " * 5000))
-            await asyncio.sleep(0.02)
-        assert (await watch.read()).status == NOT_SERVING
-        assert (await creating).created.id
-
-
-async def test_a_stopping_server_takes_calls_until_it_is_told_to_hurry(database: Database, embedder: Embedder) -> None:
-    hurry, stack = asyncio.Event(), AsyncExitStack()
-    foundation = Foundation(database=database, embedder=embedder)
-    address = await stack.enter_async_context(serving(server_settings(drain_seconds=60), foundation, hurry=hurry))
-    async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(30):
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        watch = stub.Watch(health_pb2.HealthCheckRequest(service=""))
-        assert (await watch.read()).status == SERVING
-        stopping = asyncio.create_task(stack.aclose())
-        assert (await watch.read()).status == NOT_SERVING
-        await TraceServiceStub(channel).GetServiceInfo(GetServiceInfoRequest())
-        hurry.set()
-        await stopping
 
 
 def test_an_rpc_without_a_scope_keeps_the_server_from_starting() -> None:

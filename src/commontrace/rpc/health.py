@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Sequence
 
 import structlog
-from grpc_health.v1 import health, health_pb2
 
 from commontrace.core.telling import told
 from commontrace.embeddings.served_model import ServedModel
+from commontrace.rpc.health_service import HealthService
 from commontrace.storage.database import Database
 
 log = structlog.get_logger()
@@ -19,11 +19,9 @@ _PATIENCE_SECONDS = 1.0
 class Readiness:
     """Asks the database every second and tells the health service when the answer changes."""
 
-    def __init__(
-        self, servicer: health.aio.HealthServicer, database: Database, model: ServedModel, services: Sequence[str]
-    ) -> None:
+    def __init__(self, health: HealthService, database: Database, model: ServedModel, services: Sequence[str]) -> None:
         """Takes whom to tell, whom to ask, and the names that depend on it."""
-        self._servicer = servicer
+        self._health = health
         self._database = database
         self._model = model
         self._services = services
@@ -55,9 +53,8 @@ class Readiness:
             self._is_away = False
         if serving != self._was_serving:
             self._was_serving = serving
-            answer = health_pb2.HealthCheckResponse
             for service in self._services:
-                await self._servicer.set(service, answer.SERVING if serving else answer.NOT_SERVING)
+                self._health.set(service, is_serving=serving)
 
     async def _ask(self) -> None:
         asking = asyncio.create_task(self._database.ping())

@@ -5,16 +5,20 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from commontrace.core import limits
+from commontrace.core.errors import CommonTraceError
 from commontrace.rpc.invalid_request import MalformedRequest, RequestTooLarge
 
 if TYPE_CHECKING:
     from commontrace.rpc.interceptors.interceptor import Handler
 
 
-def parsed(handler: "Handler", request: bytes | None, *, most: int = limits.REQUEST_BYTES) -> Any:
-    """Returns the request of at most so many bytes that a handler expects. Raises MalformedRequest, RequestTooLarge."""
-    if request is None:
-        raise MalformedRequest("the call brought no request message, or not in time")
+def parsed(handler: "Handler", request: bytes | CommonTraceError, *, most: int = limits.REQUEST_BYTES) -> Any:
+    """Returns the request of at most so many bytes that a handler expects, from its bytes or why there are none.
+
+    Raises the latter, MalformedRequest, RequestTooLarge.
+    """
+    if isinstance(request, CommonTraceError):
+        raise request
     if len(request) > most:
         raise RequestTooLarge(
             f"the request has {len(request)} bytes; at most {most} are allowed",

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS = 0x0, 0x1, 0x3, 0x4
-_END_HEADERS = 0x4
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _WINDOW_UPDATE = 0x0, 0x1, 0x3, 0x4, 0x8
+_END_STREAM, _END_HEADERS = 0x1, 0x4
+_INITIAL_WINDOW_SIZE = 0x4
 _CANCEL = 8
 _CHUNK_BYTES = 65_536
 
@@ -20,6 +21,12 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 SETTINGS = frame(_SETTINGS, 0, 0, b"")
 """Asks for nothing but the defaults."""
 
+NO_WINDOW = frame(_SETTINGS, 0, 0, _INITIAL_WINDOW_SIZE.to_bytes(2, "big") + bytes(4))
+"""Takes no data before it says so."""
+
+WINDOW_BYTES = 65_535
+"""How much is taken by default."""
+
 
 def request_headers(path: str, authority: str) -> bytes:
     """The header block of a gRPC call. RFC 7541: literals that are not indexed, without Huffman codes."""
@@ -32,6 +39,32 @@ def request_headers(path: str, authority: str) -> bytes:
         ("te", "trailers"),
     ]
     return b"".join(b"\0" + _text(name) + _text(value) for name, value in literals)
+
+
+def request(stream: int, path: str, authority: str, message: bytes) -> bytes:
+    """A whole gRPC call of one message."""
+    prefixed = b"\0" + len(message).to_bytes(4, "big") + message
+    headers = frame(_HEADERS, _END_HEADERS, stream, request_headers(path, authority))
+    return headers + frame(_DATA, _END_STREAM, stream, prefixed)
+
+
+def window_update(stream: int, count: int) -> bytes:
+    """Takes so many bytes more, stream 0 for the whole connection."""
+    return frame(_WINDOW_UPDATE, 0, stream, count.to_bytes(4, "big"))
+
+
+async def next_data(reader: asyncio.StreamReader) -> int:
+    """Returns the size of the next piece of data, 0 for the end of the stream, -1 where it is reset."""
+    while True:
+        head = await reader.readexactly(9)
+        await reader.readexactly(size := int.from_bytes(head[:3], "big"))
+        kind, flags = head[3], head[4]
+        if kind == _DATA:
+            return size
+        if kind == _RST_STREAM:
+            return -1
+        if kind == _HEADERS and flags & _END_STREAM:
+            return 0
 
 
 def opened_and_reset(stream: int, headers: bytes) -> bytes:

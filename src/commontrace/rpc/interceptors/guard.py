@@ -9,6 +9,7 @@ import grpc
 import structlog
 
 from commontrace.core.errors import DatabaseUnavailable
+from commontrace.rpc.arrivals import no_message
 from commontrace.rpc.call import Context, current_call
 from commontrace.rpc.call_ids import REQUEST_ID_METADATA
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
@@ -45,7 +46,8 @@ class GuardInterceptor(Interceptor):
 
 async def _all_parsed(handler: Handler, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
     # The first one is missed where there is none.
-    yield parsed(handler, await anext(requests, None))
+    first = await anext(requests, None)
+    yield parsed(handler, no_message() if first is None else first)
     async for request in requests:
         yield parsed(handler, request)
 

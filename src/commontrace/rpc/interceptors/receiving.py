@@ -12,7 +12,7 @@ from commontrace.rpc.interceptors.interceptor import Handler, WrappingIntercepto
 
 
 class ReceivingInterceptor(WrappingInterceptor):
-    """Receives a stream and passes on its first message as bytes, None where there is none in time.
+    """Receives a stream and passes on its first message as bytes, or why there is none.
 
     What expects a stream gets it as it is.
     """
