@@ -90,8 +90,8 @@ async def serving(
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception.
         interceptors=(
-            standard_services,
             ReceivingInterceptor(arrivals),
+            standard_services,
             LoggingInterceptor(calls, monitoring.observers),
             GuardInterceptor(),
             AdmissionInterceptor(
