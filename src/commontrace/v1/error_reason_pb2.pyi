@@ -26,8 +26,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never returned."""
     ERROR_REASON_MALFORMED_REQUEST: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT. There is no message of the request's type: none was sent, its encoding is broken or nested too deep,
-    or a text is not UTF-8.
+    """INVALID_ARGUMENT. There is no message of the request's type: none was sent, or not within 20 s, its encoding is broken or
+    nested too deep, or a text is not UTF-8.
     """
     ERROR_REASON_FIELD_REQUIRED: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT. A required field is missing or blank. `field`."""
@@ -62,8 +62,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     with the same code and no details.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 16
-    """RESOURCE_EXHAUSTED. Too much is in progress: calls (reads are refused before writes), streams of the kind, or every
-    database connection was busy for too long. Nothing has happened. Retry.
+    """RESOURCE_EXHAUSTED. Too much is in progress: calls (reads are refused before writes), streams of the kind, requests
+    that are slow to arrive, or every database connection was busy for too long. Nothing has happened. Retry.
     """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 17
     """UNAVAILABLE. The database cannot be reached or did not answer in time. Retry."""
@@ -143,8 +143,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never returned."""
 ERROR_REASON_MALFORMED_REQUEST: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT. There is no message of the request's type: none was sent, its encoding is broken or nested too deep,
-or a text is not UTF-8.
+"""INVALID_ARGUMENT. There is no message of the request's type: none was sent, or not within 20 s, its encoding is broken or
+nested too deep, or a text is not UTF-8.
 """
 ERROR_REASON_FIELD_REQUIRED: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT. A required field is missing or blank. `field`."""
@@ -179,8 +179,8 @@ ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 15
 with the same code and no details.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 16
-"""RESOURCE_EXHAUSTED. Too much is in progress: calls (reads are refused before writes), streams of the kind, or every
-database connection was busy for too long. Nothing has happened. Retry.
+"""RESOURCE_EXHAUSTED. Too much is in progress: calls (reads are refused before writes), streams of the kind, requests
+that are slow to arrive, or every database connection was busy for too long. Nothing has happened. Retry.
 """
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 17
 """UNAVAILABLE. The database cannot be reached or did not answer in time. Retry."""
