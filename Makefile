@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group model --group build
 UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps
-TIMED := tests/faults/test_serve_process.py tests/faults/test_timed_figures.py tests/faults/test_reembed_kills.py
+TIMED := tests/faults/test_serve_process.py tests/faults/test_timed_figures.py
 PROTOS := $(wildcard protos/commontrace/v1/*.proto)
 
 export DATA_DIR ?= $(CURDIR)/.data
