@@ -80,8 +80,7 @@ async def serving(
     scopes = required_scopes(*services.FILES)
     calls, stopping = CallsInProgress(), Stopping()
     database, monitoring = foundation.database, Monitoring(settings)
-    keys, arrivals = KnownKeys(database), Arrivals()
-    standard_services = StandardServicesInterceptor(arrivals)
+    keys, standard_services = KnownKeys(database), StandardServicesInterceptor()
     model = ServedModel(
         monitoring.observed(foundation.embedder),
         recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
@@ -90,7 +89,7 @@ async def serving(
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception.
         interceptors=(
-            ReceivingInterceptor(arrivals),
+            ReceivingInterceptor(Arrivals()),
             standard_services,
             LoggingInterceptor(calls, monitoring.observers),
             GuardInterceptor(),

@@ -31,7 +31,7 @@ async def call(
 ) -> grpc.aio.AioRpcError | None:
     """Calls, reads everything, and returns the failure if there is one. A hang ends as DEADLINE_EXCEEDED.
 
-    Of what has no end, only the first message is read.
+    Of what has no end, or is not of the contract, only the first message is read.
 
     Without a payload, ends the call without sending a message.
     """
@@ -40,7 +40,7 @@ async def call(
             silent: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(rpc)
             async for _ in silent(iter(()), timeout=_DEADLINE_SECONDS, metadata=metadata):
                 pass
-        elif rpc == _ENDLESS:
+        elif rpc == _ENDLESS or rpc not in METHODS:
             endless: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(rpc)
             async for _ in (listening := endless(payload, timeout=_DEADLINE_SECONDS, metadata=metadata)):
                 listening.cancel()

@@ -1,9 +1,10 @@
-"""A server as a process of its own for the tests of the command line."""
+"""Servers for several modules: as a process of its own for the command line, and one that asks for keys."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.conftest import RunningServer, ServerFactory, server_settings
 from tests.contract.command_line import Commands
 from tests.faults.server_process import ServerProcess
 
@@ -14,3 +15,10 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     place = tmp_path_factory.mktemp("commands")
     with ServerProcess(place) as server:
         yield Commands(server, place)
+
+
+@pytest.fixture
+async def keyed(start_server: ServerFactory) -> AsyncIterator[RunningServer]:
+    """A server that asks for keys."""
+    async with start_server(settings=server_settings(authentication="keys")) as running:
+        yield running

@@ -66,7 +66,7 @@ async def test_few_messages_may_be_slow_at_once(server: RunningServer, monkeypat
 @pytest.mark.parametrize("name", GARBAGE)
 @pytest.mark.parametrize("rpc", [CHECK, WATCH, REFLECT.format("v1"), REFLECT.format("v1alpha")])
 async def test_garbage_to_health_and_reflection(server: RunningServer, rpc: str, name: str) -> None:
-    error = await _called(server, rpc, GARBAGE[name])
+    error = await call(server.channel, rpc, GARBAGE[name])
     if GARBAGE[name] is None and "reflection" in rpc:
         # A stream of requests may be empty.
         assert error is None
@@ -77,7 +77,7 @@ async def test_garbage_to_health_and_reflection(server: RunningServer, rpc: str,
 async def test_a_name_may_not_be_a_book(server: RunningServer) -> None:
     for rpc in (CHECK, WATCH):
         request = health_pb2.HealthCheckRequest(service="x" * 5_000)
-        error = await _called(server, rpc, request.SerializeToString())
+        error = await call(server.channel, rpc, request.SerializeToString())
         row = Row(
             name="long",
             rpc=rpc,
@@ -86,18 +86,3 @@ async def test_a_name_may_not_be_a_book(server: RunningServer) -> None:
             reason="REQUEST_TOO_LARGE",
         )
         assert list(broken_promises(row, error)) == []
-
-
-async def _called(server: RunningServer, rpc: str, payload: bytes | None) -> grpc.aio.AioRpcError | None:
-    """The failure of a call, of a stream with its first message."""
-    if payload is None:
-        return await call(server.channel, rpc, None)
-    method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = server.channel.unary_stream(rpc)
-    stream = method(payload, timeout=10)
-    try:
-        async for _ in stream:
-            stream.cancel()
-            break
-    except grpc.aio.AioRpcError as error:
-        return error
-    return None

@@ -1,7 +1,6 @@
 """Streams whose key ends before they do."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -10,18 +9,11 @@ from commontrace.core import known_keys
 from commontrace.storage.database import Database
 from commontrace.v1.trace_event_pb2 import WatchTracesRequest
 from tests.builders import a_contribution
-from tests.conftest import RunningServer, ServerFactory, query, server_settings
+from tests.conftest import RunningServer, query
 from tests.contract.callers import refused
 from tests.contract.imports import a_record, message
 from tests.keys import a_key, bearer, revoke
 from tests.locks import held, until_waiting
-
-
-@pytest.fixture
-async def keyed(start_server: ServerFactory) -> AsyncIterator[RunningServer]:
-    """A server that asks for keys."""
-    async with start_server(settings=server_settings(authentication="keys")) as running:
-        yield running
 
 
 async def test_a_stream_ends_when_its_key_does(

@@ -34,13 +34,6 @@ _END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname
 INFO = pb.GetServiceInfoRequest()
 
 
-@pytest.fixture
-async def keyed(start_server: ServerFactory) -> AsyncIterator[RunningServer]:
-    """A server that asks for keys."""
-    async with start_server(settings=server_settings(authentication="keys")) as running:
-        yield running
-
-
 async def test_a_key_says_who_calls_and_what_they_may(keyed: RunningServer, database: Database) -> None:
     key = await a_key(database, "ada@example.org", {Scope.TRACES_READ, Scope.TAGS_WRITE})
     for metadata in (bearer(key), (*bearer(key), *ADA), (("authorization", f"bearer  {key.text}"),)):

@@ -49,7 +49,6 @@ class KnownKeys:
         self._refused: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         self._digests: dict[UUID, bytes] = {}
         self._asking: dict[bytes, asyncio.Task[Caller]] = {}
-        self._changes = 0
         self._used: set[UUID] = set()
 
     def recall(self, text: str) -> Caller | None:
@@ -121,11 +120,10 @@ class KnownKeys:
 
     def _outdate_questions(self) -> None:
         # What changed after a question may not be in its answer: nobody joins it, and it is not remembered.
-        self._changes += 1
         self._asking.clear()
 
     async def _ask(self, key: ApiKey) -> Caller:
-        changes, loop = self._changes, asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         # Counted from before the question: whatever is in the answer was true then, however late it comes.
         asked_at = loop.time()
         row = await self._database.read_apart(lambda reading: reading.keys.find(key.id))
@@ -135,7 +133,7 @@ class KnownKeys:
         if row.state != "LIVE":
             raise self._refuse(key.digest, row.state, now)
         caller = Caller(email=row.email, scopes=frozenset(map(Scope, row.scopes)), key_id=key.id)
-        if changes == self._changes:
+        if self._asking.get(key.digest) is asyncio.current_task():
             fresh = FRESH_SECONDS if row.seconds_left is None else min(FRESH_SECONDS, row.seconds_left)
             self._remember(key, _Known(caller=caller, until=asked_at + fresh))
         return caller

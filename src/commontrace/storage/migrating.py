@@ -71,7 +71,8 @@ async def _migrate(url: str, target: str, embedder: Embedder | None) -> bool:
                 before = await _revision(connection)
                 if before == target:
                     return False
-                while not await _is_migrated(connection, target, embedder):
+                await connection.rollback()
+                while not await _is_migrated(connection, target, before, embedder):
                     if time.monotonic() > give_up_at:
                         raise MigrationLocked(
                             f"others have used a table without a pause for {_LOCK_SECONDS:.0f} s:"
@@ -92,10 +93,8 @@ async def _revision(connection: AsyncConnection) -> str | None:
         return None
 
 
-async def _is_migrated(connection: AsyncConnection, target: str, embedder: Embedder | None) -> bool:
+async def _is_migrated(connection: AsyncConnection, target: str, before: str | None, embedder: Embedder | None) -> bool:
     """Goes as far as it can, a transaction a revision, and tells whether it got there: not where a table is in use."""
-    before = await _revision(connection)
-    await connection.rollback()
     try:
         with contention_told():
             await connection.run_sync(_run_alembic, target, before, embedder)

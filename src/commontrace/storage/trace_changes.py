@@ -33,20 +33,17 @@ class LockedTrace(NamedTuple):
 
 
 # Made once: putting a statement together costs more than running it.
+_OF_THESE = Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid)))
+
 # NO KEY: what merely refers to the trace, such as its tags, does not wait.
 _LOCK = (
     select(*(Trace.__table__.c[name] for name in LockedTrace._fields))
-    .where(Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))))
+    .where(_OF_THESE)
     .order_by(Trace.id)
     .with_for_update(key_share=True)
 )
 
-_HOLD = (
-    select(Trace.id)
-    .where(Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))))
-    .order_by(Trace.id)
-    .with_for_update(read=True, key_share=True)
-)
+_HOLD = select(Trace.id).where(_OF_THESE).order_by(Trace.id).with_for_update(read=True, key_share=True)
 
 _SET_VECTOR = (
     update(Trace.__table__)

@@ -12,7 +12,7 @@ from commontrace.rpc.interceptors.interceptor import Handler, WrappingIntercepto
 
 
 class ReceivingInterceptor(WrappingInterceptor):
-    """Receives a stream and passes on its first message as bytes, or why there is none.
+    """Receives a stream and passes on its first message as bytes, or why there is none, for every service.
 
     What expects a stream gets it as it is.
     """
@@ -21,6 +21,10 @@ class ReceivingInterceptor(WrappingInterceptor):
         """Takes who waits for messages."""
         super().__init__()
         self._arrivals = arrivals
+
+    def is_for(self, method: str) -> bool:  # noqa: ARG002 - alike for all
+        """Tells that every method is wrapped."""
+        return True
 
     def wrap(self, handler: Handler, method: str) -> Handler:  # noqa: ARG002 - alike for all
         """Returns a handler that receives a stream: on the wire, one message is a stream of one."""

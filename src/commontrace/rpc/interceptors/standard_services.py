@@ -4,16 +4,14 @@ grpc.aio itself would tell callers UNKNOWN and the text of an exception, and wai
 """
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 from typing import Any
-
-import grpc
 
 from commontrace.core.errors import CommonTraceError
 from commontrace.rpc.arrivals import Arrivals
 from commontrace.rpc.call import Context
 from commontrace.rpc.call_ids import call_id
-from commontrace.rpc.interceptors.interceptor import Handler, WrappingInterceptor, streaming_behavior, unary_behavior
+from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
 from commontrace.rpc.parsing import parsed
 from commontrace.rpc.status import status_of
 
@@ -21,13 +19,14 @@ from commontrace.rpc.status import status_of
 _REQUEST_BYTES = 4096
 
 
-class StandardServicesInterceptor(WrappingInterceptor):
-    """Receives and parses the requests of services that are not CommonTrace's own."""
+class StandardServicesInterceptor(Interceptor):
+    """Parses the requests of services that are not CommonTrace's own; what is wrong with them becomes a status."""
 
-    def __init__(self, arrivals: Arrivals) -> None:
-        """Takes who waits for messages."""
+    reads_bytes = True
+
+    def __init__(self) -> None:
+        """Starts without streams."""
         super().__init__()
-        self._arrivals = arrivals
         # Streams of requests are often idle: they take no place from messages that are slow.
         self._idle = Arrivals()
 
@@ -35,46 +34,25 @@ class StandardServicesInterceptor(WrappingInterceptor):
         """Tells whether the method is not of our contract."""
         return not super().is_for(method)
 
-    def wrap(self, handler: Handler, method: str) -> Handler:  # noqa: ARG002 - alike for all
-        """Returns a handler that receives a stream: on the wire, one message is a stream of one."""
-        if handler.response_streaming:
-            stream_inside = streaming_behavior(handler)
-
-            async def stream(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
-                try:
-                    request = (
-                        self._each(handler, requests)
-                        if handler.request_streaming
-                        else await self._one(handler, requests)
-                    )
-                    async with aclosing(stream_inside(request, context)) as responses:
-                        async for response in responses:
-                            yield response
-                except CommonTraceError as error:
-                    await _abort(error, context)
-
-            return grpc.stream_stream_rpc_method_handler(stream, None, handler.response_serializer)
-
-        answer_inside = unary_behavior(handler)
-
-        async def unary(requests: AsyncIterator[bytes], context: Context) -> Any:
-            try:
-                return await answer_inside(await self._one(handler, requests), context)
-            except CommonTraceError as error:
-                await _abort(error, context)
-
-        return grpc.stream_unary_rpc_method_handler(unary, None, handler.response_serializer)
+    @asynccontextmanager
+    async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
+        """Yields the parsed request."""
+        try:
+            yield self._each(handler, request) if handler.request_streaming else _parsed(handler, request)
+        except CommonTraceError as error:
+            await _abort(error, context)
 
     def end_idle(self) -> None:
         """Ends streams on which nothing is asked."""
         self._idle.give_up()
 
-    async def _one(self, handler: Handler, requests: AsyncIterator[bytes]) -> Any:
-        return parsed(handler, await self._arrivals.next(requests), most=_REQUEST_BYTES)
-
     async def _each(self, handler: Handler, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         while isinstance(request := await self._idle.next(requests), bytes):
-            yield parsed(handler, request, most=_REQUEST_BYTES)
+            yield _parsed(handler, request)
+
+
+def _parsed(handler: Handler, request: bytes | CommonTraceError) -> Any:
+    return parsed(handler, request, most=_REQUEST_BYTES)
 
 
 async def _abort(error: CommonTraceError, context: Context) -> None:
