@@ -56,7 +56,7 @@ async def check_kept(name: str, place: Path) -> str:
         missed = [figure for number, figure in enumerate(figures) if not figure.ok and number not in short_cut.timed]
         if not missed:
             break
-    assert missed == []
+    assert missed == [], missed
     return _told(figures)
 
 
