@@ -26,13 +26,14 @@ from commontrace.v1 import trace_filter_pb2 as commontrace_dot_v1_dot_trace__fil
 from commontrace.v1 import trace_record_pb2 as commontrace_dot_v1_dot_trace__record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!commontrace/v1/trace_export.proto\x12\x0e\x63ommontrace.v1\x1a!commontrace/v1/trace_filter.proto\x1a!commontrace/v1/trace_record.proto\"\x82\x01\n\x13\x45xportTracesRequest\x12+\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1b.commontrace.v1.TraceFilter\x12\x1a\n\x12include_embeddings\x18\x02 \x01(\x08\x12\x12\n\nbatch_size\x18\x03 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"S\n\x14\x45xportTracesResponse\x12+\n\x06traces\x18\x01 \x03(\x0b\x32\x1b.commontrace.v1.TraceRecord\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!commontrace/v1/trace_export.proto\x12\x0e\x63ommontrace.v1\x1a!commontrace/v1/trace_filter.proto\x1a!commontrace/v1/trace_record.proto\"\x82\x01\n\x13\x45xportTracesRequest\x12+\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1b.commontrace.v1.TraceFilter\x12\x1a\n\x12include_embeddings\x18\x02 \x01(\x08\x12\x12\n\nbatch_size\x18\x03 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"S\n\x14\x45xportTracesResponse\x12+\n\x06traces\x18\x01 \x03(\x0b\x32\x1b.commontrace.v1.TraceRecord\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\tB\xa7\x01\n\x12\x64\x65v.commontrace.v1B\x10TraceExportProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'commontrace.v1.trace_export_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\022dev.commontrace.v1B\020TraceExportProtoP\001Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\242\002\003CTR\252\002\016CommonTrace.V1\272\002\rCommonTraceV1\312\002\016CommonTrace\\V1\352\002\017CommonTrace::V1'
   _globals['_EXPORTTRACESREQUEST']._serialized_start=124
   _globals['_EXPORTTRACESREQUEST']._serialized_end=254
   _globals['_EXPORTTRACESRESPONSE']._serialized_start=256

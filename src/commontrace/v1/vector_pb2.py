@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63ommontrace/v1/vector.proto\x12\x0e\x63ommontrace.v1\"s\n\x06Vector\x12\x14\n\npacked_f32\x18\x01 \x01(\x0cH\x00\x12\x33\n\x0c\x66loat_vector\x18\x02 \x01(\x0b\x32\x1b.commontrace.v1.FloatVectorH\x00\x12\x10\n\x08model_id\x18\x03 \x01(\tB\x0c\n\ncomponents\"\x1d\n\x0b\x46loatVector\x12\x0e\n\x06values\x18\x01 \x03(\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63ommontrace/v1/vector.proto\x12\x0e\x63ommontrace.v1\"s\n\x06Vector\x12\x14\n\npacked_f32\x18\x01 \x01(\x0cH\x00\x12\x33\n\x0c\x66loat_vector\x18\x02 \x01(\x0b\x32\x1b.commontrace.v1.FloatVectorH\x00\x12\x10\n\x08model_id\x18\x03 \x01(\tB\x0c\n\ncomponents\"\x1d\n\x0b\x46loatVector\x12\x0e\n\x06values\x18\x01 \x03(\x02\x42\xa2\x01\n\x12\x64\x65v.commontrace.v1B\x0bVectorProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'commontrace.v1.vector_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\022dev.commontrace.v1B\013VectorProtoP\001Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\242\002\003CTR\252\002\016CommonTrace.V1\272\002\rCommonTraceV1\312\002\016CommonTrace\\V1\352\002\017CommonTrace::V1'
   _globals['_VECTOR']._serialized_start=47
   _globals['_VECTOR']._serialized_end=162
   _globals['_FLOATVECTOR']._serialized_start=164
