@@ -3,73 +3,85 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
-UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group model --group build
-UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps
+UV := .ci/uv $(BIN)
+UV_LOCK := $(UV) pip compile --quiet --universal --generate-hashes --no-header
+UV_COMPILE := $(UV_LOCK) --group model --group build
+UV_INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
+INSTALL = $(PYTHON) .ci/alone.py Makefile $(MAKE) --silent
+PYTEST_PARALLEL := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 TIMED := tests/faults/test_serve_process.py tests/faults/test_timed_figures.py
 PROTOS := $(wildcard protos/commontrace/v1/*.proto)
 
-export DATA_DIR ?= $(CURDIR)/.data
 # Where it is set, every process compiles every module anew: two seconds for each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test tools examples check format generate lock fresh bench profile quality faults clean
+.PHONY: help serve test test-slow tools examples check format generate lock fresh bench profile quality faults clean \
+  installed installed-dev installed-uv
 
 help: ## Lists what can be made.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-serve: .venv/ready ## Starts the server on an embedded Postgres, fixtures loaded.
+serve: installed ## Starts the server on an embedded Postgres, fixtures loaded.
 	@exec $(BIN)/commontrace serve
 
-test: .venv/ready-dev ## Runs every test, or those of ARGS.
+test: installed-dev ## Runs the quick tests, or those of ARGS.
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(TIMED:%=--ignore %) --ignore tests/examples
-	@# What is timed has the machine for itself.
-	@$(BIN)/python -m pytest $(TIMED)
+	@# Pure tests first: they fail within seconds.
+	@$(PYTEST_PARALLEL) -m "not slow" tests/unit
+	@$(PYTEST_PARALLEL) -m "not slow" --ignore tests/unit --ignore tests/examples
 endif
 
-tools: .venv/ready-dev ## Installs the development tools into .venv, among them buf.
+test-slow: installed-dev ## Runs the tests that are long by nature: kills, random runs, processes, the image, Postgres 16.
+	@$(PYTEST_PARALLEL) -m slow $(TIMED:%=--ignore %) --ignore tests/examples
+	@# Timed tests have the machine for themselves.
+	@$(BIN)/python -m pytest $(TIMED)
 
-examples: .venv/ready-dev ## Builds the programs of examples/ (Go, Node.js) and runs them against a server.
+tools: installed-dev ## Installs the development tools into .venv, among them buf.
+
+examples: installed-dev ## Builds the programs of examples/ (Go, Node.js) and runs them against a server.
 	@$(BIN)/python -m pytest tests/examples
 
-check: .venv/ready-dev ## Checks format, lint, types, import rules, contract, drift of what is generated, image.
+check: installed-dev ## Checks format, lint, types, import rules, contract, drift of what is generated, pins, image.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/buf format --diff --exit-code protos
 	$(BIN)/buf lint
+	$(BIN)/buf breaking --exclude-imports --against tests/compatibility/0.1.0.binpb
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	.ci/stub-drift $(BIN)/python
 	$(BIN)/python .ci/api_reference.py --check docs/api.md
+	$(BIN)/python .ci/pins.py
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 
-format: .venv/ready-dev ## Formats the Python and the protobuf sources.
+format: installed-dev ## Formats the Python and the protobuf sources.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format --write protos
 
-generate: .venv/ready-dev ## Generates the stubs, the synchronous client, docs/api.md and docs/commands.md.
+generate: installed-dev ## Generates the stubs, the synchronous client, docs/api.md and docs/commands.md.
 	.ci/generate $(BIN)/python src
 	$(BIN)/python .ci/api_reference.py docs/api.md
 	$(BIN)/python .ci/commands.py > docs/commands.md
 
-lock: .venv/uv ## Compiles the hash-pinned locks anew (UPGRADE=--upgrade for newer versions).
+lock: installed-uv ## Compiles the hash-pinned locks anew (UPGRADE=--upgrade for newer versions).
+	$(UV_LOCK) $(UPGRADE) --group uv -o requirements-uv.lock
 	$(UV_COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) $(UPGRADE) --group dev pyproject.toml -o requirements-dev.lock
 
-bench: .venv/ready-dev ## Measures searches and much else beside raw asyncpg, in one run.
+bench: installed-dev ## Measures searches and much else beside raw asyncpg, in one run.
 	@$(BIN)/python -m bench.run
 
-profile: .venv/ready-dev ## Measures where a search's processor time goes in the server (py-spy: as root).
+profile: installed-dev ## Measures where a search's processor time goes in the server (py-spy: as root).
 	@$(BIN)/python -m bench.profile
 
-quality: .venv/ready ## Measures how often searches find what they should (ARGS=--misses lists what they did not).
+quality: installed ## Measures how often searches find what they should (ARGS=--misses lists what they did not).
 	@$(BIN)/python -m bench.quality $(ARGS)
 
-faults: .venv/ready-dev ## Breaks what the service stands on, counts what is lost, writes faults.json (takes long).
+faults: installed-dev ## Breaks what the service stands on, counts what is lost, writes faults.json (takes long).
 	@$(BIN)/python -m tests.faults.run $(ARGS)
 
 fresh: ## Clones into an empty directory with an empty home; runs both commands and every README example.
@@ -78,10 +90,19 @@ fresh: ## Clones into an empty directory with an empty home; runs both commands 
 clean: ## Removes the environment and the caches; keeps .data.
 	rm -rf .venv dist examples/*/gen examples/*/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.venv/uv:
+# What is needed is looked at under the lock: whoever has waited finds it there.
+installed: ; @$(INSTALL) .venv/ready
+
+installed-dev: ; @$(INSTALL) .venv/ready-dev
+
+installed-uv: ; @$(INSTALL) .venv/uv
+
+.venv/uv: requirements-uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CommonTrace needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@# By the pip that Python brings along, checked against the lock's hashes like everything else.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+	  -r requirements-uv.lock
 	@touch $@
 
 .venv/ready: .venv/uv requirements.lock pyproject.toml

@@ -30,7 +30,7 @@ def main() -> None:
         clone = place / "clone"
         subprocess.run(["git", "clone", "--quiet", str(repository), str(clone)], check=True)
         environment = clean_environment(place / "home")
-        seconds, server = serve(clone, environment)
+        seconds, server = serve(clone, told_pip_alone(environment))
         print(f"fresh: first start in {seconds:.1f} s", flush=True)
         try:
             run_examples(clone, environment)
@@ -51,7 +51,26 @@ def clean_environment(home: Path) -> dict[str, str]:
     """What finds programs and configures clients of package registries; nothing that configures CommonTrace."""
     kept = ("PATH", "LANG", "LC_ALL", "TERM", "TMPDIR", "PYTHON", "CI")
     prefixes = ("PIP_", "UV_", "GO", "NPM_", "npm_config_", "NODE_", "SSL_", "REQUESTS_", "CURL_")
-    return {k: v for k, v in os.environ.items() if k in kept or k.startswith(prefixes)} | {"HOME": str(home)}
+    environment = {k: v for k, v in os.environ.items() if k in kept or k.startswith(prefixes)} | {"HOME": str(home)}
+    if cert := configured_certificate():
+        # Of a configuration that may lie in the home that is left behind.
+        environment["PIP_CERT"] = cert
+    return environment
+
+
+def configured_certificate() -> str:
+    """The authorities that pip has been told of, empty if none."""
+    if "PIP_CERT" in os.environ:
+        return os.environ["PIP_CERT"]
+    asked = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    found = re.findall(r"^(?:global|install)\.cert='(.*)'$", asked.stdout, flags=re.MULTILINE)
+    return found[-1] if found else ""
+
+
+def told_pip_alone(environment: dict[str, str]) -> dict[str, str]:
+    """The same for whoever has told nobody but pip of a certificate, as far as it is pip who knows."""
+    told = ("SSL_CERT_FILE", "SSL_CERT_DIR", "UV_SYSTEM_CERTS", "UV_NATIVE_TLS")
+    return {k: v for k, v in environment.items() if k not in told} if "PIP_CERT" in environment else environment
 
 
 def serve(clone: Path, environment: dict[str, str]) -> tuple[float, subprocess.Popen[str]]:

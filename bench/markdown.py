@@ -26,6 +26,10 @@ def everything(results: Row) -> Iterator[str]:
         yield from watching(results["watching"])
     if results["growth"]:
         yield from growth(results["growth"])
+    if results["words"]:
+        yield from words(results["words"])
+    if results["tag_names"]:
+        yield from tag_names(results["tag_names"])
     yield from targets(results["targets"])
 
 
@@ -114,6 +118,37 @@ def watching(watched: Row) -> Iterator[str]:
         f" acknowledged; while {EDITORS} writers write, {watched['busy_p50_ms']:.1f} ms (p99"
         f" {watched['busy_p99_ms']:.1f}). They make {watched['edits_per_second']:.0f} edits/s unwatched, and"
         f" {watched['edits_per_second_watched']:.0f} with {WATCHERS} watchers in their own process."
+    )
+
+
+def words(worded: Sequence[Row]) -> Iterator[str]:
+    """Yields the table of searches by words."""
+    sizes = sorted({row["traces"] for row in worded})
+    cells = {
+        tuple(
+            row[name] for name in ("callers", "filter", "question", "traces")
+        ): f"{row['p50_ms']:.1f}, {row['p99_ms']:.1f}"
+        for row in worded
+    }
+    yield "\n### Words (HYBRID)\n"
+    yield from table(
+        ("callers", "filter passes", "question", *(f"{size:,} traces: p50, p99 ms" for size in sizes)),
+        [
+            (*kind, *(cells[*kind, size] for size in sizes))
+            for kind in dict.fromkeys((row["callers"], row["filter"], row["question"]) for row in worded)
+        ],
+    )
+
+
+def tag_names(named: Sequence[Row]) -> Iterator[str]:
+    """Yields the table of searches with few names of tags and many."""
+    yield "\n### Names of tags (HYBRID)\n"
+    yield from table(
+        ("callers", "names", "traces", "p50, p99 ms"),
+        [
+            (row["callers"], row["question"], f"{row['traces']:,}", f"{row['p50_ms']:.1f}, {row['p99_ms']:.1f}")
+            for row in named
+        ],
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import asyncpg
 
-from bench import corpora, growing, machine, markdown, plot, report, targets, watching
+from bench import corpora, growing, machine, markdown, naming, plot, report, targets, watching, wording
 from bench.failures import RunFailed
 from bench.parameters import BadParameters, Parameters, read_parameters
 from commontrace.client import CallFailed
@@ -61,10 +61,18 @@ async def _measured(parameters: Parameters, postgres: embedded.EmbeddedPostgres,
     growth = await growing.measure(parameters, postgres, place) if "growth" in parameters.sections else None
     if growth:
         _print(markdown.growth(report.growth_rows(growth)))
+    worded = await wording.measure(parameters, postgres, place) if "words" in parameters.sections else []
+    if worded:
+        _print(markdown.words(list(map(asdict, worded))))
+    named = await naming.measure(parameters, postgres, place) if "tag_names" in parameters.sections else []
+    if named:
+        _print(markdown.tag_names(list(map(asdict, named))))
     results |= {
         "corpora": list(map(report.corpus_rows, measured)),
         "watching": asdict(watched) if watched else None,
         "growth": report.growth_rows(growth) if growth else None,
+        "words": list(map(asdict, worded)),
+        "tag_names": list(map(asdict, named)),
         "targets": [asdict(one) for one in targets.targets(measured, growth)],
     }
     _print(markdown.targets(results["targets"]))
@@ -74,9 +82,11 @@ async def _measured(parameters: Parameters, postgres: embedded.EmbeddedPostgres,
     print(f"every number is in {parameters.results}, a picture in {picture}")
     rows = [row for corpus in measured for row in corpus.all_measured()]
     rows += growth.all_measured() if growth else []
+    texts = [*worded, *named]
+    by_name = [(one.name, one) for one in rows] + [(f"{one.question}, filter {one.filter}", one) for one in texts]
     return [
-        f"{one.name} ({one.callers} callers): {one.failures} calls failed, the first with {one.first_failure}"
-        for one in rows
+        f"{name} ({one.callers} callers): {one.failures} calls failed, the first with {one.first_failure}"
+        for name, one in by_name
         if one.failures
     ]
 

@@ -12,11 +12,11 @@ from commontrace.storage.models import Base
 
 
 def run(connection: Connection) -> None:
-    """Runs what the command asked for, one transaction a revision."""
+    """Runs what the command asked for, one transaction a revision unless all is to be one."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        transaction_per_migration=True,
+        transaction_per_migration=not context.config.attributes.get("is_one_transaction", False),
         compare_server_default=True,
     )
     with context.begin_transaction():

@@ -36,14 +36,15 @@ async def store_large_trace(traces: TraceServiceStub) -> str:
     return (await traces.CreateTrace(a_contribution(context=large, solution=large))).created.id
 
 
-WITHOUT_WORDS = "DROP INDEX ix_traces_words"
-"""Long texts take the index of words longest, and tests with many do not ask it."""
+WITHOUT_WORDS = "DROP TRIGGER words_of_new ON traces; DROP TRIGGER words_of_changed ON traces"
+"""Of long texts the words take longest, and tests with many do not ask for them."""
 
 
 def copies_of(trace_id: str, count: int) -> str:
     """The SQL that makes `count` traces of one, faster than they could be encoded."""
     columns = (
-        "title, context_text, solution_text, embedding, embedding_model_id, embedding_model_version, contributor_id"
+        "title, context_text, solution_text, agent_model,"
+        " embedding, embedding_model_id, embedding_model_version, contributor_id"
     )
     copies = f"SELECT gen_random_uuid(), {columns} FROM traces, generate_series(2, {count})"  # noqa: S608 - our own names
     return f"INSERT INTO traces (id, {columns}) {copies} WHERE id = '{trace_id}'"

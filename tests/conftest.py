@@ -1,19 +1,26 @@
 """What the tests stand on: a real Postgres, a real model, and servers on real ports."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 from uuid import uuid4
 
 import asyncpg
 import grpc
 import pytest
+import pytest_asyncio
 from sqlalchemy import text
 
+from commontrace import bootstrap
 from commontrace.bootstrap import Foundation
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.local_model import LocalModel, find_model_directory
@@ -24,42 +31,40 @@ from commontrace.storage.database import Database
 from commontrace.v1.tag_service_pb2_grpc import TagServiceStub
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
+from tests.suite import (  # noqa: F401 - hooks of pytest, which looks for them here
+    POSTGRES_VERSIONS,
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_terminal_summary,
+)
 
-POSTGRES_VERSIONS = ("18", "16")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--every-postgres", action="store_true", help="run the contract tests on the older Postgres, too")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves contract tests on the older Postgres out, but for those marked: they take long and speak no SQL."""
-    if config.getoption("every_postgres"):
-        return
-    left_out = [item for item in items if _is_repeated(item)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+_POSTGRES_PREFIX, _START_SECONDS = "commontrace-tests-", 60.0
 
 
-def _is_repeated(item: pytest.Item) -> bool:
-    version = getattr(item, "callspec", None) and item.callspec.params.get("postgres_version")  # type: ignore[attr-defined]
-    is_of_the_contract = "contract" in item.path.parts and not item.get_closest_marker("every_postgres")
-    return is_of_the_contract and version not in (None, POSTGRES_VERSIONS[0])
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says what tests counted: whatever they record as `counted`."""
-    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
-        for name, value in report.user_properties:
-            if name == "counted":
-                terminalreporter.line(f"{report.nodeid.rpartition('::')[2]}: {value}")
-
-
-@pytest.fixture(autouse=True)
-def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_from_outside() -> Iterator[None]:
     """The environment of whoever runs the tests configures nothing."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in Settings.model_fields:
+            patch.delenv(name.upper(), raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def channels_with_connections_of_their_own() -> Iterator[None]:
+    """Ports come again, and with them, in connections that channels share, that nobody listened there before."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (grpc, grpc.aio):
+            patch.setattr(module, "insecure_channel", _unshared(module.insecure_channel))
+        yield
+
+
+def _unshared(open_channel: Callable[..., Any]) -> Callable[..., Any]:
+    def opened(target: str, options: Sequence[tuple[str, Any]] | None = None, *arguments: Any, **others: Any) -> Any:
+        return open_channel(target, [*(options or ()), ("grpc.use_local_subchannel_pool", 1)], *arguments, **others)
+
+    return opened
 
 
 @pytest.fixture(scope="session", params=POSTGRES_VERSIONS, ids=lambda version: f"postgres{version}")
@@ -69,20 +74,39 @@ def postgres_version(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgreses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+def postgreses() -> Iterator[Callable[[str], str]]:
     """Starts each version once, however often tests turn from one to the other."""
     with ExitStack() as running:
 
         @cache
         def url(version: str) -> str:
-            started = embedded.start(tmp_path_factory.mktemp("postgres"), version=version)
-            found = running.enter_context(started).url
+            place = running.enter_context(TemporaryDirectory(prefix=_POSTGRES_PREFIX, dir=_memory()))
+            found = running.enter_context(embedded.start(Path(place), version=version)).url
             # No power cut here: tests that kill Postgres start one of their own.
             for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
                 asyncio.run(administer(found, statement))
             return found
 
         yield url
+
+
+def _memory() -> Path | None:
+    """A file system in memory, where databases are made in half the time; None where there is none with room."""
+    directory = Path("/dev/shm")  # noqa: S108 - as the parent of a temporary directory
+    if not (directory.is_dir() and os.access(directory, os.W_OK) and shutil.disk_usage(directory).free > 2 << 30):
+        return None
+    _remove_leftovers(directory)
+    return directory
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Frees the memory of runs that were killed: what nobody has the lock of, and nobody is just about to lock."""
+    for left in directory.glob(f"{_POSTGRES_PREFIX}*/owner.lock"):
+        with suppress(OSError), left.open("r+") as lock:
+            if time.time() - left.stat().st_mtime < _START_SECONDS:
+                continue
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent)
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +144,33 @@ def template(templates: Callable[[str], str], postgres_url: str) -> str:
     return templates(postgres_url)
 
 
+@pytest.fixture(scope="session")
+def seeded_templates(templates: Callable[[str], str], embedder: Embedder) -> Callable[[str], str]:
+    """Makes the migrated database of a Postgres with the sample traces once."""
+
+    async def seed(url: str) -> None:
+        database = Database(url)
+        try:
+            await bootstrap.seed(Foundation(database=database, embedder=embedder))
+        finally:
+            await database.close()
+
+    @cache
+    def name(postgres_url: str) -> str:
+        asyncio.run(administer(postgres_url, f"CREATE DATABASE template_seeded TEMPLATE {templates(postgres_url)}"))
+        asyncio.run(seed(url_of(postgres_url, "template_seeded")))
+        return "template_seeded"
+
+    return name
+
+
+@pytest.fixture(scope="module")
+def seeded_database_url(postgreses: Callable[[str], str], seeded_templates: Callable[[str], str]) -> Iterator[str]:
+    """A database with the sample traces on the newest Postgres, which the tests of a module share."""
+    postgres_url = postgreses(POSTGRES_VERSIONS[0])
+    yield from _database(postgres_url, seeded_templates(postgres_url))
+
+
 @pytest.fixture
 def empty_database_url(postgres_url: str) -> Iterator[str]:
     """A database nobody migrated."""
@@ -129,6 +180,12 @@ def empty_database_url(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_url: str, template: str) -> Iterator[str]:
     """A migrated database without rows."""
+    yield from _database(postgres_url, template)
+
+
+@pytest.fixture(scope="module")
+def shared_database_url(postgres_url: str, template: str) -> Iterator[str]:
+    """A migrated database for all tests of a module."""
     yield from _database(postgres_url, template)
 
 
@@ -168,27 +225,31 @@ class ServerFactory(Protocol):
     ) -> AbstractAsyncContextManager[RunningServer]: ...
 
 
+@asynccontextmanager
+async def _running(foundation: Foundation, settings: Settings | None = None) -> AsyncIterator[RunningServer]:
+    async with (
+        serving(settings or server_settings(), foundation) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        yield RunningServer(
+            address=address,
+            channel=channel,
+            traces=TraceServiceStub(channel),
+            votes=VoteServiceStub(channel),
+            tags=TagServiceStub(channel),
+            database=foundation.database,
+        )
+
+
 @pytest.fixture
 def start_server(database: Database, embedder: Embedder) -> ServerFactory:
     default_database, default_embedder = database, embedder
 
-    @asynccontextmanager
-    async def start(
+    def start(
         *, settings: Settings | None = None, database: Database | None = None, embedder: Embedder | None = None
-    ) -> AsyncIterator[RunningServer]:
+    ) -> AbstractAsyncContextManager[RunningServer]:
         foundation = Foundation(database=database or default_database, embedder=embedder or default_embedder)
-        async with (
-            serving(settings or server_settings(), foundation) as address,
-            grpc.aio.insecure_channel(address) as channel,
-        ):
-            yield RunningServer(
-                address=address,
-                channel=channel,
-                traces=TraceServiceStub(channel),
-                votes=VoteServiceStub(channel),
-                tags=TagServiceStub(channel),
-                database=foundation.database,
-            )
+        return _running(foundation, settings)
 
     return start
 
@@ -198,6 +259,15 @@ async def server(start_server: ServerFactory) -> AsyncIterator[RunningServer]:
     """A server on a free port over a database of its own."""
     async with start_server() as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_server(shared_database_url: str, embedder: Embedder) -> AsyncIterator[RunningServer]:
+    """A server for all tests of a module, which only read; they run in the module's event loop."""
+    database = Database(shared_database_url, pool_timeout=10)
+    async with _running(Foundation(database=database, embedder=embedder)) as running:
+        yield running
+    await database.close()
 
 
 def server_settings(**changes: object) -> Settings:

@@ -3,6 +3,7 @@
 import base64
 import json
 import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -30,6 +31,8 @@ class Request:
 
     path: str
     key: str | None
+    cookie: str | None
+    headers: dict[str, str]
     body: dict[str, Any]
 
 
@@ -42,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self.owner.accepted += 1
         self.owner.connections.add(self.connection)
 
     def finish(self) -> None:
@@ -50,9 +54,16 @@ class Handler(BaseHTTPRequestHandler):
         self.owner.connections.discard(self.connection)
 
     def do_POST(self) -> None:
-        self.body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        length = int(self.headers["Content-Length"])
+        content = self.rfile.read(length)
+        if len(content) < length:
+            # The client has left.
+            return
+        self.body = json.loads(content)
         owner = self.owner
-        owner.requests.append(Request(path=self.path, key=self.headers["Authorization"], body=self.body))
+        key, cookie = self.headers["Authorization"], self.headers["Cookie"]
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        owner.requests.append(Request(path=self.path, key=key, cookie=cookie, headers=headers, body=self.body))
         with owner.lock:
             owner.under_way += 1
             owner.most_at_once = max(owner.most_at_once, owner.under_way)
@@ -90,10 +101,19 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    """Says nothing of callers who leave before their answer: standard error may be that of a command under test."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class EmbeddingServer:
     """Serves on a loopback port of its own, the same after `stop` and `start`; vectors are those of hashed words.
 
-    `next_answers` are used up, one a request, before `answering`. `requests` are all that came in.
+    `next_answers` are used up, one a request, before `answering`. `requests` are all that came in, over `accepted`
+    connections.
     """
 
     def __init__(self) -> None:
@@ -102,7 +122,7 @@ class EmbeddingServer:
         self.requests: list[Request] = []
         self.connections: set[socket.socket] = set()
         self.lock = threading.Lock()
-        self.under_way = self.most_at_once = 0
+        self.under_way = self.most_at_once = self.accepted = 0
         self.busy, self.left = threading.Event(), threading.Event()
         self._port = 0
 
@@ -121,7 +141,7 @@ class EmbeddingServer:
 
     def start(self) -> None:
         handler = type("OwnHandler", (Handler,), {"owner": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
+        self._server = _Server(("127.0.0.1", self._port), handler)
         self._server.daemon_threads = True
         self._port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 
+from commontrace.core.errors import Overloaded
+from commontrace.storage.database import Database
 from tests.conftest import query
 
 _WAITING = """
@@ -22,6 +24,20 @@ async def held(url: str, statement: str) -> AsyncIterator[None]:
             yield
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def only_connection_held(database: Database) -> AsyncIterator[None]:
+    """Keeps the connection for writes of a pool that has one, as soon as a server's own work leaves it free."""
+    async with AsyncExitStack() as holding:
+        work = None
+        while work is None:
+            try:
+                work = await holding.enter_async_context(database.unit_of_work())
+            except Overloaded:
+                continue
+        await work.users.id_of("holder@example.org")
+        yield
 
 
 async def until_waiting(url: str, count: int = 1) -> None:

@@ -1,5 +1,6 @@
-"""Which processes belong to a directory, and whether they are gone."""
+"""Which processes belong to a directory, whether they are gone, and that Ctrl-C reaches them."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -24,3 +25,9 @@ def wait_until_gone(directory: Path, seconds: float = 5.0) -> float:
         assert time.monotonic() < began + seconds, left
         time.sleep(0.005)
     return time.monotonic() - began
+
+
+def heed_interrupts() -> None:
+    """Lets SIGINT end what is started from now on, where this process ignores it, as a shell's background jobs do."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

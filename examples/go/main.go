@@ -3,6 +3,12 @@
 //	buf generate   # writes gen/ from the contract; made again whenever the contract changes
 //	go run .       # COMMONTRACE_ADDRESS names another server than 127.0.0.1:50051
 //
+// Without buf, protoc writes the same, given the plugins of go.mod (`go install tool`):
+//
+//	mkdir -p gen
+//	protoc -I ../../protos --go_out=gen --go_opt=paths=source_relative \
+//	  --go-grpc_out=gen --go-grpc_opt=paths=source_relative ../../protos/commontrace/v1/*.proto
+//
 // To make it yours, copy this directory and the protos, and correct their place in buf.gen.yaml.
 package main
 
@@ -17,6 +23,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -26,13 +33,24 @@ import (
 
 const (
 	deadline = 10 * time.Second
-	// gRPC repeats a call while the server restarts. For writes that is safe because they carry a request id.
+	// gRPC repeats a call while the server restarts: a server that stops answers a call that it has not begun with
+	// CANCELLED. For writes that is safe because they carry a request id.
 	serviceConfig = `{"methodConfig": [{"name": [{}], "retryPolicy": {
 		"maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "4s", "backoffMultiplier": 2,
-		"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
+		"retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"]}}]}`
 	// It forgets, and so never repeats, what is larger than this; the server takes requests of 1 MiB.
 	retryBufferBytes = 2 << 20
 )
+
+// By default, gRPC looks for a lost server after 1 s, and in the end every 120 s: too late for repeated calls.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+	MinConnectTimeout: 20 * time.Second,
+}
+
+// Once a server has answered, calls wait for it while it is away, until their deadline. The first one does not: nobody
+// wants to wait for a mistyped address.
+var patient = grpc.WaitForReady(true)
 
 func main() {
 	address := os.Getenv("COMMONTRACE_ADDRESS")
@@ -46,10 +64,7 @@ func main() {
 }
 
 func run(address string) error {
-	connection, err := grpc.NewClient(address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), // the server listens on loopback
-		grpc.WithDefaultServiceConfig(serviceConfig),
-		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(retryBufferBytes)))
+	connection, err := connect(address)
 	if err != nil {
 		return err
 	}
@@ -73,6 +88,15 @@ func run(address string) error {
 	}
 	fmt.Printf("ada may not vote on it: %s, %s\n", status.Code(err), reason(err))
 	return nil
+}
+
+// connect returns a connection whose calls outlast a restart of the server. It connects when the first call is made.
+func connect(address string) (*grpc.ClientConn, error) {
+	return grpc.NewClient(address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), // the server listens on loopback
+		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithConnectParams(reconnect),
+		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(retryBufferBytes)))
 }
 
 // as returns the context of calls made by the user with this e-mail address.
@@ -121,12 +145,12 @@ func contribute(ctx context.Context, traces pb.TraceServiceClient) (string, erro
 		Tags:      []string{"Go", "Docker"},
 		RequestId: uuid.NewString(),
 	}
-	response, err := traces.CreateTrace(ctx, request)
+	response, err := traces.CreateTrace(ctx, request, patient)
 	if err != nil {
 		return "", err
 	}
 	// An answer that was lost on its way is had by sending the same request under the same id: nothing happens twice.
-	again, err := traces.CreateTrace(ctx, request)
+	again, err := traces.CreateTrace(ctx, request, patient)
 	if err != nil {
 		return "", err
 	}
@@ -146,7 +170,7 @@ func vote(ctx context.Context, votes pb.VoteServiceClient, traceID string) error
 		TraceId:   traceID,
 		Type:      pb.VoteType_VOTE_TYPE_UP,
 		RequestId: uuid.NewString(),
-	})
+	}, patient)
 	if err != nil {
 		return err
 	}

@@ -7,53 +7,21 @@
 // To make it yours, copy this directory and the protos, and correct their place in buf.gen.yaml.
 import { randomUUID } from "node:crypto";
 
-import { type CallOptions, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { type Metadata, type ServiceError, status } from "@grpc/grpc-js";
 
+import { as, call, connect, inTenSeconds } from "./client.js";
 import { TraceStatus, TraceView } from "./gen/commontrace/v1/trace.js";
 import {
   CreateTraceRequest,
   SearchTracesRequest,
   type SearchTracesResponse,
   StopReason,
-  TraceServiceClient,
+  type TraceServiceClient,
 } from "./gen/commontrace/v1/trace_service.js";
 import { VoteType } from "./gen/commontrace/v1/vote.js";
-import { CastVoteRequest, VoteServiceClient } from "./gen/commontrace/v1/vote_service.js";
+import { CastVoteRequest, type VoteServiceClient } from "./gen/commontrace/v1/vote_service.js";
 import { ErrorInfo } from "./gen/google/rpc/error_details.js";
 import { Status } from "./gen/google/rpc/status.js";
-
-/** gRPC repeats a call while the server restarts. For writes that is safe because they carry a request id. */
-const serviceConfig = `{"methodConfig": [{"name": [{}], "retryPolicy": {
-  "maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "4s", "backoffMultiplier": 2,
-  "retryableStatusCodes": ["UNAVAILABLE"]}}]}`;
-
-/** Says in a call that it is made by the user with this e-mail address. */
-function as(user: string): Metadata {
-  const metadata = new Metadata();
-  metadata.set("x-commontrace-user", user);
-  return metadata;
-}
-
-/** Returns when a call that begins now is given up. */
-function inTenSeconds(): number {
-  return Date.now() + 10_000;
-}
-
-/** A method with one answer, as it is generated. */
-type Unary<Request, Response> = (
-  request: Request,
-  user: Metadata,
-  options: CallOptions,
-  callback: (error: ServiceError | null, response: Response) => void,
-) => unknown;
-
-/** Calls a method and returns its answer, or fails as the call did. */
-function call<Request, Response>(method: Unary<Request, Response>, request: Request, user: Metadata) {
-  return new Promise<Response>((resolve, reject) => {
-    const done = (error: ServiceError | null, response: Response) => (error ? reject(error) : resolve(response));
-    method(request, user, { deadline: inTenSeconds() }, done);
-  });
-}
 
 /** Prints the three traces closest in meaning to a text, and why there are no more of them. */
 async function search(traces: TraceServiceClient, text: string, user: Metadata): Promise<void> {
@@ -113,13 +81,11 @@ function reason(error: Partial<ServiceError>): string | undefined {
 }
 
 async function main(address: string): Promise<void> {
-  const plaintext = credentials.createInsecure(); // the server listens on loopback
-  const traces = new TraceServiceClient(address, plaintext, { "grpc.service_config": serviceConfig });
-  const votes = new VoteServiceClient(address, plaintext, { channelOverride: traces.getChannel() });
+  const { traces, votes } = connect(address);
   const ada = as("ada@example.org");
   const grace = as("grace@example.org");
   try {
-    await search(traces, "container starts before its database is ready", ada);
+    await search(traces, "container starts before its database is ready", as("ada@example.org", { waitForReady: false }));
     const id = await contribute(traces, ada);
     await vote(votes, id, grace);
     await vote(votes, id, ada).catch((error: ServiceError) => {

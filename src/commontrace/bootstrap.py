@@ -1,21 +1,25 @@
 """What must stand before anything can be served: a database at the right revision and the embedder it was made for."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import structlog
 
-from commontrace.core import diagnosis, seeding
+from commontrace.core import postgres_diagnosis, seeding
+from commontrace.core.diagnosis import Finding, Level
+from commontrace.core.errors import DatabaseReadOnly
+from commontrace.core.postgres_diagnosis import PostgresFacts, WritingFacts
 from commontrace.core.traces import embedding_text
 from commontrace.data_files import data_directory
 from commontrace.embeddings.choosing import choose_embedder, embedder_of, settings_that_fit
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, ModelNotUsable
 from commontrace.settings import Settings
-from commontrace.storage import embedded, engines, migrating
+from commontrace.storage import embedded, migrating
 from commontrace.storage.database import Database
 from commontrace.storage.diagnosis import CannotTell, looking_into
 from commontrace.storage.embedding_model_repository import RecordedModel
+from commontrace.storage.postgres_url import postgres_url
 from commontrace.storage.reembedding import Reembedding
 from commontrace.storage.reembedding_claim import claimed
 
@@ -47,29 +51,55 @@ class Foundation:
 def postgres(settings: Settings, *, attach: bool) -> Iterator[Postgres]:
     """Yields the Postgres of the settings; an embedded one runs as long as the block.
 
-    With `attach`, an embedded one that already runs is used instead of being refused.
+    With `attach`, an embedded one that already runs is used instead of being refused, and none is created. Raises
+    NotReady, DataDirectoryInUse, EmbeddedPostgresFailed.
     """
     if settings.database_url is not None:
         try:
-            engines.postgres_url(settings.database_url)
+            postgres_url(settings.database_url)
         except ValueError as error:
             raise NotReady(str(error)) from None
         yield Postgres(url=settings.database_url, is_embedded=False)
         return
-    running = embedded.attach(settings.data_dir) if attach else None
-    if running is not None:
-        yield Postgres(url=running, is_embedded=True)
-        return
-    with embedded.start(settings.data_dir, version=settings.embedded_postgres_version) as started:
+    if attach:
+        if (running := embedded.attach(settings.data_dir)) is not None:
+            yield Postgres(url=running, is_embedded=True)
+            return
+        if (missing := missing_database(settings)) is not None:
+            raise NotReady(f"{missing}: {HOW_TO_HAVE_ONE}")
+    with embedded.start(
+        settings.data_dir,
+        version=settings.embedded_postgres_version,
+        shared_buffers=settings.embedded_shared_megabytes,
+    ) as started:
         yield Postgres(url=started.url, is_embedded=True, process=started)
+
+
+HOW_TO_HAVE_ONE = (
+    "`commontrace serve` makes one; or set DATA_DIR, EMBEDDED_POSTGRES_VERSION or DATABASE_URL to where yours is"
+)
+
+
+def missing_database(settings: Settings) -> str | None:
+    """Returns where an embedded database was looked for and is not, None where it is. Raises EmbeddedPostgresFailed."""
+    if embedded.is_created(settings.data_dir, version=settings.embedded_postgres_version):
+        return None
+    return f"there is no database of PostgreSQL {settings.embedded_postgres_version} in {settings.data_dir}"
 
 
 async def migrate(where: Postgres, settings: Settings) -> bool:
     """Migrates to the newest revision; returns whether there was anything to do. Raises NotReady, ModelNotUsable."""
+    facts, writing = await _look(where)
+    _refuse_problems(postgres_diagnosis.of_database(facts))
     revision, newest = await migrating.current_revision(where.url), migrating.newest_revision()
     if revision == newest:
         return False
     _refuse_newer(revision, newest)
+    _refuse_problems([postgres_diagnosis.of_writing(writing)])
+    if revision is None:
+        _refuse_problems(postgres_diagnosis.of_room(facts))
+    if facts.pgvector is not None or not facts.offers_pgvector:
+        _refuse_problems([postgres_diagnosis.of_pgvector(facts)])
     if revision is not None and migrating.records_model(revision):
         # Nothing in it depends on a model any more, so a hosted one may be away.
         return await migrating.upgrade(where.url, None)
@@ -82,20 +112,17 @@ async def migrate(where: Postgres, settings: Settings) -> bool:
 
 @asynccontextmanager
 async def migrated(where: Postgres, settings: Settings) -> AsyncIterator[Database]:
-    """Yields the database alone, or raises NotReady, DatabaseUnavailable."""
-    await _require_newest(where)
-    database = Database(where.url, pool_size=settings.database_pool_size)
-    try:
+    """Yields the database alone, or raises NotReady, DatabaseUnavailable, RevisionNotOurs."""
+    await _require_fit(where)
+    async with _opened(where, settings) as database:
         yield database
-    finally:
-        await database.close()
 
 
 @asynccontextmanager
 async def foundation(where: Postgres, settings: Settings) -> AsyncIterator[Foundation]:
     """Yields the database and its embedder, or raises NotReady, ModelNotUsable, DatabaseUnavailable."""
-    async with migrated(where, settings) as database:
-        await _require_sound(where, settings)
+    _require_durable(await _require_fit(where), settings)
+    async with _opened(where, settings) as database:
         embedder = await _embedder(where, settings, database)
         if embedder.is_lexical:
             log.warning(
@@ -113,7 +140,7 @@ async def reembedding(where: Postgres) -> AsyncIterator[Reembedding]:
 
     Raises NotReady, ReembeddingElsewhere, DatabaseUnavailable.
     """
-    await _require_newest(where)
+    await _require_fit(where)
     async with claimed(where.url):
         steps = Reembedding(where.url)
         try:
@@ -122,12 +149,42 @@ async def reembedding(where: Postgres) -> AsyncIterator[Reembedding]:
             await steps.close()
 
 
-async def _require_newest(where: Postgres) -> None:
+@asynccontextmanager
+async def _opened(where: Postgres, settings: Settings) -> AsyncIterator[Database]:
+    database = Database(where.url, pool_size=settings.database_pool_size)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _require_fit(where: Postgres) -> PostgresFacts:
+    """Returns the facts of a database that holds every text, is at the newest revision and speaks vectors."""
+    facts, _ = await _look(where)
+    _refuse_problems(postgres_diagnosis.of_database(facts))
     newest = migrating.newest_revision()
     revision = await migrating.current_revision(where.url)
     _refuse_newer(revision, newest)
+    if revision is None:
+        raise NotReady("the database was never migrated: run `commontrace migrate`")
     if revision != newest:
         raise NotReady(f"the database is at revision {revision}, this server needs {newest}: run `commontrace migrate`")
+    _refuse_problems([postgres_diagnosis.of_pgvector(facts)])
+    return facts
+
+
+async def _look(where: Postgres) -> tuple[PostgresFacts, WritingFacts]:
+    async with looking_into(where.url) as database:
+        try:
+            return await database.postgres(), database.writing
+        except CannotTell as error:
+            raise NotReady("the database does not tell its settings: `commontrace doctor` says more") from error
+
+
+def _refuse_problems(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        if finding.level is Level.PROBLEM:
+            raise NotReady(f"{finding.message}: {finding.advice}")
 
 
 def _refuse_newer(revision: str | None, newest: str) -> None:
@@ -138,19 +195,15 @@ def _refuse_newer(revision: str | None, newest: str) -> None:
         )
 
 
-async def _require_sound(where: Postgres, settings: Settings) -> None:
-    """Raises NotReady where what is acknowledged might be lost, unless the settings allow it, and for old versions."""
-    async with looking_into(where.url) as database:
-        try:
-            findings = diagnosis.of_postgres(await database.postgres())
-        except CannotTell as error:
-            raise NotReady("the database does not tell its settings: `commontrace doctor` says more") from error
-    for finding in findings:
-        if finding.level is not diagnosis.Level.PROBLEM:
+def _require_durable(facts: PostgresFacts, settings: Settings) -> None:
+    """Raises NotReady where what is acknowledged might be lost, unless the settings allow it."""
+    for finding in postgres_diagnosis.of_durability(facts):
+        if finding.level is not Level.PROBLEM:
             continue
-        if not (finding.check == "durability" and settings.allow_unsafe_postgres):
-            allowed = ", or set ALLOW_UNSAFE_POSTGRES=true where losing data is fine"
-            raise NotReady(f"{finding.message}: {finding.advice}{allowed if finding.check == 'durability' else ''}")
+        if not settings.allow_unsafe_postgres:
+            raise NotReady(
+                f"{finding.message}: {finding.advice}, or set ALLOW_UNSAFE_POSTGRES=true where losing data is fine"
+            )
         log.warning("what is acknowledged may be lost", why=finding.message)
 
 
@@ -222,3 +275,5 @@ async def seed_if_possible(foundation: Foundation) -> None:
         await seed(foundation)
     except EmbedderUnavailable as error:
         log.warning("sample traces are missing until a start at which they can be encoded", why=str(error))
+    except DatabaseReadOnly as error:
+        log.warning("sample traces are missing until a start at which they can be written", why=str(error))

@@ -1,5 +1,6 @@
 """The certificate and the key of a server, read from the files of its settings and checked before they are used."""
 
+import codecs
 import stat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 EXPIRES_SOON = timedelta(days=14)
 """How long before its end a certificate is warned of."""
 
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CURVES = {"secp256r1", "secp384r1"}
 
 
@@ -101,11 +103,16 @@ def anybody_reads(key_file: Path) -> bool:
 
 def _bytes(name: str, path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise CertificateUnusable(
             f"{name}: {path} cannot be read ({error.strerror})", "name a file that the server's user may read"
         ) from error
+    if content.startswith(_BYTE_ORDER_MARKS):
+        raise CertificateUnusable(
+            f"{name}: {path} begins with a byte order mark, which gRPC does not take", "save it as plain ASCII"
+        )
+    return content
 
 
 def _certificates(name: str, pem: bytes) -> "list[x509.Certificate]":

@@ -1,12 +1,13 @@
 """Which addresses may be served on, and how a port is kept for the processes of one server."""
 
 import errno
-import ipaddress
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from commontrace import addresses
 from commontrace.bootstrap import NotReady
+from commontrace.port_listener import listener_of
 from commontrace.settings import Settings
 
 # Whoever spreads calls asks for health every second or is told at once.
@@ -30,12 +31,22 @@ def is_open_to_strangers(settings: Settings) -> bool:
 
 def refuse_taken_address(settings: Settings) -> None:
     """Raises NotReady where another server listens already: better before a Postgres is started for nothing."""
-    host, port = _host_and_port(settings.listen_address)
+    host, port = addresses.split(settings.listen_address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
-        raise NotReady(f"cannot listen on {settings.listen_address}: {error.strerror}") from error
+        raise _not_listening(settings.listen_address, error, port) from error
+
+
+def why_not(error: OSError, port: int, setting: str) -> str:
+    """Returns why a port cannot be had, by whom, and what helps. `setting` names the variable that holds it."""
+    if error.errno == errno.EADDRINUSE:
+        return f"{listener_of(port)} has the port: stop it, or set {setting} to another address, port 0 for a free one"
+    if error.errno == errno.EACCES:
+        return f"this user may not: set {setting} to a port from 1024 on"
+    # Python adds the address, which the sentence has.
+    return f"{str(error.strerror).partition(' (')[0]}: set {setting} to an address of this machine"
 
 
 @contextmanager
@@ -45,7 +56,7 @@ def reserved(listen_address: str) -> Iterator[str]:
     Processes of this user that ask for SO_REUSEPORT may listen there, nobody else may. Raises NotReady where
     somebody else has it.
     """
-    host, port = _host_and_port(listen_address)
+    host, port = addresses.split(listen_address)
     with ExitStack() as reservations:
         try:
             for family, name in _families(host):
@@ -58,17 +69,13 @@ def reserved(listen_address: str) -> Iterator[str]:
                 reservations.enter_context(reservation)
                 port = reservation.getsockname()[1]
         except OSError as error:
-            raise NotReady(f"cannot listen on {listen_address}: {error.strerror}") from error
+            raise _not_listening(listen_address, error, port) from error
         yield f"{listen_address.rpartition(':')[0]}:{port}"
 
 
 def is_loopback(address: str) -> bool:
     """Tells whether only this machine reaches HOST:PORT."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return addresses.is_loopback(addresses.split(address)[0])
 
 
 def drain_seconds(settings: Settings) -> float:
@@ -79,9 +86,8 @@ def drain_seconds(settings: Settings) -> float:
     return 0.0 if is_loopback(settings.listen_address) else _DRAIN_SECONDS
 
 
-def _host_and_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
+def _not_listening(address: str, error: OSError, port: int) -> NotReady:
+    return NotReady(f"cannot listen on {address}: {why_not(error, port, 'LISTEN_ADDRESS')}")
 
 
 def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:

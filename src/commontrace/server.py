@@ -18,11 +18,18 @@ from commontrace.core.following import Following
 from commontrace.core.known_keys import KnownKeys
 from commontrace.core.quotas import READS, WRITES, Quotas
 from commontrace.core.scopes import Scope
+from commontrace.core.tag_name_quota import TagNameQuota
 from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
 from commontrace.embeddings.choosing import embedder_of
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.served_model import ServedModel
-from commontrace.listening import drain_seconds, is_loopback, is_open_to_strangers, refuse_open_address
+from commontrace.listening import (
+    drain_seconds,
+    is_loopback,
+    is_open_to_strangers,
+    refuse_open_address,
+    refuse_taken_address,
+)
 from commontrace.monitoring.monitoring import Monitoring
 from commontrace.open_files import connections_to_serve
 from commontrace.rpc import services
@@ -33,10 +40,13 @@ from commontrace.rpc.health_service import HealthService
 from commontrace.rpc.importing import Importer
 from commontrace.rpc.interceptors.admission import AdmissionInterceptor
 from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
+from commontrace.rpc.interceptors.deferring import DeferringInterceptor
 from commontrace.rpc.interceptors.guard import GuardInterceptor
 from commontrace.rpc.interceptors.logging import LoggingInterceptor
+from commontrace.rpc.interceptors.metadata_size import MetadataSizeInterceptor
 from commontrace.rpc.interceptors.quota import QuotaInterceptor
 from commontrace.rpc.interceptors.receiving import ReceivingInterceptor
+from commontrace.rpc.interceptors.sending import SendingInterceptor
 from commontrace.rpc.interceptors.standard_services import StandardServicesInterceptor
 from commontrace.rpc.interceptors.validation import ValidationInterceptor
 from commontrace.rpc.reflection import add_reflection
@@ -49,6 +59,7 @@ from commontrace.rpc.validation.validator import Validator
 from commontrace.rpc.vote_servicer import VoteServicer
 from commontrace.rpc.writes import Writes
 from commontrace.settings import Settings
+from commontrace.sharing.turns import Turns
 from commontrace.storage.database import Database
 from commontrace.storage.embedding_model_repository import RecordedModel
 from commontrace.tls import ServedCertificate
@@ -72,7 +83,8 @@ async def serving(
 
     With `shares_port`, other processes of this user may serve on the same port: their supervisor has reserved it.
     Leaving the block turns health to NOT_SERVING, takes calls until whoever spreads them has seen it or `hurry` is
-    set, lets those in progress finish within the grace, then cancels them. An exception skips the wait.
+    set, refuses those that have not begun, lets those in progress finish within the grace, then cancels them. An
+    exception skips the wait.
     """
     refuse_open_address(settings)
     _warn_of_strangers(settings)
@@ -87,21 +99,26 @@ async def serving(
         make=lambda recorded: _made(recorded, settings, monitoring),
     )
     server = grpc.aio.server(
-        # Outermost first: logging sees every call's final code, the guard every exception.
+        # Outermost first: logging sees every call's final code, the guard every exception. Nothing is received before
+        # the call is authenticated and admitted, by its metadata.
         interceptors=(
-            ReceivingInterceptor(Arrivals()),
+            DeferringInterceptor(),
             standard_services,
             LoggingInterceptor(calls, monitoring.observers),
             GuardInterceptor(),
+            MetadataSizeInterceptor(),
+            AuthenticationInterceptor(keys, scopes, requires_key=settings.authentication == "keys"),
             AdmissionInterceptor(
                 scopes,
                 services.LASTING,
+                stopping,
                 most_calls=settings.max_calls,
                 most_streams=settings.max_streams,
             ),
-            AuthenticationInterceptor(keys, scopes, requires_key=settings.authentication == "keys"),
+            ReceivingInterceptor(Arrivals()),
             *_quotas(settings, scopes, database),
             ValidationInterceptor(Validator(model)),
+            SendingInterceptor(services.WAITING),
         ),
         # A second server on the same port must fail instead of sharing the traffic in silence.
         options=[
@@ -126,7 +143,9 @@ async def serving(
             else server.add_secure_port(settings.listen_address, certificate.credentials)
         )
     except RuntimeError as error:
-        raise NotReady(f"cannot listen on {settings.listen_address}; is another server running there?") from error
+        if not shares_port:
+            refuse_taken_address(settings)
+        raise NotReady(f"gRPC cannot listen on {settings.listen_address}: {error}") from error
     readiness = Readiness(health, database, model, services.NAMES)
     await readiness.check()
     telling = ExitStack()
@@ -169,7 +188,8 @@ async def serving(
         stopping.begin()
         health.end()
         standard_services.end_idle()
-        # Ends when every call has its whole answer, or at the end of the grace.
+        # Asks every client to go elsewhere (GOAWAY). gRPC itself ends calls that it has not handed on, as CANCELLED
+        # (ADR 0046). Returns when every other call has its whole answer, or at the end of the grace.
         await server.stop(settings.stop_grace_seconds)
         # gRPC is done with a cancelled call before the call is done with its database connection.
         with suppress(TimeoutError):
@@ -214,10 +234,11 @@ def _add_servicers(
     watching: Watching,
 ) -> None:
     threshold = settings.validation_threshold
-    writes = Writes(database, model)
+    tag_names = TagNameQuota(settings.quota_tag_names_per_day)
+    writes = Writes(database, model, tag_names)
     # Half of the connections for writes are left to others.
-    at_a_time = max(1, settings.database_pool_size // 2)
-    importer = Importer(database, model, stopping, at_a_time=at_a_time)
+    turns = Turns(max(1, settings.database_pool_size // 2))
+    importer = Importer(database, model, stopping, tag_names, turns)
     traces = TraceServicer(database, model, writes, importer, stopping, watching, validation_threshold=threshold)
     votes = VoteServicer(database, writes, validation_threshold=threshold)
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(traces, server)

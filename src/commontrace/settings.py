@@ -1,20 +1,34 @@
 """Every setting of the server, from the environment. The command line builds one and passes it down."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-import platformdirs
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from commontrace import DEFAULT_ADDRESS
+from commontrace import DEFAULT_ADDRESS, addresses
+from commontrace.core import limits
 from commontrace.core.encoding_queue import LEASE_SECONDS
+from commontrace.data_files import default_database_directory
 from commontrace.embeddings.embedder import INSTALLED_MODEL, MAX_DIMENSIONS
+from commontrace.shared_buffers import megabytes
 
 _NAME_CHARACTERS = 200
 
 PUBLIC_ENDPOINT = "https://api.openai.com/v1"
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path} begins with a home directory that is not known: write the whole path") from None
+
+
+# No shell sees what is quoted or comes from a file of variables: `~` means here what it means there.
+_File: TypeAlias = Annotated[Path, AfterValidator(_expanded)]
+_Word = BeforeValidator(lambda word: word.strip().lower() if isinstance(word, str) else word)
 
 
 class Settings(BaseSettings):
@@ -26,37 +40,41 @@ class Settings(BaseSettings):
     """Host and port to serve on; port 0 picks a free one."""
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that serve on the one port; more than one needs Linux."""
-    authentication: Literal["open", "keys"] = "open"
+    authentication: Annotated[Literal["open", "keys"], _Word] = "open"
     """Who may call: everybody, in the name they give, or whoever has an API key (`commontrace keys create`)."""
     allow_open: bool = False
     """Serves without authentication beyond loopback: everybody who reaches the port may read and write."""
-    tls_cert_file: Path | None = None
+    tls_cert_file: _File | None = None
     """The server's certificate in PEM, those of authorities between after it. Unset: no TLS."""
-    tls_key_file: Path | None = None
+    tls_key_file: _File | None = None
     """The certificate's private key in PEM, without a passphrase."""
-    tls_client_ca_file: Path | None = None
+    tls_client_ca_file: _File | None = None
     """The authorities, in PEM, of clients' certificates: where it is set, clients need one."""
     database_url: str | None = None
     """A Postgres >= 16 with pgvector >= 0.8.4. Unset: an embedded Postgres in `data_dir`."""
     allow_unsafe_postgres: bool = False
     """Serves on a Postgres that may lose what it has acknowledged: fsync or the like is off."""
-    data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("commontrace", appauthor=False)))
-    """Where the embedded Postgres keeps its data."""
+    data_dir: Path = Field(default_factory=default_database_directory, validate_default=True)
+    """Where the embedded Postgres keeps its data. Unset: `.data` of the checkout, else the user's data directory."""
     embedded_postgres_version: Literal["16", "18"] = "18"
     """Which of the bundled Postgres versions to run; each keeps data of its own."""
+    embedded_shared_buffers: str | None = None
+    """How much memory it keeps pages in, such as 512MB. Unset: an eighth of the machine's or the container's."""
     database_pool_size: int = Field(default=10, ge=1, le=200)
     """Connections for searches, as many again for other reads and for writes; workers divide them."""
     max_calls: int = Field(default=100, ge=1, le=100_000)
-    """Calls in progress from which on more are refused; reads are from three quarters of it on. Each worker's own."""
+    """Calls in progress, of which reads and writes get three quarters each. Each worker's own."""
     max_streams: int = Field(default=200, ge=1, le=100_000)
-    """Imports, exports and watches in progress from which on more are refused, each for itself. Each worker's own."""
+    """Exports and watches in progress, each for itself, and an eighth of it imports. Each worker's own."""
     quota_reads_per_minute: int | None = Field(default=None, ge=0, le=1_000_000_000)
     """What each user may read in a minute, over all servers of the database. Unset or 0: no limit."""
     quota_writes_per_minute: int | None = Field(default=None, ge=0, le=1_000_000_000)
     """The same of writes."""
-    embedder: Literal["auto", "local", "openai", "lexical"] = "auto"
+    quota_tag_names_per_day: int = Field(default=1_000, ge=0, le=1_000_000_000)
+    """How many tags each user may give names that nobody used before, in a day. 0: no limit."""
+    embedder: Annotated[Literal["auto", "local", "openai", "lexical"], _Word] = "auto"
     """What encodes text. `auto`: the local model, or the lexical embedder where a new database finds no model."""
-    embedding_model_dir: Path | None = None
+    embedding_model_dir: _File | None = None
     """The directory of a local model (see `docs/embedders.md`). Unset: the installed package's."""
     embedding_model: str | None = None
     """The name of the model: what the endpoint calls it, or what a directory's model is to be called."""
@@ -84,18 +102,41 @@ class Settings(BaseSettings):
     """How often, with metrics, the vector index is tried out on a stored vector; 0: never."""
     tracing: bool = False
     """Exports a span for every call over OTLP/HTTP, as the variables OTEL_* say; needs `commontrace[otel]`."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _Word] = "info"
     """The least severe log line that is written. `info` has one line a call."""
 
     @field_validator("listen_address", "metrics_address")
     @classmethod
     def _has_port(cls, address: str | None) -> str | None:
-        if address is None:
-            return None
-        host, colon, port = address.rpartition(":")
-        if not (colon and host and port.isdecimal() and int(port) <= 65535):
-            raise ValueError("must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
+        if address is not None:
+            addresses.split(address)
         return address
+
+    @field_validator("embedded_shared_buffers")
+    @classmethod
+    def _is_size(cls, size: str | None) -> str | None:
+        return None if size is None else f"{megabytes(size)}MB"
+
+    @field_validator("data_dir")
+    @classmethod
+    def _is_whole(cls, directory: Path, others: ValidationInfo) -> Path:
+        if others.data.get("database_url") is not None:
+            return directory
+        try:
+            return directory.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError(
+                f"{directory} begins with a home directory that is not known: set a whole path, or DATABASE_URL"
+            ) from None
+        except OSError as error:
+            raise ValueError(f"the current directory cannot be used: {error.strerror}") from None
+
+    @field_validator("quota_tag_names_per_day")
+    @classmethod
+    def _has_room_for_a_trace(cls, names: int) -> int:
+        if 0 < names < limits.TAGS:
+            raise ValueError(f"must be 0, for no limit, or at least {limits.TAGS}, as many as one trace may bring")
+        return names
 
     @field_validator("tls_key_file")
     @classmethod
@@ -119,6 +160,11 @@ class Settings(BaseSettings):
         """Returns where the worker of that number, from 0, exports its metrics."""
         host, _, port = (self.metrics_address or "").rpartition(":")
         return f"{host}:{int(port) + worker}" if port not in {"", "0"} else self.metrics_address
+
+    @property
+    def embedded_shared_megabytes(self) -> int | None:
+        """EMBEDDED_SHARED_BUFFERS in megabytes, if it is set."""
+        return None if self.embedded_shared_buffers is None else megabytes(self.embedded_shared_buffers)
 
     @property
     def encoding_lease_seconds(self) -> float:

@@ -1,8 +1,11 @@
 """TLS of a server: its certificate comes from files, and new ones are taken while calls go on."""
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Self, cast
 
@@ -11,7 +14,7 @@ import structlog
 
 from commontrace import certificates
 from commontrace.bootstrap import NotReady
-from commontrace.certificates import CertificateUnusable, Files
+from commontrace.certificates import Certificate, CertificateUnusable, Files
 from commontrace.settings import Settings
 
 log = structlog.get_logger()
@@ -25,7 +28,7 @@ class ServedCertificate:
     def __init__(self, settings: Settings, files: Files) -> None:
         """Takes what the files hold now. Raises CertificateUnusable."""
         self._settings = settings
-        self._certificate = certificates.check_files(files)
+        self._certificate = _checked(files)
         self._taken = files
         self._seen: Files | str = files
         # What no handshake has fetched yet: at most one, the newest.
@@ -90,7 +93,7 @@ class ServedCertificate:
             self._complain(found)
             return
         try:
-            self._certificate = certificates.check_files(found)
+            self._certificate = _checked(found)
         except CertificateUnusable as error:
             self._complain(str(error))
             return
@@ -112,6 +115,33 @@ class ServedCertificate:
         if self._certificate.expires_soon() and self._warned_on != today:
             self._warned_on = today
             log.warning("the TLS certificate expires soon: renew it", **self._certificate.facts())
+
+
+def _checked(files: Files) -> Certificate:
+    """Returns the certificate. Raises CertificateUnusable, also where only gRPC finds fault with the files."""
+    certificate = certificates.check_files(files)
+    # It says so only where a port is opened, and only that it cannot be: for other reasons, too.
+    with suppress(OSError), socket.create_server(("127.0.0.1", 0)):
+        _offer_to_grpc(files)
+    return certificate
+
+
+def _offer_to_grpc(files: Files) -> None:
+    probe = grpc.server(ThreadPoolExecutor(1))
+    credentials = grpc.ssl_server_credentials(
+        [(files.key, files.certificate)], files.client_ca, require_client_auth=files.client_ca is not None
+    )
+    try:
+        probe.add_secure_port("127.0.0.1:0", credentials)
+    except RuntimeError as error:
+        raise CertificateUnusable(
+            "gRPC does not take what TLS_CERT_FILE, TLS_KEY_FILE or TLS_CLIENT_CA_FILE holds",
+            "write the files anew, with nothing in them but PEM: `openssl x509 -in FILE`, `openssl pkey -in FILE`",
+        ) from error
+    finally:
+        # One that was never started would keep its port.
+        probe.start()
+        probe.stop(None).wait()
 
 
 def _configuration(files: Files) -> grpc.ServerCertificateConfiguration:

@@ -1,15 +1,12 @@
 """The commands as a user types them: results on standard output, everything else on standard error."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from commontrace.cli.exit_codes import MEANINGS, USAGE
-from tests.faults.server_process import ServerProcess, environment, run_command
+from tests.command_in_process import run_in_process, run_on_terminal
+from tests.faults.server_process import ServerProcess
 
 TEXTS = ("--title", "A lamp flickers", "--context", "It **does**.\nOften.", "--solution", "Change `bulb`.")
 ABSENT = "123e4567-e89b-12d3-a456-426614174000"
@@ -18,13 +15,16 @@ ABSENT = "123e4567-e89b-12d3-a456-426614174000"
 class Commands:
     """Runs commands against one server."""
 
-    def __init__(self, server: ServerProcess, place: Path) -> None:
+    def __init__(self, server: ServerProcess, place: Path, database_url: str) -> None:
         self.server = server
         self.place = place
+        self.database_url = database_url
+        self.variables = {"COMMONTRACE_ADDRESS": server.address, "DATABASE_URL": database_url}
+        """Where server and database are."""
 
     def run(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
         """Returns exit code, standard output and standard error, which never holds a traceback."""
-        ended = run_command(self.place, *arguments, stdin=stdin, COMMONTRACE_ADDRESS=self.server.address)
+        ended = run_in_process(self.place, *arguments, stdin=stdin, **self.variables)
         assert "Traceback" not in ended.stderr
         return ended.returncode, ended.stdout, ended.stderr
 
@@ -51,18 +51,4 @@ class Commands:
 
     def on_terminal(self, *arguments: str, **settings: str) -> str:
         """What a terminal gets to see."""
-        everything = {"COMMONTRACE_ADDRESS": self.server.address, "TERM": "xterm-256color", **settings}
-        master, terminal = pty.openpty()
-        command = [sys.executable, "-m", "commontrace", *arguments]
-        variables = environment(self.place, **everything)
-        with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=variables):
-            os.close(terminal)
-            output = b""
-            try:
-                while chunk := os.read(master, 65536):
-                    output += chunk
-            except OSError:  # how Linux says that nobody has the terminal open any more
-                pass
-            finally:
-                os.close(master)
-        return output.decode()
+        return run_on_terminal(self.place, *arguments, **self.variables | {"TERM": "xterm-256color"} | settings)

@@ -10,11 +10,11 @@ from tests.faults.server_process import ServerProcess
 
 
 @pytest.fixture(scope="module")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+def commands(tmp_path_factory: pytest.TempPathFactory, seeded_database_url: str) -> Iterator[Commands]:
     """Commands against a server with the sample traces, which the tests of a module share."""
     place = tmp_path_factory.mktemp("commands")
-    with ServerProcess(place) as server:
-        yield Commands(server, place)
+    with ServerProcess(place, DATABASE_URL=seeded_database_url) as server:
+        yield Commands(server, place, seeded_database_url)
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def _hide_rows() -> Iterator[Row]:
     reasons = {
         "no reason": ("", "FIELD_REQUIRED"),
         "a blank reason": (" \n", "FIELD_REQUIRED"),
+        "a reason that nobody sees": ("\u200b\u2060", "FIELD_REQUIRED"),
         "a reason too long": ("é" * (limits.HIDE_REASON_CHARACTERS + 1), "FIELD_TOO_LONG"),
         "a reason with NUL": ("a\0", "FORBIDDEN_CHARACTER"),
     }

@@ -36,6 +36,10 @@ class Promise:
         self.of_items_only = "never of a call" in comment
 
 
+_LONGEST_RETRY = {"minute": 60, "day": 86_400}
+"""Until a quota begins anew, in seconds; everything else is worth a try within five."""
+
+
 def _promises() -> dict[str, Promise]:
     documented = re.findall(r"((?: +//.*\n)+) +ERROR_REASON_(\w+) = [1-9]", _PROTO.read_text())
     return {reason: Promise(re.sub(r"\s*// ", " ", comment).strip()) for comment, reason in documented}
@@ -100,6 +104,7 @@ def _broken_details(row: Row, error: grpc.aio.AioRpcError) -> Iterator[str]:
     if any(not v.description or LEAK.search(v.description) for v in violations):
         yield f"describes the violations {violations}"
     delays = [info.retry_delay.ToTimedelta() for info in details(error, error_details_pb2.RetryInfo)]
-    longest = 60 if row.reason == "QUOTA_EXCEEDED" else 5
+    pers = [info.metadata.get("per", "") for info in details(error, error_details_pb2.ErrorInfo)]
+    longest = max((_LONGEST_RETRY.get(per, 5) for per in pers), default=5)
     if len(delays) != PROMISES[row.reason].retry or any(not 0 < delay.total_seconds() <= longest for delay in delays):
         yield f"says to retry after {delays}"

@@ -126,13 +126,13 @@ def _refused_users(rpc: str) -> Iterator[Row]:
 def _too_large(rpc: str) -> Iterator[Row]:
     # Fields the server does not know count as well.
     valid = VALID[rpc].SerializeToString()
-    for size in (limits.REQUEST_BYTES + 1, 4 * limits.REQUEST_BYTES, 4 * limits.REQUEST_BYTES + 1):
+    for size in (limits.REQUEST_BYTES + 1, limits.RECEIVED_BYTES, limits.RECEIVED_BYTES + 1):
         yield Row(
             name=f"{size} bytes",
             rpc=rpc,
             request=padded(valid, size),
             code=Code.RESOURCE_EXHAUSTED,
-            reason="REQUEST_TOO_LARGE" if size <= 4 * limits.REQUEST_BYTES else "",
+            reason="REQUEST_TOO_LARGE" if size <= limits.RECEIVED_BYTES else "",
         )
 
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 import numpy as np
 
 from commontrace.embeddings.embedder import INSTALLED_MODEL
+from commontrace.v1 import error_reason_pb2, trace_record_pb2, vector_pb2
 from commontrace.v1 import trace_import_pb2 as imports_pb
-from commontrace.v1 import trace_record_pb2, vector_pb2
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.contract.callers import ADA
 from tests.integration.storing import unit_vector
@@ -68,15 +68,20 @@ def outcomes(results: Iterable[imports_pb.ImportResult]) -> list[str]:
     return [_outcome(result) for result in results]
 
 
+def unlinked(result: imports_pb.ImportResult) -> str:
+    """The reason why it replaces nothing, empty without one."""
+    return _reason(result.supersedes_error) if result.HasField("supersedes_error") else ""
+
+
 def trace_id_of(result: imports_pb.ImportResult) -> str:
     """The trace that an item became or was there already."""
     return result.created_trace_id or result.existing_trace_id
 
 
 def _outcome(result: imports_pb.ImportResult) -> str:
-    from commontrace.v1.error_reason_pb2 import ErrorReason
-
     kind = str(result.WhichOneof("outcome"))
-    if kind == "error":
-        return ErrorReason.Name(result.error.reason).removeprefix("ERROR_REASON_")
-    return kind.removesuffix("_trace_id")
+    return _reason(result.error) if kind == "error" else kind.removesuffix("_trace_id")
+
+
+def _reason(error: error_reason_pb2.ItemError) -> str:
+    return error_reason_pb2.ErrorReason.Name(error.reason).removeprefix("ERROR_REASON_")

@@ -70,6 +70,14 @@ def filter_rows(rpc: str, having: Callable[[trace_filter_pb2.TraceFilter], Messa
             yield bad(f"{field} {nanos} ns", "FIELD_OUT_OF_RANGE", f"{field}.nanos", **{field: time})
     for name, metadata in {"objects": objects(17), "lists": lists(17)}.items():
         yield bad(f"metadata of {name} too deep", "FIELD_TOO_LONG", "metadata", metadata=metadata)
+    too_many_values: dict[str, Struct] = {
+        "in a list": _struct(k=[1] * limits.FILTER_VALUES),
+        "in lists of lists": _struct(k=[[1]] * (limits.FILTER_VALUES // 2)),
+        "in objects of a list": _struct(k=[{"l": 1}] * (limits.FILTER_VALUES // 2)),
+        "of an object": _struct(**{f"k{number}": None for number in range(too_many)}),
+    }
+    for name, metadata in too_many_values.items():
+        yield bad(f"too many values {name}", "FIELD_TOO_LONG", "metadata", metadata=metadata)
     yield bad("long metadata", "FIELD_TOO_LONG", "metadata", metadata=_struct(k="x" * limits.METADATA_BYTES))
     yield bad("NUL in metadata", "FORBIDDEN_CHARACTER", "metadata", metadata=_struct(k=["a\0"]))
     yield bad("NaN in metadata", "INVALID_METADATA", "metadata", metadata=_struct(k=float("nan")))

@@ -12,6 +12,7 @@ from commontrace.storage.database import Database
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings, url_of
 from tests.contract.calls import call
 from tests.contract.error_row import CREATE, SEARCH, VALID
+from tests.locks import only_connection_held
 
 State = Callable[[ServerFactory, str], AbstractAsyncContextManager[RunningServer]]
 """Starts a server in the state, given the factory and the URL of a migrated database of the test's own."""
@@ -46,12 +47,10 @@ async def _pool_held(start_server: ServerFactory, url: str) -> AsyncIterator[Run
         await release.wait()
 
     async with (
-        # The one connection for writes is the test's.
         _serving(start_server, database, encoding_worker=False) as running,
-        database.unit_of_work() as work,
+        only_connection_held(database),
         asyncio.TaskGroup() as tasks,
     ):
-        await work.users.id_of("ada@example.org")
         tasks.create_task(database.read(hold))
         tasks.create_task(database.search(hold))
         for _ in range(2):
@@ -76,6 +75,7 @@ async def schema_broken(start_server: ServerFactory, url: str) -> AsyncIterator[
     with capture_logs():
         async with start_server() as running:
             await administer(url, "ALTER TABLE traces RENAME COLUMN deleted_at TO gone_at")
+            await administer(url, "ALTER TABLE trace_signs RENAME COLUMN is_live TO lives")
             await administer(url, "ALTER TABLE users RENAME COLUMN email TO address")
             await administer(url, "ALTER TABLE tags RENAME COLUMN name TO label")
             await administer(url, "ALTER TABLE trace_events RENAME COLUMN created_at TO time")

@@ -28,6 +28,9 @@ from tests.contract.error_row import (
 _TAGS = {
     "empty": ("FIELD_REQUIRED", ""),
     "blank": ("FIELD_REQUIRED", " \t\n\u3000"),
+    "invisible": ("FIELD_REQUIRED", "\u200b\ufeff"),
+    "of fillers, which are letters": ("FIELD_REQUIRED", "\u3164"),
+    "of a filler and a dot": ("INVALID_TAG", "\u3164."),
     "too long": ("INVALID_TAG", "x" * (limits.TAG_CHARACTERS + 1)),
     "of a megabyte": ("INVALID_TAG", "é" * 500_000),
     "with punctuation": ("INVALID_TAG", "a+b"),

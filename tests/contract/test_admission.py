@@ -11,7 +11,9 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from commontrace.storage.database import Database
+from commontrace.v1 import trace_service_pb2 as pb
 from tests.conftest import RunningServer, ServerFactory, server_settings
+from tests.contract.callers import BOB, reason_of
 from tests.contract.calls import call
 from tests.contract.error_promises import details
 from tests.contract.error_row import CAST_VOTE, LIST, SEARCH, VALID, WATCH
@@ -42,7 +44,7 @@ async def _searches_held(running: RunningServer, count: int) -> AsyncIterator[No
         asyncio.create_task(call(running.channel, SEARCH, VALID[SEARCH].SerializeToString())) for _ in range(count)
     ]
     # The next one is refused as soon as they have begun.
-    while await _reason(running, SEARCH) != "OVERLOADED":
+    while await _reason(running, SEARCH, BOB) != "OVERLOADED":
         pass
     yield
     release.set()
@@ -50,9 +52,9 @@ async def _searches_held(running: RunningServer, count: int) -> AsyncIterator[No
     assert await asyncio.gather(*searches) == [None] * count
 
 
-async def test_reads_are_refused_first_and_health_never(busy: RunningServer) -> None:
-    assert await _reason(busy, LIST) == "OVERLOADED"
-    assert await _reason(busy, CAST_VOTE) == "TRACE_NOT_FOUND"
+async def test_reads_leave_places_to_writes_and_health_is_never_refused(busy: RunningServer) -> None:
+    assert await _reason(busy, LIST, BOB) == "OVERLOADED"
+    assert await _reason(busy, CAST_VOTE, BOB) == "TRACE_NOT_FOUND"
     health: Any = health_pb2_grpc.HealthStub(busy.channel)
     answer = await health.Check(health_pb2.HealthCheckRequest(service="commontrace.v1.TraceService"), timeout=5)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -72,9 +74,21 @@ async def test_streams_that_last_have_places_of_their_own(busy: RunningServer) -
         pass
 
 
-async def _reason(running: RunningServer, rpc: str) -> str:
+async def test_calls_that_come_up_behind_their_deadline_are_no_failures_of_the_server(
+    start_server: ServerFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with start_server() as running:
+        request = pb.ListTracesRequest(page_size=1)
+        for seconds in (0.005, 0.02, 0.05, 0.1):
+            calls = (running.traces.ListTraces(request, timeout=seconds) for _ in range(300))
+            await asyncio.gather(*(reason_of(one) for one in calls))
+    logged = capsys.readouterr()
+    assert "unexpected failure" not in logged.out + logged.err
+
+
+async def _reason(running: RunningServer, rpc: str, user: tuple[tuple[str, str], ...] = ()) -> str:
     # Shorter than what the searches wait for: one that gets in where it should not must not hang.
-    error = await asyncio.wait_for(call(running.channel, rpc, VALID[rpc].SerializeToString()), 10)
+    error = await asyncio.wait_for(call(running.channel, rpc, VALID[rpc].SerializeToString(), user), 10)
     if error is None:
         return ""
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:

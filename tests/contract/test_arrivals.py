@@ -63,6 +63,19 @@ async def test_few_messages_may_be_slow_at_once(server: RunningServer, monkeypat
     assert (await ended(silent_call(server, GET)))[0] == "MALFORMED_REQUEST"
 
 
+async def test_silent_strangers_give_way_to_those_who_come_after_them(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "PROMPT_SECONDS", 5.0)
+    silent = [asyncio.ensure_future(reason_of(silent_call(server, CHECK).read())) for _ in range(90)]
+    await asyncio.sleep(1.0)
+    assert [one.result() for one in silent if one.done()] == ["OVERLOADED"] * (90 - arrivals.AT_A_TIME_OF_STRANGERS)
+    for _ in range(arrivals.AT_A_TIME_OF_STRANGERS):
+        assert await call(server.channel, CHECK, health_pb2.HealthCheckRequest().SerializeToString()) is None
+    for one in silent:
+        one.cancel()
+
+
 @pytest.mark.parametrize("name", GARBAGE)
 @pytest.mark.parametrize("rpc", [CHECK, WATCH, REFLECT.format("v1"), REFLECT.format("v1alpha")])
 async def test_garbage_to_health_and_reflection(server: RunningServer, rpc: str, name: str) -> None:

@@ -194,7 +194,7 @@ async def test_some_calls_have_another_deadline(server: RunningServer) -> None:
     ("address", "problem"),
     [
         ("", "HOST:PORT"),
-        ("localhost", "HOST:PORT, such as 127.0.0.1:50051, not 'localhost'"),
+        ("localhost", "HOST:PORT, such as 127.0.0.1:50051 or .*: the port is .*, not 'localhost'"),
         ("127.0.0.1:0", "HOST:PORT"),
         ("127.0.0.1:99999", "HOST:PORT"),
         ("127.0.0.1:http", "HOST:PORT"),

@@ -61,6 +61,7 @@ async def test_records_are_those_of_the_contract(server: RunningServer, client: 
     assert list(failure.value.violations) == ["batch_size"]
 
 
+@pytest.mark.slow
 async def test_breaks_lose_and_repeat_nothing(
     server: RunningServer, client: Client, stored: list[str], allowances: Iterator[int]
 ) -> None:
@@ -72,6 +73,7 @@ async def test_breaks_lose_and_repeat_nothing(
     assert records == direct
 
 
+@pytest.mark.slow
 async def test_breaks_under_the_synchronous_client(
     server: RunningServer, stored: list[str], allowances: Iterator[int]
 ) -> None:

@@ -20,6 +20,7 @@ from tests.contract.imports import a_record, outcomes
 from tests.contract.test_import_streams import stored_count, storing_blocked
 from tests.contract.test_logging import until_logged
 from tests.faults.rig.proxy import proxy_before, random_allowances
+from tests.locks import only_connection_held
 
 COUNT = 1500
 USER = "ada@example.org"
@@ -69,6 +70,7 @@ async def test_an_import_can_be_gone_on_with(client: Client) -> None:
     assert outcomes(again[20:]) == ["created"] * 10
 
 
+@pytest.mark.slow
 async def test_many_traces_go_through_connections_that_break(
     server: RunningServer, database_url: str, allowances: Iterator[int]
 ) -> None:
@@ -84,6 +86,7 @@ async def test_many_traces_go_through_connections_that_break(
     assert len({result.created_trace_id for result in results}) == await stored_count(database_url) == COUNT
 
 
+@pytest.mark.slow
 async def test_the_same_under_the_synchronous_client(
     server: RunningServer, database_url: str, allowances: Iterator[int]
 ) -> None:
@@ -128,8 +131,7 @@ async def test_an_overloaded_server_is_tried_again(start_server: ServerFactory, 
     database = Database(database_url, pool_size=1, pool_timeout=0.1)
     try:
         async with start_server(database=database) as running, connect(running.address, user=USER) as client:
-            async with database.unit_of_work() as work:
-                await work.users.id_of(USER)
+            async with only_connection_held(database):
                 importing = asyncio.create_task(collected(client, records(10)))
                 await asyncio.sleep(1)
                 assert not importing.done()

@@ -21,8 +21,8 @@ LEAST_EXAMPLES = 10
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("client")) as running:
+def process(tmp_path_factory: pytest.TempPathFactory, seeded_database_url: str) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("client"), DATABASE_URL=seeded_database_url) as running:
         yield running
 
 

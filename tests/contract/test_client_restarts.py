@@ -31,6 +31,7 @@ async def run_again(start_server: ServerFactory, address: str, calling: "asyncio
         return await calling
 
 
+@pytest.mark.slow
 async def test_calls_outlast_a_restart(start_server: ServerFactory) -> None:
     async def call(address: str) -> int:
         calls = 0
@@ -49,6 +50,7 @@ async def test_calls_outlast_a_restart(start_server: ServerFactory) -> None:
     assert await run_again(start_server, server.address, calling) >= 10
 
 
+@pytest.mark.slow
 async def test_calls_of_a_synchronous_client_outlast_a_restart(start_server: ServerFactory) -> None:
     def call(address: str) -> int:
         calls = 0

@@ -29,7 +29,7 @@ from tests.contract.error_promises import PROMISES, broken_promises, details
 from tests.contract.error_row import CREATE, GET, SEARCH, VALID, Row, objects
 from tests.contract.error_table import caller_rows, padded, server_rows, stopping_rows
 from tests.contract.key_error_rows import Keys, key_rows
-from tests.contract.quota_error_rows import quota_rows
+from tests.contract.quota_error_rows import quota_rows, tag_name_rows
 
 _SOURCES = Path(__file__).parents[2] / "src/commontrace"
 _CALLER_ROWS = caller_rows()
@@ -41,6 +41,7 @@ _ROWS = [
     *stopping_rows(),
     *key_rows(Keys()),
     *quota_rows(),
+    *tag_name_rows(),
 ]
 
 

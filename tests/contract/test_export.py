@@ -18,7 +18,7 @@ from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_export_pb2 import ExportTracesRequest
 from commontrace.v1.trace_filter_pb2 import TraceFilter
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
-from tests.builders import a_contribution, copies_of, large_copies_of, store_large_trace
+from tests.builders import a_contribution, copies_of
 from tests.conftest import RunningServer, ServerFactory, administer
 from tests.contract.callers import ADA, refused
 from tests.contract.error_row import objects
@@ -210,18 +210,6 @@ async def _disturbed_export(
                 is_over = False
                 break
     return found
-
-
-async def test_stalled_readers_hold_no_connection(server: RunningServer, database_url: str) -> None:
-    # More than the buffers between server and reader hold: 100 KB a trace.
-    await administer(database_url, large_copies_of(await store_large_trace(server.traces), 200))
-    stalled = []
-    for _ in range(30):  # three times the pool
-        stalled.append(server.traces.ExportTraces(ExportTracesRequest(batch_size=10)))
-        await stalled[-1].read()
-    await asyncio.gather(*(server.traces.ListTraces(pb.ListTracesRequest(page_size=1)) for _ in range(20)))
-    for stream in stalled:
-        stream.cancel()
 
 
 async def test_a_stream_over_its_deadline_can_be_continued(server: RunningServer, database_url: str) -> None:

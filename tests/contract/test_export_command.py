@@ -119,7 +119,7 @@ def test_a_killed_export_leaves_no_file_that_looks_complete(
     assert process.returncode in (-signal.SIGKILL, 130)
     parts = list(tmp_path.iterdir())
     assert len(parts) == left
-    assert all(path.name.startswith(".traces.jsonl.") and path.name.endswith(".part") for path in parts)
+    assert all(path.name.startswith(".") and path.name.endswith(".part") for path in parts)
 
 
 def test_a_terminal_sees_progress_only_beside_a_file(commands: Commands, tmp_path: Path) -> None:

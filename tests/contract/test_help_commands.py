@@ -10,6 +10,7 @@ import pytest
 
 from commontrace import __version__
 from commontrace.cli.exit_codes import MEANINGS
+from tests.command_in_process import run_in_process
 from tests.faults.server_process import environment, run_command
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ except SystemExit:
 
 
 def help_of(place: Path, *arguments: str) -> str:
-    ended = run_command(place, *arguments, "--help")
+    ended = run_in_process(place, *arguments, "--help")
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout
 
@@ -46,7 +47,7 @@ def test_the_help_has_a_line_for_each_command_in_groups(tmp_path: Path) -> None:
     for word in ("COMMONTRACE_ADDRESS", "COMMONTRACE_KEY", "COMMONTRACE_USER", *MEANINGS.values()):
         assert word in shown
     for arguments in ([], ["--help"]):
-        ended = run_command(tmp_path, *arguments)
+        ended = run_in_process(tmp_path, *arguments)
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, shown, "")
     for command in commands:
         one = help_of(tmp_path, command)
@@ -86,12 +87,12 @@ def test_the_help_imports_nothing_that_takes_long(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_command_is_recognised(tmp_path: Path) -> None:
-    ended = run_command(tmp_path, "serach", "x")
+    ended = run_in_process(tmp_path, "serach", "x")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "Did you mean 'search'?" in ended.stderr
 
 
-@pytest.mark.parametrize(
+completions = pytest.mark.parametrize(
     ("typed", "offered"),
     [
         (["vo"], ["vote", "votes"]),
@@ -102,19 +103,28 @@ def test_a_misspelt_command_is_recognised(tmp_path: Path) -> None:
         (["search", "--min"], ["--min-similarity"]),
     ],
 )
-def test_shells_complete_commands_and_values(tmp_path: Path, typed: list[str], offered: list[str]) -> None:
+
+
+@completions
+def test_zsh_and_fish_complete_commands_and_values(tmp_path: Path, typed: list[str], offered: list[str]) -> None:
     words = ["commontrace", *typed]
 
     def completed(shell: str, **variables: str) -> str:
-        settings = environment(tmp_path, _COMMONTRACE_COMPLETE=f"complete_{shell}", **variables)
-        return subprocess.check_output([str(PROGRAM)], env=settings, text=True, timeout=60)
+        ended = run_in_process(tmp_path, _COMMONTRACE_COMPLETE=f"complete_{shell}", **variables)
+        assert ended.returncode == 0
+        return ended.stdout
 
-    assert in_bash(tmp_path, words).split() == offered
     line = shlex.join(words[:-1]) + f" {words[-1]}"
     zsh = completed("zsh", _TYPER_COMPLETE_ARGS=line)
     assert [row.split('"')[1] for row in zsh.splitlines()] == offered
     fish = completed("fish", _TYPER_COMPLETE_ARGS=line, _TYPER_COMPLETE_FISH_ACTION="get-args")
     assert [row.partition("\t")[0] for row in fish.splitlines()] == offered
+
+
+@pytest.mark.slow
+@completions
+def test_bash_completes_commands_and_values(tmp_path: Path, typed: list[str], offered: list[str]) -> None:
+    assert in_bash(tmp_path, ["commontrace", *typed]).split() == offered
 
 
 def in_bash(place: Path, words: list[str]) -> str:

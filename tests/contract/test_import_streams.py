@@ -14,12 +14,14 @@ from google.rpc import error_details_pb2
 
 from commontrace.core.caller import Caller
 from commontrace.core.expiry import forget_expired_imports
+from commontrace.core.tag_name_quota import TagNameQuota
 from commontrace.embeddings.choosing import embedder_of
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import Call, current_call
 from commontrace.rpc.importing import Importer
 from commontrace.rpc.stopping import Stopping
+from commontrace.sharing.turns import Turns
 from commontrace.storage import engines
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_import_pb2 as imports_pb
@@ -188,7 +190,7 @@ async def test_no_more_than_one_message_is_received_ahead(
         recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
         make=lambda recorded: embedder_of(recorded, server_settings()),
     )
-    importer = Importer(database, model, Stopping(), at_a_time=1)
+    importer = Importer(database, model, Stopping(), TagNameQuota(0), Turns(1))
     answers = importer.acknowledge(requests())
     async with storing_blocked(database_url):
         first = asyncio.ensure_future(anext(answers))

@@ -19,7 +19,7 @@ from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, hits_of, search
 from tests.conftest import RunningServer, ServerFactory, query, server_settings
 from tests.contract.callers import ADA, BOB
-from tests.contract.imports import a_record, a_vector, imported, outcomes, trace_id_of
+from tests.contract.imports import a_record, a_vector, imported, outcomes, trace_id_of, unlinked
 
 REJECT, ALLOW = trace_pb2.ON_DUPLICATE_REJECT, trace_pb2.ON_DUPLICATE_ALLOW
 
@@ -248,6 +248,7 @@ async def test_links_to_traces_of_the_message_and_of_before(server: RunningServe
     chain = [there.created_trace_id, *ids[:3]]
     stored = [await get(server, trace_id) for trace_id in chain]
     assert [trace.superseded_by_trace_id for trace in stored] == [*chain[1:], ""]
+    assert [unlinked(result) for result in results] == [""] * len(results)
     assert [trace.supersedes_trace_id for trace in stored] == ["", *chain[:-1]]
     events = await query(database_url, "SELECT trace_id::text, event_type FROM trace_events ORDER BY sequence")
     assert [kind for trace_id, kind in events if trace_id == chain[0]] == ["created", "superseded"]
@@ -289,6 +290,23 @@ async def test_links_that_cannot_be_are_left_out(server: RunningServer, database
     linked = [trace.supersedes_trace_id for trace in stored]
     assert linked == [""] * 6 + [one, "", two, "", "", "", "", twin, ""]
     assert await query(database_url, "SELECT count(*) FROM trace_events WHERE event_type = 'superseded'") == [(3,)]
+    # What CreateTrace would have failed with.
+    gone_or_later, replaced, same = "TRACE_NOT_FOUND", "ALREADY_SUPERSEDED", "DUPLICATE_TRACE"
+    assert [unlinked(result) for result in results] == [
+        *(gone_or_later, "NOT_OWNER", gone_or_later, gone_or_later, gone_or_later, "", "", replaced),
+        *("", replaced, same, "", same, "", replaced),
+    ]
+    assert of_bob in results[1].supersedes_error.message
+
+
+async def test_why_a_trace_is_not_linked_is_said_once(server: RunningServer) -> None:
+    of_bob = (await server.traces.CreateTrace(a_contribution(1), metadata=BOB)).created.id
+    import_id = str(uuid4())
+    record = a_record(2, supersedes_trace_id=of_bob)
+    [first], [again] = [await imported(server.traces, record, import_id=import_id) for _ in range(2)]
+    assert (unlinked(first), unlinked(again)) == ("NOT_OWNER", "")
+    assert first.created_trace_id == again.created_trace_id
+    assert (await get(server, of_bob)).superseded_by_trace_id == ""
 
 
 async def test_a_superseded_trace_is_back_when_its_imported_successor_is_deleted(server: RunningServer) -> None:

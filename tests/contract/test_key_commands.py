@@ -3,8 +3,8 @@
 import json
 import re
 
+from tests.command_in_process import run_in_process
 from tests.contract.command_line import Commands
-from tests.faults.server_process import run_command
 
 USER = "keyed@example.org"
 KEY = re.compile(r"ct_[0-9a-f]{32}_[0-9A-Za-z]{49}\n")
@@ -37,14 +37,14 @@ def test_what_is_wrong_is_said_without_repeating_keys(commands: Commands) -> Non
     assert "keys list" in said
     assert key not in said
     assert "90d" in commands.refusal("keys", "create", USER, "--expires-in", "soon")
+    for length in ("999999999w", "36501d", "9999999999d"):
+        assert "is more than 36500d" in commands.refusal("keys", "create", USER, "--expires-in", length)
     assert key not in refusal_of(commands, key)
     assert "COMMONTRACE_KEY" in refusal_of(commands, "\n")
 
 
 def who_has(commands: Commands, key: str) -> dict[str, object]:
-    ended = run_command(
-        commands.place, "info", "--json", COMMONTRACE_ADDRESS=commands.server.address, COMMONTRACE_KEY=key
-    )
+    ended = run_in_process(commands.place, "info", "--json", **commands.variables, COMMONTRACE_KEY=key)
     assert (ended.returncode, ended.stderr) == (0, "")
     caller = json.loads(ended.stdout)["caller"]
     assert isinstance(caller, dict)
@@ -52,6 +52,6 @@ def who_has(commands: Commands, key: str) -> dict[str, object]:
 
 
 def refusal_of(commands: Commands, key: str) -> str:
-    ended = run_command(commands.place, "info", COMMONTRACE_ADDRESS=commands.server.address, COMMONTRACE_KEY=key)
+    ended = run_in_process(commands.place, "info", **commands.variables, COMMONTRACE_KEY=key)
     assert (ended.returncode in {1, 2}, ended.stdout) == (True, "")
     return ended.stderr

@@ -5,6 +5,7 @@ from random import Random
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -23,6 +24,9 @@ from tests.contract.listed_traces import (
     expected,
     store_varied,
 )
+
+# Of the server that these tests share.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BOB = (("x-commontrace-user", "bob@example.org"),)
 TIMES = [START + timedelta(microseconds=offset) for offset in (-1, 0, 1, 2, 3, 10**6, 10**6 + 1, 10**9, 10**9 + 1)]
@@ -46,7 +50,13 @@ WANTED_METADATA: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def server(shared_server: RunningServer) -> RunningServer:
+    """Shared: tests only read, but for names of tags that no other test asks for."""
+    return shared_server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stored(server: RunningServer) -> list[Stored]:
     """Sixty traces, among them some of every kind."""
     return await store_varied(server.database, 60, Random(1))  # noqa: S311 - not a secret
@@ -106,9 +116,11 @@ async def test_tags(server: RunningServer, stored: list[Stored], field: str) -> 
     assert await differences(server, stored, canonical) == []
 
 
-async def test_aliases_stand_for_their_tags(server: RunningServer, stored: list[Stored], database_url: str) -> None:
+async def test_aliases_stand_for_their_tags(
+    server: RunningServer, stored: list[Stored], shared_database_url: str
+) -> None:
     await administer(
-        database_url,
+        shared_database_url,
         "INSERT INTO tag_aliases (name, tag_id)"
         " SELECT alias, id FROM tags, unnest(ARRAY['rot', 'rouge']) alias WHERE tags.name = 'red'",
     )

@@ -1,10 +1,12 @@
 """Traces that moderators take away: hidden with a reason, or erased with all that is stored of them."""
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from commontrace.core import moderating
+from commontrace.core.contributing import Existing
 from commontrace.storage.models import Base
 from commontrace.storage.tag_repository import MERGES
 from commontrace.v1 import trace_event_pb2, trace_import_pb2, trace_pb2
@@ -12,9 +14,10 @@ from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb
 from commontrace.v1.vote_pb2 import VOTE_TYPE_UP
 from tests.builders import a_contribution, hits_of, search
-from tests.conftest import RunningServer, query
+from tests.conftest import RunningServer, administer, query
 from tests.contract.callers import ADA, BOB, EVE, reason_of
-from tests.contract.imports import a_record, message
+from tests.contract.imports import a_record, message, outcomes
+from tests.contract.imports import imported as import_all
 from tests.locks import held, until_waiting
 from tests.trace_signs import out_of_date
 
@@ -80,7 +83,7 @@ async def test_nothing_but_the_id_is_left_of_a_purged_trace(server: RunningServe
     assert answers[0] == answers[1]
     assert await mentions(database_url, MARK) == {}
     assert await mentions(database_url, MARK.encode().hex()) == {}
-    assert (await mentions(database_url, trace.id)).keys() == {"trace_events"}
+    assert (await mentions(database_url, trace.id)).keys() == {"purged_traces", "trace_events"}
     assert (await mentions(database_url, trace.id.encode().hex())).keys() == {"idempotent_requests"}
     assert await found(server) == {old, other}
     assert await out_of_date(database_url) == 0
@@ -107,6 +110,29 @@ async def test_an_answer_that_is_about_to_be_stored_does_not_name_it(server: Run
         await server.traces.PurgeTrace(pb.PurgeTraceRequest(trace_id=purged_id), metadata=EVE)
     assert [similar.trace_id for similar in (await creating).similar] == [near.created.id]
     assert await mentions(database_url, purged_id.encode().hex()) == {}
+
+
+async def test_a_duplicate_of_what_is_being_purged_waits_and_is_a_trace_of_its_own(
+    server: RunningServer, database_url: str
+) -> None:
+    purged = await contributed(server, 1)
+    async with server.database.unit_of_work() as work:
+        await moderating.purge(UUID(purged), work, "eve@example.org")
+        # It has found the trace of the same content, and would answer with it.
+        creating = asyncio.ensure_future(created(server, a_contribution(1, request_id=str(uuid4()))))
+        await until_waiting(database_url)
+    assert (await creating).created.id not in ("", purged)
+    assert await mentions(database_url, purged.encode().hex()) == {}
+
+
+async def test_a_purge_waits_for_the_answer_to_a_duplicate(server: RunningServer, database_url: str) -> None:
+    trace = await contributed(server, 1)
+    async with server.database.unit_of_work() as work:
+        await Existing(trace_id=UUID(trace)).store(work, uuid4())
+        purging = asyncio.ensure_future(server.traces.PurgeTrace(pb.PurgeTraceRequest(trace_id=trace), metadata=EVE))
+        await until_waiting(database_url)
+    await purging
+    assert await found(server) == set()
 
 
 async def test_deleting_what_replaces_a_trace_that_is_purged_meanwhile(
@@ -139,6 +165,28 @@ async def test_watchers_hear_of_it_and_imports_do_not_bring_it_back(server: Runn
     watching.cancel()
     kinds = [trace_event_pb2.TRACE_EVENT_TYPE_CREATED, trace_event_pb2.TRACE_EVENT_TYPE_PURGED]
     assert [(event.type, event.trace_id) for event in told] == [(kind, first) for kind in kinds]
+
+
+async def test_nobody_imports_the_id_of_a_purged_trace_until_an_operator_allows_it(
+    server: RunningServer, database_url: str
+) -> None:
+    purged, other = [str(uuid4()) for _ in range(2)]
+    records = [a_record(1, id=purged), a_record(2, id=purged), a_record(3, id=other)]
+    await import_all(server.traces, records[0], caller=ADA)
+    await server.traces.PurgeTrace(pb.PurgeTraceRequest(trace_id=purged), metadata=EVE)
+    for caller in (ADA, BOB):
+        # With its text and with another one; what is beside them is stored.
+        results = await import_all(server.traces, *records, caller=caller)
+        assert outcomes(results)[:2] == ["TRACE_PURGED", "TRACE_PURGED"]
+        assert results[2].created_trace_id or results[2].existing_trace_id == other
+    assert (await mentions(database_url, purged)).keys() == {"import_items", "purged_traces", "trace_events"}
+    # Its text is not forbidden, and who means to bring it back can.
+    assert outcomes(await import_all(server.traces, a_record(1), caller=BOB)) == ["created"]
+    await administer(database_url, f"DELETE FROM purged_traces WHERE trace_id = '{purged}'")  # noqa: S608 - a UUID
+    assert outcomes(await import_all(server.traces, a_record(2, id=purged), caller=BOB)) == ["created"]
+    # It can be purged again.
+    await server.traces.PurgeTrace(pb.PurgeTraceRequest(trace_id=purged), metadata=EVE)
+    assert outcomes(await import_all(server.traces, a_record(2, id=purged), caller=ADA)) == ["TRACE_PURGED"]
 
 
 async def created(server: RunningServer, request: pb.CreateTraceRequest) -> pb.CreateTraceResponse:

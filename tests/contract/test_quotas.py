@@ -56,6 +56,19 @@ async def test_who_has_used_up_a_quota_is_refused_until_the_next_minute(rationed
         assert [tag async for tag in client.tags()] == []
 
 
+async def test_how_far_an_import_is_costs_a_read(rationed: RunningServer) -> None:
+    async with connect(rationed.address, user="ada@example.org") as client:
+        for _ in range(_LIMIT):
+            assert (await client.import_progress(UNKNOWN_ID)).last_sequence == 0
+        question = trace_import_pb2.ImportTracesRequest(import_id=UNKNOWN_ID).SerializeToString()
+        error = await call(rationed.channel, IMPORT, question, (("x-commontrace-user", "ada@example.org"),))
+        assert error is not None
+        [info] = details(error, error_details_pb2.ErrorInfo)
+        assert (info.reason, info.metadata["quota"]) == ("QUOTA_EXCEEDED", "READS")
+        # Writes are left.
+        await client.contribute("A title", "A problem", "A cure")
+
+
 async def test_the_client_says_when_to_come_back_and_does_not_repeat_the_call(rationed: RunningServer) -> None:
     async with connect(rationed.address, user="ada@example.org") as client:
         for _ in range(_LIMIT):

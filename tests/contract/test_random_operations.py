@@ -463,6 +463,7 @@ class Client:
         self.done["OK"] += 1
 
 
+@pytest.mark.slow
 @pytest.mark.every_postgres
 async def test_random_operations_agree_with_a_model(
     empty_database_url: str, postgres_version: str, tmp_path: Path, record_property: Callable[[str, object], None]

@@ -21,11 +21,12 @@ from commontrace.v1 import vote_service_pb2 as vote_pb
 from commontrace.v1.tag_service_pb2 import MergeTagsRequest
 from commontrace.v1.trace_filter_pb2 import TraceFilter
 from commontrace.v1.trace_import_pb2 import ImportItem, ImportTracesRequest, ImportTracesResponse
+from tests.command_in_process import run_in_process
 from tests.conftest import RunningServer, ServerFactory, administer, query, url_of
 from tests.contract.callers import ADA, BOB, EVE, caller
 from tests.contract.error_row import Metadata, objects
 from tests.contract.exported_traces import export, records_of
-from tests.faults.server_process import ServerProcess, run_command
+from tests.faults.server_process import ServerProcess
 
 COUNT = 120
 EMBEDDER = LexicalEmbedder(384)
@@ -161,7 +162,7 @@ def test_files_are_the_same_bytes_again(
     files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
 
     def run(address: str, *arguments: str) -> None:
-        ended = run_command(tmp_path, *arguments, COMMONTRACE_ADDRESS=address)
+        ended = run_in_process(tmp_path, *arguments, COMMONTRACE_ADDRESS=address)
         assert ended.returncode == 0, ended.stderr
 
     with ServerProcess(tmp_path / "one", DATABASE_URL=database_url, **settings) as server:

@@ -1,5 +1,6 @@
 import asyncio
 
+import grpc
 import numpy as np
 import pytest
 
@@ -7,8 +8,10 @@ from commontrace.core import limits
 from commontrace.embeddings.embedder import Embedder
 from commontrace.v1 import trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
-from tests.builders import a_contribution, hits_of, large_copies_of, search, store_large_trace
+from commontrace.v1.trace_filter_pb2 import TraceFilter
+from tests.builders import a_contribution, hits_of, search
 from tests.conftest import RunningServer, administer
+from tests.contract.searched_traces import a_vector
 
 PROBLEMS = {
     "postgres": ("The database refuses connections", "Postgres says: too many clients already."),
@@ -140,20 +143,6 @@ async def test_no_message_exceeds_two_mebibytes(server: RunningServer) -> None:
     assert max(response.ByteSize() for response in responses) <= limits.RESPONSE_BYTES
 
 
-async def test_a_trace_deleted_while_the_reader_is_slow_is_counted(server: RunningServer, database_url: str) -> None:
-    await store_large_traces(server, database_url, 100)
-    stream = server.traces.SearchTraces(pb.SearchTracesRequest(text="number", limit=100, batch_size=1))
-    unread = aiter(stream)
-    await anext(unread)
-    await administer(database_url, "UPDATE traces SET deleted_at = now()")
-    rest = [response async for response in unread]
-    summary = rest[-1].summary
-    assert summary.hit_count == 1 + len(hits_of(rest))
-    assert summary.hit_count + summary.dropped_count == 100
-    assert summary.dropped_count > 0
-    assert not hits_of(await search(server.traces, text="number"))
-
-
 async def test_control_characters_in_a_query_are_ignored(server: RunningServer) -> None:
     await contribute_all(server)
     plain = hits_of(await search(server.traces, text="database trouble"))
@@ -188,6 +177,31 @@ async def test_one_vector_norm_extreme_to_the_other(server: RunningServer, embed
     assert similarities[2] == pytest.approx(similarities[1])
 
 
-async def store_large_traces(server: RunningServer, database_url: str, count: int) -> None:
-    """Stores more than the buffers between server and reader hold: 100 KB a trace."""
-    await administer(database_url, large_copies_of(await store_large_trace(server.traces), count))
+async def test_the_longest_list_of_unknown_tags_fits_beside_the_hits(server: RunningServer) -> None:
+    wide = "\N{CAT FACE}" * 50_000
+    for number in range(6):
+        await server.traces.CreateTrace(a_contribution(number, context=wide, solution=wide, tags=[]))
+    names = [f"{number:02}" + "\N{CJK UNIFIED IDEOGRAPH-4E00}" * 48 for number in range(20)]
+    asked = TraceFilter(tags_none=names)
+    responses = await search(server.traces, text="number", filter=asked)
+    assert len(hits_of(responses)) == 6
+    assert list(responses[-1].summary.unknown_tags) == names
+    assert max(response.ByteSize() for response in responses) <= 2 << 20
+
+
+async def test_superseded_traces_appear_on_request_only(server: RunningServer) -> None:
+    old = (await server.traces.CreateTrace(a_contribution(1))).created
+    new = (await server.traces.CreateTrace(a_contribution(2, supersedes_trace_id=old.id))).created
+    assert [hit.trace.id for hit in hits_of(await search(server.traces, text="number"))] == [new.id]
+    with_old = TraceFilter(include_superseded=True)
+    hits = hits_of(await search(server.traces, text="number", filter=with_old))
+    assert {hit.trace.id: hit.trace.superseded_by_trace_id for hit in hits} == {old.id: new.id, new.id: ""}
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 components"), (1, "1 component"), (2, "2 components")])
+async def test_a_vector_of_another_size_is_told_its_own(server: RunningServer, count: int, said: str) -> None:
+    vector = a_vector()
+    vector.float_vector.values[:] = [1.0] * count
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        [_ async for _ in server.traces.SearchTraces(pb.SearchTracesRequest(embedding=vector))]
+    assert (failure.value.details() or "").endswith(f"; it has {said}")

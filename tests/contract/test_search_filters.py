@@ -3,18 +3,28 @@ from random import Random
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_filter_pb2 import TraceFilter
-from tests.builders import WITHOUT_WORDS, a_contribution, hits_of, search
+from tests.builders import hits_of, search
 from tests.conftest import RunningServer, administer
 from tests.contract.listed_traces import MODELS, START, STATUSES, WITH_UNKNOWN_TAGS, Stored, expected
 from tests.contract.searched_traces import a_vector, ids_in, store_varied_vectors
 from tests.contract.test_list_filters import TIMES, WANTED_METADATA, struct, timestamp
 
+# Of the server that these tests share.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
+
+@pytest.fixture(scope="module")
+def server(shared_server: RunningServer) -> RunningServer:
+    """Shared: tests only read, but for names of tags that no other test asks for."""
+    return shared_server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stored(server: RunningServer) -> list[Stored]:
     """Sixty traces, among them some of every kind."""
     return await store_varied_vectors(server.database, 60)
@@ -104,10 +114,12 @@ async def test_the_edges_of_time(server: RunningServer, stored: list[Stored]) ->
     assert hits_of(await search(server.traces, embedding=a_vector(), filter=never)) == []
 
 
-async def test_aliases_stand_for_their_tags(server: RunningServer, stored: list[Stored], database_url: str) -> None:
+async def test_aliases_stand_for_their_tags(
+    server: RunningServer, stored: list[Stored], shared_database_url: str
+) -> None:
     for alias in ("rot", "rouge"):
         await administer(
-            database_url,
+            shared_database_url,
             f"INSERT INTO tag_aliases SELECT '{alias}', id FROM tags WHERE name = 'red'",  # noqa: S608 - our own name
         )
     for field in ("tags_all", "tags_any", "tags_none"):
@@ -127,48 +139,6 @@ async def test_tags_that_do_not_exist_match_nothing_and_are_named(server: Runnin
         assert sorted(ids_in(responses)) == ([] if same_as is None else sorted(expected(stored, same_as))), name
         assert (summary.stop_reason, summary.exact) == (pb.STOP_REASON_EXHAUSTED, True), name
         assert responses[-1].resume_token == "", name
-
-
-async def test_the_longest_list_of_unknown_tags_fits_beside_the_hits(server: RunningServer) -> None:
-    wide = "\N{CAT FACE}" * 50_000
-    for number in range(6):
-        await server.traces.CreateTrace(a_contribution(number, context=wide, solution=wide, tags=[]))
-    names = [f"{number:02}" + "\N{CJK UNIFIED IDEOGRAPH-4E00}" * 48 for number in range(20)]
-    asked = TraceFilter(tags_none=names)
-    responses = await search(server.traces, text="number", filter=asked)
-    assert len(hits_of(responses)) == 6
-    assert list(responses[-1].summary.unknown_tags) == names
-    assert max(response.ByteSize() for response in responses) <= 2 << 20
-
-
-async def test_what_passes_no_longer_is_counted_instead_of_sent(server: RunningServer, database_url: str) -> None:
-    large = "x" * 50_000
-    created = await server.traces.CreateTrace(a_contribution(context=large, solution=large, agent_model="m"))
-    columns = "title, context_text, solution_text, agent_model, embedding, embedding_model_id, embedding_model_version"
-    await administer(
-        database_url,
-        f"{WITHOUT_WORDS}; INSERT INTO traces (id, contributor_id, {columns})"  # noqa: S608 - our own names
-        f" SELECT gen_random_uuid(), contributor_id, {columns} FROM traces, generate_series(2, 200)"
-        f" WHERE id = '{created.created.id}'",
-    )
-    request = pb.SearchTracesRequest(text="number", limit=200, batch_size=1, filter=TraceFilter(agent_models=["m"]))
-    unread = aiter(server.traces.SearchTraces(request, timeout=30))
-    await anext(unread)
-    await administer(database_url, "UPDATE traces SET agent_model = 'other'")
-    rest = [response async for response in unread]
-    summary = rest[-1].summary
-    assert summary.hit_count == 1 + len(hits_of(rest))
-    assert summary.hit_count + summary.dropped_count == 200
-    assert summary.dropped_count > 0
-
-
-async def test_superseded_traces_appear_on_request_only(server: RunningServer) -> None:
-    old = (await server.traces.CreateTrace(a_contribution(1))).created
-    new = (await server.traces.CreateTrace(a_contribution(2, supersedes_trace_id=old.id))).created
-    assert [hit.trace.id for hit in hits_of(await search(server.traces, text="number"))] == [new.id]
-    with_old = TraceFilter(include_superseded=True)
-    hits = hits_of(await search(server.traces, text="number", filter=with_old))
-    assert {hit.trace.id: hit.trace.superseded_by_trace_id for hit in hits} == {old.id: new.id, new.id: ""}
 
 
 @pytest.mark.usefixtures("stored")

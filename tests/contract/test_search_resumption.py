@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_filter_pb2 import TraceFilter
@@ -17,15 +18,18 @@ from tests.contract.searched_traces import (
 )
 from tests.integration.storing import unit_vector
 
+# Of the server that these tests share.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 COUNT = 120
 VECTORS = with_ties(COUNT)
 SIMILARITIES = similarities(VECTORS)
 
 
-@pytest.fixture
-async def stored(server: RunningServer) -> list[str]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stored(shared_server: RunningServer) -> list[str]:
     """As many traces as there are vectors."""
-    return list(map(str, await store_vectors(server.database, VECTORS)))
+    return list(map(str, await store_vectors(shared_server.database, VECTORS)))
 
 
 def least_of(ranks: int) -> float:
@@ -43,9 +47,9 @@ def assert_everything_once(streams: list[list[pb.SearchTracesResponse]], wanted:
 @pytest.mark.parametrize("limit", [1000, COUNT, COUNT - 1, 50, 17, 10])
 @pytest.mark.parametrize("how", [{}, {"ef_search": 1}, {"exact": True}], ids=["default", "hasty", "exact"])
 async def test_streams_together_hold_everything_once(
-    server: RunningServer, stored: list[str], limit: int, how: dict[str, Any]
+    shared_server: RunningServer, stored: list[str], limit: int, how: dict[str, Any]
 ) -> None:
-    streams = await every_stream(server.traces, embedding=a_vector(), limit=limit, batch_size=7, **how)
+    streams = await every_stream(shared_server.traces, embedding=a_vector(), limit=limit, batch_size=7, **how)
     assert_everything_once(streams, stored)
     assert len(streams) == COUNT // limit + 1
     for responses in streams[:-1]:
@@ -54,13 +58,15 @@ async def test_streams_together_hold_everything_once(
     assert streams[-1][-1].summary.stop_reason == pb.STOP_REASON_EXHAUSTED
 
 
-async def test_what_an_approximate_stream_missed_comes_in_the_next(server: RunningServer, stored: list[str]) -> None:
+async def test_what_an_approximate_stream_missed_comes_in_the_next(
+    shared_server: RunningServer, stored: list[str]
+) -> None:
     # From far away in a graph of few links, one candidate finds what is near by chance only.
     missed = 0
     for number in range(5):
         query = {"embedding": a_vector(unit_vector(2_000_000 + number)), "limit": 10}
-        nearest = ids_in(await search(server.traces, exact=True, **query))
-        streams = await every_stream(server.traces, ef_search=1, **query)
+        nearest = ids_in(await search(shared_server.traces, exact=True, **query))
+        streams = await every_stream(shared_server.traces, ef_search=1, **query)
         missed += len(set(nearest) - set(ids_in(streams[0])))
         assert_everything_once(streams, stored)
         assert not streams[0][-1].summary.exact
@@ -71,13 +77,13 @@ async def test_what_an_approximate_stream_missed_comes_in_the_next(server: Runni
 @pytest.mark.parametrize("how", [{}, {"ef_search": 2}, {"exact": True}], ids=["default", "hasty", "exact"])
 @pytest.mark.parametrize("limit", [60, 9, 5])
 async def test_filters_and_the_least_similarity_hold_throughout(
-    server: RunningServer, stored: list[str], limit: int, how: dict[str, Any]
+    shared_server: RunningServer, stored: list[str], limit: int, how: dict[str, Any]
 ) -> None:
     least = least_of(70)
     wanted = [trace_id for number, trace_id in enumerate(stored) if number % 3 == 0 and SIMILARITIES[number] > least]
     assert 15 < len(wanted) < 35
     streams = await every_stream(
-        server.traces,
+        shared_server.traces,
         embedding=a_vector(),
         limit=limit,
         filter=TraceFilter(agent_models=["m"]),
@@ -96,13 +102,13 @@ async def test_filters_and_the_least_similarity_hold_throughout(
 )
 @pytest.mark.parametrize("limit", [40, 1000])
 async def test_broken_streams_continue_behind_the_last_message(
-    server: RunningServer, stored: list[str], limit: int, how: dict[str, Any]
+    shared_server: RunningServer, stored: list[str], limit: int, how: dict[str, Any]
 ) -> None:
     found: list[str] = []
     token, streams = "", 0
     while streams == 0 or token:
         request = pb.SearchTracesRequest(embedding=a_vector(), limit=limit, batch_size=3, resume_token=token, **how)
-        stream = server.traces.SearchTraces(request, timeout=20)
+        stream = shared_server.traces.SearchTraces(request, timeout=20)
         messages = 0
         async for response in stream:
             found += [hit.trace.id for hit in response.hits]
@@ -118,11 +124,13 @@ async def test_broken_streams_continue_behind_the_last_message(
     assert streams > COUNT / (3 * 5)
 
 
-async def test_limit_and_batch_size_may_differ_from_call_to_call(server: RunningServer, stored: list[str]) -> None:
+async def test_limit_and_batch_size_may_differ_from_call_to_call(
+    shared_server: RunningServer, stored: list[str]
+) -> None:
     found, token = [], ""
     for limit, batch_size in ((5, 2), (50, 50), (1, 1000), (30, 0), (1000, 16)):
         responses = await search(
-            server.traces, embedding=a_vector(), limit=limit, batch_size=batch_size, resume_token=token
+            shared_server.traces, embedding=a_vector(), limit=limit, batch_size=batch_size, resume_token=token
         )
         found += ids_in(responses)
         token = responses[-1].resume_token
@@ -130,11 +138,12 @@ async def test_limit_and_batch_size_may_differ_from_call_to_call(server: Running
     assert sorted(found) == sorted(stored)
 
 
-async def test_more_like_this_continues(server: RunningServer, stored: list[str]) -> None:
-    streams = await every_stream(server.traces, trace_id=stored[5], limit=25)
+async def test_more_like_this_continues(shared_server: RunningServer, stored: list[str]) -> None:
+    streams = await every_stream(shared_server.traces, trace_id=stored[5], limit=25)
     assert_everything_once(streams, [trace_id for trace_id in stored if trace_id != stored[5]])
 
 
+@pytest.mark.asyncio(loop_scope="function")
 async def test_a_text_continues_though_its_hits_are_all_alike(server: RunningServer) -> None:
     stored = list(map(str, await store_vectors(server.database, [QUERY] * 60)))
     streams = await every_stream(server.traces, text="whatever", limit=7)
@@ -144,15 +153,17 @@ async def test_a_text_continues_though_its_hits_are_all_alike(server: RunningSer
 
 
 @pytest.mark.usefixtures("stored")
-async def test_every_message_but_the_last_has_a_token(server: RunningServer) -> None:
-    short = await search(server.traces, embedding=a_vector(), limit=1000, batch_size=50)
+async def test_every_message_but_the_last_has_a_token(shared_server: RunningServer) -> None:
+    short = await search(shared_server.traces, embedding=a_vector(), limit=1000, batch_size=50)
     assert [bool(response.resume_token) for response in short] == [True, True, False]
-    limited = await search(server.traces, embedding=a_vector(), limit=30, batch_size=10)
+    limited = await search(shared_server.traces, embedding=a_vector(), limit=30, batch_size=10)
     assert len({response.resume_token for response in limited} - {""}) == 3
     assert all(len(response.resume_token) <= 1000 for response in short + limited)
 
 
-async def test_nothing_is_sent_twice_though_traces_come_and_go(server: RunningServer, stored: list[str]) -> None:
+@pytest.mark.asyncio(loop_scope="function")
+async def test_nothing_is_sent_twice_though_traces_come_and_go(server: RunningServer) -> None:
+    stored = list(map(str, await store_vectors(server.database, VECTORS)))
     first = await search(server.traces, embedding=a_vector(), limit=30, exact=True)
     await store_vectors(server.database, [unit_vector(3_000_000 + number) for number in range(30)])
     request = pb.SearchTracesRequest(embedding=a_vector(), limit=1000, exact=True)

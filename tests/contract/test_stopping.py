@@ -1,17 +1,21 @@
 """What becomes of calls, watches and connections when a server stops."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from commontrace.bootstrap import Foundation
+from commontrace.client import CallFailed
 from commontrace.embeddings.embedder import Embedder
 from commontrace.server import serving
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_service_pb2 as pb
+from commontrace.v1.trace_event_pb2 import WatchTracesRequest
 from commontrace.v1.trace_service_pb2 import GetServiceInfoRequest
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution, store_large_trace
@@ -19,7 +23,16 @@ from tests.conftest import ServerFactory, server_settings
 from tests.contract.error_row import GET
 from tests.contract.test_health_and_reflection import NOT_SERVING, SERVING, TRACE_SERVICE
 from tests.faults.rig import http2
+from tests.keys import Metadata, a_key, bearer
+from tests.locks import held, until_waiting
 
+CALLS: dict[str, Callable[[TraceServiceStub, Metadata], Any]] = {
+    "one answer": lambda traces, key: traces.GetServiceInfo(GetServiceInfoRequest(), metadata=key),
+    "a write": lambda traces, key: traces.CreateTrace(a_contribution(), metadata=key),
+    "a stream": lambda traces, key: traces.SearchTraces(pb.SearchTracesRequest(text="cache"), metadata=key).read(),
+    "a stream without an end": lambda traces, key: traces.WatchTraces(WatchTracesRequest(), metadata=key).read(),
+    "a stream of requests": lambda traces, key: traces.ImportTraces(metadata=key).read(),
+}
 WATCH = "/grpc.health.v1.Health/Watch"
 
 
@@ -78,12 +91,40 @@ async def test_an_answer_on_its_way_arrives_whole(start_server: ServerFactory) -
         writer.write(http2.PREFACE + http2.SETTINGS + http2.request(1, GET, server.address, request))
         received = 0
         while received < http2.WINDOW_BYTES:
-            received += await http2.next_data(reader)
+            received += len(await http2.next_data(reader) or b"")
         stopping = asyncio.create_task(running.aclose())
         await asyncio.sleep(0.5)
         writer.write(http2.window_update(0, size) + http2.window_update(1, size))
-        while (more := await http2.next_data(reader)) > 0:
-            received += more
+        while more := await http2.next_data(reader):
+            received += len(more)
         # With the five bytes before a message.
         assert received == size + 5
+        # As clients do that are told to go away; the server waits for a peer that stays until its grace has passed.
+        writer.close()
+        await stopping
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+async def test_what_has_not_begun_when_the_server_stops_is_refused_with_a_reason(
+    start_server: ServerFactory,
+    database: Database,
+    database_url: str,
+    call: Callable[[TraceServiceStub, Metadata], Awaitable[object]],
+) -> None:
+    key = bearer(await a_key(database, "ada@example.org"))
+    async with AsyncExitStack() as client, asyncio.timeout(30):
+        running = AsyncExitStack()
+        settings = server_settings(authentication="keys", stop_grace_seconds=20)
+        server = await running.enter_async_context(start_server(settings=settings))
+        traces = TraceServiceStub(await client.enter_async_context(grpc.aio.insecure_channel(server.address)))
+        async with held(database_url, "LOCK TABLE api_keys"):
+            # Its key is looked up, so it has not begun.
+            calling = asyncio.ensure_future(call(traces, key))
+            await until_waiting(database_url)
+            stopping = asyncio.create_task(running.aclose())
+            await asyncio.sleep(0.2)
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await calling
+        assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert CallFailed.from_rpc_error(failure.value).reason == "SERVER_STOPPING"
         await stopping

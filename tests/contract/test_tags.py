@@ -1,3 +1,4 @@
+import asyncio
 from uuid import uuid4
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -7,6 +8,7 @@ from commontrace.v1 import tag_pb2
 from commontrace.v1 import tag_service_pb2 as pb
 from tests.conftest import RunningServer, administer
 from tests.contract.tag_calls import ADD_TAGS, add_tags, contribute, get, listed, merge, update
+from tests.locks import held, until_waiting
 
 
 async def test_two_spellings_of_a_tag_are_one_tag(server: RunningServer) -> None:
@@ -26,6 +28,16 @@ async def test_only_live_traces_are_counted(server: RunningServer, database_url:
     await administer(database_url, "UPDATE traces SET deleted_at = now() WHERE title LIKE '%1'")
     assert [(await get(server.tags, name)).trace_count for name in ("python", "go")] == [1, 0]
     assert await listed(server.tags, order=pb.TAG_ORDER_USE) == ["python", "go"]
+
+
+async def test_a_tag_that_is_deleted_by_sql_while_it_is_given_to_a_trace(
+    server: RunningServer, database_url: str
+) -> None:
+    await administer(database_url, ADD_TAGS.format(columns="", values="'unused'"))
+    async with held(database_url, "DELETE FROM tags WHERE name = 'unused'"):
+        contributing = asyncio.create_task(contribute(server, 1, "unused"))
+        await until_waiting(database_url)
+    assert await contributing == ["unused"]
 
 
 async def test_a_tag_is_changed_where_the_mask_says(server: RunningServer) -> None:

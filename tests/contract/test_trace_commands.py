@@ -122,7 +122,11 @@ def test_contribute_and_get_a_trace(commands: Commands) -> None:
 
 def test_contribute_from_files_and_standard_input(commands: Commands, tmp_path: Path) -> None:
     (tmp_path / "context.md").write_text("Größe: 3 µm", encoding="utf-8")
-    assert commands.contributed(*a_trace(), "--context", f"@{tmp_path}/context.md")["context"] == "Größe: 3 µm"
+    file = f"@{tmp_path}/context.md"
+    code, output, message = commands.run("contribute", "--json", *a_trace(), "--context", file)
+    assert (code, json.loads(output)["context"]) == (0, "Größe: 3 µm")
+    # Whoever meant a handle or a decorator learns that it was taken for a file.
+    assert message == f"context: read from {file[1:]}, 11 characters\n"
     fields = {"title": "t", "context": "c", "solution": "s", "tags": ["b", "a"], "metadata": {"n": [1, None]}}
     (tmp_path / "trace.json").write_text(json.dumps(fields))
     expected = fields | {"tags": ["a", "b"]}
@@ -130,6 +134,30 @@ def test_contribute_from_files_and_standard_input(commands: Commands, tmp_path: 
     # Options win over the file.
     renamed = commands.contributed("-", "--title", "other", stdin=json.dumps(fields))
     assert renamed.items() >= (expected | {"title": "other", "outcome": "created"}).items()
+
+
+@pytest.mark.parametrize("option", ["context", "solution"])
+def test_texts_are_given_as_to_curl(commands: Commands, option: str) -> None:
+    for given, stdin, stored in (
+        ("@@property caches", "", "@property caches"),
+        ("@@", "", "@"),
+        ("@@@x", "", "@@x"),
+        ("a@b", "", "a@b"),
+        ("-", "\ufeffPiped\n", "Piped\n"),
+        ("@-", "Piped", "Piped"),
+        ("--", "", "--"),
+        ("- a list", "", "- a list"),
+    ):
+        trace = commands.contributed(*a_trace(), f"--{option}={given}", stdin=stdin)
+        assert trace[option] == stored
+        updated = commands.output("update", trace["id"], f"--{option}={given}", "--json", stdin=stdin or "Piped")
+        assert json.loads(updated)[option] == stored
+    for given in ("@property caches", "@", "@\udcff"):
+        refusal = commands.refusal("contribute", *a_trace(), f"--{option}={given}")
+        assert "cannot be read" in refusal
+        assert f"a text that begins with @ is written @{given}".replace("\udcff", "") in refusal
+    assert "standard input is read once" in commands.refusal("contribute", *a_trace(), "--context=-", "--solution=@-")
+    assert "standard input is read once" in commands.refusal("contribute", "-", f"--{option}=-")
 
 
 def test_what_the_model_did_not_read_is_told(commands: Commands) -> None:

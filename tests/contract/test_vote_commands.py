@@ -1,5 +1,6 @@
 import json
 import re
+from uuid import uuid4
 
 import pytest
 
@@ -58,3 +59,31 @@ def test_votes_are_listed_with_reasons_and_comments(commands: Commands) -> None:
     narrow = re.sub(r"\x1b\[[0-9;]*m", "", commands.on_terminal("votes", trace_id, COLUMNS="60"))
     assert down in narrow.splitlines()
     assert "TRACE_NOT_FOUND" in commands.refusal("votes", ABSENT)
+
+
+def test_people_who_have_names_are_shown_by_them(commands: Commands) -> None:
+    lin, kay = (f"{name}-{uuid4()}@example.org" for name in ("lin", "kay"))
+    trace = commands.contributed(*TEXTS, "--on-duplicate", "allow", "--as", lin)
+    commands.output("vote", trace["id"], "up", "--as", kay)
+    assert commands.output("users", "create", lin, "--name", "Lin\n Yun").endswith(
+        f"was there already, now called Lin Yun: {trace['contributor_id']}\n"
+    )
+    kay_id = commands.output("users", "create", kay, "--name", "Kay\u200d").split()[-1]
+    by_lin = f"Lin Yun ({trace['contributor_id'][:8]})"
+    assert commands.output("history", trace["id"]).splitlines()[2] == f"  by {by_lin}"
+    assert f"  Kay\u200d ({kay_id[:8]})" in commands.output("votes", trace["id"])
+    assert f"Kay\u200d ({kay_id[:8]})" in commands.on_terminal("votes", trace["id"], COLUMNS="100")
+    cast = json.loads(commands.output("vote", trace["id"], "up", "--as", kay, "--json"))["vote"]
+    assert cast["voter_name"] == "Kay\u200d"
+    listed = commands.output("users", "list").splitlines()
+    assert f"{kay_id}  {kay}  Kay\u200d" in listed
+    assert any(line.endswith("  seed@commontrace.dev  CommonTrace Seed") for line in listed)
+    in_json = [json.loads(line) for line in commands.output("users", "list", "--json").splitlines()]
+    assert {"id": kay_id, "email": kay, "name": "Kay\u200d"}.items() <= next(
+        user for user in in_json if user["email"] == kay
+    ).items()
+    # Without a name, it is told that there is one, and nothing of it is changed.
+    assert commands.output("users", "create", kay) == f"{kay} was there already: {kay_id}\n"
+    assert "Kay" in commands.output("votes", trace["id"])
+    assert "can be seen" in commands.refusal("users", "create", kay, "--name", "\u200b")
+    assert "100 characters" in commands.refusal("users", "create", kay, "--name", "x" * 101)

@@ -349,15 +349,3 @@ async def test_a_stopping_server_ends_every_stream(database: Database, embedder:
             took = time.monotonic() - began
             assert {await ending for ending in endings} == {"SERVER_STOPPING"}
     assert took < server_settings().stop_grace_seconds / 2
-
-
-async def test_a_reader_that_does_not_read_holds_no_connection(start_server: ServerFactory, database_url: str) -> None:
-    database = Database(database_url, pool_size=1, pool_timeout=0.5)
-    async with start_server(database=database) as server, AsyncExitStack() as stack:
-        for _ in range(5):
-            await stack.enter_async_context(watching(server))
-        await administer(database_url, many_events(20_000))
-        await asyncio.sleep(1.5)
-        await created(server, 1)
-        await server.traces.ListTraces(pb.ListTracesRequest())
-    await database.close()

@@ -87,6 +87,7 @@ async def test_a_server_that_was_never_there(closed_address: str) -> None:
             await anext(client.watch())
 
 
+@pytest.mark.slow
 async def test_breaks_under_the_synchronous_client(server: RunningServer, ada: Client) -> None:
     has_begun = threading.Event()
 

@@ -30,6 +30,7 @@ def without_the_rule(settlement: Settlement, look: Look) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("has_rule", [True, False], ids=["with", "without"])
 async def test_the_rule_for_gaps(

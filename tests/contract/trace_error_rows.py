@@ -33,7 +33,7 @@ _TEXTS = {
     "agent_model": limits.AGENT_MODEL_CHARACTERS,
     "agent_version": limits.AGENT_VERSION_CHARACTERS,
 }
-_BLANK = {"empty": "", "blank": " \t\r\n\u00a0\u2003\u3000"}
+_BLANK = {"empty": "", "blank": " \t\r\n\u00a0\u2003\u3000", "invisible": "\u200b\u2060 \u00ad"}
 _TAGS = {
     "too long": "x" * 51,
     "too long only when normalised": "\ufdfa" * 3,
@@ -49,6 +49,12 @@ _TAGS = {
 _METADATA: Mapping[str, tuple[str, Any]] = {
     "too long by a byte": ("FIELD_TOO_LONG", {"k": "x" * (limits.METADATA_BYTES - len('{"k":""}') + 1)}),
     "too long in UTF-8": ("FIELD_TOO_LONG", {"k": "é" * (limits.METADATA_BYTES // 2)}),
+    "with too many values in a list": ("FIELD_TOO_LONG", {"k": [1] * limits.METADATA_VALUES}),
+    "with too many values in lists of lists": ("FIELD_TOO_LONG", {"k": [[1]] * (limits.METADATA_VALUES // 2)}),
+    "with too many values in an object": (
+        "FIELD_TOO_LONG",
+        {f"{number:04}": 1 for number in range(limits.METADATA_VALUES + 1)},
+    ),
     "with NUL in a text": ("FORBIDDEN_CHARACTER", {"k": "a\0"}),
     "with NUL in a key": ("FORBIDDEN_CHARACTER", {"a\0": 1}),
     "with a tag character in a nested text": ("FORBIDDEN_CHARACTER", {"k": [1, {"l": ["\U000e0041"]}]}),

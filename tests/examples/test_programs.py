@@ -1,53 +1,15 @@
 """The programs of examples/, built from nothing but the contract and run as their readers run them."""
 
-import asyncio
 import socket
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
-
-import pytest
 
 from commontrace.client import connect
 from tests.examples.lost_answers import losing_answers
-from tests.examples.shell import REPOSITORY, run
+from tests.examples.programs import Program
+from tests.examples.shell import run
 from tests.faults.server_process import ServerProcess
 
-BUILD_SECONDS, RUN_SECONDS = 1200.0, 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Program:
-    """How one of the programs is built, checked and started, and the title of what it contributes."""
-
-    place: Path
-    build: str
-    start: str
-    title: str
-
-
-PROGRAMS = {
-    "go": Program(
-        place=REPOSITORY / "examples/go",
-        build='buf generate; test -z "$(gofmt -l . | tee /dev/stderr)"; go vet ./...; go mod verify',
-        start="go run .",
-        title="docker build downloads all Go modules again after every edit",
-    ),
-    "typescript": Program(
-        place=REPOSITORY / "examples/typescript",
-        build="npm ci; npm run generate; npm run check",
-        start="npm start --silent",
-        title="tsc is content, but node fails with ERR_MODULE_NOT_FOUND",
-    ),
-}
-
-
-@pytest.fixture(scope="module", params=PROGRAMS)
-def program(request: pytest.FixtureRequest) -> Program:
-    program = PROGRAMS[request.param]
-    built = asyncio.run(run(program.build, place=program.place, seconds=BUILD_SECONDS))
-    assert built.status == 0, f"{built.stdout}\n{built.stderr}"
-    return program
+RUN_SECONDS = 60.0
 
 
 async def test_what_it_says_and_what_the_server_holds_then(program: Program, server: ServerProcess) -> None:

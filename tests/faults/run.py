@@ -12,6 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from commontrace import memory
 from commontrace.cli.environment import configure_logging
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.rig.journal import FILE
@@ -55,7 +56,8 @@ def _reason(error: Exception) -> str:
 
 def _told(name: str, options: argparse.Namespace) -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as place:
-        trial = Trial(seed=options.seed, place=Path(place), scale=options.scale)
+        trial = Trial(seed=options.seed, place=Path(place), scale=options.scale, cgroup=options.cgroup)
+        memory.freeze()  # or collections here are measured as the server's time
         figures = asyncio.run(measured(name, SCENARIOS[name], trial))
         if not all(figure.ok for figure in figures):
             for kept in (trial.place / FILE, trial.place / LOG):
@@ -68,13 +70,14 @@ def _result(name: str, figure: Figure, options: argparse.Namespace) -> dict[str,
     verdict = "ok  " if figure.ok else "MISS"
     print(f"{verdict}  {figure.name}: {figure.measured} (target {figure.target})", flush=True)
     scale = "" if options.scale == 1 else f" --scale {options.scale:g}"
+    cgroup = "" if options.cgroup is None else f" --cgroup {options.cgroup}"
     return {
         "name": figure.name,
         "target": figure.target,
         "measured": figure.measured,
         "ok": figure.ok,
         "seed": options.seed,
-        "command": f'make faults ARGS="--only {name} --seed {options.seed}{scale}"',
+        "command": f'make faults ARGS="--only {name} --seed {options.seed}{scale}{cgroup}"',
     }
 
 
@@ -83,6 +86,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=SCENARIOS, help="run this scenario; may be repeated")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="repeats a run")  # noqa: S311
     parser.add_argument("--scale", type=float, default=1.0, help="how much of each scenario, 1 is all")
+    parser.add_argument("--cgroup", type=Path, help="runs servers in this control group, such as one of 1 GB")
     options = parser.parse_args()
     print(f"seed {options.seed}", file=sys.stderr)
     return options

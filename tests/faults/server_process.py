@@ -53,6 +53,8 @@ class ServerProcess:
         self.program: tuple[str, ...] = ("-m", "commontrace")
         self.log: Path | None = None
         """Keeps what it writes to standard error, behind what is there."""
+        self.cgroup: Path | None = None
+        """Runs in this control group, its Postgres with it."""
         self.seconds_to_ready = 0.0
         self._waits_until_ready = True
         self._arguments = arguments
@@ -100,6 +102,9 @@ class ServerProcess:
             env=self._environment,
             process_group=0,
         )
+        if self.cgroup is not None:
+            # Long before it starts processes of its own.
+            (self.cgroup / "cgroup.procs").write_text(str(self.pid))
 
     def _await_ready(self) -> None:
         deadline = self._launched + _START_SECONDS

@@ -35,6 +35,8 @@ STOPS = {
     "SIGTERM to its process group": (signal.SIGTERM, True),
     "SIGINT to the server": (signal.SIGINT, False),
     "Ctrl-C": (signal.SIGINT, True),
+    "SIGHUP to the server": (signal.SIGHUP, False),
+    "SIGHUP to its process group": (signal.SIGHUP, True),
 }
 stops = pytest.mark.parametrize(("number", "whole_group"), STOPS.values(), ids=STOPS.keys())
 
@@ -165,7 +167,9 @@ async def test_a_write_in_progress_finishes_before_the_end(
             await traces.GetTrace(pb.GetTraceRequest(trace_id=trace_id))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name
+)
 async def test_a_server_ended_while_it_starts_leaves_no_postgres(place: Path, number: signal.Signals) -> None:
     with ServerProcess(place).impatient() as server:
         await until(lambda: embedded.attach(server.data_dir) is not None)

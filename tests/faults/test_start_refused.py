@@ -1,5 +1,7 @@
 """Where `commontrace serve` cannot start, it says why in one line and leaves nothing; importing starts nothing."""
 
+import codecs
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ import pytest
 from commontrace.settings import Settings
 from tests.certificates import Authority, Pair, written
 from tests.faults.server_process import ServerProcess, environment, run_command
+from tests.processes import wait_until_gone
 
 IMPORTS = """
 import os, threading
@@ -53,7 +56,13 @@ def test_a_second_server_on_the_same_data_is_told_by_whom_they_are_in_use(server
 
 def test_a_second_server_on_the_same_port_starts_nothing(server: ServerProcess, tmp_path: Path) -> None:
     line = the_only_line(run_command(tmp_path, "serve", LISTEN_ADDRESS=server.address))
-    assert server.address in line
+    assert f"cannot listen on {server.address}: process {server.pid} (" in line
+    assert "has the port: stop it, or set LISTEN_ADDRESS to another address" in line
+    line = the_only_line(run_command(tmp_path / "metrics", "serve", METRICS_ADDRESS=server.address))
+    assert f"{server.address}: process {server.pid} (" in line
+    assert "set METRICS_ADDRESS" in line
+    wait_until_gone(tmp_path / "metrics")
+    shutil.rmtree(tmp_path / "metrics")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -73,10 +82,25 @@ def test_a_certificate_that_cannot_be_used_is_refused_before_anything_starts(tmp
     assert list(tmp_path.iterdir()) == [tmp_path / "tls"]
 
 
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE])
+@pytest.mark.parametrize("name", ["tls_cert_file", "tls_key_file"])
+def test_a_byte_order_mark_is_told(tmp_path: Path, name: str, mark: bytes) -> None:
+    files = written(tmp_path / "tls", Authority("ours").issue("server"))
+    files[name].write_bytes(mark + files[name].read_bytes())
+    given = {name.upper(): str(file) for name, file in files.items()}
+    line = the_only_line(run_command(tmp_path, "serve", **given))
+    assert f"{name.upper()}: {files[name]} begins with a byte order mark" in line
+    assert list(tmp_path.iterdir()) == [tmp_path / "tls"]
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("LISTEN_ADDRESS", "nonsense"),
+        ("LISTEN_ADDRESS", "::1:50407"),
+        ("LISTEN_ADDRESS", "127.0.0.1:\u0665\u0660\u0664"),
+        ("METRICS_ADDRESS", "::1:9464"),
+        ("DATA_DIR", "~nobody-of-that-name/traces"),
         ("EMBEDDING_DIMENSIONS", "0"),
         ("DATABASE_POOL_SIZE", "many"),
         ("LOG_LEVEL", "loud"),
@@ -89,6 +113,7 @@ def test_a_setting_that_cannot_be_is_named(tmp_path: Path, variable: str, value:
     line = the_only_line(run_command(tmp_path, "serve", **{variable: value}))
     assert variable in line
     assert "secret" not in line
+    assert not any(words in line for words in ("Input should", "is another server", "valid"))
     assert list(tmp_path.iterdir()) == []
 
 

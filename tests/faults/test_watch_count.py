@@ -23,7 +23,8 @@ from tests.faults.server_process import ServerProcess
 
 WRITERS = 16
 CHANGES = int(os.environ.get("CHANGES", "2000"))
-CUTS = CHANGES // 200
+# How many there are depends on how long the changes take.
+CUTS = CHANGES // 400
 # Two servers, and whoever writes beside them, share the 60 connections of a Postgres.
 _POOL_SIZE = 6
 

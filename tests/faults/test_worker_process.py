@@ -117,7 +117,7 @@ async def wait_for_requests(endpoint: EmbeddingServer, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_stopped_worker_gives_back_what_it_had(
     tmp_path: Path, settings: dict[str, str], endpoint: EmbeddingServer, number: signal.Signals
 ) -> None:

@@ -11,15 +11,15 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from commontrace.storage import embedded
+from tests.suite import POSTGRES_VERSIONS
 
 ImportCode = Callable[[str], ModuleType]
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded.start(tmp_path_factory.mktemp("postgres")) as postgres:
-        yield postgres.url
+def postgres_url(postgreses: Callable[[str], str]) -> str:
+    """That of the newest Postgres, which is enough for what only shows others how to use it."""
+    return postgreses(POSTGRES_VERSIONS[0])
 
 
 def _plain(url: str) -> str:

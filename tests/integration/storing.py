@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from commontrace.core import contributing
 from commontrace.core.contributing import OnDuplicate
+from commontrace.core.trace_filter import TraceFilter
 from commontrace.core.traces import Contribution, NewTrace
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.embeddings.local_model import PUBLISHED
@@ -16,6 +17,7 @@ from commontrace.embeddings.model_directory import WEIGHTS_FILE
 from commontrace.storage.database import Database
 from commontrace.storage.trace_search import ApproximateSearch
 from commontrace.storage.unit_of_work import Reading
+from tests.conftest import administer
 
 EMAIL = "ada@example.org"
 INSTALLED_VERSION = PUBLISHED[WEIGHTS_FILE][:12]
@@ -50,6 +52,25 @@ async def stored(database: Database, **changes: Any) -> UUID:
         trace = a_trace(await work.users.ensure(EMAIL), **changes)
         await work.traces.add(trace)
     return trace.id
+
+
+RARE_COUNT = 10
+RARE = (TraceFilter(statuses=("validated",)), TraceFilter(agent_models=("rare",)))
+"""Filters that as many of `store_many` pass."""
+
+
+async def store_many(database: Database, database_url: str) -> None:
+    """Stores 10,000 traces, one a second."""
+    await stored(database)
+    await administer(
+        database_url,
+        "INSERT INTO traces (id, title, context_text, solution_text, contributor_id, created_at, status, agent_model)"
+        " SELECT gen_random_uuid(), 'title', 'context', 'solution', contributor_id,"
+        " timestamptz '2026-03-01 12:00Z' + n * interval '1 second',"
+        " CASE WHEN n <= 10 THEN 'validated' ELSE 'pending' END, CASE WHEN n % 1000 = 0 THEN 'rare' ELSE 'common' END"
+        " FROM traces, generate_series(1, 10000) n",
+    )
+    await administer(database_url, "ANALYZE traces, trace_signs")
 
 
 async def run(asked: Reading | ApproximateSearch, sql: str, **parameters: Any) -> Any:

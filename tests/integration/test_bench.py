@@ -81,6 +81,7 @@ def commands_of(place: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_run_measures_both_sides_of_both_corpora_and_of_one_that_grows(place: Path) -> None:
     run = start(place, BENCH_ONLY="corpora,growth")
     printed, complaints = run.communicate(timeout=300)
@@ -123,6 +124,7 @@ def test_a_run_measures_both_sides_of_both_corpora_and_of_one_that_grows(place: 
     assert commands_of(place) == []
 
 
+@pytest.mark.slow
 def test_a_run_measures_what_it_is_told_to(place: Path) -> None:
     run = start(place, BENCH_ONLY="watching")
     printed, complaints = run.communicate(timeout=120)
@@ -132,7 +134,36 @@ def test_a_run_measures_what_it_is_told_to(place: Path) -> None:
     assert (results["corpora"], results["growth"]) == ([], None)
     assert results["watching"]["quiet_p50_ms"] <= results["watching"]["quiet_p99_ms"]
     assert results["watching"]["edits_per_second_watched"] > 0
+    assert results["words"] == []
     assert [(target["measured"], target["ok"]) for target in results["targets"]] == [(None, None)] * 6
+    assert printed.startswith("\n".join(markdown.everything(results)))
+
+
+@pytest.mark.slow
+def test_a_run_measures_searches_by_words(place: Path) -> None:
+    run = start(place, BENCH_ONLY="words")
+    printed, complaints = run.communicate(timeout=120)
+    assert run.returncode == 0, complaints
+
+    results = json.loads((place / "results.json").read_text())
+    rows = results["words"]
+    assert len(rows) == len({(row["traces"], row["filter"], row["question"], row["callers"]) for row in rows}) == 60
+    assert {row["traces"] for row in rows} == {100, 200}
+    for row in rows:
+        assert row["failures"] == 0
+        assert 0 < row["p50_ms"] <= row["p99_ms"]
+    assert printed.startswith("\n".join(markdown.everything(results)))
+
+
+@pytest.mark.slow
+def test_a_run_measures_searches_among_many_names_of_tags(place: Path) -> None:
+    run = start(place, BENCH_ONLY="tag_names")
+    printed, complaints = run.communicate(timeout=120)
+    assert run.returncode == 0, complaints
+
+    results = json.loads((place / "results.json").read_text())
+    rows = [(row["question"], row["callers"], row["failures"]) for row in results["tag_names"]]
+    assert rows == [(f"{names} tag names", callers, 0) for names in ("41", "10,000") for callers in (1, 4)]
     assert printed.startswith("\n".join(markdown.everything(results)))
 
 
@@ -184,6 +215,7 @@ def check_imports(rows: list[dict[str, Any]]) -> None:
         assert row["cpu_ms_a_trace"].keys() == {"driver", "server", "postgres"}
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_nothing_behind(place: Path) -> None:
     run = start(place, BENCH_SECONDS="60", BENCH_ONLY="growth")
     until = time.monotonic() + 120

@@ -30,6 +30,15 @@ LASTING = {name: service for name, service in SERVICES.items() if "restart" in s
 PASSWORD = "p@ss/w:rd?#%41 '\"&"  # noqa: S105 - of a Postgres that the test makes
 
 
+# Of Postgres, unless told otherwise: a process each.
+_MOST_CONNECTIONS = 100
+
+
+def _bytes(size: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)([mg])b?", size).groups()  # type: ignore[union-attr]
+    return int(number) << {"m": 20, "g": 30}[unit]
+
+
 def _conditions(service: dict[str, Any]) -> dict[str, str]:
     return {name: how["condition"] for name, how in service.get("depends_on", {}).items()}
 
@@ -98,14 +107,14 @@ def test_images_are_pinned_or_built_here() -> None:
     for name, service in SERVICES.items():
         # Compose fails to build one image name for several services at once, and would ask a registry for it first.
         assert ("image" in service) != ("build" in service), name
-    repository, _, tag = SERVICES["postgres"]["image"].partition(":")
+    repository, _, tag = SERVICES["postgres"]["image"].partition("@")[0].partition(":")
     version, postgres, _debian = tag.split("-")
     assert repository == "pgvector/pgvector"
     assert tuple(map(int, version.split("."))) >= (0, 8, 4)
     assert postgres == "pg18"
     for name in MONITORING:
         # Exact versions of images that many people run.
-        assert re.fullmatch(r"(prom/prometheus:v|grafana/grafana:)\d+\.\d+\.\d+", SERVICES[name]["image"])
+        assert re.fullmatch(r"(prom/prometheus:v|grafana/grafana:)\d+\.\d+\.\d+(@sha256:\w+)?", SERVICES[name]["image"])
 
 
 def test_our_containers_may_do_nothing_beyond_serving() -> None:
@@ -117,6 +126,17 @@ def test_our_containers_may_do_nothing_beyond_serving() -> None:
     for name in MONITORING:
         assert SERVICES[name]["cap_drop"] == ["ALL"]
     assert not [name for name, service in SERVICES.items() if service.get("privileged") or "cap_add" in service]
+
+
+def test_what_is_always_started_has_bounds() -> None:
+    for name, service in SERVICES.items():
+        if name not in MONITORING:
+            assert (service["read_only"], "/tmp" in service["tmpfs"]) == (True, True)  # noqa: S108 - in the container
+            assert service["mem_limit"]
+            assert service["pids_limit"] >= 2 * _MOST_CONNECTIONS
+    # What is shared between processes of Postgres counts as memory.
+    postgres = SERVICES["postgres"]
+    assert _bytes(postgres["mem_limit"]) >= 4 * _bytes(postgres["shm_size"])
 
 
 def test_commands_exist() -> None:
@@ -156,6 +176,7 @@ def _metrics(given: dict[str, str]) -> dict[str, str]:
     return {"METRICS_ADDRESS": "127.0.0.1:0"} if "METRICS_ADDRESS" in given else {}
 
 
+@pytest.mark.slow
 async def test_the_services_in_their_order_end_with_samples_to_search(socket_directory: str, tmp_path: Path) -> None:
     # Twice, as on a second `docker compose up`.
     for outputs in (("migrated to", "seeded 12"), ("already at", "Already seeded")):
@@ -174,6 +195,8 @@ async def test_the_services_in_their_order_end_with_samples_to_search(socket_dir
         async with connect(server.address, key=key) as client:
             [hit] = await client.search("container starts before its database is ready", limit=1)
         assert "docker" in hit.trace.tags
+        # As much again is for callers: see the reasons in the file.
+        assert server.resident_bytes < _bytes(SERVICES["server"]["mem_limit"]) / 2
         assert run_command(tmp_path, *health, COMMONTRACE_ADDRESS=server.address).returncode == 0
         assert server.terminate() == 0
         assert PASSWORD not in server.stderr + server.stdout

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from commontrace.core.errors import DatabaseUnavailable, Overloaded
-from commontrace.storage import engines
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer, url_of
@@ -53,8 +52,8 @@ async def test_cancelled_reads_leak_no_connection(database_url: str) -> None:
         asks = [database.read, database.search] * 5
         cancelled += sum(await asyncio.gather(*(is_cancelled(ask) for ask in asks)))
     for ask in (database.read, database.search):
-        # Longer than a sixth would wait for a connection.
-        await asyncio.gather(*(ask(lambda reading: run(reading, "SELECT pg_sleep(0.3)")) for _ in range(5)))
+        # Longer than one would wait for a turn; of five, one is for others.
+        await asyncio.gather(*(ask(lambda reading: run(reading, "SELECT pg_sleep(0.3)")) for _ in range(4)))
     await database.close()
 
 
@@ -125,36 +124,3 @@ async def test_a_database_that_is_not_there_is_unavailable(
         with pytest.raises(DatabaseUnavailable):
             await ask(database)
         await database.close()
-
-
-@pytest.mark.parametrize(
-    ("given", "wanted"),
-    [
-        ("postgres://ada:secret@db:5433/traces", "postgresql+asyncpg://ada:secret@db:5433/traces"),
-        ("postgresql://db/traces", "postgresql+asyncpg://db/traces"),
-        ("postgresql+asyncpg://db/traces", "postgresql+asyncpg://db/traces"),
-        ("postgresql+psycopg://db/traces", "postgresql+asyncpg://db/traces"),
-        ("postgres://db/traces?sslmode=require", "postgresql+asyncpg://db/traces?ssl=require"),
-        ("postgresql:///traces?host=/run/pg&port=5433", "postgresql+asyncpg:///traces?host=%2Frun%2Fpg&port=5433"),
-        ("postgresql://ada:p%40ss@db/traces", "postgresql+asyncpg://ada:p%40ss@db/traces"),
-    ],
-)
-def test_any_spelling_of_a_postgres_url_will_do(given: str, wanted: str) -> None:
-    assert engines.postgres_url(given).render_as_string(hide_password=False) == wanted
-
-
-@pytest.mark.parametrize(
-    ("given", "problem"),
-    [
-        ("mysql://ada:secret@db/traces", "must be a Postgres URL"),
-        ("sqlite:///traces.db", "must be a Postgres URL"),
-        ("", "must be a Postgres URL"),
-        ("localhost", "must be a Postgres URL"),
-        ("postgresql://ada:secret@db:port/traces", "must be a Postgres URL"),
-        ("postgresql://ada:secret@db/traces?channel_binding=require&sslmode=require", "channel_binding"),
-    ],
-)
-def test_what_is_wrong_with_a_url_is_said_without_the_password(given: str, problem: str) -> None:
-    with pytest.raises(ValueError, match=problem) as refusal:
-        engines.postgres_url(given)
-    assert "secret" not in str(refusal.value)

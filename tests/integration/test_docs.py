@@ -1,20 +1,27 @@
 """What docs/ says: commands that run as they stand, links that lead somewhere, messages that the code really has."""
 
 import ast
-import os
 import re
-import subprocess
-import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.server_process import ServerProcess, environment
+from tests.checkout import Checkout, MadeServer
+from tests.suite import SLOW_DIRECTORIES
 
 CHECKOUT = Path(__file__).parents[2]
 PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
 # README.md is for `make fresh`, other-languages.md for `make examples`: both need more than Python.
 RUN_HERE, RUN_ELSEWHERE = ["concepts.md", "operations.md"], ["README.md", "other-languages.md"]
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """With a short name: the socket of the database lies where the pages say."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
 
 
 def _text(name: str) -> str:
@@ -42,24 +49,17 @@ def test_every_page_whose_commands_are_for_a_shell_is_run() -> None:
     assert with_commands == {*RUN_HERE, *RUN_ELSEWHERE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUN_HERE)
-def test_commands_run_as_they_stand(name: str, tmp_path: Path) -> None:
+def test_commands_run_as_they_stand(name: str, place: Path) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```$", _text(name), flags=re.MULTILINE | re.DOTALL)
     assert blocks
-    with ServerProcess(tmp_path) as server:
-        given = environment(tmp_path, COMMONTRACE_ADDRESS=server.address)
-        given["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        # One shell, since later blocks use what earlier ones have set.
-        script = "".join(f"{block}echo '=='\n" for block in blocks)
-        done = subprocess.run(
-            ["/bin/bash", "-euo", "pipefail", "-c", script],
-            cwd=tmp_path,
-            env=given,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+    checkout = Checkout(place)
+    with MadeServer(checkout) as server:
+        # One shell, since later blocks use what earlier ones have set, and it knows nothing of the server but where it
+        # is: that is the same for every reader, and not for every test.
+        script = "set -e\n" + "".join(f"{block}echo '=='\n" for block in blocks)
+        done = checkout.shell(script, {"COMMONTRACE_ADDRESS": server.address}, seconds=240)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     # A search that finds nothing ends with 0 as well.
     for block, output in zip(blocks, done.stdout.split("==\n"), strict=False):
@@ -87,3 +87,9 @@ def _literals() -> list[str]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.append(node.value)
     return found
+
+
+def test_the_page_about_tests_names_every_directory_and_which_are_slow() -> None:
+    rows = re.findall(r"^\| `tests/(\w+)` \| .* \| (.+) \|$", _text("testing.md"), flags=re.MULTILINE)
+    assert {name for name, _ in rows} == {path.parent.name for path in (CHECKOUT / "tests").glob("*/test_*.py")}
+    assert {name for name, slow in rows if slow == "all"} == SLOW_DIRECTORIES

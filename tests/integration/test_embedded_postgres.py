@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from commontrace.shared_buffers import fitting
 from commontrace.storage import embedded, embedded_launcher
 from tests.integration.postgres_owners import (
     ATTACHER,
@@ -43,24 +44,18 @@ def user(request: pytest.FixtureRequest) -> Iterator[User]:
             yield User(home=Path(directory))
 
 
-@pytest.fixture(scope="module", params=["18", "16"])
-def version(request: pytest.FixtureRequest) -> str:
-    assert isinstance(request.param, str)
-    return request.param
-
-
 @pytest.fixture
-def data_dir(user: User, version: str) -> Iterator[Path]:
+def data_dir(user: User, postgres_version: str) -> Iterator[Path]:
     """Shared by the tests of one user and version, so that only the first pays for initdb."""
-    yield user.home / f"data-{version}"
+    yield user.home / f"data-{postgres_version}"
     wait_until_gone(user.home)
 
 
-def test_first_start_creates_a_durable_private_database(user: User, version: str) -> None:
-    data_dir = user.home / f"deeper-{version}" / "data"
+def test_first_start_creates_a_durable_private_database(user: User, postgres_version: str) -> None:
+    data_dir = user.home / f"deeper-{postgres_version}" / "data"
     before = modes_above(user.home / "any")
     assert user.home.stat().st_mode & 0o777 == 0o700
-    with user.owning(data_dir, version) as owner:
+    with user.owning(data_dir, postgres_version) as owner:
         settings = query(
             owner.url,
             "SELECT name || '=' || setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes',"
@@ -78,7 +73,7 @@ def test_first_start_creates_a_durable_private_database(user: User, version: str
             "server_encoding=UTF8",
             "synchronous_commit=on",
         ]
-        assert query(owner.url, "SHOW server_version_num")[0].startswith(version)
+        assert query(owner.url, "SHOW server_version_num")[0].startswith(postgres_version)
         assert query(owner.url, "CREATE EXTENSION vector", "SELECT '[1,2]'::vector <-> '[1,4]'") == [2.0]
         assert os.getsid(owner.pid) == owner.pid
         socket = socket_dir(owner.url) / ".s.PGSQL.5432"
@@ -90,36 +85,39 @@ def test_first_start_creates_a_durable_private_database(user: User, version: str
     wait_until_gone(user.home)
 
 
-def test_warm_start_keeps_the_data_and_only_the_last_log(user: User, data_dir: Path, version: str) -> None:
-    with user.owning(data_dir, version) as owner:
+def test_warm_start_keeps_the_data_and_only_the_last_log(user: User, data_dir: Path, postgres_version: str) -> None:
+    with user.owning(data_dir, postgres_version) as owner:
         query(owner.url, "DROP TABLE IF EXISTS kept", "CREATE TABLE kept AS SELECT 7 AS n", "SELECT 1")
     (data_dir / "postgres.log").write_text("the run before")
     began = time.monotonic()
-    with user.owning(data_dir, version) as owner:
+    with user.owning(data_dir, postgres_version) as owner:
         assert time.monotonic() - began < 2
         assert query(owner.url, "SELECT n FROM kept") == [7]
     assert (data_dir / "postgres.log.1").read_text() == "the run before"
     assert "the run before" not in (data_dir / "postgres.log").read_text()
 
 
-def test_another_process_attaches_while_it_runs(user: User, data_dir: Path, version: str) -> None:
-    with user.owning(data_dir, version) as owner:
+def test_another_process_attaches_while_it_runs(user: User, data_dir: Path, postgres_version: str) -> None:
+    with user.owning(data_dir, postgres_version) as owner:
         assert user.run(ATTACHER, str(data_dir)) == owner.url
     assert user.run(ATTACHER, str(data_dir)) == "None"
     assert user.run(ATTACHER, str(data_dir / "absent")) == "None"
 
 
-def test_second_start_names_the_owner(user: User, data_dir: Path, version: str) -> None:
-    with user.owning(data_dir, version) as owner:
-        told = json.loads(user.run(OWNER, str(data_dir), version))
+def test_second_start_names_the_owner(user: User, data_dir: Path, postgres_version: str) -> None:
+    with user.owning(data_dir, postgres_version) as owner:
+        told = json.loads(user.run(OWNER, str(data_dir), postgres_version))
         advice = f"process {owner.process.pid}: stop it, or set DATA_DIR to another directory"
         assert told == {"error": "DataDirectoryInUse", "message": f"{data_dir} is in use by {advice}"}
         assert query(owner.url, "SELECT 1") == [1]
 
 
-def test_killed_owner_takes_postgres_along_and_loses_no_commit(user: User, data_dir: Path, version: str) -> None:
+@pytest.mark.slow
+def test_killed_owner_takes_postgres_along_and_loses_no_commit(
+    user: User, data_dir: Path, postgres_version: str
+) -> None:
     for n in range(5):
-        with user.owning(data_dir, version) as owner:
+        with user.owning(data_dir, postgres_version) as owner:
             query(
                 owner.url,
                 "CREATE TABLE IF NOT EXISTS killed (n serial)",
@@ -128,63 +126,87 @@ def test_killed_owner_takes_postgres_along_and_loses_no_commit(user: User, data_
             owner.kill()
             if n % 2:  # else the next start has to wait for it
                 wait_until_gone(user.home)
-        with user.owning(data_dir, version) as owner:
+        with user.owning(data_dir, postgres_version) as owner:
             assert query(owner.url, "SELECT count(*) FROM killed") == [n + 1]
 
 
-def test_killed_postmaster_recovers_at_the_next_start(user: User, data_dir: Path, version: str) -> None:
-    with user.owning(data_dir, version) as owner:
+@pytest.mark.slow
+def test_killed_postmaster_recovers_at_the_next_start(user: User, data_dir: Path, postgres_version: str) -> None:
+    with user.owning(data_dir, postgres_version) as owner:
         query(owner.url, "DROP TABLE IF EXISTS crashed", "CREATE TABLE crashed AS SELECT 3 AS n", "SELECT 1")
         owner.kill_postmaster()
-    with user.owning(data_dir, version) as owner:
+    with user.owning(data_dir, postgres_version) as owner:
         assert query(owner.url, "SELECT n FROM crashed") == [3]
         assert "was not properly shut down" in (data_dir / "postgres.log").read_text()
 
 
 def test_lock_files_of_a_killed_run_may_name_the_pid_of_another_process(
-    user: User, data_dir: Path, version: str
+    user: User, data_dir: Path, postgres_version: str
 ) -> None:
-    with user.owning(data_dir, version) as owner:
+    with user.owning(data_dir, postgres_version) as owner:
         owner.kill_postmaster()
         owner.kill()
     wait_until_gone(data_dir)
     with user.popen("import sys; sys.stdin.read()") as other:
-        for name in (f"postgres-{version}/postmaster.pid", ".s.PGSQL.5432.lock"):
+        for name in (f"postgres-{postgres_version}/postmaster.pid", ".s.PGSQL.5432.lock"):
             _, _, rest = (data_dir / name).read_text().partition("\n")
             (data_dir / name).write_text(f"{other.pid}\n{rest}")
         assert user.run(ATTACHER, str(data_dir)) == "None"
-        with user.owning(data_dir, version) as owner:
+        with user.owning(data_dir, postgres_version) as owner:
             assert query(owner.url, "SELECT 1") == [1]
         assert other.poll() is None
         other.communicate()
 
 
-def test_empty_postmaster_file_is_no_obstacle(user: User, data_dir: Path, version: str) -> None:
-    with user.owning(data_dir, version):
+def test_empty_postmaster_file_is_no_obstacle(user: User, data_dir: Path, postgres_version: str) -> None:
+    with user.owning(data_dir, postgres_version):
         pass
-    (data_dir / f"postgres-{version}" / "postmaster.pid").touch()
-    with user.owning(data_dir, version) as owner:
+    (data_dir / f"postgres-{postgres_version}" / "postmaster.pid").touch()
+    with user.owning(data_dir, postgres_version) as owner:
         assert query(owner.url, "SELECT 1") == [1]
 
 
-def test_killed_initdb_leaves_no_half_cluster(user: User, version: str) -> None:
-    data_dir = user.home / f"half-{version}"
-    with user.popen(OWNER, str(data_dir), version) as process:
+@pytest.mark.slow
+def test_killed_initdb_leaves_no_half_cluster(user: User, postgres_version: str) -> None:
+    data_dir = user.home / f"half-{postgres_version}"
+    with user.popen(OWNER, str(data_dir), postgres_version) as process:
         deadline = time.monotonic() + 10
         while not any(data_dir.glob("initdb-*/global/*")):
             assert time.monotonic() < deadline
             time.sleep(0.002)
         process.kill()
-    assert not (data_dir / f"postgres-{version}").exists()
-    with user.owning(data_dir, version) as owner:
+    assert not (data_dir / f"postgres-{postgres_version}").exists()
+    with user.owning(data_dir, postgres_version) as owner:
         assert query(owner.url, "SELECT 1") == [1]
     assert not list(data_dir.glob("initdb-*"))
     wait_until_gone(user.home)
 
 
-def test_environment_of_the_user_does_not_reach_postgres(user: User, data_dir: Path, version: str) -> None:
-    leaks = {"PGPORT": "1", "PGDATA": "/nowhere", "PGHOST": "example.org", "PGUSER": "x", "LC_ALL": "xx_YY"}
-    with user.owning(data_dir, version, **leaks) as owner, pytest.MonkeyPatch.context() as patch:
+LEAKS = {
+    "PORT": "1",
+    "DATA": "/nowhere",
+    "HOST": "example.org",
+    "USER": "x",
+    "PASSWORD": "x",
+    "PASSFILE": "/nowhere",
+    "DATABASE": "x",
+    "SERVICE": "x",
+    "SERVICEFILE": "/nowhere",
+    "OPTIONS": "-c default_transaction_read_only=on",
+    "TZ": "Nowhere/X",
+    "SSLMODE": "verify-full",
+    "SSLROOTCERT": "/nowhere",
+    "SSLNEGOTIATION": "direct",
+    "TARGETSESSIONATTRS": "standby",
+    "GSSLIB": "x",
+    "KRBSRVNAME": "x",
+    "APPNAME": "x",
+}
+
+
+def test_environment_of_the_user_does_not_reach_postgres(user: User, data_dir: Path, postgres_version: str) -> None:
+    leaks = {"LC_ALL": "xx_YY"} | {f"PG{name}": value for name, value in LEAKS.items()}
+    with user.owning(data_dir, postgres_version, **leaks) as owner, pytest.MonkeyPatch.context() as patch:
         for name, value in leaks.items():
             patch.setenv(name, value)
         assert query(owner.url, "SELECT 1") == [1]
@@ -232,6 +254,25 @@ def test_failed_start_shows_the_log_and_frees_the_directory(home: Path) -> None:
     embedded.start(home / "data").stop()
 
 
+def test_shared_buffers_are_those_asked_for_or_suit_the_machine(home: Path) -> None:
+    size = "SELECT setting::int / 128 FROM pg_settings WHERE name = 'shared_buffers'"
+    with embedded.start(home / "data", shared_buffers=48) as postgres:
+        assert query(postgres.url, size) == [48]
+    with embedded.start(home / "data") as postgres:
+        assert query(postgres.url, size) == [fitting()]
+
+
+def test_a_machine_without_so_much_shared_memory_gets_less(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # More than any machine gives.
+    too_much = 1 << 20
+    monkeypatch.setattr(embedded, "fitting", lambda: too_much)
+    with embedded.start(home / "data") as postgres:
+        [size] = query(postgres.url, "SELECT setting::int / 128 FROM pg_settings WHERE name = 'shared_buffers'")
+        assert 16 <= size < too_much
+    with pytest.raises(embedded.EmbeddedPostgresFailed, match="set EMBEDDED_SHARED_BUFFERS to less"):
+        embedded.start(home / "data", shared_buffers=too_much)
+
+
 def test_directory_closed_to_the_user_is_told(home: Path) -> None:
     closed = home / "closed"
     closed.mkdir()
@@ -261,7 +302,7 @@ def test_refused_namespace_says_what_to_do(home: Path, monkeypatch: pytest.Monke
             told, _ = process.communicate(timeout=30)
     else:  # whom the kernel need not allow to become root in a namespace
         launcher = home / "launcher.py"
-        launcher.write_text(f"raise SystemExit({embedded_launcher.ROOT_REFUSED})")
+        launcher.write_text(f"raise SystemExit({embedded_launcher.NAMESPACE_REFUSED})")
         monkeypatch.setattr(embedded_launcher, "__file__", str(launcher))
         with pytest.raises(embedded.EmbeddedPostgresFailed) as failed:
             embedded.start(home / "data")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace.core import editing
+from commontrace.core import editing, moderating
 from commontrace.core.editing import Edit
 from commontrace.core.encoding_queue import LEASE_SECONDS, MOST_ATTEMPTS, Outcome, queue_again, take_turn
 from commontrace.core.encoding_worker import encode_what_is_due, keep_encoding
@@ -109,6 +109,17 @@ async def test_no_lock_and_no_transaction_is_held_while_a_text_is_encoded(
         assert LEASE_SECONDS - 20 < job.due_in <= LEASE_SECONDS
     assert (await turn).encoded == 1
     assert await vector_of(database, trace_id) is not None
+
+
+async def test_a_purge_meanwhile_does_not_keep_the_others_from_their_vectors(
+    database: Database, database_url: str, told: ToldEmbedder
+) -> None:
+    purged, other = await queued(database, "purged", "other")
+    async with under_way(database, told) as turn, database.unit_of_work() as work:
+        await moderating.purge(purged, work, EMAIL)
+    assert (await turn).encoded == 1
+    assert await vector_of(database, other) is not None
+    assert await query(database_url, JOBS) == []
 
 
 async def test_an_edit_meanwhile_keeps_the_stale_vector_out(

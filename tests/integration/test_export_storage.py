@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -10,7 +11,7 @@ from commontrace.storage.trace_export import ExportRow, page_parameters, page_st
 from commontrace.storage.trace_filter import kinds_of
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer
-from tests.integration.storing import EMAIL, a_trace, stored
+from tests.integration.storing import EMAIL, RARE, RARE_COUNT, a_trace, store_many, stored
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -52,17 +53,31 @@ async def test_a_page_reads_the_index_by_time_from_where_it_begins(database: Dat
         " timestamptz '2026-03-01 12:00Z' + n * interval '1 second'"
         " FROM traces, generate_series(1, 20000) n",
     )
-    await administer(database_url, "ANALYZE traces")
+    await administer(database_url, "ANALYZE traces, trace_signs")
     filtered = ResolvedFilter(asked=TraceFilter(agent_models=("m1",)), tag_ids={})
     later = Position(NOON + timedelta(seconds=10_000), UUID(int=0))
     for considered, size, after in product((None, filtered), (1, 100, 500), (None, later)):
         plan = await _plan(database, considered, size=size, after=after)
         text = "\n".join(plan)
-        [scan] = [line for line in plan if "using ix_traces_created_at on traces" in line]
-        assert "Seq Scan on traces" not in text
-        # Neither what lies before nor all that lies behind; one more tells that a time has no other trace.
-        assert float(scan.partition("rows=")[2].split(" ")[0]) <= size + 1
-        assert after is None or "Index Cond: (created_at >=" in text
+        assert "Seq Scan on trace" not in text
+        if considered is None:
+            [scan] = [line for line in plan if "using ix_traces_created_at on traces" in line]
+            # Neither what lies before nor all that lies behind; one more tells that a time has no other trace.
+            assert float(scan.partition("rows=")[2].split(" ")[0]) <= size + 1
+            assert after is None or "Index Cond: (created_at >=" in text
+        else:
+            [scan] = [line for line in plan if "using pk_traces on traces (" in line]
+            # Of the wide rows no more than the page has.
+            assert int(scan.partition("loops=")[2].rstrip(")")) == size
+
+
+async def test_a_page_of_what_is_rare_reads_no_more_than_that(database: Database, database_url: str) -> None:
+    await store_many(database, database_url)
+    for asked in RARE:
+        plan = await _plan(database, ResolvedFilter(asked=asked, tag_ids={}), size=51, after=None)
+        read = re.findall(r" on (?:traces|trace_signs) \(actual rows=([\d.]+) loops=(\d+)\)", "\n".join(plan))
+        assert sum(float(rows) * int(loops) for rows, loops in read) <= 2 * RARE_COUNT, asked
+        assert "Seq Scan on trace" not in "\n".join(plan), asked
 
 
 async def _plan(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,8 +21,10 @@ from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution, hits_of, search
+from tests.command_in_process import run_in_process
 from tests.conftest import query, server_settings
-from tests.embedding_server import KEY, MODEL, OWN_DIMENSIONS, EmbeddingServer, failing, slowly, well
+from tests.embedding_server import KEY, MODEL, OWN_DIMENSIONS, Answering, EmbeddingServer, failing, slowly, well
+from tests.hostile_answers import OK, body, bomb, endless, wire
 from tests.integration.test_bootstrap import ready
 from tests.tiny_model import write_model
 
@@ -131,6 +134,39 @@ async def test_samples_that_cannot_be_encoded_keep_no_server_from_starting(
         await bootstrap.seed_if_possible(foundation)
     [[seeds]] = await query(empty_database_url, "SELECT count(*) FROM traces")
     assert seeds == 12
+
+
+HOSTILE = {
+    "a number of 4,000 digits": body(b'{"data":[{"embedding":[%s]}]}' % (b"9" * 4000)),
+    "a bomb": body(bomb(64), "Content-Encoding: gzip"),
+    "an endless body": endless(b" " * 65536, first=OK + b"\r\n"),
+    "a redirect": failing(307, Location="http://127.0.0.1:1/v1/embeddings"),
+    "no HTTP": wire(b"SSH-2.0-OpenSSH_9.6\r\n"),
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE.keys())
+async def test_a_hostile_endpoint_is_unavailable_to_callers_and_at_the_start(
+    empty_database_url: str, endpoint: EmbeddingServer, hostile: Answering, tmp_path: Path
+) -> None:
+    settings = hosted(endpoint, encoding_worker=False)
+    endpoint.answering = hostile
+    with pytest.raises(ModelNotUsable, match="the embedding endpoint"):
+        await start(empty_database_url, settings)
+    endpoint.answering = well
+    async with served(empty_database_url, settings) as traces:
+        endpoint.answering = hostile
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await search(traces, text="anything")
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "EMBEDDER_UNAVAILABLE: the embedding endpoint" in (caught.value.details() or "")
+        created = (await traces.CreateTrace(a_contribution(), timeout=20)).created
+        assert created.embedding_state == trace_pb2.EMBEDDING_STATE_PENDING
+        environment = {"DATABASE_URL": empty_database_url, "EMBEDDER": "openai", "EMBEDDING_BASE_URL": endpoint.url}
+        environment |= {"EMBEDDING_API_KEY": KEY, "EMBEDDING_MODEL": MODEL}
+        doctor = await asyncio.to_thread(run_in_process, tmp_path, "doctor", **environment)
+        assert "the embedding endpoint" in doctor.stdout
+        assert "Traceback" not in doctor.stdout + doctor.stderr
 
 
 async def test_callers_are_told_when_to_come_back(empty_database_url: str, endpoint: EmbeddingServer) -> None:

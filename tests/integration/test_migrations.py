@@ -14,6 +14,7 @@ from asyncpg import IntegrityConstraintViolationError
 from sqlalchemy import Connection
 
 from commontrace.core.content_hash import content_hash
+from commontrace.core.errors import DatabaseUnavailable
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, migrating
 from commontrace.storage.models import Base
@@ -240,6 +241,28 @@ async def test_a_migration_gives_up_on_a_table_that_is_always_in_use(
         with pytest.raises(migrating.MigrationLocked, match="pg_dump"):
             await migrating.upgrade(database_url, MODEL)
     assert await migrating.current_revision(database_url) == BEFORE_MODERATION
+
+
+async def test_a_connection_that_is_cut_in_the_middle_changes_nothing(database_url: str) -> None:
+    await migrating.downgrade(database_url, BEFORE_MODERATION, MODEL)
+    async with held(database_url, "LOCK TABLE traces IN ACCESS SHARE MODE"):
+        upgrading = asyncio.create_task(migrating.upgrade(database_url, MODEL))
+        await until_waiting(database_url)
+        await query(
+            database_url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'commontrace-migrate' AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()",
+        )
+        with pytest.raises(DatabaseUnavailable, match="went away"):
+            await upgrading
+    assert await migrating.current_revision(database_url) == BEFORE_MODERATION
+    assert await migrating.upgrade(database_url, MODEL)
+
+
+async def test_an_index_that_somebody_has_dropped_is_not_missed(database_url: str) -> None:
+    await migrating.downgrade(database_url, "0019_remember_purged_traces", MODEL)
+    await administer(database_url, "DROP INDEX ix_traces_status")
+    assert await migrating.upgrade(database_url, MODEL)
 
 
 async def test_of_five_at_once_one_migrates(empty_database_url: str) -> None:

@@ -101,7 +101,7 @@ async def test_without_a_database_nothing_is_admitted() -> None:
 async def test_old_windows_are_forgotten(database: Database, database_url: str) -> None:
     quotas = Quotas(database, {READS: 1})
     await quotas.spend(ADA, READS)
-    await administer(database_url, "UPDATE quota_windows SET started_at = started_at - interval '2 hours'")
+    await administer(database_url, "UPDATE quota_windows SET started_at = started_at - interval '3 days'")
     await quotas.spend(BOB, READS)
     assert await forget_expired_quotas(database) == 1
     assert await query(database_url, "SELECT email FROM quota_windows") == [(BOB,)]

@@ -126,5 +126,5 @@ async def test_the_command_says_what_it_did(database: Database, database_url: st
 async def test_the_command_needs_a_migrated_database(empty_database_url: str, tmp_path: Path) -> None:
     said = await asyncio.to_thread(run_command, tmp_path, "recount", DATABASE_URL=empty_database_url)
     assert (said.returncode, said.stdout) == (1, "")
-    assert said.stderr.startswith("commontrace: the database is at revision None")
+    assert said.stderr.startswith("commontrace: the database was never migrated")
     assert "run `commontrace migrate`" in said.stderr

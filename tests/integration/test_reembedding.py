@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from commontrace import bootstrap
 from commontrace.bootstrap import Postgres
@@ -214,6 +215,24 @@ async def test_it_waits_for_an_embedder_that_is_away(database: Database, databas
 
     assert await move_to(Away(96), database_url) == 40
     assert await every_vector_is_of(OTHER, database_url) == 40
+
+
+async def test_an_embedder_is_tried_again_when_it_says(database: Database, database_url: str) -> None:
+    await fill(database, 1)
+    asked = asyncio.Event()
+
+    class Away(LexicalEmbedder):
+        async def encode(self, _texts: Any) -> list[Embedding]:
+            asked.set()
+            raise EmbedderUnavailable(retry_after=200.0)
+
+    with capture_logs() as logs:
+        moving = asyncio.ensure_future(move_to(Away(96), database_url))
+        await asyncio.wait_for(asked.wait(), 20)
+        await asyncio.sleep(0.05)
+        moving.cancel()
+        await asyncio.gather(moving, return_exceptions=True)
+    assert [line["seconds"] for line in logs if "waiting for the embedder" in line["event"]] == [200.0]
 
 
 async def test_a_search_of_the_old_model_is_refused_or_finds_nothing(database: Database, database_url: str) -> None:

@@ -235,6 +235,7 @@ class FollowerOfWhateverIsVisible(Follower):
         return (await self._tail.look(self._position, draws=False)).last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "is_safe"),
     [(Follower, True), (FollowerOfWhateverIsVisible, False)],

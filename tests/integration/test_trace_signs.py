@@ -11,7 +11,7 @@ import pytest
 from commontrace.storage.database import Database
 from tests.conftest import administer, query
 from tests.integration.storing import stored, unit_vector
-from tests.trace_signs import out_of_date
+from tests.trace_signs import out_of_date, signs_out_of_date, words_out_of_date
 
 TRACES, TAGS, WRITERS, CHANGES = 40, 8, 6, 60
 
@@ -24,6 +24,9 @@ CHANGE = (
     "UPDATE traces SET embedding = embedding * array_fill(-1, ARRAY[384])::vector WHERE id = '{trace}'",
     "UPDATE traces SET embedding = NULL, embedding_model_id = NULL, embedding_model_version = NULL"
     " WHERE id = '{trace}'",
+    "UPDATE traces SET title = 'number {number}' WHERE id = '{trace}'",
+    "UPDATE traces SET context_text = 'before {number}', solution_text = 'of {other}'"
+    " WHERE id IN ('{trace}', '{other}')",
     "INSERT INTO trace_tags VALUES ('{trace}', '{tag}'), ('{other}', '{tag}') ON CONFLICT DO NOTHING",
     "DELETE FROM trace_tags WHERE trace_id = '{trace}'",
     # As a merge of tags does.
@@ -101,14 +104,20 @@ async def test_without_triggers_they_do_not(database_url: str, changes: Iterator
     await administer(database_url, "ALTER TABLE trace_tags DISABLE TRIGGER USER")
     for _ in CHANGE:
         await administer(database_url, next(changes))
-    assert await out_of_date(database_url) > 0
+    assert await signs_out_of_date(database_url) > 0
+    assert await words_out_of_date(database_url) > 0
     await administer(database_url, "SELECT refresh_trace_signs(ARRAY(SELECT id FROM traces))")
-    assert await out_of_date(database_url) == 0
+    assert await signs_out_of_date(database_url) == 0
 
 
 @pytest.mark.usefixtures("traces")
 async def test_votes_leave_them_alone(database_url: str) -> None:
-    written = partial(query, database_url, "SELECT max(xmin::text::bigint) FROM trace_signs")
+    written = partial(
+        query,
+        database_url,
+        "SELECT max(trace_signs.xmin::text::bigint), max(trace_words.xmin::text::bigint)"
+        " FROM trace_signs JOIN trace_words USING (trace_id)",
+    )
     before = await written()
     await administer(database_url, "UPDATE traces SET confirmation_count = 2, trust_score = 1")
     assert await written() == before

@@ -66,6 +66,20 @@ def test_a_server_does_not_start_with_files_that_cannot_be_read(tmp_path: Path, 
         ServedCertificate.of_settings(server_settings(**(files | {named: tmp_path})))
 
 
+def test_looking_at_files_keeps_no_port(tmp_path: Path) -> None:
+    files, before = written(tmp_path, SERVER), listening()
+    for _ in range(3):
+        assert ServedCertificate.of_settings(server_settings(**files)) is not None
+    assert listening() <= before
+
+
+def listening() -> set[str]:
+    """The sockets of this process that listen."""
+    mine = {str(descriptor.readlink()) for descriptor in Path("/proc/self/fd").iterdir() if descriptor.is_symlink()}
+    lines = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    return {f"socket:[{fields[9]}]" for fields in lines if fields[3] == "0A"} & mine
+
+
 @pytest.mark.parametrize(
     ("named", "said"),
     [

@@ -2,13 +2,30 @@
 
 from dataclasses import replace
 
-from commontrace.core.diagnosis import DURABILITY, Level, PostgresFacts, of_postgres
+from commontrace.core.diagnosis import Level
+from commontrace.core.postgres_diagnosis import (
+    DURABILITY,
+    PostgresFacts,
+    WritingFacts,
+    of_postgres,
+    of_room,
+    of_writing,
+)
 
 GOOD = PostgresFacts(
     version="16.0",
     major=16,
+    encoding="UTF8",
+    user="ada",
+    database="traces",
+    search_path="public",
+    schema="public",
+    may_create_tables=True,
+    taken=(),
     pgvector="0.8.4",
     pgvector_available="0.10.0",
+    pgvector_schema="public",
+    pgvector_is_visible=True,
     durability=dict.fromkeys(DURABILITY, "on"),
     remedies=dict.fromkeys(DURABILITY, "turn it on"),
 )
@@ -42,3 +59,30 @@ def test_each_setting_that_risks_data_is_a_problem() -> None:
     found = problems(replace(GOOD, durability=dict.fromkeys(DURABILITY, "off")))
     assert [message.partition(" ")[0] for message in found] == [*DURABILITY]
     assert problems(replace(GOOD, durability={**GOOD.durability, "synchronous_commit": "local"})) == {}
+
+
+def test_a_database_that_cannot_be_written_to_is_a_problem() -> None:
+    writing = WritingFacts(is_standby=False, is_off_by_default=False, remedy="turn it off")
+    assert of_writing(writing).level is Level.OK
+    standby = of_writing(replace(writing, is_standby=True, is_off_by_default=True))
+    assert (standby.level, "pg_promote()" in standby.advice) == (Level.PROBLEM, True)
+    assert of_writing(replace(writing, is_off_by_default=True)).advice == "psql: turn it off"
+
+
+def test_room_for_the_tables() -> None:
+    assert of_room(GOOD) == []
+    for facts in (
+        replace(GOOD, schema=None),
+        replace(GOOD, may_create_tables=False),
+        replace(GOOD, taken=("users",), may_create_tables=False),
+    ):
+        [finding] = of_room(facts)
+        assert (finding.check, finding.level) == ("schema", Level.PROBLEM)
+
+
+def test_an_extension_off_the_search_path_is_put_behind_it() -> None:
+    hidden = replace(GOOD, pgvector_schema="elsewhere", pgvector_is_visible=False)
+    [advice] = problems(hidden).values()
+    assert advice == "psql: ALTER ROLE ada IN DATABASE traces SET search_path = public, elsewhere"
+    [advice] = problems(replace(hidden, search_path="")).values()
+    assert advice.endswith("SET search_path = elsewhere")

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -18,10 +20,30 @@ def test_other_addresses_need_permission(address: str) -> None:
     refuse_open_address(server_settings(listen_address=address, allow_open=True))
 
 
-@pytest.mark.parametrize("address", ["", "50051", "localhost", ":50051", "127.0.0.1:65536", "127.0.0.1:-1", "a:b"])
+NO_ADDRESSES = [
+    *("", "50051", "localhost", ":50051", "127.0.0.1:65536", "127.0.0.1:-1", "a:b", "a..b:1", "http://a:1", "[::1:5"),
+    *("::1:50407", "1::2", "h:\u0665\u0660", "h:\u00b2", "\u00e9:1"),
+]
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
 def test_an_address_has_host_and_port(address: str) -> None:
     with pytest.raises(ValidationError, match="HOST:PORT"):
         server_settings(listen_address=address)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("log_level", "INFO"), ("embedder", " Lexical"), ("authentication", "KEYS")]
+)
+def test_words_are_taken_in_capitals_too(name: str, value: str) -> None:
+    assert getattr(server_settings(**{name: value}), name) == value.strip().lower()
+
+
+def test_a_home_directory_is_that_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    files = {"tls_cert_file": "~/a.pem", "tls_key_file": "~/b.pem", "tls_client_ca_file": "~/c.pem", "data_dir": "~/d"}
+    settings = server_settings(**files)
+    assert [getattr(settings, name) for name in files] == [Path(f"/home/ada{value[1:]}") for value in files.values()]
 
 
 def test_settings_come_from_the_environment_and_empty_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +60,20 @@ def test_settings_come_from_the_environment_and_empty_means_unset(monkeypatch: p
 def test_dimensions_fit_the_index(dimensions: int) -> None:
     with pytest.raises(ValidationError, match="must be 1 to 2000, all that pgvector's index takes"):
         server_settings(embedding_dimensions=dimensions)
+
+
+@pytest.mark.parametrize(("size", "megabytes"), [("16MB", 16), ("512 MB", 512), ("2GB", 2048), ("1024GB", 1 << 20)])
+def test_shared_buffers_are_spelled_as_postgres_spells_them(size: str, megabytes: int) -> None:
+    assert server_settings(embedded_shared_buffers=size).embedded_shared_megabytes == megabytes
+
+
+@pytest.mark.parametrize(
+    "size", ["512", "15MB", "0GB", "-1GB", "1.5GB", "512mb", "1025GB", "99999999999GB", "half", "٣٢MB"]
+)
+def test_other_spellings_of_shared_buffers_are_refused(size: str) -> None:
+    with pytest.raises(ValidationError, match="must be a size from 16MB to 1024GB, such as 512MB or 2GB"):
+        server_settings(embedded_shared_buffers=size)
+    assert server_settings().embedded_shared_megabytes is None
 
 
 OPENAI = {"embedder": "openai", "embedding_base_url": "http://127.0.0.1:8080/v1"}

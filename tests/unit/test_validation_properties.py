@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 from google.protobuf.struct_pb2 import Struct
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from commontrace.core.errors import InvalidTag
 from commontrace.core.tag_names import normalise, normalise_all
 from commontrace.core.text import first_forbidden, is_blank, without_forbidden
 from commontrace.rpc.hit_batches import Filling
-from commontrace.rpc.validation.field_rules import json_object
+from commontrace.rpc.validation.field_rules import json_object, stored_text
 from commontrace.rpc.vectors import vector_array, vector_violations
 from commontrace.v1 import error_reason_pb2, trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
@@ -109,7 +110,37 @@ def test_the_first_forbidden_character_is_found_and_stripping_takes_no_others(te
     positions = [position for position, character in enumerate(text) if _is_forbidden(character)]
     assert first_forbidden(text) == ((positions[0], text[positions[0]]) if positions else None)
     assert without_forbidden(text) == "".join(character for character in text if not _is_forbidden(character))
-    assert is_blank(text) == (text.strip() == "")
+    assert not is_blank(text) or all(_shows_nothing(character) for character in text)
+
+
+def _shows_nothing(character: str) -> bool:
+    """Whether a character may show nothing, by its category and its name; some of these categories do show."""
+    name = unicodedata.name(character, "")
+    blanks = ("FILLER", "BLANK", "JOINER", "VARIATION SELECTOR", "NULL", "INHERENT", "PLANE SPACE")
+    is_blank_by_name = any(word in name for word in blanks)
+    return character.isspace() or unicodedata.category(character) in {"Cc", "Cf", "Cn"} or is_blank_by_name
+
+
+@pytest.mark.parametrize(
+    "character",
+    "\u200b\u200c\u200d\u2060\ufeff\u00ad\u3164\u115f\u1160\uffa0\u2800\u180e\u034f\ufe0f\u2063\u061c\u2028\u3000\U0001d159\U000e0101"
+    "\ufdd0\ufffe\uffff\U00013430\U00013441\U00013442\U00016fe4",
+)
+def test_a_text_of_nothing_visible_is_blank(character: str) -> None:
+    assert is_blank(character)
+    assert is_blank(f" {character}\n{character * 50_000}")
+    # Beside something visible it means something, or does no harm.
+    assert not is_blank(f"{character}.")
+    assert not list(stored_text("title", f"{character}a", 200, required=True))
+    assert [violation.field for violation in stored_text("title", character, 200, required=True)] == ["title"]
+    assert _name(character) is None
+
+
+@pytest.mark.parametrize(
+    "character", ["a", "0", ".", "\u0301", "\u4e2d", "\u0600", "\U0001f600", "\ue000", "\U0001fae8"]
+)
+def test_whatever_can_be_seen_is_not_blank(character: str) -> None:
+    assert not is_blank(f"\u200b{character}")
 
 
 @stable
@@ -120,7 +151,7 @@ def test_metadata_that_is_taken_can_be_read_in_every_response(nesting: list[bool
         value = {"k": value} if is_object else [value]
     metadata = Struct()
     metadata.update({"k": value})
-    violations = list(json_object("metadata", metadata, limits.METADATA_BYTES))
+    violations = list(json_object("metadata", metadata, most_values=limits.METADATA_VALUES))
     assert [violation.metadata["unit"] for violation in violations] == ["levels"] * (len(nesting) > 15)
     if not violations:
         response = pb.SearchTracesResponse(hits=[pb.SearchHit(trace=trace_pb2.Trace(metadata=metadata))])

@@ -21,7 +21,7 @@ from commontrace.cli.serve import serve
 from commontrace.cli.server_commands import health, info
 from commontrace.cli.tag_commands import describe_tag, merge_tags, tags
 from commontrace.cli.tls_options import CaFile, CertFile, KeyFile, ServerName, UseTls, remember
-from commontrace.cli.user_commands import create_user
+from commontrace.cli.user_commands import create_user, list_users
 from commontrace.cli.vote_commands import vote, votes
 from commontrace.cli.watch_command import watch
 from commontrace.cli.worker import worker
@@ -100,8 +100,11 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
 # Commands of two words, under the heading of each first one.
 _NOUNS: dict[str, tuple[str, dict[str, tuple[Callable[..., None], tuple[str, ...]]]]] = {
     "users": (
-        "Create users.",
-        {"create": (create_user, ("commontrace users create ada@example.org --name 'Ada'",))},
+        "Create, name and list users.",
+        {
+            "create": (create_user, ("commontrace users create ada@example.org --name 'Ada'",)),
+            "list": (list_users, ()),
+        },
     ),
     "keys": (
         "Make, list, replace and revoke the API keys of users.",
@@ -136,6 +139,9 @@ Environment:
   NO_COLOR             no colours; there are none either where nobody looks
   serve, worker, doctor, migrate, seed, reembed, recount, users and keys read
   the server's settings, such as DATABASE_URL and DATA_DIR.
+
+With --json, what goes wrong is an object, too, on standard error: error, reason
+(of the contract, or empty) and exit_code. health tells by its result.
 
 Exit codes:
 """

@@ -9,6 +9,7 @@ import typer
 
 from commontrace.cli import exit_codes
 from commontrace.cli.output import fail
+from commontrace.cli.short_ids import LEAST_DIGITS, UnknownId, whole_trace_id
 from commontrace.cli.tls_options import given_tls
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
@@ -25,7 +26,12 @@ As = Annotated[
     typer.Option("--as", envvar="COMMONTRACE_USER", metavar="EMAIL", help="Who is calling.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
-TraceId = Annotated[str, typer.Argument(metavar="ID", help="The trace's UUID.", show_default=False)]
+TraceId = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help=f"The trace's UUID, or its first {LEAST_DIGITS} digits or more.", show_default=False
+    ),
+]
 Etag = Annotated[
     str | None, typer.Option(metavar="ETAG", help="The trace's etag as last read: refuses if it was edited since.")
 ]
@@ -52,9 +58,27 @@ def call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Ans
     try:
         return asyncio.run(asked())
     except CallFailed as error:
-        fail(_explained(error, address), exit_code_of(error))
+        fail(_explained(error, address), exit_code_of(error), reason=error.reason)
+    except UnknownId as error:
+        fail(str(error), exit_codes.NOT_FOUND)
     except UnicodeEncodeError:
         fail("what you give must be UTF-8 text")
+
+
+def call_on(
+    trace_id: str,
+    address: str,
+    user: str | None,
+    ask: Callable[["Client", str], Awaitable[Answer]],
+    *,
+    deleted: bool = False,
+) -> Answer:
+    """Returns what the server answers about a trace whose id may be short; with `deleted`, one of the caller's."""
+
+    async def asked(client: "Client") -> Answer:
+        return await ask(client, await whole_trace_id(trace_id, client, deleted=deleted))
+
+    return call(address, user, asked)
 
 
 def key_of_environment() -> str | None:
@@ -90,13 +114,14 @@ def exit_code_of(error: "CallFailed") -> int:
 def _explained(error: "CallFailed", address: str) -> str:
     """Returns what a failed call means to whoever made it."""
     from commontrace.client import TlsFailed
+    from commontrace.client.proxies import way_to
 
     if isinstance(error, TlsFailed):
         return str(error)
     if not error.reason and error.code.name == "UNAVAILABLE":
-        return f"no server answers on {address}: start one with `commontrace serve`, or give --address"
+        return f"no server answers on {address}{way_to(address)}: start one with `commontrace serve`, or give --address"
     if not error.reason and error.code.name == "DEADLINE_EXCEEDED":
-        return f"the server on {address} did not answer in time: try again"
+        return f"the server on {address}{way_to(address)} did not answer in time: try again"
     if error.reason == "KEY_REQUIRED":
         return f"{error.reason}: the server on {address} asks for an API key: set COMMONTRACE_KEY to yours"
     when = "" if error.retry_after is None else f": try again in {error.retry_after:g} s"

@@ -6,19 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.calling import Address, As, Etag, Json, TraceId, call
+from commontrace.cli.calling import Address, As, Etag, Json, TraceId, call, call_on
 from commontrace.cli.names import is_waiting
 from commontrace.cli.output import as_dict, json_line, note, one_line
-from commontrace.cli.texts import contribution, text
+from commontrace.cli.short_ids import whole_trace_id
+from commontrace.cli.texts import contribution, texts
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
+    from commontrace.client import Client
     from commontrace.v1 import trace_pb2, trace_service_pb2
 
 OnDuplicate = Annotated[
     Literal["return_existing", "reject", "allow"],
     typer.Option(help="What to do if a trace with the same content is there already."),
 ]
+
+# As curl takes what it sends.
+_FROM_FILES = "; @FILE reads a file, - standard input, @@ begins with an @."
 
 
 def contribute(
@@ -33,10 +38,8 @@ def contribute(
     ] = None,
     *,
     title: Annotated[str, typer.Option(metavar="TEXT", help="What it is about, best in one line.")] = "",
-    context: Annotated[str, typer.Option(metavar="TEXT", help="The problem, in Markdown; @FILE reads a file.")] = "",
-    solution: Annotated[
-        str, typer.Option(metavar="TEXT", help="What solved it, in Markdown; @FILE reads a file.")
-    ] = "",
+    context: Annotated[str, typer.Option(metavar="TEXT", help=f"The problem, in Markdown{_FROM_FILES}")] = "",
+    solution: Annotated[str, typer.Option(metavar="TEXT", help=f"What solved it, in Markdown{_FROM_FILES}")] = "",
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A tag; may be repeated.")] = None,
     agent_model: Annotated[str, typer.Option(metavar="NAME", help="The agent's model.")] = "",
     agent_version: Annotated[str, typer.Option(metavar="VERSION", help="The agent's version.")] = "",
@@ -50,21 +53,21 @@ def contribute(
     """Store what was learned: a problem and its solution."""
     options: dict[str, Any] = {
         "title": title,
-        "context": text(context),
-        "solution": text(solution),
+        **texts(file, context=context, solution=solution),
         "tags": tag or [],
         "agent_model": agent_model,
         "agent_version": agent_version,
     }
     fields = {"title": "", "context": "", "solution": ""} | (contribution(file) if file is not None else {})
     fields |= {name: value for name, value in options.items() if value}
-    response = call(
-        address,
-        user,
-        lambda client: client.contribute(
-            **fields, supersedes=supersedes, on_duplicate=on_duplicate, validate_only=dry_run
-        ),
-    )
+
+    async def ask(client: "Client") -> "trace_service_pb2.CreateTraceResponse":
+        replaced_id = await whole_trace_id(supersedes, client) if supersedes else ""
+        return await client.contribute(
+            **fields, supersedes=replaced_id, on_duplicate=on_duplicate, validate_only=dry_run
+        )
+
+    response = call(address, user, ask)
     if as_json:
         _print_json(response)
     elif response.HasField("existing"):
@@ -80,8 +83,8 @@ def update(
     trace_id: TraceId,
     *,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is about.")] = None,
-    context: Annotated[str | None, typer.Option(metavar="TEXT", help="The problem; @FILE reads a file.")] = None,
-    solution: Annotated[str | None, typer.Option(metavar="TEXT", help="What solved it; @FILE reads a file.")] = None,
+    context: Annotated[str | None, typer.Option(metavar="TEXT", help=f"The problem{_FROM_FILES}")] = None,
+    solution: Annotated[str | None, typer.Option(metavar="TEXT", help=f"What solved it{_FROM_FILES}")] = None,
     tag: Annotated[
         list[str] | None, typer.Option(metavar="TAG", help="A tag; may be repeated, and replaces all.")
     ] = None,
@@ -98,15 +101,14 @@ def update(
         raise typer.BadParameter("give either --tag or --no-tags")
     changes: dict[str, Any] = {
         "title": title,
-        "context": None if context is None else text(context),
-        "solution": None if solution is None else text(solution),
+        **texts(context=context, solution=solution),
         "tags": [] if no_tags else tag or None,
         "agent_model": agent_model,
         "agent_version": agent_version,
     }
     if all(value is None for value in changes.values()):
         raise typer.BadParameter("say what to change, such as --title")
-    response = call(address, user, lambda client: client.update(trace_id, **changes, etag=etag))
+    response = call_on(trace_id, address, user, lambda client, whole_id: client.update(whole_id, **changes, etag=etag))
     if as_json:
         json_line(_read(response) | as_dict(response.trace))
     elif response.tokens_total or (
@@ -127,7 +129,7 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Delete a trace of yours."""
-    trace = call(address, user, lambda client: client.delete(trace_id, etag=etag))
+    trace = call_on(trace_id, address, user, lambda client, whole_id: client.delete(whole_id, etag=etag))
     if as_json:
         json_line(as_dict(trace))
     else:
@@ -142,7 +144,7 @@ def undelete(
     as_json: Json = False,
 ) -> None:
     """Bring back a trace of yours that was deleted."""
-    trace = call(address, user, lambda client: client.undelete(trace_id))
+    trace = call_on(trace_id, address, user, lambda client, whole_id: client.undelete(whole_id), deleted=True)
     if as_json:
         json_line(as_dict(trace))
     else:

@@ -2,6 +2,7 @@
 
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.progress import progress
+from commontrace.core.text import counted
 
 
 def migrate() -> None:
@@ -33,7 +34,7 @@ def seed() -> None:
 
     with failures_explained(), progress("loading samples"), bootstrap.postgres(settings, attach=True) as where:
         stored = asyncio.run(load(where))
-    print(f"seeded {stored} traces" if stored else "Already seeded")
+    print(f"seeded {counted(stored, 'traces')}" if stored else "Already seeded")
 
 
 def recount() -> None:
@@ -62,6 +63,6 @@ def recount() -> None:
 
         recounted = asyncio.run(count())
     print(
-        f"recounted {recounted.traces} traces: {recounted.corrected} corrected,"
+        f"recounted {counted(recounted.traces, 'traces')}: {recounted.corrected} corrected,"
         f" {recounted.promoted} promoted, {recounted.demoted} demoted"
     )

@@ -4,14 +4,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 
-from commontrace import __version__, bootstrap, certificates
-from commontrace.cli import server_health
-from commontrace.cli.calling import key_of_environment
+from commontrace import bootstrap, certificates
+from commontrace.cli.diagnosing_server import AskedServer, asked, compared
 from commontrace.cli.environment import SettingsWrong, settings_from_environment, with_cause
-from commontrace.cli.tls_options import given_tls
-from commontrace.client import CallFailed, TlsFailed, connect
-from commontrace.client.channel_options import SERVICES
-from commontrace.core import diagnosis, vector_diagnosis
+from commontrace.core import diagnosis, postgres_diagnosis, vector_diagnosis
 from commontrace.core.diagnosis import Finding, Level, ok, problem, warning
 from commontrace.core.errors import CommonTraceError
 from commontrace.embeddings.choosing import choose_embedder
@@ -19,18 +15,20 @@ from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
 from commontrace.listening import refuse_open_address
 from commontrace.settings import Settings
 from commontrace.storage import diagnosis as databases
-from commontrace.storage import embedded, engines, migrating
+from commontrace.storage import embedded, migrating
 from commontrace.storage.embedding_model_repository import RecordedModel
 from commontrace.storage.models import VECTOR_INDEX_NAME
+from commontrace.storage.postgres_url import postgres_url
+from commontrace.storage.remedies import REACH, what_to_do
 
-_PATIENCE_SECONDS = 3.0
 _ENCODING_SECONDS = 10.0
-_REACH = "check host, port and parameters in DATABASE_URL, and that Postgres runs there"
 _REPAIR = "repair what the message names, or restore a backup"
 
 
 async def findings(address: str) -> AsyncIterator[Finding]:
     """Yields what each check found, as soon as it is known. `address` is where the server should be."""
+    # Before the database, which then has whatever the server tells of its own.
+    server = await asked(address)
     try:
         settings = settings_from_environment()
     except SettingsWrong as error:
@@ -41,9 +39,9 @@ async def findings(address: str) -> AsyncIterator[Finding]:
         yield _settings(settings)
         if settings.tls_cert_file is not None:
             yield _certificate(settings)
-        async for finding in _database(settings):
+        async for finding in _database(settings, server):
             yield finding
-    for finding in await _server(address):
+    for finding in server.findings:
         yield finding
 
 
@@ -71,26 +69,31 @@ def _certificate(settings: Settings) -> Finding:
     return ok("certificate", until)
 
 
-async def _database(settings: Settings) -> AsyncIterator[Finding]:
-    if settings.database_url is None and not _is_there(settings):
-        yield warning(
-            "database",
-            f"there is no data of PostgreSQL {settings.embedded_postgres_version} in {settings.data_dir} yet",
-            "commontrace serve makes it; or set DATA_DIR, EMBEDDED_POSTGRES_VERSION or DATABASE_URL to where yours is",
-        )
+async def _database(settings: Settings, server: AskedServer) -> AsyncIterator[Finding]:
+    try:
+        is_running = settings.database_url is None and embedded.attach(settings.data_dir) is not None
+        missing = None if settings.database_url or is_running else bootstrap.missing_database(settings)
+    except embedded.EmbeddedPostgresFailed as error:
+        yield problem("database", str(error), "look as the user whose it is, or set DATA_DIR to where yours is")
+        return
+    if missing is not None:
+        advice = bootstrap.HOW_TO_HAVE_ONE
+        if server.is_there:
+            advice = f"set DATA_DIR or DATABASE_URL as the server on {server.address} has it; or {advice}"
+        yield warning("database", missing, advice)
         return
     try:
         with bootstrap.postgres(settings, attach=True) as where:
             async with databases.looking_into(where.url) as database:
                 yield ok("database", _whereabouts(where))
-                async for finding in _inside(database, where, settings):
+                async for finding in _inside(database, where, settings, server):
                     yield finding
+    except migrating.RevisionNotOurs as error:
+        yield problem("revision", error.said, error.advice)
     except CommonTraceError as error:
-        yield problem("database", with_cause(error), databases.what_to_do(error, otherwise=_REACH))
+        yield problem("database", with_cause(error), what_to_do(error, otherwise=REACH))
     except databases.CannotTell as error:
-        yield problem("database", with_cause(error), databases.what_to_do(error, otherwise=_REPAIR))
-    except engines.SettingRefused as error:
-        yield problem("plan", str(error), "connect without whatever stands before Postgres and drops start-up settings")
+        yield problem("database", with_cause(error), what_to_do(error, otherwise=_REPAIR))
     except bootstrap.NotReady as error:
         yield problem("database", "DATABASE_URL cannot be used", str(error))
     except embedded.DataDirectoryInUse as error:
@@ -100,13 +103,8 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
         yield problem("database", message, log or "see the message")
 
 
-def _is_there(settings: Settings) -> bool:
-    cluster = settings.data_dir / f"postgres-{settings.embedded_postgres_version}"
-    return (cluster / "PG_VERSION").exists() or embedded.attach(settings.data_dir) is not None
-
-
 def _whereabouts(where: bootstrap.Postgres) -> str:
-    url = engines.postgres_url(where.url)
+    url = postgres_url(where.url)
     if where.is_embedded:
         started = ", started for this look" if where.process else ""
         return f"the embedded Postgres answers{started}: psql -h {url.query['host']} -U {url.username}"
@@ -114,17 +112,24 @@ def _whereabouts(where: bootstrap.Postgres) -> str:
 
 
 async def _inside(
-    database: databases.Diagnosis, where: bootstrap.Postgres, settings: Settings
+    database: databases.Diagnosis, where: bootstrap.Postgres, settings: Settings, server: AskedServer
 ) -> AsyncIterator[Finding]:
     facts = await database.postgres()
-    for finding in diagnosis.of_postgres(facts):
+    for finding in postgres_diagnosis.of_postgres(facts):
         yield finding
-    revision = diagnosis.of_revision(await database.revision(), migrating.newest_revision())
+    yield postgres_diagnosis.of_writing(database.writing)
+    current = await database.revision()
+    revision = postgres_diagnosis.of_revision(current, migrating.newest_revision())
     yield revision
+    if current is None:
+        for finding in postgres_diagnosis.of_room(facts):
+            yield finding
     # Of another revision, tables may be missing or not be what is asked for.
-    if revision.level is Level.OK and facts.pgvector is not None:
+    if revision.level is Level.OK and facts.pgvector_is_visible:
         async for finding in _contents(database, where, settings):
             yield finding
+        if (comparison := await compared(server, database)) is not None:
+            yield comparison
 
 
 async def _contents(
@@ -164,44 +169,3 @@ async def _model(
     if upcoming is not None and upcoming.made_by(embedder):
         return ok("model", f"the stored vectors come from {recorded.model_id}, the settings give the next model")
     return diagnosis.of_model(recorded, embedder, is_as_new=is_as_new)
-
-
-async def _server(address: str) -> list[Finding]:
-    tls = given_tls()
-    try:
-        async with connect(address, key=key_of_environment(), deadline=_PATIENCE_SECONDS, tls=tls or False) as client:
-            version = (await client.service_info()).version
-    except ValueError as error:
-        return [problem("server", str(error), "give --address and the options of TLS, or set COMMONTRACE_ADDRESS")]
-    except TlsFailed as error:
-        advice = "see `commontrace --help` for the options of TLS"
-        return [problem("server", str(error), advice)]
-    except CallFailed as error:
-        if error.code.name == "UNAVAILABLE" and not error.reason:
-            advice = "start it with commontrace serve; or give --address, or set COMMONTRACE_ADDRESS"
-            return [warning("server", f"none answers on {address}", advice)]
-        if not error.reason:
-            advice = "give --address, or look into its log"
-            return [problem("server", f"what is on {address} does not answer as CommonTrace does: {error}", advice)]
-        if error.code.name == "UNAUTHENTICATED":
-            advice = "set COMMONTRACE_KEY to a key of `commontrace keys create`"
-            found = warning("server", f"CommonTrace answers on {address}, and asks for a key: {error}", advice)
-        else:
-            found = problem("server", f"CommonTrace on {address} says {error}", "see its log")
-    else:
-        found = _version(version, address)
-    health = await asyncio.to_thread(server_health.ask, address, SERVICES, seconds=_PATIENCE_SECONDS, tls=tls)
-    return [found, *(_health(service, status) for service, status in health.services.items())]
-
-
-def _version(version: str, address: str) -> Finding:
-    answers = f"CommonTrace {version} answers on {address}"
-    if version != __version__:
-        return warning("server", f"{answers}, this command is {__version__}", "install the same version for both")
-    return ok("server", answers)
-
-
-def _health(service: str, status: str) -> Finding:
-    if status == server_health.SERVING:
-        return ok("health", f"{service} is {status}")
-    return problem("health", f"{service} is {status}", "its database does not answer: see its log")

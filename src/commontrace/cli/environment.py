@@ -3,9 +3,9 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn, TextIO, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 from commontrace.cli.output import fail
 
@@ -35,10 +35,32 @@ def settings_from_environment() -> "Settings":
     except ValidationError as error:
         raise SettingsWrong(
             [
-                f"{str(problem['loc'][0]).upper()}: {problem['msg'].removeprefix('Value error, ')}"
+                f"{str(problem['loc'][0]).upper()}: {_said(problem['type'], problem['msg'], problem.get('ctx', {}))}"
                 for problem in error.errors()
             ]
         ) from None
+
+
+# By Pydantic's type of error; what is filled in is its context.
+_WORDS = {
+    "literal_error": "must be {expected}",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number",
+    "bool_parsing": "must be true or false",
+    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than": "must be more than {gt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "string_unicode": "must be UTF-8 text",
+}
+
+
+def _said(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    """Returns what is wrong with a setting, without its value, which may be a secret."""
+    words = _WORDS.get(kind)
+    return message.removeprefix("Value error, ") if words is None else words.format(**context)
 
 
 def read_settings() -> "Settings":
@@ -106,15 +128,17 @@ class _StandardError:
 def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[None]:
     """Turns what keeps a database from being used into one sentence and exit code 1, or whatever `tell` does."""
     from commontrace.bootstrap import NotReady
-    from commontrace.core.errors import CommonTraceError, DatabaseUnavailable
+    from commontrace.core.errors import CommonTraceError, DatabaseUnavailable, Overloaded
     from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
     from commontrace.storage.embedded import DataDirectoryInUse, EmbeddedPostgresFailed
-    from commontrace.storage.migrating import MigrationLocked
+    from commontrace.storage.migrating import MigrationLocked, MigrationRefused
+    from commontrace.storage.remedies import what_to_do
 
     try:
         yield
-    except DatabaseUnavailable as error:
-        tell(with_cause(error))
+    except (DatabaseUnavailable, MigrationRefused, Overloaded) as error:
+        advice = what_to_do(error, otherwise="")
+        tell(f"{with_cause(error)}: {advice}" if advice else with_cause(error))
     except (
         CommonTraceError,
         DataDirectoryInUse,
@@ -128,9 +152,11 @@ def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[Non
 
 
 def with_cause(error: BaseException) -> str:
-    """Returns what an error of the domain says and what the driver says that is behind it, if anything is."""
+    """Returns what an error of the domain says and what the driver says that is behind it, if anything is: one line."""
     cause = _first_cause(error)
-    return str(error) if cause is error else f"{error}: {str(cause) or type(cause).__name__}"
+    # After it come details, and the driver's hints for programs.
+    said = str(cause).partition("\n")[0]
+    return str(error) if cause is error else f"{error}: {said or type(cause).__name__}"
 
 
 def _first_cause(error: BaseException) -> BaseException:

@@ -14,6 +14,7 @@ from commontrace.cli.filters import AnyTags, By, Since, Status, Tags, Until, Wit
 from commontrace.cli.output import as_json, note
 from commontrace.cli.progress import progress
 from commontrace.cli.whole_files import written_whole
+from commontrace.core.text import counted
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def export(
                     advance(count, None)
         return count
 
-    note(f"exported {call(address, user, ask)} traces")
+    note(f"exported {counted(call(address, user, ask), 'traces')}")
 
 
 def _line(record: "trace_record_pb2.TraceRecord") -> bytes:

@@ -7,6 +7,8 @@ from uuid import UUID
 
 import typer
 
+from commontrace.cli.short_ids import whole_contributor_id
+
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client, TraceFilter
@@ -58,7 +60,9 @@ def trace_filter(
 
 async def contributor_id(by: str | None, client: "Client") -> str | None:
     """Returns whose traces to consider, None for everybody's."""
+    if by is None:
+        return None
     if by != "me":
-        return by
+        return await whole_contributor_id(by, client)
     # Whoever has never written anything has no id, and no traces either.
     return (await client.service_info()).caller.user_id or str(UUID(int=0))

@@ -1,15 +1,16 @@
 """Commands that find and read traces: search, list, get, history."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.calling import Address, As, Json, TraceId, call, first, uuid
+from commontrace.cli.calling import Address, As, Json, TraceId, call, call_on, first, uuid
 from commontrace.cli.filters import AnyTags, By, Since, Status, Tags, Until, WithoutTags, contributor_id, trace_filter
 from commontrace.cli.output import as_dict, json_line, note
+from commontrace.cli.short_ids import whole_trace_id
 from commontrace.cli.untrusted import FIELDS
 from commontrace.core import limits
 
@@ -33,6 +34,8 @@ _RANKINGS: "dict[RankingName, Ranking]" = {
     RankingName.TRUST_WEIGHTED: "trust_weighted",
     RankingName.HYBRID: "hybrid",
 }
+
+Ids = Annotated[bool, typer.Option("--ids", help="Print ids alone, one a line, for scripts.")]
 
 
 def search(
@@ -58,18 +61,20 @@ def search(
     ] = 5,
     address: Address = DEFAULT_ADDRESS,
     user: As = None,
+    ids_only: Ids = False,
     as_json: Json = False,
 ) -> None:
     """Search traces by meaning, most similar first."""
+    _require_one_form(ids_only=ids_only, as_json=as_json)
     if bool(text) == (like is not None):
         raise typer.BadParameter("give either a text or --like ID")
-    query = text if like is None else uuid(like)
 
     async def ask(client: "Client") -> "SearchHits":
         traces = trace_filter(tags=tag, any_tags=any_tag, without_tags=without_tag, status=status)
         return await client.search(
-            query,
+            text if like is None else uuid(await whole_trace_id(like, client)),
             limit=limit,
+            full=not ids_only,
             filter=traces,
             min_similarity=min_similarity,
             exact=exact,
@@ -79,7 +84,9 @@ def search(
 
     hits = call(address, user, ask)
     _note_what_is_missing(hits.summary)
-    if as_json:
+    if ids_only:
+        _print_ids(hit.trace for hit in hits)
+    elif as_json:
         for hit in hits:
             trace = as_dict(hit.trace)
             why = {"explanation": as_dict(hit.explanation)} if explain else {}
@@ -105,9 +112,11 @@ def list_traces(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.", metavar="COUNT")] = 20,
     address: Address = DEFAULT_ADDRESS,
     user: As = None,
+    ids_only: Ids = False,
     as_json: Json = False,
 ) -> None:
     """List traces, newest first."""
+    _require_one_form(ids_only=ids_only, as_json=as_json)
 
     async def ask(client: "Client") -> "Sequence[trace_pb2.Trace]":
         traces = trace_filter(
@@ -123,7 +132,9 @@ def list_traces(
         return await first(limit, client.list(traces, show_deleted=deleted, page_size=page_size))
 
     found = call(address, user, ask)
-    if as_json:
+    if ids_only:
+        _print_ids(found)
+    elif as_json:
         for trace in found:
             json_line(_without_texts(as_dict(trace)))
     elif found:
@@ -142,7 +153,7 @@ def get(
     as_json: Json = False,
 ) -> None:
     """Print one trace in full."""
-    trace = call(address, user, lambda client: client.get(trace_id))
+    trace = call_on(trace_id, address, user, lambda client, whole_id: client.get(whole_id))
     if as_json:
         json_line(as_dict(trace) | FIELDS)
     else:
@@ -161,10 +172,10 @@ def history(
 ) -> None:
     """Print how a trace's text changed, newest first."""
 
-    async def ask(client: "Client") -> "list[trace_service_pb2.TraceRevision]":
-        return [revision async for revision in client.history(trace_id, full=full)]
+    async def ask(client: "Client", whole_id: str) -> "list[trace_service_pb2.TraceRevision]":
+        return [revision async for revision in client.history(whole_id, full=full)]
 
-    revisions = call(address, user, ask)
+    revisions = call_on(trace_id, address, user, ask)
     if not as_json:
         from commontrace.cli.trace_output import print_revisions
 
@@ -173,6 +184,21 @@ def history(
     for revision in revisions:
         fields = as_dict(revision)
         json_line(fields if full else _without_texts(fields))
+
+
+def _require_one_form(*, ids_only: bool, as_json: bool) -> None:
+    if ids_only and as_json:
+        raise typer.BadParameter("give either --ids or --json")
+
+
+def _print_ids(traces: "Iterable[trace_pb2.Trace]") -> None:
+    """Prints what no text of a trace can be mistaken for."""
+    is_empty = True
+    for trace in traces:
+        print(trace.id)
+        is_empty = False
+    if is_empty:
+        note("nothing found")
 
 
 def _without_texts(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,16 @@
 """How `--help` is laid out: commands in groups, examples as they are typed, the same with and without a terminal."""
 
-from typing import Any
+import sys
+from typing import Any, cast
 
+import typer
 from typer.core import TyperCommand, TyperGroup
+
+from commontrace.cli.exit_codes import USAGE
+from commontrace.cli.output import fail, wants_json
+
+# Whatever is wrong with a command line; Typer does not export it.
+_UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
 
 
 class Command(TyperCommand):
@@ -23,6 +31,22 @@ class Commands(TyperGroup):
     def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - Typer's signature
         """Returns the first line, which fits wherever it is shown."""
         return str(self.help).partition("\n")[0]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; whoever reads its output and leaves has what they want, so that is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise typer.Exit from None
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Runs the whole; with --json, what is wrong with how the command was given is JSON, too."""
+        if not wants_json():
+            return super().main(*args, **options)
+        try:
+            sys.exit(super().main(*args, **options | {"standalone_mode": False}))
+        except _UsageError as error:
+            fail(cast("typer.BadParameter", error).format_message(), USAGE)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
         """Writes one section a group, in the order in which the commands were added."""

@@ -1,28 +1,22 @@
 """The command that imports traces."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal
 from uuid import UUID, uuid4
 
 import typer
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.calling import Address, As, Json, call
-from commontrace.cli.exit_codes import FAILED
-from commontrace.cli.import_lines import NoTrace, identified, lines, record
-from commontrace.cli.output import json_line, note, one_line, printable
+from commontrace.cli.exit_codes import FAILED, TRY_AGAIN
+from commontrace.cli.import_lines import identified
+from commontrace.cli.import_run import ImportRun
+from commontrace.cli.output import fail, note
 from commontrace.cli.progress import progress
-
-# Imported when a command runs: `commontrace --help` does not owe the time.
-if TYPE_CHECKING:
-    from commontrace.client import Client
-    from commontrace.v1 import trace_import_pb2
-
-# How long the server may be silent, its restart included.
-_PATIENCE_SECONDS = 60.0
+from commontrace.cli.texts import standard_input
+from commontrace.core.text import counted
 
 
 def import_traces(
@@ -46,6 +40,9 @@ def import_traces(
     again: Annotated[
         bool, typer.Option("--again", help="Send every line again: what is stored stays, what failed is tried anew.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="End when searches find every trace, those of earlier runs too.")
+    ] = False,
     address: Address = DEFAULT_ADDRESS,
     user: As = None,
     as_json: Json = False,
@@ -57,118 +54,51 @@ def import_traces(
         can_be_read_again = source.seekable()
         derived_id, total = identified(source, on_duplicate) if can_be_read_again else (uuid4(), None)
         with progress("importing") as advance:
-            run = _Import(
+            run = ImportRun(
                 source,
                 import_id=given_id or derived_id,
                 on_duplicate=on_duplicate,
                 can_go_on=can_be_read_again or given_id is not None,
-                again=again,
+                # Only who sends a line learns which trace it is.
+                again=again or wait,
                 as_json=as_json,
                 advance=lambda line: advance(line, total),
             )
-            call(address, user, run.through)
-    summary = f"imported {run.created} traces ({run.existing} were there already, {run.failed} failed)"
+            try:
+                call(address, user, run.through)
+            except BrokenPipeError:
+                fail("nobody reads the output any more: what was stored stays, the same command goes on from there")
+        with progress("encoding") as advance:
+            call(address, user, lambda client: run.look(client, advance if wait else None))
+    earlier = f"{run.created_before} in an earlier run, " if run.created_before else ""
+    created = counted(run.created, "traces")
+    summary = f"imported {created} ({earlier}{run.existing} were there already, {run.failed} failed)"
     if as_json:
         note(summary)
     else:
         print(summary)
     if run.failed_before:
         note(f"{run.failed_before} of them failed in an earlier run: --again tells why")
+    _note_what_is_not_found(run, again=again or wait)
+    if wait and run.imported.waiting:
+        fail("none of them got its vector for a minute: `commontrace doctor` says why", TRY_AGAIN)
     if run.failed:
         raise SystemExit(FAILED)
 
 
-class _Import:
-    """One run of an import, and what became of the traces in this run and in those before it."""
-
-    def __init__(
-        self,
-        source: BinaryIO,
-        *,
-        import_id: UUID,
-        on_duplicate: str | None,
-        can_go_on: bool,
-        again: bool,
-        as_json: bool,
-        advance: Callable[[int], None],
-    ) -> None:
-        self.created = self.existing = self.failed = self.failed_before = 0
-        self._source = source
-        self._import_id = import_id
-        self._on_duplicate = on_duplicate
-        self._can_go_on = can_go_on
-        self._again = again
-        self._as_json = as_json
-        self._advance = advance
-        self._titles: dict[int, str] = {}
-        """Of the traces on their way, by line."""
-
-    async def through(self, client: "Client") -> None:
-        """Imports everything that was not imported before."""
-        from commontrace.client import CallFailed
-
-        patient = client.within(_PATIENCE_SECONDS)
-        before = await client.import_progress(self._import_id)
-        last_line = 0 if self._again else before.last_sequence
-        if last_line:
-            self.created, self.existing = before.created_count, before.existing_count
-        try:
-            async for result in patient.import_traces(self._items(last_line), import_id=self._import_id):
-                self._take(result)
-        except CallFailed:
-            if self._can_go_on:
-                note("what was stored stays: the same command goes on where this one stopped")
-            raise
-
-    def _items(self, last_line: int) -> "Iterator[trace_import_pb2.ImportItem]":
-        """Yields the lines behind the last one that was stored; of those before, only counts how many there are."""
-        from commontrace.v1 import trace_import_pb2, trace_pb2
-
-        stored = self.created + self.existing
-        for line in lines(self._source):
-            if line.number <= last_line:
-                stored -= 1
-                self.failed = self.failed_before = max(0, -stored)
-                continue
-            try:
-                trace = record(line)
-            except NoTrace as error:
-                self._fail(line.number, str(error))
-                continue
-            if self._on_duplicate is not None:
-                trace.on_duplicate = trace_pb2.OnDuplicate.Value(f"ON_DUPLICATE_{self._on_duplicate.upper()}")
-            self._titles[line.number] = trace.title
-            yield trace_import_pb2.ImportItem(sequence=line.number, trace=trace)
-
-    def _take(self, result: "trace_import_pb2.ImportResult") -> None:
-        title = self._titles.pop(result.sequence)
-        self._advance(result.sequence)
-        if result.HasField("error"):
-            from commontrace.v1.error_reason_pb2 import ErrorReason
-
-            reason = ErrorReason.Name(result.error.reason).removeprefix("ERROR_REASON_")
-            self._fail(result.sequence, result.error.message, title=title, reason=reason)
-            return
-        is_new = bool(result.created_trace_id)
-        self.created += is_new
-        self.existing += not is_new
-        if self._as_json:
-            outcome = {"outcome": "created" if is_new else "existing"}
-            trace_id = result.created_trace_id or result.existing_trace_id
-            json_line({"line": result.sequence, **outcome, "trace_id": trace_id, "title": title})
-
-    def _fail(self, line: int, problem: str, *, title: str = "", reason: str = "") -> None:
-        self.failed += 1
-        # One line each, however long what they quote is.
-        note(f"line {line}: {one_line(title)}: {one_line(problem)}" if reason else f"line {line} {printable(problem)}")
-        if self._as_json:
-            json_line({"line": line, "outcome": "failed", "title": title, "reason": reason, "message": problem})
+def _note_what_is_not_found(run: ImportRun, *, again: bool) -> None:
+    for line, trace_id in sorted(run.imported.deleted.items()):
+        note(f"line {line}: its trace {trace_id} is gone: if you deleted it, `commontrace undelete` brings it back")
+    if run.created_before and not again:
+        note("what of an earlier run was deleted since stays deleted: --again tells which")
+    if run.imported.waiting:
+        note(f"{run.imported.waiting} of them wait for their vectors: no search finds them yet (--wait waits)")
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[BinaryIO]:
     if str(file) == "-":
-        yield sys.stdin.buffer
+        yield standard_input()
         return
     try:
         source = file.open("rb")

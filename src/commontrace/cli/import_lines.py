@@ -1,11 +1,13 @@
 """Files of traces to import: one JSON object a line, read a line at a time."""
 
 import hashlib
-import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import UUID, uuid5
+
+from commontrace.cli.given_json import Unreadable, read_into
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -26,10 +28,6 @@ class Line:
     problem: str = ""
 
 
-class NoTrace(Exception):
-    """A line holds no trace; the message completes the sentence "line 7 ..."."""
-
-
 def lines(source: BinaryIO) -> Iterator[Line]:
     """Yields the lines of a file, without those that are blank. None is held longer than it is needed."""
     number = 0
@@ -39,37 +37,19 @@ def lines(source: BinaryIO) -> Iterator[Line]:
             while text and not text.endswith(b"\n"):
                 text = source.readline(_LINE_BYTES)
             yield Line(number=number, problem=f"has more than {_LINE_BYTES >> 20} MiB")
-        elif text.strip():
+        elif text.removeprefix(BOM_UTF8).strip():
             yield Line(number=number, text=text)
 
 
 def record(line: Line) -> "trace_record_pb2.TraceRecord":
-    """Returns the trace that a line holds. Raises NoTrace."""
-    from google.protobuf.json_format import ParseDict, ParseError
-
+    """Returns the trace that a line holds. Raises Unreadable."""
     from commontrace.v1 import trace_record_pb2
 
     if line.problem:
-        raise NoTrace(line.problem)
-    try:
-        fields = json.loads(line.text.removeprefix(b"\xef\xbb\xbf"))
-    except json.JSONDecodeError as error:
-        raise NoTrace(f"is not JSON: {error.msg} at character {error.pos + 1}") from None
-    except UnicodeDecodeError:
-        raise NoTrace("is not UTF-8 text") from None
-    except RecursionError:
-        raise NoTrace("is nested too deep") from None
-    if not isinstance(fields, dict):
-        raise NoTrace("must hold one JSON object")
-    known = trace_record_pb2.TraceRecord.DESCRIPTOR.fields_by_name
-    unknown = next((name for name in fields if name not in known), None)
-    if unknown is not None:
-        raise NoTrace(f"has the unknown field {unknown!r}; a trace has {', '.join(known)}")
-    try:
-        return ParseDict(fields, trace_record_pb2.TraceRecord())
-    # ValueError: among others, half of a surrogate pair.
-    except (ParseError, ValueError, RecursionError) as error:
-        raise NoTrace(f"holds no trace: {str(error).splitlines()[0]}") from None
+        raise Unreadable(line.problem)
+    trace = trace_record_pb2.TraceRecord()
+    read_into(trace, line.text, tuple(trace.DESCRIPTOR.fields_by_name))
+    return trace
 
 
 def identified(source: BinaryIO, on_duplicate: str | None) -> tuple[UUID, int]:

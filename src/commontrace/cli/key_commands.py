@@ -8,7 +8,8 @@ import typer
 
 from commontrace.cli.calling import Json
 from commontrace.cli.durations import duration
-from commontrace.cli.output import fail, json_line, note, one_line
+from commontrace.cli.output import json_line, note, one_line
+from commontrace.cli.short_ids import digits_of
 from commontrace.cli.user_commands import Email, address_of
 from commontrace.cli.working import work_on_database
 from commontrace.core import limits
@@ -66,8 +67,12 @@ def rotate_key(
     """Make a key that replaces another, and let the old one end."""
     from commontrace.core import keys
 
-    replaced, remaining, lifetime = _uuid(key_id), duration(overlap), _lifetime(expires_in)
-    key = work_on_database(lambda work: keys.rotate(replaced, work, overlap=remaining, expires_in=lifetime))
+    remaining, lifetime = duration(overlap), _lifetime(expires_in)
+
+    async def replace(work: "UnitOfWork") -> "ApiKey":
+        return await keys.rotate(await _whole(key_id, work), work, overlap=remaining, expires_in=lifetime)
+
+    key = work_on_database(replace)
     _print_key(key, as_json=as_json)
 
 
@@ -75,9 +80,11 @@ def revoke_key(key_id: KeyId) -> None:
     """End a key at once, on every server."""
     from commontrace.core import keys
 
-    ended = _uuid(key_id)
-    old = work_on_database(lambda work: keys.revoke(ended, work))
-    print(f"revoked {ended}, a key of {one_line(old.email)}")
+    async def end(work: "UnitOfWork") -> "KeyRow":
+        return await keys.revoke(await _whole(key_id, work), work)
+
+    old = work_on_database(end)
+    print(f"revoked {old.id}, a key of {one_line(old.email)}")
 
 
 def list_keys(
@@ -146,9 +153,14 @@ def _lifetime(expires_in: str | None) -> timedelta | None:
     return None if expires_in is None else duration(expires_in)
 
 
-def _uuid(text: str) -> UUID:
+async def _whole(given: str, work: "UnitOfWork") -> UUID:
+    """Returns the id of the one key that is meant, by all of the id or by its first digits."""
     try:
-        return UUID(text)
+        if digits_of(given) is None:
+            return UUID(given)
+        found = [key.id for key in await work.keys.list(None) if key.id.hex.startswith(digits_of(given) or "")]
+        [whole] = found
     except ValueError:
         # Not repeated: somebody may give the key itself.
-        fail("that is not the id of a key: `commontrace keys list` shows them")
+        raise typer.BadParameter("that is not the id of one key: `commontrace keys list` shows them") from None
+    return whole

@@ -1,13 +1,17 @@
 """Commands that take other people's traces away: hide, unhide, purge."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.calling import Address, As, Json, TraceId, call
+from commontrace.cli.calling import Address, As, Json, TraceId, call_on
 from commontrace.cli.output import as_dict, fail, json_line, one_line
 from commontrace.core import limits
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.client import Client
 
 
 def hide(
@@ -24,7 +28,7 @@ def hide(
     as_json: Json = False,
 ) -> None:
     """Hide anybody's trace; its owner sees why."""
-    trace = call(address, user, lambda client: client.hide(trace_id, reason))
+    trace = call_on(trace_id, address, user, lambda client, whole_id: client.hide(whole_id, reason))
     if as_json:
         json_line(as_dict(trace))
     else:
@@ -39,7 +43,7 @@ def unhide(
     as_json: Json = False,
 ) -> None:
     """Show a hidden trace again."""
-    trace = call(address, user, lambda client: client.unhide(trace_id))
+    trace = call_on(trace_id, address, user, lambda client, whole_id: client.unhide(whole_id))
     if as_json:
         json_line(as_dict(trace))
     else:
@@ -57,5 +61,9 @@ def purge(
     """Erase a trace for good, with all that is stored of it."""
     if not yes:
         fail("a purged trace cannot be brought back: add --yes, or `commontrace hide` it")
-    call(address, user, lambda client: client.purge(trace_id))
-    print(f"purged {trace_id}")
+
+    async def ask(client: "Client", whole_id: str) -> str:
+        await client.purge(whole_id)
+        return whole_id
+
+    print(f"purged {call_on(trace_id, address, user, ask)}")

@@ -2,12 +2,22 @@
 
 from typing import TYPE_CHECKING, Literal
 
+from commontrace.cli.output import one_line
+
 # Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.v1 import trace_event_pb2, trace_pb2, vote_pb2
 
 Verdict = Literal["up", "down", "retract"]
 DownReason = Literal["outdated", "incorrect", "harmful", "duplicate", "spam"]
+
+
+def person(name: str, user_id: str) -> str:
+    """Returns who somebody is: their name and how their id begins, which tells them from others of that name.
+
+    Without a name, it is the id.
+    """
+    return f"{one_line(name)} ({user_id[:8]})" if name else user_id
 
 
 def status_name(status: "trace_pb2.TraceStatus.ValueType") -> str:

@@ -7,6 +7,7 @@ import typer
 
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.progress import progress
+from commontrace.core.text import counted
 
 # Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ async def _reembed(where: "Postgres", settings: "Settings", advance: Callable[[i
     model = f"{embedder.model_id} ({embedder.dimensions} dimensions)"
     if count is None:
         return f"nothing to do: the database's model is {model}"
-    return f"re-encoded {count} traces for {model}"
+    return f"re-encoded {counted(count, 'traces')} for {model}"
 
 
 async def _cancel(where: "Postgres") -> str:

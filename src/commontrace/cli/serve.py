@@ -1,7 +1,6 @@
 """`commontrace serve`."""
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
+from commontrace.cli.ready import ready_lines
 from commontrace.cli.stopping import run, stop_requested
+from commontrace.standard_streams import never_failing
 
 # Imported when a server starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.5
 
 
+@never_failing()
 def serve(
     *,
     migrate: Annotated[
@@ -40,7 +42,7 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM.
+    """Serve until Ctrl-C, SIGTERM or SIGHUP.
 
     By default on an embedded Postgres with the sample traces loaded; on that of DATABASE_URL where it is set.
     """
@@ -143,25 +145,9 @@ async def _first_of(tasks: "Iterable[asyncio.Task[None] | asyncio.Task[bool]]") 
         task.result()
 
 
-_HINTS = {
-    "open": (
-        "search 'the session breaks after await in FastAPI'",
-        "contribute --title '...' --context '...' --solution '...' --tag python",
-    ),
-    "keys": ("users create ada@example.org", "keys create ada@example.org"),
-}
-
-
 def _say_ready(address: str, settings: "Settings") -> None:
-    asks_for_tls = settings.tls_cert_file is not None and settings.authentication == "open"
-    command = f"{_command()} --tls" if asks_for_tls else _command()
-    hints = (f"  {command} {hint}\n" for hint in _HINTS[settings.authentication])
     # At once: whoever waits for the first line may close the pipe after it.
-    print(
-        f"commontrace ready on {address}\n" + "".join(hints),
-        end="",
-        flush=True,
-    )
+    print(ready_lines(address, settings), end="", flush=True)
 
 
 async def _end(stop: "asyncio.Event", where: "Postgres") -> None:
@@ -176,8 +162,3 @@ async def _end(stop: "asyncio.Event", where: "Postgres") -> None:
             raise NotReady("Postgres has ended, its log is in DATA_DIR: start again, what was acknowledged is kept")
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
-
-
-def _command() -> str:
-    program = sys.argv[0]
-    return "commontrace" if program == shutil.which("commontrace") else program

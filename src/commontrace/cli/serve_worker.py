@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.exit_codes import FAILED
 from commontrace.cli.stopping import run, stop_requested
+from commontrace.standard_streams import never_failing
 
 if TYPE_CHECKING:
     from commontrace.settings import Settings
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _STDIN = 0
 
 
+@never_failing()
 def main() -> None:
     """Serves until SIGTERM or the end of the supervisor."""
     job = json.loads(_line())

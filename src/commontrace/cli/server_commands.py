@@ -7,7 +7,7 @@ import typer
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli import exit_codes
 from commontrace.cli.calling import Address, As, Json, call, exit_code_of, silence_grpc, usable_tls
-from commontrace.cli.output import as_dict, fail, json_line, one_line
+from commontrace.cli.output import as_dict, fail, json_line, note, one_line
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -32,9 +32,15 @@ def health(
     """
     silence_grpc()
     from commontrace.cli import server_health
+    from commontrace.client import CallOptions
     from commontrace.client.channel_options import SERVICES
+    from commontrace.client.proxies import way_to
 
     wanted = SERVICES if service is None else (_full_name(service, server_health.PACKAGE),)
+    try:
+        CallOptions(address=address)
+    except ValueError as error:
+        raise typer.BadParameter(f"--{error}") from None
     try:
         health = server_health.ask(address, wanted, seconds=_PATIENCE_SECONDS, tls=usable_tls())
     except UnicodeEncodeError:
@@ -50,6 +56,8 @@ def health(
         fail(str(health.tls_failed), exit_code_of(health.tls_failed))
     if status == server_health.UNKNOWN:
         raise typer.Exit(exit_codes.NOT_FOUND)
+    if status == server_health.UNREACHABLE and (way := way_to(address)):
+        note(f"nobody answers on {address}{way}")
     if status != server_health.SERVING:
         raise typer.Exit(exit_codes.TRY_AGAIN)
 

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def stop_requested(hurry: "asyncio.Event | None" = None) -> "asyncio.Event":
-    """Returns what Ctrl-C and SIGTERM set from now on, instead of ending the running event loop.
+    """Returns what Ctrl-C, SIGTERM and SIGHUP set from now on, instead of ending the running event loop.
 
-    From the second one on, they also set `hurry`.
+    From the second one on, they also set `hurry`. SIGHUP stays ignored where it was, as under `nohup` (ADR 0047).
     """
     import asyncio
 
@@ -24,8 +24,9 @@ def stop_requested(hurry: "asyncio.Event | None" = None) -> "asyncio.Event":
             hurry.set()
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, told)
     return stop
 
 

@@ -1,5 +1,10 @@
-"""What is laid out for people: lines, texts and tables, with colours where a terminal can show them."""
+"""What is laid out for people: lines, texts and tables, with colours where a terminal can show them.
 
+A pipe gets texts as they were written: Rich would make spaces of tabs and drop those at the end of a line.
+"""
+
+import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -14,14 +19,23 @@ from commontrace.cli.output import printable
 _TABLE_WIDTH = 80
 
 
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would end the program, with 1.
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def standard_output() -> Console:
     """Returns where results go. NO_COLOR, TERM=dumb and a pipe leave colours out, whatever FORCE_COLOR says."""
-    return Console(highlight=False, force_terminal=sys.stdout.isatty())
+    return _Output(highlight=False, force_terminal=sys.stdout.isatty())
 
 
 def print_line(console: Console, text: str | Text, style: str = "") -> None:
     """Prints one line as it is: not broken, nothing in it taken for markup."""
-    console.print(Text(text, style=style) if isinstance(text, str) else text, soft_wrap=True)
+    if console.is_terminal:
+        console.print(Text(text, style=style) if isinstance(text, str) else text, soft_wrap=True)
+    else:
+        print(text)
 
 
 def print_entry(console: Console, text: str | Text, style: str = "") -> None:
@@ -29,7 +43,7 @@ def print_entry(console: Console, text: str | Text, style: str = "") -> None:
     line = Text(text, style=style) if isinstance(text, str) else text
     if console.is_terminal:
         line.truncate(console.width, overflow="ellipsis")
-    console.print(line, soft_wrap=True)
+    print_line(console, line)
 
 
 def takes_tables(console: Console) -> bool:
@@ -50,14 +64,13 @@ def print_table(console: Console, headings: Sequence[str], rows: Sequence[Sequen
 
 def print_text(console: Console, heading: str, text: str) -> None:
     """Prints a long text in Markdown under a heading."""
-    console.print()
-    console.print(Text(heading, style="bold cyan"))
-    # Markdown is for people: a pipe gets the text as it was written.
-    console.print(
+    print_line(console, "")
+    print_line(console, heading, "bold cyan")
+    if console.is_terminal:
         # A link shows where it leads.
-        _Printable(Markdown(text, hyperlinks=False)) if console.is_terminal else Text(printable(text)),
-        soft_wrap=not console.is_terminal,
-    )
+        console.print(_Printable(Markdown(text, hyperlinks=False)))
+    else:
+        print(printable(text))
 
 
 class _Printable:

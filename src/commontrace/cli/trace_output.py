@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from commontrace.cli.names import is_waiting, status_name
-from commontrace.cli.output import minute, one_line
+from commontrace.cli.names import is_waiting, person, status_name
+from commontrace.cli.output import day, minute, one_line
 from commontrace.cli.terminal import print_entry, print_line, print_text, standard_output
 from commontrace.cli.untrusted import marked, quoted
 
@@ -33,9 +33,8 @@ def print_traces(traces: "Iterable[trace_pb2.Trace]") -> None:
     console = standard_output()
     for trace in traces:
         deleted = "deleted  " if trace.HasField("delete_time") else ""
-        created = trace.create_time.ToDatetime().strftime("%Y-%m-%d")
         print_entry(console, one_line(trace.title), "bold")
-        print_entry(console, f"  {trace.id}  {created}  {deleted}{_standing(trace)}", "dim")
+        print_entry(console, f"  {trace.id}  {day(trace.create_time)}  {deleted}{_standing(trace)}", "dim")
 
 
 def print_trace(trace: "trace_pb2.Trace") -> None:
@@ -61,7 +60,7 @@ def print_revisions(revisions: "Iterable[trace_service_pb2.TraceRevision]", *, f
         what = "first" if revision.revision == 1 else f"changed {', '.join(revision.changed_fields)}"
         print_line(console, f"revision {revision.revision}  {minute(revision.create_time)}  {what}", "bold cyan")
         print_line(console, f"  {one_line(revision.title)}")
-        print_line(console, f"  by {revision.editor_id}", "dim")
+        print_line(console, f"  by {person(revision.editor_name, revision.editor_id)}", "dim")
         if full:
             with marked(console):
                 print_text(console, "Context", revision.context)

@@ -1,18 +1,23 @@
-"""Commands about users: `users create`."""
+"""Commands about users: `users create` and `list`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commontrace.cli.calling import Json
 from commontrace.cli.environment import failures_explained
-from commontrace.cli.output import one_line
+from commontrace.cli.output import json_line, one_line
 from commontrace.cli.working import work_on_database
+from commontrace.core import limits
+from commontrace.core.text import is_blank
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from commontrace.storage.unit_of_work import UnitOfWork
+    from commontrace.storage.user_repository import UserRow
 
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The user's e-mail address.", show_default=False)]
 
@@ -20,17 +25,64 @@ Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The user's e-mail a
 def create_user(
     email: Email,
     *,
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the user is called.")] = "",
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="What the user is called, which everybody may read.")
+    ] = "",
 ) -> None:
-    """Create a user, who can then be given keys."""
-    address = address_of(email)
+    """Create a user, who can then be given keys; give one that is there another name."""
+    address, shown = address_of(email), _name(name)
 
     async def create(work: "UnitOfWork") -> "tuple[UUID, bool]":
         known = await work.users.id_of(address)
-        return known or await work.users.ensure(address, display_name=one_line(name)), known is not None
+        if known is not None and shown:
+            await work.users.rename(known, shown)
+        return known or await work.users.ensure(address, display_name=shown), known is not None
 
     user_id, was_there = work_on_database(create)
-    print(f"{address} {'was there already' if was_there else 'created'}: {user_id}")
+    renamed = f", now called {shown}" if was_there and shown else ""
+    print(f"{address} {'was there already' if was_there else 'created'}{renamed}: {user_id}")
+
+
+def list_users(*, as_json: Json = False) -> None:
+    """List users: their addresses, names and ids."""
+
+    async def ask(work: "UnitOfWork") -> "Sequence[UserRow]":
+        return await work.users.list()
+
+    found = work_on_database(ask)
+    if as_json:
+        for user in found:
+            json_line(
+                {
+                    "id": str(user.id),
+                    "email": user.email,
+                    "name": user.display_name,
+                    "created_at": user.created_at.isoformat(),
+                }
+            )
+    elif found:
+        _print_users(found)
+    else:
+        print("no users")
+
+
+def _print_users(found: "Sequence[UserRow]") -> None:
+    from commontrace.cli.terminal import print_line, standard_output
+
+    console = standard_output()
+    for user in found:
+        facts = (str(user.id), one_line(user.email), one_line(user.display_name))
+        print_line(console, "  ".join(filter(None, facts)))
+
+
+def _name(given: str) -> str:
+    """Returns a name as it is stored, or says what is wrong with it and ends."""
+    shown = one_line(given)
+    if given and is_blank(shown):
+        raise typer.BadParameter("--name must have something that can be seen")
+    if len(shown) > limits.USER_NAME_CHARACTERS:
+        raise typer.BadParameter(f"--name may have {limits.USER_NAME_CHARACTERS} characters at most")
+    return shown
 
 
 def address_of(email: str) -> str:

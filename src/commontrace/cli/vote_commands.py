@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.calling import Address, As, Json, TraceId, call, first
-from commontrace.cli.names import DownReason, Verdict, reason_name, status_name, vote_name
+from commontrace.cli.calling import Address, As, Json, TraceId, call_on, first
+from commontrace.cli.names import DownReason, Verdict, person, reason_name, status_name, vote_name
 from commontrace.cli.output import as_dict, json_line, minute, one_line
 from commontrace.core import limits
 
@@ -47,13 +47,14 @@ def vote(
     if verdict == "retract":
         if reason or comment or revision:
             raise typer.BadParameter("retract takes no --reason, --comment or --revision")
-        tally = call(address, user, lambda client: client.retract_vote(trace_id))
+        tally = call_on(trace_id, address, user, lambda client, whole_id: client.retract_vote(whole_id))
         done, fields = "retracted", {"tally": as_dict(tally)}
     else:
-        response = call(
+        response = call_on(
+            trace_id,
             address,
             user,
-            lambda client: client.vote(trace_id, verdict, reason=reason, comment=comment, revision=revision),
+            lambda client, whole_id: client.vote(whole_id, verdict, reason=reason, comment=comment, revision=revision),
         )
         tally, done, fields = response.tally, f"voted {verdict}", as_dict(response)
     if as_json:
@@ -74,10 +75,10 @@ def votes(
 ) -> None:
     """List who voted how on a trace and why, newest first."""
 
-    async def ask(client: "Client") -> "list[vote_pb2.Vote]":
-        return await first(limit, client.votes(trace_id))
+    async def ask(client: "Client", whole_id: str) -> "list[vote_pb2.Vote]":
+        return await first(limit, client.votes(whole_id))
 
-    found = call(address, user, ask)
+    found = call_on(trace_id, address, user, ask)
     if as_json:
         for vote in found:
             json_line(as_dict(vote))
@@ -98,7 +99,7 @@ def _print_votes(found: "Sequence[vote_pb2.Vote]") -> None:
                 reason_name(vote),
                 str(vote.revision),
                 minute(vote.update_time).removesuffix(" UTC"),
-                "\n".join(filter(None, (vote.voter_id, one_line(vote.comment)))),
+                "\n".join(filter(None, (person(vote.voter_name, vote.voter_id), one_line(vote.comment)))),
             )
             for vote in found
         ]
@@ -106,7 +107,9 @@ def _print_votes(found: "Sequence[vote_pb2.Vote]") -> None:
         return
     for vote in found:
         facts = (f"{vote_name(vote):4}  {reason_name(vote):9}  revision {vote.revision}", minute(vote.update_time))
-        print_line(console, "  ".join((*facts, vote.voter_id, one_line(vote.comment))).rstrip())
+        print_line(
+            console, "  ".join((*facts, person(vote.voter_name, vote.voter_id), one_line(vote.comment))).rstrip()
+        )
 
 
 def _standing(tally: "vote_pb2.TraceTally") -> str:

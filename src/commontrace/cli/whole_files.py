@@ -10,6 +10,8 @@ from uuid import uuid4
 
 import typer
 
+from commontrace.cli.output import fail
+
 
 @contextmanager
 def written_whole(file: Path) -> Iterator[BinaryIO]:
@@ -19,18 +21,22 @@ def written_whole(file: Path) -> Iterator[BinaryIO]:
     output; that, a pipe or a device is written to directly.
     """
     if str(file) == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        try:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            fail("nobody reads the output any more: it is not complete")
         return
-    # The file itself, not a link to it, is what changes.
-    target = file.resolve()
-    is_direct = target.exists() and not target.is_file()
-    # Of a name that nobody else has: neither another process nor one that was killed.
-    part = target if is_direct else target.with_name(f".{target.name}.{uuid4().hex[:8]}.part")
     try:
+        # The file itself, not a link to it, is what changes.
+        target = file.resolve()
+        is_direct = target.exists() and not target.is_file()
+        # Of a name that nobody else has: neither another process nor one that was killed.
+        part = target if is_direct else target.with_name(f".{uuid4().hex}.part")
         output = part.open("wb" if is_direct else "xb")
-    except OSError as error:
-        raise typer.BadParameter(f"{file} cannot be written: {error.strerror}") from None
+    except (OSError, RuntimeError) as error:
+        # RuntimeError: links in a circle.
+        raise typer.BadParameter(f"{file} cannot be written: {getattr(error, 'strerror', error)}") from None
     try:
         with output:
             yield output

@@ -10,6 +10,8 @@ from commontrace.cli.environment import configure_logging, failures_explained, r
 from commontrace.cli.output import note
 from commontrace.cli.progress import progress
 from commontrace.cli.stopping import stop_requested
+from commontrace.core.text import counted
+from commontrace.standard_streams import never_failing
 
 # Imported when a worker starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def worker(
     """Encode traces that wait for their vector, beside the server.
 
     A server does so itself unless ENCODING_WORKER=false; as many workers as you like may help, here or elsewhere. Runs
-    until Ctrl-C or SIGTERM; with --once, it fails where text cannot be encoded now.
+    until Ctrl-C, SIGTERM or SIGHUP; with --once, it fails where text cannot be encoded now.
     """
     import asyncio
 
@@ -47,7 +49,8 @@ def worker(
                 turn, left = asyncio.run(_once(where, settings, retry=retry, advance=advance))
             print(_said(turn, left))
         else:
-            asyncio.run(_until_stopped(where, settings, retry=retry))
+            with never_failing():
+                asyncio.run(_until_stopped(where, settings, retry=retry))
 
 
 async def _once(
@@ -107,13 +110,14 @@ async def _queue_again_if(wanted: bool, foundation: "Foundation") -> None:  # no
     from commontrace.core.encoding_queue import queue_again
 
     if wanted:
-        note(f"queued again: {await queue_again(foundation.database)} traces")
+        note(f"queued again: {counted(await queue_again(foundation.database), 'traces')}")
 
 
 def _said(turn: "Turn", left: int) -> str:
-    parts = [f"encoded {turn.encoded} traces"]
+    parts = [f"encoded {counted(turn.encoded, 'traces')}"]
     if turn.given_up:
         parts.append(f"gave up {turn.given_up}")
     if left:
-        parts.append(f"{left} wait: other workers have them, or they are tried again later")
+        waiting = "1 waits" if left == 1 else f"{left} wait"
+        parts.append(f"{waiting}: other workers have them, or they are tried again later")
     return "; ".join(parts)

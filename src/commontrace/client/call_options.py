@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import grpc
 
-from commontrace import DEFAULT_ADDRESS, KEY_METADATA, USER_METADATA
+from commontrace import DEFAULT_ADDRESS, KEY_METADATA, USER_METADATA, addresses
 from commontrace.client.errors import CallFailed, DeadlineExceeded
 from commontrace.client.tls import Tls
 
@@ -15,7 +15,8 @@ DEFAULT_DEADLINE = 10.0
 """What a call may take, in seconds."""
 
 _LONGEST_DEADLINE = 86_400.0
-_PORTS = range(1, 1 << 16)
+# gRPC's own names of where servers are, such as dns:///HOST:PORT.
+_TARGETS = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -108,8 +109,11 @@ def _check_address(address: str) -> None:
         raise ValueError(f"address must be HOST:PORT, such as {DEFAULT_ADDRESS}, not {address!r}")
     if address.startswith(("http://", "https://")):
         raise ValueError(f"address must be HOST:PORT, without http://, not {address!r}")
-    if "/" in address or address.startswith("unix"):
-        return  # one of gRPC's own target names, such as dns:///HOST:PORT
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) not in _PORTS:
-        raise ValueError(f"address must be HOST:PORT, such as {DEFAULT_ADDRESS}, not {address!r}")
+    if "/" in address or address.startswith(_TARGETS):
+        return
+    try:
+        _, port = addresses.split(address)
+    except ValueError as error:
+        raise ValueError(f"address {error}, not {address!r}") from None
+    if port == 0:
+        raise ValueError(f"address must be HOST:PORT with the port that the server listens on, not {address!r}")

@@ -2,6 +2,7 @@
 
 import json
 
+from commontrace.client.proxies import stays_here
 from commontrace.v1 import tag_service_pb2, trace_service_pb2, vote_service_pb2
 
 SERVICES: tuple[str, ...] = tuple(
@@ -51,4 +52,6 @@ def options(address: str) -> list[tuple[str, str | int]]:
     """Returns what a channel to the address takes: HOST:PORT, or a target of gRPC's that may name several servers."""
     names_several = "," in address or "/" in address
     config = _RETRY_ALL | _SPREAD if names_several else _RETRY_ALL
-    return [("grpc.service_config", json.dumps(config)), *_OPTIONS]
+    # Of the environment, for what is elsewhere.
+    proxies = ("grpc.enable_http_proxy", int(not stays_here(address)))
+    return [("grpc.service_config", json.dumps(config)), proxies, *_OPTIONS]

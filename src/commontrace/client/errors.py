@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from commontrace.client import tls_failures
+from commontrace.client.proxies import way_to
 
 
 class CallFailed(Exception):
@@ -60,13 +61,14 @@ class CallFailed(Exception):
             detail.Unpack(info)
             detail.Unpack(bad_request)
             detail.Unpack(retry)
+        where = f"{address}{way_to(address)}"
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            text = f"no answer from {address}" + ("" if deadline is None else f" within {deadline:g} s")
+            text = f"no answer from {where}" + ("" if deadline is None else f" within {deadline:g} s")
         elif code is grpc.StatusCode.UNAVAILABLE and not info.reason:
             if about_tls := tls_failures.explanation(text, uses_tls=uses_tls):
                 meaning, is_certain = about_tls
-                return TlsFailed(f"the server on {address} {meaning}", code=code, is_certain=is_certain)
-            text = f"no CommonTrace server answers on {address}: {text}"
+                return TlsFailed(f"the server on {where} {meaning}", code=code, is_certain=is_certain)
+            text = f"no CommonTrace server answers on {where}: {text}"
         return _BY_CODE.get(code, CallFailed)(
             text or code.name,
             code=code,

@@ -1,5 +1,8 @@
 """How long to wait before something that failed is tried again."""
 
+LONGEST_DELAY_SECONDS = 3600.0
+"""A trace that cannot be encoded is tried again after so long at the latest. No lease of the queue is longer."""
+
 
 def pause(attempt: int, *, least: float, most: float) -> float:
     """Returns the seconds behind an attempt, counted from 1: twice as long each time, within the bounds."""

@@ -53,6 +53,8 @@ class Existing:
 
     async def store(self, work: "UnitOfWork", _caller_id: UUID) -> Contributed:
         """Returns the trace that is there. Raises Outrun if it is there no longer."""
+        # The answer is stored with the trace's text in it: a purge must wait for it, and erase it, or come before.
+        await work.trace_changes.hold_off_purges([self.trace_id])
         trace = await work.traces.get(self.trace_id)
         if trace is None:
             raise Outrun
@@ -105,7 +107,7 @@ class Prepared:
         )
 
     async def _similar_still(self, work: "UnitOfWork") -> list[SimilarTrace]:
-        """Leaves out what was purged meanwhile: this answer is stored, with titles in it, where no purge would look."""
+        """Leaves out what was purged meanwhile, and keeps the others: this answer is stored with their titles in it."""
         if not self.similar:
             return []
         kept = await work.trace_changes.hold_off_purges([similar.trace_id for similar in self.similar])

@@ -61,10 +61,14 @@ async def bring_back(trace: "LockedTrace", replaced: "LockedTrace | None", work:
 
 
 async def locked_with_replaced(trace_id: UUID, work: "UnitOfWork") -> "tuple[LockedTrace, LockedTrace | None]":
-    """Locks the trace and the one it replaces, if any."""
+    """Locks the trace and the one it replaces, if any, which are to be changed. Raises TraceNotFound."""
     replaced_id = await work.traces.replaced_by(trace_id)
     locked = await work.trace_changes.lock([trace_id] if replaced_id is None else [trace_id, replaced_id])
     if trace_id not in locked:
         raise TraceNotFound(trace_id)
     # Whatever was replaced may have been purged meanwhile.
-    return locked[trace_id], None if replaced_id is None else locked.get(replaced_id)
+    replaced = None if replaced_id is None else locked.get(replaced_id)
+    if replaced is not None:
+        # A merge could lock the signs of the two in the other order.
+        await work.tags.hold_off_merges()
+    return locked[trace_id], replaced

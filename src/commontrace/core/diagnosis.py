@@ -11,16 +11,6 @@ from commontrace.embeddings.embedder import Embedder
 if TYPE_CHECKING:
     from commontrace.storage.embedding_model_repository import RecordedModel
 
-POSTGRES_VERSION = 16
-PGVECTOR_VERSION = (0, 8, 4)
-
-DURABILITY = {
-    "fsync": "after a power cut the whole database may be unusable",
-    "full_page_writes": "after a power cut pages may be half written",
-    "synchronous_commit": "what was acknowledged may be lost in a crash",
-}
-"""Settings of Postgres that must not be off, and why."""
-
 
 class Level(StrEnum):
     """How bad it is."""
@@ -56,21 +46,6 @@ def problem(check: str, message: str, advice: str) -> Finding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PostgresFacts:
-    """Versions of a Postgres and of its pgvector, None where there is none, and its `DURABILITY` settings.
-
-    `remedies` has, for each of these, the statement that turns it on: it depends on where it was turned off.
-    """
-
-    version: str
-    major: int
-    pgvector: str | None
-    pgvector_available: str | None
-    durability: Mapping[str, str]
-    remedies: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class VectorIndex:
     """How the vector index is built: `options` are m and ef_construction."""
 
@@ -78,26 +53,6 @@ class VectorIndex:
     method: str
     operator_class: str
     options: Mapping[str, str]
-
-
-def of_postgres(facts: PostgresFacts) -> list[Finding]:
-    """Holds versions and settings against what the service needs."""
-    return [_postgres_version(facts), _pgvector_version(facts), *_durability(facts)]
-
-
-def of_revision(current: str | None, newest: str) -> Finding:
-    """Tells whether the database has the tables that this version works with."""
-    if current is None:
-        return problem("revision", "the database was never migrated", "commontrace migrate")
-    if current < newest:
-        return problem("revision", f"the database is at {current}, this version needs {newest}", "commontrace migrate")
-    if current > newest:
-        return problem(
-            "revision",
-            f"the database is at {current}, of a newer version; this one knows {newest}",
-            "install the newer version of CommonTrace",
-        )
-    return ok("revision", f"{current}, the newest")
 
 
 def of_model(recorded: "RecordedModel", embedder: Embedder, *, is_as_new: bool) -> Finding:
@@ -161,39 +116,6 @@ def of_plan(name: str, plan: str, *, create: str) -> Finding:
         f"searches do not use {name}, but: {instead}",
         f"psql: ANALYZE traces; and if that does not help: DROP INDEX CONCURRENTLY {name}; {create}",
     )
-
-
-def _postgres_version(facts: PostgresFacts) -> Finding:
-    if facts.major < POSTGRES_VERSION:
-        advice = f"move to PostgreSQL {POSTGRES_VERSION} or newer"
-        return problem("postgres", f"PostgreSQL {facts.version} is too old", advice)
-    return ok("postgres", f"PostgreSQL {facts.version}")
-
-
-def _pgvector_version(facts: PostgresFacts) -> Finding:
-    needed = ".".join(map(str, PGVECTOR_VERSION))
-    is_offered = facts.pgvector_available is not None and _numbers(facts.pgvector_available) >= PGVECTOR_VERSION
-    install = f"install pgvector {needed} or newer on the database's machine"
-    if facts.pgvector is None:
-        there = "commontrace migrate creates it, as a user who may"
-        return problem("pgvector", "the extension vector is not there", there if is_offered else install)
-    if _numbers(facts.pgvector) < PGVECTOR_VERSION:
-        update = "psql: ALTER EXTENSION vector UPDATE"
-        return problem("pgvector", f"pgvector {facts.pgvector} is too old", update if is_offered else install)
-    return ok("pgvector", f"pgvector {facts.pgvector}")
-
-
-def _durability(facts: PostgresFacts) -> list[Finding]:
-    off = [name for name in DURABILITY if facts.durability.get(name) == "off"]
-    if not off:
-        return [ok("durability", f"{', '.join(DURABILITY)} are on")]
-    return [
-        problem("durability", f"{name} is off: {DURABILITY[name]}", f"psql: {facts.remedies[name]}") for name in off
-    ]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def _listed(options: Mapping[str, str]) -> str:

@@ -6,7 +6,9 @@ import numpy as np
 import structlog
 
 from commontrace.core.deadline import Deadline
+from commontrace.core.text import counted
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding
+from commontrace.sharing.elsewhere import elsewhere
 
 log = structlog.get_logger()
 
@@ -24,7 +26,7 @@ class UnusableVector(Exception):
 async def encode_in_time(text: str, *, deadline: Deadline, embedder: Embedder) -> Embedding | None:
     """Encodes a text, or returns None where it has to wait: the embedder cannot, or not before storing must begin."""
     try:
-        async with deadline.leaving(share=_STORING_SHARE, most=_STORING_SECONDS).limit():
+        async with elsewhere(), deadline.leaving(share=_STORING_SHARE, most=_STORING_SECONDS).limit():
             [embedding] = await encode_all(embedder, [text])
     except Exception as error:  # noqa: BLE001 - whatever it is, what was contributed is not lost over it
         log.info("a trace is stored without its vector", why=reason_of(error))
@@ -42,7 +44,7 @@ async def encode_all(embedder: Embedder, texts: Sequence[str]) -> list[Embedding
         log.exception("the embedder failed")
         raise
     if len(embeddings) != len(texts):
-        raise UnusableVector(f"{len(embeddings)} vectors for {len(texts)} texts")
+        raise UnusableVector(f"{counted(len(embeddings), 'vectors')} for {counted(len(texts), 'texts')}")
     for embedding in embeddings:
         # Not a number is not less than anything.
         if not abs(float(np.linalg.norm(embedding.vector)) - 1.0) < _NORM_TOLERANCE:

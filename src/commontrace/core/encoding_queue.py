@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from commontrace.core.backoff import LONGEST_DELAY_SECONDS
 from commontrace.core.encoding import encode_all, reason_of
 from commontrace.core.errors import CommonTraceError, ModelReplaced
 from commontrace.core.traces import embedding_text
@@ -34,7 +35,6 @@ MOST_ATTEMPTS = 20
 
 # Queries of the same local model get their turns in between.
 _BATCH = 8
-_LONGEST_DELAY_SECONDS = 3600.0
 _PROBE = "Does it encode?"
 _PROBE_SECONDS = 10.0
 _WHY_CHARACTERS = 500
@@ -141,9 +141,12 @@ async def _store(
         # Behind the lock, which keeps the model from being replaced until the transaction ends.
         _refuse_other_models(embedder, await work.embedding_models.current())
         encoded = []
-        for text, embedding in embeddings.items():
+        # In the order of ids, for the signs that follow. What was purged meanwhile is not among them.
+        by_id = {text.id: (text, embedding) for text, embedding in embeddings.items()}
+        for trace in locked.values():
+            text, embedding = by_id[trace.id]
             # An edit has queued its own text, or brought its vector.
-            if locked[text.id].revision == text.revision:
+            if trace.revision == text.revision:
                 await work.trace_changes.set_vector(text.id, embedding.vector, embedder)
                 encoded.append(text.id)
         await work.encoding_jobs.remove(encoded)
@@ -161,7 +164,7 @@ async def _failed(jobs: "Sequence[ClaimedJob]", why: str, database: "Database") 
         if given_up:
             await work.encoding_jobs.give_up(jobs, why)
         else:
-            delay = min(2.0 ** jobs[0].attempts, _LONGEST_DELAY_SECONDS) if is_alone else 0.0
+            delay = min(2.0 ** jobs[0].attempts, LONGEST_DELAY_SECONDS) if is_alone else 0.0
             await work.encoding_jobs.put_off(jobs, delay, why)
     if given_up:
         log.error("a trace cannot be encoded and is given up", trace_id=str(jobs[0].trace_id), why=why)

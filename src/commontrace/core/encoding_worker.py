@@ -22,8 +22,6 @@ log = structlog.get_logger()
 _IDLE_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 60.0
-# An endpoint that asks for more is tried earlier.
-_LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
 
 async def encode_what_is_due(
@@ -75,7 +73,7 @@ async def keep_encoding(
             continue
         if turn.outcome is Outcome.EMBEDDER_AWAY:
             failures += 1
-            wait = max(_pause(failures), min(turn.retry_after or 0.0, _LONGEST_RETRY_AFTER_SECONDS))
+            wait = max(_pause(failures), turn.retry_after or 0.0)
             log.warning("traces wait for their vectors: text cannot be encoded", why=turn.why, pause=wait)
             await asyncio.sleep(wait)
             continue

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 from uuid import UUID
 
+from commontrace.core.text import counted
+
 
 class CommonTraceError(Exception):
     """A failure a caller can understand. `metadata` holds its facts for machines."""
@@ -20,6 +22,10 @@ class TraceNotFound(CommonTraceError):
     def __init__(self, trace_id: UUID) -> None:
         """Takes the id that was asked for."""
         super().__init__(f"no trace has the id {trace_id}", trace_id=str(trace_id))
+
+
+class DeadlinePassed(CommonTraceError):
+    """The caller's deadline left no time for anything that could be answered."""
 
 
 class InvalidTag(CommonTraceError):
@@ -176,6 +182,14 @@ class AlreadySuperseded(CommonTraceError):
         )
 
 
+class TracePurged(CommonTraceError):
+    """An imported trace was to keep the id of one that was purged."""
+
+    def __init__(self, trace_id: UUID) -> None:
+        """Takes the id."""
+        super().__init__(f"{trace_id} was purged: it is not to come back", trace_id=str(trace_id))
+
+
 class TraceHidden(CommonTraceError):
     """A moderator hid the trace."""
 
@@ -216,15 +230,18 @@ class TraceIdTaken(CommonTraceError):
 
     def __init__(self, trace_id: UUID) -> None:
         """Takes the id."""
-        super().__init__(f"another trace has the id {trace_id}", trace_id=str(trace_id))
+        super().__init__(
+            f"a trace of another text, or a deleted one, has the id {trace_id}: undelete it, or leave the id out",
+            trace_id=str(trace_id),
+        )
 
 
 class ServerStopping(CommonTraceError):
-    """The server stops: what has no end of its own ends now."""
+    """The server stops: what has not begun, or has no end of its own, ends now."""
 
     def __init__(self) -> None:
         """Says what to do."""
-        super().__init__("the server stops: go on elsewhere, or here after its restart")
+        super().__init__("the server stops: repeat the call elsewhere, or here after its restart")
 
 
 class RequestIdReused(CommonTraceError):
@@ -254,16 +271,22 @@ class ModelReplaced(Outrun):
 
 
 class QuotaExceeded(CommonTraceError):
-    """The user has used up what may be read or written in a minute."""
+    """The user has used up what may be read or written in a minute, or named in a day."""
 
-    def __init__(self, email: str, kind: str, limit: int, *, retry_after: float) -> None:
-        """Takes whose quota it is, of what (`reads` or `writes`), how large, and when the next begins, in seconds."""
+    _SPOKEN: ClassVar = {"tag_names": "new tag names"}
+
+    def __init__(self, email: str, kind: str, limit: int, *, per: str, retry_after: float) -> None:
+        """Takes whose quota it is, of what, how large, for a minute or a day, and when the next begins, in seconds."""
         super().__init__(
-            f"{email} has used up the {limit} {kind} of this minute", quota=kind.upper(), limit=str(limit), per="minute"
+            f"{email} has used up the {counted(limit, self._SPOKEN.get(kind, kind))} of this {per}",
+            quota=kind.upper(),
+            limit=str(limit),
+            per=per,
         )
         self.email = email
         self.kind = kind
         self.limit = limit
+        self.per = per
         self.retry_after = retry_after
 
 
@@ -276,8 +299,42 @@ class Overloaded(CommonTraceError):
         self.retry_after = retry_after
 
 
+class FilterTooSlow(Overloaded):
+    """It took too long to find out which traces have the metadata that a filter asks for."""
+
+    def __init__(self, seconds: float) -> None:
+        """Takes how long a statement may take."""
+        super().__init__(
+            f"the filter by metadata took more than {seconds:g} s: ask for fewer values, or for fewer traces at a time",
+            retry_after=seconds,
+        )
+
+
 class DatabaseUnavailable(CommonTraceError):
-    """The database cannot be reached or did not answer in time."""
+    """The database cannot be reached, refuses what the server needs, or did not answer in time."""
+
+
+class OperatorNeeded(DatabaseUnavailable):
+    """The database fails at what it is asked until somebody mends it. The message is for callers, `advice` for them."""
+
+    def __init__(self, message: str, *, advice: str, sqlstate: str = "") -> None:
+        """Takes what is wrong, what its operator can do, and Postgres' code, if it was Postgres that said it."""
+        super().__init__(message)
+        self.advice = advice
+        self.sqlstate = sqlstate
+
+
+class DatabaseReadOnly(OperatorNeeded):
+    """Nothing can be written, as on a standby; what is there can be read."""
+
+    def __init__(self) -> None:
+        """Says what helps."""
+        super().__init__(
+            "the database only reads: nothing can be written until that is over",
+            advice="let DATABASE_URL lead to the primary, promote this standby, or turn default_transaction_read_only"
+            " off for the database and the role; `commontrace doctor` says which",
+            sqlstate="25006",
+        )
 
 
 class Busy(CommonTraceError):

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import structlog
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _PERIOD_SECONDS = 300.0
+_BEFORE_ALL = UUID(int=0)
 
 
 async def forget_expired_answers(database: "Database", batch: int = 500) -> int:
@@ -34,8 +36,20 @@ async def forget_expired_events(database: "Database", batch: int = 500) -> int:
 
 
 async def forget_expired_quotas(database: "Database", batch: int = 500) -> int:
-    """Drops what was counted of quotas more than an hour ago and returns how many rows, likewise."""
+    """Drops what was counted of quotas more than two days ago and returns how many rows, likewise."""
     return await _forget(lambda work: work.quotas.forget_expired(batch), database, batch)
+
+
+async def forget_unused_tags(database: "Database", batch: int = 1_000) -> int:
+    """Drops the tags that are of no use to anybody for a day and returns how many; looks at all, likewise."""
+    forgotten, after = 0, _BEFORE_ALL
+    while True:
+        async with database.unit_of_work() as work:
+            looked = await work.tag_changes.forget_unused(after=after, most=batch)
+        forgotten += looked.forgotten
+        after = looked.last
+        if looked.looked_at < batch:
+            return forgotten
 
 
 async def keep_forgetting(database: "Database") -> None:
@@ -47,11 +61,14 @@ async def keep_forgetting(database: "Database") -> None:
             items = await forget_expired_imports(database)
             events = await forget_expired_events(database)
             await forget_expired_quotas(database)
+            tags = await forget_unused_tags(database)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             log.warning("what has expired could not be removed", error=told(error))
         else:
-            if answers or items or events:
-                log.info("removed what has expired", answers=answers, imported_items=items, events=events)
+            if answers or items or events or tags:
+                log.info(
+                    "removed what has expired", answers=answers, imported_items=items, events=events, unused_tags=tags
+                )
 
 
 async def _forget(some: "Callable[[UnitOfWork], Awaitable[int]]", database: "Database", batch: int) -> int:

@@ -30,7 +30,8 @@ class Export:
         return await self.database.read(
             lambda reading: reading.export.oldest_first(
                 self.considered, after=after, size=size, text_bytes=limits.RESPONSE_BYTES, model=self.model
-            )
+            ),
+            under=self.considered,
         )
 
 

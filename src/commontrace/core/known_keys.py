@@ -11,7 +11,8 @@ import structlog
 
 from commontrace.core.api_key import ApiKey, digest_of, parsed
 from commontrace.core.caller import Caller
-from commontrace.core.errors import CommonTraceError, InvalidKey
+from commontrace.core.errors import CommonTraceError, InvalidKey, Overloaded
+from commontrace.core.gathering import Gathered
 from commontrace.core.scopes import Scope
 from commontrace.core.telling import told
 
@@ -22,6 +23,9 @@ log = structlog.get_logger()
 
 FRESH_SECONDS = 4.0
 """So long an answer is taken for true where nobody says that it has changed, the database away or not."""
+
+MOST_STRANGERS = 256
+"""How many keys that were never confirmed here are asked for at once: as many as callers of a server just replaced."""
 
 _REFUSED_SECONDS = 2.0
 _CAPACITY, _REFUSED_CAPACITY = 10_000, 1_000
@@ -50,6 +54,7 @@ class KnownKeys:
         self._digests: dict[UUID, bytes] = {}
         self._asking: dict[bytes, asyncio.Task[Caller]] = {}
         self._used: set[UUID] = set()
+        self._rows = Gathered(lambda ids: database.read_apart(lambda reading: reading.keys.by_id(ids)))
 
     def recall(self, text: str) -> Caller | None:
         """Returns who holds the key, None where that has to be asked. Raises InvalidKey for one refused lately."""
@@ -72,6 +77,8 @@ class KnownKeys:
         digest = key.digest
         asking = self._asking.get(digest)
         if asking is None:
+            if digest not in self._known and self._strangers() >= MOST_STRANGERS:
+                raise Overloaded("too many keys that are new to this server are being looked up")
             asking = self._asking[digest] = asyncio.create_task(self._ask(key))
             asking.add_done_callback(lambda done: self._asked(digest, done))
         # Who leaves does not take the answer from the others.
@@ -118,6 +125,9 @@ class KnownKeys:
             self._used |= used
             log.warning("the use of keys could not be noted", error=told(error))
 
+    def _strangers(self) -> int:
+        return sum(digest not in self._known for digest in self._asking)
+
     def _outdate_questions(self) -> None:
         # What changed after a question may not be in its answer: nobody joins it, and it is not remembered.
         self._asking.clear()
@@ -126,7 +136,7 @@ class KnownKeys:
         loop = asyncio.get_running_loop()
         # Counted from before the question: whatever is in the answer was true then, however late it comes.
         asked_at = loop.time()
-        row = await self._database.read_apart(lambda reading: reading.keys.find(key.id))
+        row = await self._rows.answer(key.id)
         now = loop.time()
         if row is None or not hmac.compare_digest(row.digest, key.digest):
             raise self._refuse(key.digest, "UNKNOWN", now)

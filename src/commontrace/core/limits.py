@@ -11,16 +11,22 @@ METADATA_BYTES = 10_000
 # A response holds an object two messages deeper than a request does, and parsers give up at a hundred messages, three
 # of them for an object in an object: what only just fits a request would make every answer that holds it unreadable.
 METADATA_LEVELS = 16
+# Whether an object passes a filter costs their values' product: those of a list are compared each with each (ADR 0041).
+METADATA_VALUES = 1_000
 QUERY_CHARACTERS = 8_000
 SEARCH_HITS = 1_000
 SEARCH_HITS_DEFAULT = 10
 SEARCH_CANDIDATES = 1_000
 BATCH_HITS_DEFAULT = 16
 REQUEST_BYTES = 1 << 20
+RECEIVED_BYTES = 2 * REQUEST_BYTES
+CALL_METADATA_BYTES = 8 << 10
+RECEIVED_CALL_METADATA_BYTES = 2 * CALL_METADATA_BYTES
 RESPONSE_BYTES = 2 << 20
 EMAIL_CHARACTERS = 254
 LIVE_KEYS = 2
 KEY_LABEL_CHARACTERS = 100
+USER_NAME_CHARACTERS = 100
 VECTOR_NORM_MINIMUM = 1e-6
 VECTOR_NORM_MAXIMUM = 1e6
 FILTER_VALUES = 20

@@ -39,7 +39,8 @@ async def find(
     if resolved.matches_nothing or (owner_email is not None and owner_id is None):
         return Listed(asked=resolved, owner_id=None, positions=())
     positions = await database.read(
-        lambda reading: reading.listing.newest_first(resolved, owner_id=owner_id, after=after, size=size)
+        lambda reading: reading.listing.newest_first(resolved, owner_id=owner_id, after=after, size=size),
+        under=resolved,
     )
     return Listed(asked=resolved, owner_id=owner_id, positions=positions)
 
@@ -50,7 +51,8 @@ async def rows(
     """Returns the traces at the positions, without those that match no longer."""
     ids = [position.id for position in positions]
     found = await database.read(
-        lambda reading: reading.traces.get_many(ids, full=full, considered=of.asked, owner_id=of.owner_id)
+        lambda reading: reading.traces.get_many(ids, full=full, considered=of.asked, owner_id=of.owner_id),
+        under=of.asked,
     )
     return {position: found[position.id] for position in positions if position.id in found}
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import structlog
 
 from commontrace.core.deleting import bring_back, locked_with_replaced, take_away
-from commontrace.core.errors import TraceNotFound
+from commontrace.core.errors import Outrun, TraceNotFound
 from commontrace.core.trace_events import PURGED, UPDATED
 
 if TYPE_CHECKING:
@@ -40,15 +40,19 @@ async def unhide(trace_id: UUID, work: "UnitOfWork") -> "TraceRow":
 
 
 async def purge(trace_id: UUID, work: "UnitOfWork", moderator: str) -> None:
-    """Erases all that is stored of a trace. Raises TraceNotFound.
+    """Erases all that is stored of a trace. Raises TraceNotFound, Outrun.
 
     What remains are its id in events and in the ledgers of imports, which keep it from being imported again.
     """
-    neighbours = await work.trace_purge.neighbours(trace_id)
+    neighbours = set(await work.trace_purge.neighbours(trace_id))
     locked = await work.trace_changes.lock([trace_id, *neighbours])
     if trace_id not in locked:
         raise TraceNotFound(trace_id)
     trace = locked.pop(trace_id)
+    await work.trace_purge.lock_out(trace_id)
+    if not neighbours.issuperset(await work.trace_purge.neighbours(trace_id)):
+        # A successor came before the lock; it has to be locked, too, and in the order of ids.
+        raise Outrun
     await work.trace_purge.purge(trace_id)
     for neighbour in locked.values():
         await work.events.add(neighbour.id, UPDATED, revision=neighbour.revision)

@@ -12,18 +12,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from commontrace.core.errors import QuotaExceeded
+from commontrace.core.errors import OperatorNeeded, QuotaExceeded
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database
 
-READS, WRITES = "reads", "writes"
+READS, WRITES, TAG_NAMES = "reads", "writes", "tag_names"
+
+WINDOWS = {READS: "minute", WRITES: "minute", TAG_NAMES: "day"}
+"""What each quota is for; a day is one of UTC."""
 
 # Whoever is forgotten loses what was leased for them, no more.
 _ACCOUNTS = 10_000
 _WINDOW_SECONDS = 60.0
 # A lease that lasts for less is followed by one of twice its size.
 _LEASE_SECONDS = 1.0
+# While nothing can be counted, so long nobody asks for it.
+_UNCOUNTED_SECONDS = 1.0
 # The end of the minute by our clock may come a little before that by the database's.
 _LEAST_RETRY_SECONDS = 0.1
 
@@ -33,6 +38,14 @@ class Lease:
     """How much was granted, 0 if less is left than was needed, and for how long: until the minute ends."""
 
     granted: int
+    seconds_left: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """How much of a quota is used, and for how long it counts."""
+
+    used: int
     seconds_left: float
 
 
@@ -54,6 +67,7 @@ class Quotas:
     def __init__(self, database: "Database", limits: Mapping[str, int]) -> None:
         """Takes where servers count together."""
         self._database = database
+        self._uncounted_until = 0.0
         self._limits = limits
         self._accounts: OrderedDict[tuple[str, str], _Account] = OrderedDict()
 
@@ -65,6 +79,8 @@ class Quotas:
         limit = self._limits.get(kind)
         if limit is None or amount == 0:
             return
+        if kind == READS and time.monotonic() < self._uncounted_until:
+            return
         amount = min(amount, limit)
         account = self._account((email, kind))
         while True:
@@ -75,11 +91,18 @@ class Quotas:
                 account.left -= amount
                 return
             if account.refused is not None and amount - account.left >= account.refused:
-                raise QuotaExceeded(email, kind, limit, retry_after=_rounded(account.ends_at - now))
+                raise QuotaExceeded(email, kind, limit, per=WINDOWS[kind], retry_after=_rounded(account.ends_at - now))
             if account.leasing is None:
                 account.leasing = asyncio.create_task(self._lease(account, email, kind, amount - account.left))
-            # Who gives up meanwhile must not take away what the others wait for.
-            await asyncio.shield(account.leasing)
+            try:
+                # Who gives up meanwhile must not take away what the others wait for.
+                await asyncio.shield(account.leasing)
+            except OperatorNeeded:
+                # Nothing can be counted, and reads go on.
+                if kind != READS:
+                    raise
+                self._uncounted_until = time.monotonic() + _UNCOUNTED_SECONDS
+                return
 
     async def _lease(self, account: _Account, email: str, kind: str, needed: int) -> None:
         began, limit = time.monotonic(), self._limits[kind]

@@ -79,7 +79,7 @@ async def _by_words(
 ) -> "dict[Neighbour, int]":
     """Returns the traces that share the rarest words with the text, and their places by these."""
     assert isinstance(search.query, str)  # noqa: S101 - validated
-    if found.considered.matches_nothing:
+    if found.exact and not found.neighbours:
         return {}
     text = search.query
     nearest = Nearest(
@@ -89,7 +89,7 @@ async def _by_words(
         limit=rankings.RANKED_BY_WORDS + 1,
         considered=found.considered,
     )
-    holders = await database.read(lambda reading: reading.words.holders(text, nearest))
+    holders = await database.read(lambda reading: reading.words.holders(text, nearest), under=found.considered)
     ranks = rankings.lexical_ranks({holder.neighbour.trace_id: holder.weight for holder in holders})
     return {
         holder.neighbour: ranks[holder.neighbour.trace_id]

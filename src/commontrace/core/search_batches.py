@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.core.deadline import Deadline
+from commontrace.core.errors import DeadlinePassed
 from commontrace.core.search import Found, StopReason, similarity
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ async def batches(
 ) -> AsyncGenerator[Batch]:
     """Yields the hits by `size`, or in parts of that, one batch at least; the reader may empty what it gets.
 
-    The deadline cuts the stream short with SCAN_BUDGET.
+    The deadline cuts the stream short with SCAN_BUDGET. Raises DeadlinePassed where no hits are fetched by then.
     """
     count, rows_at_once = len(found.neighbours), _FULL_ROWS_AT_ONCE if full else _BASIC_ROWS_AT_ONCE
     if not count:
@@ -65,6 +66,9 @@ async def batches(
             try:
                 hits = await _fetched(found, slice(first, behind), full=full, deadline=deadline, database=database)
             except TimeoutError:
+                if not first:
+                    # Without any of them, it would read as if there were none.
+                    raise DeadlinePassed("the deadline left no time to send what was found: allow more") from None
                 yield Batch(hits=[], stop_reason=StopReason.SCAN_BUDGET)
                 return
             yield Batch(
@@ -82,7 +86,7 @@ async def _fetched(found: Found, which: slice, *, full: bool, deadline: Deadline
     if traces is None:
         # The connection is back in its pool before anything is yielded to a reader who may be slow.
         async with deadline.limit():
-            traces = await database.read(_rows_of(wanted, found, full=full))
+            traces = await database.read(_rows_of(wanted, found, full=full), under=found.considered)
     return [
         Hit(trace=traces[neighbour.trace_id], neighbour=neighbour)
         for neighbour in wanted

@@ -48,7 +48,9 @@ class Passes:
             return await self._by_index(1.0)
         width = self._database.filter_widths.get(self._considered)
         if width is None:
-            width = await self._database.search_signs(lambda search: search.width(self._considered))
+            width = await self._database.search_signs(
+                lambda search: search.width(self._considered), under=self._considered
+            )
             self._database.filter_widths.remember(self._considered, width)
         return await self._by_index(width) if width else await self._by_signs()
 
@@ -56,7 +58,8 @@ class Passes:
         """Returns the nearest of all but those, behind the point where the search is resumed, if it is."""
         point = self._search.resumed_at or ResumePoint()
         nearest = await self._database.read(
-            lambda reading: reading.search.neighbours(self._nearest, besides=besides, behind=point.last)
+            lambda reading: reading.search.neighbours(self._nearest, besides=besides, behind=point.last),
+            under=self._considered,
         )
         hits = self._similar(nearest)
         reason = StopReason.LIMIT if len(hits) == self._search.limit else self._why_short(hits, nearest)
@@ -77,7 +80,9 @@ class Passes:
         nearest = replace(self._nearest, limit=part.limit)
         if part.ef_search:
             return part.of(
-                await self._database.search(lambda search: search.neighbours(nearest, ef_search=part.ef_search))
+                await self._database.search(
+                    lambda search: search.neighbours(nearest, ef_search=part.ef_search), under=self._considered
+                )
             )
         matched = await self._matched(nearest, full=None)
         return part.of(matched.neighbours)
@@ -101,12 +106,12 @@ class Passes:
         traces = None
         if self._search.fetches_full is None:
             neighbours = await self._database.search(
-                lambda search: search.neighbours(self._nearest, ef_search=ef_search)
+                lambda search: search.neighbours(self._nearest, ef_search=ef_search), under=self._considered
             )
         else:
             full = self._search.fetches_full
             found = await self._database.search(
-                lambda search: search.hits(self._nearest, ef_search=ef_search, full=full)
+                lambda search: search.hits(self._nearest, ef_search=ef_search, full=full), under=self._considered
             )
             neighbours = [neighbour for neighbour, _ in found]
             traces = {trace.id: trace for _, trace in found}
@@ -115,7 +120,7 @@ class Passes:
     async def _matched(self, nearest: Nearest, *, full: bool | None) -> "Matched":
         candidates = self._candidates(nearest.limit)
         return await self._database.search_signs(
-            lambda search: search.matched(nearest, candidates=candidates, full=full)
+            lambda search: search.matched(nearest, candidates=candidates, full=full), under=self._considered
         )
 
     def _candidates(self, limit: int) -> int:

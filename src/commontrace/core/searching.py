@@ -1,12 +1,11 @@
 """How a search is answered: filters hold, never short, most similar first, and in time."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.core import trace_filter
 from commontrace.core.deadline import Deadline
-from commontrace.core.errors import TraceNotEncoded
+from commontrace.core.errors import DeadlinePassed, FilterTooSlow, TraceNotEncoded
 from commontrace.core.search import Found, Search, StopReason
 from commontrace.core.search_passes import Passes
 from commontrace.core.trace_filter import ResolvedFilter
@@ -26,28 +25,22 @@ async def find(search: Search, *, deadline: Deadline, database: "Database", quer
     """Returns the `limit` nearest traces; fewer only if no more match, or if there was no time to prove it.
 
     Only finds traces of the model of `queries`. Encoding a text is not under the deadline.
-    Raises TraceNotFound, TraceNotEncoded, EmbedderUnavailable, ModelReplaced.
+    Raises DeadlinePassed where no pass over the traces has come to its end, TraceNotFound, TraceNotEncoded,
+    EmbedderUnavailable, FilterTooSlow, ModelReplaced.
     """
     # Before anything else: whether the query is one does not depend on the filter.
     query: UUID | Vector = (
         (await queries.encode(search.query)).vector if isinstance(search.query, str) else search.query
     )
-    best = Found(
-        neighbours=[],
-        stop_reason=StopReason.SCAN_BUDGET,
-        exact=False,
-        considered=ResolvedFilter(asked=search.considered, tag_ids={}),
-        model_id=queries.embedder.model_id,
-    )
+    best: Found | None = None
     sent: list[UUID] = []
     try:
         async with deadline.limit():
             vector = await _vector(query, database)
             considered = await trace_filter.resolved(search.considered, database)
             if considered.matches_nothing:
-                return replace(best, stop_reason=StopReason.EXHAUSTED, exact=True, considered=considered)
+                return _nothing(considered, queries)
             passes = Passes(search, vector, considered, embedder=queries.embedder, database=database)
-            best = replace(best, considered=considered)
             if search.resumed_at is not None:
                 sent = await passes.sent(search.resumed_at)
             elif not search.exact:
@@ -58,7 +51,25 @@ async def find(search: Search, *, deadline: Deadline, database: "Database", quer
         async with deadline.leaving(share=SENDING_SHARE, most=SENDING_SECONDS).limit():
             return await passes.exactly(besides=sent)
     except TimeoutError:
+        if best is None:
+            # An answer without hits would read as if nothing were known.
+            raise DeadlinePassed("the deadline left no time to look at any trace: allow more") from None
         return best
+    except FilterTooSlow:
+        if best is None or not best.neighbours:
+            raise
+        return best
+
+
+def _nothing(considered: ResolvedFilter, queries: QueryCache) -> Found:
+    """Returns what is found where no trace can pass the filter."""
+    return Found(
+        neighbours=[],
+        stop_reason=StopReason.EXHAUSTED,
+        exact=True,
+        considered=considered,
+        model_id=queries.embedder.model_id,
+    )
 
 
 async def _vector(query: UUID | Vector, database: "Database") -> Vector:

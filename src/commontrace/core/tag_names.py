@@ -9,7 +9,7 @@ from typing import NamedTuple
 from commontrace.core import limits
 from commontrace.core.errors import InvalidTag
 from commontrace.core.starter_aliases import STARTER_ALIASES
-from commontrace.core.text import first_forbidden
+from commontrace.core.text import first_forbidden, is_blank
 
 _SPACES_AND_SLASHES = re.compile(r"[\s/]+")
 # The same before NFKC, which makes a slash of the full-width one.
@@ -56,7 +56,8 @@ def _canonical(tag: str) -> CanonicalName:
     for character in spelling:
         if not _is_allowed(character):
             raise _character_refused(tag, character)
-    if not any(unicodedata.category(character)[0] in "LN" for character in spelling):
+    # Fillers such as U+3164 are letters by their category, and show nothing.
+    if not any(unicodedata.category(character)[0] in "LN" and not is_blank(character) for character in spelling):
         raise InvalidTag(tag, "has no letter or digit")
     if len(spelling) > limits.TAG_CHARACTERS:
         raise _too_long(tag)

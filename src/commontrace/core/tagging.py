@@ -57,7 +57,7 @@ async def update(spelling: str, values: Mapping[str, Any], work: "UnitOfWork") -
     """Sets some of FIELDS and returns the tag. Raises TagNotFound."""
     name = normalise(spelling)
     await work.tags.hold_off_merges()
-    tag_id = (await work.tags.ids_of([name])).get(name)
+    tag_id = (await work.tags.hold([name])).get(name)
     if tag_id is None:
         raise TagNotFound(name)
     await work.tag_changes.set(tag_id, values)
@@ -72,10 +72,11 @@ async def merge(source: str, target: str, work: "UnitOfWork") -> Merged:
     source_name, target_name = normalise(source), normalise(target)
     await work.tag_changes.begin_merge()
     target_id = (await work.tags.ensure([target_name]))[target_name]
-    source_id = (await work.tags.ids_of([source_name])).get(source_name)
+    source_id = (await work.tags.hold([source_name])).get(source_name)
     moved = 0
     if source_id is None:
         await work.tag_changes.add_alias(source_name, target_id)
+        work.tags.created_names += 1
     elif source_id != target_id:
         moved = await work.tag_changes.merge(source_id, target_id)
     return Merged(tag=await _stored(target_name, work), moved_trace_count=moved)

@@ -78,7 +78,7 @@ async def votes_on(trace_id: UUID, reading: "Reading", *, after: "Position | Non
 async def settle(trace: "LockedTrace", tally: Tally, work: "UnitOfWork", *, validation_threshold: int) -> Standing:
     """Gives a locked trace the standing that follows from its votes, and returns it."""
     due = standing(tally, validation_threshold=validation_threshold, is_seed=trace.is_seed)
-    # Only what differs is written: the status is indexed, so that writing another one costs an entry in every index.
+    # Most votes change neither; a status that differs is told to watchers.
     changes = {name: value for name, value in asdict(due).items() if value != getattr(trace, name)}
     if "status" in changes:
         await work.trace_changes.touch(trace.id, changes)

@@ -1,13 +1,13 @@
-"""Threads that encode texts off the event loop: in turn, and short ones that wait at the same time together."""
+"""Threads that encode texts off the event loop: users in turn, and short ones that wait at the same time together."""
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from commontrace.embeddings.embedder import EmbedderUnavailable, Embedding
+from commontrace.sharing.round_robin import RoundRobin
 
 _THREADS = 2
 # What is encoded together. A third of the time is what there is to save, and nobody should wait for much else.
@@ -27,8 +27,8 @@ class EncodingThreads:
         """Takes the name that messages give the model."""
         self._encode = encode
         self._name = name
-        self._waiting: deque[_Waiting] = deque()
-        self._taking = threading.Lock()
+        self._waiting: RoundRobin[_Waiting] = RoundRobin()
+        self._queue = threading.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="local-model")
         self._closed = False
 
@@ -68,7 +68,8 @@ class EncodingThreads:
 
     async def _encode_soon(self, text: str) -> Embedding:
         waiting = _Waiting(text)
-        self._waiting.append(waiting)
+        with self._queue:
+            self._waiting.add(waiting)
         # One for each text, though each takes several if they are short: some will find nothing left.
         self._threads.submit(self._encode_waiting)
         return await asyncio.wrap_future(waiting.answer)
@@ -91,9 +92,9 @@ class EncodingThreads:
         """Returns what is encoded next: several texts if they are short, else one; none if all is taken."""
         taken: list[_Waiting] = []
         room = _CHARACTERS_AT_ONCE
-        with self._taking:
-            while self._waiting and (not taken or len(self._waiting[0].text) <= room):
-                waiting = self._waiting.popleft()
+        with self._queue:
+            while self._waiting and (not taken or len(self._waiting.next.text) <= room):
+                waiting = self._waiting.take()
                 # Whoever asked may be gone.
                 if waiting.answer.set_running_or_notify_cancel():
                     taken.append(waiting)

@@ -8,22 +8,24 @@ import httpx2
 import openai
 
 from commontrace.embeddings.embedder import EmbedderUnavailable
-from commontrace.embeddings.endpoint_answer import Answer, read_answer, retry_after
+from commontrace.embeddings.endpoint_answer import Answer, longest_answer, read_answer, retry_after
+from commontrace.embeddings.endpoint_client import EndpointClient, most_bytes
+from commontrace.embeddings.endpoint_environment import proxy_variable
+from commontrace.sharing.turns import Turns
 
 _RETRIES = 2
 _REQUESTS_AT_ONCE = 8
 _CONNECT_SECONDS = 5.0
-# Who asks to wait longer is not waited for: callers are told instead.
-_LONGEST_WAIT_SECONDS = 5.0
 
 _REFUSED_CONTENT = {400, 413, 422}
 _KEY_REFUSED = {401, 403}
 _PASSING = {408, 409, 425, 429}
 _TOO_LONG = re.compile(
-    r"context.{0,20}(length|size|window)|too (long|large|many tokens)|max\w*.{0,40}(length|tokens)"
+    r"context.{0,20}(length|size|window)|too (long|large|many tokens)|max\w{0,12}.{0,40}(length|tokens)"
     r"|(less|fewer|more) than \d+ tokens|exceeds?.{0,60}(limit|length|maximum|context|tokens)|token limit"
 )
-_COUNTED = re.compile(r"(\d+)\s*(?:input )?tokens|given:?\s*(\d+)")
+# Of up to nine digits: more are no number of tokens, and need not fit into a float.
+_COUNTED = re.compile(r"\b(\d{1,9})\s*(?:input )?tokens|given:?\s*(\d{1,9})\b")
 _SHOWN_CHARACTERS = 300
 
 
@@ -53,7 +55,8 @@ class Endpoint:
     """The `/embeddings` of a base URL. `dimensions` is only sent if it is given.
 
     At most eight requests are under way at a time. A request may take `timeout` seconds, waiting for its turn and its
-    repetitions included; a cancelled one is given up at once.
+    repetitions included; a cancelled one is given up at once. Making it raises ModelNotUsable where the environment
+    keeps HTTP from working.
     """
 
     def __init__(
@@ -70,44 +73,55 @@ class Endpoint:
         self.dimensions = dimensions
         self._api_key = api_key
         self._timeout = timeout
-        self._turns = asyncio.Semaphore(_REQUESTS_AT_ONCE)
-        http = openai.DefaultAsyncHttpxClient(event_hooks={"response": [_refuse_long_waits]})
+        self._turns = Turns(_REQUESTS_AT_ONCE)
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
             # Without one, the library would look for another's in the environment.
             api_key=api_key or "none",
+            organization="",
+            project="",
             timeout=httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
             max_retries=_RETRIES,
-            http_client=http,
+            http_client=EndpointClient(base_url, api_key=api_key),
         )
         self._impatient = self._client.with_options(max_retries=0)
 
-    async def embed(self, texts: Sequence[str], *, patiently: bool = True) -> Answer:
+    async def embed(
+        self, texts: Sequence[str], *, expected_dimensions: int | None = None, patiently: bool = True
+    ) -> Answer:
         """Returns the texts' vectors; tries once unless patient. Raises EmbedderUnavailable, EndpointRefuses.
 
-        Raises UnusableAnswer for one that cannot be understood.
+        Raises UnusableAnswer for one that cannot be understood, or is longer than `expected_dimensions` explain; None
+        allows any that a model might have.
         """
+        most_bytes.set(longest_answer(texts=len(texts), dimensions=expected_dimensions))
         client = self._client if patiently else self._impatient
         try:
-            async with asyncio.timeout(self._timeout), self._turns:
+            async with asyncio.timeout(self._timeout), self._turns.turn():
                 answer = await client.embeddings.with_raw_response.create(
                     input=list(texts),
                     model=self.model,
-                    extra_headers=None if self._api_key else {"Authorization": openai.Omit()},
                     dimensions=openai.omit if self.dimensions is None else self.dimensions,
                 )
         except (TimeoutError, openai.APITimeoutError) as error:
             raise EmbedderUnavailable(f"the embedding endpoint did not answer within {self._timeout:g} s") from error
         except openai.APIStatusError as error:
             raise self._failure(error) from error
+        except UnicodeEncodeError as error:
+            raise EmbedderUnavailable("OPENAI_CUSTOM_HEADERS holds what no header can: unset it") from error
         except RuntimeError as error:
             # Closed while it waited to try again.
             if not self._client.is_closed():
                 raise
             raise EmbedderUnavailable("the server is stopping") from error
         except openai.OpenAIError as error:
-            raise EmbedderUnavailable("the embedding endpoint cannot be reached") from error
-        return read_answer(answer.content, texts=len(texts))
+            # With a cause that is about the way there, or else about what came back.
+            is_broken = isinstance(error.__cause__, httpx2.ReadError | httpx2.RemoteProtocolError)
+            fault = "breaks off its answer, or does not speak HTTP" if is_broken else "cannot be reached"
+            proxy = proxy_variable(self.base_url)
+            way = "" if proxy is None else f" through the proxy of {proxy}: unset it, or put the host into NO_PROXY"
+            raise EmbedderUnavailable(f"the embedding endpoint {fault}{way}") from error
+        return read_answer(answer.content, texts=len(texts), dimensions=expected_dimensions)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -122,6 +136,10 @@ class Endpoint:
         if status in _KEY_REFUSED:
             # What it says may repeat the key.
             return EndpointRefuses(message, settings="EMBEDDING_API_KEY")
+        if error.response.is_redirect:
+            # Following it would send the texts, and perhaps the key, to whomever the endpoint names.
+            message = f"{message}, a redirect, which is not followed"
+            return EndpointRefuses(message, settings="EMBEDDING_BASE_URL")
         said = _said(error)
         if self._api_key:
             said = said.replace(self._api_key, "***")
@@ -144,11 +162,6 @@ def readable_share(status: int, said: str) -> float | None:
 
 def _said(error: openai.APIStatusError) -> str:
     message = error.body.get("message") if isinstance(error.body, dict) else None
-    return message if isinstance(message, str) else error.response.text
-
-
-async def _refuse_long_waits(response: httpx2.Response) -> None:
-    wait = retry_after(response.headers)
-    if wait is not None and wait > _LONGEST_WAIT_SECONDS:
-        # The library itself would wait for up to two minutes.
-        response.headers["x-should-retry"] = "false"
+    said = message if isinstance(message, str) else error.response.text
+    # It is shown on terminals and in logs.
+    return "".join(character if character.isprintable() else " " for character in said)

@@ -12,10 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from commontrace.core.text import counted
+from commontrace.embeddings.embedder import MAX_DIMENSIONS
+
 MAX_TOKENS = (1 << 31) - 1
 """The largest count that the contract can carry; an endpoint that claims more does not count."""
 
-_LONGEST_WAIT = 86_400.0
+# Who is told to come back in a day would not notice that the endpoint is there again after a minute.
+_LONGEST_WAIT = 300.0
+
+# A double in full has 24 characters; pretty-printed, a line break and up to 39 spaces and a comma come on top. Base64
+# has 5.3 a component.
+_BYTES_A_COMPONENT = 64
+# The names around a vector, its index, and what servers add.
+_BYTES_A_TEXT = 1024
+_BYTES_AROUND = 64 * 1024
+# Of a model that is not known yet. Four times what can be stored, so that longer vectors are told as what they are.
+_MOST_DIMENSIONS = 4 * MAX_DIMENSIONS
+
+_NOT_EMBEDDINGS = "its answer is not the JSON of embeddings"
 
 
 class UnusableAnswer(Exception):
@@ -33,23 +48,31 @@ class Answer:
     tokens: int
 
 
-def read_answer(content: bytes, *, texts: int) -> Answer:
-    """Reads the answer to a request of so many texts. Raises UnusableAnswer."""
-    try:
-        answer = json.loads(content)
-        items = answer["data"]
-        by_index = {item.get("index", place): item["embedding"] for place, item in enumerate(items)}
-        if len(items) != texts or by_index.keys() != set(range(texts)):
-            raise UnusableAnswer(f"it answers {texts} texts with {len(items)} vectors, or numbers them otherwise")
-        rows = [_components(by_index[index]) for index in range(texts)]
-        # In double precision: the square of a component may not fit in single.
-        vectors = np.array(rows, np.float64)
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise UnusableAnswer("its answer is not the JSON of embeddings") from error
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True) if vectors.ndim == 2 and vectors.size else np.zeros(1)
-    if not (np.isfinite(norms).all() and norms.all()):
-        raise UnusableAnswer("a vector in its answer has no direction, or numbers that are not finite")
-    return Answer(vectors=(vectors / norms).astype(np.float32), tokens=_tokens(answer))
+def longest_answer(*, texts: int, dimensions: int | None) -> int:
+    """Returns how many bytes the answer to so many texts may have, decompressed; `dimensions` None if not known yet."""
+    return texts * ((dimensions or _MOST_DIMENSIONS) * _BYTES_A_COMPONENT + _BYTES_A_TEXT) + _BYTES_AROUND
+
+
+def read_answer(content: bytes, *, texts: int, dimensions: int | None = None) -> Answer:
+    """Reads the answer to a request of so many texts. Raises UnusableAnswer.
+
+    `dimensions` is what is expected, None if that is not known yet; the vectors found may have others.
+    """
+    answer = _parsed(content, most_values=texts * (2 * (dimensions or _MOST_DIMENSIONS) + 64) + 1024)
+    items = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise UnusableAnswer(_NOT_EMBEDDINGS)
+    if len(items) != texts:
+        raise UnusableAnswer(f"it answers {counted(texts, 'texts')} with {counted(len(items), 'vectors')}")
+    indices = [item.get("index", place) for place, item in enumerate(items)]
+    # True and 1.0 would be 1 to Python.
+    if any(type(index) is not int for index in indices) or sorted(indices) != list(range(texts)):
+        raise UnusableAnswer("it numbers its vectors otherwise than the texts")
+    by_index = {index: item.get("embedding") for index, item in zip(indices, items, strict=True)}
+    rows = [_components(by_index[index]) for index in range(texts)]
+    if len({len(row) for row in rows}) > 1:
+        raise UnusableAnswer("the vectors in its answer differ in length")
+    return Answer(vectors=_directions(np.array(rows, np.float64)), tokens=_tokens(answer))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -65,11 +88,42 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return min(seconds, _LONGEST_WAIT) if seconds > 0 and math.isfinite(seconds) else None
 
 
+def _parsed(content: bytes, *, most_values: int) -> Any:
+    if not content.strip():
+        raise UnusableAnswer("its answer is empty")
+    # Each value but the first follows one of these. Parsed, three bytes of JSON can take sixty of memory.
+    if sum(map(content.count, (b",", b"[", b"{"))) > most_values:
+        raise UnusableAnswer(f"its answer has more than {most_values} values, {_NOT_EMBEDDINGS}")
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UnusableAnswer(_NOT_EMBEDDINGS) from error
+
+
 def _components(embedding: Any) -> NDArray[np.float64]:
-    # Asked for base64, which is a quarter of the size; not every server knows it.
-    if isinstance(embedding, str):
-        return np.frombuffer(base64.b64decode(embedding, validate=True), "<f4").astype(np.float64)
-    return np.array(embedding, np.float64)
+    """Returns a vector in double precision, infinite or not a number where it overflows single or double."""
+    try:
+        # Asked for base64, which is a quarter of the size; not every server knows it.
+        if isinstance(embedding, str):
+            packed = np.frombuffer(base64.b64decode(embedding, validate=True), "<f4")
+            with np.errstate(invalid="ignore"):
+                return packed.astype(np.float64)
+        # NumPy would read strings, null and truth values as numbers.
+        if isinstance(embedding, list) and set(map(type, embedding)) <= {int, float}:
+            return np.array(embedding, np.float64)
+    except (ValueError, OverflowError) as error:
+        raise UnusableAnswer(_NOT_EMBEDDINGS) from error
+    raise UnusableAnswer(_NOT_EMBEDDINGS)
+
+
+def _directions(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
+    largest = np.abs(vectors).max(axis=1, keepdims=True) if vectors.size else np.zeros(1)
+    if not (np.isfinite(largest).all() and largest.all()):
+        raise UnusableAnswer("a vector in its answer has no direction, or numbers that are not finite")
+    # First by the largest: squares of components may overflow or vanish even in double precision.
+    scaled: NDArray[np.float64] = vectors / largest
+    scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
+    return scaled.astype(np.float32)
 
 
 def _tokens(answer: Mapping[str, Any]) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 
+from commontrace.core.text import counted
 from commontrace.embeddings.embedder import (
     HOSTED_VERSION,
     MAX_DIMENSIONS,
@@ -136,7 +137,7 @@ class HostedModel:
         if len(texts) == 1:
             return [await self._encode_alone(texts[0])]
         try:
-            answer = await self._endpoint.embed(texts)
+            answer = await self._endpoint.embed(texts, expected_dimensions=self._dimensions or None)
         except ContentRefused:
             # One may be too long, or they may be too many.
             return [await self._encode_alone(text) for text in texts]
@@ -146,7 +147,7 @@ class HostedModel:
         read = text
         for _ in range(_CUTS):
             try:
-                answer = await self._endpoint.embed([read])
+                answer = await self._endpoint.embed([read], expected_dimensions=self._dimensions or None)
             except ContentRefused as error:
                 if error.share is None or len(read) == 1:
                     raise
@@ -161,7 +162,7 @@ class HostedModel:
         found = answer.vectors.shape[1]
         if found != self._dimensions:
             raise UnusableAnswer(
-                f"its vectors have {found} dimensions, the database's {self._dimensions}:"
+                f"its vectors have {counted(found, 'dimensions')}, the database's {self._dimensions}:"
                 f" set EMBEDDING_DIMENSIONS={self._dimensions}"
             )
         return [

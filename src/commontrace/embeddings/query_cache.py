@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from commontrace.embeddings.embedder import Embedder, Embedding
+from commontrace.sharing.elsewhere import elsewhere
 
 
 @dataclass(slots=True)
@@ -58,7 +59,8 @@ class QueryCache:
             self.hits += 1
         flight.waiting += 1
         try:
-            return await asyncio.shield(flight.encoding)
+            async with elsewhere():
+                return await asyncio.shield(flight.encoding)
         finally:
             flight.waiting -= 1
             if not flight.waiting:

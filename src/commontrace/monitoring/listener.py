@@ -10,7 +10,9 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
+from commontrace import addresses
 from commontrace.bootstrap import NotReady
+from commontrace.listening import why_not
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -24,7 +26,11 @@ def exported(address: str, registry: CollectorRegistry, *, is_ready: Callable[[]
 
     /healthz answers 200 while the services are ready, else 503, for probes that do not speak gRPC.
     """
-    host, _, port = address.rpartition(":")
+    try:
+        host, port = addresses.split(address)
+    except ValueError as error:
+        # Of workers, the last ones may have got beyond the last port.
+        raise NotReady(f"cannot export metrics on {address}: METRICS_ADDRESS {error}") from error
     metrics = make_wsgi_app(registry)
 
     def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
@@ -39,13 +45,13 @@ def exported(address: str, registry: CollectorRegistry, *, is_ready: Callable[[]
         return [said]
 
     try:
-        server = make_server(host.strip("[]"), int(port), answer, _server_of(host), handler_class=_Handler)
-    except (OSError, OverflowError) as error:
-        raise NotReady(f"cannot export metrics on {address}: {error}") from error
+        server = make_server(host, port, answer, _server_of(host), handler_class=_Handler)
+    except OSError as error:
+        raise NotReady(f"cannot export metrics on {address}: {why_not(error, port, 'METRICS_ADDRESS')}") from error
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="metrics", daemon=True)
     thread.start()
     try:
-        yield f"{host}:{server.server_port}"
+        yield addresses.joined(host, server.server_port)
     finally:
         server.shutdown()
         server.server_close()

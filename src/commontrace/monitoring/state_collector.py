@@ -10,6 +10,7 @@ from commontrace import __version__
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.monitoring.queue_watch import QueueWatch
 from commontrace.monitoring.recall_probe import RecallProbe
+from commontrace.standard_streams import dropped_lines
 from commontrace.storage.turns import PoolState
 
 
@@ -49,6 +50,11 @@ class StateCollector(Collector):
         yield build
         yield GaugeMetricFamily(
             "commontrace_rpcs_in_progress", "Calls that are being answered.", self._calls_in_progress()
+        )
+        yield CounterMetricFamily(
+            "commontrace_log_lines_dropped",
+            "Lines for standard error or output that could not be written.",
+            dropped_lines(),
         )
         yield from self._of_pools()
         yield from self._of_texts()

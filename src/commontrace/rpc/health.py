@@ -1,11 +1,15 @@
-"""Health: the empty name tells whether the server goes on, a service's name too, whether it has database and model."""
+"""Health: the empty name tells whether the server goes on, a service's name too, whether it has what it needs.
+
+That is a database that reads and writes, and the model.
+"""
 
 import asyncio
 from collections.abc import Sequence
 
 import structlog
 
-from commontrace.core.telling import told
+from commontrace.core.errors import OperatorNeeded
+from commontrace.core.telling import for_operator, told
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.health_service import HealthService
 from commontrace.storage.database import Database
@@ -26,7 +30,7 @@ class Readiness:
         self._model = model
         self._services = services
         self._was_serving: bool | None = None
-        self._is_away = False
+        self._told = ""
 
     @property
     def is_serving(self) -> bool:
@@ -46,15 +50,22 @@ class Readiness:
             await self._ask()
         except Exception as error:  # noqa: BLE001 - whatever it is, the watch goes on and readiness is lost
             serving = False
-            if not self._is_away:
-                log.warning("the database does not answer", error=told(error))
-            self._is_away = True
+            self._tell(error)
         else:
-            self._is_away = False
+            self._told = ""
         if serving != self._was_serving:
             self._was_serving = serving
             for service in self._services:
                 self._health.set(service, is_serving=serving)
+
+    def _tell(self, error: Exception) -> None:
+        if told(error) == self._told:
+            return
+        self._told = told(error)
+        if isinstance(error, OperatorNeeded):
+            log.error("the database has to be mended", **for_operator(error))
+        else:
+            log.warning("the database does not answer", error=self._told)
 
     async def _ask(self) -> None:
         asking = asyncio.create_task(self._database.ping())

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from commontrace.core import importing, known_keys
 from commontrace.core.errors import ModelReplaced, ScopeMissing
-from commontrace.core.importing import Item, Outcome
+from commontrace.core.import_decisions import Item, Outcome
 from commontrace.core.scopes import Scope
+from commontrace.core.tag_name_quota import TagNameQuota
 from commontrace.embeddings.embedder import Model
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import current_caller, still_admitted
@@ -16,6 +17,7 @@ from commontrace.rpc.invalid_request import InvalidRequest
 from commontrace.rpc.messages import imports
 from commontrace.rpc.stopping import Stopping
 from commontrace.rpc.validation import import_rules
+from commontrace.sharing.turns import Turns
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_import_pb2
 
@@ -37,15 +39,18 @@ class _Received:
 class Importer:
     """Carries out the imports of a server."""
 
-    def __init__(self, database: Database, model: ServedModel, stopping: Stopping, *, at_a_time: int) -> None:
-        """Takes where to store, whose vectors are welcome, when to end, and how many messages to store at a time.
+    def __init__(
+        self, database: Database, model: ServedModel, stopping: Stopping, tag_names: TagNameQuota, turns: Turns
+    ) -> None:
+        """Takes where to store, whose vectors are welcome, when to end, what tags may be new, and whose turn it is.
 
-        More would take every connection from other writes; they wait, and their senders with them.
+        All at once would take every connection from other writes; they wait, and their senders with them.
         """
         self._database = database
         self._model = model
         self._stopping = stopping
-        self._turns = asyncio.Semaphore(at_a_time)
+        self._tag_names = tag_names
+        self._turns = turns
 
     async def acknowledge(
         self, requests: AsyncIterator[trace_import_pb2.ImportTracesRequest]
@@ -83,9 +88,14 @@ class Importer:
             outcomes = received.refused
         else:
             try:
-                async with self._turns:
+                async with self._turns.turn():
                     stored = await importing.store(
-                        received.items, import_id=import_id, email=email, model=received.model, database=self._database
+                        received.items,
+                        import_id=import_id,
+                        email=email,
+                        model=received.model,
+                        tag_names=self._tag_names,
+                        database=self._database,
                     )
             except ModelReplaced:
                 # What was right by the old model may be wrong by the new one.

@@ -33,7 +33,7 @@ class MalformedRequest(CommonTraceError):
 
 
 class RequestTooLarge(CommonTraceError):
-    """The request has more bytes than a request may have."""
+    """The request, or the metadata of its call, has more bytes than it may have."""
 
 
 class ResponseTooLarge(CommonTraceError):

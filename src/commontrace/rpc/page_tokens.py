@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from commontrace.core import limits
 from commontrace.rpc.canonical_bytes import canonical_bytes
 from commontrace.rpc.invalid_request import InvalidRequest, Violation
+from commontrace.rpc.messages.timestamps import since_epoch
 from commontrace.storage.keyset import Position
 from commontrace.v1 import error_reason_pb2 as reasons
 
@@ -113,7 +114,7 @@ def _decoded(token: str) -> bytes:
 
 
 def _pack_position(position: Position) -> Sequence[Any]:
-    return (position.created_at - _EPOCH) // _MICROSECOND, str(position.id)
+    return since_epoch(position.created_at) // _MICROSECOND, str(position.id)
 
 
 def _unpack_position(packed: Sequence[Any]) -> Position:

@@ -3,16 +3,19 @@
 from commontrace.core import limits
 
 OPTIONS = [
-    # Requests up to four times the limit get in, so that they can be refused with a reason.
-    ("grpc.max_receive_message_length", 4 * limits.REQUEST_BYTES),
+    # Requests up to twice the limit get in, to be refused with a reason (ADR 0003); it bounds decompressed ones, too.
+    ("grpc.max_receive_message_length", limits.RECEIVED_BYTES),
+    # Windows stay at 64 KiB: they grow with what arrives, and what nobody reads yet stays in memory.
+    ("grpc.http2.bdp_probe", 0),
     ("grpc.max_send_message_length", 2 * limits.RESPONSE_BYTES),
     # Without a bound, one connection that opens and resets streams starves the others.
     ("grpc.max_concurrent_streams", 100),
     # From 1000 requests on that wait to be begun, gRPC would cancel some at random: we refuse them, with a reason.
     ("grpc.server.max_pending_requests", 10_000),
     ("grpc.server.max_pending_requests_hard_limit", 20_000),
-    ("grpc.max_metadata_size", 8192),
-    ("grpc.absolute_max_metadata_size", 16384),
+    # The same with metadata. Between two different values, gRPC would refuse some of the calls, by chance.
+    ("grpc.max_metadata_size", limits.RECEIVED_CALL_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", limits.RECEIVED_CALL_METADATA_BYTES),
     ("grpc.server_handshake_timeout_ms", 5000),
     # Clients connect again by themselves; who only wants to hold a connection has to come back for it.
     ("grpc.max_connection_idle_ms", 300_000),

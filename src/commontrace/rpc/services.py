@@ -8,5 +8,10 @@ FILES = (trace_service_pb2.DESCRIPTOR, vote_service_pb2.DESCRIPTOR, tag_service_
 NAMES = tuple(service.full_name for file in FILES for service in file.services_by_name.values())
 """Their full names."""
 
-LASTING = tuple(f"/commontrace.v1.TraceService/{name}" for name in ("ImportTraces", "ExportTraces", "WatchTraces"))
+_PATH = "/commontrace.v1.TraceService/"
+
+WAITING = (f"{_PATH}ImportTraces", f"{_PATH}WatchTraces")
+"""The paths of the streams that wait for their callers, or for news, before they answer."""
+
+LASTING = (*WAITING, f"{_PATH}ExportTraces")
 """The paths of the streams that last for as long as whoever called wants."""

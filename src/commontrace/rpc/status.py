@@ -20,6 +20,8 @@ Code = grpc.StatusCode
 
 # Looked up along the exception's own line of ancestors.
 _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]] = {
+    # gRPC's own way to end a call, which has no reason of ours.
+    errors.DeadlinePassed: (Code.DEADLINE_EXCEEDED, error_reason_pb2.ERROR_REASON_UNSPECIFIED),
     MalformedRequest: (Code.INVALID_ARGUMENT, error_reason_pb2.ERROR_REASON_MALFORMED_REQUEST),
     errors.InvalidTag: (Code.INVALID_ARGUMENT, error_reason_pb2.ERROR_REASON_INVALID_TAG),
     errors.InvalidUser: (Code.UNAUTHENTICATED, error_reason_pb2.ERROR_REASON_INVALID_USER),
@@ -39,6 +41,7 @@ _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]]
     errors.TraceNotEncoded: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_TRACE_NOT_ENCODED),
     errors.WatchTokenOutOfRange: (Code.OUT_OF_RANGE, error_reason_pb2.ERROR_REASON_WATCH_TOKEN_OUT_OF_RANGE),
     errors.TraceIdTaken: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_TRACE_ID_TAKEN),
+    errors.TracePurged: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_TRACE_PURGED),
     errors.TraceHidden: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_TRACE_HIDDEN),
     errors.AnswerErased: (Code.NOT_FOUND, error_reason_pb2.ERROR_REASON_ANSWER_ERASED),
     errors.ServerStopping: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_SERVER_STOPPING),
@@ -77,8 +80,8 @@ def code_and_reason(error: Exception) -> tuple[grpc.StatusCode, ErrorReason.Valu
 
 
 def reason_name(reason: ErrorReason.ValueType) -> str:
-    """Returns the reason as ErrorInfo spells it."""
-    return ErrorReason.Name(reason).removeprefix(_PREFIX)
+    """Returns the reason as ErrorInfo spells it, "" for none."""
+    return "" if reason == error_reason_pb2.ERROR_REASON_UNSPECIFIED else ErrorReason.Name(reason).removeprefix(_PREFIX)
 
 
 def status_of(error: Exception, *, call_id: str) -> grpc.Status:
@@ -89,6 +92,8 @@ def status_of(error: Exception, *, call_id: str) -> grpc.Status:
         text, metadata = "the server failed; its log has the details", {"call_id": call_id}
     else:
         text, metadata = str(error), dict(getattr(error, "metadata", {}))
+    if not name:
+        return rpc_status.to_status(status_pb2.Status(code=code_pb2.Code.Value(code.name), message=text))
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=name, domain=DOMAIN, metadata=metadata)]
     if isinstance(error, InvalidRequest):
         details.append(_bad_request(error))
@@ -121,7 +126,7 @@ def _quota_failure(error: errors.QuotaExceeded, text: str) -> error_details_pb2.
         subject=f"user:{error.email}",
         description=text,
         quota_metric=f"commontrace/{error.kind}",
-        quota_id=f"{error.kind}-per-minute",
+        quota_id=f"{error.kind}-per-{error.per}",
         quota_value=error.limit,
     )
     return error_details_pb2.QuotaFailure(violations=[violation])

@@ -1,4 +1,4 @@
-"""What has no end of its own ends when the server stops."""
+"""Graceful shutdown of calls: what has not begun is refused, what has no end of its own ends."""
 
 import asyncio
 from collections.abc import Awaitable

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from commontrace.core import limits
+from commontrace.core.text import counted
 from commontrace.embeddings.embedder import Vector, euclidean_norm
 from commontrace.rpc.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
@@ -37,11 +38,11 @@ def vector_violations(field: str, vector: vector_pb2.Vector, *, model_id: str, d
         return
     packed = len(vector.packed_f32)
     if packed % 4:
-        yield _unusable(f"{field}.packed_f32", "DIMENSIONS", f"{4 * dimensions} bytes", f"{packed} bytes")
+        yield _unusable(f"{field}.packed_f32", "DIMENSIONS", counted(4 * dimensions, "bytes"), counted(packed, "bytes"))
         return
     components = vector_array(vector)
     if len(components) != dimensions:
-        yield _unusable(field, "DIMENSIONS", f"{dimensions} components", f"{len(components)} components")
+        yield _unusable(field, "DIMENSIONS", counted(dimensions, "components"), counted(len(components), "components"))
     # The norm is finite where every component is, which saves a look at them.
     elif not limits.VECTOR_NORM_MINIMUM <= (norm := euclidean_norm(components)) <= limits.VECTOR_NORM_MAXIMUM:
         if math.isfinite(norm):

@@ -9,6 +9,7 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 from commontrace.core.errors import CommonTraceError, ModelReplaced, Outrun
+from commontrace.core.tag_name_quota import TagNameQuota
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import current_call, current_caller
 from commontrace.rpc.canonical_bytes import canonical_bytes
@@ -33,10 +34,11 @@ class _DryRun(Exception):
 class Writes:
     """Carries writes out and remembers their answers beside them, in the same transaction."""
 
-    def __init__(self, database: Database, model: ServedModel) -> None:
-        """Takes where to write, and whose vectors."""
+    def __init__(self, database: Database, model: ServedModel, tag_names: TagNameQuota) -> None:
+        """Takes where to write, whose vectors, and how many tags may get new names."""
         self._database = database
         self._model = model
+        self._tag_names = tag_names
 
     async def answer(self, request: Message, response_type: type[Response], write: Write[Response]) -> Response:
         """Returns what `write` returns, or what it returned to the same request before. Raises RequestIdReused."""
@@ -87,13 +89,14 @@ class Writes:
         return await self._database.read(lambda reading: reading.idempotency.answer_of(key, email))
 
     async def _carry_out(self, write: Write[Response], key: RequestKey | None, *, dry_run: bool = False) -> Response:
-        tried: list[Response] = []
+        email, tried = current_caller().email, list[Response]()
         with suppress(_DryRun):
             async with self._database.unit_of_work() as work:
-                caller_id = await work.users.ensure(current_caller().email)
+                caller_id = await work.users.ensure(email)
                 if key is not None and not await work.idempotency.claim(key, caller_id):
                     raise _Answered
                 tried.append(await write(work, caller_id))
+                await self._tag_names.spend(email, work)
                 if key is not None:
                     await work.idempotency.keep(key, caller_id, tried[0].SerializeToString())
                 _roll_back_if(dry_run)

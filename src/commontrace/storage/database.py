@@ -6,16 +6,20 @@ from contextlib import asynccontextmanager, suppress
 from typing import TypeVar, cast
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.pool import QueuePool
 
+from commontrace.core.errors import DatabaseReadOnly
 from commontrace.core.filter_widths import FilterWidths
 from commontrace.core.quotas import Lease
+from commontrace.core.trace_filter import ResolvedFilter
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
 from commontrace.storage.failures import is_outdated_plan, translated
+from commontrace.storage.filter_budget import FilterBudget
 from commontrace.storage.hearing import hearing
 from commontrace.storage.key_repository import CHANNEL as KEYS_CHANGED
 from commontrace.storage.quota_repository import QuotaRepository
@@ -23,13 +27,13 @@ from commontrace.storage.search_pool import SearchPool
 from commontrace.storage.sign_search import SignSearch
 from commontrace.storage.tag_repository import ids_by_driver
 from commontrace.storage.trace_search import ApproximateSearch
-from commontrace.storage.turns import PoolState, Turns
+from commontrace.storage.turns import PoolState, PoolTurns
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
 Answer = TypeVar("Answer")
 Question = Callable[[Reading], Awaitable[Answer]]
 
-_NOTHING = text("SELECT 1")
+_ONLY_READS = text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
 _VITAL_CONNECTIONS = 2
 _CLOSE_SECONDS = 1.0
 
@@ -46,13 +50,15 @@ class Database:
         session = engines.SESSION
         self._writing = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)
         self._reading = engines.pooled(url, session, size=pool_size, timeout=pool_timeout, autocommit=True)
-        self._turns_to_write = Turns("writes", size=pool_size, timeout=pool_timeout)
-        self._turns_to_read = Turns("reads", size=pool_size, timeout=pool_timeout)
+        self._turns_to_write = PoolTurns("writes", size=pool_size, timeout=pool_timeout)
+        self._turns_to_read = PoolTurns("reads", size=pool_size, timeout=pool_timeout)
         self._searching = SearchPool(url, size=pool_size, timeout=pool_timeout)
+        self._filters = FilterBudget(pool_size=pool_size, timeout=pool_timeout)
         # Connections of their own: however busy the others are, callers are known, and however many callers ask to be
         # known, health is told.
         self._vital = engines.pooled(url, session, size=_VITAL_CONNECTIONS, timeout=pool_timeout, autocommit=True)
-        self._turns_apart = Turns("apart", size=_VITAL_CONNECTIONS - 1, timeout=pool_timeout)
+        self._turns_apart = PoolTurns("apart", size=_VITAL_CONNECTIONS - 1, timeout=pool_timeout)
+        self._only_reads = False
         self._tailing = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
         self.filter_widths = FilterWidths()
@@ -65,19 +71,26 @@ class Database:
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
         """Opens a transaction: leaving commits, an exception rolls back. Raises the domain's errors."""
-        async with self._turns_to_write:
-            with translated():
-                async with self._sessions.begin() as session:
-                    work = UnitOfWork(session)
-                    yield work
+        async with self._turns_to_write.turn():
+            try:
+                with translated():
+                    async with self._sessions.begin() as session:
+                        work = UnitOfWork(session)
+                        yield work
+            except DatabaseReadOnly:
+                await self._look_anew()
+                raise
         if work.encoding_jobs.has_added or work.imports.has_added:
             self.encoding_wanted.set()
         if work.events.has_added or work.imports.has_added:
             self.events_added.set()
 
-    async def read(self, question: Question[Answer]) -> Answer:
-        """Asks outside any transaction. Raises the domain's errors."""
-        async with self._turns_to_read:
+    async def read(self, question: Question[Answer], *, under: ResolvedFilter | None = None) -> Answer:
+        """Asks outside any transaction; `under` is the filter that the question holds, if any.
+
+        Raises the domain's errors.
+        """
+        async with self._filters.within(under), self._turns_to_read.turn():
             return await _ask(self._reading, question)
 
     async def read_apart(self, question: Question[Answer]) -> Answer:
@@ -85,12 +98,12 @@ class Database:
 
         Raises the domain's errors.
         """
-        async with self._turns_apart:
+        async with self._turns_apart.turn():
             return await _ask(self._vital, question)
 
     async def lease_quota(self, email: str, kind: str, *, needed: int, wanted: int, most: int) -> Lease:
         """Takes from a user's quota on the same connections (see `QuotaRepository`). Raises the domain's errors."""
-        async with self._turns_apart:
+        async with self._turns_apart.turn():
             return await _use(
                 self._vital,
                 lambda connection: QuotaRepository(connection).lease(
@@ -98,20 +111,27 @@ class Database:
                 ),
             )
 
-    async def search(self, question: Callable[[ApproximateSearch], Awaitable[Answer]]) -> Answer:
+    async def search(
+        self, question: Callable[[ApproximateSearch], Awaitable[Answer]], *, under: ResolvedFilter | None = None
+    ) -> Answer:
         """Asks on a connection whose planner stays on the vector index. Raises the domain's errors."""
-        with translated():
-            return await self._searching.ask(lambda connection: question(ApproximateSearch(connection)))
+        async with self._filters.within(under):
+            return await self._search(lambda connection: question(ApproximateSearch(connection)))
 
-    async def search_signs(self, question: Callable[[SignSearch], Awaitable[Answer]]) -> Answer:
+    async def search_signs(
+        self, question: Callable[[SignSearch], Awaitable[Answer]], *, under: ResolvedFilter | None
+    ) -> Answer:
         """Asks on the same connections. Raises the domain's errors."""
-        with translated():
-            return await self._searching.ask(lambda connection: question(SignSearch(connection)))
+        async with self._filters.within(under):
+            return await self._search(lambda connection: question(SignSearch(connection)))
 
     async def tag_ids(self, names: Collection[str]) -> dict[str, UUID]:
         """Returns the tags' ids by canonical name or alias, on the same connections. Raises the domain's errors."""
+        return await self._search(lambda connection: ids_by_driver(connection, names))
+
+    async def _search(self, question: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
         with translated():
-            return await self._searching.ask(lambda connection: ids_by_driver(connection, names))
+            return await self._searching.ask(question)
 
     @asynccontextmanager
     async def tail_events(self, on_news: Callable[[], None]) -> AsyncIterator[EventTail]:
@@ -146,8 +166,16 @@ class Database:
         )
 
     async def ping(self) -> None:
-        """Really asks the database. Raises DatabaseUnavailable."""
-        await _use(self._vital, lambda connection: connection.execute(_NOTHING))
+        """Really asks the database. Raises DatabaseUnavailable, and DatabaseReadOnly where it does not write."""
+        self._only_reads = await _use(self._vital, _only_reads)
+        if self._only_reads:
+            raise DatabaseReadOnly
+
+    async def _look_anew(self) -> None:
+        # Sessions of before may write still: the next ping is to ask a new one.
+        if not self._only_reads:
+            self._only_reads = True
+            await self._vital.dispose()
 
     async def close(self) -> None:
         """Closes every connection. Those that do not answer are left to the end of the process."""
@@ -162,6 +190,14 @@ class Database:
 def _opened(engine: AsyncEngine) -> int:
     pool = cast("QueuePool", engine.pool)
     return pool.checkedout() + pool.checkedin()
+
+
+async def _only_reads(connection: AsyncConnection) -> bool:
+    only_reads = bool((await connection.execute(_ONLY_READS)).scalar())
+    if only_reads:
+        # A session keeps the default that it began with: the next one may have another.
+        await connection.invalidate()
+    return only_reads
 
 
 async def _ask(engine: AsyncEngine, question: Question[Answer]) -> Answer:

@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from asyncpg import PostgresError
@@ -13,14 +15,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex
 
-from commontrace.core.diagnosis import DURABILITY, PostgresFacts, VectorIndex
+from commontrace.core.api_key import parsed
+from commontrace.core.diagnosis import VectorIndex
+from commontrace.core.errors import InvalidKey
 from commontrace.core.nearest import Nearest
+from commontrace.core.postgres_diagnosis import PostgresFacts, WritingFacts
 from commontrace.core.search import candidates_for
 from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.core.vector_diagnosis import QueueFacts, Reembedded, VectorCounts
-from commontrace.storage import engines, reembedding, reembedding_claim, trace_filter
+from commontrace.storage import engines, migrating, postgres_facts, reembedding, reembedding_claim, trace_filter
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
 from commontrace.storage.failures import translated
+from commontrace.storage.key_repository import KeyRepository
 from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, EncodingJob, Trace
 from commontrace.storage.trace_search import approximate_parameters, approximate_statement
 
@@ -30,22 +36,6 @@ _EXAMPLES = 3
 
 # pgvector's defaults: they hold where an index names no others.
 _HNSW_DEFAULTS = {"m": "16", "ef_construction": "64"}
-
-_VERSIONS = """
-    SELECT current_setting('server_version') AS version,
-        current_setting('server_version_num')::int / 10000 AS major,
-        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector,
-        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available"""
-
-_SETTINGS = """
-    SELECT name, setting, CASE source
-        WHEN 'database' THEN format('ALTER DATABASE %I RESET %I', current_database(), name)
-        WHEN 'user' THEN format('ALTER ROLE %I RESET %I', current_user, name)
-        WHEN 'database user' THEN
-            format('ALTER ROLE %I IN DATABASE %I RESET %I', current_user, current_database(), name)
-        WHEN 'global' THEN format('ALTER ROLE ALL RESET %I', name)
-        ELSE format('ALTER SYSTEM SET %I = on; SELECT pg_reload_conf()', name) END AS remedy
-    FROM pg_settings WHERE name = ANY(:names)"""
 
 _INDEX = """
     SELECT i.indisvalid AND i.indisready AS is_valid, am.amname AS method, opc.opcname AS operator_class,
@@ -73,7 +63,7 @@ _COUNTS = """
 
 _QUEUE = """
     SELECT count(*) FILTER (WHERE given_up_at IS NULL) AS waiting,
-        COALESCE(extract(epoch FROM now() - min(created_at) FILTER (WHERE given_up_at IS NULL)), 0)::float8
+        GREATEST(extract(epoch FROM now() - min(created_at) FILTER (WHERE given_up_at IS NULL)), 0)::float8
             AS oldest_seconds,
         count(given_up_at) AS given_up,
         COALESCE((
@@ -85,17 +75,6 @@ _QUEUE = """
         ) AS examples
     FROM encoding_jobs"""
 
-# By SQLSTATE.
-_ADVICE = {
-    "28P01": "check user and password in DATABASE_URL",
-    "28000": "check the user in DATABASE_URL, and pg_hba.conf",
-    "3D000": "check the database's name in DATABASE_URL, or create it: createdb NAME",
-    "42501": "allow the user of DATABASE_URL to connect, and to read every table",
-    "42704": "put the schema of the extension vector on the search_path of the user of DATABASE_URL",
-    "57014": "look again when the database has less to do",
-    "53300": "close connections, or raise max_connections",
-}
-
 
 class CannotTell(Exception):
     """The database refused a question, perhaps because the user may not ask it; its words are in the cause."""
@@ -104,31 +83,21 @@ class CannotTell(Exception):
 class Diagnosis:
     """Questions that need no particular revision, unless they say so. They raise CannotTell, DatabaseUnavailable."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        """Takes a connection of `looking_into`."""
+    def __init__(self, connection: AsyncConnection, writing: WritingFacts) -> None:
+        """Takes a connection of `looking_into`, which cannot write, and what it was like before."""
         self._connection = connection
+        self.writing = writing
+        """Whether others can write."""
 
     async def postgres(self) -> PostgresFacts:
-        """Returns versions and the settings that keep data safe."""
+        """Returns what the database is, and what its user may do there."""
         with _refusals_told():
-            [row] = await self._connection.execute(text(_VERSIONS))
-            settings = (await self._connection.execute(text(_SETTINGS), {"names": list(DURABILITY)})).all()
-        return PostgresFacts(
-            version=row.version.split()[0],
-            major=row.major,
-            pgvector=row.pgvector,
-            pgvector_available=row.pgvector_available,
-            durability={row.name: row.setting for row in settings},
-            remedies={row.name: row.remedy for row in settings},
-        )
+            return await postgres_facts.find(self._connection)
 
     async def revision(self) -> str | None:
-        """Returns the database's revision, None for one that was never migrated."""
+        """Returns the database's revision, None for one that was never migrated. Raises RevisionNotOurs."""
         with _refusals_told():
-            table = (await self._connection.execute(text("SELECT to_regclass('alembic_version')::text"))).scalar()
-            if table is None:
-                return None
-            return (await self._connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+            return await migrating.revision_of(self._connection)
 
     async def model(self) -> RecordedModel:
         """Returns the model of the stored vectors. Needs the newest revision."""
@@ -193,6 +162,29 @@ class Diagnosis:
             [row] = await self._connection.execute(text(_QUEUE), {"examples": _EXAMPLES})
         return QueueFacts(**row._mapping)
 
+    async def created_at(self, trace_id: UUID) -> datetime | None:
+        """Returns when a trace was made, whatever has become of it; None where none has the id. Needs its table."""
+        with _refusals_told():
+            created = (await self._connection.execute(select(Trace.created_at).where(Trace.id == trace_id))).scalar()
+        # Of the first moment there is, the driver tells no zone.
+        return created if created is None or created.tzinfo else created.replace(tzinfo=UTC)
+
+    async def has_live_traces(self) -> bool:
+        """Tells whether there is any. Needs its table."""
+        with _refusals_told():
+            live = select(exists().where(Trace.deleted_at.is_(None)))
+            return bool((await self._connection.execute(live)).scalar())
+
+    async def takes_key(self, key: str) -> bool:
+        """Tells whether a server of this database takes the API key. Needs the newest revision."""
+        try:
+            wanted = parsed(key)
+        except InvalidKey:
+            return False
+        with _refusals_told():
+            row = await KeyRepository(self._connection).find(wanted.id)
+        return row is not None and row.state == "LIVE" and row.digest == wanted.digest
+
 
 @asynccontextmanager
 async def looking_into(url: str) -> AsyncIterator[Diagnosis]:
@@ -203,9 +195,10 @@ async def looking_into(url: str) -> AsyncIterator[Diagnosis]:
             with translated():
                 connection = await stack.enter_async_context(engine.connect())
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
+                writing = await postgres_facts.find_writing(connection)
                 await connection.execute(text("SET default_transaction_read_only = on"))
                 await connection.execute(text(f"SET statement_timeout = {_PATIENCE_MILLISECONDS}"))
-            yield Diagnosis(connection)
+            yield Diagnosis(connection, writing)
     finally:
         await engine.dispose()
 
@@ -236,17 +229,6 @@ async def search_plan(url: str, model: RecordedModel) -> str:
                 return "\n".join((await connection.execute(statement, parameters)).scalars())
     finally:
         await engine.dispose()
-
-
-def what_to_do(error: BaseException, *, otherwise: str) -> str:
-    """Returns the advice for what the database said, `otherwise` if there is none of its own."""
-    cause: BaseException | None = error
-    while cause is not None:
-        advice = _ADVICE.get(getattr(cause, "sqlstate", None) or "")
-        if advice is not None:
-            return advice
-        cause = cause.__cause__
-    return otherwise
 
 
 def intended_index() -> VectorIndex:

@@ -11,18 +11,20 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+from commontrace.shared_buffers import fitting, smaller
 from commontrace.storage import embedded_process as processes
 from commontrace.storage.embedded_process import EmbeddedPostgresFailed
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["DataDirectoryInUse", "EmbeddedPostgres", "EmbeddedPostgresFailed", "attach", "start"]
+__all__ = ["DataDirectoryInUse", "EmbeddedPostgres", "EmbeddedPostgresFailed", "attach", "is_created", "start"]
 
 _INSTALLATIONS = {"16": "pginstall", "18": "pginstall18"}
 _INITDB_OPTIONS = ["--username=postgres", "--auth-local=trust", "--auth-host=reject", "--data-checksums"]
@@ -35,7 +37,6 @@ _SETTINGS = {
     "listen_addresses": "",
     "port": "5432",
     "unix_socket_permissions": "0700",
-    "shared_buffers": "128MB",
     "max_connections": "60",
     "jit": "off",
     "cluster_name": "commontrace",
@@ -80,8 +81,10 @@ class EmbeddedPostgres:
         self._resources.close()
 
 
-def start(data_dir: Path, *, version: str = "18") -> EmbeddedPostgres:
+def start(data_dir: Path, *, version: str = "18", shared_buffers: int | None = None) -> EmbeddedPostgres:
     """Starts Postgres on `data_dir`, created if absent, and returns once it accepts connections.
+
+    `shared_buffers` is in megabytes; None takes what suits the machine, or less where the system does not give it.
 
     Call it from a thread that lives as long as the server should, normally the main one: on Linux Postgres
     shuts down when that thread ends, however it ends. Raises DataDirectoryInUse if another server owns the
@@ -97,20 +100,48 @@ def start(data_dir: Path, *, version: str = "18") -> EmbeddedPostgres:
         with ExitStack() as resources:
             _own(data_dir, resources)
             processes.await_end_of_all([*data_dir.glob("postgres-*"), *data_dir.glob("initdb-*")])
-            return _start_owned(data_dir, version, binaries, resources)
+            return _start_owned(data_dir, version, binaries, shared_buffers, resources)
     except OSError as error:
         raise EmbeddedPostgresFailed(f"cannot run Postgres in {data_dir}: {error}") from error
 
 
+def is_created(data_dir: Path, *, version: str = "18") -> bool:
+    """Tells whether `data_dir` holds a database of this version. Raises EmbeddedPostgresFailed if it may not look."""
+    with _looking_into(data_dir):
+        try:
+            (_cluster(data_dir, version) / "PG_VERSION").stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+    return True
+
+
 def attach(data_dir: Path) -> str | None:
-    """Returns the url of the Postgres that a process runs on `data_dir`, None if none accepts connections."""
-    for cluster in data_dir.resolve().glob("postgres-*"):
+    """Returns the url of the Postgres that a process runs on `data_dir`, None if none accepts connections.
+
+    Raises EmbeddedPostgresFailed if it may not look.
+    """
+    with _looking_into(data_dir):
+        clusters = list(data_dir.resolve().glob("postgres-*"))
+    for cluster in clusters:
         postmaster = processes.read_postmaster_file(cluster)
         if postmaster and postmaster.is_ready and processes.runs_on(postmaster.pid, cluster):
             with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(str(postmaster.socket_dir / _SOCKET))
                 return _url(postmaster.socket_dir)
     return None
+
+
+@contextmanager
+def _looking_into(data_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # RuntimeError: links in a circle.
+        raise EmbeddedPostgresFailed(f"cannot look into {data_dir}: {getattr(error, 'strerror', error)}") from error
+
+
+def _cluster(data_dir: Path, version: str) -> Path:
+    return data_dir / f"postgres-{version}"
 
 
 def _find_binaries(version: str) -> Path:
@@ -136,8 +167,10 @@ def _own(data_dir: Path, resources: ExitStack) -> None:
     lock.flush()
 
 
-def _start_owned(data_dir: Path, version: str, binaries: Path, resources: ExitStack) -> EmbeddedPostgres:
-    cluster, log = data_dir / f"postgres-{version}", data_dir / "postgres.log"
+def _start_owned(
+    data_dir: Path, version: str, binaries: Path, shared_buffers: int | None, resources: ExitStack
+) -> EmbeddedPostgres:
+    cluster, log = _cluster(data_dir, version), data_dir / "postgres.log"
     if log.exists():
         log.replace(data_dir / "postgres.log.1")
     for unfinished in data_dir.glob("initdb-*"):
@@ -149,11 +182,32 @@ def _start_owned(data_dir: Path, version: str, binaries: Path, resources: ExitSt
     processes.release_stale_locks(cluster, data_dir)
     socket_dir = _choose_socket_dir(data_dir, resources)
     settings = {**_SETTINGS, "unix_socket_directories": '"{}"'.format(str(socket_dir).replace('"', '""'))}
+    size = shared_buffers or fitting()
+    while True:
+        try:
+            postmaster = _launch_postmaster(binaries, cluster, log, settings | {"shared_buffers": f"{size}MB"})
+            break
+        except processes.SharedMemoryRefused:
+            less = None if shared_buffers else smaller(size)
+            if less is None:
+                raise
+            size = less
+            # What the next attempt fails with is its own.
+            os.truncate(log, 0)
+    resources.callback(processes.stop, postmaster)
+    return EmbeddedPostgres(_url(socket_dir), postmaster, resources.pop_all())
+
+
+def _launch_postmaster(
+    binaries: Path, cluster: Path, log: Path, settings: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     postmaster = processes.launch(binaries / "postgres", ["-D", str(cluster), *options], cluster, log)
-    resources.callback(processes.stop, postmaster)
-    processes.await_ready(postmaster, cluster, log)
-    return EmbeddedPostgres(_url(socket_dir), postmaster, resources.pop_all())
+    with ExitStack() as unless_ready:
+        unless_ready.callback(processes.stop, postmaster)
+        processes.await_ready(postmaster, cluster, log)
+        unless_ready.pop_all()
+    return postmaster
 
 
 def _create_cluster(cluster: Path, version: str, binaries: Path, log: Path) -> None:
@@ -198,5 +252,7 @@ def _fits(directory: Path) -> bool:
 
 
 def _url(socket_dir: Path) -> str:
-    # With the port, which asyncpg would else take from PGPORT.
-    return f"postgresql+asyncpg://postgres@/postgres?host={quote(str(socket_dir))}&port=5432"
+    # With all that asyncpg would else take from the user's environment: PGPORT, PGPASSWORD or PGPASSFILE,
+    # PGTARGETSESSIONATTRS, PGGSSLIB. Nobody asks for the password. TLS, which sockets do without, is off in `engines`.
+    given = "port=5432&password=none&target_session_attrs=any&gsslib=gssapi"
+    return f"postgresql+asyncpg://postgres@/postgres?host={quote(str(socket_dir))}&{given}"

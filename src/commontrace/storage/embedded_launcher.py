@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-ROOT_REFUSED = 77
-"""Exit status where root cannot shed its privileges; the reason is on stderr."""
+NAMESPACE_REFUSED = 77
+"""Exit status where Postgres takes no such user, and the user cannot become another; the reason is on stderr."""
 
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
@@ -21,7 +21,7 @@ _ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
 
 
 def _enter_user_namespace() -> None:
-    """Becomes uid 1 in the eyes of this process, since Postgres refuses root. Raises OSError.
+    """Becomes uid 1 in the eyes of this process, since Postgres refuses root and users without a name. Raises OSError.
 
     For files and signals it stays the user it was, so no file changes hands; after exec it has no privileges.
     """
@@ -31,6 +31,17 @@ def _enter_user_namespace() -> None:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"1 {user} 1")
     Path("/proc/self/gid_map").write_text(f"1 {group} 1")
+
+
+def _has_name(user: int) -> bool:
+    # Windows, which is refused elsewhere, has no such module.
+    import pwd
+
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
 
 
 def _die_with(parent: int) -> None:
@@ -45,14 +56,14 @@ def _die_with(parent: int) -> None:
 
 def launch(parent: int, program: str, arguments: list[str]) -> NoReturn:
     """Replaces this process by `program`, or exits with the reason on stderr."""
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 or not _has_name(os.geteuid()):
         try:
             if sys.platform != "linux":
-                sys.exit(ROOT_REFUSED)
+                sys.exit(NAMESPACE_REFUSED)
             _enter_user_namespace()
         except OSError as error:
             sys.stderr.write(f"cannot enter a user namespace: {error}\n")
-            sys.exit(ROOT_REFUSED)
+            sys.exit(NAMESPACE_REFUSED)
     # Last, because the kernel forgets it when credentials change.
     _die_with(parent)
     try:

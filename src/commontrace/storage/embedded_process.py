@@ -13,6 +13,8 @@ from typing import NamedTuple
 from commontrace.storage import embedded_launcher
 
 _PATIENCE = 10.0
+_ACCEPTING = {"ready", "standby"}
+_SHARED_MEMORY_REFUSED = (b"could not map anonymous shared memory", b"could not create shared memory segment")
 
 
 class EmbeddedPostgresFailed(Exception):
@@ -24,6 +26,10 @@ class EmbeddedPostgresFailed(Exception):
             self.log_tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
             message = f"{message}; {log} ends with:\n{self.log_tail}"
         super().__init__(message)
+
+
+class SharedMemoryRefused(EmbeddedPostgresFailed):
+    """The system does not give Postgres as much shared memory as it asks for."""
 
 
 class PostmasterFile(NamedTuple):
@@ -38,7 +44,7 @@ def read_postmaster_file(cluster: Path) -> PostmasterFile | None:
     """Returns None where there is no complete file: nothing runs, or is not that far yet."""
     try:
         lines = (cluster / "postmaster.pid").read_text(encoding="utf-8").split("\n")
-        return PostmasterFile(int(lines[0]), Path(lines[4]), is_ready=lines[7].strip() == "ready")
+        return PostmasterFile(int(lines[0]), Path(lines[4]), is_ready=lines[7].strip() in _ACCEPTING)
     except (OSError, ValueError, IndexError):
         return None
 
@@ -54,7 +60,7 @@ def runs_on(pid: int, cluster: Path) -> bool:
     if sys.platform == "linux":
         process = Path("/proc") / str(pid)
         try:
-            is_postgres = (process / "comm").read_text() in {"postgres\n", "initdb\n"}
+            is_postgres = (process / "comm").read_bytes() in {b"postgres\n", b"initdb\n"}
             return is_postgres and (process / "cwd").samefile(cluster)
         except OSError:
             return False
@@ -135,11 +141,15 @@ def launch(program: Path, arguments: list[str], directory: Path, log: Path) -> s
 def failure(program: str, status: int, log: Path) -> EmbeddedPostgresFailed:
     """Returns what to raise when `program` ended with `status` without having done its work."""
     message = f"{program} ended with status {status}"
-    if status == embedded_launcher.ROOT_REFUSED:
+    if status == embedded_launcher.NAMESPACE_REFUSED:
+        who = "root" if os.geteuid() == 0 else f"uid {os.geteuid()}, which has no name on this system"
         message = (
-            "PostgreSQL does not run as root, and this system forbids the user namespace that would help: "
+            f"PostgreSQL does not run as {who}, and this system forbids the user namespace that would help: "
             "start as an ordinary user, or set DATABASE_URL to a PostgreSQL with pgvector"
         )
+    elif any(refusal in log.read_bytes() for refusal in _SHARED_MEMORY_REFUSED):
+        message += ": the system does not give it as much shared memory; set EMBEDDED_SHARED_BUFFERS to less"
+        return SharedMemoryRefused(message, log)
     elif os.geteuid() == 0 and b"Permission denied" in log.read_bytes():
         message += "; run by root, it can enter only directories that belong to root or are open to all users"
     return EmbeddedPostgresFailed(message, log)

@@ -9,7 +9,9 @@ from sqlalchemy import ARRAY, Float, String, Uuid, any_, bindparam, delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from commontrace.core.backoff import LONGEST_DELAY_SECONDS
 from commontrace.storage.models import EncodingJob, Trace
+from commontrace.storage.stored_times import is_ahead
 
 
 class ClaimedJob(NamedTuple):
@@ -47,23 +49,26 @@ _ADD = _ADD.on_conflict_do_update(
     set_={"attempts": 0, "due_at": func.now(), "last_error": "", "given_up_at": None},
 )
 
+_LONGEST = f"interval '{LONGEST_DELAY_SECONDS} seconds'"
 # What was tried before, and failed or ended with its worker, is taken alone: it may be what ends workers.
 _CLAIM = text(
-    """
+    f"""
     WITH due AS (
         SELECT trace_id, attempts, due_at FROM encoding_jobs
-        WHERE due_at <= now() AND given_up_at IS NULL
+        WHERE given_up_at IS NULL
+            AND (due_at <= now() OR {is_ahead("due_at", _LONGEST)} OR {is_ahead("created_at")})
         ORDER BY due_at LIMIT :batch
         FOR UPDATE SKIP LOCKED
     ), placed AS (
         SELECT trace_id, attempts, row_number() OVER (ORDER BY due_at, trace_id) AS place FROM due
     )
     UPDATE encoding_jobs AS job
-    SET attempts = job.attempts + 1, due_at = now() + CAST(:lease AS double precision) * interval '1 second'
+    SET attempts = job.attempts + 1, due_at = now() + CAST(:lease AS double precision) * interval '1 second',
+        created_at = LEAST(job.created_at, now())
     FROM placed
     WHERE job.trace_id = placed.trace_id
         AND (place = 1 OR (placed.attempts = 0 AND (SELECT attempts FROM placed WHERE place = 1) = 0))
-    RETURNING job.trace_id, job.attempts, job.due_at"""
+    RETURNING job.trace_id, job.attempts, job.due_at"""  # noqa: S608 - of constants
 )
 
 _ANY_OF_THEM = any_(bindparam("trace_ids", type_=ARRAY(Uuid)))
@@ -102,7 +107,7 @@ _COUNT_WAITING = select(func.count()).select_from(EncodingJob).where(EncodingJob
 _STATE = text(
     """
     SELECT count(*) FILTER (WHERE given_up_at IS NULL) AS waiting,
-        COALESCE(extract(epoch FROM now() - min(created_at) FILTER (WHERE given_up_at IS NULL)), 0)::float8
+        GREATEST(extract(epoch FROM now() - min(created_at) FILTER (WHERE given_up_at IS NULL)), 0)::float8
             AS oldest_seconds,
         count(given_up_at) AS given_up
     FROM encoding_jobs"""
@@ -112,15 +117,21 @@ _TAKE_UP_AGAIN = (
     .where(EncodingJob.given_up_at.is_not(None))
     .values(attempts=0, due_at=func.now(), given_up_at=None)
 )
+# FOR KEY SHARE: a trace that is being purged is waited for, and left out. Without it, its job would be refused.
 _ADD_MISSING = text(
     """
     WITH page AS (
         SELECT id, embedding_model_id, embedding_model_version FROM traces
         WHERE CAST(:after AS uuid) IS NULL OR id > :after ORDER BY id LIMIT :size
+    ), missing AS (
+        SELECT id FROM traces
+        WHERE id IN (
+            SELECT id FROM page
+            WHERE (embedding_model_id, embedding_model_version) IS DISTINCT FROM (:model_id, :model_version))
+        ORDER BY id FOR KEY SHARE
     ), added AS (
         INSERT INTO encoding_jobs (trace_id)
-        SELECT id FROM page
-        WHERE (embedding_model_id, embedding_model_version) IS DISTINCT FROM (:model_id, :model_version)
+        SELECT id FROM missing
         ON CONFLICT DO NOTHING
         RETURNING trace_id
     )

@@ -1,17 +1,32 @@
 """How connections to Postgres are made and what every one of them is set to."""
 
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from asyncpg import Connection, InterfaceError, InternalClientError, PostgresError
-from sqlalchemy import URL, event, make_url
-from sqlalchemy.exc import ArgumentError, DisconnectionError
+from asyncpg import InterfaceError, InternalClientError, PostgresError
+from sqlalchemy import ExceptionContext, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from commontrace.storage import vector_type
+from commontrace.storage.connecting import connect, connect_with_vectors
+from commontrace.storage.postgres_url import postgres_url, socket_arguments
+from commontrace.storage.sqlstates import READ_ONLY
 
-# Postgres leaves these timeouts off; each bounds what one call can cost. Milliseconds.
+__all__ = [
+    "COMMAND_SECONDS",
+    "CONNECT_SECONDS",
+    "RECYCLE_SECONDS",
+    "SEARCH",
+    "SESSION",
+    "dedicated",
+    "pooled",
+    "postgres_url",
+    "unpooled",
+]
+
+# Milliseconds; each bounds what one call can cost.
 SESSION = {
     "application_name": "commontrace",
     "jit": "off",
@@ -19,8 +34,6 @@ SESSION = {
     "lock_timeout": "2000",
     "idle_in_transaction_session_timeout": "10000",
     "client_connection_check_interval": "2000",
-    # Whatever the database's default is: statements have to see what was committed while they waited for a lock.
-    "default_transaction_isolation": "read committed",
 }
 
 # Without iterative scans a search silently returns fewer rows than exist, and left to itself the planner would read and
@@ -33,20 +46,12 @@ SEARCH = {
     "enable_sort": "off",
 }
 
-# asyncpg fails on others with a TypeError.
-_URL_PARAMETERS = {"database", "host", "password", "port", "prepared_statement_cache_size", "ssl", "sslmode", "user"}
-_NOT_A_POSTGRES_URL = "DATABASE_URL must be a Postgres URL, such as postgresql://user:password@host:5432/name"
-
 # Whoever waits for a table makes everybody else wait behind: for less than the lock_timeout of calls.
 _MIGRATE = {"application_name": "commontrace-migrate", "lock_timeout": "1000"}
 
 CONNECT_SECONDS = 3
 COMMAND_SECONDS = 10
 RECYCLE_SECONDS = 1800
-
-
-class SettingRefused(Exception):
-    """Postgres did not take a setting that the service depends on."""
 
 
 def pooled(
@@ -66,16 +71,22 @@ def pooled(
         pool_use_lifo=True,
         hide_parameters=True,
         connect_args={
+            "async_creator_fn": connect_with_vectors,
             "timeout": CONNECT_SECONDS,
             "command_timeout": COMMAND_SECONDS,
             "server_settings": dict(settings),
+            **socket_arguments(url),
         },
     )
 
     @event.listens_for(engine.sync_engine, "connect")
-    def on_connect(adapted: Any, _record: object) -> None:
-        adapted.run_async(lambda connection: prepare(connection, settings))
+    def on_connect(_adapted: object, _record: object) -> None:
+        # By the wall clock, connections older than a failure are replaced when they are used next: every one, each
+        # time, once that clock was ahead when something failed (ADR 0039).
+        pool = engine.sync_engine.pool
+        pool._invalidate_time = min(pool._invalidate_time, time.time())
 
+    event.listen(engine.sync_engine, "handle_error", _leave_read_only)
     if not autocommit:
         event.listen(engine.sync_engine, "checkout", _try)
     return engine
@@ -83,65 +94,40 @@ def pooled(
 
 def dedicated(url: str, settings: Mapping[str, str]) -> AsyncEngine:
     """Returns an engine whose connections stay open only as long as they are used; in autocommit, without vectors."""
-    return create_async_engine(
-        postgres_url(url),
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-        hide_parameters=True,
-        connect_args={
-            "timeout": CONNECT_SECONDS,
-            "command_timeout": COMMAND_SECONDS,
-            "server_settings": dict(settings),
-        },
-    )
+    return _poolless(url, settings, isolation_level="AUTOCOMMIT", command_timeout=COMMAND_SECONDS)
 
 
 def unpooled(url: str, settings: Mapping[str, str] = _MIGRATE) -> AsyncEngine:
     """Returns an engine for migrations: no pool, no vector codec (the type may not exist yet), no limit of time."""
+    return _poolless(url, settings, isolation_level=None, command_timeout=None)
+
+
+def _poolless(
+    url: str,
+    settings: Mapping[str, str],
+    *,
+    isolation_level: Literal["AUTOCOMMIT"] | None,
+    command_timeout: float | None,
+) -> AsyncEngine:
     return create_async_engine(
         postgres_url(url),
         poolclass=NullPool,
+        isolation_level=isolation_level,
         hide_parameters=True,
         connect_args={
+            "async_creator_fn": connect,
             "timeout": CONNECT_SECONDS,
+            "command_timeout": command_timeout,
             "server_settings": dict(settings),
+            **socket_arguments(url),
         },
     )
 
 
-async def prepare(connection: Connection, settings: Mapping[str, str]) -> None:
-    """Makes a new connection speak binary vectors. Raises SettingRefused where Postgres did not take the settings."""
-    await vector_type.register(connection)
-    # Postgres takes an unknown `hnsw.` setting in silence until the library is loaded, then forgets it.
-    await connection.execute("SELECT '[1]'::vector")
-    rows = await connection.fetch("SELECT name, setting FROM pg_settings WHERE name = ANY($1)", list(settings))
-    taken = {row["name"]: row["setting"] for row in rows}
-    for name, value in settings.items():
-        if taken.get(name) != value:
-            raise SettingRefused(f"Postgres has {name} = {taken.get(name)!r} instead of {value!r}")
-
-
-def postgres_url(url: str) -> URL:
-    """Returns any spelling of a Postgres URL as SQLAlchemy and asyncpg want it. Raises ValueError."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        # Not chained: what the parser says may quote the URL, and so the password.
-        raise ValueError(_NOT_A_POSTGRES_URL) from None
-    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
-        raise ValueError(_NOT_A_POSTGRES_URL)
-    unknown = sorted(parsed.query.keys() - _URL_PARAMETERS)
-    if unknown:
-        raise ValueError(
-            f"DATABASE_URL has parameters that are not supported: {', '.join(unknown)}"
-            f" (supported: {', '.join(sorted(_URL_PARAMETERS))})"
-        )
-    parsed = parsed.set(drivername="postgresql+asyncpg")
-    # libpq's name for it; asyncpg's is `ssl`.
-    sslmode = parsed.query.get("sslmode")
-    if sslmode is not None:
-        parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
-    return parsed
+def _leave_read_only(context: ExceptionContext) -> None:
+    """Drops the connections of a pool when one may only read: by that default they began, others may have another."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def _try(adapted: Any, _record: object, _proxy: object) -> None:

@@ -8,6 +8,8 @@ from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from commontrace.core.errors import DatabaseUnavailable
+from commontrace.storage.failures import meaning_of_driver
+from commontrace.storage.sqlstates import WENT_AWAY
 
 
 @asynccontextmanager
@@ -23,6 +25,8 @@ async def hearing(
         listener.add_termination_listener(lambda *_: on_end())
         try:
             await listener.add_listener(channel, lambda _connection, _pid, _channel, word: on_word(word))
-        except (InterfaceError, PostgresError) as error:
-            raise DatabaseUnavailable("the database went away or did not answer in time") from error
+        except PostgresError as error:
+            raise meaning_of_driver(error) or DatabaseUnavailable(WENT_AWAY) from error
+        except InterfaceError as error:
+            raise DatabaseUnavailable(WENT_AWAY) from error
         yield connection

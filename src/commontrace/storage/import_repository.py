@@ -26,11 +26,11 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from commontrace.core.content_hash import content_hash
-from commontrace.core.importing import Imported, Recorded
+from commontrace.core.import_decisions import Imported, Recorded
 from commontrace.core.trace_events import CREATED, SUPERSEDED
 from commontrace.core.traces import PENDING, TEXTS
 from commontrace.embeddings.embedder import Model
-from commontrace.storage.models import ImportItem, Trace, User
+from commontrace.storage.models import ImportItem, PurgedTrace, Trace, User
 
 KEPT = timedelta(days=30)
 
@@ -83,6 +83,7 @@ _KNOWN = select(
         for column in (Trace.title, Trace.context_text, Trace.solution_text)
     ),
 ).where(Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))))
+_PURGED = select(PurgedTrace.trace_id).where(PurgedTrace.trace_id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))))
 _PAIRS = (
     func.unnest(bindparam("replaced_ids", type_=ARRAY(Uuid)), bindparam("successor_ids", type_=ARRAY(Uuid)))
     .table_valued("replaced_id", "successor_id", name="pairs")
@@ -150,6 +151,12 @@ class ImportRepository:
             return {}
         rows = await self._session.execute(_KNOWN, {"trace_ids": list(trace_ids)})
         return {row[0]: Known(row[0], (row[2] or content_hash(*row[3:])) if row[1] else None) for row in rows}
+
+    async def purged(self, trace_ids: Collection[UUID]) -> set[UUID]:
+        """Returns those of the ids whose traces were purged."""
+        if not trace_ids:
+            return set()
+        return set((await self._session.execute(_PURGED, {"trace_ids": list(trace_ids)})).scalars())
 
     async def add_traces(self, traces: Iterable[Imported], contributor_id: UUID, model: Model) -> None:
         """Adds traces with their first revision and their event. Raises Outrun if a content or an id is taken."""

@@ -54,7 +54,7 @@ _KEYS = select(
 ).join(User, User.id == ApiKey.user_id)
 
 # Made once: putting a statement together costs more than running it.
-_BY_ID = _KEYS.where(ApiKey.id == bindparam("key_id", type_=Uuid))
+_BY_ID = _KEYS.where(ApiKey.id == any_(bindparam("key_ids", type_=ARRAY(Uuid))))
 _NOTE_USE = (
     update(ApiKey)
     .where(ApiKey.id == any_(cast(bindparam("key_ids"), ARRAY(Uuid))))
@@ -72,8 +72,12 @@ class KeyRepository:
 
     async def find(self, key_id: UUID) -> KeyRow | None:
         """Returns the key with the id, whatever has become of it."""
-        row = (await self._session.execute(_BY_ID, {"key_id": key_id})).one_or_none()
-        return None if row is None else KeyRow._make(row)
+        return (await self.by_id([key_id])).get(key_id)
+
+    async def by_id(self, key_ids: Collection[UUID]) -> dict[UUID, KeyRow]:
+        """Returns the keys with these ids, whatever has become of them."""
+        rows = map(KeyRow._make, await self._session.execute(_BY_ID, {"key_ids": list(key_ids)}))
+        return {row.id: row for row in rows}
 
     async def list(self, email: str | None = None) -> Sequence[KeyRow]:
         """Returns all keys, or one user's, the oldest first."""

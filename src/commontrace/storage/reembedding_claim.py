@@ -8,7 +8,11 @@ from commontrace.storage import advisory_lock, engines
 from commontrace.storage.failures import translated
 
 # Who is killed while it builds an index must not go on building.
-UNLIMITED = {"application_name": "commontrace-reembed", "client_connection_check_interval": "1000"}
+UNLIMITED = {
+    "application_name": "commontrace-reembed",
+    "client_connection_check_interval": "1000",
+    "statement_timeout": "0",
+}
 
 # Any number, the same for every CommonTrace process, and not that of migrations.
 _ADVISORY_LOCK = 0x7265656D6265

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from commontrace.storage.models import TraceRevision
+from commontrace.storage.user_repository import name_of
 
 
 class RevisionRow(NamedTuple):
@@ -21,6 +22,7 @@ class RevisionRow(NamedTuple):
     changed_fields: list[str]
     editor_id: UUID
     created_at: datetime
+    editor_name: str
 
 
 _ADD = insert(TraceRevision.__table__)
@@ -65,11 +67,12 @@ class RevisionRepository:
 
     async def get_many(self, trace_id: UUID, revisions: Sequence[int], *, full: bool) -> dict[int, RevisionRow]:
         """Returns the revisions by number. Without `full`, context and solution read as ''."""
-        columns: list[ColumnElement[Any]] = [TraceRevision.__table__.c[name] for name in RevisionRow._fields]
+        kept = TraceRevision.__table__.c
+        columns: dict[str, ColumnElement[Any]] = {name: kept[name] for name in RevisionRow._fields if name in kept}
+        columns["editor_name"] = name_of("trace_revisions.editor_id")
         if not full:
-            columns = [
-                literal("") if name in ("context_text", "solution_text") else column
-                for name, column in zip(RevisionRow._fields, columns, strict=True)
-            ]
-        query = select(*columns).where(TraceRevision.trace_id == trace_id, TraceRevision.revision.in_(revisions))
+            columns |= {"context_text": literal(""), "solution_text": literal("")}
+        query = select(*columns.values()).where(
+            TraceRevision.trace_id == trace_id, TraceRevision.revision.in_(revisions)
+        )
         return {row[0]: RevisionRow._make(row) for row in await self._session.execute(query)}

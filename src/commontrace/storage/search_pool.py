@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from commontrace.storage import engines
-from commontrace.storage.failures import connecting_failed
-from commontrace.storage.turns import PoolState, Turns
+from commontrace.storage.connecting import connect_with_vectors
+from commontrace.storage.postgres_url import driver_keywords, postgres_url, socket_arguments
+from commontrace.storage.turns import PoolState, PoolTurns
 
 Answer = TypeVar("Answer")
 
@@ -37,18 +37,15 @@ class SearchPool:
         """Takes any Postgres URL; `timeout` is how many seconds a search waits for its turn."""
         settings = engines.SESSION | engines.SEARCH
 
-        async def prepare(connection: asyncpg.Connection) -> None:
-            await engines.prepare(connection, settings)
-            await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
-
-        self._turns = Turns("searches", size=size, timeout=timeout)
+        self._turns = PoolTurns("searches", size=size, timeout=timeout)
         self._pool: asyncpg.Pool | None = None
         self._options = dict(
             min_size=0,
             max_size=size,
             # Nothing is ever set on a connection, so nothing has to be reset.
             reset=_leave,
-            init=prepare,
+            connect=connect_with_vectors,
+            init=_register_json,
             max_inactive_connection_lifetime=engines.RECYCLE_SECONDS,
             timeout=engines.CONNECT_SECONDS,
             command_timeout=engines.COMMAND_SECONDS,
@@ -79,12 +76,9 @@ class SearchPool:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        async with self._turns:
+        async with self._turns.turn():
             pool = await self._opened()
-            try:
-                connection = await pool.acquire()
-            except asyncpg.PostgresError as error:
-                raise connecting_failed(error) from error
+            connection = await pool.acquire()
             try:
                 yield connection
             finally:
@@ -98,14 +92,18 @@ class SearchPool:
         return await self._pool
 
 
+async def _register_json(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
 async def _leave(_connection: asyncpg.Connection) -> None:
     pass
 
 
 def _where(url: str) -> dict[str, Any]:
     """Returns the URL as the driver's keywords."""
-    dialect: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call] # SQLAlchemy's is untyped
-    keywords: dict[str, Any] = dialect.create_connect_args(engines.postgres_url(url))[1]
+    keywords = driver_keywords(postgres_url(url))
     # SQLAlchemy's name for it.
     cached = keywords.pop("prepared_statement_cache_size", None)
+    keywords |= socket_arguments(url)
     return keywords if cached is None else keywords | {"statement_cache_size": cached}

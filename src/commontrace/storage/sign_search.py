@@ -47,7 +47,7 @@ _QUERY_SIGNS = select(
     func.binary_quantize(cast(bindparam("vector"), VectorType()), type_=BIT(varying=True))
 ).scalar_subquery()
 _DIFFERING: ColumnElement[float] = TraceSigns.signs.op("<~>", return_type=Double())(_QUERY_SIGNS)
-_SEARCHABLE = (
+SEARCHABLE = (
     TraceSigns.is_live,
     TraceSigns.signs.is_not(None),
     TraceSigns.trace_id.is_distinct_from(bindparam("excluded", type_=Uuid)),
@@ -71,7 +71,7 @@ def statement(kinds: trace_filter.Kinds, *, limit: int, candidates: int, full: b
     """Returns what `SignSearch.matched` runs; plan tests explain it."""
     picked = (
         select(TraceSigns.trace_id)
-        .where(*_SEARCHABLE, *trace_filter.conditions_on_signs(kinds))
+        .where(*SEARCHABLE, *trace_filter.conditions_on_signs(kinds))
         .order_by(_DIFFERING, TraceSigns.trace_id)
         .limit(literal_column(str(candidates)))
         .cte("picked")
@@ -140,7 +140,7 @@ class SignSearch:
         found.sort(key=lambda hit: place(hit[0]))
         return Matched(
             neighbours=[neighbour for neighbour, _ in found],
-            traces=[] if full is None else [TraceRow._make(columns) for _, columns in found],
+            traces=[] if full is None else [TraceRow.of(columns) for _, columns in found],
             candidate_count=rows[0][0],
         )
 

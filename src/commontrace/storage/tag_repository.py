@@ -22,6 +22,9 @@ _IDS_OF = (
     .union_all(select(TagAlias.name, TagAlias.tag_id).where(TagAlias.name == _WANTED))
 )
 _IDS_FOR_DRIVER = DriverStatement(_IDS_OF)
+# Tags that aliases stand for are not removed, so these need no lock.
+_HELD = select(Tag.name, Tag.id).where(Tag.name == _WANTED).with_for_update(read=True, key_share=True).cte("held")
+_HOLD = select(_HELD).union_all(select(TagAlias.name, TagAlias.tag_id).where(TagAlias.name == _WANTED))
 _HOLD_OFF_MERGES = select(func.pg_advisory_xact_lock_shared(MERGES))
 _ADD = insert(TraceTag.__table__).from_select(
     ["trace_id", "tag_id"],
@@ -41,6 +44,8 @@ class TagRepository:
     def __init__(self, session: AsyncSession | AsyncConnection) -> None:
         """Takes where to ask."""
         self._session = session
+        self.created_names = 0
+        """How many names this unit of work has given a meaning to that had none."""
 
     async def ids_of(self, names: Collection[str]) -> dict[str, UUID]:
         """Returns the tags' ids by canonical name or alias, without names that stand for no tag."""
@@ -60,20 +65,24 @@ class TagRepository:
         """
         await self._session.execute(_HOLD_OFF_MERGES)
 
+    async def hold(self, names: Collection[str]) -> dict[str, UUID]:
+        """Does what `ids_of` does, and keeps the tags from being removed as unused until the transaction ends."""
+        return {row[0]: row[1] for row in await self._session.execute(_HOLD, {"names": list(names)})}
+
     async def ensure(self, names: Collection[str]) -> dict[str, UUID]:
         """Creates those of the tags that are new and returns the ids of all by name.
 
         A unit of work that attaches tags to several traces ensures them all before, or it may deadlock with another.
         """
         await self.hold_off_merges()
-        known = await self.ids_of(names)
+        known = await self.hold(names)
         # In alphabetical order: two callers who create the same tags wait for each other instead of deadlocking.
-        new = sorted(set(names) - known.keys())
-        if new:
+        while new := sorted(set(names) - known.keys()):
             rows = [{"id": uuid4(), "name": name} for name in new]
-            await self._session.execute(insert(Tag).values(rows).on_conflict_do_nothing(index_elements=[Tag.name]))
+            created = insert(Tag).values(rows).on_conflict_do_nothing(index_elements=[Tag.name]).returning(Tag.id)
+            self.created_names += len((await self._session.execute(created)).all())
             # Others may have created some of them meanwhile.
-            known |= await self.ids_of(new)
+            known |= await self.hold(new)
         return known
 
     async def attach(self, trace_id: UUID, names: Sequence[str]) -> None:

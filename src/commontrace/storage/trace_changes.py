@@ -35,7 +35,7 @@ class LockedTrace(NamedTuple):
 # Made once: putting a statement together costs more than running it.
 _OF_THESE = Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid)))
 
-# NO KEY: what merely refers to the trace, such as its tags, does not wait.
+# NO KEY: what merely refers to the trace, such as its tags, does not wait. A purge alone excludes that, too.
 _LOCK = (
     select(*(Trace.__table__.c[name] for name in LockedTrace._fields))
     .where(_OF_THESE)
@@ -72,7 +72,11 @@ class TraceChanges:
         return {row.id: LockedTrace._make(row) for row in rows}
 
     async def hold_off_purges(self, trace_ids: Collection[UUID]) -> set[UUID]:
-        """Keeps those of the traces that exist from being purged until the transaction ends, and returns them."""
+        """Keeps those of the traces that exist from being purged until the transaction ends, and returns them.
+
+        Waits for purges under way, and for nobody else. Rows that refer to traces which this transaction has neither
+        inserted nor locked are added, and answers that hold their texts stored, behind this alone.
+        """
         return set((await self._session.execute(_HOLD, {"trace_ids": list(trace_ids)})).scalars())
 
     async def lock_live(self, trace_id: UUID) -> LockedTrace:

@@ -1,8 +1,9 @@
 """Traces as they leave for another server: whole rows, oldest first."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import (
@@ -15,8 +16,10 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    literal_column,
     null,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,7 +29,8 @@ from commontrace.core.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage import trace_filter
 from commontrace.storage.keyset import Position
-from commontrace.storage.models import Tag, Trace, TraceTag
+from commontrace.storage.models import Trace, TraceSigns
+from commontrace.storage.trace_tags import tag_names_of
 
 
 class ExportRow(NamedTuple):
@@ -47,6 +51,13 @@ class ExportRow(NamedTuple):
     """The live trace that it replaces."""
     embedding: Vector | None
     """None where no vector of the model is there, or none was asked for."""
+
+    @classmethod
+    def of(cls, columns: Iterable[Any]) -> Self:
+        """Returns the row of `page_statement`, whose tags come in no order."""
+        row = cls._make(columns)
+        row.tags.sort()
+        return row
 
     @property
     def position(self) -> Position:
@@ -80,24 +91,14 @@ class TraceExport:
             trace_filter.kinds_of(considered), is_continued=after is not None, with_embeddings=model is not None
         )
         parameters = page_parameters(considered, after=after, size=size, text_bytes=text_bytes, model=model)
-        return [ExportRow._make(row) for row in await self._connection.execute(query, parameters)]
+        return [ExportRow.of(row) for row in await self._connection.execute(query, parameters)]
 
 
 # Statements are made once: putting one together costs more than running it.
 @lru_cache(maxsize=256)
 def page_statement(kinds: trace_filter.Kinds, *, is_continued: bool, with_embeddings: bool) -> Select[Any]:
     """Returns what `TraceExport.oldest_first` runs for filters of these kinds; plan tests explain it."""
-    columns = Trace.__table__.c
-    behind = tuple_(columns.created_at, columns.id) > tuple_(
-        bindparam("after_time", type_=DateTime(timezone=True)), bindparam("after_id", type_=Uuid)
-    )
-    first = (
-        select(Trace.__table__)
-        .where(Trace.deleted_at.is_(None), *trace_filter.conditions(kinds), *([behind] if is_continued else []))
-        .order_by(columns.created_at, columns.id)
-        .limit(bindparam("row_limit", type_=Integer))
-        .subquery("first")
-    )
+    first = _first(kinds, is_continued=is_continued).subquery("first")
     # The length of a text that lies out of line is known without reading it.
     text_bytes = func.octet_length(first.c.context_text) + func.octet_length(first.c.solution_text)
     until_then = func.sum(text_bytes).over(order_by=(first.c.created_at, first.c.id), rows=(None, 0))
@@ -107,6 +108,29 @@ def page_statement(kinds: trace_filter.Kinds, *, is_continued: bool, with_embedd
         .where((page.c.bytes <= bindparam("text_bytes", type_=Integer)) | (page.c.bytes == page.c.own_bytes))
         .order_by(page.c.created_at, page.c.id)
     )
+
+
+def _first(kinds: trace_filter.Kinds, *, is_continued: bool) -> Select[Any]:
+    """Returns as many live traces that pass a filter of these kinds as a page has at most."""
+    traces, signs = Trace.__table__, TraceSigns.__table__
+    if kinds <= {"current_only", "metadata"}:
+        matching = select(traces).where(Trace.deleted_at.is_(None), *trace_filter.conditions(kinds))
+        return _limited(matching, traces.c.created_at, traces.c.id, is_continued=is_continued)
+    # Narrow rows, with an index for each condition: what is rare is found without reading all traces.
+    matching = select(signs.c.trace_id).where(signs.c.is_live, *trace_filter.conditions_on_signs(kinds))
+    found = _limited(matching, signs.c.created_at, signs.c.trace_id, is_continued=is_continued).subquery("found")
+    # As an OFFSET it keeps the subquery apart: joined, large pages would be found by reading all traces.
+    row = select(traces).where(traces.c.id == found.c.trace_id).offset(literal_column("0")).lateral("row")
+    return select(row).select_from(found.join(row, true()))
+
+
+def _limited(
+    matching: Select[Any], created_at: ColumnElement[Any], trace_id: ColumnElement[Any], *, is_continued: bool
+) -> Select[Any]:
+    if is_continued:
+        after = tuple_(bindparam("after_time", type_=DateTime(timezone=True)), bindparam("after_id", type_=Uuid))
+        matching = matching.where(tuple_(created_at, trace_id) > after)
+    return matching.order_by(created_at, trace_id).limit(bindparam("row_limit", type_=Integer))
 
 
 def page_parameters(
@@ -128,9 +152,8 @@ def page_parameters(
 
 def _columns(page: Any, *, with_embeddings: bool) -> dict[str, ColumnElement[Any]]:
     replaced = aliased(Trace)
-    tags = select(Tag.name).join(TraceTag, TraceTag.tag_id == Tag.id).where(TraceTag.trace_id == page.id)
     columns = {name: page[name] for name in ExportRow._fields if name in page}
-    columns["tags"] = func.array(tags.order_by(Tag.name).scalar_subquery())
+    columns["tags"] = tag_names_of(page.id)
     columns["allows_duplicates"] = page.content_hash.is_(None)
     columns["supersedes_id"] = (
         select(replaced.id).where(replaced.id == page.supersedes_id, replaced.deleted_at.is_(None)).scalar_subquery()

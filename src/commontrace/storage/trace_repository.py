@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Select, Uuid, any_, bindparam, func, literal, select
+from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Select, Uuid, any_, bindparam, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -15,7 +15,8 @@ from commontrace.core.trace_filter import ResolvedFilter
 from commontrace.core.traces import NewTrace
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage import trace_filter
-from commontrace.storage.models import EmbeddingModel, Tag, Trace, TraceTag
+from commontrace.storage.models import EmbeddingModel, Trace
+from commontrace.storage.trace_tags import tag_names_of
 
 
 class TraceRow(NamedTuple):
@@ -44,6 +45,13 @@ class TraceRow(NamedTuple):
     superseded_by_id: UUID | None
     hide_reason: str
     is_encoded: bool
+
+    @classmethod
+    def of(cls, columns: Iterable[Any]) -> Self:
+        """Returns the row of `row_columns`, whose tags come in no order."""
+        row = cls._make(columns)
+        row.tags.sort()
+        return row
 
 
 class ModelName(NamedTuple):
@@ -122,7 +130,7 @@ class TraceRepository:
     async def seeds(self) -> list[TraceRow]:
         """Returns the traces that came with the service, deleted ones too."""
         rows = await self._session.execute(_select_rows(full=True).where(Trace.is_seed))
-        return [TraceRow._make(row) for row in rows]
+        return [TraceRow.of(row) for row in rows]
 
     async def get_many(
         self,
@@ -141,12 +149,12 @@ class TraceRepository:
         if owner_id is not None:
             parameters["owner_id"] = owner_id
         rows = await self._session.execute(query, parameters)
-        return {row.id: TraceRow._make(row) for row in rows}
+        return {row.id: TraceRow.of(row) for row in rows}
 
     async def get_even_deleted(self, trace_id: UUID) -> TraceRow:
         """Returns a trace that exists, deleted or not, without context and solution."""
         [row] = await self._session.execute(_select_rows(full=False).where(Trace.id == trace_id))
-        return TraceRow._make(row)
+        return TraceRow.of(row)
 
     async def replaced_by(self, trace_id: UUID) -> UUID | None:
         """Returns which trace the trace replaces, or None; deleted ones count."""
@@ -160,13 +168,12 @@ class TraceRepository:
 
 
 def row_columns(*, full: bool) -> list[ColumnElement[Any]]:
-    """Returns what a `TraceRow` is made of, in its order; without `full`, context and solution read as ''."""
-    tags = select(Tag.name).join(TraceTag, TraceTag.tag_id == Tag.id).where(TraceTag.trace_id == Trace.id)
+    """Returns what `TraceRow.of` takes; without `full`, context and solution read as ''."""
     columns: dict[str, ColumnElement[Any]] = {
         name: Trace.__table__.c[name] for name in TraceRow._fields if name not in ("tags", "is_encoded")
     }
     columns["is_encoded"] = Trace.embedding_model_id.is_not(None)
-    columns["tags"] = func.array(tags.order_by(Tag.name).scalar_subquery())
+    columns["tags"] = tag_names_of(Trace.id)
     if not full:
         columns["context_text"] = columns["solution_text"] = literal("")
     return [columns[name].label(name) for name in TraceRow._fields]

@@ -139,7 +139,7 @@ class ApproximateSearch:
         rows = await self._connection.fetch(
             statement.sql, *statement.arguments(approximate_parameters(nearest, ef_search=ef_search))
         )
-        traces = ((distance, TraceRow._make(row)) for distance, *row in rows)
+        traces = ((distance, TraceRow.of(row)) for distance, *row in rows)
         found = [(Neighbour(trace.id, distance), trace) for distance, trace in traces]
         return sorted(found, key=lambda hit: place(hit[0]))
 

@@ -1,10 +1,13 @@
-"""Who may use a connection pool, and how much of it is in use."""
+"""Limits concurrent use of a connection pool (a semaphore with a time limit), and counts it."""
 
-import asyncio
-from types import TracebackType
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from commontrace.core.errors import Overloaded
+from commontrace.sharing.elsewhere import elsewhere
+from commontrace.sharing.shares import served_user
+from commontrace.sharing.turns import Turns
 from commontrace.storage.failures import ALL_BUSY
 
 
@@ -18,11 +21,11 @@ class PoolState(NamedTuple):
     waiting: int
 
 
-class Turns:
-    """Entered by whoever uses a pool: as many at a time as it has connections. Belongs to one event loop.
+class PoolTurns:
+    """Taken by whoever uses a pool: as many at a time as it has connections. Belongs to one event loop.
 
-    In front of the pool, because pools are slow to refuse: hundreds of sessions that give up at the same time take
-    SQLAlchemy half a second, and asyncpg's time limit counts the opening of a connection, too.
+    In front of the pool, because pools know no users, and are slow to refuse: hundreds of sessions that give up at the
+    same time take SQLAlchemy half a second, and asyncpg's time limit counts the opening of a connection, too.
     """
 
     def __init__(self, name: str, *, size: int, timeout: float) -> None:
@@ -30,27 +33,34 @@ class Turns:
         self._name = name
         self._size = size
         self._timeout = timeout
-        self._free = asyncio.Semaphore(size)
-        self._in_use = self._waiting = 0
+        self._turns = Turns(size)
 
-    async def __aenter__(self) -> None:
-        """Waits for a turn. Raises Overloaded."""
-        self._waiting += 1
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Waits for a turn, which lasts until the block ends. Raises Overloaded."""
+        user = served_user.get()
+        if not self._turns.begin_at_once():
+            await self._wait(user)
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._free.acquire()
-        except TimeoutError:
-            raise Overloaded(ALL_BUSY) from None
+            yield
         finally:
-            self._waiting -= 1
-        self._in_use += 1
+            self._turns.end(user)
 
-    async def __aexit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        self._in_use -= 1
-        self._free.release()
+    async def _wait(self, user: str) -> None:
+        has_begun = False
+        try:
+            # While all connections are held, no call works, so that none of the user's others has to wait for it.
+            async with elsewhere():
+                await self._turns.begin(patience=self._timeout)
+                has_begun = True
+        except BaseException as error:
+            if has_begun:
+                self._turns.end(user)
+            if isinstance(error, TimeoutError):
+                raise Overloaded(ALL_BUSY) from None
+            raise
 
     def state(self, *, opened: int) -> PoolState:
         """Returns the state of a pool with so many open connections."""
-        return PoolState(name=self._name, size=self._size, open=opened, in_use=self._in_use, waiting=self._waiting)
+        turns = self._turns
+        return PoolState(name=self._name, size=self._size, open=opened, in_use=turns.taken, waiting=turns.waiting)

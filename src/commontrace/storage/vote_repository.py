@@ -13,6 +13,7 @@ from commontrace.core.trust import Tally
 from commontrace.core.voting import DOWN, UP, Ballot
 from commontrace.storage import keyset
 from commontrace.storage.models import Trace, Vote
+from commontrace.storage.user_repository import name_of
 
 
 class VoteRow(NamedTuple):
@@ -27,9 +28,13 @@ class VoteRow(NamedTuple):
     revision: int
     created_at: datetime
     updated_at: datetime
+    voter_name: str
 
 
-_COLUMNS = tuple(Vote.__table__.c[name] for name in VoteRow._fields)
+_COLUMNS = (
+    *(Vote.__table__.c[name] for name in VoteRow._fields if name != "voter_name"),
+    name_of("votes.voter_id").label("voter_name"),
+)
 
 # Made once: putting a statement together costs more than running it.
 # Dated when the statement began: the transaction may have begun before another vote and waited for it.

@@ -5,37 +5,45 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
+    CTE,
+    ColumnElement,
     Double,
     Integer,
     Numeric,
     Select,
-    String,
     Uuid,
     bindparam,
     cast,
     func,
     literal_column,
-    or_,
     select,
     text,
+    true,
+    union_all,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.util import ClauseAdapter
 
 from commontrace.core.nearest import Nearest
 from commontrace.storage import trace_filter
-from commontrace.storage.models import WORDS, Trace
+from commontrace.storage.models import Trace, TraceSigns, TraceWords
+from commontrace.storage.query_words import QUERY_WORDS
+from commontrace.storage.sign_search import SEARCHABLE
 from commontrace.storage.trace_search import CONSIDERED, DISTANCE, Neighbour, considered_parameters
 
 COMMON = 1_000
-"""A word that more of the traces considered hold tells little, takes long to look up, and is left out."""
+"""A word that more of the traces considered hold tells little and is left out.
 
-# Of a longer text half are its first words and half its last: one of the two ends of a traceback says what happened.
-_MOST_WORDS = 64
+Where no more traces than that pass a filter, their words are read instead of looking up who holds a word.
+"""
 
-# In the spelling of a query, where quotes and backslashes are doubled.
-_QUOTED = r"""'''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || ''''"""
+BUDGET = 20_000
+"""How many holders a search looks up, of all its words together: the rarest words first, the rest is left out."""
+
+_SURELY_COMMON = 5 * COMMON // 4
+"""As statistics tell it, which are up to a tenth behind. Without a filter, nobody looks up who holds such a word."""
+
+_AT_ONCE: ColumnElement[int] = literal_column("0")
+"""As an OFFSET it keeps a subquery apart: the planner carries it out for each row of what stands before it."""
 
 
 class Holder(NamedTuple):
@@ -46,7 +54,7 @@ class Holder(NamedTuple):
 
 
 class WordSearch:
-    """Finds traces by the index of words."""
+    """Finds traces by their words."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         """Takes a connection of `Database.read`."""
@@ -66,37 +74,8 @@ def holders_statement(kinds: trace_filter.Kinds) -> Select[Any]:
     The weight of a word is its inverse document frequency as BM25 has it: S. Robertson and H. Zaragoza, "The
     Probabilistic Relevance Framework: BM25 and Beyond", Foundations and Trends in Information Retrieval 3 (2009), 3.2.
     """
-    asked = (
-        select(
-            cast(literal_column(_QUOTED), TSQUERY).label("word"),
-            func.row_number().over(order_by=literal_column("positions[1]")).label("place"),
-            func.count().over().label("words"),
-        )
-        .select_from(
-            func.unnest(func.words_of(bindparam("words", type_=String), "", "")).table_valued("lexeme", "positions")
-        )
-        .subquery("asked")
-    )
-    half = _MOST_WORDS // 2
-    chosen = (
-        select(asked.c.word)
-        .where(or_(asked.c.place <= half, asked.c.place > asked.c.words - half))
-        .cte("chosen")
-        .prefix_with("MATERIALIZED")
-    )
-    # With an offset, be it none, the planner looks the word up before anything else: it might find the traces by
-    # another condition and take the texts of all of them apart.
-    with_word = (
-        select(Trace.__table__)
-        .where(text(f"{WORDS} @@ chosen.word"))
-        .offset(literal_column("0"))
-        .correlate(chosen)
-        .subquery("with_word")
-    )
-    conditions = map(ClauseAdapter(with_word).traverse, (*CONSIDERED, *trace_filter.conditions(kinds)))
-    holding = select(with_word.c.id).where(*conditions).limit(COMMON + 1).correlate(chosen)
-    held = select(func.array(holding.scalar_subquery(), type_=ARRAY(Uuid)).label("ids")).select_from(chosen)
-    holders = held.cte("holders").prefix_with("MATERIALIZED")
+    asked = QUERY_WORDS.cte("asked").prefix_with("MATERIALIZED")
+    holders = _holders(asked, kinds).cte("holders").prefix_with("MATERIALIZED")
     number = func.cardinality(holders.c.ids)
     each = (
         select(func.unnest(holders.c.ids).label("id"), cast(number, Double).label("number"))
@@ -107,17 +86,75 @@ def holders_statement(kinds: trace_filter.Kinds) -> Select[Any]:
     weight = func.round(
         cast(func.sum(func.ln(1 + (_traces() - each.c.number + 0.5) / (each.c.number + 0.5))), Numeric), 6
     )
-    heaviest = (
+    weighed = (
         select(each.c.id, weight.label("weight"))
         .group_by(each.c.id)
         .order_by(weight.desc(), each.c.id)
-        .limit(bindparam("row_limit", type_=Integer))
-        .subquery("heaviest")
+        .offset(_AT_ONCE)
+        .subquery("weighed")
+    )
+    trace = (
+        select(Trace.id, DISTANCE.label("distance"))
+        .where(Trace.id == weighed.c.id, *CONSIDERED)
+        .offset(_AT_ONCE)
+        .lateral("trace")
     )
     return (
-        select(Trace.id, DISTANCE.label("distance"), cast(heaviest.c.weight, Double))
-        .join(heaviest, heaviest.c.id == Trace.id)
-        .order_by(heaviest.c.weight.desc(), Trace.id)
+        select(trace.c.id, trace.c.distance, cast(weighed.c.weight, Double))
+        .select_from(weighed.join(trace, true()))
+        .order_by(weighed.c.weight.desc(), weighed.c.id)
+        .limit(bindparam("row_limit", type_=Integer))
+    )
+
+
+def _holders(asked: CTE, kinds: trace_filter.Kinds) -> Any:
+    """Returns the ids of the traces that hold a word, a row for each word that is neither too common nor too dear."""
+    if kinds <= {"current_only"}:
+        return _by_words(asked, kinds).where(asked.c.holders <= _SURELY_COMMON)
+    passing = (
+        select(TraceSigns.trace_id)
+        .where(*SEARCHABLE, *trace_filter.conditions_on_signs(kinds))
+        .limit(COMMON + 1)
+        .cte("passing")
+        .prefix_with("MATERIALIZED")
+    )
+    are_few = select(func.count()).select_from(passing).scalar_subquery() <= COMMON
+    return union_all(_by_traces(asked, passing).where(are_few), _by_words(asked, kinds).where(~are_few))
+
+
+def _by_words(asked: CTE, kinds: trace_filter.Kinds) -> Select[Any]:
+    """Looks up who holds the words that can be afforded."""
+    with_word = (
+        select(TraceWords.trace_id)
+        .where(TraceWords.words.op("@@")(asked.c.word))
+        .offset(_AT_ONCE)
+        .correlate(asked)
+        .subquery("with_word")
+    )
+    passing = (
+        select(TraceSigns.trace_id)
+        .where(TraceSigns.trace_id == with_word.c.trace_id, *SEARCHABLE, *trace_filter.conditions_on_signs(kinds))
+        .offset(_AT_ONCE)
+        .lateral("passing_one")
+    )
+    holding = select(with_word.c.trace_id).join(passing, true()).limit(COMMON + 1).correlate(asked)
+    return select(func.array(holding.scalar_subquery(), type_=ARRAY(Uuid)).label("ids")).where(
+        asked.c.holders_so_far <= BUDGET
+    )
+
+
+def _by_traces(asked: CTE, passing: CTE) -> Select[Any]:
+    """Reads the words of the few traces that pass a filter."""
+    words = (
+        select(TraceWords.words)
+        .where(TraceWords.trace_id == passing.c.trace_id)
+        .offset(_AT_ONCE)
+        .lateral("words_of_one")
+    )
+    return (
+        select(func.array_agg(passing.c.trace_id, type_=ARRAY(Uuid)).label("ids"))
+        .select_from(passing.join(words, true()).join(asked, words.c.words.op("@@")(asked.c.word)))
+        .group_by(asked.c.word)
     )
 
 

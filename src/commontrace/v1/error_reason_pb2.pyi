@@ -58,15 +58,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TRACE_NOT_FOUND: _ErrorReason.ValueType  # 14
     """NOT_FOUND. No trace has this id, or it was deleted. `trace_id`."""
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 15
-    """RESOURCE_EXHAUSTED. The request is larger than 1 MiB. `limit`, `actual`. Beyond 4 MiB the transport refuses it
-    with the same code and no details.
+    """RESOURCE_EXHAUSTED. The request is larger than 1 MiB, or the metadata of its call (its headers, each counted with 32 bytes
+    more than its name and value) are larger than 8 KiB. `limit`, `actual`. Beyond 2 MiB, decompressed, and beyond 16 KiB of
+    metadata, the transport refuses it with the same code and no details.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 16
-    """RESOURCE_EXHAUSTED. Too much is in progress: calls (reads are refused before writes), streams of the kind, requests
-    that are slow to arrive, or every database connection was busy for too long. Nothing has happened. Retry.
+    """RESOURCE_EXHAUSTED. Too much is in progress, of the user's or in all: calls, reads and writes each for itself; streams
+    of the kind; requests that are slow to arrive; answers that the user has not read; filters by metadata; or every
+    database connection was busy for too long. Nothing has happened. Retry.
     """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 17
-    """UNAVAILABLE. The database cannot be reached or did not answer in time. Retry."""
+    """UNAVAILABLE. The database cannot be reached, did not answer in time, only reads while a call writes, or fails until its
+    operator mends it, as when its disk is full. Retry.
+    """
     ERROR_REASON_EMBEDDER_UNAVAILABLE: _ErrorReason.ValueType  # 18
     """UNAVAILABLE. Text cannot be encoded now. Retry, or search by `embedding`."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 19
@@ -106,10 +110,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_WATCH_TOKEN_OUT_OF_RANGE: _ErrorReason.ValueType  # 34
     """OUT_OF_RANGE. What the token would continue is kept no longer, or never was: start anew without one."""
     ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 35
-    """UNAVAILABLE. The server stops; the stream can be continued elsewhere, or here after its restart. Retry."""
+    """UNAVAILABLE. The server stops: it has not begun the call, or ends a stream that would go on. Retry: repeat the call,
+    or continue the stream, elsewhere or here after its restart. A stopping server also answers calls with CANCELLED and
+    without a reason, before it sees them: repeat those, too.
+    """
     ERROR_REASON_TRACE_ID_TAKEN: _ErrorReason.ValueType  # 36
-    """ALREADY_EXISTS. The id that an imported trace was to keep belongs to another one. `trace_id`. Only ever the reason
-    of an item, never of a call.
+    """ALREADY_EXISTS. The id that an imported trace was to keep belongs to another one, or to itself, deleted. `trace_id`.
+    Only ever the reason of an item, never of a call.
     """
     ERROR_REASON_KEY_REQUIRED: _ErrorReason.ValueType  # 37
     """UNAUTHENTICATED. The server asks for an API key and none was sent. Send `authorization: Bearer ct_...`."""
@@ -118,9 +125,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 39
     """PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 40
-    """RESOURCE_EXHAUSTED. The user has used up what may be read (`READS`) or written (`WRITES`) in a minute; the next one
-    brings as much again, on every server of the database. A `google.rpc.QuotaFailure` says the same. `quota`, `limit`,
-    `per`. Retry.
+    """RESOURCE_EXHAUSTED. The user has used up what may be read (`READS`) or written (`WRITES`) in a minute, or how many tags
+    may be given names that are new (`TAG_NAMES`) in a day of UTC; the next one brings as much again, on every server of
+    the database. A `google.rpc.QuotaFailure` says the same. Of an import, names that are too many fail their item alone.
+    `quota`, `limit`, `per` (minute or day). Retry.
     """
     ERROR_REASON_SECRET_FOUND: _ErrorReason.ValueType  # 41
     """INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
@@ -131,6 +139,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. A moderator hid the trace, and only one can bring it back. `trace_id`."""
     ERROR_REASON_ANSWER_ERASED: _ErrorReason.ValueType  # 43
     """NOT_FOUND. The request was carried out before, and its answer erased with a trace that was purged. `request_id`."""
+    ERROR_REASON_TRACE_PURGED: _ErrorReason.ValueType  # 44
+    """FAILED_PRECONDITION. The id that an imported trace was to keep belonged to one that was purged. `trace_id`. Only ever the
+    reason of an item, never of a call.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the prefix
@@ -175,15 +187,19 @@ ERROR_REASON_USER_RESERVED: ErrorReason.ValueType  # 13
 ERROR_REASON_TRACE_NOT_FOUND: ErrorReason.ValueType  # 14
 """NOT_FOUND. No trace has this id, or it was deleted. `trace_id`."""
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 15
-"""RESOURCE_EXHAUSTED. The request is larger than 1 MiB. `limit`, `actual`. Beyond 4 MiB the transport refuses it
-with the same code and no details.
+"""RESOURCE_EXHAUSTED. The request is larger than 1 MiB, or the metadata of its call (its headers, each counted with 32 bytes
+more than its name and value) are larger than 8 KiB. `limit`, `actual`. Beyond 2 MiB, decompressed, and beyond 16 KiB of
+metadata, the transport refuses it with the same code and no details.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 16
-"""RESOURCE_EXHAUSTED. Too much is in progress: calls (reads are refused before writes), streams of the kind, requests
-that are slow to arrive, or every database connection was busy for too long. Nothing has happened. Retry.
+"""RESOURCE_EXHAUSTED. Too much is in progress, of the user's or in all: calls, reads and writes each for itself; streams
+of the kind; requests that are slow to arrive; answers that the user has not read; filters by metadata; or every
+database connection was busy for too long. Nothing has happened. Retry.
 """
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 17
-"""UNAVAILABLE. The database cannot be reached or did not answer in time. Retry."""
+"""UNAVAILABLE. The database cannot be reached, did not answer in time, only reads while a call writes, or fails until its
+operator mends it, as when its disk is full. Retry.
+"""
 ERROR_REASON_EMBEDDER_UNAVAILABLE: ErrorReason.ValueType  # 18
 """UNAVAILABLE. Text cannot be encoded now. Retry, or search by `embedding`."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 19
@@ -223,10 +239,13 @@ ERROR_REASON_TRACE_NOT_ENCODED: ErrorReason.ValueType  # 33
 ERROR_REASON_WATCH_TOKEN_OUT_OF_RANGE: ErrorReason.ValueType  # 34
 """OUT_OF_RANGE. What the token would continue is kept no longer, or never was: start anew without one."""
 ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 35
-"""UNAVAILABLE. The server stops; the stream can be continued elsewhere, or here after its restart. Retry."""
+"""UNAVAILABLE. The server stops: it has not begun the call, or ends a stream that would go on. Retry: repeat the call,
+or continue the stream, elsewhere or here after its restart. A stopping server also answers calls with CANCELLED and
+without a reason, before it sees them: repeat those, too.
+"""
 ERROR_REASON_TRACE_ID_TAKEN: ErrorReason.ValueType  # 36
-"""ALREADY_EXISTS. The id that an imported trace was to keep belongs to another one. `trace_id`. Only ever the reason
-of an item, never of a call.
+"""ALREADY_EXISTS. The id that an imported trace was to keep belongs to another one, or to itself, deleted. `trace_id`.
+Only ever the reason of an item, never of a call.
 """
 ERROR_REASON_KEY_REQUIRED: ErrorReason.ValueType  # 37
 """UNAUTHENTICATED. The server asks for an API key and none was sent. Send `authorization: Bearer ct_...`."""
@@ -235,9 +254,10 @@ ERROR_REASON_INVALID_KEY: ErrorReason.ValueType  # 38
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 39
 """PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 40
-"""RESOURCE_EXHAUSTED. The user has used up what may be read (`READS`) or written (`WRITES`) in a minute; the next one
-brings as much again, on every server of the database. A `google.rpc.QuotaFailure` says the same. `quota`, `limit`,
-`per`. Retry.
+"""RESOURCE_EXHAUSTED. The user has used up what may be read (`READS`) or written (`WRITES`) in a minute, or how many tags
+may be given names that are new (`TAG_NAMES`) in a day of UTC; the next one brings as much again, on every server of
+the database. A `google.rpc.QuotaFailure` says the same. Of an import, names that are too many fail their item alone.
+`quota`, `limit`, `per` (minute or day). Retry.
 """
 ERROR_REASON_SECRET_FOUND: ErrorReason.ValueType  # 41
 """INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
@@ -248,6 +268,10 @@ ERROR_REASON_TRACE_HIDDEN: ErrorReason.ValueType  # 42
 """FAILED_PRECONDITION. A moderator hid the trace, and only one can bring it back. `trace_id`."""
 ERROR_REASON_ANSWER_ERASED: ErrorReason.ValueType  # 43
 """NOT_FOUND. The request was carried out before, and its answer erased with a trace that was purged. `request_id`."""
+ERROR_REASON_TRACE_PURGED: ErrorReason.ValueType  # 44
+"""FAILED_PRECONDITION. The id that an imported trace was to keep belonged to one that was purged. `trace_id`. Only ever the
+reason of an item, never of a call.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -21,7 +21,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Tag(_message.Message):
-    """A name under which traces are filed."""
+    """A name under which traces are filed. One that no trace has, not even a deleted one, is removed when it is older than a
+    day, unless it is curated or has a description or an alias.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -78,7 +78,8 @@ class TraceFilter(_message.Message):
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Metadata that the trace's must contain: every key with its value, objects by their own keys, lists by their members;
-        at most 10,000 bytes as JSON, nested at most 16 deep.
+        at most 20 values in all, objects and lists included, nested at most 16 deep, and 10,000 bytes as JSON. Where it
+        takes more than 1 s to find out which traces contain it, the call fails with `OVERLOADED`: ask for less at a time.
         """
 
     def __init__(

@@ -34,7 +34,9 @@ class ImportTracesRequest(_message.Message):
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportItem]:
-        """The traces, at most 500. A message without any asks how far the import has come."""
+        """The traces, at most 500. A message without any asks how far the import has come, which
+        a quota counts as a read.
+        """
 
     def __init__(
         self,
@@ -126,6 +128,7 @@ class ImportResult(_message.Message):
     CREATED_TRACE_ID_FIELD_NUMBER: _builtins.int
     EXISTING_TRACE_ID_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_ERROR_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The item's sequence."""
     created_trace_id: _builtins.str
@@ -136,6 +139,13 @@ class ImportResult(_message.Message):
     def error(self) -> _error_reason_pb2.ItemError:
         """Why nothing was stored; the rest of the import goes on. The item may be sent again."""
 
+    @_builtins.property
+    def supersedes_error(self) -> _error_reason_pb2.ItemError:
+        """Why the trace was stored without replacing the one that its `supersedes_trace_id` names: what CreateTrace would have
+        failed with (`TRACE_NOT_FOUND`, `NOT_OWNER`, `ALREADY_SUPERSEDED` or `DUPLICATE_TRACE`). Only beside `created_trace_id`,
+        and only when the item is stored: an item that is sent again does not say it again.
+        """
+
     def __init__(
         self,
         *,
@@ -143,10 +153,11 @@ class ImportResult(_message.Message):
         created_trace_id: _builtins.str = ...,
         existing_trace_id: _builtins.str = ...,
         error: _error_reason_pb2.ItemError | None = ...,
+        supersedes_error: _error_reason_pb2.ItemError | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_trace_id", b"created_trace_id", "error", b"error", "existing_trace_id", b"existing_trace_id", "outcome", b"outcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_trace_id", b"created_trace_id", "error", b"error", "existing_trace_id", b"existing_trace_id", "outcome", b"outcome", "supersedes_error", b"supersedes_error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_trace_id", b"created_trace_id", "error", b"error", "existing_trace_id", b"existing_trace_id", "outcome", b"outcome", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_trace_id", b"created_trace_id", "error", b"error", "existing_trace_id", b"existing_trace_id", "outcome", b"outcome", "sequence", b"sequence", "supersedes_error", b"supersedes_error"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["created_trace_id", "existing_trace_id", "error"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015

@@ -204,7 +204,9 @@ class Trace(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free-form facts; at most 10,000 bytes as JSON. Untrusted, keys too."""
+        """Free-form facts; at most 10,000 bytes as JSON. What was stored before there was a limit may hold more than 1,000
+        values, and can be imported again with fewer only. Untrusted, keys too.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

@@ -45,7 +45,7 @@ class TraceRecord(_message.Message):
     SUPERSEDES_TRACE_ID_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The UUID. Imported under the same one; empty lets the server choose."""
+    """The UUID. Imported under the same one, unless a trace with it was purged (`TRACE_PURGED`); empty lets the server choose."""
     title: _builtins.str
     """See CreateTraceRequest; the same limits hold."""
     context: _builtins.str
@@ -62,7 +62,7 @@ class TraceRecord(_message.Message):
     """
     supersedes_trace_id: _builtins.str
     """The UUID of the trace that it replaces, which is imported before it. Where there is no such live trace of the
-    caller's, or it has the same content, or is replaced already, the trace is imported without the link.
+    caller's, or it has the same content, or is replaced already, the trace is imported without the link, and its result says why.
     """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

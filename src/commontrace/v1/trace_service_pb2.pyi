@@ -44,7 +44,8 @@ class _RankingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ranking.Value
     RANKING_HYBRID: _Ranking.ValueType  # 3
     """By reciprocal rank fusion of two orders: 1 / (60 + rank) in that of the 100 most similar traces, plus the same in that of
     the 50 traces with the rarest words of the text, if it is in both. Finds exact names and messages that mean little to
-    the model.
+    the model. Words that more than 1,000 traces hold do not count, and of a text whose words have more than 20,000 holders
+    together, nor do the commonest: that is no SCAN_BUDGET.
     """
 
 class Ranking(_Ranking, metaclass=_RankingEnumTypeWrapper):
@@ -66,7 +67,8 @@ RANKING_TRUST_WEIGHTED: Ranking.ValueType  # 2
 RANKING_HYBRID: Ranking.ValueType  # 3
 """By reciprocal rank fusion of two orders: 1 / (60 + rank) in that of the 100 most similar traces, plus the same in that of
 the 50 traces with the rarest words of the text, if it is in both. Finds exact names and messages that mean little to
-the model.
+the model. Words that more than 1,000 traces hold do not count, and of a text whose words have more than 20,000 holders
+together, nor do the commonest: that is no SCAN_BUDGET.
 """
 Global___Ranking: _TypeAlias = Ranking  # noqa: Y015
 
@@ -85,7 +87,9 @@ class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason
     STOP_REASON_MIN_SIMILARITY: _StopReason.ValueType  # 3
     """Every further match is less similar than `min_similarity`; an exact pass proved it."""
     STOP_REASON_SCAN_BUDGET: _StopReason.ValueType  # 4
-    """The deadline left no time for the exact pass that a short answer needs, or for sending all hits: there may be more."""
+    """The deadline left no time for the exact pass that a short answer needs, or for sending all hits: there may be more.
+    At least one pass, over the index or over what passes the filter, is complete.
+    """
 
 class StopReason(_StopReason, metaclass=_StopReasonEnumTypeWrapper):
     """Why a search ended."""
@@ -99,7 +103,9 @@ STOP_REASON_EXHAUSTED: StopReason.ValueType  # 2
 STOP_REASON_MIN_SIMILARITY: StopReason.ValueType  # 3
 """Every further match is less similar than `min_similarity`; an exact pass proved it."""
 STOP_REASON_SCAN_BUDGET: StopReason.ValueType  # 4
-"""The deadline left no time for the exact pass that a short answer needs, or for sending all hits: there may be more."""
+"""The deadline left no time for the exact pass that a short answer needs, or for sending all hits: there may be more.
+At least one pass, over the index or over what passes the filter, is complete.
+"""
 Global___StopReason: _TypeAlias = StopReason  # noqa: Y015
 
 @_typing.final
@@ -212,6 +218,7 @@ class Limits(_message.Message):
     AGENT_VERSION_CHARACTERS_FIELD_NUMBER: _builtins.int
     METADATA_BYTES_FIELD_NUMBER: _builtins.int
     METADATA_LEVELS_FIELD_NUMBER: _builtins.int
+    METADATA_VALUES_FIELD_NUMBER: _builtins.int
     QUERY_CHARACTERS_FIELD_NUMBER: _builtins.int
     SEARCH_HITS_FIELD_NUMBER: _builtins.int
     REQUEST_BYTES_FIELD_NUMBER: _builtins.int
@@ -242,6 +249,8 @@ class Limits(_message.Message):
     """Bytes of metadata as JSON."""
     metadata_levels: _builtins.int
     """Objects and lists inside each other in metadata, the whole included."""
+    metadata_values: _builtins.int
+    """Values in metadata in all, objects and lists included."""
     query_characters: _builtins.int
     """Characters of a query text."""
     search_hits: _builtins.int
@@ -249,7 +258,7 @@ class Limits(_message.Message):
     request_bytes: _builtins.int
     """Bytes of a request."""
     filter_values: _builtins.int
-    """Values in one list of a filter."""
+    """Values in one list of a filter, and in its metadata in all."""
     page_items: _builtins.int
     """Items of one page of a list; more are not refused but reduced to as many."""
     batch_get_traces: _builtins.int
@@ -278,6 +287,7 @@ class Limits(_message.Message):
         agent_version_characters: _builtins.int = ...,
         metadata_bytes: _builtins.int = ...,
         metadata_levels: _builtins.int = ...,
+        metadata_values: _builtins.int = ...,
         query_characters: _builtins.int = ...,
         search_hits: _builtins.int = ...,
         request_bytes: _builtins.int = ...,
@@ -293,7 +303,7 @@ class Limits(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model_characters", b"agent_model_characters", "agent_version_characters", b"agent_version_characters", "batch_get_traces", b"batch_get_traces", "context_characters", b"context_characters", "export_traces", b"export_traces", "filter_values", b"filter_values", "hide_reason_characters", b"hide_reason_characters", "import_items", b"import_items", "metadata_bytes", b"metadata_bytes", "metadata_levels", b"metadata_levels", "page_items", b"page_items", "query_characters", b"query_characters", "request_bytes", b"request_bytes", "resolve_tags", b"resolve_tags", "search_hits", b"search_hits", "solution_characters", b"solution_characters", "tag_characters", b"tag_characters", "tag_description_characters", b"tag_description_characters", "tags", b"tags", "title_characters", b"title_characters", "vote_comment_characters", b"vote_comment_characters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model_characters", b"agent_model_characters", "agent_version_characters", b"agent_version_characters", "batch_get_traces", b"batch_get_traces", "context_characters", b"context_characters", "export_traces", b"export_traces", "filter_values", b"filter_values", "hide_reason_characters", b"hide_reason_characters", "import_items", b"import_items", "metadata_bytes", b"metadata_bytes", "metadata_levels", b"metadata_levels", "metadata_values", b"metadata_values", "page_items", b"page_items", "query_characters", b"query_characters", "request_bytes", b"request_bytes", "resolve_tags", b"resolve_tags", "search_hits", b"search_hits", "solution_characters", b"solution_characters", "tag_characters", b"tag_characters", "tag_description_characters", b"tag_description_characters", "tags", b"tags", "title_characters", b"title_characters", "vote_comment_characters", b"vote_comment_characters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -349,11 +359,11 @@ class CreateTraceRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     title: _builtins.str
-    """What it is about, best in one line; required, 1 to 200 characters."""
+    """What it is about, best in one line; required, 1 to 200 characters, something visible among them."""
     context: _builtins.str
-    """The problem, in Markdown; required, 1 to 50,000 characters."""
+    """The problem, in Markdown; required, 1 to 50,000 characters, something visible among them."""
     solution: _builtins.str
-    """What solved it, in Markdown; required, 1 to 50,000 characters."""
+    """What solved it, in Markdown; required, 1 to 50,000 characters, something visible among them."""
     agent_model: _builtins.str
     """The model of the agent that found the solution; at most 100 characters."""
     agent_version: _builtins.str
@@ -370,7 +380,7 @@ class CreateTraceRequest(_message.Message):
     request_id: _builtins.str
     """A UUID of the caller's choice, kept for 24 hours for the caller and the RPC. The same request again gets the stored
     answer instead of being carried out twice, and waits for it while the first is under way; another request fails with
-    `REQUEST_ID_REUSED`. With one, a call that reports UNAVAILABLE can be repeated safely.
+    `REQUEST_ID_REUSED`. With one, a call that reports UNAVAILABLE or CANCELLED can be repeated safely.
     """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -380,7 +390,9 @@ class CreateTraceRequest(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free-form facts; at most 10,000 bytes as JSON, objects and lists nested at most 16 deep. Numbers are finite."""
+        """Free-form facts; at most 10,000 bytes as JSON and 1,000 values in all, objects and lists included, which are nested at
+        most 16 deep. Numbers are finite.
+        """
 
     def __init__(
         self,
@@ -959,6 +971,7 @@ class TraceRevision(_message.Message):
     CHANGED_FIELDS_FIELD_NUMBER: _builtins.int
     EDITOR_ID_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    EDITOR_NAME_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Counts from 1."""
     title: _builtins.str
@@ -969,6 +982,8 @@ class TraceRevision(_message.Message):
     """Its solution. Untrusted. Empty in the BASIC view."""
     editor_id: _builtins.str
     """The UUID of the user who wrote it."""
+    editor_name: _builtins.str
+    """What that user is called, like `voter_name` of Vote."""
     @_builtins.property
     def changed_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Which of `title`, `context` and `solution` differ from the revision before; all three in the first."""
@@ -987,10 +1002,11 @@ class TraceRevision(_message.Message):
         changed_fields: _abc.Iterable[_builtins.str] | None = ...,
         editor_id: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        editor_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_fields", b"changed_fields", "context", b"context", "create_time", b"create_time", "editor_id", b"editor_id", "revision", b"revision", "solution", b"solution", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_fields", b"changed_fields", "context", b"context", "create_time", b"create_time", "editor_id", b"editor_id", "editor_name", b"editor_name", "revision", b"revision", "solution", b"solution", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

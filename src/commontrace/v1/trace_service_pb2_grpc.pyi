@@ -20,7 +20,8 @@ class TraceServiceStub:
 
     Ids are UUID strings. Characters are Unicode code points. No request may exceed 1 MiB (`REQUEST_TOO_LARGE`) and no
     response message exceeds 2 MiB. Every failure carries exactly one `google.rpc.ErrorInfo` of the domain `commontrace`;
-    its reasons are the values of `ErrorReason`.
+    its reasons are the values of `ErrorReason`. Of several faults, that of the caller comes first: a request is received
+    only when its metadata are in order, so a call without a key is told `KEY_REQUIRED`, whatever it brings.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -77,7 +78,7 @@ class TraceServiceStub:
     """Erases a trace that must not exist, live or not: its texts in every revision, its vector, tags and votes, and every
     answer of the last 24 hours that names it. There is no way back.
 
-    Its id remains in events, and in what is known of imports, which do not bring it back. Requests whose answers were
+    Its id remains, in events and beside them, so that no import brings it back (`TRACE_PURGED`). Requests whose answers were
     erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until they are vacuumed, its
     files still hold it. Fails with `TRACE_NOT_FOUND`.
     """
@@ -88,10 +89,12 @@ class TraceServiceStub:
     id. Other orders are opt-in: see `ranking`.
 
     Never returns fewer than `limit` hits while more traces match, unless the deadline forbids the proof. Every stream
-    that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. The
-    server holds no database connection while a slow reader reads; a trace that was deleted meanwhile, or no longer
-    passes the filter, is counted in the summary instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names
-    none, with `TRACE_NOT_ENCODED` if that has no vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
+    that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. Fails
+    with DEADLINE_EXCEEDED, without a reason, where by then no pass over the traces is complete or no hit is fetched: no
+    hits in a stream that ends OK means that the traces were looked at. The server holds no database connection while a
+    slow reader reads; a trace that was deleted meanwhile, or no longer passes the filter, is counted in the summary
+    instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names none, with `TRACE_NOT_ENCODED` if that has no
+    vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
     """
     ImportTraces: _aio.StreamStreamMultiCallable[_trace_import_pb2.ImportTracesRequest, _trace_import_pb2.ImportTracesResponse]
     """Stores many traces. Every message is answered, in order, when all its items are decided and what was stored is
@@ -124,7 +127,8 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Ids are UUID strings. Characters are Unicode code points. No request may exceed 1 MiB (`REQUEST_TOO_LARGE`) and no
     response message exceeds 2 MiB. Every failure carries exactly one `google.rpc.ErrorInfo` of the domain `commontrace`;
-    its reasons are the values of `ErrorReason`.
+    its reasons are the values of `ErrorReason`. Of several faults, that of the caller comes first: a request is received
+    only when its metadata are in order, so a call without a key is told `KEY_REQUIRED`, whatever it brings.
     """
 
     @_abc_1.abstractmethod
@@ -245,7 +249,7 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Erases a trace that must not exist, live or not: its texts in every revision, its vector, tags and votes, and every
         answer of the last 24 hours that names it. There is no way back.
 
-        Its id remains in events, and in what is known of imports, which do not bring it back. Requests whose answers were
+        Its id remains, in events and beside them, so that no import brings it back (`TRACE_PURGED`). Requests whose answers were
         erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until they are vacuumed, its
         files still hold it. Fails with `TRACE_NOT_FOUND`.
         """
@@ -268,10 +272,12 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         id. Other orders are opt-in: see `ranking`.
 
         Never returns fewer than `limit` hits while more traces match, unless the deadline forbids the proof. Every stream
-        that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. The
-        server holds no database connection while a slow reader reads; a trace that was deleted meanwhile, or no longer
-        passes the filter, is counted in the summary instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names
-        none, with `TRACE_NOT_ENCODED` if that has no vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
+        that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. Fails
+        with DEADLINE_EXCEEDED, without a reason, where by then no pass over the traces is complete or no hit is fetched: no
+        hits in a stream that ends OK means that the traces were looked at. The server holds no database connection while a
+        slow reader reads; a trace that was deleted meanwhile, or no longer passes the filter, is counted in the summary
+        instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names none, with `TRACE_NOT_ENCODED` if that has no
+        vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
         """
 
     @_abc_1.abstractmethod

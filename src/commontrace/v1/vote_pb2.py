@@ -26,7 +26,7 @@ from commontrace.v1 import trace_pb2 as commontrace_dot_v1_dot_trace__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63ommontrace/v1/vote.proto\x12\x0e\x63ommontrace.v1\x1a\x1a\x63ommontrace/v1/trace.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x02\n\x04Vote\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\x10\n\x08voter_id\x18\x02 \x01(\t\x12&\n\x04type\x18\x03 \x01(\x0e\x32\x18.commontrace.v1.VoteType\x12*\n\x06reason\x18\x04 \x01(\x0e\x32\x1a.commontrace.v1.DownReason\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\x12\x10\n\x08revision\x18\x06 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x01\n\nTraceTally\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x1a\n\x12\x63onfirmation_count\x18\x03 \x01(\x05\x12\x12\n\ndown_count\x18\x04 \x01(\x05\x12\x13\n\x0btrust_score\x18\x05 \x01(\x01\x12+\n\x06status\x18\x06 \x01(\x0e\x32\x1b.commontrace.v1.TraceStatus*K\n\x08VoteType\x12\x19\n\x15VOTE_TYPE_UNSPECIFIED\x10\x00\x12\x10\n\x0cVOTE_TYPE_UP\x10\x01\x12\x12\n\x0eVOTE_TYPE_DOWN\x10\x02*\xa8\x01\n\nDownReason\x12\x1b\n\x17\x44OWN_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44OWN_REASON_OUTDATED\x10\x01\x12\x19\n\x15\x44OWN_REASON_INCORRECT\x10\x02\x12\x17\n\x13\x44OWN_REASON_HARMFUL\x10\x03\x12\x19\n\x15\x44OWN_REASON_DUPLICATE\x10\x04\x12\x14\n\x10\x44OWN_REASON_SPAM\x10\x05\x42\xa0\x01\n\x12\x64\x65v.commontrace.v1B\tVoteProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63ommontrace/v1/vote.proto\x12\x0e\x63ommontrace.v1\x1a\x1a\x63ommontrace/v1/trace.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x02\n\x04Vote\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\x10\n\x08voter_id\x18\x02 \x01(\t\x12&\n\x04type\x18\x03 \x01(\x0e\x32\x18.commontrace.v1.VoteType\x12*\n\x06reason\x18\x04 \x01(\x0e\x32\x1a.commontrace.v1.DownReason\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\x12\x10\n\x08revision\x18\x06 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nvoter_name\x18\t \x01(\t\"\xa2\x01\n\nTraceTally\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x1a\n\x12\x63onfirmation_count\x18\x03 \x01(\x05\x12\x12\n\ndown_count\x18\x04 \x01(\x05\x12\x13\n\x0btrust_score\x18\x05 \x01(\x01\x12+\n\x06status\x18\x06 \x01(\x0e\x32\x1b.commontrace.v1.TraceStatus*K\n\x08VoteType\x12\x19\n\x15VOTE_TYPE_UNSPECIFIED\x10\x00\x12\x10\n\x0cVOTE_TYPE_UP\x10\x01\x12\x12\n\x0eVOTE_TYPE_DOWN\x10\x02*\xa8\x01\n\nDownReason\x12\x1b\n\x17\x44OWN_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44OWN_REASON_OUTDATED\x10\x01\x12\x19\n\x15\x44OWN_REASON_INCORRECT\x10\x02\x12\x17\n\x13\x44OWN_REASON_HARMFUL\x10\x03\x12\x19\n\x15\x44OWN_REASON_DUPLICATE\x10\x04\x12\x14\n\x10\x44OWN_REASON_SPAM\x10\x05\x42\xa0\x01\n\x12\x64\x65v.commontrace.v1B\tVoteProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +34,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'commontrace.v1.vote_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022dev.commontrace.v1B\tVoteProtoP\001Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\242\002\003CTR\252\002\016CommonTrace.V1\272\002\rCommonTraceV1\312\002\016CommonTrace\\V1\352\002\017CommonTrace::V1'
-  _globals['_VOTETYPE']._serialized_start=533
-  _globals['_VOTETYPE']._serialized_end=608
-  _globals['_DOWNREASON']._serialized_start=611
-  _globals['_DOWNREASON']._serialized_end=779
+  _globals['_VOTETYPE']._serialized_start=553
+  _globals['_VOTETYPE']._serialized_end=628
+  _globals['_DOWNREASON']._serialized_start=631
+  _globals['_DOWNREASON']._serialized_end=799
   _globals['_VOTE']._serialized_start=107
-  _globals['_VOTE']._serialized_end=366
-  _globals['_TRACETALLY']._serialized_start=369
-  _globals['_TRACETALLY']._serialized_end=531
+  _globals['_VOTE']._serialized_end=386
+  _globals['_TRACETALLY']._serialized_start=389
+  _globals['_TRACETALLY']._serialized_end=551
 # @@protoc_insertion_point(module_scope)

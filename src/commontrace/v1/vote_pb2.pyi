@@ -93,6 +93,7 @@ class Vote(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    VOTER_NAME_FIELD_NUMBER: _builtins.int
     trace_id: _builtins.str
     """The UUID of the trace."""
     voter_id: _builtins.str
@@ -105,6 +106,10 @@ class Vote(_message.Message):
     """The voter's words; at most 2,000 characters. Untrusted, like all text of a Trace."""
     revision: _builtins.int
     """The revision that the voter saw. The vote counts while it is the trace's current one."""
+    voter_name: _builtins.str
+    """What the voter is called; empty for one whom nobody has given a name. Names are not unique, and say nothing of who may
+    do what.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the voter first voted on the trace."""
@@ -124,10 +129,11 @@ class Vote(_message.Message):
         revision: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        voter_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "create_time", b"create_time", "reason", b"reason", "revision", b"revision", "trace_id", b"trace_id", "type", b"type", "update_time", b"update_time", "voter_id", b"voter_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "create_time", b"create_time", "reason", b"reason", "revision", b"revision", "trace_id", b"trace_id", "type", b"type", "update_time", b"update_time", "voter_id", b"voter_id", "voter_name", b"voter_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

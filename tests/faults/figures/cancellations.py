@@ -2,10 +2,9 @@
 
 from random import Random
 
-import grpc
-
 from tests.faults.rig.beside import beside
-from tests.faults.rig.cancelled_calls import CancelledCalls
+from tests.faults.rig.callers import callers_of
+from tests.faults.rig.cancelled_calls import VOTERS, CancelledCalls
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.rig.leftovers import half_written, idle_memory, leaked_connections
 from tests.faults.rig.servers import server
@@ -22,7 +21,7 @@ async def measure(trial: Trial) -> list[Figure]:
     random = Random(trial.seed)  # noqa: S311 - not a secret
     count = trial.times(_CANCELLATIONS)
     with server(trial, "transactions", DATABASE_POOL_SIZE=str(_POOL_SIZE)) as running:
-        async with grpc.aio.insecure_channel(running.address) as channel, beside(running) as database:
+        async with callers_of(running).channel(running.address, users=VOTERS) as channel, beside(running) as database:
             calls = CancelledCalls(channel, random)
             await calls.prepare()
             await calls.cancel(max(100, count // 4), at_once=_AT_ONCE)

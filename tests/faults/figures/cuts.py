@@ -3,8 +3,6 @@
 import asyncio
 import random
 
-import grpc
-
 from commontrace.client.channel_options import options
 from tests.faults.rig.contributions import Contributing, findings
 from tests.faults.rig.figure import Figure, Trial
@@ -28,7 +26,7 @@ async def measure(trial: Trial) -> list[Figure]:
     )
     async with (
         running_service(trial) as service,
-        grpc.aio.insecure_channel(service.server.address, options=options(service.server.address)) as channel,
+        service.callers.channel(service.server.address, options=options(service.server.address)) as channel,
     ):
         async with under_load([contributing.writer(number, channel) for number in range(_WRITERS)]):
             for fault in plan:

@@ -14,8 +14,9 @@ from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.contract.calls import call, converse
 from tests.contract.error_promises import LEAK, details
 from tests.contract.error_row import SEARCH
+from tests.faults.rig.callers import callers_of
 from tests.faults.rig.figure import Figure, Trial
-from tests.faults.rig.garbage import GarbageCall, garbage
+from tests.faults.rig.garbage import USER, GarbageCall, garbage
 from tests.faults.rig.servers import server
 
 _CALLS = 100_000
@@ -42,7 +43,7 @@ async def measure(trial: Trial) -> list[Figure]:
     """Fails where a kind of answer is missing: then the garbage does not reach what it should."""
     random = Random(trial.seed)  # noqa: S311 - not a secret
     with server(trial, "guard", DATABASE_POOL_SIZE=str(_AT_ONCE)) as running:
-        async with grpc.aio.insecure_channel(running.address) as channel:
+        async with callers_of(running).channel(running.address, users=[USER]) as channel:
             traces = TraceServiceStub(channel)
             model = (await traces.GetServiceInfo(pb.GetServiceInfoRequest())).embedding_model
             calls = garbage(random, trial.times(_CALLS), model_id=model.id, dimensions=model.dimensions)

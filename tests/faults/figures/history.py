@@ -32,7 +32,8 @@ async def measure(trial: Trial) -> list[Figure]:
         service = await stack.enter_async_context(running_service(trial, is_forgetful=not trial.protected))
         actors = []
         for number in range(_CLIENTS):
-            calls = connect(service.server.address, user=f"actor-{number}@example.org", deadline=_DEADLINE_SECONDS)
+            key = await service.callers.key(f"actor-{number}@example.org")
+            calls = connect(service.server.address, key=key, deadline=_DEADLINE_SECONDS)
             actors.append(Actor(number=number, client=await stack.enter_async_context(calls), world=world))
         async with under_load([actor.act for actor in actors]):
             for place, what in enumerate(plan, 1):

@@ -3,8 +3,6 @@
 import asyncio
 import random
 
-import grpc
-
 from commontrace.client.channel_options import options
 from tests.faults.rig.contributions import Contributing, findings
 from tests.faults.rig.figure import Figure, Trial
@@ -25,9 +23,7 @@ async def measure(trial: Trial) -> list[Figure]:
     contributing = Contributing(journal=Journal(trial.place), chance=chance, sends_request_ids=trial.protected)
     async with running_service(trial, is_forgetful=not trial.protected) as service:
         service.proxy.latency = _LATENCY_SECONDS
-        async with grpc.aio.insecure_channel(
-            service.server.address, options=options(service.server.address)
-        ) as channel:
+        async with service.callers.channel(service.server.address, options=options(service.server.address)) as channel:
             async with under_load([contributing.writer(number, channel) for number in range(_WRITERS)]):
                 for victim in plan:
                     enough = len(contributing.acknowledged) + chance.randint(20, 60)

@@ -13,6 +13,7 @@ from tests.contract.calls import call
 from tests.contract.error_promises import details
 from tests.contract.error_row import CAST_VOTE, GET, IMPORT, INFO, SEARCH, VALID, WATCH
 from tests.faults.rig.beside import Beside, beside
+from tests.faults.rig.callers import callers_of
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.rig.servers import server
 
@@ -40,7 +41,7 @@ async def measure(trial: Trial) -> list[Figure]:
     health: list[float] = []
     clock = asyncio.get_running_loop().time
     with server(trial, "pool timeout", DATABASE_POOL_SIZE=str(_POOL_SIZE)) as running:
-        async with grpc.aio.insecure_channel(running.address) as channel, beside(running) as database:
+        async with callers_of(running).channel(running.address) as channel, beside(running) as database:
 
             async def ask(rpc: str, freed: list[float]) -> None:
                 await asyncio.sleep(random.uniform(0, _SPREAD_SECONDS))

@@ -14,9 +14,9 @@ from commontrace.client import CallFailed, Client, connect
 from commontrace.client.call_options import CallOptions
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.rig.load import under_load, until
-from tests.faults.rig.service import Server, running_service
+from tests.faults.rig.service import Service, running_service
 
-_CLIENTS = 8
+_CLIENTS = 24
 
 
 @dataclass(kw_only=True)
@@ -31,8 +31,9 @@ async def measure(trial: Trial) -> list[Figure]:
     restarts, calls = trial.times(50), _Calls()
     clients_of = _clients if trial.protected else _naive_clients
     async with (
-        running_service(trial, servers=2) as service,
-        clients_of(service.servers) as clients,
+        # Of the 60 connections that Postgres takes, each server may open 28.
+        running_service(trial, servers=2, DATABASE_POOL_SIZE="8") as service,
+        clients_of(service) as clients,
         under_load([_caller(number, client, calls) for number, client in enumerate(clients)]),
     ):
         for number in range(restarts):
@@ -55,20 +56,20 @@ async def measure(trial: Trial) -> list[Figure]:
 
 
 @asynccontextmanager
-async def _clients(servers: list[Server]) -> AsyncIterator[list[Client]]:
-    address = "ipv4:" + ",".join(server.address for server in servers)
+async def _clients(service: Service) -> AsyncIterator[list[Client]]:
+    address = "ipv4:" + ",".join(server.address for server in service.servers)
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(connect(address, user=_user(number))) for number in range(_CLIENTS)]
+        yield [await stack.enter_async_context(connect(address, key=key)) for key in await _keys(service)]
 
 
 @asynccontextmanager
-async def _naive_clients(servers: list[Server]) -> AsyncIterator[list[Client]]:
-    async with grpc.aio.insecure_channel(servers[0].address, options=[("grpc.enable_retries", 0)]) as channel:
-        yield [Client(channel, CallOptions(user=_user(number))) for number in range(_CLIENTS)]
+async def _naive_clients(service: Service) -> AsyncIterator[list[Client]]:
+    async with grpc.aio.insecure_channel(service.server.address, options=[("grpc.enable_retries", 0)]) as channel:
+        yield [Client(channel, CallOptions(key=key)) for key in await _keys(service)]
 
 
-def _user(number: int) -> str:
-    return f"caller-{number}@example.org"
+async def _keys(service: Service) -> list[str]:
+    return [await service.callers.key(f"caller-{number}@example.org") for number in range(_CLIENTS)]
 
 
 def _caller(number: int, client: Client, calls: _Calls) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
@@ -97,7 +98,7 @@ async def _tried(call: Coroutine[Any, Any, None], calls: _Calls) -> None:
     try:
         await call
     except CallFailed as failure:
-        calls.failed[f"{failure.code.name} {failure.reason or failure}"[:200]] += 1
+        calls.failed[f"{failure.code.name} {failure}"[:200]] += 1
         await asyncio.sleep(0.05)
     else:
         calls.answered += 1

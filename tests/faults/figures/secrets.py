@@ -12,7 +12,6 @@ from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
-import asyncpg
 import grpc
 
 from commontrace.bootstrap import Foundation
@@ -28,7 +27,9 @@ from tests.builders import a_contribution
 from tests.contract.callers import ADA, BOB
 from tests.contract.calls import call
 from tests.contract.imports import acknowledged, message
+from tests.faults.rig.callers import Callers
 from tests.faults.rig.figure import Figure, Trial
+from tests.faults.rig.stored import everything_stored
 from tests.faults.server_process import ServerProcess
 from tests.hostile_texts import hostile_texts
 from tests.planted_secrets import SECRETS, planted
@@ -65,7 +66,7 @@ async def measure(trial: Trial) -> list[Figure]:
     async with started as server:
         done = await _plant(server, trial)
         places = {
-            "stored": await _everything_stored(server.postgres_url),
+            "stored": await everything_stored(server.postgres_url),
             "logged": server.logged().lower(),
             "told": "\n".join(done.told).lower(),
         }
@@ -97,7 +98,8 @@ async def measure(trial: Trial) -> list[Figure]:
 
 async def _plant(server: _Server, trial: Trial) -> _Planted:
     done = _Planted()
-    async with grpc.aio.insecure_channel(server.address) as channel:
+    users = [email for caller in (ADA, BOB) for _, email in caller]
+    async with Callers(server.postgres_url).channel(server.address, users=users) as channel:
         traces = TraceServiceStub(channel)
         own = (await traces.CreateTrace(a_contribution(1), metadata=ADA)).created.id
         others = (await traces.CreateTrace(a_contribution(2), metadata=BOB)).created.id
@@ -123,19 +125,6 @@ async def _send(text: str, channel: grpc.aio.Channel, own: str, others: str, don
     answers = await acknowledged(TraceServiceStub(channel), message(records(text), import_id=str(uuid4())))
     done.calls += 1
     done.told += (str(result.error) for answer in answers for result in answer.results)
-
-
-async def _everything_stored(url: str) -> str:
-    """Every value of every row of every table, in small letters; bytes as the text that they may be."""
-    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
-    try:
-        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        rows = [row for [name] in tables for row in await connection.fetch(f'SELECT * FROM "{name}"')]  # noqa: S608
-    finally:
-        await connection.close()
-    assert rows, "nothing was looked at"
-    values = (value for row in rows for value in row.values())
-    return "\n".join(v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in values).lower()
 
 
 def _clean_texts() -> Iterator[str]:
@@ -173,7 +162,7 @@ def _milliseconds(text: str) -> float:
 
 @asynccontextmanager
 async def _protected(place: Path) -> AsyncIterator[_Server]:
-    process = ServerProcess(place, EMBEDDER="lexical", EMBEDDING_DIMENSIONS="64")
+    process = ServerProcess(place, EMBEDDER="lexical", EMBEDDING_DIMENSIONS="64", AUTHENTICATION="keys")
     await asyncio.to_thread(process.__enter__)
     try:
         url = embedded.attach(process.data_dir)
@@ -194,7 +183,7 @@ async def _unprotected(place: Path) -> AsyncIterator[_Server]:
     with embedded.start(place, version="18") as postgres, patch.object(secrets, "scan", SecretScan(())):
         await migrating.upgrade(postgres.url, embedder)
         database = Database(postgres.url)
-        settings = Settings.model_validate({"listen_address": "127.0.0.1:0"})
+        settings = Settings.model_validate({"listen_address": "127.0.0.1:0", "authentication": "keys"})
         async with serving(settings, Foundation(database=database, embedder=embedder)) as address:
             yield _Server(address=address, postgres_url=postgres.url, logged=str)
         await database.close()

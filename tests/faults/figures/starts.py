@@ -3,6 +3,7 @@
 import asyncio
 
 from commontrace.client import connect
+from tests.faults.rig.callers import Callers
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.rig.postgres import running_postgres
 from tests.faults.rig.service import Server
@@ -21,9 +22,10 @@ async def measure(trial: Trial) -> list[Figure]:
             database = f"start_{number}"
             await postgres.ask(f"CREATE DATABASE {database}")
             url = postgres.url.replace("/postgres?", f"/{database}?")
+            callers = Callers(url)
             without = None if trial.protected else MIGRATION_LOCK
             servers = [Server(trial.place, {"DATABASE_URL": url}, without=without) for _ in range(servers_at_once)]
-            started = await asyncio.gather(*map(_started, servers), return_exceptions=True)
+            started = await asyncio.gather(*(_started(server, callers) for server in servers), return_exceptions=True)
             failures += [_last_line(failure) for failure in started if failure is not None]
             await asyncio.gather(*(server.stop() for server in servers if server.address))
             await postgres.ask(f"DROP DATABASE {database} WITH (FORCE)")
@@ -38,9 +40,9 @@ async def measure(trial: Trial) -> list[Figure]:
     ]
 
 
-async def _started(server: Server) -> None:
+async def _started(server: Server, callers: Callers) -> None:
     await server.start()
-    async with connect(server.address, user="ann@example.org") as client:
+    async with connect(server.address, key=await callers.key()) as client:
         await client.contribute("It fails", "When it starts.", "Start it once.")
 
 

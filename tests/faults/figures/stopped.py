@@ -41,7 +41,7 @@ async def measure(trial: Trial) -> list[Figure]:
     recoveries: list[float] = []
     async with (
         running_service(trial) as service,
-        connect(service.server.address, user="ann@example.org", deadline=deadline) as client,
+        connect(service.server.address, key=await service.callers.key(), deadline=deadline) as client,
         grpc.aio.insecure_channel(service.server.address) as channel,
         under_load([_caller(number, client, took, journal) for number in range(_CLIENTS)]),
     ):

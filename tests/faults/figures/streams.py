@@ -9,14 +9,13 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
-import grpc
-
 from commontrace.client import connect
 from commontrace.client.channel_options import options
 from commontrace.v1 import trace_pb2
 from tests.contract.changes_followed import Told
 from tests.contract.imports import a_record
 from tests.faults.rig.beside import beside
+from tests.faults.rig.callers import Callers, callers_of
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.rig.servers import server
 from tests.faults.rig.stream_readers import BeginningAnew, GoingOn, StreamReader
@@ -125,8 +124,9 @@ async def measure(trial: Trial) -> list[Figure]:
     servers = [await _started(trial)]
     address = servers[0].address
     try:
-        before = await _store(servers[0], tag)
-        async with _reader(trial, address) as reader:
+        callers = callers_of(servers[0])
+        before = await _store(servers[0], callers, tag)
+        async with _reader(trial, callers, address) as reader:
             readers = _Readers(reader=reader, tag=tag)
             watching = asyncio.create_task(readers.watch())
             await asyncio.wait_for(reader.watches.wait(), _LONGEST_SECONDS)
@@ -155,12 +155,12 @@ async def _started(trial: Trial, **settings: str) -> ServerProcess:
     return await asyncio.to_thread(server(trial, **settings).__enter__)
 
 
-async def _store(running: ServerProcess, tag: str) -> int:
+async def _store(running: ServerProcess, callers: Callers, tag: str) -> int:
     """Stores what is searched and exported, and returns the number of the last event then."""
     records = [
         a_record(title=title, context=_LARGE, solution=f"{title} {_LARGE}", tags=[tag]) for title in _standing(tag)
     ]
-    async with connect(running.address, deadline=_LONGEST_SECONDS) as client:
+    async with connect(running.address, key=await callers.key(), deadline=_LONGEST_SECONDS) as client:
         assert all([result.created_trace_id async for result in client.import_traces(records)])
     async with beside(running) as database, asyncio.timeout(_LONGEST_SECONDS):
         # A search finds what is encoded.
@@ -171,13 +171,13 @@ async def _store(running: ServerProcess, tag: str) -> int:
 
 
 @asynccontextmanager
-async def _reader(trial: Trial, address: str) -> AsyncIterator[StreamReader]:
+async def _reader(trial: Trial, callers: Callers, address: str) -> AsyncIterator[StreamReader]:
     """Yields our client; in an unprotected trial, one that begins anew."""
     if trial.protected:
-        async with connect(address, deadline=_LONGEST_SECONDS) as client:
+        async with connect(address, key=await callers.key(), deadline=_LONGEST_SECONDS) as client:
             yield GoingOn(client)
     else:
-        async with grpc.aio.insecure_channel(address, options=[*options(address), *_SMALL_WINDOW]) as channel:
+        async with callers.channel(address, options=[*options(address), *_SMALL_WINDOW]) as channel:
             yield BeginningAnew(channel)
 
 

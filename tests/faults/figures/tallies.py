@@ -16,7 +16,7 @@ from tests.faults.rig.journal import Journal, Operation
 from tests.faults.rig.kills import kill, plan_of_kills
 from tests.faults.rig.load import under_load, until, until_answered
 from tests.faults.rig.postgres import Postgres
-from tests.faults.rig.service import running_service
+from tests.faults.rig.service import Service, running_service
 from tests.faults.rig.unprotected import TRACE_LOCK
 
 _VOTERS = 50
@@ -86,10 +86,10 @@ async def measure(trial: Trial) -> list[Figure]:
         service.proxy.latency = _LATENCY_SECONDS
         address = service.server.address
         clients = [
-            await stack.enter_async_context(connect(address, user=_email(number), deadline=5))
+            await stack.enter_async_context(connect(address, key=await service.callers.key(_email(number)), deadline=5))
             for number in range(_VOTERS)
         ]
-        trace_ids = await _contribute(address, service.postgres)
+        trace_ids = await _contribute(service)
         voting = _Voting(journal=Journal(trial.place), chance=chance, trace_ids=trace_ids[:1])
         wrong = 0
         voters = [voting.voter(number, client) for number, client in enumerate(clients)]
@@ -123,11 +123,11 @@ async def measure(trial: Trial) -> list[Figure]:
     ]
 
 
-async def _contribute(address: str, postgres: Postgres) -> list[str]:
-    async with connect(address, user="author@example.org") as author:
+async def _contribute(service: Service) -> list[str]:
+    async with connect(service.server.address, key=await service.callers.key()) as author:
         first = (await author.contribute("Votes race", "Many vote at once.", "Count under a lock.")).created.id
-    await postgres.ask(copies_of(first, _TRACES))
-    return [row["id"] for row in await postgres.ask("SELECT id::text FROM traces ORDER BY id")]
+    await service.postgres.ask(copies_of(first, _TRACES))
+    return [row["id"] for row in await service.postgres.ask("SELECT id::text FROM traces ORDER BY id")]
 
 
 async def _wrong(postgres: Postgres) -> int:

@@ -14,6 +14,7 @@ _SERVER = "application_name = 'commontrace' AND backend_type = 'client backend'"
 _WAITING = f"SELECT count(*) FROM pg_stat_activity WHERE {_SERVER} AND wait_event_type = 'Lock'"  # noqa: S608 - our own
 _BUSY = f"FROM pg_stat_activity WHERE {_SERVER} AND state <> 'idle'"
 _STUCK = f"{_BUSY} AND state_change < now() - interval '1 second'"
+_ALL = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {_SERVER}"  # noqa: S608 - our own
 _ANSWER_SECONDS = 60
 
 
@@ -43,6 +44,11 @@ class Beside:
         """
         ended = await self._asking.fetch(f"SELECT pg_terminate_backend(pid, 5000) {_STUCK}")
         return len(ended)
+
+    async def counted(self, sql: str) -> int:
+        """Returns a number of Postgres' statistics, after ending the server's connections: they tell what they did."""
+        await self._asking.fetch(_ALL)
+        return int(await self._asking.fetchval(sql))
 
     async def until_waiting(self, count: int, seconds: float) -> int:
         """Returns how many statements waited at most, as soon as that is `count`."""

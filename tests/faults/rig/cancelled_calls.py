@@ -21,7 +21,9 @@ from tests.contract.callers import caller
 from tests.contract.imports import a_record, message
 from tests.faults.rig.beside import Beside
 
-_STANDING, _TRIED = 10, 3
+_STANDING, _TRIED, _VOTERS = 10, 3, 20
+VOTERS = [email for number in range(_VOTERS) for _, email in caller(number)]
+"""Whom a channel has to know, besides somebody."""
 _TITLE = "Cancelled"
 _PATIENCE_SECONDS = 5.0
 Begun: TypeAlias = "grpc.aio.Call"
@@ -115,7 +117,7 @@ class CancelledCalls:
             type=vote_pb2.VOTE_TYPE_UP if is_up else vote_pb2.VOTE_TYPE_DOWN,
             reason=vote_pb2.DOWN_REASON_UNSPECIFIED if is_up else vote_pb2.DOWN_REASON_OUTDATED,
         )
-        return self._votes.CastVote(request, metadata=caller(self._random.randrange(20)))
+        return self._votes.CastVote(request, metadata=caller(self._random.randrange(_VOTERS)))
 
     def _import(self) -> Any:
         records = [

@@ -15,6 +15,8 @@ class Trial:
     place: Path
     scale: float = 1.0
     protected: bool = True
+    cgroup: Path | None = None
+    """Where servers, and their Postgres, are to run: the directory of a control group."""
 
     def times(self, full: int, *, least: int = 1) -> int:
         """Returns how often to do what is done `full` times at scale 1."""

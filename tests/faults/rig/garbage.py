@@ -17,7 +17,8 @@ from tests.contract.error_row import CREATE, GET, IMPORT, SEARCH, objects
 from tests.contract.imports import message
 from tests.contract.message_strategies import enums, ids, int32, messages, text
 
-_USER = "x-commontrace-user"
+_NAMED = "x-commontrace-user"
+USER = "ada@example.org"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,5 +154,5 @@ def _mutated(random: Random, built: dict[str, list[bytes]], rpc: str) -> bytes:
 def _metadata(random: Random) -> tuple[tuple[str, str], ...]:
     if random.random() > 0.05:
         return ()
-    values = ["ada@example.org", "".join(chr(random.randint(0x20, 0x7E)) for _ in range(random.randint(0, 400)))]
-    return tuple((_USER, random.choice(values)) for _ in range(random.randint(1, 2)))
+    values = [USER, "".join(chr(random.randint(0x20, 0x7E)) for _ in range(random.randint(0, 400)))]
+    return tuple((_NAMED, random.choice(values)) for _ in range(random.randint(1, 2)))

@@ -2,20 +2,22 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import grpc
+from google.protobuf.message import Message
 
 from tests.contract.calls import call
 from tests.contract.error_row import INFO, LIST, LIST_TAGS, SEARCH, VALID
+from tests.keys import Metadata
 
 _CLIENTS = 4
 _CALLS_A_CONNECTION = 25
 _PAUSE_SECONDS = 0.05
-_RPCS = (INFO, LIST, SEARCH, LIST_TAGS)
+_ASKED = tuple((rpc, VALID[rpc]) for rpc in (INFO, LIST, SEARCH, LIST_TAGS))
 # Every channel has connections of its own, and repeats nothing.
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
 
@@ -27,14 +29,21 @@ class Fared:
     took: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def p99(self) -> float:
+        """How many seconds one in a hundred took at least."""
+        return sorted(self.took)[int(0.99 * len(self.took))]
+
     def __str__(self) -> str:
         failed = ", ".join(f"{count} {code}" for code, count in self.failures.items()) or "0"
         return f"{failed} of {len(self.took)} good calls failed, the slowest took {max(self.took, default=0):.2f} s"
 
 
 @asynccontextmanager
-async def good_clients(address: str) -> AsyncIterator[Fared]:
-    """They call as long as the block runs, and connect anew all the time."""
+async def good_clients(
+    address: str, metadata: Metadata = (), *, asked: Sequence[tuple[str, Message]] = _ASKED
+) -> AsyncIterator[Fared]:
+    """They call as long as the block runs, in turn what is asked, and connect anew all the time."""
     fared = Fared()
     is_over = asyncio.Event()
 
@@ -42,10 +51,10 @@ async def good_clients(address: str) -> AsyncIterator[Fared]:
         while not is_over.is_set():
             async with grpc.aio.insecure_channel(address, _OPTIONS) as channel:
                 for _ in range(_CALLS_A_CONNECTION):
-                    rpc = _RPCS[number % len(_RPCS)]
+                    rpc, request = asked[number % len(asked)]
                     number += 1
                     began = perf_counter()
-                    error = await call(channel, rpc, VALID[rpc].SerializeToString())
+                    error = await call(channel, rpc, request.SerializeToString(), metadata)
                     fared.took.append(perf_counter() - began)
                     if error is not None:
                         fared.failures[f"{error.code().name} ({error.details()})"] += 1

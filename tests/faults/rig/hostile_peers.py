@@ -10,6 +10,7 @@ import grpc
 
 from tests.contract.error_row import CREATE, GET, VALID
 from tests.faults.rig import http2
+from tests.keys import Metadata
 
 _BATCH = 50
 _RECONNECT_SECONDS = 0.01
@@ -90,26 +91,26 @@ async def idle(address: str, count: int) -> AsyncIterator[None]:
         yield
 
 
-async def send_compressed_zeros(address: str, size: int, times: int) -> tuple[str, bool]:
+async def send_compressed_zeros(address: str, size: int, times: int, key: Metadata) -> tuple[str, bool]:
     """Sends messages that are a thousand times as large as what travels.
 
-    Returns how they were answered, and whether all were refused.
+    Who has no key is not listened to: see `messages`. Returns how they were answered, and whether all were refused.
     """
     answers: Counter[str] = Counter()
     async with grpc.aio.insecure_channel(address) as channel:
         create: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CREATE)
         for _ in range(times):
-            answers[await _answer(create(bytes(size), compression=grpc.Compression.Gzip))] += 1
+            answers[await _answer(create(bytes(size), compression=grpc.Compression.Gzip, metadata=key))] += 1
     return f"{times} times {size / 1e6:.0f} MB of compressed zeros: {_counted(answers)}", set(answers) == {_REFUSED}
 
 
-async def send_large_metadata(address: str, times: int) -> tuple[str, bool]:
+async def send_large_metadata(address: str, times: int, key: Metadata) -> tuple[str, bool]:
     """Sends 20 KB of metadata. Returns how the calls were answered, and whether all were refused."""
     answers: Counter[str] = Counter()
     async with grpc.aio.insecure_channel(address) as channel:
         get: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(GET)
         for _ in range(times):
-            metadata = (("x-large", "x" * 20_000),)
+            metadata = (("x-large", "x" * 20_000), *key)
             answers[await _answer(get(VALID[GET].SerializeToString(), metadata=metadata))] += 1
     return f"{times} times 20 KB of metadata: {_counted(answers)}", set(answers) == {_REFUSED}
 

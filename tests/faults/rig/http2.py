@@ -1,7 +1,7 @@
 """Frames of HTTP/2 by hand (RFC 9113), for peers that do what no library lets them do."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _WINDOW_UPDATE = 0x0, 0x1, 0x3, 0x4, 0x8
@@ -9,6 +9,7 @@ _END_STREAM, _END_HEADERS = 0x1, 0x4
 _INITIAL_WINDOW_SIZE = 0x4
 _CANCEL = 8
 _CHUNK_BYTES = 65_536
+_FRAME_BYTES = 16_384
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -28,7 +29,7 @@ WINDOW_BYTES = 65_535
 """How much is taken by default."""
 
 
-def request_headers(path: str, authority: str) -> bytes:
+def request_headers(path: str, authority: str, metadata: Iterable[tuple[str, str]] = ()) -> bytes:
     """The header block of a gRPC call. RFC 7541: literals that are not indexed, without Huffman codes."""
     literals = [
         (":method", "POST"),
@@ -37,15 +38,25 @@ def request_headers(path: str, authority: str) -> bytes:
         (":authority", authority),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
+        *metadata,
     ]
     return b"".join(b"\0" + _text(name) + _text(value) for name, value in literals)
 
 
-def request(stream: int, path: str, authority: str, message: bytes) -> bytes:
+def request(stream: int, path: str, authority: str, message: bytes, metadata: Iterable[tuple[str, str]] = ()) -> bytes:
     """A whole gRPC call of one message."""
     prefixed = b"\0" + len(message).to_bytes(4, "big") + message
-    headers = frame(_HEADERS, _END_HEADERS, stream, request_headers(path, authority))
-    return headers + frame(_DATA, _END_STREAM, stream, prefixed)
+    return request_without_end(stream, path, authority, metadata) + data(stream, prefixed, ends=True)
+
+
+def request_without_end(stream: int, path: str, authority: str, metadata: Iterable[tuple[str, str]] = ()) -> bytes:
+    """The beginning of a gRPC call, before its first message."""
+    return frame(_HEADERS, _END_HEADERS, stream, request_headers(path, authority, metadata))
+
+
+def data(stream: int, piece: bytes, *, ends: bool = False) -> bytes:
+    """A piece of a stream's data; `ends` with the last."""
+    return frame(_DATA, _END_STREAM if ends else 0, stream, piece)
 
 
 def window_update(stream: int, count: int) -> bytes:
@@ -53,18 +64,70 @@ def window_update(stream: int, count: int) -> bytes:
     return frame(_WINDOW_UPDATE, 0, stream, count.to_bytes(4, "big"))
 
 
-async def next_data(reader: asyncio.StreamReader) -> int:
-    """Returns the size of the next piece of data, 0 for the end of the stream, -1 where it is reset."""
+async def next_data(reader: asyncio.StreamReader) -> bytes | None:
+    """Returns the next piece of data, None at the end of the stream. Raises ConnectionResetError where it is reset."""
     while True:
         head = await reader.readexactly(9)
-        await reader.readexactly(size := int.from_bytes(head[:3], "big"))
+        payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
         kind, flags = head[3], head[4]
         if kind == _DATA:
-            return size
+            return payload
         if kind == _RST_STREAM:
-            return -1
+            raise ConnectionResetError
         if kind == _HEADERS and flags & _END_STREAM:
-            return 0
+            return None
+
+
+class Windows:
+    """How much a peer takes at present, of a connection and of each of its streams (RFC 9113, 5.2)."""
+
+    def __init__(self) -> None:
+        """Starts with the defaults."""
+        self._initial = WINDOW_BYTES
+        self._connection = WINDOW_BYTES
+        self._streams: dict[int, int] = {}
+        self._over: set[int] = set()
+        self._changed = asyncio.Event()
+
+    async def follow(self, reader: asyncio.StreamReader) -> None:
+        """Reads what the peer says until it hangs up."""
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readexactly(9)
+                payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
+                self._hear(head[3], head[4], int.from_bytes(head[5:], "big"), payload)
+        self._connection = -1
+        self._changed.set()
+
+    async def taken(self, stream: int, wanted: int) -> int:
+        """Takes from the windows, as soon as there is something; 0 where nothing is wanted, or the stream is over."""
+        self._streams.setdefault(stream, self._initial)
+        while wanted and self._connection >= 0 and stream not in self._over:
+            count = min(wanted, self._connection, self._streams[stream], _FRAME_BYTES)
+            if count > 0:
+                self._connection -= count
+                self._streams[stream] -= count
+                return count
+            self._changed.clear()
+            await self._changed.wait()
+        return 0
+
+    def _hear(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind == _WINDOW_UPDATE:
+            count = int.from_bytes(payload, "big")
+            if stream:
+                self._streams[stream] = self._streams.get(stream, self._initial) + count
+            else:
+                self._connection += count
+        elif kind == _SETTINGS:
+            for place in range(0, len(payload), 6):
+                if int.from_bytes(payload[place : place + 2], "big") == _INITIAL_WINDOW_SIZE:
+                    more = int.from_bytes(payload[place + 2 : place + 6], "big") - self._initial
+                    self._initial += more
+                    self._streams = {one: window + more for one, window in self._streams.items()}
+        elif kind == _RST_STREAM or (kind == _HEADERS and flags & _END_STREAM):
+            self._over.add(stream)
+        self._changed.set()
 
 
 def opened_and_reset(stream: int, headers: bytes) -> bytes:

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import grpc
 
+from tests.contract.callers import caller
 from tests.contract.calls import call
 from tests.contract.error_row import CAST_VOTE, GET, SEARCH, VALID
 from tests.faults.rig.beside import Beside
@@ -30,12 +31,17 @@ _HALF_WRITTEN = """
 
 
 async def leaked_connections(channel: grpc.aio.Channel, database: Beside, pool_size: int) -> int:
-    """Returns how many connections the server can no longer use, of `pool_size` of each of its three kinds."""
+    """Returns how many connections the server can no longer use, of `pool_size` of each of its three kinds.
+
+    Of each kind, one user alone gets three quarters: the channel's users are as many as ask.
+    """
     leaked = 0
     for rpc in (GET, SEARCH, CAST_VOTE):
         payload = VALID[rpc].SerializeToString()
         async with database.locked("traces"):
-            calls = [asyncio.create_task(call(channel, rpc, payload)) for _ in range(2 * pool_size)]
+            calls = [
+                asyncio.create_task(call(channel, rpc, payload, caller(number))) for number in range(2 * pool_size)
+            ]
             leaked += pool_size - await database.until_waiting(pool_size, _LOCK_SECONDS)
         await asyncio.gather(*calls)
     return leaked

@@ -7,13 +7,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.rig.callers import Callers
 from tests.faults.rig.figure import Trial
 from tests.faults.rig.postgres import FORGETFUL, Postgres, running_postgres
 from tests.faults.rig.proxy import Proxy, proxy_before
 from tests.faults.server_process import ServerProcess
 
 # Where the time of a call passes in Postgres, not in a model: that is where faults shall hit.
-_SETTINGS = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "64", "LOG_LEVEL": "warning"}
+_SETTINGS = {
+    "EMBEDDER": "lexical",
+    "EMBEDDING_DIMENSIONS": "64",
+    "LOG_LEVEL": "warning",
+    "AUTHENTICATION": "keys",
+}
 LOG = "servers.log"
 
 # Calls in progress may go on for ten seconds, and be cancelled for five.
@@ -38,7 +44,7 @@ class Server:
     async def start(self) -> None:
         """Returns when it is ready."""
         listen = {"LISTEN_ADDRESS": self.address} if self.address else {}
-        self.process = ServerProcess(self._place, "--migrate", **_SETTINGS, **self._settings, **listen)
+        self.process = ServerProcess(self._place, "--migrate", **_SETTINGS | self._settings | listen)
         self.process.log = self._place / LOG
         if self._without is not None:
             self.process.program = ("-m", "tests.faults.rig.unprotected", self._without)
@@ -68,6 +74,7 @@ class Service:
     """All of it."""
 
     postgres: Postgres
+    callers: Callers
     proxy: Proxy
     servers: list[Server]
 
@@ -99,4 +106,4 @@ async def running_service(
         if is_forgetful:
             # What it may forget are calls, not the tables.
             await postgres.ask("CHECKPOINT")
-        yield Service(postgres=postgres, proxy=proxy, servers=running)
+        yield Service(postgres=postgres, callers=Callers(postgres.url), proxy=proxy, servers=running)

@@ -24,6 +24,7 @@ from commontrace.rpc.interceptors.interceptor import (
     streaming_handler,
     unary_behavior,
 )
+from commontrace.sharing.shares import served_user
 
 _SCHEME = "bearer "
 
@@ -105,6 +106,7 @@ async def _while_admitted(asking: Asking | None, responses: AsyncGenerator[Any])
 
 def _enter(caller: Caller, scope: Scope) -> None:
     current_call.get().caller = caller
+    served_user.set(caller.email)
     caller.require(scope)
 
 

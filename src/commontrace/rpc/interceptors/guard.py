@@ -8,31 +8,26 @@ from typing import Any
 import grpc
 import structlog
 
-from commontrace.core.errors import DatabaseUnavailable
-from commontrace.rpc.arrivals import no_message
+from commontrace.core.errors import DatabaseUnavailable, OperatorNeeded
+from commontrace.core.telling import for_operator
 from commontrace.rpc.call import Context, current_call
 from commontrace.rpc.call_ids import REQUEST_ID_METADATA
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
-from commontrace.rpc.parsing import parsed
 from commontrace.rpc.status import code_and_reason, reason_name, status_of
 
 log = structlog.get_logger()
 
 
 class GuardInterceptor(Interceptor):
-    """Parses requests and turns every exception into a status.
-
-    grpc.aio itself would answer UNKNOWN with the exception's text, for requests that cannot be parsed too.
-    """
-
-    reads_bytes = True
+    """Turns every exception into a status; grpc.aio itself would answer UNKNOWN with its text."""
 
     @asynccontextmanager
     async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
-        """Yields the parsed request."""
+        """Yields the request as it is."""
         try:
-            yield _all_parsed(handler, request) if handler.request_streaming else parsed(handler, request)
-        except grpc.aio.AbortError:
+            yield request
+        except (grpc.aio.AbortError, grpc.aio.InternalError):
+            # It is aborted already, or over: there is nobody left to tell.
             raise
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -44,20 +39,14 @@ class GuardInterceptor(Interceptor):
             await _abort(error, error, context)
 
 
-async def _all_parsed(handler: Handler, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-    # The first one is missed where there is none.
-    first = await anext(requests, None)
-    yield parsed(handler, no_message() if first is None else first)
-    async for request in requests:
-        yield parsed(handler, request)
-
-
 async def _abort(error: Exception, cause: BaseException, context: Context) -> None:
     call = current_call.get()
     code, reason = code_and_reason(error)
     call.code, call.reason = code, reason_name(reason)
     if code is grpc.StatusCode.INTERNAL:
         log.error("unexpected failure", call_id=call.id, method=call.method, exc_info=cause)
+    elif isinstance(error, OperatorNeeded):
+        log.error("the database has to be mended", call_id=call.id, method=call.method, **for_operator(error))
     status: Any = status_of(error, call_id=call.id)
     # What was set as trailing metadata before, an abort leaves out.
     await context.abort_with_status(

@@ -110,12 +110,16 @@ class CheckingInterceptor(WrappingInterceptor):
         return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
 
 
-def streaming_handler(handler: Handler, stream: Callable[[Any, Context], AsyncIterator[Any]]) -> Handler:
+def streaming_handler(
+    handler: Handler, stream: Callable[[Any, Context], AsyncIterator[Any]], *, sends_bytes: bool = False
+) -> Handler:
     """Returns a handler of the same kind as one with a stream of responses, which does something else."""
     of_kind: Any = (
         grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
     )
-    return cast("Handler", of_kind(stream, handler.request_deserializer, handler.response_serializer))
+    return cast(
+        "Handler", of_kind(stream, handler.request_deserializer, None if sends_bytes else handler.response_serializer)
+    )
 
 
 def unary_behavior(handler: Handler) -> Callable[[Any, Context], Awaitable[Any]]:

@@ -40,8 +40,11 @@ class LoggingInterceptor(Interceptor):
         try:
             with self._calls:
                 yield request
-        except (asyncio.CancelledError, GeneratorExit):
-            call.code = grpc.StatusCode.CANCELLED
+        except (asyncio.CancelledError, GeneratorExit, grpc.aio.InternalError):
+            # Its caller has left, or gRPC has ended it at its deadline: either before anybody could be told more.
+            is_late = context.time_remaining() == 0
+            call.code = grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
+            call.reason = ""
             raise
         finally:
             seconds = time.perf_counter() - started

@@ -13,7 +13,7 @@ from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
 class QuotaInterceptor(Interceptor):
     """Takes one from the caller's quota for each call: of reads for those that need the scope to read, else of writes.
 
-    Of a stream of requests, it takes one for each item: an import would be the way around otherwise.
+    Of an import, it takes one for each item, and a read for a message without any, which asks how far the import is.
     """
 
     def __init__(self, quotas: Quotas, scopes: Mapping[str, Scope]) -> None:
@@ -34,5 +34,8 @@ class QuotaInterceptor(Interceptor):
 
     async def _each_paid(self, requests: AsyncIterator[Any], email: str, kind: str) -> AsyncIterator[Any]:
         async for request in requests:
-            await self._quotas.spend(email, kind, len(request.items))
+            if request.items:
+                await self._quotas.spend(email, kind, len(request.items))
+            else:
+                await self._quotas.spend(email, READS)
             yield request

@@ -1,48 +1,37 @@
-"""Takes in a call's one message. Left to itself, grpc.aio never answers a call that ends without one."""
+"""Takes in the requests of a call that is authenticated and admitted."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 from typing import Any
 
-import grpc
+from commontrace.rpc.arrivals import Arrivals, no_message
+from commontrace.rpc.call import Context, current_caller
+from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+from commontrace.rpc.parsing import parsed
 
-from commontrace.rpc.arrivals import Arrivals
-from commontrace.rpc.call import Context
-from commontrace.rpc.interceptors.interceptor import Handler, WrappingInterceptor, streaming_behavior, unary_behavior
 
+class ReceivingInterceptor(Interceptor):
+    """Receives the one request of a call, or each of a stream as it is read, and parses it."""
 
-class ReceivingInterceptor(WrappingInterceptor):
-    """Receives a stream and passes on its first message as bytes, or why there is none, for every service.
-
-    What expects a stream gets it as it is.
-    """
+    reads_bytes = True
 
     def __init__(self, arrivals: Arrivals) -> None:
         """Takes who waits for messages."""
         super().__init__()
         self._arrivals = arrivals
 
-    def is_for(self, method: str) -> bool:  # noqa: ARG002 - alike for all
-        """Tells that every method is wrapped."""
-        return True
-
-    def wrap(self, handler: Handler, method: str) -> Handler:  # noqa: ARG002 - alike for all
-        """Returns a handler that receives a stream: on the wire, one message is a stream of one."""
+    @asynccontextmanager
+    async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
+        """Yields the parsed request. Raises MalformedRequest, Overloaded, RequestTooLarge."""
         if handler.request_streaming:
-            return handler
-        if handler.response_streaming:
-            stream_inside = streaming_behavior(handler)
+            yield _all_parsed(handler, request)
+        else:
+            yield parsed(handler, await self._arrivals.next(request, user=current_caller().email))
 
-            async def stream(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
-                async with aclosing(stream_inside(await self._arrivals.next(requests), context)) as responses:
-                    async for response in responses:
-                        yield response
 
-            return grpc.stream_stream_rpc_method_handler(stream, None, handler.response_serializer)
-
-        answer_inside = unary_behavior(handler)
-
-        async def unary(requests: AsyncIterator[bytes], context: Context) -> Any:
-            return await answer_inside(await self._arrivals.next(requests), context)
-
-        return grpc.stream_unary_rpc_method_handler(unary, None, handler.response_serializer)
+async def _all_parsed(handler: Handler, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    # The first one is missed where there is none.
+    first = await anext(requests, None)
+    yield parsed(handler, no_message() if first is None else first)
+    async for request in requests:
+        yield parsed(handler, request)

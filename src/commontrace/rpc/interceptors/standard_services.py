@@ -27,6 +27,8 @@ class StandardServicesInterceptor(Interceptor):
     def __init__(self) -> None:
         """Starts without streams."""
         super().__init__()
+        # Nobody shows a key here: these places are all that strangers have.
+        self._arrivals = Arrivals()
         # Streams of requests are often idle: they take no place from messages that are slow.
         self._idle = Arrivals()
 
@@ -38,7 +40,10 @@ class StandardServicesInterceptor(Interceptor):
     async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
         """Yields the parsed request."""
         try:
-            yield self._each(handler, request) if handler.request_streaming else _parsed(handler, request)
+            if handler.request_streaming:
+                yield self._each(handler, request)
+            else:
+                yield _parsed(handler, await self._arrivals.next(request))
         except CommonTraceError as error:
             await _abort(error, context)
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC
 
 from commontrace.core import tag_names
-from commontrace.core.importing import Item, Outcome, Progress, Recorded
+from commontrace.core.import_decisions import Item, Outcome, Recorded
+from commontrace.core.importing import Progress
 from commontrace.embeddings.embedder import unit
 from commontrace.rpc.messages import traces
 from commontrace.rpc.messages.item_errors import item_error
@@ -54,5 +55,9 @@ def _result(sequence: int, outcome: Outcome) -> trace_import_pb2.ImportResult:
     if not isinstance(outcome, Recorded):
         return trace_import_pb2.ImportResult(sequence=sequence, error=item_error(outcome))
     if outcome.is_new:
-        return trace_import_pb2.ImportResult(sequence=sequence, created_trace_id=str(outcome.trace_id))
+        return trace_import_pb2.ImportResult(
+            sequence=sequence,
+            created_trace_id=str(outcome.trace_id),
+            supersedes_error=None if outcome.unlinked is None else item_error(outcome.unlinked),
+        )
     return trace_import_pb2.ImportResult(sequence=sequence, existing_trace_id=str(outcome.trace_id))

@@ -27,6 +27,7 @@ def limits_message() -> trace_service_pb2.Limits:
         agent_version_characters=limits.AGENT_VERSION_CHARACTERS,
         metadata_bytes=limits.METADATA_BYTES,
         metadata_levels=limits.METADATA_LEVELS,
+        metadata_values=limits.METADATA_VALUES,
         query_characters=limits.QUERY_CHARACTERS,
         search_hits=limits.SEARCH_HITS,
         request_bytes=limits.REQUEST_BYTES,

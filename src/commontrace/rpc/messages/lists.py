@@ -41,6 +41,7 @@ def revision_message(revision: RevisionRow) -> trace_service_pb2.TraceRevision:
         changed_fields=revision.changed_fields,
         editor_id=str(revision.editor_id),
         create_time=timestamp(revision.created_at),
+        editor_name=revision.editor_name,
     )
 
 

@@ -47,6 +47,7 @@ def vote_message(vote: VoteRow) -> vote_pb2.Vote:
         revision=vote.revision,
         create_time=timestamp(vote.created_at),
         update_time=timestamp(vote.updated_at),
+        voter_name=vote.voter_name,
     )
 
 

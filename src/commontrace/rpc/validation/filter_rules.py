@@ -27,4 +27,4 @@ def trace_filter(message: trace_filter_pb2.TraceFilter) -> Iterator[Violation]:
         yield from rules.identifier(f"filter.contributor_ids[{position}]", contributor_id)
     yield from rules.time("filter.create_time_from", message.create_time_from)
     yield from rules.time("filter.create_time_before", message.create_time_before)
-    yield from rules.json_object("filter.metadata", message.metadata, limits.METADATA_BYTES)
+    yield from rules.json_object("filter.metadata", message.metadata, most_values=limits.FILTER_VALUES)

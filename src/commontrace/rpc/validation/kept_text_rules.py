@@ -37,7 +37,7 @@ def tags(field: str, given: Sequence[str]) -> Iterator[Violation]:
 
 def metadata(field: str, value: Struct) -> Iterator[Violation]:
     """An object as `json_object` says. It is searched as JSON, where a secret stands beside its name."""
-    encoded = yield from rules.json_object(field, value, limits.METADATA_BYTES)
+    encoded = yield from rules.json_object(field, value, most_values=limits.METADATA_VALUES)
     yield from _no_secrets(field, encoded)
 
 

@@ -6,6 +6,7 @@ from commontrace.storage.models.bookkeeping import (
     EncodingJob,
     IdempotentRequest,
     ImportItem,
+    PurgedTrace,
     QuotaWindow,
     TraceEvent,
 )
@@ -15,10 +16,10 @@ from commontrace.storage.models.traces import (
     DROP_SIGNS_TRIGGER,
     VECTOR_INDEX,
     VECTOR_INDEX_NAME,
-    WORDS,
     Trace,
     TraceRevision,
     TraceSigns,
+    TraceWords,
 )
 from commontrace.storage.models.users import ApiKey, User
 from commontrace.storage.models.votes import Vote
@@ -28,13 +29,13 @@ __all__ = [
     "DROP_SIGNS_TRIGGER",
     "VECTOR_INDEX",
     "VECTOR_INDEX_NAME",
-    "WORDS",
     "ApiKey",
     "Base",
     "EmbeddingModel",
     "EncodingJob",
     "IdempotentRequest",
     "ImportItem",
+    "PurgedTrace",
     "QuotaWindow",
     "Tag",
     "TagAlias",
@@ -43,6 +44,7 @@ __all__ = [
     "TraceRevision",
     "TraceSigns",
     "TraceTag",
+    "TraceWords",
     "User",
     "Vote",
 ]

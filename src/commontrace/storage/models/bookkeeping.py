@@ -95,11 +95,20 @@ class ImportItem(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
+class PurgedTrace(Base):
+    """The id of a trace that was purged: no import brings it back."""
+
+    __tablename__ = "purged_traces"
+
+    trace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    purged_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
 class QuotaWindow(Base):
     """How much of a quota a user has used, in the latest window. `granted` is what the last lease took of it."""
 
     __tablename__ = "quota_windows"
-    __table_args__ = (CheckConstraint("kind IN ('reads', 'writes')", name="kind"),)
+    __table_args__ = (CheckConstraint("kind IN ('reads', 'writes', 'tag_names')", name="kind"),)
 
     email: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(primary_key=True)

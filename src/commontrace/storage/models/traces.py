@@ -12,7 +12,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, BIT, BitString
+from sqlalchemy.dialects.postgresql import ARRAY, BIT, TSVECTOR, BitString
 from sqlalchemy.orm import Mapped, mapped_column
 
 from commontrace.embeddings.embedder import Vector
@@ -30,15 +30,12 @@ VECTOR_INDEX = Index(
 """What approximate searches go by."""
 
 
-WORDS = "words_of(title, context_text, solution_text)"
-"""The words of a trace, as `ix_traces_words` holds them. A migration makes the function."""
-
-
 class Trace(Timestamps, Base):
     """A solved problem.
 
-    No index covers a column that votes change: an update of an indexed column inserts the row's vector into the HNSW
-    graph again. The storage options keep long text out of line and leave room in the page: votes are HOT updates.
+    No index mentions a column that votes change, the status among them, be it in its predicate: such an update would
+    insert the row's vector into the HNSW graph again (ADR 0048). Lists and searches by status go by `TraceSigns`. The
+    storage options keep long text out of line and leave room in the page: votes are HOT updates.
     """
 
     __tablename__ = "traces"
@@ -53,13 +50,11 @@ class Trace(Timestamps, Base):
             " AND (embedding IS NULL) = (embedding_model_version IS NULL)",
             name="embedding_model",
         ),
-        Index("ix_traces_status", "status"),
         Index("ix_traces_contributor_id", "contributor_id"),
         Index("ix_traces_created_at", "created_at"),
         Index("ix_traces_content_hash", "content_hash", unique=True, postgresql_where=text("deleted_at IS NULL")),
         Index("ix_traces_supersedes_id", "supersedes_id", unique=True, postgresql_where=text("deleted_at IS NULL")),
         VECTOR_INDEX,
-        Index("ix_traces_words", text(WORDS), postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 256}),
         {"postgresql_with": {"fillfactor": 80, "toast_tuple_target": 256}},
     )
 
@@ -128,6 +123,21 @@ class TraceSigns(Base):
     is_current: Mapped[bool]
     """Whether no live trace replaces it."""
     tag_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+
+
+class TraceWords(Base):
+    """The words of a trace, deleted or not, without their places. Triggers keep it true.
+
+    ANALYZE counts them: the statistics tell which words are common.
+    """
+
+    __tablename__ = "trace_words"
+    __table_args__ = (
+        Index("ix_trace_words_words", "words", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 256}),
+    )
+
+    trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"), primary_key=True)
+    words: Mapped[str] = mapped_column(TSVECTOR)
 
 
 DROP_SIGNS_TRIGGER = "DROP TRIGGER signs_of_embedding ON traces"

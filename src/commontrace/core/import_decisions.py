@@ -1,0 +1,175 @@
+"""What becomes of each item of an import, decided in memory, one after the other."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from commontrace.core.contributing import OnDuplicate
+from commontrace.core.errors import (
+    AlreadySuperseded,
+    CommonTraceError,
+    DuplicateTrace,
+    NotOwner,
+    TraceIdTaken,
+    TraceNotFound,
+    TracePurged,
+)
+from commontrace.core.tag_name_quota import Allowance
+from commontrace.core.traces import Contribution
+from commontrace.embeddings.embedder import Vector
+
+if TYPE_CHECKING:
+    from commontrace.storage.import_repository import Known
+    from commontrace.storage.trace_changes import LockedTrace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """A trace to import. `tags` are canonical names, `vector` has shape (dimensions,) and unit length."""
+
+    sequence: int
+    contribution: Contribution
+    tags: Sequence[str]
+    content_hash: bytes
+    on_duplicate: OnDuplicate
+    trace_id: UUID | None = None
+    created_at: datetime | None = None
+    supersedes_id: UUID | None = None
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """The trace that an item was stored as, or the one of the same content that was there (`is_new` tells).
+
+    `unlinked` is why it does not replace the trace that the item names; only told when the item is stored.
+    """
+
+    trace_id: UUID
+    is_new: bool
+    unlinked: CommonTraceError | None = None
+
+
+Outcome = Recorded | CommonTraceError
+
+
+@dataclass(kw_only=True, slots=True)
+class Imported:
+    """A trace about to be stored."""
+
+    id: UUID
+    item: Item
+    created_at: datetime
+    supersedes_id: UUID | None = None
+    superseded_by_id: UUID | None = None
+
+    @property
+    def content_hash(self) -> bytes | None:
+        """What duplicates share; None where they are allowed."""
+        return None if self.item.on_duplicate is OnDuplicate.ALLOW else self.item.content_hash
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What is stored already and bears on a message: by content, by id, locked if it is replaced; and new tags."""
+
+    contents: Mapping[bytes, UUID]
+    known: Mapping[UUID, "Known"]
+    purged: Collection[UUID]
+    locked: Mapping[UUID, "LockedTrace"]
+    tag_names: Allowance | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Decisions:
+    """What becomes of new items: outcomes by sequence, traces to store, and which traces they replace."""
+
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    traces: list[Imported] = field(default_factory=list)
+    successors: dict[UUID, UUID] = field(default_factory=dict)
+    """By the id of a trace that was there before, the one that replaces it."""
+
+
+def decide(items: Iterable[Item], there: Surroundings, *, caller_id: UUID, now: datetime) -> Decisions:
+    """Decides about items one after the other, as calls of their own would have been decided about."""
+    decisions = Decisions()
+    contents = dict(there.contents)
+    new: dict[UUID, Imported] = {}
+    for position, item in enumerate(items):
+        outcome = _there_already(item, contents, there.known, there.purged, new)
+        if outcome is None and there.tag_names is not None:
+            outcome = there.tag_names.take(item.tags)
+        if outcome is None:
+            trace_id = item.trace_id or uuid4()
+            # Successors stay behind their predecessors in every list.
+            created_at = item.created_at or now + timedelta(microseconds=position)
+            trace = Imported(id=trace_id, item=item, created_at=created_at)
+            unlinked = _link(trace, there, new, decisions.successors, caller_id)
+            outcome = Recorded(trace_id=trace_id, is_new=True, unlinked=unlinked)
+            decisions.traces.append(trace)
+            new[trace_id] = trace
+            if trace.content_hash is not None:
+                contents[trace.content_hash] = trace_id
+        decisions.outcomes[item.sequence] = outcome
+    return decisions
+
+
+def _there_already(
+    item: Item,
+    contents: Mapping[bytes, UUID],
+    known: Mapping[UUID, "Known"],
+    purged: Collection[UUID],
+    new: Mapping[UUID, Imported],
+) -> Outcome | None:
+    """Returns what stands in an item's way, None if nothing does."""
+    existing_id = None if item.on_duplicate is OnDuplicate.ALLOW else contents.get(item.content_hash)
+    if existing_id is None and item.trace_id is not None:
+        there, earlier = known.get(item.trace_id), new.get(item.trace_id)
+        if there is None and earlier is None:
+            return TracePurged(item.trace_id) if item.trace_id in purged else None
+        content = earlier.item.content_hash if earlier is not None else there.live_content if there else None
+        # The same trace, though its content alone would not say so: duplicates of it are allowed.
+        if content != item.content_hash:
+            return TraceIdTaken(item.trace_id)
+        existing_id = item.trace_id
+    if existing_id is None:
+        return None
+    if item.on_duplicate is OnDuplicate.REJECT:
+        return DuplicateTrace(existing_id)
+    return Recorded(trace_id=existing_id, is_new=False)
+
+
+def _link(
+    trace: Imported,
+    there: Surroundings,
+    new: Mapping[UUID, Imported],
+    successors: dict[UUID, UUID],
+    caller_id: UUID,
+) -> CommonTraceError | None:
+    """Lets a trace replace the one that it names, where that can be replaced; returns why not, as a call would say."""
+    replaced_id, content = trace.item.supersedes_id, trace.item.content_hash
+    if replaced_id is None:
+        return None
+    earlier, locked = new.get(replaced_id), there.locked.get(replaced_id)
+    replaced_content: bytes | None
+    if earlier is not None:
+        superseded_by_id, replaced_content = earlier.superseded_by_id, earlier.item.content_hash
+    elif locked is None or locked.deleted_at is not None:
+        return TraceNotFound(replaced_id)
+    elif locked.contributor_id != caller_id:
+        return NotOwner(replaced_id)
+    else:
+        superseded_by_id = locked.superseded_by_id or successors.get(replaced_id)
+        replaced_content = there.known[replaced_id].live_content
+    if superseded_by_id is not None:
+        return AlreadySuperseded(replaced_id, superseded_by_id)
+    if replaced_content == content:
+        return DuplicateTrace(replaced_id)
+    if earlier is not None:
+        earlier.superseded_by_id = trace.id
+    else:
+        successors[replaced_id] = trace.id
+    trace.supersedes_id = replaced_id
+    return None

@@ -1,0 +1,62 @@
+"""How many new names of tags each user may bring in a day, over all servers of a database together.
+
+Names are counted in the transaction that creates them, at its end: what is rolled back costs nothing, and two writes of
+one user wait for each other no longer than a commit takes. Names that exist cost nothing.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from commontrace.core.errors import QuotaExceeded
+from commontrace.core.quotas import TAG_NAMES, WINDOWS
+
+if TYPE_CHECKING:
+    from commontrace.storage.unit_of_work import UnitOfWork
+
+
+class Allowance:
+    """What a user may still bring, as of a question; others may use it meanwhile."""
+
+    def __init__(self, left: int, refusal: QuotaExceeded, known: Iterable[str]) -> None:
+        """Takes how many names, what to say beyond them, and which names exist."""
+        self._left = left
+        self._refusal = refusal
+        self._known = set(known)
+
+    def take(self, names: Iterable[str]) -> QuotaExceeded | None:
+        """Takes as many as are new of the names, all or none; returns why none."""
+        new = set(names) - self._known
+        # A limit that was lowered leaves less than nothing.
+        if new and len(new) > self._left:
+            return self._refusal
+        self._left -= len(new)
+        self._known |= new
+        return None
+
+
+class TagNameQuota:
+    """A day's quota; 0 for no limit. A trace of nothing but new names fits into a whole one."""
+
+    def __init__(self, limit: int) -> None:
+        """Takes how many names."""
+        self._limit = limit
+
+    async def spend(self, email: str, work: "UnitOfWork") -> None:
+        """Counts the names that the unit of work has created, at its end. Raises QuotaExceeded."""
+        new = work.tags.created_names
+        if not self._limit or not new:
+            return
+        lease = await work.quotas.lease(email, TAG_NAMES, needed=new, wanted=new, most=self._limit)
+        if not lease.granted:
+            raise self._refusal(email, lease.seconds_left)
+
+    async def allowance(self, email: str, names: Iterable[str], work: "UnitOfWork") -> Allowance | None:
+        """Returns how many of some names the user may still bring; None without a limit."""
+        if not self._limit:
+            return None
+        window = await work.quotas.window(email, TAG_NAMES)
+        known = await work.tags.ids_of(set(names))
+        return Allowance(self._limit - window.used, self._refusal(email, window.seconds_left), known)
+
+    def _refusal(self, email: str, seconds_left: float) -> QuotaExceeded:
+        return QuotaExceeded(email, TAG_NAMES, self._limit, per=WINDOWS[TAG_NAMES], retry_after=seconds_left)

@@ -1,0 +1,34 @@
+"""Calls whose metadata are too large go no further."""
+
+from typing import Any
+
+from commontrace.core import limits
+from commontrace.rpc.call import Context
+from commontrace.rpc.interceptors.interceptor import CheckingInterceptor, Handler
+from commontrace.rpc.invalid_request import RequestTooLarge
+
+# What HTTP/2 counts for each pair beside its name and value (RFC 9113, 6.5.2).
+_PAIR_BYTES = 32
+
+
+class MetadataSizeInterceptor(CheckingInterceptor):
+    """Holds the metadata of every call, of every service, against their limit.
+
+    The transport's own limit is twice as high: refusals by it carry no reason (ADR 0003).
+    """
+
+    def is_for(self, method: str) -> bool:  # noqa: ARG002 - alike for all
+        """Tells that every method is wrapped."""
+        return True
+
+    def checked(self, handler: Handler, request: Any, context: Context) -> Any:  # noqa: ARG002
+        """Returns the request as it is. Raises RequestTooLarge."""
+        size = sum(len(name) + len(value) + _PAIR_BYTES for name, value in context.invocation_metadata() or ())
+        if size > limits.CALL_METADATA_BYTES:
+            raise RequestTooLarge(
+                f"the metadata have {size} bytes, {_PAIR_BYTES} more for each than its name and value;"
+                f" at most {limits.CALL_METADATA_BYTES} are allowed: send fewer or shorter headers",
+                limit=str(limits.CALL_METADATA_BYTES),
+                actual=str(size),
+            )
+        return request

@@ -1,0 +1,1 @@
+"""Fair sharing: limits that no one user can take from the others."""

@@ -1,0 +1,117 @@
+"""Reads DATABASE_URL. What is wrong with it is said without quoting it: it may hold a password."""
+
+import getpass
+import os
+import re
+from typing import Any
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.exc import ArgumentError
+
+# asyncpg fails on others with a TypeError.
+_PARAMETERS = {
+    "database",
+    "gsslib",
+    "host",
+    "password",
+    "port",
+    "prepared_statement_cache_size",
+    "ssl",
+    "sslmode",
+    "target_session_attrs",
+    "user",
+}
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_MAY_BE_REPEATED = {"host"}
+_CACHE_SIZE = re.compile("[0-9]{1,6}")
+_MAX_PORT = 65535
+
+_NOT_A_POSTGRES_URL = "DATABASE_URL must be a Postgres URL, such as postgresql://user:password@host:5432/name"
+_PORT = "DATABASE_URL has a port that is none: it must be a number from 1 to 65535"
+_HOSTS = (
+    "DATABASE_URL names several hosts in a way that is not understood: write each with its port, as"
+    " postgresql://user:password@/name?host=HOST:PORT&host=HOST:PORT"
+)
+
+
+def postgres_url(url: str) -> URL:
+    """Returns any spelling of a Postgres URL as SQLAlchemy and asyncpg want it. Raises ValueError."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # Not chained: what the parser says may quote the URL, and so the password.
+        raise ValueError(_HOSTS if "," in url.rpartition("@")[2] else _NOT_A_POSTGRES_URL) from None
+    if "," in (parsed.host or ""):
+        raise ValueError(_HOSTS)
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ValueError(_NOT_A_POSTGRES_URL)
+    unknown = sorted(parsed.query.keys() - _PARAMETERS)
+    if unknown:
+        raise ValueError(
+            f"DATABASE_URL has parameters that are not supported: {', '.join(unknown)}"
+            f" (supported: {', '.join(sorted(_PARAMETERS))})"
+        )
+    parsed = parsed.set(drivername="postgresql+asyncpg")
+    _check(parsed)
+    if not (parsed.username or parsed.query.get("user") or os.environ.get("PGUSER")):
+        _require_system_user()
+    # libpq's name for it; asyncpg's is `ssl`.
+    sslmode = parsed.query.get("sslmode")
+    if sslmode is not None:
+        parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
+    return parsed
+
+
+def driver_keywords(url: URL) -> dict[str, Any]:
+    """Returns a URL of `postgres_url` as the driver's keywords, with SQLAlchemy's own among them."""
+    dialect: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call] # SQLAlchemy's is untyped
+    keywords: dict[str, Any] = dialect.create_connect_args(url)[1]
+    return keywords
+
+
+def socket_arguments(url: str) -> dict[str, Any]:
+    """Returns what the driver takes beside the URL of a socket: no TLS, whatever PGSSLMODE says, as libpq has it."""
+    host = postgres_url(url).query.get("host", "")
+    is_socket = isinstance(host, str) and host.startswith("/")
+    return {"ssl": False, "direct_tls": False} if is_socket else {}
+
+
+def _require_system_user() -> None:
+    """Raises ValueError where the driver would look in vain for the name of who runs this, as in many containers."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        raise ValueError(
+            "DATABASE_URL names no user, and the system has no name for the one who runs this:"
+            " write postgresql://USER@HOST/NAME, or set PGUSER"
+        ) from None
+
+
+def _check(url: URL) -> None:
+    for name, value in url.query.items():
+        if not isinstance(value, str) and name not in _MAY_BE_REPEATED:
+            raise ValueError(f"DATABASE_URL has {name} more than once: keep one of them")
+    for name in ("ssl", "sslmode"):
+        if url.query.get(name, "prefer") not in _SSL_MODES:
+            raise ValueError(f"DATABASE_URL has {name} of another value than {', '.join(_SSL_MODES)}")
+    if not _CACHE_SIZE.fullmatch(str(url.query.get("prepared_statement_cache_size", "0"))):
+        raise ValueError("DATABASE_URL has a prepared_statement_cache_size that is none: it must be a number from 0")
+    try:
+        keywords = driver_keywords(url)
+    except (ArgumentError, ValueError):
+        hosts = url.query.get("host", "")
+        raise ValueError(_HOSTS if isinstance(hosts, tuple) or "," in hosts else _PORT) from None
+    ports = keywords.get("port", 5432)
+    # SQLAlchemy takes port 0 for none.
+    if url.port == 0 or not all(1 <= port <= _MAX_PORT for port in (ports if isinstance(ports, list) else [ports])):
+        raise ValueError(_PORT)
+    if not all(_can_be_sent(value) for value in keywords.values()):
+        raise ValueError("DATABASE_URL holds a character that Postgres takes nowhere, such as %00: leave it out")
+
+
+def _can_be_sent(value: object) -> bool:
+    try:
+        return b"\0" not in str(value).encode()
+    except UnicodeEncodeError:
+        return False

@@ -1,0 +1,171 @@
+"""What users share: how much each may have, whose turn it is, and in what order things are done."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from commontrace.sharing.round_robin import RoundRobin
+from commontrace.sharing.shares import Shares, served_user
+from commontrace.sharing.turns import Turns
+
+
+def taken_by_greed(shares: Shares, *users: str) -> Counter[str]:
+    """Lets users take in turn until nobody may."""
+    taken: Counter[str] = Counter()
+    while able := [user for user in users if shares.has_room(user)]:
+        for user in able:
+            if shares.has_room(user):
+                shares.take(user)
+                taken[user] += 1
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("size", "users", "each"), [(100, "a", 75), (75, "a", 57), (4, "a", 3), (2, "a", 2), (1, "a", 1), (100, "ab", 43)]
+)
+def test_the_greedy_leave_something(size: int, users: str, each: int) -> None:
+    shares = Shares(size)
+    assert set(taken_by_greed(shares, *users).values()) == {each}
+    assert shares.taken == each * len(users) <= size
+    assert shares.has_room("another") == (shares.taken < size)
+
+
+def test_what_is_given_back_is_there_for_everybody() -> None:
+    shares = Shares(8)
+    taken_by_greed(shares, "a")
+    assert not shares.has_room("a")
+    shares.give_back("a", 4)
+    assert shares.has_room("a")
+    assert (shares.taken, shares.taken_by("a"), shares.taken_by("b")) == (2, 2, 0)
+
+
+def test_who_has_nothing_may_have_one_though_all_is_taken() -> None:
+    shares = Shares(4, one_each=True)
+    assert taken_by_greed(shares, "a", "b", "c", "d", "e") == Counter(a=1, b=1, c=1, d=1, e=1)
+    assert not shares.has_room("a")
+
+
+def test_more_than_there_is_can_be_given_and_is_no_room() -> None:
+    shares = Shares(8)
+    shares.take("a", 20)
+    assert not shares.has_room("a")
+    assert not shares.has_room("b")
+
+
+async def as_user(user: str, do: Callable[[], Awaitable[object]]) -> None:
+    served_user.set(user)
+    await do()
+
+
+async def test_next_is_who_has_the_fewest() -> None:
+    turns, order, release = Turns(4), [], asyncio.Event()
+
+    async def work() -> None:
+        async with turns.turn():
+            order.append(served_user.get())
+            await release.wait()
+
+    greedy = [asyncio.create_task(as_user("greedy", work)) for _ in range(20)]
+    await asyncio.sleep(0)
+    assert (order, turns.taken, turns.waiting) == (["greedy"] * 3, 3, 17)
+    others = [asyncio.create_task(as_user(user, work)) for user in ("x", "y", "y", "z")]
+    await asyncio.sleep(0)
+    assert order[3:] == ["x"]
+    release.set()
+    await asyncio.gather(*greedy, *others)
+    # Whoever had none came before those who had some.
+    assert order[4:6] == ["y", "z"]
+    assert (turns.taken, turns.waiting) == (0, 0)
+
+
+async def test_where_there_is_one_turn_users_alternate() -> None:
+    turns, order = Turns(1), []
+
+    async def work() -> None:
+        async with turns.turn():
+            order.append(served_user.get())
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(as_user(user, work) for user in "aaaaabbc"))
+    # The first has had its turn before anybody waited.
+    assert "".join(order) == "aabcabaa"
+
+
+async def test_who_gives_up_holds_back_nobody() -> None:
+    turns = Turns(1)
+    user = await turns.begin()
+    with pytest.raises(TimeoutError):
+        await turns.begin(patience=0.01)
+    waiting = [asyncio.create_task(turns.begin()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    turns.end(user)
+    # Its turn has come, and it does not want it any more.
+    waiting[1].cancel()
+    await asyncio.gather(*waiting[:2], return_exceptions=True)
+    turns.end(await asyncio.wait_for(waiting[2], 1))
+    assert (turns.taken, turns.waiting) == (0, 0)
+
+
+async def test_what_cannot_begin_at_once_takes_nothing() -> None:
+    turns = Turns(1)
+    assert turns.begin_at_once()
+    assert not turns.begin_at_once()
+    waiting = asyncio.create_task(turns.begin())
+    await asyncio.sleep(0)
+    turns.end("")
+    # Nobody overtakes who waited.
+    assert not turns.begin_at_once()
+    turns.end(await waiting)
+    assert (turns.taken, turns.waiting) == (0, 0)
+
+
+async def test_a_wait_that_is_closed_gives_nothing_back() -> None:
+    turns = Turns(1)
+    user = await turns.begin()
+    first = asyncio.create_task(turns.begin())
+    await asyncio.sleep(0)
+    closed = turns.begin()
+    closed.send(None)
+    closed.close()
+    await asyncio.sleep(0)
+    assert (first.done(), turns.taken, turns.waiting) == (False, 1, 1)
+    turns.end(user)
+    turns.end(await first)
+    assert (turns.taken, turns.waiting) == (0, 0)
+
+
+async def test_random_cancellations_lose_no_turn() -> None:
+    chance, turns = random.Random(7), Turns(5)  # noqa: S311 - any moments will do
+    most = 0
+
+    async def work() -> None:
+        nonlocal most
+        async with turns.turn(chance.choice([0, 1, 1, 2])):
+            most = max(most, turns.taken)
+            await asyncio.sleep(chance.uniform(0, 0.002))
+
+    async def impatient() -> None:
+        try:
+            async with asyncio.timeout(chance.uniform(0, 0.01)):
+                await work()
+        except TimeoutError:
+            pass
+
+    await asyncio.gather(*(as_user(f"user {chance.randrange(4)}", impatient) for _ in range(2_000)))
+    assert (turns.taken, turns.waiting) == (0, 0)
+    assert 4 <= most <= 6
+
+
+async def test_users_take_turns_with_what_waits_to_be_done() -> None:
+    waiting: RoundRobin[str] = RoundRobin()
+    assert not waiting
+    for item in ("a1", "a2", "a3", "b1", "c1", "c2"):
+        served_user.set(item[0])
+        waiting.add(item)
+    assert waiting.next == "a1"
+    assert [waiting.take() for _ in range(6)] == ["a1", "b1", "c1", "a2", "c2", "a3"]
+    assert not waiting

@@ -1,0 +1,97 @@
+# ruff: noqa: T201 - printing is what is tested
+import io
+import os
+import select
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from commontrace.standard_streams import dropped_lines, never_failing
+
+LINE = "x" * 99
+
+
+@contextmanager
+def standard_error(descriptor: int) -> Iterator[None]:
+    """Standard error is what the descriptor leads to."""
+    with (
+        io.TextIOWrapper(os.fdopen(descriptor, "wb", buffering=0), write_through=True) as stream,
+        patch.object(sys, "stderr", stream),
+    ):
+        yield
+
+
+def test_lines_arrive_in_order_and_whole() -> None:
+    reading, writing = os.pipe()
+    with standard_error(writing), never_failing():
+        for number in range(100):
+            print(number, file=sys.stderr)
+    with os.fdopen(reading) as lines:
+        assert lines.read().split() == [str(number) for number in range(100)]
+
+
+def test_what_nobody_reads_is_dropped_beyond_a_bound_and_written_when_somebody_does() -> None:
+    reading, writing = os.pipe()
+    before, began, count = dropped_lines(), time.perf_counter(), 20_000
+    with standard_error(writing), never_failing():
+        for _ in range(count):
+            print(LINE, file=sys.stderr)
+        dropped = dropped_lines() - before
+        assert 0 < dropped < count
+        size = 0
+        while size < (count - dropped) * (len(LINE) + 1):
+            size += len(os.read(reading, 1 << 16))
+        print("again", file=sys.stderr)
+    assert os.read(reading, 100) == b"again\n"
+    os.close(reading)
+    assert time.perf_counter() - began < 10
+
+
+def test_the_end_does_not_wait_for_ever_for_a_reader() -> None:
+    reading, writing = os.pipe()
+    before, began = dropped_lines(), time.perf_counter()
+    stream = os.fdopen(os.dup(writing), "w")
+    with patch.object(sys, "stderr", stream), never_failing():
+        print(LINE * 10_000, file=sys.stderr)
+    assert time.perf_counter() - began < 5
+    assert dropped_lines() == before
+    # What still waits in the thread ends with the reader: the text, and the end of its line.
+    os.close(reading)
+    os.close(writing)
+    while dropped_lines() < before + 2:
+        time.sleep(0.01)
+    assert dropped_lines() == before + 2
+
+
+def test_a_descriptor_that_does_not_wait_is_waited_for() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before, text = dropped_lines(), LINE * 5000
+    with standard_error(writing), never_failing():
+        print(text, file=sys.stderr)
+        size = 0
+        while size <= len(text):
+            select.select([reading], [], [])
+            size += len(os.read(reading, 1 << 16))
+    os.close(reading)
+    assert dropped_lines() == before
+
+
+def test_failures_to_write_are_counted_by_line() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    before = dropped_lines()
+    with standard_error(writing), never_failing():
+        print("one\ntwo", file=sys.stderr)
+        print("three \udc80", file=sys.stderr)
+    assert dropped_lines() - before == 3
+
+
+def test_a_stream_that_was_closed_at_the_start_takes_lines_and_counts_them() -> None:
+    before = dropped_lines()
+    with patch.object(sys, "__stdout__", None), never_failing():
+        print("ready", flush=True)
+        assert not sys.stdout.isatty()
+    assert dropped_lines() - before == 1
