@@ -19,7 +19,7 @@ from bench.parameters import CONNECTIONS, FEW_CALLERS, LIMIT, Parameters
 from bench.processes import driving, serving
 from bench.recall import Recall
 from commontrace.client import connect
-from commontrace.core.search import candidates_for
+from commontrace.domain.search.query import candidates_for
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.local_model import LocalModel, find_model_directory

@@ -21,7 +21,7 @@ from bench.failures import RunFailed
 from bench.orders import Task
 from bench.parameters import CONNECTIONS
 from bench.processes import driving, serving
-from commontrace.core.search import candidates_for
+from commontrace.domain.search.query import candidates_for
 from commontrace.embeddings.local_model import LocalModel, find_model_directory
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage import embedded, migrating

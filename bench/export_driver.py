@@ -17,7 +17,7 @@ from bench import orders
 from bench.closed_loop import WrongAnswer
 from bench.corpus import TAGS_A_TRACE, TEXT_CHARACTERS
 from commontrace.client import Client, connect
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.storage import engines, vector_type
 
 GRPC, RAW = "gRPC", "raw asyncpg"

@@ -29,7 +29,7 @@ from bench.orders import Task
 from bench.parameters import LIMIT, Parameters
 from bench.processes import Driver, driving, serving
 from commontrace.client import connect
-from commontrace.core.search import candidates_for
+from commontrace.domain.search.query import candidates_for
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import embedded, migrating
 

@@ -22,7 +22,7 @@ from bench.orders import Task
 from bench.parameters import LIMIT, BadParameters, Parameters, read_parameters
 from bench.processes import Driver, driving, serving
 from commontrace.client import CallFailed
-from commontrace.core.search import candidates_for
+from commontrace.domain.search.query import candidates_for
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import embedded, migrating
 

@@ -5,7 +5,7 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection
 
-from commontrace.embeddings.choosing import choose_embedder
+from commontrace.serving.embedder_factory import choose_embedder
 from commontrace.settings import Settings
 from commontrace.storage import engines
 from commontrace.storage.models import Base

@@ -5,8 +5,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from commontrace.core import keys
-from commontrace.core.api_key import ApiKey
-from commontrace.core.scopes import EVERYTHING, Scope
+from commontrace.domain.keys.api_key import ApiKey
+from commontrace.domain.scopes import EVERYTHING, Scope
 from commontrace.storage.database import Database
 
 Metadata = tuple[tuple[str, str], ...]

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 
-from commontrace.core.errors import Overloaded
+from commontrace.domain.errors import Overloaded
 from commontrace.storage.database import Database
 from tests.conftest import query
 

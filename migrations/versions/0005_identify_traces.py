@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from commontrace.core.content_hash import content_hash
+from commontrace.domain.traces.content_hash import content_hash
 
 revision = "0005_identify_traces"
 down_revision = "0004_create_trace_revisions"

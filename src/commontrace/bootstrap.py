@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import structlog
 
-from commontrace.core import postgres_diagnosis, seeding
-from commontrace.core.diagnosis import Finding, Level
-from commontrace.core.errors import DatabaseReadOnly
-from commontrace.core.postgres_diagnosis import PostgresFacts, WritingFacts
-from commontrace.core.traces import embedding_text
+from commontrace.core import seeding
 from commontrace.data_files import data_directory
-from commontrace.embeddings.choosing import choose_embedder, embedder_of, settings_that_fit
+from commontrace.domain.doctor import postgres as postgres_diagnosis
+from commontrace.domain.doctor.findings import Finding, Level
+from commontrace.domain.doctor.postgres import PostgresFacts, WritingFacts
+from commontrace.domain.errors import DatabaseReadOnly
+from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, ModelNotUsable
+from commontrace.serving.embedder_factory import choose_embedder, embedder_of, settings_that_fit
 from commontrace.settings import Settings
 from commontrace.storage import embedded, migrating
 from commontrace.storage.database import Database

@@ -17,10 +17,9 @@ from commontrace.core.expiry import keep_forgetting
 from commontrace.core.following import Following
 from commontrace.core.known_keys import KnownKeys
 from commontrace.core.quotas import READS, WRITES, Quotas
-from commontrace.core.scopes import Scope
 from commontrace.core.tag_name_quota import TagNameQuota
 from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
-from commontrace.embeddings.choosing import embedder_of
+from commontrace.domain.scopes import Scope
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.listening import (
@@ -58,6 +57,7 @@ from commontrace.rpc.trace_servicer import TraceServicer
 from commontrace.rpc.validation.validator import Validator
 from commontrace.rpc.vote_servicer import VoteServicer
 from commontrace.rpc.writes import Writes
+from commontrace.serving.embedder_factory import embedder_of
 from commontrace.settings import Settings
 from commontrace.sharing.turns import Turns
 from commontrace.storage.database import Database

@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commontrace import DEFAULT_ADDRESS, addresses
-from commontrace.core import limits
 from commontrace.core.encoding_queue import LEASE_SECONDS
 from commontrace.data_files import default_database_directory
+from commontrace.domain import limits
 from commontrace.embeddings.embedder import INSTALLED_MODEL, MAX_DIMENSIONS
 from commontrace.shared_buffers import megabytes
 

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.struct_pb2 import Struct
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.contract.error_row import (

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from random import Random
 
-from commontrace.core import limits
-from commontrace.core.caller import SEED_EMAIL
+from commontrace.domain import limits
+from commontrace.domain.caller import SEED_EMAIL
 from tests.contract.edit_error_rows import edit_rows
 from tests.contract.error_row import SEARCH, VALID, WATCH, Code, Metadata, Row, delimited, malformed
 from tests.contract.export_error_rows import export_rows

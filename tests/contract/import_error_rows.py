@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.v1 import trace_import_pb2 as imports_pb
 from tests.contract.error_row import IMPORT, NO_IDS, UNKNOWN_ID, Row, delimited, invalid, malformed
 from tests.contract.imports import a_record, message

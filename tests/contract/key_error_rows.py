@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.core import api_key
-from commontrace.core.api_key import new_key
-from commontrace.core.scopes import EVERYTHING, Scope
+from commontrace.domain.keys import api_key
+from commontrace.domain.keys.api_key import new_key
+from commontrace.domain.scopes import EVERYTHING, Scope
 from commontrace.rpc import services
 from commontrace.rpc.scopes import required_scopes
 from commontrace.storage.database import Database

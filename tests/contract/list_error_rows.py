@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST
 from commontrace.storage.keyset import Position
 from commontrace.v1 import trace_filter_pb2

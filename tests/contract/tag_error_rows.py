@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.rpc.messages.tags import BY_NAME
 from commontrace.v1 import tag_pb2
 from commontrace.v1 import tag_service_pb2 as pb

@@ -2,7 +2,7 @@ import grpc
 import pytest
 from google.rpc import code_pb2
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.v1 import error_reason_pb2, trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution

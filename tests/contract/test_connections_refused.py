@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from commontrace.core.errors import DatabaseUnavailable
+from commontrace.domain.errors import DatabaseUnavailable
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import embedded, engines, migrating
 from commontrace.storage.database import Database

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.storage import filter_budget
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb

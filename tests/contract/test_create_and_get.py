@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import grpc
 import pytest
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, hits_of, search

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
 from commontrace.bootstrap import Foundation
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.embeddings.embedder import Embedder
 from commontrace.server import serving
 from commontrace.storage import engines

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.embeddings.embedder import INSTALLED_MODEL
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb

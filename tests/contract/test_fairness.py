@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.interceptors import sending
 from commontrace.storage.database import Database

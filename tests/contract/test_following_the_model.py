@@ -13,7 +13,7 @@ from commontrace import bootstrap
 from commontrace.bootstrap import NotReady, Postgres
 from commontrace.cli import diagnosing
 from commontrace.client import vector
-from commontrace.core.diagnosis import Finding, Level
+from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.local_model import LocalModel

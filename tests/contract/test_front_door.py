@@ -7,8 +7,9 @@ from collections import Counter
 import grpc
 import pytest
 
-from commontrace.core import known_keys, limits
-from commontrace.core.api_key import new_key
+from commontrace.core import known_keys
+from commontrace.domain import limits
+from commontrace.domain.keys.api_key import new_key
 from commontrace.rpc import arrivals
 from tests.conftest import RunningServer
 from tests.contract.callers import reason_of

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from commontrace import server as wiring
-from commontrace.core.api_key import new_key
+from commontrace.domain.keys.api_key import new_key
 from commontrace.rpc import services
 from commontrace.rpc.scopes import ScopeUndeclared, required_scopes
 from commontrace.storage.database import Database

@@ -12,15 +12,15 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from commontrace.core.caller import Caller
 from commontrace.core.expiry import forget_expired_imports
 from commontrace.core.tag_name_quota import TagNameQuota
-from commontrace.embeddings.choosing import embedder_of
+from commontrace.domain.caller import Caller
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import Call, current_call
 from commontrace.rpc.importing import Importer
 from commontrace.rpc.stopping import Stopping
+from commontrace.serving.embedder_factory import embedder_of
 from commontrace.sharing.turns import Turns
 from commontrace.storage import engines
 from commontrace.storage.database import Database

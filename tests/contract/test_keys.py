@@ -11,9 +11,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from structlog.testing import capture_logs
 
 from commontrace.core import keys, known_keys
-from commontrace.core.api_key import ApiKey
-from commontrace.core.errors import TooManyKeys
-from commontrace.core.scopes import EVERYTHING, Scope
+from commontrace.domain.errors import TooManyKeys
+from commontrace.domain.keys.api_key import ApiKey
+from commontrace.domain.scopes import EVERYTHING, Scope
 from commontrace.storage import engines
 from commontrace.storage.database import Database
 from commontrace.v1 import options_pb2

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb

@@ -3,7 +3,7 @@ from typing import Any
 import grpc
 import pytest
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.conftest import RunningServer
 from tests.contract.callers import reason_of

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from commontrace.cli import diagnosing
-from commontrace.core.diagnosis import Finding, Level
+from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import embedded, migrating
 from commontrace.storage.database import Database

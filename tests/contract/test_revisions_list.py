@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution

@@ -4,7 +4,7 @@ import grpc
 import numpy as np
 import pytest
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.embeddings.embedder import Embedder
 from commontrace.v1 import trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb

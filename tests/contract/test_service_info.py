@@ -1,7 +1,7 @@
 from google.protobuf.descriptor_pool import Default
 
 import commontrace
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc import scopes
 from commontrace.v1 import options_pb2, trace_service_pb2

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_event_pb2 import WatchTracesRequest
 from commontrace.v1.trace_export_pb2 import ExportTracesRequest

@@ -3,7 +3,7 @@ from uuid import uuid4
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.v1 import tag_pb2
 from commontrace.v1 import tag_service_pb2 as pb
 from tests.conftest import RunningServer, administer

@@ -9,7 +9,7 @@ import pytest
 from commontrace.cli import diagnosing, tls_options
 from commontrace.cli.exit_codes import FAILED, TRY_AGAIN
 from commontrace.client import Tls, TlsFailed, connect, sync
-from commontrace.core.diagnosis import Level
+from commontrace.domain.doctor.findings import Level
 from tests.certificates import written
 from tests.conftest import RunningServer, ServerFactory, server_settings
 from tests.contract.tls_places import OTHERS, OURS, SERVER, placed, shown

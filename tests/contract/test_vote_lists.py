@@ -1,6 +1,6 @@
 """Pages of the votes on a trace."""
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.v1 import vote_pb2
 from commontrace.v1 import vote_service_pb2 as pb
 from tests.conftest import RunningServer, administer

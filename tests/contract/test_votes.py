@@ -7,7 +7,7 @@ from uuid import uuid4
 import grpc
 import pytest
 
-from commontrace.core.trust import Tally, trust_score
+from commontrace.domain.votes.trust import Tally, trust_score
 from commontrace.v1 import trace_pb2, vote_pb2
 from commontrace.v1 import trace_service_pb2 as traces_pb
 from commontrace.v1 import vote_service_pb2 as pb

@@ -13,11 +13,11 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from commontrace.bootstrap import Foundation
 from commontrace.core import recounting, seeding
-from commontrace.core.errors import WatchTokenOutOfRange
 from commontrace.core.expiry import forget_expired_events
 from commontrace.core.following import Following
 from commontrace.core.watching import Watching
 from commontrace.data_files import data_directory
+from commontrace.domain.errors import WatchTokenOutOfRange
 from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.page_tokens import BY_SEQUENCE
 from commontrace.server import serving

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.struct_pb2 import Struct
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.embeddings.embedder import INSTALLED_MODEL
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vector_pb2

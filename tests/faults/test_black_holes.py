@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from asyncpg import InternalClientError
 
-from commontrace.core.errors import DatabaseUnavailable
+from commontrace.domain.errors import DatabaseUnavailable
 from commontrace.storage.database import Database
 from tests.conftest import query
 from tests.faults.rig.proxy import Proxy, proxy_before

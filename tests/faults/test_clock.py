@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from commontrace.client import Client, ResourceExhausted, Unauthenticated, connect
-from commontrace.core.scopes import EVERYTHING
+from commontrace.domain.scopes import EVERYTHING
 from commontrace.storage import embedded, embedded_launcher
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_pb2, trace_record_pb2

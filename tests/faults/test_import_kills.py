@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from commontrace.core.errors import DatabaseUnavailable
+from commontrace.domain.errors import DatabaseUnavailable
 from commontrace.storage import embedded
 from tests.conftest import query
 from tests.faults.server_process import ServerProcess, environment

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.core.traces import embedding_text
+from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import migrating

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bench.search_cases import read
-from commontrace.core import limits
-from commontrace.core.tag_names import normalise_all
+from commontrace.domain import limits
+from commontrace.domain.tags.tag_names import normalise_all
 from commontrace.rpc.validation.trace_rules import create_trace
 from commontrace.v1.trace_service_pb2 import CreateTraceRequest
 

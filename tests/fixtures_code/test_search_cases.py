@@ -15,8 +15,8 @@ from bench.search_cases import (
     read,
     read_search_cases,
 )
-from commontrace.core import limits
 from commontrace.data_files import data_directory
+from commontrace.domain import limits
 from commontrace.embeddings.lexical import stem
 
 CASES = read_search_cases()

@@ -5,7 +5,7 @@ import numpy as np
 from commontrace import bootstrap
 from commontrace.bootstrap import Postgres
 from commontrace.core import reembedding
-from commontrace.core.traces import embedding_text
+from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder
 from tests.conftest import query
 

@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from commontrace.core import contributing
 from commontrace.core.contributing import OnDuplicate
-from commontrace.core.trace_filter import TraceFilter
-from commontrace.core.traces import Contribution, NewTrace
+from commontrace.domain.traces.contribution import Contribution, NewTrace
+from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.embeddings.local_model import PUBLISHED
 from commontrace.embeddings.model_directory import WEIGHTS_FILE

@@ -12,12 +12,12 @@ from structlog.testing import capture_logs
 from commontrace import bootstrap
 from commontrace.bootstrap import Foundation, NotReady, Postgres
 from commontrace.core import seeding
-from commontrace.core.deadline import NEVER
-from commontrace.core.search import Search
 from commontrace.core.searching import find
 from commontrace.core.seeding import read_seeds
-from commontrace.core.traces import Contribution
 from commontrace.data_files import data_directory
+from commontrace.domain.deadline import NEVER
+from commontrace.domain.search.query import Search
+from commontrace.domain.traces.contribution import Contribution
 from commontrace.embeddings.embedder import Embedder, ModelNotUsable
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.query_cache import QueryCache

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from commontrace.core.errors import DatabaseUnavailable, Overloaded
+from commontrace.domain.errors import DatabaseUnavailable, Overloaded
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer, url_of

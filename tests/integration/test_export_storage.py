@@ -4,7 +4,7 @@ from itertools import product
 from typing import Any
 from uuid import UUID
 
-from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
 from commontrace.storage.keyset import Position
 from commontrace.storage.trace_export import ExportRow, page_parameters, page_statement

@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from commontrace.core import filter_widths
-from commontrace.core.deadline import NEVER
 from commontrace.core.filter_widths import FilterWidths
-from commontrace.core.search import Found, Search, StopReason
 from commontrace.core.searching import find
-from commontrace.core.trace_filter import ResolvedFilter, TraceFilter, resolved
+from commontrace.domain.deadline import NEVER
+from commontrace.domain.search.query import Found, Search, StopReason
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter, resolved
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage.database import Database
 from commontrace.storage.sign_search import MOST_MATCHES

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from commontrace.core import listing
-from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage import trace_filter
 from commontrace.storage.database import Database
 from commontrace.storage.keyset import Position

@@ -13,8 +13,8 @@ from alembic.runtime.migration import MigrationContext
 from asyncpg import IntegrityConstraintViolationError
 from sqlalchemy import Connection
 
-from commontrace.core.content_hash import content_hash
-from commontrace.core.errors import DatabaseUnavailable
+from commontrace.domain.errors import DatabaseUnavailable
+from commontrace.domain.traces.content_hash import content_hash
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, migrating
 from commontrace.storage.models import Base

@@ -13,7 +13,7 @@ import pytest
 
 from commontrace.client import CallFailed, Unavailable, connect
 from commontrace.client.tls import Tls
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.v1 import trace_event_pb2
 from commontrace.v1 import trace_import_pb2 as imports_pb
 from commontrace.v1 import trace_service_pb2 as pb

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from commontrace.core.errors import DatabaseUnavailable, QuotaExceeded
 from commontrace.core.expiry import forget_expired_quotas
 from commontrace.core.quotas import READS, WRITES, Quotas
+from commontrace.domain.errors import DatabaseUnavailable, QuotaExceeded
 from commontrace.storage.database import Database
 from tests.conftest import administer, query
 

@@ -11,12 +11,12 @@ from structlog.testing import capture_logs
 from commontrace import bootstrap
 from commontrace.bootstrap import Postgres
 from commontrace.core import reembedding
-from commontrace.core.deadline import NEVER
-from commontrace.core.errors import CommonTraceError, ModelReplaced
 from commontrace.core.reembedding import ReembeddingRefused
-from commontrace.core.search import Search, StopReason
 from commontrace.core.searching import find
-from commontrace.core.traces import embedding_text
+from commontrace.domain.deadline import NEVER
+from commontrace.domain.errors import CommonTraceError, ModelReplaced
+from commontrace.domain.search.query import Search, StopReason
+from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.query_cache import QueryCache

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from sqlalchemy import Select
 
-from commontrace.core.deadline import NEVER
-from commontrace.core.nearest import Nearest
-from commontrace.core.rankings import Ranking
-from commontrace.core.search import Found, Query, Search, StopReason
 from commontrace.core.searching import find
-from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.domain.deadline import NEVER
+from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.query import Found, Query, Search, StopReason
+from commontrace.domain.search.rankings import Ranking
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.monitoring.recall_probe import LEAST_TRACES, RecallProbe

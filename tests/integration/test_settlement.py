@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from commontrace.core.settling import Look, Settlement
+from commontrace.domain.events.settling import Look, Settlement
 from commontrace.storage import engines
 from commontrace.storage.database import Database
 from commontrace.storage.event_repository import EventRepository

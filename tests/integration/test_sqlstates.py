@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from commontrace.core.errors import (
+from commontrace.domain.errors import (
     CommonTraceError,
     DatabaseReadOnly,
     DatabaseUnavailable,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sqlalchemy import bindparam, cast, select
 
-from commontrace.core.errors import InvalidStoredVector
-from commontrace.core.nearest import Nearest
+from commontrace.domain.errors import InvalidStoredVector
+from commontrace.domain.search.nearest import Nearest
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, migrating

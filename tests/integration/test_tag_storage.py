@@ -7,9 +7,9 @@ import asyncpg
 import pytest
 
 from commontrace.core import tagging
-from commontrace.core.errors import TagNotFound
 from commontrace.core.expiry import forget_unused_tags
-from commontrace.core.nearest import Nearest
+from commontrace.domain.errors import TagNotFound
+from commontrace.domain.search.nearest import Nearest
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.tag_changes import LOOK_FOR_UNUSED

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from commontrace.core.nearest import Nearest
-from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage import trace_filter
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commontrace.core.api_key import new_key, parsed
-from commontrace.core.errors import InvalidKey
+from commontrace.domain.errors import InvalidKey
+from commontrace.domain.keys.api_key import new_key, parsed
 
 
 def test_a_key_is_read_back() -> None:

@@ -1,6 +1,6 @@
 """How long to wait before something is tried again."""
 
-from commontrace.core.backoff import pause
+from commontrace.domain.backoff import pause
 
 
 def test_it_doubles_within_its_bounds() -> None:

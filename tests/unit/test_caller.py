@@ -1,7 +1,7 @@
 import pytest
 
-from commontrace.core.caller import Caller, claimed
-from commontrace.core.errors import InvalidUser, UserReserved
+from commontrace.domain.caller import Caller, claimed
+from commontrace.domain.errors import InvalidUser, UserReserved
 
 
 @pytest.mark.parametrize("email", ["ada@example.org", " Ada@Example.ORG ", "a.b+c@sub.example.co.uk", "o'neil@x.io"])

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from commontrace.core.diagnosis import Level
-from commontrace.core.postgres_diagnosis import (
+from commontrace.domain.doctor.findings import Level
+from commontrace.domain.doctor.postgres import (
     DURABILITY,
     PostgresFacts,
     WritingFacts,

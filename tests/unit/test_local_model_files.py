@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from commontrace.embeddings.choosing import choose_embedder
 from commontrace.embeddings.embedder import INSTALLED_MODEL, Embedder, ModelNotUsable
 from commontrace.embeddings.local_model import find_model_directory
+from commontrace.serving.embedder_factory import choose_embedder
 from tests.conftest import server_settings
 
 FILES = ("model.safetensors", "tokenizer.json", "config.json")

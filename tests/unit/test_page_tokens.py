@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.rpc.invalid_request import InvalidRequest
 from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST, TokenField, page_size
 from commontrace.storage.keyset import Position

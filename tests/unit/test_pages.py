@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.rpc import pages
 from commontrace.v1 import trace_pb2
 

@@ -3,8 +3,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from commontrace.core.rankings import Explanation, by_trust, fused, lexical_ranks, trust_bonus
-from commontrace.core.trust import Tally, trust_score
+from commontrace.domain.search.rankings import Explanation, by_trust, fused, lexical_ranks, trust_bonus
+from commontrace.domain.votes.trust import Tally, trust_score
 
 A, B, C, D = (UUID(int=number) for number in range(4))
 

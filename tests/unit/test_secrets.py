@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commontrace.core.secret_rules import RULES
-from commontrace.core.secrets import SecretScan, scan
+from commontrace.domain.secrets.rules import RULES
+from commontrace.domain.secrets.scan import SecretScan, scan
 from tests.hostile_texts import hostile_texts
 from tests.planted_secrets import SECRETS, planted
 

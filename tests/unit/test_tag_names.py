@@ -4,11 +4,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commontrace.core.errors import InvalidTag
 from commontrace.core.seeding import read_seeds
-from commontrace.core.starter_aliases import STARTER_ALIASES
-from commontrace.core.tag_names import CanonicalName, canonical, folded, normalise, normalise_all, starter_spellings
 from commontrace.data_files import data_directory
+from commontrace.domain.errors import InvalidTag
+from commontrace.domain.tags.starter_aliases import STARTER_ALIASES
+from commontrace.domain.tags.tag_names import (
+    CanonicalName,
+    canonical,
+    folded,
+    normalise,
+    normalise_all,
+    starter_spellings,
+)
 
 stable = settings(derandomize=True, database=None, deadline=None)
 

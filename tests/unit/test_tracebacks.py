@@ -3,8 +3,8 @@ import sys
 from asyncpg import CheckViolationError
 
 from commontrace.cli.tracebacks import traceback_without_messages
-from commontrace.core.errors import DatabaseUnavailable, Overloaded
-from commontrace.core.telling import told
+from commontrace.domain.errors import DatabaseUnavailable, Overloaded
+from commontrace.domain.log_safety import told
 
 
 def refused() -> None:

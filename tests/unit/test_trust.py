@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commontrace.core.traces import PENDING, VALIDATED
-from commontrace.core.trust import Standing, Tally, standing, trust_score
+from commontrace.domain.traces.contribution import PENDING, VALIDATED
+from commontrace.domain.votes.trust import Standing, Tally, standing, trust_score
 
 # The same examples in every run, however busy the machine.
 stable = settings(derandomize=True, database=None, deadline=None, max_examples=500)

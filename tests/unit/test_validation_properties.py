@@ -11,10 +11,10 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from commontrace.core import limits
-from commontrace.core.errors import InvalidTag
-from commontrace.core.tag_names import normalise, normalise_all
-from commontrace.core.text import first_forbidden, is_blank, without_forbidden
+from commontrace.domain import limits
+from commontrace.domain.errors import InvalidTag
+from commontrace.domain.tags.tag_names import normalise, normalise_all
+from commontrace.domain.text import first_forbidden, is_blank, without_forbidden
 from commontrace.rpc.hit_batches import Filling
 from commontrace.rpc.validation.field_rules import json_object, stored_text
 from commontrace.rpc.vectors import vector_array, vector_violations

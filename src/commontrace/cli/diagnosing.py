@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from commontrace import bootstrap, certificates
 from commontrace.cli.diagnosing_server import AskedServer, asked, compared
 from commontrace.cli.environment import SettingsWrong, settings_from_environment, with_cause
-from commontrace.core import diagnosis, postgres_diagnosis, vector_diagnosis
-from commontrace.core.diagnosis import Finding, Level, ok, problem, warning
-from commontrace.core.errors import CommonTraceError
-from commontrace.embeddings.choosing import choose_embedder
+from commontrace.domain.doctor import findings as diagnosis
+from commontrace.domain.doctor import postgres as postgres_diagnosis
+from commontrace.domain.doctor import vectors as vector_diagnosis
+from commontrace.domain.doctor.findings import Finding, Level, ok, problem, warning
+from commontrace.domain.errors import CommonTraceError
 from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
 from commontrace.listening import refuse_open_address
+from commontrace.serving.embedder_factory import choose_embedder
 from commontrace.settings import Settings
 from commontrace.storage import diagnosis as databases
 from commontrace.storage import embedded, migrating

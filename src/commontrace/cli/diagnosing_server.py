@@ -12,7 +12,7 @@ from commontrace.cli.tls_options import given_tls
 from commontrace.client import CallFailed, Client, TlsFailed, connect
 from commontrace.client.channel_options import SERVICES
 from commontrace.client.proxies import way_to
-from commontrace.core.diagnosis import Finding, ok, problem, warning
+from commontrace.domain.doctor.findings import Finding, ok, problem, warning
 from commontrace.storage.diagnosis import Diagnosis
 
 _PATIENCE_SECONDS = 3.0

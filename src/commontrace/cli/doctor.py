@@ -14,7 +14,7 @@ from commontrace.cli.progress import progress
 
 # Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
-    from commontrace.core.diagnosis import Finding
+    from commontrace.domain.doctor.findings import Finding
 
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 _INDENT = 21

@@ -128,7 +128,7 @@ class _StandardError:
 def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[None]:
     """Turns what keeps a database from being used into one sentence and exit code 1, or whatever `tell` does."""
     from commontrace.bootstrap import NotReady
-    from commontrace.core.errors import CommonTraceError, DatabaseUnavailable, Overloaded
+    from commontrace.domain.errors import CommonTraceError, DatabaseUnavailable, Overloaded
     from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
     from commontrace.storage.embedded import DataDirectoryInUse, EmbeddedPostgresFailed
     from commontrace.storage.migrating import MigrationLocked, MigrationRefused

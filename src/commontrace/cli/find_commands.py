@@ -12,7 +12,7 @@ from commontrace.cli.filters import AnyTags, By, Since, Status, Tags, Until, Wit
 from commontrace.cli.output import as_dict, json_line, note
 from commontrace.cli.short_ids import whole_trace_id
 from commontrace.cli.untrusted import FIELDS
-from commontrace.core import limits
+from commontrace.domain import limits
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ from commontrace.cli.output import json_line, note, one_line
 from commontrace.cli.short_ids import digits_of
 from commontrace.cli.user_commands import Email, address_of
 from commontrace.cli.working import work_on_database
-from commontrace.core import limits
-from commontrace.core.scopes import OF_AN_AGENT, Scope
+from commontrace.domain import limits
+from commontrace.domain.scopes import OF_AN_AGENT, Scope
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from commontrace.core.api_key import ApiKey
+    from commontrace.domain.keys.api_key import ApiKey
     from commontrace.storage.key_repository import KeyRow
     from commontrace.storage.unit_of_work import UnitOfWork
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from commontrace.cli.exit_codes import FAILED
-from commontrace.core.text import without_forbidden
+from commontrace.domain.text import without_forbidden
 
 # Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import typer
 
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.progress import progress
-from commontrace.core.text import counted
+from commontrace.domain.text import counted
 
 # Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def reembed(
 async def _reembed(where: "Postgres", settings: "Settings", advance: Callable[[int, int], None]) -> str:
     from commontrace import bootstrap
     from commontrace.core import reembedding
-    from commontrace.embeddings.choosing import choose_embedder
+    from commontrace.serving.embedder_factory import choose_embedder
 
     # A fallback is for new databases.
     chosen = settings.model_copy(update={"embedder": "local"}) if settings.embedder == "auto" else settings

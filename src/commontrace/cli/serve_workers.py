@@ -10,7 +10,7 @@ from contextlib import suppress
 import structlog
 
 from commontrace.bootstrap import NotReady
-from commontrace.core.backoff import pause
+from commontrace.domain.backoff import pause
 
 log = structlog.get_logger()
 

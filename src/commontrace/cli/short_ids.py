@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from commontrace.core import limits
+from commontrace.domain import limits
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:

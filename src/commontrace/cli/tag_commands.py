@@ -8,7 +8,7 @@ import typer
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.calling import Address, As, Json, call, first
 from commontrace.cli.output import as_dict, json_line, one_line
-from commontrace.core import limits
+from commontrace.domain import limits
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:

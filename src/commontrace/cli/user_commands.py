@@ -8,8 +8,8 @@ from commontrace.cli.calling import Json
 from commontrace.cli.environment import failures_explained
 from commontrace.cli.output import json_line, one_line
 from commontrace.cli.working import work_on_database
-from commontrace.core import limits
-from commontrace.core.text import is_blank
+from commontrace.domain import limits
+from commontrace.domain.text import is_blank
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _name(given: str) -> str:
 
 def address_of(email: str) -> str:
     """Returns an address as it is stored, or says what is wrong with it and ends."""
-    from commontrace.core.caller import claimed
+    from commontrace.domain.caller import claimed
 
     with failures_explained():
         return claimed(email).email

@@ -9,7 +9,7 @@ from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.calling import Address, As, Json, TraceId, call_on, first
 from commontrace.cli.names import DownReason, Verdict, person, reason_name, status_name, vote_name
 from commontrace.cli.output import as_dict, json_line, minute, one_line
-from commontrace.core import limits
+from commontrace.domain import limits
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:

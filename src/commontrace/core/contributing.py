@@ -5,15 +5,15 @@ from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from commontrace.core.content_hash import content_hash
-from commontrace.core.deadline import NEVER, Deadline
 from commontrace.core.encoding import encode_in_time
-from commontrace.core.errors import AlreadySuperseded, DuplicateTrace, ModelReplaced, Outrun
 from commontrace.core.refusals import refuse_others
 from commontrace.core.similar_traces import SimilarTrace, similar_traces
-from commontrace.core.tag_names import normalise_all
 from commontrace.core.trace_events import CREATED, SUPERSEDED
-from commontrace.core.traces import TEXTS, Contribution, NewTrace, new_trace
+from commontrace.domain.deadline import NEVER, Deadline
+from commontrace.domain.errors import AlreadySuperseded, DuplicateTrace, ModelReplaced, Outrun
+from commontrace.domain.tags.tag_names import normalise_all
+from commontrace.domain.traces.content_hash import content_hash
+from commontrace.domain.traces.contribution import TEXTS, Contribution, NewTrace, new_trace
 from commontrace.embeddings.embedder import Embedder, Embedding
 
 if TYPE_CHECKING:

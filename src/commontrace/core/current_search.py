@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from commontrace.core import ranked_search
-from commontrace.core.deadline import Deadline
-from commontrace.core.errors import ModelReplaced
-from commontrace.core.search import Found, Search, StopReason
+from commontrace.domain.deadline import Deadline
+from commontrace.domain.errors import ModelReplaced
+from commontrace.domain.search.query import Found, Search, StopReason
 from commontrace.embeddings.served_model import ServedModel
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core.errors import AlreadySuperseded, TraceHidden, TraceNotFound
 from commontrace.core.refusals import refuse_duplicate, refuse_others, refuse_stale
 from commontrace.core.trace_events import DELETED, SUPERSEDED, UNDELETED, UPDATED
+from commontrace.domain.errors import AlreadySuperseded, TraceHidden, TraceNotFound
 
 if TYPE_CHECKING:
     from commontrace.storage.trace_changes import LockedTrace

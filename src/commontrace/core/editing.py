@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from commontrace.core.content_hash import content_hash
-from commontrace.core.deadline import NEVER, Deadline
 from commontrace.core.encoding import encode_in_time
-from commontrace.core.errors import Outrun, TraceNotFound
 from commontrace.core.refusals import refuse_duplicate, refuse_others, refuse_stale
-from commontrace.core.tag_names import normalise_all
 from commontrace.core.trace_events import UPDATED, tell_status
-from commontrace.core.traces import PENDING, TEXTS, embedding_text
+from commontrace.domain.deadline import NEVER, Deadline
+from commontrace.domain.errors import Outrun, TraceNotFound
+from commontrace.domain.tags.tag_names import normalise_all
+from commontrace.domain.traces.content_hash import content_hash
+from commontrace.domain.traces.contribution import PENDING, TEXTS, embedding_text
 from commontrace.embeddings.embedder import Embedder, Embedding
 
 if TYPE_CHECKING:

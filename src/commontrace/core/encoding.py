@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import structlog
 
-from commontrace.core.deadline import Deadline
-from commontrace.core.text import counted
+from commontrace.domain.deadline import Deadline
+from commontrace.domain.text import counted
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding
 from commontrace.sharing.elsewhere import elsewhere
 

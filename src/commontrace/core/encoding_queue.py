@@ -15,12 +15,12 @@ from uuid import UUID
 
 import structlog
 
-from commontrace.core.backoff import LONGEST_DELAY_SECONDS
 from commontrace.core.encoding import encode_all, reason_of
-from commontrace.core.errors import CommonTraceError, ModelReplaced
-from commontrace.core.traces import embedding_text
-from commontrace.embeddings.choosing import settings_that_fit
+from commontrace.domain.backoff import LONGEST_DELAY_SECONDS
+from commontrace.domain.errors import CommonTraceError, ModelReplaced
+from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, Embedding
+from commontrace.serving.embedder_factory import settings_that_fit
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database

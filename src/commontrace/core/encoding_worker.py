@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from commontrace.core.backoff import pause as backed_off
 from commontrace.core.encoding_queue import Outcome, Turn, take_turn
-from commontrace.core.errors import ModelReplaced
-from commontrace.core.telling import told
+from commontrace.domain.backoff import pause as backed_off
+from commontrace.domain.errors import ModelReplaced
+from commontrace.domain.log_safety import told
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 
-from commontrace.core.telling import told
+from commontrace.domain.log_safety import told
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from commontrace.core import limits, trace_filter
-from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.domain import limits
+from commontrace.domain.traces import trace_filter
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Model
 
 if TYPE_CHECKING:

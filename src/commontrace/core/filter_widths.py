@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 
-from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.domain.traces.trace_filter import ResolvedFilter
 
 _SECONDS = 60.0
 _CAPACITY = 1024

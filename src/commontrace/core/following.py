@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from commontrace.core.backoff import pause as backed_off
-from commontrace.core.settling import Settlement
-from commontrace.core.telling import told
+from commontrace.domain.backoff import pause as backed_off
+from commontrace.domain.events.settling import Settlement
+from commontrace.domain.log_safety import told
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.core.contributing import OnDuplicate
-from commontrace.core.errors import ModelReplaced, Outrun, QuotaExceeded
-from commontrace.core.import_decisions import Item, Outcome, Recorded, Surroundings, decide
 from commontrace.core.tag_name_quota import Allowance, TagNameQuota
+from commontrace.domain.errors import ModelReplaced, Outrun, QuotaExceeded
+from commontrace.domain.imports.decisions import Item, Outcome, Recorded, Surroundings, decide
 from commontrace.embeddings.embedder import Model
 
 if TYPE_CHECKING:

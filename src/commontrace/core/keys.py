@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core import limits
-from commontrace.core.api_key import ApiKey, new_key
-from commontrace.core.errors import KeyNotFound, TooManyKeys, UserNotFound
-from commontrace.core.scopes import Scope
+from commontrace.domain import limits
+from commontrace.domain.errors import KeyNotFound, TooManyKeys, UserNotFound
+from commontrace.domain.keys.api_key import ApiKey, new_key
+from commontrace.domain.scopes import Scope
 
 if TYPE_CHECKING:
     from commontrace.storage.key_repository import KeyRow

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import structlog
 
-from commontrace.core.api_key import ApiKey, digest_of, parsed
-from commontrace.core.caller import Caller
-from commontrace.core.errors import CommonTraceError, InvalidKey, Overloaded
 from commontrace.core.gathering import Gathered
-from commontrace.core.scopes import Scope
-from commontrace.core.telling import told
+from commontrace.domain.caller import Caller
+from commontrace.domain.errors import CommonTraceError, InvalidKey, Overloaded
+from commontrace.domain.keys.api_key import ApiKey, digest_of, parsed
+from commontrace.domain.log_safety import told
+from commontrace.domain.scopes import Scope
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core import trace_filter
-from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.domain.traces import trace_filter
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database

@@ -6,8 +6,8 @@ from uuid import UUID
 import structlog
 
 from commontrace.core.deleting import bring_back, locked_with_replaced, take_away
-from commontrace.core.errors import Outrun, TraceNotFound
 from commontrace.core.trace_events import PURGED, UPDATED
+from commontrace.domain.errors import Outrun, TraceNotFound
 
 if TYPE_CHECKING:
     from commontrace.storage.trace_repository import TraceRow

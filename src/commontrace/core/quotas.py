@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from commontrace.core.errors import OperatorNeeded, QuotaExceeded
+from commontrace.domain.errors import OperatorNeeded, QuotaExceeded
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database

@@ -5,13 +5,14 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core import rankings, searching
-from commontrace.core.deadline import Deadline
-from commontrace.core.nearest import Nearest
-from commontrace.core.rankings import Explanation, Ranking
-from commontrace.core.search import Found, Search, StopReason, similarity
-from commontrace.core.search_resumption import ResumePoint
+from commontrace.core import searching
 from commontrace.core.searching import SENDING_SECONDS, SENDING_SHARE
+from commontrace.domain.deadline import Deadline
+from commontrace.domain.search import rankings
+from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.query import Found, Search, StopReason, similarity
+from commontrace.domain.search.rankings import Explanation, Ranking
+from commontrace.domain.search.resumption import ResumePoint
 from commontrace.embeddings.embedder import unit
 from commontrace.embeddings.query_cache import QueryCache
 

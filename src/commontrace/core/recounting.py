@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core.traces import PENDING, VALIDATED
-from commontrace.core.trust import Tally
 from commontrace.core.voting import settle
+from commontrace.domain.traces.contribution import PENDING, VALIDATED
+from commontrace.domain.votes.trust import Tally
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from commontrace.core.backoff import pause as backed_off
-from commontrace.core.errors import Busy, CommonTraceError
-from commontrace.core.traces import embedding_text
+from commontrace.domain.backoff import pause as backed_off
+from commontrace.domain.errors import Busy, CommonTraceError
+from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model
 
 if TYPE_CHECKING:

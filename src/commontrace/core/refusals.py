@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core.errors import DuplicateTrace, NotOwner, StaleEtag
-from commontrace.core.traces import etag
+from commontrace.domain.errors import DuplicateTrace, NotOwner, StaleEtag
+from commontrace.domain.traces.contribution import etag
 
 if TYPE_CHECKING:
     from commontrace.storage.trace_changes import LockedTrace

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core.deadline import Deadline
-from commontrace.core.errors import DeadlinePassed
-from commontrace.core.search import Found, StopReason, similarity
+from commontrace.domain.deadline import Deadline
+from commontrace.domain.errors import DeadlinePassed
+from commontrace.domain.search.query import Found, StopReason, similarity
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database, Question

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core import limits
-from commontrace.core.nearest import Nearest
-from commontrace.core.search import Found, Search, StopReason, candidates_for, similarity
-from commontrace.core.search_resumption import ApproximatePart, ResumePoint
-from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.domain import limits
+from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.query import Found, Search, StopReason, candidates_for, similarity
+from commontrace.domain.search.resumption import ApproximatePart, ResumePoint
+from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Embedder, Vector
 
 if TYPE_CHECKING:

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core import trace_filter
-from commontrace.core.deadline import Deadline
-from commontrace.core.errors import DeadlinePassed, FilterTooSlow, TraceNotEncoded
-from commontrace.core.search import Found, Search, StopReason
 from commontrace.core.search_passes import Passes
-from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.domain.deadline import Deadline
+from commontrace.domain.errors import DeadlinePassed, FilterTooSlow, TraceNotEncoded
+from commontrace.domain.search.query import Found, Search, StopReason
+from commontrace.domain.traces import trace_filter
+from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Vector, unit
 from commontrace.embeddings.query_cache import QueryCache
 

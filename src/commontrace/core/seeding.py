@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-from commontrace.core.caller import SEED_EMAIL, SEED_NAME
 from commontrace.core.contributing import add
-from commontrace.core.tag_names import normalise_all
-from commontrace.core.traces import VALIDATED, Contribution, new_trace
+from commontrace.domain.caller import SEED_EMAIL, SEED_NAME
+from commontrace.domain.tags.tag_names import normalise_all
+from commontrace.domain.traces.contribution import VALIDATED, Contribution, new_trace
 from commontrace.embeddings.embedder import Embedder
 
 if TYPE_CHECKING:

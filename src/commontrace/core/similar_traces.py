@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core.nearest import Nearest
-from commontrace.core.search import candidates_for, similarity
+from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.query import candidates_for, similarity
 from commontrace.embeddings.embedder import Vector
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ one user wait for each other no longer than a commit takes. Names that exist cos
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from commontrace.core.errors import QuotaExceeded
 from commontrace.core.quotas import TAG_NAMES, WINDOWS
+from commontrace.domain.errors import QuotaExceeded
 
 if TYPE_CHECKING:
     from commontrace.storage.unit_of_work import UnitOfWork

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from commontrace.core.errors import InvalidTag, TagNotFound
-from commontrace.core.tag_names import CanonicalName, canonical, normalise
+from commontrace.domain.errors import InvalidTag, TagNotFound
+from commontrace.domain.tags.tag_names import CanonicalName, canonical, normalise
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database

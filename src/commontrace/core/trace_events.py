@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core.traces import VALIDATED
+from commontrace.domain.traces.contribution import VALIDATED
 
 if TYPE_CHECKING:
     from commontrace.storage.unit_of_work import UnitOfWork

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core.errors import OwnTrace, RevisionNotCurrent, VoteNotFound
 from commontrace.core.trace_events import tell_status
-from commontrace.core.trust import Standing, Tally, standing
+from commontrace.domain.errors import OwnTrace, RevisionNotCurrent, VoteNotFound
+from commontrace.domain.votes.trust import Standing, Tally, standing
 
 if TYPE_CHECKING:
     from commontrace.storage.keyset import Position

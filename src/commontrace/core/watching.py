@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from commontrace.core import limits
-from commontrace.core.errors import WatchTokenOutOfRange
 from commontrace.core.following import Following
+from commontrace.domain import limits
+from commontrace.domain.errors import WatchTokenOutOfRange
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from commontrace import USER_METADATA
-from commontrace.core import limits
-from commontrace.core.errors import InvalidUser, ScopeMissing, UserReserved
-from commontrace.core.scopes import EVERYTHING, Scope
+from commontrace.domain import limits
+from commontrace.domain.errors import InvalidUser, ScopeMissing, UserReserved
+from commontrace.domain.scopes import EVERYTHING, Scope
 
 LOCAL_EMAIL = "local@commontrace.dev"
 SEED_EMAIL = "seed@commontrace.dev"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 from uuid import UUID
 
-from commontrace.core.text import counted
+from commontrace.domain.text import counted
 
 
 class CommonTraceError(Exception):

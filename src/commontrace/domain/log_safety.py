@@ -1,6 +1,6 @@
 """What the log may hold of a failure."""
 
-from commontrace.core.errors import CommonTraceError, OperatorNeeded
+from commontrace.domain.errors import CommonTraceError, OperatorNeeded
 from commontrace.embeddings.embedder import EmbedderUnavailable
 
 

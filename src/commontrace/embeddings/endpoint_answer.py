@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from commontrace.core.text import counted
+from commontrace.domain.text import counted
 from commontrace.embeddings.embedder import MAX_DIMENSIONS
 
 MAX_TOKENS = (1 << 31) - 1

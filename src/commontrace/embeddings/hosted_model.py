@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 
-from commontrace.core.text import counted
+from commontrace.domain.text import counted
 from commontrace.embeddings.embedder import (
     HOSTED_VERSION,
     MAX_DIMENSIONS,

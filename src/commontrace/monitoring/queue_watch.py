@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from commontrace.core.telling import told
+from commontrace.domain.log_safety import told
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database

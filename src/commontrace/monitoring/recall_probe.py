@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from commontrace.core.nearest import Nearest
-from commontrace.core.search import candidates_for
-from commontrace.core.telling import told
+from commontrace.domain.log_safety import told
+from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.query import candidates_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from weakref import WeakValueDictionary
 
-from commontrace.core.errors import CommonTraceError, Overloaded
+from commontrace.domain.errors import CommonTraceError, Overloaded
 from commontrace.rpc.invalid_request import MalformedRequest
 
 PROMPT_SECONDS = 1.0

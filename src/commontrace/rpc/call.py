@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 import grpc
 
-from commontrace.core.caller import Caller
+from commontrace.domain.caller import Caller
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]

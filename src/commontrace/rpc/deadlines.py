@@ -2,7 +2,7 @@
 
 import asyncio
 
-from commontrace.core.deadline import NEVER, Deadline
+from commontrace.domain.deadline import NEVER, Deadline
 from commontrace.rpc.call import Context
 
 # A summary sent at the deadline is one that the caller never sees.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from commontrace.core import limits
+from commontrace.domain import limits
 
 MOST = 50
 """What more than that costs is bounded by the size of an answer."""

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
-from commontrace.core import limits
 from commontrace.core.exporting import Export
+from commontrace.domain import limits
 from commontrace.rpc import response_budget
 from commontrace.rpc.messages.exports import record_message
 from commontrace.rpc.page_tokens import OLDEST_FIRST

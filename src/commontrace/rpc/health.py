@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from commontrace.core.errors import OperatorNeeded
-from commontrace.core.telling import for_operator, told
+from commontrace.domain.errors import OperatorNeeded
+from commontrace.domain.log_safety import for_operator, told
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.health_service import HealthService
 from commontrace.storage.database import Database

@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from commontrace.core.search import Found, StopReason
 from commontrace.core.search_batches import Batch, Hit
+from commontrace.domain.search.query import Found, StopReason
 from commontrace.rpc.messages import searches
 from commontrace.rpc.response_budget import ResponseBudget
 from commontrace.storage.trace_search import Neighbour

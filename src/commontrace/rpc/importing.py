@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from commontrace.core import importing, known_keys
-from commontrace.core.errors import ModelReplaced, ScopeMissing
-from commontrace.core.import_decisions import Item, Outcome
-from commontrace.core.scopes import Scope
 from commontrace.core.tag_name_quota import TagNameQuota
+from commontrace.domain.errors import ModelReplaced, ScopeMissing
+from commontrace.domain.imports.decisions import Item, Outcome
+from commontrace.domain.scopes import Scope
 from commontrace.embeddings.embedder import Model
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import current_caller, still_admitted

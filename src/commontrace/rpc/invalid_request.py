@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from commontrace.core.errors import CommonTraceError
+from commontrace.domain.errors import CommonTraceError
 from commontrace.v1.error_reason_pb2 import ErrorReason
 
 

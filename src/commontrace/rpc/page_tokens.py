@@ -14,7 +14,7 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.rpc.canonical_bytes import canonical_bytes
 from commontrace.rpc.invalid_request import InvalidRequest, Violation
 from commontrace.rpc.messages.timestamps import since_epoch

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
-from commontrace.core import limits
-from commontrace.core.errors import CommonTraceError
+from commontrace.domain import limits
+from commontrace.domain.errors import CommonTraceError
 from commontrace.rpc.invalid_request import MalformedRequest, RequestTooLarge
 
 if TYPE_CHECKING:

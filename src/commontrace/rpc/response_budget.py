@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from commontrace.core import limits
+from commontrace.domain import limits
 
 Item = TypeVar("Item", bound=Message)
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from commontrace.core.scopes import Scope
+from commontrace.domain.scopes import Scope
 from commontrace.v1 import options_pb2
 
 _PREFIX = "SCOPE_"

@@ -1,6 +1,6 @@
 """What gRPC is told about connections, messages and peers."""
 
-from commontrace.core import limits
+from commontrace.domain import limits
 
 OPTIONS = [
     # Requests up to twice the limit get in, to be refused with a reason (ADR 0003); it bounds decompressed ones, too.

@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from commontrace.core import errors
+from commontrace.domain import errors
 from commontrace.embeddings.embedder import EmbedderUnavailable
 from commontrace.rpc.invalid_request import InvalidRequest, MalformedRequest, RequestTooLarge, ResponseTooLarge
 from commontrace.v1 import error_reason_pb2

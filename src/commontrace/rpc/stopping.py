@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from commontrace.core.errors import ServerStopping
+from commontrace.domain.errors import ServerStopping
 
 Value = TypeVar("Value")
 

@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from commontrace.core import tagging
-from commontrace.core.errors import TagNotFound
-from commontrace.core.tag_names import normalise
+from commontrace.domain.errors import TagNotFound
+from commontrace.domain.tags.tag_names import normalise
 from commontrace.rpc.call import Context
 from commontrace.rpc.messages import tags
 from commontrace.rpc.writes import Writes

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import commontrace
 from commontrace.core import contributing, current_search, deleting, editing, exporting, listing, search_batches
-from commontrace.core.errors import TraceNotFound
 from commontrace.core.watching import Watching
+from commontrace.domain.errors import TraceNotFound
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc import exporting as export_stream
 from commontrace.rpc import hit_batches, pages, watching

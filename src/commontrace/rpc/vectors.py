@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from commontrace.core import limits
-from commontrace.core.text import counted
+from commontrace.domain import limits
+from commontrace.domain.text import counted
 from commontrace.embeddings.embedder import Vector, euclidean_norm
 from commontrace.rpc.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from commontrace.core.errors import CommonTraceError, ModelReplaced, Outrun
 from commontrace.core.tag_name_quota import TagNameQuota
+from commontrace.domain.errors import CommonTraceError, ModelReplaced, Outrun
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import current_call, current_caller
 from commontrace.rpc.canonical_bytes import canonical_bytes

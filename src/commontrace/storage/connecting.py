@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 from asyncpg import Connection, InterfaceError, InternalClientError, PostgresError, UndefinedObjectError
 
-from commontrace.core.errors import CommonTraceError, DatabaseUnavailable
+from commontrace.domain.errors import CommonTraceError, DatabaseUnavailable
 from commontrace.storage import vector_type
 from commontrace.storage.failures import meaning_of_driver
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from types import MappingProxyType
 
-from commontrace.core.errors import CommonTraceError, InvalidStoredVector, Outrun
+from commontrace.domain.errors import CommonTraceError, InvalidStoredVector, Outrun
 
 MEANINGS: Mapping[str, type[CommonTraceError]] = MappingProxyType(
     {

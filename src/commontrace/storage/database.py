@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.pool import QueuePool
 
-from commontrace.core.errors import DatabaseReadOnly
 from commontrace.core.filter_widths import FilterWidths
 from commontrace.core.quotas import Lease
-from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.domain.errors import DatabaseReadOnly
+from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
 from commontrace.storage.failures import is_outdated_plan, translated

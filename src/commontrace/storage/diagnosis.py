@@ -15,14 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex
 
-from commontrace.core.api_key import parsed
-from commontrace.core.diagnosis import VectorIndex
-from commontrace.core.errors import InvalidKey
-from commontrace.core.nearest import Nearest
-from commontrace.core.postgres_diagnosis import PostgresFacts, WritingFacts
-from commontrace.core.search import candidates_for
-from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.core.vector_diagnosis import QueueFacts, Reembedded, VectorCounts
+from commontrace.domain.doctor.findings import VectorIndex
+from commontrace.domain.doctor.postgres import PostgresFacts, WritingFacts
+from commontrace.domain.doctor.vectors import QueueFacts, Reembedded, VectorCounts
+from commontrace.domain.errors import InvalidKey
+from commontrace.domain.keys.api_key import parsed
+from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.query import candidates_for
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage import engines, migrating, postgres_facts, reembedding, reembedding_claim, trace_filter
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
 from commontrace.storage.failures import translated

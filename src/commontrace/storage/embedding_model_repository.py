@@ -9,7 +9,7 @@ from sqlalchemy import delete, exists, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.schema import CreateIndex, DropIndex
 
-from commontrace.core.errors import ModelReplaced
+from commontrace.domain.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Model, Vector
 from commontrace.storage.models import CREATE_SIGNS_TRIGGER, DROP_SIGNS_TRIGGER, VECTOR_INDEX, EmbeddingModel, Trace
 from commontrace.storage.trace_changes import TraceChanges

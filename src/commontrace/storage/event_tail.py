@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, ColumnElement, String, and_, bindparam, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from commontrace.core.settling import Look
+from commontrace.domain.events.settling import Look
 from commontrace.storage.event_repository import CHANNEL
 from commontrace.storage.hearing import hearing
 from commontrace.storage.models import TraceEvent

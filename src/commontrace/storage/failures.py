@@ -8,7 +8,7 @@ from asyncpg import InterfaceError, InternalClientError, InvalidCachedStatementE
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from commontrace.core.errors import (
+from commontrace.domain.errors import (
     Busy,
     CommonTraceError,
     DatabaseUnavailable,

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from commontrace.core.errors import FilterTooSlow
-from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.domain.errors import FilterTooSlow
+from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.sharing.elsewhere import elsewhere
 from commontrace.storage.turns import PoolTurns
 

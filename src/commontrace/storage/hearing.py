@@ -7,7 +7,7 @@ from typing import Any
 from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from commontrace.core.errors import DatabaseUnavailable
+from commontrace.domain.errors import DatabaseUnavailable
 from commontrace.storage.failures import meaning_of_driver
 from commontrace.storage.sqlstates import WENT_AWAY
 

@@ -9,7 +9,7 @@ from sqlalchemy import CursorResult, LargeBinary, String, Uuid, bindparam, delet
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from commontrace.core.errors import AnswerErased, RequestIdReused
+from commontrace.domain.errors import AnswerErased, RequestIdReused
 from commontrace.storage.models import IdempotentRequest, User
 
 KEPT = timedelta(hours=24)

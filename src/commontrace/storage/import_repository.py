@@ -25,10 +25,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from commontrace.core.content_hash import content_hash
-from commontrace.core.import_decisions import Imported, Recorded
 from commontrace.core.trace_events import CREATED, SUPERSEDED
-from commontrace.core.traces import PENDING, TEXTS
+from commontrace.domain.imports.decisions import Imported, Recorded
+from commontrace.domain.traces.content_hash import content_hash
+from commontrace.domain.traces.contribution import PENDING, TEXTS
 from commontrace.embeddings.embedder import Model
 from commontrace.storage.models import ImportItem, PurgedTrace, Trace, User
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Double, String, Uuid, any_, bindparam, cast, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from commontrace.core.scopes import Scope
+from commontrace.domain.scopes import Scope
 from commontrace.storage.models import ApiKey, User
 
 CHANNEL = "commontrace_api_keys"

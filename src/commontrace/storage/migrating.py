@@ -11,8 +11,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.core.errors import Busy, CommonTraceError
 from commontrace.data_files import data_directory
+from commontrace.domain.errors import Busy, CommonTraceError
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import advisory_lock, engines
 from commontrace.storage.failures import contention_told, is_refusal, translated

@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.core.postgres_diagnosis import DURABILITY, PostgresFacts, WritingFacts
+from commontrace.domain.doctor.postgres import DURABILITY, PostgresFacts, WritingFacts
 from commontrace.storage.models import Base
 
 _DATABASE = """

@@ -13,7 +13,7 @@ from sqlalchemy import Integer, String, Uuid, bindparam, cast, column, func, tab
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.core.errors import ModelReplaced
+from commontrace.domain.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage import engines
 from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from commontrace.core.errors import CommonTraceError
+from commontrace.domain.errors import CommonTraceError
 from commontrace.storage import advisory_lock, engines
 from commontrace.storage.failures import translated
 

@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Iterator
 
-from commontrace.core.errors import OperatorNeeded
+from commontrace.domain.errors import OperatorNeeded
 from commontrace.storage.connecting import SettingRefused
 from commontrace.storage.migrating import MigrationRefused
 from commontrace.storage.sqlstates import DIRECTLY, NOT_ALLOWED

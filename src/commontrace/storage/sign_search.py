@@ -26,8 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.orm import aliased
 
-from commontrace.core.nearest import Nearest
-from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage import trace_filter
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.models import Trace, TraceSigns

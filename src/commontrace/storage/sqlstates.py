@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from commontrace.core.errors import (
+from commontrace.domain.errors import (
     CommonTraceError,
     DatabaseReadOnly,
     DatabaseUnavailable,

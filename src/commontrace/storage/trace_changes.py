@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from commontrace.core.errors import TraceNotFound
+from commontrace.domain.errors import TraceNotFound
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage.models import Trace
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, ColumnElement, DateTime, Integer, String, Uuid, any_, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 
-from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage.models import Trace, TraceSigns, TraceTag
 
 Kinds = frozenset[str]

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Select, Uuid, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage import keyset, trace_filter
 from commontrace.storage.keyset import Position
 from commontrace.storage.models import TraceSigns

@@ -10,9 +10,9 @@ from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Select, Uuid, any_, bi
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from commontrace.core.errors import TraceNotFound
-from commontrace.core.trace_filter import ResolvedFilter
-from commontrace.core.traces import NewTrace
+from commontrace.domain.errors import TraceNotFound
+from commontrace.domain.traces.contribution import NewTrace
+from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage import trace_filter
 from commontrace.storage.models import EmbeddingModel, Trace

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.core.nearest import Nearest
+from commontrace.domain.search.nearest import Nearest
 from commontrace.storage import trace_filter
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.models import Trace

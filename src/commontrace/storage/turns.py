@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from commontrace.core.errors import Overloaded
+from commontrace.domain.errors import Overloaded
 from commontrace.sharing.elsewhere import elsewhere
 from commontrace.sharing.shares import served_user
 from commontrace.sharing.turns import Turns

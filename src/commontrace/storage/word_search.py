@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.core.nearest import Nearest
+from commontrace.domain.search.nearest import Nearest
 from commontrace.storage import trace_filter
 from commontrace.storage.models import Trace, TraceSigns, TraceWords
 from commontrace.storage.query_words import QUERY_WORDS

@@ -12,9 +12,9 @@ import grpc
 
 from commontrace.bootstrap import Foundation
 from commontrace.core import known_keys
-from commontrace.core.api_key import ApiKey
-from commontrace.core.caller import Caller
 from commontrace.core.known_keys import KnownKeys
+from commontrace.domain.caller import Caller
+from commontrace.domain.keys.api_key import ApiKey
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.server import serving
 from commontrace.settings import Settings

@@ -15,8 +15,8 @@ from uuid import uuid4
 import grpc
 
 from commontrace.bootstrap import Foundation
-from commontrace.core import secrets
-from commontrace.core.secrets import SecretScan
+from commontrace.domain.secrets import scan as secrets
+from commontrace.domain.secrets.scan import SecretScan
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.server import serving
 from commontrace.settings import Settings

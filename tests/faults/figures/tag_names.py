@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import grpc
 
-from commontrace.core.limits import TAGS
+from commontrace.domain.limits import TAGS
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_record_pb2 import TraceRecord
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub

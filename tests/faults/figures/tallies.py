@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from commontrace.client import Client, connect
-from commontrace.core.trust import Tally, trust_score
+from commontrace.domain.votes.trust import Tally, trust_score
 from tests.builders import copies_of
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.rig.journal import Journal, Operation

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import grpc
 
-from commontrace.core.api_key import new_key
+from commontrace.domain.keys.api_key import new_key
 from tests.contract.callers import reason_of
 from tests.contract.error_row import GET, INFO, VALID
 from tests.faults.rig import http2

@@ -7,8 +7,8 @@ from unittest.mock import patch
 
 from sqlalchemy import func, select
 
-from commontrace.core import limits
-from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.domain import limits
+from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage import trace_repository, word_search
 from commontrace.storage.filter_budget import FilterBudget
 from commontrace.storage.models import Tag, TraceTag

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace import bootstrap, server
 from commontrace.cli import main
-from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings import endpoint
 from commontrace.rpc import arrivals
 from commontrace.rpc.call import Context

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from commontrace.embeddings.choosing import settings_that_fit
 from commontrace.embeddings.embedder import Embedder
+from commontrace.serving.embedder_factory import settings_that_fit
 
 if TYPE_CHECKING:
     from commontrace.storage.embedding_model_repository import RecordedModel

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from commontrace.core.diagnosis import Finding, ok, problem
+from commontrace.domain.doctor.findings import Finding, ok, problem
 
 POSTGRES_VERSION = 16
 PGVECTOR_VERSION = (0, 8, 4)

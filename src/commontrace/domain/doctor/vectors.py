@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core.diagnosis import Finding, ok, problem, warning
+from commontrace.domain.doctor.findings import Finding, ok, problem, warning
 
 if TYPE_CHECKING:
     from commontrace.storage.embedding_model_repository import RecordedModel

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from commontrace.core.contributing import OnDuplicate
-from commontrace.core.errors import (
+from commontrace.core.tag_name_quota import Allowance
+from commontrace.domain.errors import (
     AlreadySuperseded,
     CommonTraceError,
     DuplicateTrace,
@@ -16,8 +17,7 @@ from commontrace.core.errors import (
     TraceNotFound,
     TracePurged,
 )
-from commontrace.core.tag_name_quota import Allowance
-from commontrace.core.traces import Contribution
+from commontrace.domain.traces.contribution import Contribution
 from commontrace.embeddings.embedder import Vector
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from commontrace.core.errors import InvalidKey
+from commontrace.domain.errors import InvalidKey
 
 _FORM = re.compile(r"ct_([0-9a-f]{32})_[0-9A-Za-z]{43}([0-9A-Za-z]{6})")
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase

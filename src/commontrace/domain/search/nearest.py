@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from commontrace.core.trace_filter import ResolvedFilter
+from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Vector
 
 

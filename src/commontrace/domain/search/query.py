@@ -5,10 +5,10 @@ from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core import limits
-from commontrace.core.rankings import Explanation, Ranking
-from commontrace.core.search_resumption import ApproximatePart, ResumePoint
-from commontrace.core.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.domain import limits
+from commontrace.domain.search.rankings import Explanation, Ranking
+from commontrace.domain.search.resumption import ApproximatePart, ResumePoint
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
 
 if TYPE_CHECKING:

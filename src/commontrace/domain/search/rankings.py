@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
 
-from commontrace.core.trust import Tally, trust_score
+from commontrace.domain.votes.trust import Tally, trust_score
 
 RANKED = 100
 """How many traces such an order holds."""

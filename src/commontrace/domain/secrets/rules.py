@@ -8,7 +8,7 @@ builds a state for every way in which a hostile text has them overlap.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from commontrace.core import secret_values as values
+from commontrace.domain.secrets import values
 
 
 class Rule(NamedTuple):

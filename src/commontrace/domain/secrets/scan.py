@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import re2
 
-from commontrace.core.secret_rules import RULES, Rule
+from commontrace.domain.secrets.rules import RULES, Rule
 
 # Characters that are not seen: soft hyphen, zero-width ones, word joiners, byte order mark, variation selectors.
 _UNSEEN = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]")

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from commontrace.core import limits
-from commontrace.core.errors import InvalidTag
-from commontrace.core.starter_aliases import STARTER_ALIASES
-from commontrace.core.text import first_forbidden, is_blank
+from commontrace.domain import limits
+from commontrace.domain.errors import InvalidTag
+from commontrace.domain.tags.starter_aliases import STARTER_ALIASES
+from commontrace.domain.text import first_forbidden, is_blank
 
 _SPACES_AND_SLASHES = re.compile(r"[\s/]+")
 # The same before NFKC, which makes a slash of the full-width one.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from commontrace.core.content_hash import content_hash
+from commontrace.domain.traces.content_hash import content_hash
 from commontrace.embeddings.embedder import Embedder, Embedding, Vector
 
 PENDING = "pending"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import sqrt
 
-from commontrace.core.traces import PENDING, VALIDATED
+from commontrace.domain.traces.contribution import PENDING, VALIDATED
 
 # The normal distribution's quantile for a two-sided interval of 95 %.
 _Z = 1.959963984540054

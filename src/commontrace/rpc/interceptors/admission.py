@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from commontrace.core.errors import DeadlinePassed, Overloaded
-from commontrace.core.scopes import Scope
-from commontrace.core.text import counted
+from commontrace.domain.errors import DeadlinePassed, Overloaded
+from commontrace.domain.scopes import Scope
+from commontrace.domain.text import counted
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors.interceptor import (
     Handler,

@@ -12,10 +12,10 @@ from typing import Any
 import grpc
 
 from commontrace import KEY_METADATA, USER_METADATA
-from commontrace.core.caller import LOCAL_EMAIL, Caller, claimed
-from commontrace.core.errors import InvalidKey, InvalidUser, KeyRequired
 from commontrace.core.known_keys import KnownKeys
-from commontrace.core.scopes import Scope
+from commontrace.domain.caller import LOCAL_EMAIL, Caller, claimed
+from commontrace.domain.errors import InvalidKey, InvalidUser, KeyRequired
+from commontrace.domain.scopes import Scope
 from commontrace.rpc.call import Asking, Context, current_call, current_caller, still_admitted
 from commontrace.rpc.interceptors.interceptor import (
     Handler,

@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 import structlog
 
-from commontrace.core.errors import DatabaseUnavailable, OperatorNeeded
-from commontrace.core.telling import for_operator
+from commontrace.domain.errors import DatabaseUnavailable, OperatorNeeded
+from commontrace.domain.log_safety import for_operator
 from commontrace.rpc.call import Context, current_call
 from commontrace.rpc.call_ids import REQUEST_ID_METADATA
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor

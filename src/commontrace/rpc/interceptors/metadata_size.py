@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors.interceptor import CheckingInterceptor, Handler
 from commontrace.rpc.invalid_request import RequestTooLarge

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from commontrace.core.quotas import READS, WRITES, Quotas
-from commontrace.core.scopes import Scope
+from commontrace.domain.scopes import Scope
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import grpc
 
-from commontrace.core import limits
-from commontrace.core.errors import Overloaded
+from commontrace.domain import limits
+from commontrace.domain.errors import Overloaded
 from commontrace.rpc import effort
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors.interceptor import (

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from commontrace.core.errors import CommonTraceError
+from commontrace.domain.errors import CommonTraceError
 from commontrace.rpc.arrivals import Arrivals
 from commontrace.rpc.call import Context
 from commontrace.rpc.call_ids import call_id

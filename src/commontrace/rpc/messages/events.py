@@ -1,8 +1,8 @@
 """What happens to traces as messages."""
 
 from commontrace.core import trace_events
-from commontrace.core.traces import VALIDATED
 from commontrace.core.watching import Told
+from commontrace.domain.traces.contribution import VALIDATED
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.page_tokens import BY_SEQUENCE
 from commontrace.storage.event_repository import EventRow

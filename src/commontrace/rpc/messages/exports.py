@@ -1,6 +1,6 @@
 """Traces that leave for another server as messages."""
 
-from commontrace.core.trace_filter import TraceFilter
+from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.rpc.messages.filters import trace_filter
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.messages.traces import struct

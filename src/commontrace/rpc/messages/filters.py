@@ -6,8 +6,8 @@ from uuid import UUID
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from commontrace.core.tag_names import normalise_all
-from commontrace.core.trace_filter import TraceFilter
+from commontrace.domain.tags.tag_names import normalise_all
+from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.rpc.messages.traces import STATUS
 from commontrace.v1 import trace_filter_pb2
 

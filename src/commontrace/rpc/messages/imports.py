@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from datetime import UTC
 
-from commontrace.core import tag_names
-from commontrace.core.import_decisions import Item, Outcome, Recorded
 from commontrace.core.importing import Progress
+from commontrace.domain.imports.decisions import Item, Outcome, Recorded
+from commontrace.domain.tags import tag_names
 from commontrace.embeddings.embedder import unit
 from commontrace.rpc.messages import traces
 from commontrace.rpc.messages.item_errors import item_error

@@ -1,6 +1,6 @@
 """The server's description as messages."""
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.embeddings.embedder import Model
 from commontrace.v1 import trace_service_pb2
 

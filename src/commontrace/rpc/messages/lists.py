@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from commontrace.core.errors import TraceNotFound
+from commontrace.domain.errors import TraceNotFound
 from commontrace.rpc.invalid_request import ResponseTooLarge
 from commontrace.rpc.messages.item_errors import item_error
 from commontrace.rpc.messages.timestamps import timestamp

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from commontrace.core import limits
-from commontrace.core.rankings import RANKED, Explanation, Ranking
-from commontrace.core.search import Found, Query, Search, StopReason
 from commontrace.core.search_batches import Hit
-from commontrace.core.search_resumption import ApproximatePart, ResumePoint
-from commontrace.core.text import without_forbidden
-from commontrace.core.trace_filter import TraceFilter
+from commontrace.domain import limits
+from commontrace.domain.search.query import Found, Query, Search, StopReason
+from commontrace.domain.search.rankings import RANKED, Explanation, Ranking
+from commontrace.domain.search.resumption import ApproximatePart, ResumePoint
+from commontrace.domain.text import without_forbidden
+from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.rpc.messages.filters import trace_filter
 from commontrace.rpc.messages.traces import is_full, trace_message
 from commontrace.rpc.page_tokens import TokenField

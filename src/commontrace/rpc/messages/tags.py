@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from commontrace.core import limits
-from commontrace.core.tag_names import folded, starter_spellings
 from commontrace.core.tagging import Merged, Resolved
-from commontrace.core.text import first_forbidden
+from commontrace.domain import limits
+from commontrace.domain.tags.tag_names import folded, starter_spellings
+from commontrace.domain.text import first_forbidden
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.page_tokens import TokenField, page_size
 from commontrace.rpc.pages import fitting

@@ -13,9 +13,10 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from commontrace.core import limits, tag_names
-from commontrace.core.errors import InvalidTag
-from commontrace.core.text import first_forbidden, is_blank
+from commontrace.domain import limits
+from commontrace.domain.errors import InvalidTag
+from commontrace.domain.tags import tag_names
+from commontrace.domain.text import first_forbidden, is_blank
 from commontrace.rpc.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 

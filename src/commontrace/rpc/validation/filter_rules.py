@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.v1 import error_reason_pb2 as reasons

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation import trace_rules

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from google.protobuf.struct_pb2 import Struct
 
-from commontrace.core import limits, secrets
+from commontrace.domain import limits
+from commontrace.domain.secrets import scan as secrets
 from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.v1 import error_reason_pb2 as reasons

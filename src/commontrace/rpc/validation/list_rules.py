@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from commontrace.core import limits
+from commontrace.domain import limits
 from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST
 from commontrace.rpc.validation import field_rules as rules

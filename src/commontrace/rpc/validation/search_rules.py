@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from commontrace.core import limits
-from commontrace.core.rankings import RANKED
-from commontrace.core.search import Search
-from commontrace.core.text import is_blank, without_forbidden
+from commontrace.domain import limits
+from commontrace.domain.search.query import Search
+from commontrace.domain.search.rankings import RANKED
+from commontrace.domain.text import is_blank, without_forbidden
 from commontrace.embeddings.embedder import Model
 from commontrace.rpc.invalid_request import InvalidRequest, Violation
 from commontrace.rpc.messages import searches

@@ -5,8 +5,9 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from commontrace.core import limits, tagging
-from commontrace.core.text import is_blank
+from commontrace.core import tagging
+from commontrace.domain import limits
+from commontrace.domain.text import is_blank
 from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.messages.tags import BY_NAME, is_by_use
 from commontrace.rpc.validation import field_rules as rules

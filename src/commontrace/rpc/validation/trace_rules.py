@@ -5,7 +5,9 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from commontrace.core import editing, limits, traces
+from commontrace.core import editing
+from commontrace.domain import limits
+from commontrace.domain.traces import contribution as traces
 from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation import kept_text_rules as kept

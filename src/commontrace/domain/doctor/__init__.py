@@ -1,0 +1,1 @@
+"""Diagnosis: facts in, findings with advice out."""

@@ -1,0 +1,1 @@
+"""Events: their types, and the order in which they can be told."""

@@ -1,0 +1,1 @@
+"""Imports: what becomes of each item."""

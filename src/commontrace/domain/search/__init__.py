@@ -1,0 +1,1 @@
+"""Searches: query, result, rankings, resumption."""

@@ -1,0 +1,1 @@
+"""Secret scan: rules of linear time for texts that would be kept."""

@@ -1,0 +1,1 @@
+"""Tags: canonical names and the aliases to begin with."""

@@ -1,0 +1,1 @@
+"""Traces: contribution, content hash, filter."""

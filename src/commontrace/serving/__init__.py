@@ -1,0 +1,1 @@
+"""Serving: what wires a server together."""
