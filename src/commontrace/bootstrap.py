@@ -14,12 +14,12 @@ from commontrace.domain.doctor.postgres import PostgresFacts, WritingFacts
 from commontrace.domain.errors import DatabaseReadOnly
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, ModelNotUsable
+from commontrace.embeddings.recorded_model import RecordedModel
 from commontrace.serving.embedder_factory import choose_embedder, embedder_of, settings_that_fit
 from commontrace.settings import Settings
 from commontrace.storage import embedded, migrating
 from commontrace.storage.database import Database
 from commontrace.storage.diagnosis import CannotTell, looking_into
-from commontrace.storage.embedding_model_repository import RecordedModel
 from commontrace.storage.postgres_url import postgres_url
 from commontrace.storage.reembedding import Reembedding
 from commontrace.storage.reembedding_claim import claimed

@@ -16,11 +16,13 @@ from commontrace.core.encoding_worker import keep_encoding
 from commontrace.core.expiry import keep_forgetting
 from commontrace.core.following import Following
 from commontrace.core.known_keys import KnownKeys
-from commontrace.core.quotas import READS, WRITES, Quotas
+from commontrace.core.quotas import Quotas
 from commontrace.core.tag_name_quota import TagNameQuota
 from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
+from commontrace.domain.keys.quotas import READS, WRITES
 from commontrace.domain.scopes import Scope
 from commontrace.embeddings.embedder import Embedder
+from commontrace.embeddings.recorded_model import RecordedModel
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.listening import (
     drain_seconds,
@@ -61,7 +63,6 @@ from commontrace.serving.embedder_factory import embedder_of
 from commontrace.settings import Settings
 from commontrace.sharing.turns import Turns
 from commontrace.storage.database import Database
-from commontrace.storage.embedding_model_repository import RecordedModel
 from commontrace.tls import ServedCertificate
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 

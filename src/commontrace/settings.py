@@ -8,13 +8,21 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commontrace import DEFAULT_ADDRESS, addresses
-from commontrace.core.encoding_queue import LEASE_SECONDS
 from commontrace.data_files import default_database_directory
-from commontrace.domain import limits
-from commontrace.embeddings.embedder import INSTALLED_MODEL, MAX_DIMENSIONS
 from commontrace.shared_buffers import megabytes
 
+MAX_DIMENSIONS = 2_000
+"""The most that pgvector's HNSW index takes for the `vector` type."""
+
+INSTALLED_MODEL = "all-MiniLM-L6-v2"
+"""The id of the local model that is installed with the service."""
+
+LEASE_SECONDS = 60.0
+"""How long a worker has to itself what it took from the encoding queue, at least."""
+
 _NAME_CHARACTERS = 200
+# As many as `domain.limits.TAGS`; a test compares.
+_TAGS_OF_A_TRACE = 20
 
 PUBLIC_ENDPOINT = "https://api.openai.com/v1"
 
@@ -134,8 +142,8 @@ class Settings(BaseSettings):
     @field_validator("quota_tag_names_per_day")
     @classmethod
     def _has_room_for_a_trace(cls, names: int) -> int:
-        if 0 < names < limits.TAGS:
-            raise ValueError(f"must be 0, for no limit, or at least {limits.TAGS}, as many as one trace may bring")
+        if 0 < names < _TAGS_OF_A_TRACE:
+            raise ValueError(f"must be 0, for no limit, or at least {_TAGS_OF_A_TRACE}, as many as one trace may bring")
         return names
 
     @field_validator("tls_key_file")

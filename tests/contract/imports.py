@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from commontrace.embeddings.embedder import INSTALLED_MODEL
+from commontrace.settings import INSTALLED_MODEL
 from commontrace.v1 import error_reason_pb2, trace_record_pb2, vector_pb2
 from commontrace.v1 import trace_import_pb2 as imports_pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import numpy as np
 
-from commontrace.embeddings.embedder import INSTALLED_MODEL, Vector
+from commontrace.embeddings.embedder import Vector
+from commontrace.settings import INSTALLED_MODEL
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vector_pb2

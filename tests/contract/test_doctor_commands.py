@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from commontrace.cli import diagnosing, diagnosing_server
-from commontrace.core.encoding_queue import LEASE_SECONDS, queue_again
+from commontrace.core.encoding_queue import queue_again
 from commontrace.core.encoding_worker import encode_what_is_due
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
+from commontrace.settings import LEASE_SECONDS
 from commontrace.storage import diagnosis, embedded, engines, migrating
 from commontrace.storage.database import Database
 from tests.command_in_process import run_in_process

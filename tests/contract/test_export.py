@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from commontrace.domain import limits
-from commontrace.embeddings.embedder import INSTALLED_MODEL
+from commontrace.settings import INSTALLED_MODEL
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_export_pb2 import ExportTracesRequest

@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from commontrace.domain import limits
-from commontrace.embeddings.embedder import INSTALLED_MODEL
+from commontrace.settings import INSTALLED_MODEL
 from commontrace.v1 import trace_filter_pb2, trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, hits_of, search

@@ -7,7 +7,7 @@ import numpy as np
 from google.protobuf.struct_pb2 import Struct
 
 from commontrace.domain import limits
-from commontrace.embeddings.embedder import INSTALLED_MODEL
+from commontrace.settings import INSTALLED_MODEL
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vector_pb2
 from tests.contract.error_row import (

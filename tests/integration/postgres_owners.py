@@ -172,6 +172,7 @@ def ordinary_user() -> Iterator[User]:
     base = next(path for path in map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp")) if is_open_to_all(path))  # noqa: S108 - mkdtemp below
     place = Path(tempfile.mkdtemp(prefix="commontrace-open-", dir=base))
     place.chmod(0o755)
+    umask = os.umask(0o022)
     try:
         python, packages, home = Path(sys.executable).resolve(), place / "packages", place / "home"
         if not (is_open_to_all(python) and is_open_to_all(Path(sysconfig.get_path("stdlib")))):
@@ -196,4 +197,5 @@ def ordinary_user() -> Iterator[User]:
             identity={"user": NOBODY, "group": NOBODY, "extra_groups": []},
         )
     finally:
+        os.umask(umask)
         shutil.rmtree(place)

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from commontrace.domain.search.nearest import Neighbour
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, vector_type
-from commontrace.storage.trace_search import Neighbour
 
 MODEL = LexicalEmbedder(384)
 RARE = 200

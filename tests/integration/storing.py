@@ -8,8 +8,7 @@ import numpy as np
 from sqlalchemy import text
 
 from commontrace.core import contributing
-from commontrace.core.contributing import OnDuplicate
-from commontrace.domain.traces.contribution import Contribution, NewTrace
+from commontrace.domain.traces.contribution import Contribution, NewTrace, OnDuplicate
 from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.embeddings.local_model import PUBLISHED

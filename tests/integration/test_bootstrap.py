@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from commontrace import bootstrap
 from commontrace.bootstrap import Foundation, NotReady, Postgres
 from commontrace.core import seeding
-from commontrace.core.searching import find
+from commontrace.core.search_service import SearchService
 from commontrace.core.seeding import read_seeds
 from commontrace.data_files import data_directory
 from commontrace.domain.deadline import NEVER
@@ -20,7 +20,6 @@ from commontrace.domain.search.query import Search
 from commontrace.domain.traces.contribution import Contribution
 from commontrace.embeddings.embedder import Embedder, ModelNotUsable
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.embeddings.query_cache import QueryCache
 from commontrace.settings import Settings
 from commontrace.storage import engines, migrating
 from commontrace.storage.database import Database
@@ -28,6 +27,7 @@ from commontrace.storage.diagnosis import looking_into
 from tests.conftest import administer, server_settings
 from tests.integration.storing import contributed
 from tests.integration.test_migrations import GOLDEN, schema
+from tests.served_models import unchanging
 
 ADA = "ada@example.org"
 TABLES = ("users", "traces", "votes", "tags", "trace_tags")
@@ -82,8 +82,8 @@ async def add_a_contribution(foundation: Foundation) -> None:
 
 
 async def first_found(foundation: Foundation, query: str) -> UUID:
-    queries = QueryCache(foundation.embedder)
-    found = await find(Search(query=query, limit=1), deadline=NEVER, database=foundation.database, queries=queries)
+    searches = SearchService(foundation.database, unchanging(foundation.embedder))
+    found = await searches.search(Search(query=query, limit=1), deadline=NEVER)
     return found.neighbours[0].trace_id
 
 

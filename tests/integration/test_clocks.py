@@ -10,9 +10,10 @@ import pytest
 from commontrace.core import expiry
 from commontrace.core.encoding_queue import Outcome, take_turn
 from commontrace.core.known_keys import KnownKeys
-from commontrace.core.quotas import READS, Quotas
+from commontrace.core.quotas import Quotas
 from commontrace.domain.errors import QuotaExceeded
 from commontrace.domain.imports.decisions import Recorded
+from commontrace.domain.keys.quotas import READS
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import engines
 from commontrace.storage.database import Database

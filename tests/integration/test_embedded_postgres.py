@@ -91,7 +91,8 @@ def test_warm_start_keeps_the_data_and_only_the_last_log(user: User, data_dir: P
     (data_dir / "postgres.log").write_text("the run before")
     began = time.monotonic()
     with user.owning(data_dir, postgres_version) as owner:
-        assert time.monotonic() - began < 2
+        # Making a database takes longer by far.
+        assert time.monotonic() - began < 4
         assert query(owner.url, "SELECT n FROM kept") == [7]
     assert (data_dir / "postgres.log.1").read_text() == "the run before"
     assert "the run before" not in (data_dir / "postgres.log").read_text()

@@ -13,11 +13,12 @@ from structlog.testing import capture_logs
 
 from commontrace.core import editing, moderating
 from commontrace.core.editing import Edit
-from commontrace.core.encoding_queue import LEASE_SECONDS, MOST_ATTEMPTS, Outcome, queue_again, take_turn
+from commontrace.core.encoding_queue import MOST_ATTEMPTS, Outcome, queue_again, take_turn
 from commontrace.core.encoding_worker import encode_what_is_due, keep_encoding
 from commontrace.domain.errors import ModelReplaced
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Vector
+from commontrace.settings import LEASE_SECONDS
 from commontrace.storage.database import Database
 from tests.conftest import administer, query
 from tests.integration.storing import EMAIL, stored

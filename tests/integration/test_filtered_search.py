@@ -11,17 +11,19 @@ import pytest
 from numpy.typing import NDArray
 
 from commontrace.core import filter_widths
+from commontrace.core.filter_tags import resolved
 from commontrace.core.filter_widths import FilterWidths
-from commontrace.core.searching import find
+from commontrace.core.search_result import Found
+from commontrace.core.search_service import SearchService
 from commontrace.domain.deadline import NEVER
-from commontrace.domain.search.query import Found, Search, StopReason
-from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter, resolved
-from commontrace.embeddings.query_cache import QueryCache
+from commontrace.domain.search.query import QueryVector, Search, StopReason
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
 from commontrace.storage.sign_search import MOST_MATCHES
 from tests.conftest import administer, query, url_of
 from tests.integration.search_corpora import MODEL, Corpus, clustered, ids_of, insert, order
 from tests.integration.storing import run
+from tests.served_models import unchanging
 
 SIZE = 12_000
 QUERIES = range(0, SIZE, 1000)
@@ -79,9 +81,14 @@ async def populated(corpus: Corpus) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def found(database: Database, vector: NDArray[np.float32], **fields: Any) -> Found:
-    search = Search(query=vector, **fields)
-    return await find(search, deadline=NEVER, database=database, queries=QueryCache(MODEL))
+@pytest.fixture
+def searches(populated: Database) -> SearchService:
+    return SearchService(populated, unchanging(MODEL))
+
+
+async def found(searches: SearchService, vector: NDArray[np.float32], **fields: Any) -> Found:
+    search = Search(query=QueryVector(vector=vector, model_id=MODEL.model_id), **fields)
+    return await searches.search(search, deadline=NEVER)
 
 
 def nearest(corpus: Corpus, vector: NDArray[np.float32], passes: NDArray[np.bool_], limit: int) -> set[UUID]:
@@ -91,14 +98,14 @@ def nearest(corpus: Corpus, vector: NDArray[np.float32], passes: NDArray[np.bool
 
 
 @pytest.mark.parametrize("name", FILTERS)
-async def test_complete_under_any_filter(corpus: Corpus, populated: Database, name: str) -> None:
+async def test_complete_under_any_filter(corpus: Corpus, searches: SearchService, name: str) -> None:
     asked, passes = FILTERS[name]
     matches = int(passes.sum())
     for limit in (10, 50):
         recalls = []
         for number in QUERIES:
             vector = corpus.query(number)
-            answer = await found(populated, vector, limit=limit, considered=asked)
+            answer = await found(searches, vector, limit=limit, considered=asked)
             wanted = nearest(corpus, vector, passes, limit)
             ids = set(ids_of(answer.neighbours))
             assert len(ids) == len(answer.neighbours) == min(limit, matches)
@@ -110,7 +117,9 @@ async def test_complete_under_any_filter(corpus: Corpus, populated: Database, na
         assert np.mean(recalls) >= 0.95, limit
 
 
-async def test_only_what_many_pass_is_left_to_the_vector_index(corpus: Corpus, populated: Database) -> None:
+async def test_only_what_many_pass_is_left_to_the_vector_index(
+    corpus: Corpus, populated: Database, searches: SearchService
+) -> None:
     scans = "SELECT coalesce(sum(idx_scan), 0)::int FROM pg_stat_user_indexes WHERE indexrelname LIKE '%hnsw'"
 
     async def scanned() -> int:
@@ -122,23 +131,25 @@ async def test_only_what_many_pass_is_left_to_the_vector_index(corpus: Corpus, p
         before = await scanned()
         asked, _ = FILTERS[name]
         for number in QUERIES:
-            await found(populated, corpus.query(number), limit=10, considered=asked)
+            await found(searches, corpus.query(number), limit=10, considered=asked)
         await populated.search(lambda search: run(search, "SELECT pg_stat_force_next_flush()"))
         return await scanned() - before
 
     assert int(passing("tag", "most").sum()) > MOST_MATCHES
     assert await asked_for("tags_any most") == len(QUERIES)
     most = await resolved(FILTERS["tags_any most"][0], populated)
-    assert populated.filter_widths.get(most) == pytest.approx(SHARES["most"], abs=0.15)
+    assert searches.filter_widths.get(most) == pytest.approx(SHARES["most"], abs=0.15)
     assert await asked_for("tags_any half") == 0
 
 
-async def test_a_least_similarity_is_proven_by_comparing_all_that_match(corpus: Corpus, populated: Database) -> None:
+async def test_a_least_similarity_is_proven_by_comparing_all_that_match(
+    corpus: Corpus, searches: SearchService
+) -> None:
     asked, passes = FILTERS["tags_any hundredth"]
     vector = corpus.query(0)
     similarities = np.sort((corpus.vectors @ vector)[passes])[::-1]
     least = float(similarities[4] + similarities[5]) / 2
-    answer = await found(populated, vector, limit=10, considered=asked, min_similarity=least)
+    answer = await found(searches, vector, limit=10, considered=asked, min_similarity=least)
     assert (len(answer.neighbours), answer.stop_reason, answer.exact) == (5, StopReason.MIN_SIMILARITY, True)
 
 

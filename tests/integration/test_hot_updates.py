@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from commontrace.core import deleting, moderating, voting
-from commontrace.core.voting import DOWN, UP, Ballot
+from commontrace.domain.votes.ballot import DOWN, UP, Ballot
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import UnitOfWork

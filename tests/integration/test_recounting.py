@@ -8,7 +8,7 @@ import pytest
 
 from commontrace.core import recounting
 from commontrace.core.recounting import Recounted, recount
-from commontrace.core.voting import DOWN, UP
+from commontrace.domain.votes.ballot import DOWN, UP
 from commontrace.storage.database import Database
 from tests.conftest import administer, query
 from tests.faults.server_process import run_command

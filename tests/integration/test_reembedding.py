@@ -12,7 +12,7 @@ from commontrace import bootstrap
 from commontrace.bootstrap import Postgres
 from commontrace.core import reembedding
 from commontrace.core.reembedding import ReembeddingRefused
-from commontrace.core.searching import find
+from commontrace.core.search_service import SearchService
 from commontrace.domain.deadline import NEVER
 from commontrace.domain.errors import CommonTraceError, ModelReplaced
 from commontrace.domain.search.query import Search, StopReason
@@ -27,6 +27,7 @@ from tests.conftest import administer, query
 from tests.integration.reembedding_runs import every_vector_is_of, move_to
 from tests.integration.storing import stored
 from tests.integration.test_migrations import GOLDEN, schema
+from tests.served_models import unchanging
 
 OTHER = LexicalEmbedder(96)
 MODELS = "SELECT id, dimensions, is_current FROM embedding_models ORDER BY is_current DESC"
@@ -241,7 +242,8 @@ async def test_a_search_of_the_old_model_is_refused_or_finds_nothing(database: D
 
     async def ask(model: Embedder) -> Any:
         text = embedding_text("title1", "apple1", "plum1")
-        return await find(Search(query=text, limit=5), deadline=NEVER, database=database, queries=QueryCache(model))
+        searches = SearchService(database, unchanging(model))
+        return await searches.nearest(Search(query=text, limit=5), deadline=NEVER, queries=QueryCache(model))
 
     assert (await ask(OTHER)).stop_reason is StopReason.LIMIT
     with pytest.raises(ModelReplaced):

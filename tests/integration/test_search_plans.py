@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from sqlalchemy import Select
 
-from commontrace.core.searching import find
+from commontrace.core.search_result import Found
+from commontrace.core.search_service import SearchService
 from commontrace.domain.deadline import NEVER
-from commontrace.domain.search.nearest import Nearest
-from commontrace.domain.search.query import Found, Query, Search, StopReason
+from commontrace.domain.search.nearest import Nearest, Neighbour
+from commontrace.domain.search.query import Query, QueryVector, Search, StopReason
 from commontrace.domain.search.rankings import Ranking
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
-from commontrace.embeddings.query_cache import QueryCache
 from commontrace.monitoring.recall_probe import LEAST_TRACES, RecallProbe
 from commontrace.storage import engines, sign_search, trace_filter
 from commontrace.storage.connecting import SettingRefused
@@ -30,7 +30,6 @@ from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.sign_search import SignSearch
 from commontrace.storage.trace_search import (
     ApproximateSearch,
-    Neighbour,
     approximate_parameters,
     approximate_statement,
     hits_statement,
@@ -39,6 +38,7 @@ from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer, url_of
 from tests.integration.search_corpora import MODEL, RARE, Corpus, clustered, ids_of, insert, order, recall, unit
 from tests.integration.storing import run
+from tests.served_models import unchanging
 
 SIZES = (12, 1000, 5000, 10_000)
 LIMITS = (1, 10, 100, 1000)
@@ -107,9 +107,10 @@ async def populated(corpus: Corpus) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def found(query: Query, limit: int, database: Database, **fields: Any) -> Found:
-    search = Search(query=query, limit=limit, **fields)
-    return await find(search, deadline=NEVER, database=database, queries=QueryCache(MODEL))
+async def found(query: Query | Vector, limit: int, database: Database, **fields: Any) -> Found:
+    asked = QueryVector(vector=query, model_id=MODEL.model_id) if isinstance(query, np.ndarray) else query
+    search = Search(query=asked, limit=limit, **fields)
+    return await SearchService(database, unchanging(MODEL)).search(search, deadline=NEVER)
 
 
 def resolved(asked: TraceFilter) -> ResolvedFilter:

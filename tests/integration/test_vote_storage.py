@@ -4,7 +4,8 @@ import asyncio
 from uuid import UUID
 
 from commontrace.core import voting
-from commontrace.core.voting import UP, Ballot, Counted
+from commontrace.core.voting import Counted
+from commontrace.domain.votes.ballot import UP, Ballot
 from commontrace.storage.database import Database
 from commontrace.storage.vote_repository import VoteRow
 from tests.integration.storing import stored

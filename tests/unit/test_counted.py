@@ -1,6 +1,6 @@
 import pytest
 
-from commontrace.domain.text import counted
+from commontrace.plurals import counted
 
 
 @pytest.mark.parametrize(("count", "said"), [(0, "0 traces"), (1, "1 trace"), (2, "2 traces"), (1001, "1001 traces")])

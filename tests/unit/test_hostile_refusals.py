@@ -165,9 +165,10 @@ async def test_what_a_refusal_says_steers_no_terminal(server: EmbeddingServer) -
     ],
 )
 def test_numbers_and_patterns_in_a_refusal_take_no_time_and_no_huge_numbers(said: str, share: float | None) -> None:
-    began = time.monotonic()
+    # Of the processor: whatever else the machine does takes none of it.
+    began = time.process_time()
     assert readable_share(400, said) == pytest.approx(share)
-    assert time.monotonic() - began < 0.1
+    assert time.process_time() - began < 0.1
 
 
 @pytest.mark.parametrize("tokens", [10**400, -1, 1.5, "7", None, True, [], float("nan")])

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from commontrace.embeddings.embedder import INSTALLED_MODEL, Embedder, ModelNotUsable
+from commontrace.embeddings.embedder import Embedder, ModelNotUsable
 from commontrace.embeddings.local_model import find_model_directory
 from commontrace.serving.embedder_factory import choose_embedder
+from commontrace.settings import INSTALLED_MODEL
 from tests.conftest import server_settings
 
 FILES = ("model.safetensors", "tokenizer.json", "config.json")

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from commontrace.bootstrap import NotReady
+from commontrace.domain import limits
 from commontrace.listening import refuse_open_address
 from tests.conftest import server_settings
 
@@ -144,3 +145,9 @@ def test_each_worker_exports_its_metrics_on_a_port_of_its_own() -> None:
     assert ports(None) == [None, None]
     with pytest.raises(ValidationError, match="HOST:PORT"):
         server_settings(metrics_address="9464")
+
+
+def test_a_day_has_room_for_the_tags_of_a_trace() -> None:
+    with pytest.raises(ValidationError, match="at least 20"):
+        server_settings(quota_tag_names_per_day=limits.TAGS - 1)
+    assert server_settings(quota_tag_names_per_day=limits.TAGS).quota_tag_names_per_day == limits.TAGS

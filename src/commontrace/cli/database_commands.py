@@ -2,7 +2,7 @@
 
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.progress import progress
-from commontrace.domain.text import counted
+from commontrace.plurals import counted
 
 
 def migrate() -> None:

@@ -13,12 +13,12 @@ from commontrace.domain.doctor import vectors as vector_diagnosis
 from commontrace.domain.doctor.findings import Finding, Level, ok, problem, warning
 from commontrace.domain.errors import CommonTraceError
 from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
+from commontrace.embeddings.recorded_model import RecordedModel
 from commontrace.listening import refuse_open_address
-from commontrace.serving.embedder_factory import choose_embedder
+from commontrace.serving.embedder_factory import choose_embedder, settings_that_fit
 from commontrace.settings import Settings
 from commontrace.storage import diagnosis as databases
 from commontrace.storage import embedded, migrating
-from commontrace.storage.embedding_model_repository import RecordedModel
 from commontrace.storage.models import VECTOR_INDEX_NAME
 from commontrace.storage.postgres_url import postgres_url
 from commontrace.storage.remedies import REACH, what_to_do
@@ -170,4 +170,4 @@ async def _model(
         await embedder.close()
     if upcoming is not None and upcoming.made_by(embedder):
         return ok("model", f"the stored vectors come from {recorded.model_id}, the settings give the next model")
-    return diagnosis.of_model(recorded, embedder, is_as_new=is_as_new)
+    return diagnosis.of_model(recorded, embedder, is_as_new=is_as_new, fitting=settings_that_fit(recorded))

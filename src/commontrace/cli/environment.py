@@ -128,8 +128,9 @@ class _StandardError:
 def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[None]:
     """Turns what keeps a database from being used into one sentence and exit code 1, or whatever `tell` does."""
     from commontrace.bootstrap import NotReady
-    from commontrace.domain.errors import CommonTraceError, DatabaseUnavailable, Overloaded
+    from commontrace.domain.errors import CommonTraceError, DatabaseUnavailable, ModelReplaced, Overloaded
     from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
+    from commontrace.serving.embedder_factory import settings_that_fit
     from commontrace.storage.embedded import DataDirectoryInUse, EmbeddedPostgresFailed
     from commontrace.storage.migrating import MigrationLocked, MigrationRefused
     from commontrace.storage.remedies import what_to_do
@@ -139,6 +140,9 @@ def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[Non
     except (DatabaseUnavailable, MigrationRefused, Overloaded) as error:
         advice = what_to_do(error, otherwise="")
         tell(f"{with_cause(error)}: {advice}" if advice else with_cause(error))
+    except ModelReplaced as error:
+        fitting = "" if error.current is None else f": start with {settings_that_fit(error.current)}"
+        tell(f"{error}{fitting}")
     except (
         CommonTraceError,
         DataDirectoryInUse,

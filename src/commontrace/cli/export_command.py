@@ -14,7 +14,7 @@ from commontrace.cli.filters import AnyTags, By, Since, Status, Tags, Until, Wit
 from commontrace.cli.output import as_json, note
 from commontrace.cli.progress import progress
 from commontrace.cli.whole_files import written_whole
-from commontrace.domain.text import counted
+from commontrace.plurals import counted
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from commontrace.cli.import_run import ImportRun
 from commontrace.cli.output import fail, note
 from commontrace.cli.progress import progress
 from commontrace.cli.texts import standard_input
-from commontrace.domain.text import counted
+from commontrace.plurals import counted
 
 
 def import_traces(

@@ -7,7 +7,7 @@ import typer
 
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.progress import progress
-from commontrace.domain.text import counted
+from commontrace.plurals import counted
 
 # Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:

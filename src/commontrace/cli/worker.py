@@ -10,7 +10,7 @@ from commontrace.cli.environment import configure_logging, failures_explained, r
 from commontrace.cli.output import note
 from commontrace.cli.progress import progress
 from commontrace.cli.stopping import stop_requested
-from commontrace.domain.text import counted
+from commontrace.plurals import counted
 from commontrace.standard_streams import never_failing
 
 # Imported when a worker starts: `commontrace --help` does not owe the time.

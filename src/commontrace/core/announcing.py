@@ -1,14 +1,11 @@
 """Wakes the servers at which somebody watches."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import structlog
 
 from commontrace.domain.log_safety import told
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
+from commontrace.storage.database import Database
 
 log = structlog.get_logger()
 
@@ -16,7 +13,7 @@ log = structlog.get_logger()
 _PAUSE_SECONDS = 0.02
 
 
-async def keep_announcing(database: "Database") -> None:
+async def keep_announcing(database: Database) -> None:
     """Runs until cancelled: after commits that added events, says once for all of them that there are some."""
     while True:
         await database.events_added.wait()

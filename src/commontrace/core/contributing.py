@@ -1,34 +1,22 @@
 """How a contribution becomes a trace."""
 
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from commontrace.core.encoding import encode_in_time
 from commontrace.core.refusals import refuse_others
 from commontrace.core.similar_traces import SimilarTrace, similar_traces
-from commontrace.core.trace_events import CREATED, SUPERSEDED
 from commontrace.domain.deadline import NEVER, Deadline
 from commontrace.domain.errors import AlreadySuperseded, DuplicateTrace, ModelReplaced, Outrun
+from commontrace.domain.events.event_types import CREATED, SUPERSEDED
 from commontrace.domain.tags.tag_names import normalise_all
 from commontrace.domain.traces.content_hash import content_hash
-from commontrace.domain.traces.contribution import TEXTS, Contribution, NewTrace, new_trace
+from commontrace.domain.traces.contribution import TEXTS, Contribution, NewTrace, OnDuplicate, new_trace
+from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.embeddings.embedder import Embedder, Embedding
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
-    from commontrace.storage.trace_changes import LockedTrace
-    from commontrace.storage.trace_repository import TraceRow
-    from commontrace.storage.unit_of_work import UnitOfWork
-
-
-class OnDuplicate(Enum):
-    """What becomes of a contribution whose content is there already."""
-
-    RETURN_EXISTING = "return_existing"
-    REJECT = "reject"
-    ALLOW = "allow"
+from commontrace.storage.database import Database
+from commontrace.storage.trace_repository import TraceRow
+from commontrace.storage.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +26,7 @@ class Contributed:
     Without a vector yet, nothing was read and nothing similar looked for.
     """
 
-    trace: "TraceRow"
+    trace: TraceRow
     is_new: bool
     tokens_read: int = 0
     tokens_total: int = 0
@@ -51,7 +39,7 @@ class Existing:
 
     trace_id: UUID
 
-    async def store(self, work: "UnitOfWork", _caller_id: UUID) -> Contributed:
+    async def store(self, work: UnitOfWork, _caller_id: UUID) -> Contributed:
         """Returns the trace that is there. Raises Outrun if it is there no longer."""
         # The answer is stored with the trace's text in it: a purge must wait for it, and erase it, or come before.
         await work.trace_changes.hold_off_purges([self.trace_id])
@@ -74,7 +62,7 @@ class Prepared:
     embedder: Embedder
     similar: list[SimilarTrace]
 
-    async def store(self, work: "UnitOfWork", caller_id: UUID) -> Contributed:
+    async def store(self, work: UnitOfWork, caller_id: UUID) -> Contributed:
         """Stores the trace. Raises DuplicateTrace, TraceNotFound, NotOwner, AlreadySuperseded, Outrun."""
         superseded = None
         if self.supersedes_id is not None:
@@ -106,14 +94,14 @@ class Prepared:
             similar=await self._similar_still(work),
         )
 
-    async def _similar_still(self, work: "UnitOfWork") -> list[SimilarTrace]:
+    async def _similar_still(self, work: UnitOfWork) -> list[SimilarTrace]:
         """Leaves out what was purged meanwhile, and keeps the others: this answer is stored with their titles in it."""
         if not self.similar:
             return []
         kept = await work.trace_changes.hold_off_purges([similar.trace_id for similar in self.similar])
         return [similar for similar in self.similar if similar.trace_id in kept]
 
-    async def _lock_superseded(self, trace_id: UUID, work: "UnitOfWork", caller_id: UUID) -> "LockedTrace":
+    async def _lock_superseded(self, trace_id: UUID, work: UnitOfWork, caller_id: UUID) -> LockedTrace:
         locked = await work.trace_changes.lock_live(trace_id)
         refuse_others(locked, caller_id)
         if locked.superseded_by_id is not None:
@@ -130,7 +118,7 @@ async def prepare(
     *,
     on_duplicate: OnDuplicate,
     supersedes_id: UUID | None,
-    database: "Database",
+    database: Database,
     embedder: Embedder,
     deadline: Deadline = NEVER,
 ) -> Existing | Prepared:
@@ -169,7 +157,7 @@ async def prepare(
     )
 
 
-async def add(trace: NewTrace, tags: list[str], work: "UnitOfWork") -> bool:
+async def add(trace: NewTrace, tags: list[str], work: UnitOfWork) -> bool:
     """Stores a trace with its first revision, its tags and its event; False if a live one has the same content.
 
     Queues one without a vector. Raises ModelReplaced.

@@ -1,19 +1,16 @@
 """Deleting a trace and bringing it back."""
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.core.refusals import refuse_duplicate, refuse_others, refuse_stale
-from commontrace.core.trace_events import DELETED, SUPERSEDED, UNDELETED, UPDATED
 from commontrace.domain.errors import AlreadySuperseded, TraceHidden, TraceNotFound
+from commontrace.domain.events.event_types import DELETED, SUPERSEDED, UNDELETED, UPDATED
+from commontrace.domain.traces.locked_trace import LockedTrace
+from commontrace.storage.trace_repository import TraceRow
+from commontrace.storage.unit_of_work import UnitOfWork
 
-if TYPE_CHECKING:
-    from commontrace.storage.trace_changes import LockedTrace
-    from commontrace.storage.trace_repository import TraceRow
-    from commontrace.storage.unit_of_work import UnitOfWork
 
-
-async def delete(trace_id: UUID, etag: str, work: "UnitOfWork", caller_id: UUID) -> "TraceRow":
+async def delete(trace_id: UUID, etag: str, work: UnitOfWork, caller_id: UUID) -> TraceRow:
     """Deletes the caller's trace and returns it. Raises TraceNotFound, NotOwner, StaleEtag."""
     trace, replaced = await locked_with_replaced(trace_id, work)
     if trace.deleted_at is not None:
@@ -24,7 +21,7 @@ async def delete(trace_id: UUID, etag: str, work: "UnitOfWork", caller_id: UUID)
     return await work.traces.get_even_deleted(trace_id)
 
 
-async def undelete(trace_id: UUID, work: "UnitOfWork", caller_id: UUID) -> "TraceRow":
+async def undelete(trace_id: UUID, work: UnitOfWork, caller_id: UUID) -> TraceRow:
     """Brings the caller's trace back and returns it.
 
     Raises TraceNotFound, NotOwner, TraceHidden, DuplicateTrace, AlreadySuperseded.
@@ -38,7 +35,7 @@ async def undelete(trace_id: UUID, work: "UnitOfWork", caller_id: UUID) -> "Trac
     return await work.traces.get_even_deleted(trace_id)
 
 
-async def take_away(trace: "LockedTrace", replaced: "LockedTrace | None", work: "UnitOfWork") -> None:
+async def take_away(trace: LockedTrace, replaced: LockedTrace | None, work: UnitOfWork) -> None:
     """Deletes a live trace; the one that it replaces is found again."""
     await work.trace_changes.delete(trace.id)
     await work.events.add(trace.id, DELETED, revision=trace.revision)
@@ -47,7 +44,7 @@ async def take_away(trace: "LockedTrace", replaced: "LockedTrace | None", work: 
         await work.events.add(replaced.id, UPDATED, revision=replaced.revision)
 
 
-async def bring_back(trace: "LockedTrace", replaced: "LockedTrace | None", work: "UnitOfWork") -> None:
+async def bring_back(trace: LockedTrace, replaced: LockedTrace | None, work: UnitOfWork) -> None:
     """Makes a deleted trace live again. Raises DuplicateTrace, AlreadySuperseded."""
     if trace.content_hash is not None:
         await refuse_duplicate(trace.content_hash, trace.id, work)
@@ -60,7 +57,7 @@ async def bring_back(trace: "LockedTrace", replaced: "LockedTrace | None", work:
     await work.events.add(trace.id, UNDELETED, revision=trace.revision)
 
 
-async def locked_with_replaced(trace_id: UUID, work: "UnitOfWork") -> "tuple[LockedTrace, LockedTrace | None]":
+async def locked_with_replaced(trace_id: UUID, work: UnitOfWork) -> tuple[LockedTrace, LockedTrace | None]:
     """Locks the trace and the one it replaces, if any, which are to be changed. Raises TraceNotFound."""
     replaced_id = await work.traces.replaced_by(trace_id)
     locked = await work.trace_changes.lock([trace_id] if replaced_id is None else [trace_id, replaced_id])

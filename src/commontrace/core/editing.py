@@ -3,24 +3,23 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from commontrace.core.encoding import encode_in_time
 from commontrace.core.refusals import refuse_duplicate, refuse_others, refuse_stale
-from commontrace.core.trace_events import UPDATED, tell_status
+from commontrace.core.trace_events import tell_status
 from commontrace.domain.deadline import NEVER, Deadline
 from commontrace.domain.errors import Outrun, TraceNotFound
+from commontrace.domain.events.event_types import UPDATED
 from commontrace.domain.tags.tag_names import normalise_all
 from commontrace.domain.traces.content_hash import content_hash
 from commontrace.domain.traces.contribution import PENDING, TEXTS, embedding_text
+from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.embeddings.embedder import Embedder, Embedding
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
-    from commontrace.storage.trace_changes import LockedTrace
-    from commontrace.storage.trace_repository import TraceRow
-    from commontrace.storage.unit_of_work import UnitOfWork
+from commontrace.storage.database import Database
+from commontrace.storage.trace_repository import TraceRow
+from commontrace.storage.unit_of_work import UnitOfWork
 
 _COLUMNS = {
     "title": "title",
@@ -47,7 +46,7 @@ class Edit:
 class Edited:
     """The trace after the edit, and how far the model read its new text; 0 where it needed not, or has not yet."""
 
-    trace: "TraceRow"
+    trace: TraceRow
     tokens_read: int = 0
     tokens_total: int = 0
 
@@ -60,13 +59,13 @@ class PreparedEdit:
     """
 
     edit: Edit
-    seen: "TraceRow"
+    seen: TraceRow
     values: Mapping[str, Any]
     tags: list[str] | None
     embedding: Embedding | None
     embedder: Embedder
 
-    async def store(self, work: "UnitOfWork", caller_id: UUID) -> Edited:
+    async def store(self, work: UnitOfWork, caller_id: UUID) -> Edited:
         """Changes the trace. Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, Outrun, ModelReplaced."""
         locked = await work.trace_changes.lock_live(self.edit.trace_id)
         refuse_others(locked, caller_id)
@@ -91,7 +90,7 @@ class PreparedEdit:
             return Edited(trace=trace)
         return Edited(trace=trace, tokens_read=self.embedding.tokens_read, tokens_total=self.embedding.tokens_total)
 
-    async def _new_revision(self, locked: "LockedTrace", work: "UnitOfWork", caller_id: UUID) -> dict[str, Any]:
+    async def _new_revision(self, locked: LockedTrace, work: UnitOfWork, caller_id: UUID) -> dict[str, Any]:
         texts = _texts(self.seen, self.values)
         changes: dict[str, Any] = {}
         if locked.content_hash is not None:
@@ -120,7 +119,7 @@ class PreparedEdit:
 
 
 async def prepare(
-    edit: Edit, email: str, *, database: "Database", embedder: Embedder, deadline: Deadline = NEVER
+    edit: Edit, email: str, *, database: Database, embedder: Embedder, deadline: Deadline = NEVER
 ) -> PreparedEdit:
     """Does what an edit takes before it can be stored. Raises what `PreparedEdit.store` does.
 
@@ -144,7 +143,7 @@ async def prepare(
     return PreparedEdit(edit=edit, seen=seen, values=values, tags=tags, embedding=embedding, embedder=embedder)
 
 
-def _texts(seen: "TraceRow", values: Mapping[str, Any]) -> dict[str, str]:
+def _texts(seen: TraceRow, values: Mapping[str, Any]) -> dict[str, str]:
     return {name: values.get(name, getattr(seen, _COLUMNS[name])) for name in TEXTS}
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import structlog
 
 from commontrace.domain.deadline import Deadline
-from commontrace.domain.text import counted
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding
+from commontrace.plurals import counted
 from commontrace.sharing.elsewhere import elsewhere
 
 log = structlog.get_logger()

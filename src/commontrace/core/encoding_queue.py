@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -20,16 +19,13 @@ from commontrace.domain.backoff import LONGEST_DELAY_SECONDS
 from commontrace.domain.errors import CommonTraceError, ModelReplaced
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, Embedding
-from commontrace.serving.embedder_factory import settings_that_fit
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
-    from commontrace.storage.embedding_model_repository import RecordedModel
-    from commontrace.storage.encoding_job_repository import ClaimedJob, WaitingTrace
+from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.settings import LEASE_SECONDS
+from commontrace.storage.database import Database
+from commontrace.storage.encoding_job_repository import ClaimedJob, WaitingTrace
 
 log = structlog.get_logger()
 
-LEASE_SECONDS = 60.0
 MOST_ATTEMPTS = 20
 """After so many, a trace that cannot be encoded is given up."""
 
@@ -60,7 +56,7 @@ class Turn:
     retry_after: float | None = None
 
 
-async def take_turn(database: "Database", embedder: Embedder, *, lease_seconds: float = LEASE_SECONDS) -> Turn:
+async def take_turn(database: Database, embedder: Embedder, *, lease_seconds: float = LEASE_SECONDS) -> Turn:
     """Encodes some of what is due. Raises ModelReplaced, and what the database raises.
 
     An embedder that is away costs no trace an attempt. A text at which a working embedder fails costs attempts of its
@@ -83,7 +79,7 @@ async def take_turn(database: "Database", embedder: Embedder, *, lease_seconds: 
     return turn
 
 
-async def queue_again(database: "Database", on_progress: Callable[[int], None] | None = None) -> int:
+async def queue_again(database: Database, on_progress: Callable[[int], None] | None = None) -> int:
     """Queues what was given up, and every trace without a vector of the current model; returns how many.
 
     `on_progress` hears how many were queued so far.
@@ -105,7 +101,7 @@ async def queue_again(database: "Database", on_progress: Callable[[int], None] |
 
 
 async def _carry_out(
-    jobs: "Sequence[ClaimedJob]", database: "Database", embedder: Embedder, *, lease_seconds: float
+    jobs: Sequence[ClaimedJob], database: Database, embedder: Embedder, *, lease_seconds: float
 ) -> Turn:
     if jobs[0].attempts > MOST_ATTEMPTS:
         return await _failed(jobs, "the workers that tried it ended before they were done", database)
@@ -131,9 +127,9 @@ async def _carry_out(
 
 
 async def _store(
-    jobs: "Sequence[ClaimedJob]",
-    embeddings: "dict[WaitingTrace, Embedding]",
-    database: "Database",
+    jobs: Sequence[ClaimedJob],
+    embeddings: dict[WaitingTrace, Embedding],
+    database: Database,
     embedder: Embedder,
 ) -> Turn:
     async with database.unit_of_work() as work:
@@ -157,7 +153,7 @@ async def _store(
     return Turn(outcome=Outcome.WORKED, encoded=len(encoded))
 
 
-async def _failed(jobs: "Sequence[ClaimedJob]", why: str, database: "Database") -> Turn:
+async def _failed(jobs: Sequence[ClaimedJob], why: str, database: Database) -> Turn:
     is_alone = len(jobs) == 1
     given_up = is_alone and jobs[0].attempts >= MOST_ATTEMPTS
     async with database.unit_of_work() as work:
@@ -183,14 +179,14 @@ async def _answers(embedder: Embedder) -> bool:
     return True
 
 
-def _refuse_other_models(embedder: Embedder, current: "RecordedModel") -> None:
+def _refuse_other_models(embedder: Embedder, current: RecordedModel) -> None:
     if not current.made_by(embedder):
         raise ModelReplaced(
             f"the database's vectors come from {current.model_id} {current.model_version} by now,"
-            f" {embedder.model_id} {embedder.model_version} encodes nothing for it:"
-            f" start with {settings_that_fit(current)}"
+            f" {embedder.model_id} {embedder.model_version} encodes nothing for it",
+            current=current,
         )
 
 
-def _has_vector_of(embedder: Embedder, text: "WaitingTrace") -> bool:
+def _has_vector_of(embedder: Embedder, text: WaitingTrace) -> bool:
     return (text.embedding_model_id, text.embedding_model_version) == (embedder.model_id, embedder.model_version)

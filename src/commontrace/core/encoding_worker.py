@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -12,9 +11,7 @@ from commontrace.domain.backoff import pause as backed_off
 from commontrace.domain.errors import ModelReplaced
 from commontrace.domain.log_safety import told
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
+from commontrace.storage.database import Database
 
 log = structlog.get_logger()
 
@@ -25,7 +22,7 @@ _LONGEST_PAUSE_SECONDS = 60.0
 
 
 async def encode_what_is_due(
-    database: "Database", embedder: Embedder, *, lease_seconds: float, on_progress: Callable[[int], None] | None = None
+    database: Database, embedder: Embedder, *, lease_seconds: float, on_progress: Callable[[int], None] | None = None
 ) -> Turn:
     """Takes turns until nothing is due and returns what came of all of them.
 
@@ -46,7 +43,7 @@ async def encode_what_is_due(
 
 
 async def keep_encoding(
-    database: "Database",
+    database: Database,
     embedder: Callable[[], Embedder],
     *,
     lease_seconds: float,

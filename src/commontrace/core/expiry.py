@@ -1,18 +1,14 @@
 """What is not kept for ever."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import structlog
 
 from commontrace.domain.log_safety import told
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from commontrace.storage.database import Database
-    from commontrace.storage.unit_of_work import UnitOfWork
+from commontrace.storage.database import Database
+from commontrace.storage.unit_of_work import UnitOfWork
 
 log = structlog.get_logger()
 
@@ -20,27 +16,27 @@ _PERIOD_SECONDS = 300.0
 _BEFORE_ALL = UUID(int=0)
 
 
-async def forget_expired_answers(database: "Database", batch: int = 500) -> int:
+async def forget_expired_answers(database: Database, batch: int = 500) -> int:
     """Drops the stored answers of requests older than 24 hours and returns how many, a short transaction a batch."""
     return await _forget(lambda work: work.idempotency.forget_expired(batch), database, batch)
 
 
-async def forget_expired_imports(database: "Database", batch: int = 5_000) -> int:
+async def forget_expired_imports(database: Database, batch: int = 5_000) -> int:
     """Drops what is known of items imported more than 30 days ago and returns how many, likewise."""
     return await _forget(lambda work: work.imports.forget_expired(batch), database, batch)
 
 
-async def forget_expired_events(database: "Database", batch: int = 500) -> int:
+async def forget_expired_events(database: Database, batch: int = 500) -> int:
     """Drops the events older than 7 days, all but the last of them, and returns how many, likewise."""
     return await _forget(lambda work: work.events.forget_expired(batch), database, batch)
 
 
-async def forget_expired_quotas(database: "Database", batch: int = 500) -> int:
+async def forget_expired_quotas(database: Database, batch: int = 500) -> int:
     """Drops what was counted of quotas more than two days ago and returns how many rows, likewise."""
     return await _forget(lambda work: work.quotas.forget_expired(batch), database, batch)
 
 
-async def forget_unused_tags(database: "Database", batch: int = 1_000) -> int:
+async def forget_unused_tags(database: Database, batch: int = 1_000) -> int:
     """Drops the tags that are of no use to anybody for a day and returns how many; looks at all, likewise."""
     forgotten, after = 0, _BEFORE_ALL
     while True:
@@ -52,7 +48,7 @@ async def forget_unused_tags(database: "Database", batch: int = 1_000) -> int:
             return forgotten
 
 
-async def keep_forgetting(database: "Database") -> None:
+async def keep_forgetting(database: Database) -> None:
     """Runs until cancelled. A database that is away is asked again later."""
     while True:
         await asyncio.sleep(_PERIOD_SECONDS)
@@ -71,7 +67,7 @@ async def keep_forgetting(database: "Database") -> None:
                 )
 
 
-async def _forget(some: "Callable[[UnitOfWork], Awaitable[int]]", database: "Database", batch: int) -> int:
+async def _forget(some: Callable[[UnitOfWork], Awaitable[int]], database: Database, batch: int) -> int:
     forgotten = 0
     while True:
         async with database.unit_of_work() as work:

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from commontrace.core import filter_tags
 from commontrace.domain import limits
-from commontrace.domain.traces import trace_filter
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Model
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
-    from commontrace.storage.keyset import Position
-    from commontrace.storage.trace_export import ExportRow
+from commontrace.storage.database import Database
+from commontrace.storage.keyset import Position
+from commontrace.storage.trace_export import ExportRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,9 +19,9 @@ class Export:
     considered: ResolvedFilter | None
     model: tuple[str, str] | None
     """The id and the version of the model whose vectors go with the traces; None leaves vectors out."""
-    database: "Database"
+    database: Database
 
-    async def page(self, *, after: "Position | None", size: int) -> "Sequence[ExportRow]":
+    async def page(self, *, after: Position | None, size: int) -> Sequence[ExportRow]:
         """Returns the next traces, at most `size` and as much text as fits into a response; none at the end."""
         if self.considered is not None and self.considered.matches_nothing:
             return ()
@@ -36,10 +33,10 @@ class Export:
         )
 
 
-async def begin(asked: TraceFilter | None, *, with_embeddings: bool, database: "Database", model: Model) -> Export:
+async def begin(asked: TraceFilter | None, *, with_embeddings: bool, database: Database, model: Model) -> Export:
     """Returns the export of the traces that pass the filter, with the vectors of the model if wanted."""
     return Export(
-        considered=None if asked is None else await trace_filter.resolved(asked, database),
+        considered=None if asked is None else await filter_tags.resolved(asked, database),
         model=(model.model_id, model.model_version) if with_embeddings else None,
         database=database,
     )

@@ -3,17 +3,14 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import structlog
 
 from commontrace.domain.backoff import pause as backed_off
 from commontrace.domain.events.settling import Settlement
 from commontrace.domain.log_safety import told
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
-    from commontrace.storage.event_tail import EventTail
+from commontrace.storage.database import Database
+from commontrace.storage.event_tail import EventTail
 
 log = structlog.get_logger()
 
@@ -28,7 +25,7 @@ _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.1, 2.0
 class Following:
     """How far the events are settled, as long as somebody watches. One connection, which listens, serves all."""
 
-    def __init__(self, database: "Database") -> None:
+    def __init__(self, database: Database) -> None:
         """Takes which database to follow; nothing is asked before somebody watches."""
         self._database = database
         self._settlement = Settlement()
@@ -89,7 +86,7 @@ class Following:
             if not self._watchers:
                 self._wanted.clear()
 
-    async def _follow(self, tail: "EventTail") -> None:
+    async def _follow(self, tail: EventTail) -> None:
         settlement, pause = self._settlement, _LEAST_PAUSE_SECONDS
         while self._watchers:
             self._looks_begun += 1

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core.contributing import OnDuplicate
-from commontrace.core.tag_name_quota import Allowance, TagNameQuota
+from commontrace.core.tag_name_quota import TagNameQuota
 from commontrace.domain.errors import ModelReplaced, Outrun, QuotaExceeded
 from commontrace.domain.imports.decisions import Item, Outcome, Recorded, Surroundings, decide
+from commontrace.domain.tags.allowance import Allowance
+from commontrace.domain.traces.contribution import OnDuplicate
 from commontrace.embeddings.embedder import Model
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
-    from commontrace.storage.unit_of_work import UnitOfWork
+from commontrace.storage.database import Database
+from commontrace.storage.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +31,7 @@ class Progress:
     existing: int
 
 
-async def progress(import_id: UUID, email: str, database: "Database") -> Progress:
+async def progress(import_id: UUID, email: str, database: Database) -> Progress:
     """Returns how far a user's import has come."""
     last_sequence = await database.read(lambda reading: reading.imports.last_sequence(import_id, email))
     created, existing = await database.read(lambda reading: reading.imports.counts(import_id, email))
@@ -47,7 +45,7 @@ async def store(
     email: str,
     model: Model,
     tag_names: TagNameQuota,
-    database: "Database",
+    database: Database,
 ) -> Stored:
     """Stores items in one transaction, those that were stored before excepted; returns what became of each.
 
@@ -68,7 +66,7 @@ async def store(
 
 
 async def _store(
-    items: Sequence[Item], import_id: UUID, email: str, model: Model, tag_names: TagNameQuota, work: "UnitOfWork"
+    items: Sequence[Item], import_id: UUID, email: str, model: Model, tag_names: TagNameQuota, work: UnitOfWork
 ) -> Stored:
     caller_id = await work.users.ensure(email)
     now = await work.imports.begin(import_id, caller_id)
@@ -95,7 +93,7 @@ async def _store(
     )
 
 
-async def _surroundings(items: Iterable[Item], tag_names: Allowance | None, work: "UnitOfWork") -> Surroundings:
+async def _surroundings(items: Iterable[Item], tag_names: Allowance | None, work: UnitOfWork) -> Surroundings:
     contents = [item.content_hash for item in items if item.on_duplicate is not OnDuplicate.ALLOW]
     replaced = {item.supersedes_id for item in items if item.supersedes_id is not None}
     wanted = {item.trace_id for item in items if item.trace_id is not None}

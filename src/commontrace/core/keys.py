@@ -2,21 +2,18 @@
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.domain import limits
 from commontrace.domain.errors import KeyNotFound, TooManyKeys, UserNotFound
 from commontrace.domain.keys.api_key import ApiKey, new_key
 from commontrace.domain.scopes import Scope
-
-if TYPE_CHECKING:
-    from commontrace.storage.key_repository import KeyRow
-    from commontrace.storage.unit_of_work import UnitOfWork
+from commontrace.storage.key_repository import KeyRow
+from commontrace.storage.unit_of_work import UnitOfWork
 
 
 async def create(
-    email: str, scopes: Collection[Scope], work: "UnitOfWork", *, label: str = "", expires_in: timedelta | None = None
+    email: str, scopes: Collection[Scope], work: UnitOfWork, *, label: str = "", expires_in: timedelta | None = None
 ) -> ApiKey:
     """Makes a key for a user and returns it: it is never seen again. Raises UserNotFound, TooManyKeys."""
     user_id = await work.users.id_of(email)
@@ -31,9 +28,7 @@ async def create(
     return key
 
 
-async def rotate(
-    key_id: UUID, work: "UnitOfWork", *, overlap: timedelta, expires_in: timedelta | None = None
-) -> ApiKey:
+async def rotate(key_id: UUID, work: UnitOfWork, *, overlap: timedelta, expires_in: timedelta | None = None) -> ApiKey:
     """Makes a key like another of the same user, which goes on for the overlap. Raises KeyNotFound, TooManyKeys."""
     old = await _live(key_id, work)
     scopes = [Scope(scope) for scope in old.scopes]
@@ -42,14 +37,14 @@ async def rotate(
     return new
 
 
-async def revoke(key_id: UUID, work: "UnitOfWork") -> "KeyRow":
+async def revoke(key_id: UUID, work: UnitOfWork) -> KeyRow:
     """Ends a key at once and returns what it was. Raises KeyNotFound."""
     old = await _live(key_id, work)
     await work.keys.revoke(key_id)
     return old
 
 
-async def _live(key_id: UUID, work: "UnitOfWork") -> "KeyRow":
+async def _live(key_id: UUID, work: UnitOfWork) -> KeyRow:
     key = await work.keys.find(key_id)
     if key is None:
         raise KeyNotFound(key_id)

@@ -4,7 +4,6 @@ import asyncio
 import hmac
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -15,9 +14,7 @@ from commontrace.domain.errors import CommonTraceError, InvalidKey, Overloaded
 from commontrace.domain.keys.api_key import ApiKey, digest_of, parsed
 from commontrace.domain.log_safety import told
 from commontrace.domain.scopes import Scope
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
+from commontrace.storage.database import Database
 
 log = structlog.get_logger()
 
@@ -46,7 +43,7 @@ class KnownKeys:
     call with; the longest unused go first.
     """
 
-    def __init__(self, database: "Database") -> None:
+    def __init__(self, database: Database) -> None:
         """Takes where keys are stored."""
         self._database = database
         self._known: OrderedDict[bytes, _Known] = OrderedDict()

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.domain.traces import trace_filter
+from commontrace.core import filter_tags
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
-    from commontrace.storage.keyset import Position
-    from commontrace.storage.trace_repository import TraceRow
-    from commontrace.storage.unit_of_work import Reading
+from commontrace.storage.database import Database
+from commontrace.storage.keyset import Position
+from commontrace.storage.trace_repository import TraceRow
+from commontrace.storage.unit_of_work import Reading
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,17 +18,17 @@ class Listed:
 
     asked: ResolvedFilter
     owner_id: UUID | None
-    positions: "Sequence[Position]"
+    positions: Sequence[Position]
 
 
 async def find(
-    asked: TraceFilter, *, owner_email: str | None, after: "Position | None", size: int, database: "Database"
+    asked: TraceFilter, *, owner_email: str | None, after: Position | None, size: int, database: Database
 ) -> Listed:
     """Returns where at most `size` matching traces are, newest first, those behind `after` only.
 
     With `owner_email`, deleted traces are listed too, and nothing of others.
     """
-    resolved = await trace_filter.resolved(asked, database)
+    resolved = await filter_tags.resolved(asked, database)
     owner_id = None
     if owner_email is not None:
         owner_id = await database.read(lambda reading: reading.users.id_of(owner_email))
@@ -46,8 +43,8 @@ async def find(
 
 
 async def rows(
-    positions: "Sequence[Position]", *, of: Listed, full: bool, database: "Database"
-) -> "dict[Position, TraceRow]":
+    positions: Sequence[Position], *, of: Listed, full: bool, database: Database
+) -> dict[Position, TraceRow]:
     """Returns the traces at the positions, without those that match no longer."""
     ids = [position.id for position in positions]
     found = await database.read(
@@ -57,10 +54,10 @@ async def rows(
     return {position: found[position.id] for position in positions if position.id in found}
 
 
-async def revisions(trace_id: UUID, *, before: int | None, size: int, database: "Database") -> list[int]:
+async def revisions(trace_id: UUID, *, before: int | None, size: int, database: Database) -> list[int]:
     """Returns the numbers of at most `size` revisions, newest first. Raises TraceNotFound."""
 
-    async def numbers(reading: "Reading") -> list[int]:
+    async def numbers(reading: Reading) -> list[int]:
         await reading.traces.require(trace_id)
         return await reading.revisions.newest_first(trace_id, before=before, size=size)
 

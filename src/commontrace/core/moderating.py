@@ -1,22 +1,19 @@
 """Taking other people's traces away: hidden until a moderator brings them back, or purged for good."""
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
 
 from commontrace.core.deleting import bring_back, locked_with_replaced, take_away
-from commontrace.core.trace_events import PURGED, UPDATED
 from commontrace.domain.errors import Outrun, TraceNotFound
-
-if TYPE_CHECKING:
-    from commontrace.storage.trace_repository import TraceRow
-    from commontrace.storage.unit_of_work import UnitOfWork
+from commontrace.domain.events.event_types import PURGED, UPDATED
+from commontrace.storage.trace_repository import TraceRow
+from commontrace.storage.unit_of_work import UnitOfWork
 
 log = structlog.get_logger()
 
 
-async def hide(trace_id: UUID, reason: str, work: "UnitOfWork") -> "TraceRow":
+async def hide(trace_id: UUID, reason: str, work: UnitOfWork) -> TraceRow:
     """Hides a trace, deleted or not, or gives a hidden one another reason; returns it. Raises TraceNotFound."""
     trace, replaced = await locked_with_replaced(trace_id, work)
     if trace.deleted_at is None:
@@ -25,7 +22,7 @@ async def hide(trace_id: UUID, reason: str, work: "UnitOfWork") -> "TraceRow":
     return await work.traces.get_even_deleted(trace_id)
 
 
-async def unhide(trace_id: UUID, work: "UnitOfWork") -> "TraceRow":
+async def unhide(trace_id: UUID, work: UnitOfWork) -> TraceRow:
     """Ends the hiding of a trace, if it is hidden, and returns it. One that its owner had deleted before stays deleted.
 
     Raises TraceNotFound, DuplicateTrace, AlreadySuperseded.
@@ -39,7 +36,7 @@ async def unhide(trace_id: UUID, work: "UnitOfWork") -> "TraceRow":
     return await work.traces.get_even_deleted(trace_id)
 
 
-async def purge(trace_id: UUID, work: "UnitOfWork", moderator: str) -> None:
+async def purge(trace_id: UUID, work: UnitOfWork, moderator: str) -> None:
     """Erases all that is stored of a trace. Raises TraceNotFound, Outrun.
 
     What remains are its id in events and in the ledgers of imports, which keep it from being imported again.

@@ -9,18 +9,10 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from commontrace.domain.errors import OperatorNeeded, QuotaExceeded
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
-
-READS, WRITES, TAG_NAMES = "reads", "writes", "tag_names"
-
-WINDOWS = {READS: "minute", WRITES: "minute", TAG_NAMES: "day"}
-"""What each quota is for; a day is one of UTC."""
+from commontrace.domain.keys.quotas import READS, WINDOWS
+from commontrace.storage.database import Database
 
 # Whoever is forgotten loses what was leased for them, no more.
 _ACCOUNTS = 10_000
@@ -31,22 +23,6 @@ _LEASE_SECONDS = 1.0
 _UNCOUNTED_SECONDS = 1.0
 # The end of the minute by our clock may come a little before that by the database's.
 _LEAST_RETRY_SECONDS = 0.1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lease:
-    """How much was granted, 0 if less is left than was needed, and for how long: until the minute ends."""
-
-    granted: int
-    seconds_left: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Window:
-    """How much of a quota is used, and for how long it counts."""
-
-    used: int
-    seconds_left: float
 
 
 class _Account:
@@ -64,7 +40,7 @@ class _Account:
 class Quotas:
     """Counts what users read and write; `limits` are a minute's, by kind. Kinds without one are not counted."""
 
-    def __init__(self, database: "Database", limits: Mapping[str, int]) -> None:
+    def __init__(self, database: Database, limits: Mapping[str, int]) -> None:
         """Takes where servers count together."""
         self._database = database
         self._uncounted_until = 0.0

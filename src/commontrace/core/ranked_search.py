@@ -2,23 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.core import searching
-from commontrace.core.searching import SENDING_SECONDS, SENDING_SHARE
+from commontrace.core.search_result import Found
 from commontrace.domain.deadline import Deadline
 from commontrace.domain.search import rankings
-from commontrace.domain.search.nearest import Nearest
-from commontrace.domain.search.query import Found, Search, StopReason, similarity
+from commontrace.domain.search.nearest import Nearest, Neighbour
+from commontrace.domain.search.query import Search, StopReason, similarity
 from commontrace.domain.search.rankings import Explanation, Ranking
 from commontrace.domain.search.resumption import ResumePoint
 from commontrace.embeddings.embedder import unit
 from commontrace.embeddings.query_cache import QueryCache
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
-    from commontrace.storage.trace_search import Neighbour
+from commontrace.storage.database import Database
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,31 +24,28 @@ class RankedFound(Found):
     places: Mapping[UUID, int]
     length: int
 
-    def point_behind(self, neighbour: "Neighbour") -> ResumePoint | None:
+    def point_behind(self, neighbour: Neighbour) -> ResumePoint | None:
         """Returns the place, None for the last of the list."""
         place = self.places[neighbour.trace_id]
         return ResumePoint(place=place) if place < self.length else None
 
-    def explanation(self, neighbour: "Neighbour") -> Explanation:
+    def explanation(self, neighbour: Neighbour) -> Explanation:
         """Returns what the hit's score is made of."""
         return self.explanations[neighbour.trace_id]
 
 
-async def find(search: Search, *, deadline: Deadline, database: "Database", queries: QueryCache) -> Found:
-    """Returns what `searching.find` does, in the order asked for.
+async def ranked(
+    search: Search, found: Found, *, deadline: Deadline, database: Database, queries: QueryCache
+) -> RankedFound:
+    """Returns the part of the list that the stream is to hold; `found` are the hundred nearest.
 
-    Other orders than that of similarity hold the hundred nearest, or the hundred foremost of those and of the fifty
-    that share the rarest words with the text. Where the deadline leaves no time for the order, it is that of
-    similarity, and the reason SCAN_BUDGET. Raises what `searching.find` does.
+    Where the deadline leaves no time for the order, it is that of similarity, and the reason SCAN_BUDGET. Raises
+    EmbedderUnavailable, FilterTooSlow, ModelReplaced.
     """
-    if search.ranking is Ranking.COSINE:
-        return await searching.find(search, deadline=deadline, database=database, queries=queries)
-    everything = replace(search, limit=rankings.RANKED, fetches_full=None, resumed_at=None)
-    found = await searching.find(everything, deadline=deadline, database=database, queries=queries)
     neighbours = {neighbour.trace_id: neighbour for neighbour in found.neighbours}
     explained = rankings.fused(list(neighbours), {})
     try:
-        async with deadline.leaving(share=SENDING_SHARE, most=SENDING_SECONDS).limit():
+        async with deadline.limit():
             if search.ranking is Ranking.TRUST_WEIGHTED:
                 tallies = await database.read(lambda reading: reading.votes.tallies(neighbours))
                 similarities = {neighbour.trace_id: similarity(neighbour) for neighbour in found.neighbours}
@@ -69,15 +61,13 @@ async def find(search: Search, *, deadline: Deadline, database: "Database", quer
     except TimeoutError:
         found = replace(found, stop_reason=StopReason.SCAN_BUDGET)
 
-    def place(neighbour: "Neighbour") -> tuple[float, float, UUID]:
+    def place(neighbour: Neighbour) -> tuple[float, float, UUID]:
         return -explained[neighbour.trace_id].score, neighbour.distance, neighbour.trace_id
 
     return _part(search, found, sorted(neighbours.values(), key=place)[: rankings.RANKED], explained)
 
 
-async def _by_words(
-    search: Search, found: Found, *, database: "Database", queries: QueryCache
-) -> "dict[Neighbour, int]":
+async def _by_words(search: Search, found: Found, *, database: Database, queries: QueryCache) -> dict[Neighbour, int]:
     """Returns the traces that share the rarest words with the text, and their places by these."""
     assert isinstance(search.query, str)  # noqa: S101 - validated
     if found.exact and not found.neighbours:
@@ -99,9 +89,7 @@ async def _by_words(
     }
 
 
-def _part(
-    search: Search, found: Found, ranked: "list[Neighbour]", explained: Mapping[UUID, Explanation]
-) -> RankedFound:
+def _part(search: Search, found: Found, ranked: list[Neighbour], explained: Mapping[UUID, Explanation]) -> RankedFound:
     """Returns the part of the list that the stream is to hold."""
     skipped = search.resumed_at.place if search.resumed_at else 0
     hits = ranked[skipped : skipped + search.limit]

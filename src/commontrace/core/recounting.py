@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.core.voting import settle
 from commontrace.domain.traces.contribution import PENDING, VALIDATED
 from commontrace.domain.votes.trust import Tally
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
+from commontrace.storage.database import Database
 
 # So many traces are locked at once, and voters on them wait.
 _BATCH = 100
@@ -27,7 +24,7 @@ class Recounted:
 
 
 async def recount(
-    database: "Database", *, validation_threshold: int, on_progress: Callable[[int, int], None] | None = None
+    database: Database, *, validation_threshold: int, on_progress: Callable[[int, int], None] | None = None
 ) -> Recounted:
     """Gives every trace, deleted ones too, the standing that follows from its votes. Votes may be cast meanwhile.
 
@@ -50,11 +47,11 @@ async def recount(
     )
 
 
-async def _next(last: UUID | None, database: "Database") -> Sequence[UUID]:
+async def _next(last: UUID | None, database: Database) -> Sequence[UUID]:
     return await database.read(lambda reading: reading.votes.countable(after=last, size=_BATCH))
 
 
-async def _recount(trace_ids: Sequence[UUID], database: "Database", *, validation_threshold: int) -> Recounted:
+async def _recount(trace_ids: Sequence[UUID], database: Database, *, validation_threshold: int) -> Recounted:
     corrected = 0
     changes_of_status: list[tuple[str, str]] = []
     async with database.unit_of_work() as work:

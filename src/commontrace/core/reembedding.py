@@ -3,21 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+from uuid import UUID
 
 import structlog
 
 from commontrace.domain.backoff import pause as backed_off
 from commontrace.domain.errors import Busy, CommonTraceError
 from commontrace.domain.traces.contribution import embedding_text
-from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from commontrace.embeddings.embedder import Vector
-    from commontrace.storage.embedding_model_repository import RecordedModel
-    from commontrace.storage.reembedding import Closing, Reembedding, Unencoded
+from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model, Vector
+from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.storage.reembedding import Closing, Reembedding, Unencoded
 
 log = structlog.get_logger()
 
@@ -39,7 +35,7 @@ class ReembeddingRefused(CommonTraceError):
     """The database is on the way to another model. The message says what to do."""
 
 
-async def reembed(steps: "Reembedding", embedder: Embedder, *, on_progress: Progress) -> int | None:
+async def reembed(steps: Reembedding, embedder: Embedder, *, on_progress: Progress) -> int | None:
     """Moves the database to the embedder's model; returns how many traces it has, None if it is there already.
 
     Goes on where an earlier one was cut off. `on_progress` hears how many traces are encoded, of how many. Waits for an
@@ -66,7 +62,7 @@ async def reembed(steps: "Reembedding", embedder: Embedder, *, on_progress: Prog
     return await _patiently(steps.total)
 
 
-async def cancel(steps: "Reembedding") -> "RecordedModel | None":
+async def cancel(steps: Reembedding) -> RecordedModel | None:
     """Drops what was made for another model and returns which; None if the database was not being moved."""
     _, upcoming = await _patiently(steps.models)
     if upcoming is not None:
@@ -74,7 +70,7 @@ async def cancel(steps: "Reembedding") -> "RecordedModel | None":
     return upcoming
 
 
-async def _fill(steps: "Reembedding", embedder: Embedder, on_progress: Progress) -> None:
+async def _fill(steps: Reembedding, embedder: Embedder, on_progress: Progress) -> None:
     done, total = await _patiently(steps.counts)
     on_progress(done, total)
     last = None
@@ -89,11 +85,11 @@ async def _fill(steps: "Reembedding", embedder: Embedder, on_progress: Progress)
             on_progress(done, max(total, done))
 
 
-async def _window(last: "UUID | None", steps: "Reembedding") -> "tuple[list[Unencoded], UUID | None]":
+async def _window(last: UUID | None, steps: Reembedding) -> tuple[list[Unencoded], UUID | None]:
     return await _patiently(lambda: steps.window(last, _WINDOW))
 
 
-async def _swap(steps: "Reembedding", embedder: Embedder) -> None:
+async def _swap(steps: Reembedding, embedder: Embedder) -> None:
     for attempt in count(1):
         await _catch_up(steps, embedder)
         try:
@@ -106,7 +102,7 @@ async def _swap(steps: "Reembedding", embedder: Embedder) -> None:
             return
 
 
-async def _catch_up(steps: "Reembedding", embedder: Embedder) -> None:
+async def _catch_up(steps: Reembedding, embedder: Embedder) -> None:
     while missing := await _patiently(lambda: steps.missing(_BATCH)):
         await _encode(missing, steps, embedder)
         # The rest may have been written meanwhile, and without end.
@@ -114,7 +110,7 @@ async def _catch_up(steps: "Reembedding", embedder: Embedder) -> None:
             return
 
 
-async def _close(closing: "Closing", embedder: Embedder, *, is_hopeful: bool) -> None:
+async def _close(closing: Closing, embedder: Embedder, *, is_hopeful: bool) -> None:
     missing = await closing.missing(_FEW + 1)
     if missing:
         if is_hopeful or len(missing) > _FEW:
@@ -129,7 +125,7 @@ class _NotYet(Exception):
     """Somebody wrote between the last encoding and the swap."""
 
 
-async def _encode(missing: "Sequence[Unencoded]", steps: "Reembedding", embedder: Embedder) -> None:
+async def _encode(missing: Sequence[Unencoded], steps: Reembedding, embedder: Embedder) -> None:
     for attempt in count(1):
         try:
             vectors = await _vectors(missing, embedder)
@@ -141,7 +137,7 @@ async def _encode(missing: "Sequence[Unencoded]", steps: "Reembedding", embedder
     await _patiently(lambda: steps.write(vectors, embedder))
 
 
-async def _vectors(missing: "Sequence[Unencoded]", embedder: Embedder) -> "dict[Unencoded, Vector]":
+async def _vectors(missing: Sequence[Unencoded], embedder: Embedder) -> dict[Unencoded, Vector]:
     embeddings = await embedder.encode(
         [embedding_text(trace.title, trace.context, trace.solution) for trace in missing]
     )

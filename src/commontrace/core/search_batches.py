@@ -2,18 +2,15 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
+from commontrace.core.search_result import Found
 from commontrace.domain.deadline import Deadline
 from commontrace.domain.errors import DeadlinePassed
-from commontrace.domain.search.query import Found, StopReason, similarity
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database, Question
-    from commontrace.storage.trace_repository import TraceRow
-    from commontrace.storage.trace_search import Neighbour
-
+from commontrace.domain.search.nearest import Neighbour
+from commontrace.domain.search.query import StopReason, similarity
+from commontrace.storage.database import Database, Question
+from commontrace.storage.trace_repository import TraceRow
 
 # However many hits come in one message: whole traces can have 400 KB each, and each of many readers waits for some.
 _FULL_ROWS_AT_ONCE = 16
@@ -24,8 +21,8 @@ _BASIC_ROWS_AT_ONCE = 160
 class Hit:
     """A trace found."""
 
-    trace: "TraceRow"
-    neighbour: "Neighbour"
+    trace: TraceRow
+    neighbour: Neighbour
 
     @property
     def similarity(self) -> float:
@@ -45,12 +42,12 @@ class Batch:
     hits: list[Hit]
     is_complete: bool = True
     dropped_count: int = 0
-    last: "Neighbour | None" = None
+    last: Neighbour | None = None
     stop_reason: StopReason | None = None
 
 
 async def batches(
-    found: Found, size: int, *, full: bool, deadline: Deadline, database: "Database"
+    found: Found, size: int, *, full: bool, deadline: Deadline, database: Database
 ) -> AsyncGenerator[Batch]:
     """Yields the hits by `size`, or in parts of that, one batch at least; the reader may empty what it gets.
 
@@ -80,7 +77,7 @@ async def batches(
             )
 
 
-async def _fetched(found: Found, which: slice, *, full: bool, deadline: Deadline, database: "Database") -> list[Hit]:
+async def _fetched(found: Found, which: slice, *, full: bool, deadline: Deadline, database: Database) -> list[Hit]:
     """Returns those that are still hits. Raises TimeoutError."""
     wanted, traces = found.neighbours[which], found.traces
     if traces is None:
@@ -94,6 +91,6 @@ async def _fetched(found: Found, which: slice, *, full: bool, deadline: Deadline
     ]
 
 
-def _rows_of(wanted: "list[Neighbour]", found: Found, *, full: bool) -> "Question[dict[UUID, TraceRow]]":
+def _rows_of(wanted: list[Neighbour], found: Found, *, full: bool) -> Question[dict[UUID, TraceRow]]:
     ids = [neighbour.trace_id for neighbour in wanted]
     return lambda reading: reading.traces.get_many(ids, full=full, considered=found.considered)

@@ -2,21 +2,19 @@
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 from uuid import UUID
 
+from commontrace.core.filter_widths import FilterWidths
+from commontrace.core.search_result import Found
 from commontrace.domain import limits
-from commontrace.domain.search.nearest import Nearest
-from commontrace.domain.search.query import Found, Search, StopReason, candidates_for, similarity
+from commontrace.domain.search.nearest import Nearest, Neighbour
+from commontrace.domain.search.query import Search, StopReason, candidates_for, similarity
 from commontrace.domain.search.resumption import ApproximatePart, ResumePoint
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Embedder, Vector
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
-    from commontrace.storage.sign_search import Matched
-    from commontrace.storage.trace_repository import TraceRow
-    from commontrace.storage.trace_search import Neighbour
+from commontrace.storage.database import Database
+from commontrace.storage.sign_search import Matched
+from commontrace.storage.trace_repository import TraceRow
 
 # Candidates that are picked by their signs, for every hit asked for, and besides, divided by the dimensions: few signs
 # tell less. They hold .99 of the nearest or more (ADR 0023).
@@ -28,7 +26,14 @@ class Passes:
     """The passes over the traces that a search considers."""
 
     def __init__(
-        self, search: Search, vector: Vector, considered: ResolvedFilter, *, embedder: Embedder, database: "Database"
+        self,
+        search: Search,
+        vector: Vector,
+        considered: ResolvedFilter,
+        *,
+        embedder: Embedder,
+        database: Database,
+        widths: FilterWidths,
     ) -> None:
         self._search = search
         self._nearest = Nearest(
@@ -41,17 +46,18 @@ class Passes:
         )
         self._considered = considered
         self._database = database
+        self._widths = widths
 
     async def approximately(self) -> Found:
         """Returns what is found without comparing all; SCAN_BUDGET if that is not enough."""
         if self._considered.asked.passes_all:
             return await self._by_index(1.0)
-        width = self._database.filter_widths.get(self._considered)
+        width = self._widths.get(self._considered)
         if width is None:
             width = await self._database.search_signs(
                 lambda search: search.width(self._considered), under=self._considered
             )
-            self._database.filter_widths.remember(self._considered, width)
+            self._widths.remember(self._considered, width)
         return await self._by_index(width) if width else await self._by_signs()
 
     async def exactly(self, *, besides: list[UUID]) -> Found:
@@ -117,7 +123,7 @@ class Passes:
             traces = {trace.id: trace for _, trace in found}
         return self._found(neighbours, traces, ef_search=ef_search)
 
-    async def _matched(self, nearest: Nearest, *, full: bool | None) -> "Matched":
+    async def _matched(self, nearest: Nearest, *, full: bool | None) -> Matched:
         candidates = self._candidates(nearest.limit)
         return await self._database.search_signs(
             lambda search: search.matched(nearest, candidates=candidates, full=full), under=self._considered
@@ -127,7 +133,7 @@ class Passes:
         besides = math.ceil(_BY_SIGNS_BESIDES / len(self._nearest.vector))
         return max(_BY_SIGNS_PER_HIT * limit + besides, self._search.ef_search)
 
-    def _found(self, neighbours: "list[Neighbour]", traces: "dict[UUID, TraceRow] | None", *, ef_search: int) -> Found:
+    def _found(self, neighbours: list[Neighbour], traces: dict[UUID, TraceRow] | None, *, ef_search: int) -> Found:
         hits, limit = self._similar(neighbours), self._search.limit
         return Found(
             neighbours=hits,
@@ -139,10 +145,10 @@ class Passes:
             traces=traces,
         )
 
-    def _similar(self, neighbours: "list[Neighbour]") -> "list[Neighbour]":
+    def _similar(self, neighbours: list[Neighbour]) -> list[Neighbour]:
         least = self._search.min_similarity
         return [neighbour for neighbour in neighbours if similarity(neighbour) >= least]
 
     @staticmethod
-    def _why_short(hits: "list[Neighbour]", nearest: "list[Neighbour]") -> StopReason:
+    def _why_short(hits: list[Neighbour], nearest: list[Neighbour]) -> StopReason:
         return StopReason.EXHAUSTED if len(hits) == len(nearest) else StopReason.MIN_SIMILARITY

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid5
 
 from commontrace.core.contributing import add
@@ -12,9 +12,7 @@ from commontrace.domain.caller import SEED_EMAIL, SEED_NAME
 from commontrace.domain.tags.tag_names import normalise_all
 from commontrace.domain.traces.contribution import VALIDATED, Contribution, new_trace
 from commontrace.embeddings.embedder import Embedder
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
+from commontrace.storage.database import Database
 
 _NAMESPACE = UUID("5f2f7c1e-8f0e-4d7c-9a51-0d3a3a0c6b52")
 
@@ -25,7 +23,7 @@ def read_seeds(fixtures: Path) -> dict[UUID, Contribution]:
     return {uuid5(_NAMESPACE, seed["slug"]): _contribution(seed) for seed in seeds}
 
 
-async def seed(seeds: Mapping[UUID, Contribution], database: "Database", embedder: Embedder) -> int:
+async def seed(seeds: Mapping[UUID, Contribution], database: Database, embedder: Embedder) -> int:
     """Stores the seeds that are not there yet, validated, and returns how many; safe when done twice at once."""
     known = await database.read(lambda reading: reading.traces.known(seeds))
     missing = [trace_id for trace_id in seeds if trace_id not in known]

@@ -1,15 +1,12 @@
 """Traces that say nearly the same as a new one. They are reported; nothing follows from them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.domain.search.nearest import Nearest
 from commontrace.domain.search.query import candidates_for, similarity
 from commontrace.embeddings.embedder import Vector
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
+from commontrace.storage.database import Database
 
 LEAST_SIMILARITY = 0.95
 MOST = 5
@@ -25,7 +22,7 @@ class SimilarTrace:
 
 
 async def similar_traces(
-    vector: Vector, *, model_id: str, model_version: str, leaving_out: UUID | None, database: "Database"
+    vector: Vector, *, model_id: str, model_version: str, leaving_out: UUID | None, database: Database
 ) -> list[SimilarTrace]:
     """Returns up to 5 traces of cosine similarity 0.95 or more, most similar first, as the index finds them.
 

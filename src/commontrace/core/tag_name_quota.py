@@ -5,33 +5,11 @@ one user wait for each other no longer than a commit takes. Names that exist cos
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from commontrace.core.quotas import TAG_NAMES, WINDOWS
 from commontrace.domain.errors import QuotaExceeded
-
-if TYPE_CHECKING:
-    from commontrace.storage.unit_of_work import UnitOfWork
-
-
-class Allowance:
-    """What a user may still bring, as of a question; others may use it meanwhile."""
-
-    def __init__(self, left: int, refusal: QuotaExceeded, known: Iterable[str]) -> None:
-        """Takes how many names, what to say beyond them, and which names exist."""
-        self._left = left
-        self._refusal = refusal
-        self._known = set(known)
-
-    def take(self, names: Iterable[str]) -> QuotaExceeded | None:
-        """Takes as many as are new of the names, all or none; returns why none."""
-        new = set(names) - self._known
-        # A limit that was lowered leaves less than nothing.
-        if new and len(new) > self._left:
-            return self._refusal
-        self._left -= len(new)
-        self._known |= new
-        return None
+from commontrace.domain.keys.quotas import TAG_NAMES, WINDOWS
+from commontrace.domain.tags.allowance import Allowance
+from commontrace.storage.unit_of_work import UnitOfWork
 
 
 class TagNameQuota:
@@ -41,7 +19,7 @@ class TagNameQuota:
         """Takes how many names."""
         self._limit = limit
 
-    async def spend(self, email: str, work: "UnitOfWork") -> None:
+    async def spend(self, email: str, work: UnitOfWork) -> None:
         """Counts the names that the unit of work has created, at its end. Raises QuotaExceeded."""
         new = work.tags.created_names
         if not self._limit or not new:
@@ -50,7 +28,7 @@ class TagNameQuota:
         if not lease.granted:
             raise self._refusal(email, lease.seconds_left)
 
-    async def allowance(self, email: str, names: Iterable[str], work: "UnitOfWork") -> Allowance | None:
+    async def allowance(self, email: str, names: Iterable[str], work: UnitOfWork) -> Allowance | None:
         """Returns how many of some names the user may still bring; None without a limit."""
         if not self._limit:
             return None

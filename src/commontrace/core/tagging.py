@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from commontrace.domain.errors import InvalidTag, TagNotFound
 from commontrace.domain.tags.tag_names import CanonicalName, canonical, normalise
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
-    from commontrace.storage.tag_listing import TagRow
-    from commontrace.storage.unit_of_work import UnitOfWork
+from commontrace.storage.database import Database
+from commontrace.storage.tag_listing import TagRow
+from commontrace.storage.unit_of_work import UnitOfWork
 
 FIELDS = ("description", "is_curated")
 """What can be said of a tag."""
@@ -31,11 +29,11 @@ class Resolved:
 class Merged:
     """The tag that stayed, and how many traces had the other one."""
 
-    tag: "TagRow"
+    tag: TagRow
     moved_trace_count: int
 
 
-async def resolve(spellings: Sequence[str], database: "Database") -> list[Resolved]:
+async def resolve(spellings: Sequence[str], database: Database) -> list[Resolved]:
     """Returns what each spelling stands for, in their order; one without a canonical name is no failure."""
     canonical_or_problem = [_canonical_or_problem(spelling) for spelling in spellings]
     names = {found.name for found in canonical_or_problem if isinstance(found, CanonicalName)}
@@ -53,7 +51,7 @@ async def resolve(spellings: Sequence[str], database: "Database") -> list[Resolv
     ]
 
 
-async def update(spelling: str, values: Mapping[str, Any], work: "UnitOfWork") -> "TagRow":
+async def update(spelling: str, values: Mapping[str, Any], work: UnitOfWork) -> TagRow:
     """Sets some of FIELDS and returns the tag. Raises TagNotFound."""
     name = normalise(spelling)
     await work.tags.hold_off_merges()
@@ -64,7 +62,7 @@ async def update(spelling: str, values: Mapping[str, Any], work: "UnitOfWork") -
     return await _stored(name, work)
 
 
-async def merge(source: str, target: str, work: "UnitOfWork") -> Merged:
+async def merge(source: str, target: str, work: UnitOfWork) -> Merged:
     """Makes the source's name an alias of the target, which is created if new. Raises InvalidTag.
 
     Where names are aliases, the tags that they stand for are merged.
@@ -89,7 +87,7 @@ def _canonical_or_problem(spelling: str) -> CanonicalName | str:
         return str(error)
 
 
-async def _stored(name: str, work: "UnitOfWork") -> "TagRow":
+async def _stored(name: str, work: UnitOfWork) -> TagRow:
     tag = await work.tag_listing.get(name)
     assert tag is not None  # noqa: S101 - held against merges in the same transaction
     return tag

@@ -1,32 +1,16 @@
 """How votes are cast, taken back and read."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.core.trace_events import tell_status
 from commontrace.domain.errors import OwnTrace, RevisionNotCurrent, VoteNotFound
+from commontrace.domain.traces.locked_trace import LockedTrace
+from commontrace.domain.votes.ballot import Ballot
 from commontrace.domain.votes.trust import Standing, Tally, standing
-
-if TYPE_CHECKING:
-    from commontrace.storage.keyset import Position
-    from commontrace.storage.trace_changes import LockedTrace
-    from commontrace.storage.unit_of_work import Reading, UnitOfWork
-    from commontrace.storage.vote_repository import VoteRow
-
-UP = "up"
-DOWN = "down"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ballot:
-    """What a voter says of a trace. DOWN has a reason. Without a revision, the current one is meant."""
-
-    trace_id: UUID
-    vote_type: str
-    reason: str | None
-    comment: str
-    revision: int | None
+from commontrace.storage.keyset import Position
+from commontrace.storage.unit_of_work import Reading, UnitOfWork
+from commontrace.storage.vote_repository import VoteRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +23,8 @@ class Counted:
 
 
 async def cast(
-    ballot: Ballot, work: "UnitOfWork", voter_id: UUID, *, validation_threshold: int
-) -> "tuple[VoteRow, Counted]":
+    ballot: Ballot, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int
+) -> tuple[VoteRow, Counted]:
     """Stores or changes the voter's vote. Raises TraceNotFound, OwnTrace, RevisionNotCurrent."""
     trace = await work.trace_changes.lock_live(ballot.trace_id)
     if trace.contributor_id == voter_id:
@@ -51,7 +35,7 @@ async def cast(
     return vote, await _count(trace, work, validation_threshold=validation_threshold)
 
 
-async def retract(trace_id: UUID, work: "UnitOfWork", voter_id: UUID, *, validation_threshold: int) -> Counted:
+async def retract(trace_id: UUID, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int) -> Counted:
     """Removes the voter's vote, on whichever revision. Raises TraceNotFound, VoteNotFound."""
     trace = await work.trace_changes.lock_live(trace_id)
     if not await work.votes.remove(trace_id, voter_id):
@@ -59,7 +43,7 @@ async def retract(trace_id: UUID, work: "UnitOfWork", voter_id: UUID, *, validat
     return await _count(trace, work, validation_threshold=validation_threshold)
 
 
-async def vote_of(email: str, trace_id: UUID, reading: "Reading") -> "VoteRow":
+async def vote_of(email: str, trace_id: UUID, reading: Reading) -> VoteRow:
     """Returns the user's vote. Raises TraceNotFound, VoteNotFound."""
     await reading.traces.require(trace_id)
     voter_id = await reading.users.id_of(email)
@@ -69,13 +53,13 @@ async def vote_of(email: str, trace_id: UUID, reading: "Reading") -> "VoteRow":
     return vote
 
 
-async def votes_on(trace_id: UUID, reading: "Reading", *, after: "Position | None", size: int) -> "list[VoteRow]":
+async def votes_on(trace_id: UUID, reading: Reading, *, after: Position | None, size: int) -> list[VoteRow]:
     """Returns at most `size` votes behind the position, newest first. Raises TraceNotFound."""
     await reading.traces.require(trace_id)
     return await reading.votes.newest_first(trace_id, after=after, size=size)
 
 
-async def settle(trace: "LockedTrace", tally: Tally, work: "UnitOfWork", *, validation_threshold: int) -> Standing:
+async def settle(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, validation_threshold: int) -> Standing:
     """Gives a locked trace the standing that follows from its votes, and returns it."""
     due = standing(tally, validation_threshold=validation_threshold, is_seed=trace.is_seed)
     # Most votes change neither; a status that differs is told to watchers.
@@ -88,7 +72,7 @@ async def settle(trace: "LockedTrace", tally: Tally, work: "UnitOfWork", *, vali
     return due
 
 
-async def _count(trace: "LockedTrace", work: "UnitOfWork", *, validation_threshold: int) -> Counted:
+async def _count(trace: LockedTrace, work: UnitOfWork, *, validation_threshold: int) -> Counted:
     tallies = await work.votes.tallies([trace.id])
     settled = await settle(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
     return Counted(trace_id=trace.id, revision=trace.revision, standing=settled)

@@ -3,15 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from commontrace.core.following import Following
 from commontrace.domain import limits
 from commontrace.domain.errors import WatchTokenOutOfRange
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
-    from commontrace.storage.event_repository import EventRow
+from commontrace.storage.database import Database
+from commontrace.storage.event_repository import EventRow
 
 CHECKPOINT_SECONDS = 10.0
 """So long nothing has happened before that is said."""
@@ -21,7 +18,7 @@ CHECKPOINT_SECONDS = 10.0
 class Told:
     """Events, or none: a checkpoint. What follows is behind `position`."""
 
-    events: "list[EventRow]"
+    events: list[EventRow]
     position: int
 
 
@@ -29,7 +26,7 @@ class Watching:
     """Tells what happens to traces."""
 
     def __init__(
-        self, database: "Database", following: Following, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
+        self, database: Database, following: Following, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
     ) -> None:
         """Takes where events are, and who knows which of them are settled."""
         self._database = database
@@ -64,7 +61,7 @@ class Watching:
         except TimeoutError:
             return position
 
-    async def _next_events(self, after: int, settled: int) -> "list[EventRow]":
+    async def _next_events(self, after: int, settled: int) -> list[EventRow]:
         events = await self._database.read(
             lambda reading: reading.events.between(after, settled, most=limits.EVENTS_A_MESSAGE)
         )

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 from uuid import UUID
 
-from commontrace.domain.text import counted
+from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.plurals import counted
 
 
 class CommonTraceError(Exception):
@@ -265,9 +266,19 @@ class Outrun(CommonTraceError):
 class ModelReplaced(Outrun):
     """The database was moved to another embedding model meanwhile. What is asked of the old one is asked anew."""
 
-    def __init__(self, message: str = "the stored vectors come from another model by now") -> None:
-        """Takes what shows it."""
+    def __init__(
+        self,
+        message: str = "the stored vectors come from another model by now",
+        *,
+        current: RecordedModel | None = None,
+    ) -> None:
+        """Takes what shows it, and the database's model where it was asked for."""
         super().__init__(message)
+        self.current = current
+
+
+class QueryOfAnotherModel(ModelReplaced):
+    """The query is a vector of the model that the database was moved away from."""
 
 
 class QuotaExceeded(CommonTraceError):

@@ -17,11 +17,6 @@ _VISIBLE = re.compile(
 )
 
 
-def counted(count: int, things: str) -> str:
-    """Returns how many things there are in words: 1 trace, 2 traces. Their plural ends in s."""
-    return f"{count} {things.removesuffix('s') if count == 1 else things}"
-
-
 def first_forbidden(text: str) -> tuple[int, str] | None:
     """Returns position and character of the first one that is never stored, or None."""
     match = _FORBIDDEN.search(text)

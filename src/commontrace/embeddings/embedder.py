@@ -10,12 +10,6 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
 
-MAX_DIMENSIONS = 2_000
-"""The most that pgvector's HNSW index takes for the `vector` type."""
-
-INSTALLED_MODEL = "all-MiniLM-L6-v2"
-"""The id of the local model that is installed with the service."""
-
 HOSTED_VERSION = "openai"
 """The version of every hosted model: endpoints name their models, and tell nothing of the weights."""
 

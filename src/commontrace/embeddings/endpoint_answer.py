@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from commontrace.domain.text import counted
-from commontrace.embeddings.embedder import MAX_DIMENSIONS
+from commontrace.plurals import counted
+from commontrace.settings import MAX_DIMENSIONS
 
 MAX_TOKENS = (1 << 31) - 1
 """The largest count that the contract can carry; an endpoint that claims more does not count."""

@@ -5,16 +5,11 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 
-from commontrace.domain.text import counted
-from commontrace.embeddings.embedder import (
-    HOSTED_VERSION,
-    MAX_DIMENSIONS,
-    EmbedderUnavailable,
-    Embedding,
-    ModelNotUsable,
-)
+from commontrace.embeddings.embedder import HOSTED_VERSION, EmbedderUnavailable, Embedding, ModelNotUsable
 from commontrace.embeddings.endpoint import ContentRefused, Endpoint, EndpointRefuses
 from commontrace.embeddings.endpoint_answer import MAX_TOKENS, Answer, UnusableAnswer
+from commontrace.plurals import counted
+from commontrace.settings import MAX_DIMENSIONS
 
 _BATCH_TEXTS = 64
 _BATCH_CHARACTERS = 100_000

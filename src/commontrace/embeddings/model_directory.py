@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from commontrace.embeddings.bert import Architecture
-from commontrace.embeddings.embedder import MAX_DIMENSIONS, ModelNotUsable
+from commontrace.embeddings.embedder import ModelNotUsable
+from commontrace.settings import MAX_DIMENSIONS
 
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILE = "tokenizer.json"

@@ -2,17 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 import structlog
 
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model, ModelNotUsable
 from commontrace.embeddings.query_cache import QueryCache
+from commontrace.embeddings.recorded_model import RecordedModel
 
-if TYPE_CHECKING:
-    from commontrace.storage.embedding_model_repository import RecordedModel
-
-    Recorded = tuple[RecordedModel, RecordedModel | None]
+Recorded = tuple[RecordedModel, RecordedModel | None]
 
 log = structlog.get_logger()
 
@@ -33,8 +30,8 @@ class ServedModel:
         self,
         embedder: Embedder,
         *,
-        recorded: "Callable[[], Awaitable[Recorded]]",
-        make: "Callable[[RecordedModel], Awaitable[Embedder]]",
+        recorded: Callable[[], Awaitable[Recorded]],
+        make: Callable[[RecordedModel], Awaitable[Embedder]],
     ) -> None:
         """Takes the embedder to begin with, which stays the caller's to close.
 
@@ -94,7 +91,7 @@ class ServedModel:
         await self.look()
         return False
 
-    async def look(self) -> "RecordedModel | None":
+    async def look(self) -> RecordedModel | None:
         """Asks the database for its model, follows it, and returns the next one. Raises what asking raises."""
         async with self._looking:
             current, upcoming = await self._recorded()
@@ -110,7 +107,7 @@ class ServedModel:
         for embedder in self._made:
             await embedder.close()
 
-    async def _replace(self, current: "RecordedModel") -> None:
+    async def _replace(self, current: RecordedModel) -> None:
         if self._prepared is not None and current.made_by(self._prepared):
             made: Embedder | str = self._prepared
             self._prepared = None
@@ -128,7 +125,7 @@ class ServedModel:
                 "the database was moved to a model that this server cannot use", model=current.model_id, why=str(made)
             )
 
-    async def _prepare(self, upcoming: "RecordedModel | None") -> None:
+    async def _prepare(self, upcoming: RecordedModel | None) -> None:
         if self._prepared is not None and (upcoming is None or not upcoming.made_by(self._prepared)):
             self._retire(self._prepared)
             self._prepared = None
@@ -143,7 +140,7 @@ class ServedModel:
                 "the database is being moved to a model that this server cannot use", model=upcoming.model_id, why=made
             )
 
-    async def _made_or_reason(self, model: "RecordedModel") -> Embedder | str:
+    async def _made_or_reason(self, model: RecordedModel) -> Embedder | str:
         now = asyncio.get_running_loop().time()
         failed_at, said = self._failed.get(model, (now, ""))
         if said and now - failed_at < _SECONDS_UNTIL_TRIED_AGAIN:

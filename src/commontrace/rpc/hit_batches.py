@@ -4,10 +4,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from commontrace.core.search_batches import Batch, Hit
-from commontrace.domain.search.query import Found, StopReason
+from commontrace.core.search_result import Found
+from commontrace.domain.search.nearest import Neighbour
+from commontrace.domain.search.query import StopReason
 from commontrace.rpc.messages import searches
 from commontrace.rpc.response_budget import ResponseBudget
-from commontrace.storage.trace_search import Neighbour
 from commontrace.v1 import trace_service_pb2
 
 # After the others, nothing follows, or, with the deadline near, nothing that is known for sure.

@@ -5,9 +5,10 @@ from contextlib import aclosing
 from uuid import UUID
 
 import commontrace
-from commontrace.core import contributing, current_search, deleting, editing, exporting, listing, search_batches
+from commontrace.core import contributing, deleting, editing, exporting, listing, search_batches
+from commontrace.core.search_service import SearchService
 from commontrace.core.watching import Watching
-from commontrace.domain.errors import TraceNotFound
+from commontrace.domain.errors import QueryOfAnotherModel, TraceNotFound
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc import exporting as export_stream
 from commontrace.rpc import hit_batches, pages, watching
@@ -56,6 +57,7 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
         self._watching = events
         self._validation_threshold = validation_threshold
         self._model = model
+        self._searches = SearchService(database, model)
 
     async def GetServiceInfo(
         self, _request: trace_service_pb2.GetServiceInfoRequest, _context: Context
@@ -216,12 +218,11 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
     ) -> AsyncIterator[trace_service_pb2.SearchTracesResponse]:
         """Streams the nearest traces; the summary rides in the last message."""
         deadline = deadline_of(context)
-        found = await current_search.find(
-            lambda: search_rules.checked_again(request, self._model.facts),
-            deadline=deadline,
-            database=self._database,
-            model=self._model,
-        )
+        try:
+            found = await self._searches.search(searches.search(request), deadline=deadline)
+        except QueryOfAnotherModel:
+            search_rules.refuse_vector(request, self._model.facts)
+            raise
         batches = search_batches.batches(
             found,
             searches.batch_size(request),

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from commontrace.domain import limits
-from commontrace.domain.text import counted
 from commontrace.embeddings.embedder import Vector, euclidean_norm
+from commontrace.plurals import counted
 from commontrace.rpc.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import vector_pb2

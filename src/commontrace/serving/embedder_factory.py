@@ -6,19 +6,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from commontrace.embeddings.embedder import (
-    HOSTED_VERSION,
-    INSTALLED_MODEL,
-    Embedder,
-    EmbedderUnavailable,
-    ModelNotUsable,
-)
+from commontrace.embeddings.embedder import HOSTED_VERSION, Embedder, EmbedderUnavailable, ModelNotUsable
 from commontrace.embeddings.lexical import LexicalEmbedder
+from commontrace.settings import INSTALLED_MODEL
 
 if TYPE_CHECKING:
     from commontrace.embeddings.hosted_model import HostedModel
+    from commontrace.embeddings.recorded_model import RecordedModel
     from commontrace.settings import Settings
-    from commontrace.storage.embedding_model_repository import RecordedModel
 
 DEFAULT_HOSTED_MODEL = "text-embedding-3-small"
 

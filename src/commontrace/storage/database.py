@@ -12,9 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.pool import QueuePool
 
-from commontrace.core.filter_widths import FilterWidths
-from commontrace.core.quotas import Lease
 from commontrace.domain.errors import DatabaseReadOnly
+from commontrace.domain.keys.quotas import Lease
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage import engines
 from commontrace.storage.event_tail import EventTail, tailing
@@ -61,8 +60,6 @@ class Database:
         self._only_reads = False
         self._tailing = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
-        self.filter_widths = FilterWidths()
-        """Of the filters that were searched under."""
         self.encoding_wanted = asyncio.Event()
         """Set when a transaction that queued traces for encoding has committed."""
         self.events_added = asyncio.Event()

@@ -23,8 +23,9 @@ from commontrace.domain.keys.api_key import parsed
 from commontrace.domain.search.nearest import Nearest
 from commontrace.domain.search.query import candidates_for
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.embeddings.recorded_model import RecordedModel
 from commontrace.storage import engines, migrating, postgres_facts, reembedding, reembedding_claim, trace_filter
-from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
+from commontrace.storage.embedding_model_repository import EmbeddingModelRepository
 from commontrace.storage.failures import translated
 from commontrace.storage.key_repository import KeyRepository
 from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, EncodingJob, Trace

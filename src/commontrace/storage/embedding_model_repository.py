@@ -1,7 +1,6 @@
 """Which embedding model the database's vectors come from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -11,27 +10,9 @@ from sqlalchemy.schema import CreateIndex, DropIndex
 
 from commontrace.domain.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Model, Vector
+from commontrace.embeddings.recorded_model import RecordedModel
 from commontrace.storage.models import CREATE_SIGNS_TRIGGER, DROP_SIGNS_TRIGGER, VECTOR_INDEX, EmbeddingModel, Trace
 from commontrace.storage.trace_changes import TraceChanges
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordedModel:
-    """The model that the database was made for."""
-
-    model_id: str
-    model_version: str
-    dimensions: int
-    is_lexical: bool
-
-    def made_by(self, model: Model) -> bool:
-        """Tells whether the model's vectors may stand beside the stored ones."""
-        return (self.model_id, self.model_version, self.dimensions) == (
-            model.model_id,
-            model.model_version,
-            model.dimensions,
-        )
-
 
 # Made once: putting a statement together costs more than running it.
 _RECORDED = select(EmbeddingModel.id, EmbeddingModel.version, EmbeddingModel.dimensions, EmbeddingModel.is_lexical)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from commontrace.core.trace_events import CREATED, SUPERSEDED
-from commontrace.domain.imports.decisions import Imported, Recorded
+from commontrace.domain.events.event_types import CREATED, SUPERSEDED
+from commontrace.domain.imports.decisions import Imported, Known, Recorded
 from commontrace.domain.traces.content_hash import content_hash
 from commontrace.domain.traces.contribution import PENDING, TEXTS
 from commontrace.embeddings.embedder import Model
@@ -38,13 +38,6 @@ KEPT = timedelta(days=30)
 # statement may, and other streams of the import wait for it.
 _SECONDS = 30
 _LIMIT = f"{_SECONDS}s"
-
-
-class Known(NamedTuple):
-    """A trace that is there. `live_content` is its content's hash, duplicates allowed or not; None if it is deleted."""
-
-    id: UUID
-    live_content: bytes | None
 
 
 _OF_IMPORT = (

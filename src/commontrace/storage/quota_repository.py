@@ -6,7 +6,7 @@ from typing import cast
 from sqlalchemy import BigInteger, CursorResult, String, bindparam, delete, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from commontrace.core.quotas import WINDOWS, Lease, Window
+from commontrace.domain.keys.quotas import WINDOWS, Lease, Window
 from commontrace.storage.models import QuotaWindow
 from commontrace.storage.stored_times import is_ahead
 

@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.domain.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Vector
+from commontrace.embeddings.recorded_model import RecordedModel
 from commontrace.storage import engines
-from commontrace.storage.embedding_model_repository import EmbeddingModelRepository, RecordedModel
+from commontrace.storage.embedding_model_repository import EmbeddingModelRepository
 from commontrace.storage.failures import contention_told, translated
 from commontrace.storage.models import CREATE_SIGNS_TRIGGER, DROP_SIGNS_TRIGGER, VECTOR_INDEX, VECTOR_INDEX_NAME
 from commontrace.storage.reembedding_claim import UNLIMITED
@@ -161,7 +162,7 @@ class Reembedding:
         async with self._transaction() as connection:
             return await _missing(connection, size)
 
-    async def write(self, vectors: "Mapping[Unencoded, Vector]", embedder: Embedder) -> None:
+    async def write(self, vectors: Mapping[Unencoded, Vector], embedder: Embedder) -> None:
         """Stores next vectors, except where the text has changed since. Raises InvalidStoredVector, ModelReplaced."""
         async with self._transaction() as connection:
             await _write(connection, vectors, embedder)
@@ -220,7 +221,7 @@ class Closing:
         """Returns up to `size` traces that miss their next vector; no others will until the block ends."""
         return await _missing(self._connection, size)
 
-    async def write(self, vectors: "Mapping[Unencoded, Vector]", embedder: Embedder) -> None:
+    async def write(self, vectors: Mapping[Unencoded, Vector], embedder: Embedder) -> None:
         """Stores next vectors. Raises InvalidStoredVector, ModelReplaced."""
         await _write(self._connection, vectors, embedder)
 
@@ -262,7 +263,7 @@ async def _missing(connection: AsyncConnection, size: int) -> list[Unencoded]:
     return [Unencoded._make(row) for row in await connection.execute(_MISSING, {"size": size})]
 
 
-async def _write(connection: AsyncConnection, vectors: "Mapping[Unencoded, Vector]", embedder: Embedder) -> None:
+async def _write(connection: AsyncConnection, vectors: Mapping[Unencoded, Vector], embedder: Embedder) -> None:
     model = {"model_id": embedder.model_id, "model_version": embedder.model_version}
     # By id, as everybody who changes several traces does: nobody waits in a circle.
     rows = sorted(vectors.items(), key=lambda item: item[0].id)

@@ -26,13 +26,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.orm import aliased
 
-from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.nearest import Nearest, Neighbour
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage import trace_filter
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.models import Trace, TraceSigns
 from commontrace.storage.trace_repository import TraceRow, row_columns
-from commontrace.storage.trace_search import CONSIDERED, EXACT_DISTANCE, Neighbour, considered_parameters, place
+from commontrace.storage.trace_search import CONSIDERED, EXACT_DISTANCE, considered_parameters, place
 from commontrace.storage.vector_type import VectorType
 
 MOST_MATCHES = 10_000

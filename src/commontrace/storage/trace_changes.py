@@ -1,36 +1,16 @@
 """Traces change: locks, edits, tallies, deletions, successions."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.errors import TraceNotFound
+from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage.models import Trace
-
-
-class LockedTrace(NamedTuple):
-    """What decisions about a trace depend on. Nobody else changes it until the transaction ends."""
-
-    id: UUID
-    contributor_id: UUID
-    status: str
-    trust_score: float
-    confirmation_count: int
-    down_count: int
-    revision: int
-    is_seed: bool
-    edit_number: int
-    content_hash: bytes | None
-    supersedes_id: UUID | None
-    superseded_by_id: UUID | None
-    deleted_at: datetime | None
-    hidden_at: datetime | None
-
 
 # Made once: putting a statement together costs more than running it.
 _OF_THESE = Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid)))

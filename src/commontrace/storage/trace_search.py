@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.nearest import Nearest, Neighbour
 from commontrace.storage import trace_filter
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.models import Trace
@@ -52,13 +52,6 @@ _NOT_SENT = Trace.id.not_in(select(func.unnest(bindparam("besides", type_=ARRAY(
 _BEHIND = tuple_(DISTANCE, Trace.id) > tuple_(
     bindparam("behind_distance", type_=Double), bindparam("behind_id", type_=Uuid)
 )
-
-
-class Neighbour(NamedTuple):
-    """A trace and its cosine distance, 1 - cosine similarity, within 0..2."""
-
-    trace_id: UUID
-    distance: float
 
 
 _BEFORE_ALL = Neighbour(UUID(int=0), -1.0)

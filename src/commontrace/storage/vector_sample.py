@@ -1,16 +1,13 @@
 """Stored vectors at random, for whoever tries out how well the index finds what lies near them."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.embeddings.embedder import Vector
+from commontrace.embeddings.embedder import Model, Vector
 from commontrace.storage.models import Trace
-
-if TYPE_CHECKING:
-    from commontrace.embeddings.embedder import Model
 
 # The planner's own estimate costs nothing; -1 before anybody has counted.
 _ABOUT = text("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'traces'::regclass")
@@ -45,7 +42,7 @@ class VectorSample:
         """Returns Postgres's estimate of the rows of `traces`."""
         return int((await self._connection.execute(_ABOUT)).scalar_one())
 
-    async def one(self, model: "Model") -> StoredVector | None:
+    async def one(self, model: Model) -> StoredVector | None:
         """Returns the vector of a live trace at random, None where the model has none. Ids are random, mostly."""
         for least in (uuid4(), UUID(int=0)):
             parameters = {"least": least, "model_id": model.model_id, "model_version": model.model_version}

@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, CursorResult, Uuid, any_, bindparam, delete, func,
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from commontrace.core.voting import DOWN, UP, Ballot
+from commontrace.domain.votes.ballot import DOWN, UP, Ballot
 from commontrace.domain.votes.trust import Tally
 from commontrace.storage import keyset
 from commontrace.storage.models import Trace, Vote

@@ -23,12 +23,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.nearest import Nearest, Neighbour
 from commontrace.storage import trace_filter
 from commontrace.storage.models import Trace, TraceSigns, TraceWords
 from commontrace.storage.query_words import QUERY_WORDS
 from commontrace.storage.sign_search import SEARCHABLE
-from commontrace.storage.trace_search import CONSIDERED, DISTANCE, Neighbour, considered_parameters
+from commontrace.storage.trace_search import CONSIDERED, DISTANCE, considered_parameters
 
 COMMON = 1_000
 """A word that more of the traces considered hold tells little and is left out.

@@ -3,13 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from commontrace.embeddings.embedder import Embedder
-from commontrace.serving.embedder_factory import settings_that_fit
-
-if TYPE_CHECKING:
-    from commontrace.storage.embedding_model_repository import RecordedModel
+from commontrace.embeddings.recorded_model import RecordedModel
 
 
 class Level(StrEnum):
@@ -55,8 +51,11 @@ class VectorIndex:
     options: Mapping[str, str]
 
 
-def of_model(recorded: "RecordedModel", embedder: Embedder, *, is_as_new: bool) -> Finding:
-    """Holds the database's model against the one that the settings give; `is_as_new` if it can still be changed."""
+def of_model(recorded: RecordedModel, embedder: Embedder, *, is_as_new: bool, fitting: str) -> Finding:
+    """Holds the database's model against the one that the settings give; `is_as_new` if it can still be changed.
+
+    `fitting` are settings that give the database's.
+    """
     stored = f"{recorded.model_id} {recorded.model_version} of {recorded.dimensions} dimensions"
     if not recorded.made_by(embedder):
         given = f"{embedder.model_id} {embedder.model_version} of {embedder.dimensions}"
@@ -64,7 +63,7 @@ def of_model(recorded: "RecordedModel", embedder: Embedder, *, is_as_new: bool) 
         if is_as_new:
             return warning("model", message, "nothing: the next `commontrace serve` encodes the samples anew")
         advice = (
-            f"start the server with {settings_that_fit(recorded)}, or move the database to the model of the settings"
+            f"start the server with {fitting}, or move the database to the model of the settings"
             " with commontrace reembed, or give the server a database of its own"
         )
         return problem("model", message, advice)

@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.domain.doctor.findings import Finding, ok, problem, warning
-
-if TYPE_CHECKING:
-    from commontrace.storage.embedding_model_repository import RecordedModel
+from commontrace.embeddings.recorded_model import RecordedModel
 
 _RETRY = "commontrace worker --retry"
 # Longer waits have a cause that somebody may want to know.
@@ -96,7 +93,7 @@ def of_queue(facts: QueueFacts) -> Finding:
     return ok("queue", waiting)
 
 
-def of_reembedding(upcoming: "RecordedModel", progress: Reembedded) -> Finding:
+def of_reembedding(upcoming: RecordedModel, progress: Reembedded) -> Finding:
     """Tells how far the database has got on the way to another model, and whether anybody goes on."""
     what = (
         f"being moved to {upcoming.model_id} {upcoming.model_version} of {upcoming.dimensions} dimensions:"

@@ -3,11 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from commontrace.core.contributing import OnDuplicate
-from commontrace.core.tag_name_quota import Allowance
 from commontrace.domain.errors import (
     AlreadySuperseded,
     CommonTraceError,
@@ -17,12 +15,10 @@ from commontrace.domain.errors import (
     TraceNotFound,
     TracePurged,
 )
-from commontrace.domain.traces.contribution import Contribution
+from commontrace.domain.tags.allowance import Allowance
+from commontrace.domain.traces.contribution import Contribution, OnDuplicate
+from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.embeddings.embedder import Vector
-
-if TYPE_CHECKING:
-    from commontrace.storage.import_repository import Known
-    from commontrace.storage.trace_changes import LockedTrace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,14 +67,21 @@ class Imported:
         return None if self.item.on_duplicate is OnDuplicate.ALLOW else self.item.content_hash
 
 
+class Known(NamedTuple):
+    """A trace that is there. `live_content` is its content's hash, duplicates allowed or not; None if it is deleted."""
+
+    id: UUID
+    live_content: bytes | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
     """What is stored already and bears on a message: by content, by id, locked if it is replaced; and new tags."""
 
     contents: Mapping[bytes, UUID]
-    known: Mapping[UUID, "Known"]
+    known: Mapping[UUID, Known]
     purged: Collection[UUID]
-    locked: Mapping[UUID, "LockedTrace"]
+    locked: Mapping[UUID, LockedTrace]
     tag_names: Allowance | None = None
 
 
@@ -119,7 +122,7 @@ def decide(items: Iterable[Item], there: Surroundings, *, caller_id: UUID, now: 
 def _there_already(
     item: Item,
     contents: Mapping[bytes, UUID],
-    known: Mapping[UUID, "Known"],
+    known: Mapping[UUID, Known],
     purged: Collection[UUID],
     new: Mapping[UUID, Imported],
 ) -> Outcome | None:

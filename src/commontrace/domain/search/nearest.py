@@ -1,10 +1,18 @@
 """What a vector is compared with."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Vector
+
+
+class Neighbour(NamedTuple):
+    """A trace and its cosine distance, 1 - cosine similarity, within 0..2."""
+
+    trace_id: UUID
+    distance: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,27 +1,36 @@
-"""What searches ask and answer."""
+"""What searches ask."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from commontrace.domain import limits
-from commontrace.domain.search.rankings import Explanation, Ranking
-from commontrace.domain.search.resumption import ApproximatePart, ResumePoint
-from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.embeddings.embedder import Vector
-
-if TYPE_CHECKING:
-    from commontrace.storage.trace_repository import TraceRow
-    from commontrace.storage.trace_search import Neighbour
+from commontrace.domain.search.nearest import Neighbour
+from commontrace.domain.search.rankings import Ranking
+from commontrace.domain.search.resumption import ResumePoint
+from commontrace.domain.traces.trace_filter import TraceFilter
+from commontrace.embeddings.embedder import Model, Vector
 
 # Candidates the index keeps for every hit asked for. With 64 as the least, recall@10 on 20,000 traces of 1536
 # dimensions lies between the .94 of 40 and the .98 of 100.
 _EF_PER_HIT = 2
 _EF_MINIMUM = 64
 
-Query = str | UUID | Vector
-"""What to look for: a text, a trace's id, or a vector of shape (dimensions,) and any length but 0."""
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class QueryVector:
+    """A vector of shape (dimensions,) and any length but 0, and the model that its sender says has made it."""
+
+    vector: Vector
+    model_id: str
+
+    def made_by(self, model: Model) -> bool:
+        """Tells whether it can be compared with vectors of the model."""
+        return (self.model_id, len(self.vector)) == (model.model_id, model.dimensions)
+
+
+Query = str | UUID | QueryVector
+"""What to look for: a text, a trace's id, or a vector."""
 
 
 class StopReason(Enum):
@@ -51,38 +60,11 @@ class Search:
     ranking: Ranking = Ranking.COSINE
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
-    """The hits by (distance, id). `exact` tells whether every trace was compared.
-
-    `approximate` is what streams have sent of an approximate pass, this one included. `model_id` made the vectors.
-    `traces` are those of the hits, by id, if they were fetched with them.
-    """
-
-    neighbours: "list[Neighbour]"
-    stop_reason: StopReason
-    exact: bool
-    considered: ResolvedFilter
-    model_id: str
-    approximate: ApproximatePart | None = None
-    traces: "dict[UUID, TraceRow] | None" = None
-
-    def point_behind(self, neighbour: "Neighbour") -> ResumePoint | None:
-        """Returns where a stream continues of which this was the last hit, None where nothing can follow."""
-        if self.exact:
-            return ResumePoint(approximate=self.approximate, last=neighbour)
-        return ResumePoint(approximate=self.approximate and replace(self.approximate, last=neighbour))
-
-    def explanation(self, neighbour: "Neighbour") -> Explanation:
-        """Returns why the hit is where it is."""
-        return Explanation(score=similarity(neighbour))
-
-
 def candidates_for(limit: int) -> int:
     """Returns how many the approximate index keeps for so many hits, unless the caller says otherwise."""
     return min(max(_EF_PER_HIT * limit, _EF_MINIMUM), limits.SEARCH_CANDIDATES)
 
 
-def similarity(neighbour: "Neighbour") -> float:
+def similarity(neighbour: Neighbour) -> float:
     """Returns the cosine similarity, within -1..1."""
     return min(max(1.0 - neighbour.distance, -1.0), 1.0)

@@ -1,11 +1,9 @@
 """Where a search stream ended, so that another can hold everything else."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
-if TYPE_CHECKING:
-    from commontrace.storage.trace_search import Neighbour
+from commontrace.domain.search.nearest import Neighbour
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,9 +15,9 @@ class ApproximatePart:
 
     limit: int
     ef_search: int
-    last: "Neighbour"
+    last: Neighbour
 
-    def of(self, neighbours: "list[Neighbour]") -> list[UUID]:
+    def of(self, neighbours: list[Neighbour]) -> list[UUID]:
         """Returns the traces that were sent, of those that the pass finds."""
         last = (self.last.distance, self.last.trace_id)
         return [trace_id for trace_id, distance in neighbours if (distance, trace_id) <= last]
@@ -33,5 +31,5 @@ class ResumePoint:
     """
 
     approximate: ApproximatePart | None = None
-    last: "Neighbour | None" = None
+    last: Neighbour | None = None
     place: int = 0

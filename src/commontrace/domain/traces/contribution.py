@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,14 @@ VALIDATED = "validated"
 
 TEXTS = ("title", "context", "solution")
 """What makes two traces the same, what the embedding model reads, and what a revision keeps."""
+
+
+class OnDuplicate(Enum):
+    """What becomes of a contribution whose content is there already."""
+
+    RETURN_EXISTING = "return_existing"
+    REJECT = "reject"
+    ALLOW = "allow"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
-
-if TYPE_CHECKING:
-    from commontrace.storage.database import Database
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,14 +41,3 @@ class ResolvedFilter:
         """Tells whether no trace can pass because of tags that do not exist."""
         asked, known = self.asked, self.tag_ids.keys()
         return not known >= set(asked.tags_all) or (bool(asked.tags_any) and known.isdisjoint(asked.tags_any))
-
-
-async def resolved(asked: TraceFilter, database: "Database") -> ResolvedFilter:
-    """Returns the filter with its tags looked up, aliases included."""
-    names = sorted({*asked.tags_all, *asked.tags_any, *asked.tags_none})
-    if not names:
-        return ResolvedFilter(asked=asked, tag_ids={})
-    tag_ids = await database.tag_ids(names)
-    return ResolvedFilter(
-        asked=asked, tag_ids=tag_ids, unknown_tags=tuple(name for name in names if name not in tag_ids)
-    )

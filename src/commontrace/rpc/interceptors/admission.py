@@ -8,7 +8,7 @@ import grpc
 
 from commontrace.domain.errors import DeadlinePassed, Overloaded
 from commontrace.domain.scopes import Scope
-from commontrace.domain.text import counted
+from commontrace.plurals import counted
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors.interceptor import (
     Handler,

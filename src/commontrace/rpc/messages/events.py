@@ -1,7 +1,7 @@
 """What happens to traces as messages."""
 
-from commontrace.core import trace_events
 from commontrace.core.watching import Told
+from commontrace.domain.events import event_types
 from commontrace.domain.traces.contribution import VALIDATED
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.page_tokens import BY_SEQUENCE
@@ -9,14 +9,14 @@ from commontrace.storage.event_repository import EventRow
 from commontrace.v1 import trace_event_pb2
 
 _TYPE = {
-    trace_events.CREATED: trace_event_pb2.TRACE_EVENT_TYPE_CREATED,
-    trace_events.UPDATED: trace_event_pb2.TRACE_EVENT_TYPE_UPDATED,
+    event_types.CREATED: trace_event_pb2.TRACE_EVENT_TYPE_CREATED,
+    event_types.UPDATED: trace_event_pb2.TRACE_EVENT_TYPE_UPDATED,
     VALIDATED: trace_event_pb2.TRACE_EVENT_TYPE_VALIDATED,
-    trace_events.DEMOTED: trace_event_pb2.TRACE_EVENT_TYPE_DEMOTED,
-    trace_events.SUPERSEDED: trace_event_pb2.TRACE_EVENT_TYPE_SUPERSEDED,
-    trace_events.DELETED: trace_event_pb2.TRACE_EVENT_TYPE_DELETED,
-    trace_events.PURGED: trace_event_pb2.TRACE_EVENT_TYPE_PURGED,
-    trace_events.UNDELETED: trace_event_pb2.TRACE_EVENT_TYPE_UNDELETED,
+    event_types.DEMOTED: trace_event_pb2.TRACE_EVENT_TYPE_DEMOTED,
+    event_types.SUPERSEDED: trace_event_pb2.TRACE_EVENT_TYPE_SUPERSEDED,
+    event_types.DELETED: trace_event_pb2.TRACE_EVENT_TYPE_DELETED,
+    event_types.PURGED: trace_event_pb2.TRACE_EVENT_TYPE_PURGED,
+    event_types.UNDELETED: trace_event_pb2.TRACE_EVENT_TYPE_UNDELETED,
 }
 
 

@@ -6,8 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from commontrace.core.search_batches import Hit
+from commontrace.core.search_result import Found
 from commontrace.domain import limits
-from commontrace.domain.search.query import Found, Query, Search, StopReason
+from commontrace.domain.search.nearest import Neighbour
+from commontrace.domain.search.query import Query, QueryVector, Search, StopReason
 from commontrace.domain.search.rankings import RANKED, Explanation, Ranking
 from commontrace.domain.search.resumption import ApproximatePart, ResumePoint
 from commontrace.domain.text import without_forbidden
@@ -16,7 +18,6 @@ from commontrace.rpc.messages.filters import trace_filter
 from commontrace.rpc.messages.traces import is_full, trace_message
 from commontrace.rpc.page_tokens import TokenField
 from commontrace.rpc.vectors import vector_array
-from commontrace.storage.trace_search import Neighbour
 from commontrace.v1 import trace_service_pb2
 
 _STOP_REASON = {
@@ -86,7 +87,7 @@ def _query(request: trace_service_pb2.SearchTracesRequest) -> Query:
         case "trace_id":
             return UUID(request.trace_id)
         case _:
-            return vector_array(request.embedding)
+            return QueryVector(vector=vector_array(request.embedding), model_id=request.embedding.model_id)
 
 
 def _explanation_message(explanation: Explanation) -> trace_service_pb2.HitExplanation:

@@ -6,10 +6,10 @@ from uuid import UUID
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 
-from commontrace.core.contributing import Contributed, OnDuplicate
+from commontrace.core.contributing import Contributed
 from commontrace.core.editing import Edit, Edited
 from commontrace.core.similar_traces import SimilarTrace
-from commontrace.domain.traces.contribution import PENDING, VALIDATED, Contribution, etag
+from commontrace.domain.traces.contribution import PENDING, VALIDATED, Contribution, OnDuplicate, etag
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.storage.trace_repository import TraceRow
 from commontrace.v1 import trace_pb2, trace_record_pb2, trace_service_pb2

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from commontrace.core.voting import DOWN, UP, Ballot, Counted
+from commontrace.core.voting import Counted
+from commontrace.domain.votes.ballot import DOWN, UP, Ballot
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.messages.traces import STATUS
 from commontrace.rpc.page_tokens import NEWEST_FIRST

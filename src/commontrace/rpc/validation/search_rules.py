@@ -2,10 +2,7 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from commontrace.domain import limits
-from commontrace.domain.search.query import Search
 from commontrace.domain.search.rankings import RANKED
 from commontrace.domain.text import is_blank, without_forbidden
 from commontrace.embeddings.embedder import Model
@@ -50,15 +47,11 @@ def search_traces(
     yield from searches.RESUME_TOKEN.violations(request)
 
 
-def checked_again(request: trace_service_pb2.SearchTracesRequest, model: Model) -> Search:
-    """Returns what a request asks for that was valid before the model may have been replaced. Raises InvalidRequest."""
-    search = searches.search(request)
-    if isinstance(search.query, np.ndarray):
-        given = (request.embedding.model_id, len(search.query))
-        if given != (model.model_id, model.dimensions):
-            violations = search_traces(request, model_id=model.model_id, dimensions=model.dimensions)
-            raise InvalidRequest(list(violations))
-    return search
+def refuse_vector(request: trace_service_pb2.SearchTracesRequest, model: Model) -> None:
+    """Raises InvalidRequest for a vector that was valid until the database was moved to the model."""
+    violations = list(search_traces(request, model_id=model.model_id, dimensions=model.dimensions))
+    if violations:
+        raise InvalidRequest(violations)
 
 
 def _ranking(request: trace_service_pb2.SearchTracesRequest) -> Iterator[Violation]:

@@ -1,0 +1,23 @@
+"""A model that stays what it is."""
+
+from commontrace.embeddings.embedder import Embedder
+from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.served_model import ServedModel
+
+
+def unchanging(embedder: Embedder) -> ServedModel:
+    """Returns what a server has of an embedder whose database is not moved to another model."""
+    recorded = RecordedModel(
+        model_id=embedder.model_id,
+        model_version=embedder.model_version,
+        dimensions=embedder.dimensions,
+        is_lexical=embedder.is_lexical,
+    )
+
+    async def models() -> tuple[RecordedModel, None]:
+        return recorded, None
+
+    async def make(model: RecordedModel) -> Embedder:
+        raise AssertionError(f"nobody needs {model.model_id}")
+
+    return ServedModel(embedder, recorded=models, make=make)
