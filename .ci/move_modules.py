@@ -56,7 +56,7 @@ def move(moves: dict[str, str]) -> None:
             (package / "__init__.py").touch()
             package = package.parent
         (REPOSITORY / target).parent.mkdir(parents=True, exist_ok=True)
-        git("mv", str(source), str(target))
+        git("mv", "-f", str(source), str(target))  # over the empty `__init__.py` of a package that moves
 
 
 def rewritten(text: str, moves: dict[str, str], *, is_python: bool) -> str:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from commontrace.certificates import Files
+from commontrace.serving.certificates import Files
 
 Key: TypeAlias = EllipticCurvePrivateKey | Ed25519PrivateKey
 

@@ -20,11 +20,11 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from commontrace import bootstrap
-from commontrace.bootstrap import Foundation
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.local_model import LocalModel, find_model_directory
-from commontrace.server import serving
+from commontrace.serving import bootstrap
+from commontrace.serving.bootstrap import Foundation
+from commontrace.serving.server import serving
 from commontrace.settings import Settings
 from commontrace.storage import embedded, engines, migrating
 from commontrace.storage.database import Database

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace import server as wiring
-from commontrace import tls
 from commontrace.client import Client, Tls, connect
 from commontrace.rpc.server_options import OPTIONS
+from commontrace.serving import server as wiring
+from commontrace.serving import tls
 from tests.certificates import Pair, written
 from tests.conftest import ServerFactory, server_settings
 from tests.contract.tls_places import OURS, SERVER, placed, shown

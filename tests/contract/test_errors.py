@@ -12,10 +12,10 @@ from google.rpc import error_details_pb2
 from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
-from commontrace.bootstrap import Foundation
 from commontrace.domain import limits
 from commontrace.embeddings.embedder import Embedder
-from commontrace.server import serving
+from commontrace.serving.bootstrap import Foundation
+from commontrace.serving.server import serving
 from commontrace.storage import engines
 from commontrace.storage.database import Database
 from commontrace.storage.models import Base

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2
 
-from commontrace import bootstrap
-from commontrace.bootstrap import NotReady, Postgres
 from commontrace.cli import diagnosing
 from commontrace.client import vector
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.local_model import LocalModel
+from commontrace.serving import bootstrap
+from commontrace.serving.bootstrap import NotReady, Postgres
 from commontrace.settings import Settings
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, health_of, hits_of, search

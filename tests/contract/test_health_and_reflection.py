@@ -11,10 +11,10 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from commontrace import server as wiring
 from commontrace.domain.keys.api_key import new_key
 from commontrace.rpc import services
 from commontrace.rpc.scopes import ScopeUndeclared, required_scopes
+from commontrace.serving import server as wiring
 from commontrace.storage.database import Database
 from commontrace.v1.trace_service_pb2 import GetServiceInfoRequest
 from tests.builders import health_of

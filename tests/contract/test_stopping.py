@@ -9,10 +9,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from commontrace.bootstrap import Foundation
 from commontrace.client import CallFailed
 from commontrace.embeddings.embedder import Embedder
-from commontrace.server import serving
+from commontrace.serving.bootstrap import Foundation
+from commontrace.serving.server import serving
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_event_pb2 import WatchTracesRequest

@@ -75,7 +75,7 @@ async def test_a_server_without_tls_and_one_whose_certificate_is_over(
     place = placed(tmp_path)
     assert "does not speak TLS: connect without it" in str(await refused(server.address, place.trusting))
     # A server that runs when its certificate ends goes on with it.
-    monkeypatch.setattr("commontrace.certificates._refuse_time", lambda _name, _certificate: None)
+    monkeypatch.setattr("commontrace.serving.certificates._refuse_time", lambda _name, _certificate: None)
     place = placed(tmp_path, OURS.issue("server", days=-1))
     async with start_server(settings=server_settings(**place.files)) as late:
         assert "has a certificate that has expired: renew it there" in str(await refused(late.address, place.trusting))

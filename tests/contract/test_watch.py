@@ -11,7 +11,6 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.bootstrap import Foundation
 from commontrace.core import recounting, seeding
 from commontrace.core.expiry import forget_expired_events
 from commontrace.core.following import Following
@@ -20,7 +19,8 @@ from commontrace.data_files import data_directory
 from commontrace.domain.errors import WatchTokenOutOfRange
 from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.page_tokens import BY_SEQUENCE
-from commontrace.server import serving
+from commontrace.serving.bootstrap import Foundation
+from commontrace.serving.server import serving
 from commontrace.storage import engines
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_event_pb2, trace_pb2, vote_pb2

@@ -12,8 +12,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from commontrace import memory
 from commontrace.cli.environment import configure_logging
+from commontrace.serving import memory
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.rig.journal import FILE
 from tests.faults.rig.service import LOG

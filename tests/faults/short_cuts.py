@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from commontrace import memory
+from commontrace.serving import memory
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.scenarios import SCENARIOS
 

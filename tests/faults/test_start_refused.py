@@ -28,7 +28,7 @@ class Watched(os._Environ):
         read.add("all of them")
         return super().__iter__()
 os.environ.__class__ = Watched
-import commontrace, commontrace.server
+import commontrace, commontrace.serving.server
 print(",".join(sorted(read)))
 print(threading.active_count(), repr(open("/proc/self/task/%d/children" % os.getpid()).read()))
 """

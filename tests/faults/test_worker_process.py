@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from commontrace import bootstrap
-from commontrace.bootstrap import Postgres
+from commontrace.serving import bootstrap
+from commontrace.serving.bootstrap import Postgres
 from tests.conftest import administer, query, server_settings
 from tests.embedding_server import KEY, MODEL, EmbeddingServer, failing, late, well
 from tests.faults.server_process import environment, run_command

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from commontrace import bootstrap
-from commontrace.bootstrap import Postgres
 from commontrace.core import reembedding
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder
+from commontrace.serving import bootstrap
+from commontrace.serving.bootstrap import Postgres
 from tests.conftest import query
 
 

@@ -9,8 +9,6 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from commontrace import bootstrap
-from commontrace.bootstrap import Foundation, NotReady, Postgres
 from commontrace.core import seeding
 from commontrace.core.search_service import SearchService
 from commontrace.core.seeding import read_seeds
@@ -20,6 +18,8 @@ from commontrace.domain.search.query import Search
 from commontrace.domain.traces.contribution import Contribution
 from commontrace.embeddings.embedder import Embedder, ModelNotUsable
 from commontrace.embeddings.lexical import LexicalEmbedder
+from commontrace.serving import bootstrap
+from commontrace.serving.bootstrap import Foundation, NotReady, Postgres
 from commontrace.settings import Settings
 from commontrace.storage import engines, migrating
 from commontrace.storage.database import Database

@@ -12,10 +12,10 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
-from commontrace import bootstrap
-from commontrace.bootstrap import NotReady
 from commontrace.embeddings.embedder import ModelNotUsable
-from commontrace.server import serving
+from commontrace.serving import bootstrap
+from commontrace.serving.bootstrap import NotReady
+from commontrace.serving.server import serving
 from commontrace.settings import Settings
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb

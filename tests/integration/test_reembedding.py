@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace import bootstrap
-from commontrace.bootstrap import Postgres
 from commontrace.core import reembedding
 from commontrace.core.reembedding import ReembeddingRefused
 from commontrace.core.search_service import SearchService
@@ -20,6 +18,8 @@ from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.query_cache import QueryCache
+from commontrace.serving import bootstrap
+from commontrace.serving.bootstrap import Postgres
 from commontrace.storage import migrating
 from commontrace.storage.database import Database
 from commontrace.storage.reembedding_claim import ReembeddingElsewhere

@@ -22,7 +22,7 @@ from commontrace.domain.search.query import Query, QueryVector, Search, StopReas
 from commontrace.domain.search.rankings import Ranking
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
-from commontrace.monitoring.recall_probe import LEAST_TRACES, RecallProbe
+from commontrace.serving.monitoring.recall_probe import LEAST_TRACES, RecallProbe
 from commontrace.storage import engines, sign_search, trace_filter
 from commontrace.storage.connecting import SettingRefused
 from commontrace.storage.database import Database

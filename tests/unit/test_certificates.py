@@ -8,11 +8,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
-from commontrace.bootstrap import NotReady
-from commontrace.certificates import CertificateUnusable, anybody_reads, check_files
 from commontrace.client import Tls
 from commontrace.client.tls_failures import explanation
-from commontrace.tls import ServedCertificate
+from commontrace.serving.bootstrap import NotReady
+from commontrace.serving.certificates import CertificateUnusable, anybody_reads, check_files
+from commontrace.serving.tls import ServedCertificate
 from tests.certificates import Authority, Pair, with_passphrase, written
 from tests.conftest import server_settings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from commontrace import memory
+from commontrace.serving import memory
 from tests.faults.rig.load import until
 
 _BLOCK, _BLOCKS = 4096, 20_000

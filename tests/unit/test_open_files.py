@@ -2,7 +2,7 @@ import resource
 
 import pytest
 
-from commontrace.open_files import connections_to_serve
+from commontrace.serving.open_files import connections_to_serve
 
 _ENDLESS = resource.RLIM_INFINITY
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from commontrace.port_listener import listener_of
+from commontrace.serving.port_listener import listener_of
 
 # The kernel cuts the name at 15 bytes, in the midst of a character.
 LISTEN = """

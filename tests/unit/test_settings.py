@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from commontrace.bootstrap import NotReady
 from commontrace.domain import limits
-from commontrace.listening import refuse_open_address
+from commontrace.serving.bootstrap import NotReady
+from commontrace.serving.listening import refuse_open_address
 from tests.conftest import server_settings
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from commontrace.standard_streams import dropped_lines, never_failing
+from commontrace.serving.standard_streams import dropped_lines, never_failing
 
 LINE = "x" * 99
 

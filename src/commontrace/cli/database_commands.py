@@ -9,7 +9,7 @@ def migrate() -> None:
     """Bring the database to the newest revision."""
     import asyncio
 
-    from commontrace import bootstrap
+    from commontrace.serving import bootstrap
     from commontrace.storage.migrating import newest_revision
 
     settings = read_settings()
@@ -23,7 +23,7 @@ def seed() -> None:
     """Load the sample traces; those that are there stay as they are."""
     import asyncio
 
-    from commontrace import bootstrap
+    from commontrace.serving import bootstrap
 
     settings = read_settings()
     configure_logging(settings.log_level)
@@ -44,8 +44,8 @@ def recount() -> None:
     """
     import asyncio
 
-    from commontrace import bootstrap
     from commontrace.core import recounting
+    from commontrace.serving import bootstrap
 
     settings = read_settings()
     configure_logging(settings.log_level)

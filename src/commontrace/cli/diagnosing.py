@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 
-from commontrace import bootstrap, certificates
 from commontrace.cli.diagnosing_server import AskedServer, asked, compared
 from commontrace.cli.environment import SettingsWrong, settings_from_environment, with_cause
 from commontrace.domain.doctor import findings as diagnosis
@@ -14,8 +13,9 @@ from commontrace.domain.doctor.findings import Finding, Level, ok, problem, warn
 from commontrace.domain.errors import CommonTraceError
 from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
 from commontrace.embeddings.recorded_model import RecordedModel
-from commontrace.listening import refuse_open_address
+from commontrace.serving import bootstrap, certificates
 from commontrace.serving.embedder_factory import choose_embedder, settings_that_fit
+from commontrace.serving.listening import refuse_open_address
 from commontrace.settings import Settings
 from commontrace.storage import diagnosis as databases
 from commontrace.storage import embedded, migrating

@@ -127,9 +127,9 @@ class _StandardError:
 @contextmanager
 def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[None]:
     """Turns what keeps a database from being used into one sentence and exit code 1, or whatever `tell` does."""
-    from commontrace.bootstrap import NotReady
     from commontrace.domain.errors import CommonTraceError, DatabaseUnavailable, ModelReplaced, Overloaded
     from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
+    from commontrace.serving.bootstrap import NotReady
     from commontrace.serving.embedder_factory import settings_that_fit
     from commontrace.storage.embedded import DataDirectoryInUse, EmbeddedPostgresFailed
     from commontrace.storage.migrating import MigrationLocked, MigrationRefused

@@ -11,7 +11,7 @@ from commontrace.plurals import counted
 
 # Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
-    from commontrace.bootstrap import Postgres
+    from commontrace.serving.bootstrap import Postgres
     from commontrace.settings import Settings
 
 
@@ -28,7 +28,7 @@ def reembed(
     """
     import asyncio
 
-    from commontrace import bootstrap
+    from commontrace.serving import bootstrap
 
     settings = read_settings()
     configure_logging(settings.log_level)
@@ -42,8 +42,8 @@ def reembed(
 
 
 async def _reembed(where: "Postgres", settings: "Settings", advance: Callable[[int, int], None]) -> str:
-    from commontrace import bootstrap
     from commontrace.core import reembedding
+    from commontrace.serving import bootstrap
     from commontrace.serving.embedder_factory import choose_embedder
 
     # A fallback is for new databases.
@@ -61,8 +61,8 @@ async def _reembed(where: "Postgres", settings: "Settings", advance: Callable[[i
 
 
 async def _cancel(where: "Postgres") -> str:
-    from commontrace import bootstrap
     from commontrace.core import reembedding
+    from commontrace.serving import bootstrap
 
     async with bootstrap.reembedding(where) as steps:
         given_up = await reembedding.cancel(steps)

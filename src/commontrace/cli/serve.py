@@ -11,13 +11,13 @@ import typer
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.ready import ready_lines
 from commontrace.cli.stopping import run, stop_requested
-from commontrace.standard_streams import never_failing
+from commontrace.serving.standard_streams import never_failing
 
 # Imported when a server starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     import asyncio
 
-    from commontrace.bootstrap import Postgres
+    from commontrace.serving.bootstrap import Postgres
     from commontrace.settings import Settings
 
 
@@ -49,9 +49,9 @@ def serve(
     # Read when gRPC is imported, here and by workers. gRPC has a line, not in JSON, for every handshake that fails, and
     # strangers decide how many there are.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    from commontrace import bootstrap
-    from commontrace.listening import refuse_open_address, refuse_taken_address, reserved
-    from commontrace.tls import ServedCertificate
+    from commontrace.serving import bootstrap
+    from commontrace.serving.listening import refuse_open_address, refuse_taken_address, reserved
+    from commontrace.serving.tls import ServedCertificate
 
     settings = read_settings()
     if workers is not None:
@@ -80,8 +80,8 @@ def serve(
 async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> None:
     import asyncio
 
-    from commontrace import bootstrap, memory
-    from commontrace.server import serving
+    from commontrace.serving import bootstrap, memory
+    from commontrace.serving.server import serving
 
     hurry = asyncio.Event()
     stop = stop_requested(hurry)
@@ -100,9 +100,9 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
 async def _supervise(where: "Postgres", settings: "Settings", address: str, *, migrate: bool) -> None:
     import asyncio
 
-    from commontrace import bootstrap
     from commontrace.cli.serve_workers import Workers
-    from commontrace.listening import drain_seconds
+    from commontrace.serving import bootstrap
+    from commontrace.serving.listening import drain_seconds
 
     hurry = asyncio.Event()
     stop = stop_requested(hurry)
@@ -154,7 +154,7 @@ async def _end(stop: "asyncio.Event", where: "Postgres") -> None:
     """Returns when somebody wants the server to stop; raises NotReady when it can serve no longer."""
     import asyncio
 
-    from commontrace.bootstrap import NotReady
+    from commontrace.serving.bootstrap import NotReady
 
     while not stop.is_set():
         # Left running, the server would fail every call and keep others off the data. A start recovers them.

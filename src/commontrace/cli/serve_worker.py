@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from commontrace.cli.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.exit_codes import FAILED
 from commontrace.cli.stopping import run, stop_requested
-from commontrace.standard_streams import never_failing
+from commontrace.serving.standard_streams import never_failing
 
 if TYPE_CHECKING:
     from commontrace.settings import Settings
@@ -35,8 +35,8 @@ def main() -> None:
 async def _serve(settings: "Settings", *, url: str) -> None:
     import asyncio
 
-    from commontrace import bootstrap, memory
-    from commontrace.server import serving
+    from commontrace.serving import bootstrap, memory
+    from commontrace.serving.server import serving
 
     hurry = asyncio.Event()
     stop = stop_requested(hurry)

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import structlog
 
-from commontrace.bootstrap import NotReady
 from commontrace.domain.backoff import pause
+from commontrace.serving.bootstrap import NotReady
 
 log = structlog.get_logger()
 

@@ -11,14 +11,14 @@ from commontrace.cli.output import note
 from commontrace.cli.progress import progress
 from commontrace.cli.stopping import stop_requested
 from commontrace.plurals import counted
-from commontrace.standard_streams import never_failing
+from commontrace.serving.standard_streams import never_failing
 
 # Imported when a worker starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     import asyncio
 
-    from commontrace.bootstrap import Foundation, Postgres
     from commontrace.core.encoding_queue import Turn
+    from commontrace.serving.bootstrap import Foundation, Postgres
     from commontrace.settings import Settings
 
 
@@ -39,7 +39,7 @@ def worker(
     """
     import asyncio
 
-    from commontrace import bootstrap
+    from commontrace.serving import bootstrap
 
     settings = read_settings()
     configure_logging(settings.log_level)
@@ -56,8 +56,8 @@ def worker(
 async def _once(
     where: "Postgres", settings: "Settings", *, retry: bool, advance: Callable[[int, int], None]
 ) -> "tuple[Turn, int]":
-    from commontrace import bootstrap
     from commontrace.core.encoding_worker import encode_what_is_due
+    from commontrace.serving import bootstrap
 
     async with bootstrap.foundation(where, settings) as foundation:
         database = foundation.database
@@ -75,8 +75,8 @@ async def _once(
 async def _until_stopped(where: "Postgres", settings: "Settings", *, retry: bool) -> None:
     import asyncio
 
-    from commontrace import bootstrap
     from commontrace.core.encoding_worker import keep_encoding
+    from commontrace.serving import bootstrap
 
     async with bootstrap.foundation(where, settings) as foundation:
         await _queue_again_if(retry, foundation)

@@ -16,7 +16,7 @@ def work_on_database(do: Callable[["UnitOfWork"], Awaitable[Result]]) -> Result:
     """Returns what is done in one transaction, or says why it cannot be done and ends."""
     import asyncio
 
-    from commontrace import bootstrap
+    from commontrace.serving import bootstrap
 
     settings = read_settings()
     configure_logging(settings.log_level)

@@ -10,13 +10,13 @@ from unittest.mock import patch
 
 import grpc
 
-from commontrace.bootstrap import Foundation
 from commontrace.core import known_keys
 from commontrace.core.known_keys import KnownKeys
 from commontrace.domain.caller import Caller
 from commontrace.domain.keys.api_key import ApiKey
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.server import serving
+from commontrace.serving.bootstrap import Foundation
+from commontrace.serving.server import serving
 from commontrace.settings import Settings
 from commontrace.storage import embedded, migrating
 from commontrace.storage.database import Database

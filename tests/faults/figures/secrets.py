@@ -14,11 +14,11 @@ from uuid import uuid4
 
 import grpc
 
-from commontrace.bootstrap import Foundation
 from commontrace.domain.secrets import scan as secrets
 from commontrace.domain.secrets.scan import SecretScan
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.server import serving
+from commontrace.serving.bootstrap import Foundation
+from commontrace.serving.server import serving
 from commontrace.settings import Settings
 from commontrace.storage import embedded, migrating
 from commontrace.storage.database import Database

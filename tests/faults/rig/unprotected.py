@@ -19,7 +19,6 @@ import openai
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace import bootstrap, server
 from commontrace.cli import main
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings import endpoint
@@ -28,6 +27,7 @@ from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors import authentication, sending
 from commontrace.rpc.interceptors.deferring import DeferringInterceptor
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor, unary_behavior
+from commontrace.serving import bootstrap, server
 from commontrace.storage import advisory_lock, database, engines, trace_changes
 from commontrace.storage.database import Answer, Database, Question
 from commontrace.storage.search_pool import SearchPool

@@ -12,9 +12,9 @@ from typing import Self, cast
 import grpc
 import structlog
 
-from commontrace import certificates
-from commontrace.bootstrap import NotReady
-from commontrace.certificates import Certificate, CertificateUnusable, Files
+from commontrace.serving import certificates
+from commontrace.serving.bootstrap import NotReady
+from commontrace.serving.certificates import Certificate, CertificateUnusable, Files
 from commontrace.settings import Settings
 
 log = structlog.get_logger()

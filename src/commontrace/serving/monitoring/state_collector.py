@@ -8,9 +8,9 @@ from prometheus_client.registry import Collector
 
 from commontrace import __version__
 from commontrace.embeddings.served_model import ServedModel
-from commontrace.monitoring.queue_watch import QueueWatch
-from commontrace.monitoring.recall_probe import RecallProbe
-from commontrace.standard_streams import dropped_lines
+from commontrace.serving.monitoring.queue_watch import QueueWatch
+from commontrace.serving.monitoring.recall_probe import RecallProbe
+from commontrace.serving.standard_streams import dropped_lines
 from commontrace.storage.turns import PoolState
 
 

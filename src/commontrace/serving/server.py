@@ -9,8 +9,6 @@ import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME
 
-from commontrace import memory
-from commontrace.bootstrap import Foundation, NotReady
 from commontrace.core.announcing import keep_announcing
 from commontrace.core.encoding_worker import keep_encoding
 from commontrace.core.expiry import keep_forgetting
@@ -24,15 +22,6 @@ from commontrace.domain.scopes import Scope
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.recorded_model import RecordedModel
 from commontrace.embeddings.served_model import ServedModel
-from commontrace.listening import (
-    drain_seconds,
-    is_loopback,
-    is_open_to_strangers,
-    refuse_open_address,
-    refuse_taken_address,
-)
-from commontrace.monitoring.monitoring import Monitoring
-from commontrace.open_files import connections_to_serve
 from commontrace.rpc import services
 from commontrace.rpc.arrivals import Arrivals
 from commontrace.rpc.calls_in_progress import CallsInProgress
@@ -59,11 +48,22 @@ from commontrace.rpc.trace_servicer import TraceServicer
 from commontrace.rpc.validation.validator import Validator
 from commontrace.rpc.vote_servicer import VoteServicer
 from commontrace.rpc.writes import Writes
+from commontrace.serving import memory
+from commontrace.serving.bootstrap import Foundation, NotReady
 from commontrace.serving.embedder_factory import embedder_of
+from commontrace.serving.listening import (
+    drain_seconds,
+    is_loopback,
+    is_open_to_strangers,
+    refuse_open_address,
+    refuse_taken_address,
+)
+from commontrace.serving.monitoring.monitoring import Monitoring
+from commontrace.serving.open_files import connections_to_serve
+from commontrace.serving.tls import ServedCertificate
 from commontrace.settings import Settings
 from commontrace.sharing.turns import Turns
 from commontrace.storage.database import Database
-from commontrace.tls import ServedCertificate
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
 log = structlog.get_logger()

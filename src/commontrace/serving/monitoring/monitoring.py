@@ -4,16 +4,16 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from commontrace.bootstrap import NotReady
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import CallObserver
+from commontrace.serving.bootstrap import NotReady
 from commontrace.settings import Settings
 from commontrace.storage.database import Database
 
 if TYPE_CHECKING:
-    from commontrace.monitoring.metrics import Metrics
-    from commontrace.monitoring.tracing import Tracing
+    from commontrace.serving.monitoring.metrics import Metrics
+    from commontrace.serving.monitoring.tracing import Tracing
 
 
 class Monitoring:
@@ -62,7 +62,7 @@ class Monitoring:
 def _metrics_of(settings: Settings) -> "Metrics | None":
     if settings.metrics_address is None:
         return None
-    from commontrace.monitoring.metrics import Metrics
+    from commontrace.serving.monitoring.metrics import Metrics
 
     return Metrics(settings.metrics_address, recall_probe_seconds=settings.recall_probe_seconds)
 
@@ -71,7 +71,7 @@ def _tracing_of(settings: Settings) -> "Tracing | None":
     if not settings.tracing:
         return None
     try:
-        from commontrace.monitoring.tracing import Tracing
+        from commontrace.serving.monitoring.tracing import Tracing
     except ImportError as error:
         raise NotReady(f"TRACING needs {error.name}: pip install 'commontrace[otel]'") from error
     return Tracing()

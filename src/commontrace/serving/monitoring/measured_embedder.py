@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from commontrace.embeddings.embedder import Embedder, Embedding
-from commontrace.monitoring.wrapped_embedder import WrappedEmbedder
+from commontrace.serving.monitoring.wrapped_embedder import WrappedEmbedder
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64)

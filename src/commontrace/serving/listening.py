@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from commontrace import addresses
-from commontrace.bootstrap import NotReady
-from commontrace.port_listener import listener_of
+from commontrace.serving.bootstrap import NotReady
+from commontrace.serving.port_listener import listener_of
 from commontrace.settings import Settings
 
 # Whoever spreads calls asks for health every second or is told at once.

@@ -15,8 +15,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from commontrace import __version__
 from commontrace.embeddings.embedder import Embedder, Embedding
-from commontrace.monitoring.wrapped_embedder import WrappedEmbedder
 from commontrace.rpc.call import Call, Metadata
+from commontrace.serving.monitoring.wrapped_embedder import WrappedEmbedder
 
 _PATIENCE_SECONDS = 2.0
 

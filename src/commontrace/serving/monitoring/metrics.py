@@ -9,12 +9,12 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, 
 
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.served_model import ServedModel
-from commontrace.monitoring.call_metrics import CallMetrics
-from commontrace.monitoring.listener import exported
-from commontrace.monitoring.measured_embedder import EncoderMetrics, MeasuredEmbedder
-from commontrace.monitoring.queue_watch import QueueWatch
-from commontrace.monitoring.recall_probe import RecallProbe
-from commontrace.monitoring.state_collector import StateCollector
+from commontrace.serving.monitoring.call_metrics import CallMetrics
+from commontrace.serving.monitoring.listener import exported
+from commontrace.serving.monitoring.measured_embedder import EncoderMetrics, MeasuredEmbedder
+from commontrace.serving.monitoring.queue_watch import QueueWatch
+from commontrace.serving.monitoring.recall_probe import RecallProbe
+from commontrace.serving.monitoring.state_collector import StateCollector
 from commontrace.storage.database import Database
 
 log = structlog.get_logger()
