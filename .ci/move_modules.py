@@ -9,7 +9,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -51,7 +51,7 @@ def move(moves: dict[str, str]) -> None:
         if not (REPOSITORY / source).is_file():
             continue  # a package, whose modules move one by one
         package = (REPOSITORY / target).parent
-        while not (package / "__init__.py").exists() and f"{new}.".startswith("commontrace."):
+        while not (package / "__init__.py").exists():
             package.mkdir(parents=True, exist_ok=True)
             (package / "__init__.py").touch()
             package = package.parent
@@ -63,15 +63,21 @@ def rewritten(text: str, moves: dict[str, str], *, is_python: bool) -> str:
     """Returns the text with the new names in it."""
     if is_python:
         text = _with_imports(text, moves)
-    for old, new in sorted(moves.items(), key=lambda pair: -len(pair[0])):
-        text = re.sub(rf"(?<![\w./]){re.escape(old)}(?![\w/])", new, text)
-        inner_old, inner_new = old.partition(".")[2].replace(".", "/"), new.partition(".")[2].replace(".", "/")
-        for prefix in ("", "commontrace/", "src/commontrace/"):
-            if old.startswith("commontrace."):
-                text = re.sub(rf"(?<![\w./-]){prefix}{inner_old}\.py\b", f"{prefix}{inner_new}.py", text)
-        if old.startswith("tests."):
-            text = re.sub(rf"(?<![\w./-])tests/{inner_old}\.py\b", f"tests/{inner_new}.py", text)
-    return text
+    names = {old: new for old, new in moves.items() if not old.endswith(".__init__")}
+    # At one go: a new name may begin with an old one.
+    text = re.sub(rf"(?<![\w./])({_any_of(names)})(?![\w/])", lambda found: names[found[1]], text)
+    paths = {_inner_path(old): _inner_path(new) for old, new in names.items()}
+    prefix = r"(?:src/commontrace/|commontrace/|tests/|)"
+    return re.sub(rf"(?<![\w./-])({prefix})({_any_of(paths)})\b", lambda found: found[1] + paths[found[2]], text)
+
+
+def _any_of(names: Iterable[str]) -> str:
+    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+
+
+def _inner_path(module: str) -> str:
+    """Returns the path below the root package, as documents name it."""
+    return module.partition(".")[2].replace(".", "/") + ".py"
 
 
 def _with_imports(text: str, moves: dict[str, str]) -> str:

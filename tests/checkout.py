@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Self
 
 from tests.processes import wait_until_gone
+from tests.support.repository import REPOSITORY
 
-HERE = Path(__file__).parents[1]
 _COPIED = ("src", "migrations", "fixtures", "docs")
 _FILES = (
     "Makefile",
@@ -41,9 +41,9 @@ class Checkout:
         self._home.mkdir()
         self.directory.mkdir()
         for name in _COPIED:
-            shutil.copytree(HERE / name, self.directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(REPOSITORY / name, self.directory / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in (*_FILES, ".ci"):
-            source = HERE / name
+            source = REPOSITORY / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, self.directory / name)
         self._install()
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 DESCRIPTORS = Path(__file__).with_name("0.1.0.binpb")
 COMMIT = Path(__file__).with_name("baseline").read_text().strip()
 """The commit whose protos the descriptors are, and whose server and client are those of before."""

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.compatibility.baseline_contract import COMMIT, REPOSITORY
+from tests.compatibility.baseline_contract import COMMIT
 from tests.compatibility.previous_version import NoHistory, PreviousVersion, install
+from tests.support.repository import REPOSITORY
 
 
 @pytest.fixture(scope="session")

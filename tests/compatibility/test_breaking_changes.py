@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.compatibility.baseline_contract import DESCRIPTORS, REPOSITORY
+from tests.compatibility.baseline_contract import DESCRIPTORS
+from tests.support.repository import REPOSITORY
 
 BUF = Path(sys.executable).with_name("buf")
 CHECK = ["buf", "breaking", "--exclude-imports", "--against", "tests/compatibility/0.1.0.binpb"]

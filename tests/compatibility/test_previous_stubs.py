@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.compatibility.baseline_contract import REPOSITORY, rpcs
+from tests.compatibility.baseline_contract import rpcs
 from tests.compatibility.previous_version import PreviousVersion
 from tests.faults.server_process import ServerProcess, environment
+from tests.support.repository import REPOSITORY
 
 SECONDS = 120.0
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.compatibility.baseline_contract import COMMIT, DESCRIPTORS, REPOSITORY
+from tests.compatibility.baseline_contract import COMMIT, DESCRIPTORS
 from tests.compatibility.previous_version import NoHistory, PreviousVersion, unpack
 from tests.compatibility.test_breaking_changes import BUF
+from tests.support.repository import REPOSITORY
 
 
 def test_the_descriptors_are_those_of_the_commit(tmp_path: Path) -> None:

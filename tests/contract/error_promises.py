@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -11,8 +10,9 @@ from grpc_status import rpc_status
 
 from commontrace.rpc.status import DOMAIN
 from tests.contract.error_row import Row
+from tests.support.repository import REPOSITORY
 
-_PROTO = Path(__file__).parents[2] / "protos/commontrace/v1/error_reason.proto"
+_PROTO = REPOSITORY / "protos/commontrace/v1/error_reason.proto"
 _TEXT_BYTES = 1024
 # Clients refuse trailers of more than 8 KiB. Both parts grow on the way: the text by percent signs, the details by
 # base64.

@@ -5,7 +5,6 @@ import asyncio
 import inspect
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from types import CodeType
 from typing import Any
 from uuid import UUID
@@ -14,8 +13,9 @@ import pytest
 
 from commontrace.client import connect, sync
 from tests.faults.server_process import ServerProcess
+from tests.support.repository import REPOSITORY
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "client.md"
+DOCUMENT = REPOSITORY / "docs" / "client.md"
 ADDRESS = "127.0.0.1:50051"
 LEAST_EXAMPLES = 10
 

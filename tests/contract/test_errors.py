@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import grpc
 import pytest
@@ -30,8 +29,9 @@ from tests.contract.error_row import CREATE, GET, SEARCH, VALID, Row, objects
 from tests.contract.error_table import caller_rows, padded, server_rows, stopping_rows
 from tests.contract.key_error_rows import Keys, key_rows
 from tests.contract.quota_error_rows import quota_rows, tag_name_rows
+from tests.support.repository import REPOSITORY
 
-_SOURCES = Path(__file__).parents[2] / "src/commontrace"
+_SOURCES = REPOSITORY / "src/commontrace"
 _CALLER_ROWS = caller_rows()
 _SERVER_ROWS = server_rows()
 _ROWS = [

@@ -12,8 +12,8 @@ from commontrace import __version__
 from commontrace.cli.exit_codes import MEANINGS
 from tests.command_in_process import run_in_process
 from tests.faults.server_process import environment, run_command
+from tests.support.repository import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
 GROUPS = ("Find:", "Contribute:", "Vote and tags:", "Moderate:", "Run and maintain:", "Users and keys:")
 PROGRAM = Path(sys.executable).with_name("commontrace")
 
@@ -62,14 +62,14 @@ def test_the_version(tmp_path: Path) -> None:
 
 def test_the_reference_is_what_the_help_says(tmp_path: Path) -> None:
     generated = subprocess.run(
-        [sys.executable, str(ROOT / ".ci" / "commands.py")],
+        [sys.executable, str(REPOSITORY / ".ci" / "commands.py")],
         env=environment(tmp_path),
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     ).stdout
-    committed = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    committed = (REPOSITORY / "docs" / "commands.md").read_text(encoding="utf-8")
     assert committed == generated, "run `make generate` and commit docs/commands.md"
 
 

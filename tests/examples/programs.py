@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.examples.shell import REPOSITORY
+from tests.support.repository import REPOSITORY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from tests.examples.shell import REPOSITORY, run
+from tests.examples.shell import run
 from tests.faults.server_process import ServerProcess
+from tests.support.repository import REPOSITORY
 
 TEXT = (REPOSITORY / "docs/other-languages.md").read_text()
 COMMANDS = re.findall(r"^```sh\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)

@@ -4,10 +4,11 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-FIXTURE = Path(__file__).parents[2] / "fixtures" / "sample_traces.json"
+from tests.support.repository import REPOSITORY
+
+FIXTURE = REPOSITORY / "fixtures" / "sample_traces.json"
 _FENCE = re.compile(r"^```(?P<language>\S*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

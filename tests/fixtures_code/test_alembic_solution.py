@@ -16,8 +16,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from .conftest import ImportCode
-from .solutions import block
+from tests.fixtures_code.conftest import ImportCode
+from tests.fixtures_code.solutions import block
 
 ENVIRONMENT = block("alembic-async-env-asyncpg", "python", 0)
 MIGRATE = block("alembic-async-env-asyncpg", "python", 1)

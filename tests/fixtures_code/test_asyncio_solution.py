@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from .conftest import ImportCode
-from .solutions import block
+from tests.fixtures_code.conftest import ImportCode
+from tests.fixtures_code.solutions import block
 
 ERRORS = block("asyncio-taskgroup-error-handling", "python")
 

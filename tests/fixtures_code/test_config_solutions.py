@@ -18,7 +18,7 @@ import yaml
 from sqlalchemy import make_url
 from tree_sitter import Language, Node, Parser
 
-from .solutions import Block, block, read_trace
+from tests.fixtures_code.solutions import Block, block, read_trace
 
 COMPOSE = block("docker-compose-postgres-healthcheck-race", "yaml")
 WORKFLOW = block("github-actions-uv-locked-cache", "yaml")

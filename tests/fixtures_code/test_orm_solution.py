@@ -10,9 +10,9 @@ from sqlalchemy import event, literal, select
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from .asgi import serve
-from .conftest import ImportCode
-from .solutions import block
+from tests.fixtures_code.asgi import serve
+from tests.fixtures_code.conftest import ImportCode
+from tests.fixtures_code.solutions import block
 
 APP = block("fastapi-async-sqlalchemy-missing-greenlet", "python")
 

@@ -6,9 +6,9 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 
-from .asgi import browse
-from .conftest import ImportCode
-from .solutions import block
+from tests.fixtures_code.asgi import browse
+from tests.fixtures_code.conftest import ImportCode
+from tests.fixtures_code.solutions import block
 
 VALIDATORS = block("pydantic-v2-validators-cross-field", "python")
 

@@ -11,9 +11,9 @@ import pytest
 from fakeredis import TcpFakeServer
 from redis.asyncio import Redis
 
-from .asgi import serve
-from .conftest import ImportCode
-from .solutions import block
+from tests.fixtures_code.asgi import serve
+from tests.fixtures_code.conftest import ImportCode
+from tests.fixtures_code.solutions import block
 
 APP = block("redis-cache-stampede-fastapi", "python")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from .solutions import FIXTURE, Block, blocks, fenced, read_traces
+from tests.fixtures_code.solutions import FIXTURE, Block, blocks, fenced, read_traces
 
 # The first word of each topic's slug says which topic it is.
 TOPICS = [

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from packaging.version import Version
 
-from .solutions import Block, block, read_trace
+from tests.fixtures_code.solutions import Block, block, read_trace
 
 VECTOR_TABLE = block("pgvector-hnsw-cosine-index-not-used", "sql", 0)
 VECTOR_INDEX = block("pgvector-hnsw-cosine-index-not-used", "sql", 1)

@@ -9,9 +9,9 @@ import pytest
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.middleware.cors import CORSMiddleware
 
-from .asgi import browse
-from .conftest import ImportCode
-from .solutions import block, read_trace
+from tests.fixtures_code.asgi import browse
+from tests.fixtures_code.conftest import ImportCode
+from tests.fixtures_code.solutions import block, read_trace
 
 CORS = block("fastapi-cors-credentials-wildcard", "python")
 JWT = block("fastapi-jwt-asgi-middleware", "python")

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.certificates import Authority
+from tests.support.repository import REPOSITORY
 
-PAGE = Path(__file__).parents[2] / "docs/proxies.md"
+PAGE = REPOSITORY / "docs/proxies.md"
 _SECONDS = 15.0
 
 

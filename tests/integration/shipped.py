@@ -3,10 +3,9 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
-CHECKOUT = Path(__file__).parents[2]
+from tests.support.repository import REPOSITORY
 
 
 class Instruction(NamedTuple):
@@ -19,7 +18,7 @@ class Instruction(NamedTuple):
 
 def instructions() -> list[Instruction]:
     """Every instruction in order, continued lines joined."""
-    lines = (CHECKOUT / "Dockerfile").read_text().splitlines()
+    lines = (REPOSITORY / "Dockerfile").read_text().splitlines()
     text = "\n".join(line for line in lines if not line.startswith("#")).replace("\\\n", " ")
     found: list[Instruction] = []
     stage = -1

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-CHECKOUT = Path(__file__).parents[2]
-PAGE = (CHECKOUT / "docs" / "api.md").read_text()
+from tests.support.repository import REPOSITORY
+
+PAGE = (REPOSITORY / "docs" / "api.md").read_text()
 
 CONTRACT = """\
 syntax = "proto3";
@@ -58,9 +59,9 @@ message TalkOddlyResponse {}
 def _write(place: Path, contract: str, *flags: str) -> subprocess.CompletedProcess[str]:
     protos = place / "protos" / "commontrace" / "v1"
     protos.mkdir(parents=True, exist_ok=True)
-    shutil.copy(CHECKOUT / "protos" / "commontrace" / "v1" / "options.proto", protos)
+    shutil.copy(REPOSITORY / "protos" / "commontrace" / "v1" / "options.proto", protos)
     (protos / "odd_service.proto").write_text(contract)
-    script = [sys.executable, str(CHECKOUT / ".ci" / "api_reference.py"), *flags, "api.md"]
+    script = [sys.executable, str(REPOSITORY / ".ci" / "api_reference.py"), *flags, "api.md"]
     return subprocess.run(script, cwd=place, capture_output=True, text=True, check=False)
 
 

@@ -18,8 +18,8 @@ from bench import closed_loop, markdown
 from bench.closed_loop import WrongAnswer
 from bench.narrowing import NARROWINGS
 from bench.parameters import BadParameters, read_parameters
+from tests.support.repository import REPOSITORY
 
-_REPOSITORY = Path(__file__).parents[2]
 _TINY = {
     "BENCH_TRACES": "100",
     "BENCH_LARGE": "200",
@@ -61,7 +61,7 @@ def start(place: Path, **parameters: str) -> subprocess.Popen[str]:
     environment = os.environ | _TINY | {"TMPDIR": str(place), "BENCH_RESULTS": str(place / "results.json")}
     return subprocess.Popen(
         [sys.executable, "-m", "bench.run"],
-        cwd=_REPOSITORY,
+        cwd=REPOSITORY,
         env=environment | parameters,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

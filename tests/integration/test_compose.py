@@ -18,10 +18,10 @@ from commontrace.settings import Settings
 from commontrace.storage import embedded
 from tests.conftest import administer, server_settings
 from tests.faults.server_process import ServerProcess, run_command
+from tests.integration.shipped import is_command, words
+from tests.support.repository import REPOSITORY
 
-from .shipped import CHECKOUT, is_command, words
-
-COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 MONITORING = {name for name, service in SERVICES.items() if service.get("profiles") == ["monitoring"]}
@@ -68,7 +68,7 @@ def test_what_lasts_has_a_health_check_and_time_to_stop() -> None:
 def test_volumes_are_declared_and_used() -> None:
     volumes = [volume.split(":") for service in SERVICES.values() for volume in service.get("volumes", ())]
     files = [volume for volume in volumes if volume[0].startswith("./")]
-    assert [file for file, *_ in files if not (CHECKOUT / file).is_file()] == []
+    assert [file for file, *_ in files if not (REPOSITORY / file).is_file()] == []
     assert {mode for _file, _at, mode in files} == {"ro"}
     mounted = {name: at for name, at, *_ in (volume for volume in volumes if volume not in files)}
     assert mounted.keys() == COMPOSE["volumes"].keys()

@@ -10,9 +10,9 @@ import pytest
 
 from tests.checkout import Checkout, MadeServer
 from tests.suite import SLOW_DIRECTORIES
+from tests.support.repository import REPOSITORY
 
-CHECKOUT = Path(__file__).parents[2]
-PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 # README.md is for `make fresh`, other-languages.md for `make examples`: both need more than Python.
 RUN_HERE, RUN_ELSEWHERE = ["concepts.md", "operations.md"], ["README.md", "other-languages.md"]
 
@@ -25,7 +25,7 @@ def place() -> Iterator[Path]:
 
 
 def _text(name: str) -> str:
-    return (CHECKOUT / "docs" / name).read_text()
+    return (REPOSITORY / "docs" / name).read_text()
 
 
 def _anchors(page: Path) -> set[str]:
@@ -79,7 +79,7 @@ def test_the_messages_are_those_of_the_code() -> None:
 
 def _literals() -> list[str]:
     """Every string in the code, what an f-string fills in left out."""
-    trees = [ast.parse(path.read_text()) for path in (CHECKOUT / "src" / "commontrace").rglob("*.py")]
+    trees = [ast.parse(path.read_text()) for path in (REPOSITORY / "src" / "commontrace").rglob("*.py")]
     found = []
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.JoinedStr):
@@ -91,5 +91,5 @@ def _literals() -> list[str]:
 
 def test_the_page_about_tests_names_every_directory_and_which_are_slow() -> None:
     rows = re.findall(r"^\| `tests/(\w+)` \| .* \| (.+) \|$", _text("testing.md"), flags=re.MULTILINE)
-    assert {name for name, _ in rows} == {path.parent.name for path in (CHECKOUT / "tests").glob("*/test_*.py")}
+    assert {name for name, _ in rows} == {path.parent.name for path in (REPOSITORY / "tests").glob("*/test_*.py")}
     assert {name for name, slow in rows if slow == "all"} == SLOW_DIRECTORIES

@@ -15,9 +15,9 @@ import pytest
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.client import connect
-
-from .postgres_owners import IS_ROOT, NOBODY, copy_interpreter
-from .shipped import CHECKOUT, copied, instructions, is_command, said, words
+from tests.integration.postgres_owners import IS_ROOT, NOBODY, copy_interpreter
+from tests.integration.shipped import copied, instructions, is_command, said, words
+from tests.support.repository import REPOSITORY
 
 _INSTALLED = "/opt/commontrace"
 _BUILD_SECONDS = 600
@@ -34,11 +34,13 @@ def test_both_stages_start_from_one_pinned_image() -> None:
 
 
 def test_the_builder_sees_what_is_copied_and_nothing_else() -> None:
-    first, *rules = [rule for rule in (CHECKOUT / ".dockerignore").read_text().splitlines() if not rule.startswith("#")]
+    first, *rules = [
+        rule for rule in (REPOSITORY / ".dockerignore").read_text().splitlines() if not rule.startswith("#")
+    ]
     assert first == "*"
     assert sorted(rule[1:] for rule in rules if rule.startswith("!")) == sorted(copied())
     assert [rule for rule in rules if not rule.startswith("!")] == ["**/__pycache__"]
-    assert [source for source in copied() if not (CHECKOUT / source).exists()] == []
+    assert [source for source in copied() if not (REPOSITORY / source).exists()] == []
 
 
 def test_the_image_runs_as_an_ordinary_user_and_without_a_shell() -> None:
@@ -99,7 +101,7 @@ def installed(place: Path, python: Path) -> Path:
         if keyword == "COPY":
             *sources, _destination = argument.split()
             for source in sources:
-                _copy(CHECKOUT / source, build / source)
+                _copy(REPOSITORY / source, build / source)
         elif keyword == "RUN":
             command = argument.replace(_INSTALLED, shlex.quote(str(target)))
             done = subprocess.run(
@@ -132,7 +134,7 @@ def test_the_image_holds_the_service_its_data_and_no_tools(installed: Path) -> N
     tools = {"pip", "setuptools", "wheel", "uv", "hatchling", "torch", "sentence_transformers", "pytest"}
     assert tools & present == set()
     data = packages / "commontrace" / "_data"
-    assert _files(data / "migrations") == _files(CHECKOUT / "migrations")
+    assert _files(data / "migrations") == _files(REPOSITORY / "migrations")
     assert [path.name for path in (data / "fixtures").iterdir()] == ["sample_traces.json"]
 
 

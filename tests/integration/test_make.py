@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-CI = Path(__file__).parents[2] / ".ci"
+from tests.support.repository import REPOSITORY
+
+CI = REPOSITORY / ".ci"
 
 
 def certificates_of_uv(place: Path, **variables: str) -> dict[str, str]:

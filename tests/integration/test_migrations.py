@@ -20,8 +20,8 @@ from commontrace.storage import engines, migrating
 from commontrace.storage.models import Base
 from tests.conftest import administer, query, url_of
 from tests.locks import held, until_waiting
+from tests.support.repository import REPOSITORY
 
-CHECKOUT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden" / "schema.txt"
 MODEL = LexicalEmbedder(384)
 EMBEDDING_MODELS = "0002_create_embedding_models"
@@ -206,7 +206,7 @@ async def test_the_alembic_command_migrates(empty_database_url: str) -> None:
     alembic = await asyncio.to_thread(
         subprocess.run,
         [str(Path(sys.executable).with_name("alembic")), "upgrade", "head"],
-        cwd=CHECKOUT,
+        cwd=REPOSITORY,
         env=os.environ | {"DATABASE_URL": empty_database_url, "EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "384"},
         capture_output=True,
         text=True,

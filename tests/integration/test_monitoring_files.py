@@ -10,11 +10,10 @@ import pytest
 import yaml
 
 from commontrace.v1.error_reason_pb2 import ErrorReason
+from tests.support.repository import REPOSITORY
 
-from .shipped import CHECKOUT
-
-PLACE = CHECKOUT / "docs" / "monitoring"
-PAGE = (CHECKOUT / "docs" / "monitoring.md").read_text()
+PLACE = REPOSITORY / "docs" / "monitoring"
+PAGE = (REPOSITORY / "docs" / "monitoring.md").read_text()
 DASHBOARD: dict[str, Any] = json.loads((PLACE / "grafana" / "commontrace.json").read_text())
 [GROUP] = yaml.safe_load((PLACE / "alarms.yml").read_text())["groups"]
 ALARMS: dict[str, dict[str, Any]] = {rule["alert"]: rule for rule in GROUP["rules"]}
@@ -54,7 +53,7 @@ def test_panels_have_a_place_of_their_own_and_the_datasource_that_is_there() -> 
 
 
 def test_what_containers_are_told_is_where_compose_puts_it() -> None:
-    services = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
+    services = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
     inside = {volume.split(":")[1] for name in ("prometheus", "grafana") for volume in services[name]["volumes"]}
     config = yaml.safe_load((PLACE / "prometheus.yml").read_text())
     assert set(config["rule_files"]) <= inside

@@ -22,10 +22,9 @@ from commontrace.v1.trace_event_pb2 import WatchTracesRequest
 from commontrace.v1.trace_pb2 import Trace
 from tests.builders import a_contribution, hits_of, search
 from tests.conftest import RunningServer, ServerFactory, administer, query, server_settings, url_of
+from tests.support.repository import REPOSITORY
 from tests.told_embedder import ToldEmbedder, away
 from tests.trace_signs import out_of_date
-
-from .shipped import CHECKOUT
 
 ADA, BOB = ((("x-commontrace-user", f"{name}@example.org"),) for name in ("ada", "bob"))
 SUBJECTS = ("FastAPI sessions", "Docker health checks", "Redis caches", "CORS headers", "Alembic revisions")
@@ -137,4 +136,4 @@ async def test_a_dump_that_is_restored_is_the_same_database(
     await database.close()
 
 
-OPERATIONS = (CHECKOUT / "docs" / "operations.md").read_text()
+OPERATIONS = (REPOSITORY / "docs" / "operations.md").read_text()

@@ -3,7 +3,6 @@
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.imported_modules import distributions_of, imported_modules
+from tests.support.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PYPROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 OWN = {"commontrace"}
 OWN_IN_DEVELOPMENT = {"tests", "bench"} | {script.stem for script in (REPOSITORY / ".ci").glob("*.py")}

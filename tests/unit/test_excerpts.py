@@ -1,12 +1,12 @@
 """What the documents show of the programs in examples/ is what those programs say."""
 
 import re
-from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.support.repository import REPOSITORY
+
 PROGRAMS = {"go": REPOSITORY / "examples/go/main.go", "ts": REPOSITORY / "examples/typescript/main.ts"}
 DOCUMENTS = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
 EXCERPTS = [

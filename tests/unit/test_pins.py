@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.support.repository import REPOSITORY
+
 DIGEST, COMMIT = "sha256:" + "0a" * 32, "0a" * 20
 PINNED_IMAGE = f"debian:13@{DIGEST}"
 EXCEPTION = '[[unpinned]]\nkind = "{}"\nwhat = "{}"\nwhy = "{}"\n'

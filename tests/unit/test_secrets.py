@@ -4,7 +4,6 @@ import json
 import re
 import uuid
 from collections import Counter
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -15,8 +14,8 @@ from commontrace.domain.secrets.rules import RULES
 from commontrace.domain.secrets.scan import SecretScan, scan
 from tests.hostile_texts import hostile_texts
 from tests.planted_secrets import SECRETS, planted
+from tests.support.repository import REPOSITORY
 
-_ROOT = Path(__file__).parents[2]
 _PLACEHOLDERS = [
     "sk-...",
     "sk-your-key",
@@ -74,12 +73,12 @@ _HARMLESS = {
     "a public key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + base64.b64encode(hashlib.sha256(b"k").digest()).decode(),
 }
 _WRITTEN = [
-    *(_ROOT / "fixtures").glob("*.json"),
-    *(_ROOT / "docs").rglob("*.md"),
-    *(path for path in (_ROOT / "examples").rglob("*") if path.suffix in {".go", ".ts", ".md", ".json", ".proto"}),
-    *(_ROOT / "bench").glob("*.py"),
-    *_ROOT.glob("*.md"),
-    *_ROOT.glob("requirements*.lock"),
+    *(REPOSITORY / "fixtures").glob("*.json"),
+    *(REPOSITORY / "docs").rglob("*.md"),
+    *(path for path in (REPOSITORY / "examples").rglob("*") if path.suffix in {".go", ".ts", ".md", ".json", ".proto"}),
+    *(REPOSITORY / "bench").glob("*.py"),
+    *REPOSITORY.glob("*.md"),
+    *REPOSITORY.glob("requirements*.lock"),
 ]
 _EXAMINED = 200
 # Known by what stands beside them, which percent signs take apart.
@@ -116,7 +115,7 @@ def test_wherever_it_stands(rule: str) -> None:
 
 
 def test_all_kinds_have_forms_and_are_described() -> None:
-    section = (_ROOT / "docs/security.md").read_text().partition("## Secrets are refused")[2]
+    section = (REPOSITORY / "docs/security.md").read_text().partition("## Secrets are refused")[2]
     documented = re.findall(r"^\| `([a-z-]+)` \| (.+) \|$", section, re.MULTILINE)
     assert documented == [(rule.name, rule.what) for rule in RULES]
     assert set(SECRETS) == {rule.name for rule in RULES}

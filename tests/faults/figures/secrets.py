@@ -34,8 +34,8 @@ from tests.faults.server_process import ServerProcess
 from tests.hostile_texts import hostile_texts
 from tests.planted_secrets import SECRETS, planted
 from tests.secret_holders import holders, records, tag_holders
+from tests.support.repository import REPOSITORY
 
-_ROOT = Path(__file__).parents[3]
 _VARIANTS = 20
 _AT_A_TIME = 4
 _TEXT_BYTES = 64 << 10
@@ -128,9 +128,11 @@ async def _send(text: str, channel: grpc.aio.Channel, own: str, others: str, don
 
 
 def _clean_texts() -> Iterator[str]:
-    for file in sorted((_ROOT / "fixtures").glob("*.json")):
+    for file in sorted((REPOSITORY / "fixtures").glob("*.json")):
         yield from _strings(json.loads(file.read_text()))
-    for page in sorted([*_ROOT.glob("*.md"), *(_ROOT / "docs").rglob("*.md"), *(_ROOT / "examples").glob("*/main.*")]):
+    for page in sorted(
+        [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md"), *(REPOSITORY / "examples").glob("*/main.*")]
+    ):
         yield page.read_text()
 
 

@@ -5,13 +5,11 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tests.faults.rig.good_clients import Fared, good_clients
 from tests.faults.server_process import ServerProcess
 from tests.keys import Metadata
-
-_REPOSITORY = Path(__file__).parents[3]
+from tests.support.repository import REPOSITORY
 
 MEGABYTE = 1_000_000
 SETTLE_SECONDS = 6.0
@@ -68,7 +66,7 @@ async def sent_by(module: str, *arguments: str) -> str:
     """
     attacker = await asyncio.create_subprocess_exec(
         *("nice", "-n", "19", sys.executable, "-m", f"tests.faults.rig.{module}", *arguments),
-        cwd=_REPOSITORY,
+        cwd=REPOSITORY,
         stdout=asyncio.subprocess.PIPE,
     )
     said, _ = await attacker.communicate()
