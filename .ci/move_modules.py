@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+_DONE = "@"
+"""Stands before names that are new already: one of them may be another one's old name."""
 ROOTS = {"commontrace": Path("src"), "tests": Path(), "bench": Path()}
 
 
@@ -65,10 +67,11 @@ def rewritten(text: str, moves: dict[str, str], *, is_python: bool) -> str:
         text = _with_imports(text, moves)
     names = {old: new for old, new in moves.items() if not old.endswith(".__init__")}
     # At one go: a new name may begin with an old one.
-    text = re.sub(rf"(?<![\w./])({_any_of(names)})(?![\w/])", lambda found: names[found[1]], text)
+    text = re.sub(rf"(?<![\w./{_DONE}])({_any_of(names)})(?![\w/])", lambda found: names[found[1]], text)
     paths = {_inner_path(old): _inner_path(new) for old, new in names.items()}
     prefix = r"(?:src/commontrace/|commontrace/|tests/|)"
-    return re.sub(rf"(?<![\w./-])({prefix})({_any_of(paths)})\b", lambda found: found[1] + paths[found[2]], text)
+    text = re.sub(rf"(?<![\w./-])({prefix})({_any_of(paths)})\b", lambda found: found[1] + paths[found[2]], text)
+    return re.sub(rf"(?<=from ){_DONE}(?=\w)", "", text)
 
 
 def _any_of(names: Iterable[str]) -> str:
@@ -97,7 +100,7 @@ def _with_imports(text: str, moves: dict[str, str]) -> str:
             package, _, name = moves[f"{node.module}.{alias.name}"].rpartition(".")
             local = alias.asname or alias.name
             renamed = "" if local == name else f" as {local}"
-            written.append(f"{indent}from {package} import {name}{renamed}\n")
+            written.append(f"{indent}from {_DONE}{package} import {name}{renamed}\n")
         lines[node.lineno - 1 : node.end_lineno or node.lineno] = written
     return "".join(lines)
 

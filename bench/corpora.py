@@ -22,8 +22,10 @@ from commontrace.client import connect
 from commontrace.domain.search.query import candidates_for
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.embeddings.local_model import LocalModel, find_model_directory
-from commontrace.storage import embedded, engines, migrating
+from commontrace.embeddings.local.model import LocalModel, find_model_directory
+from commontrace.storage import engines
+from commontrace.storage import migrations as migrating
+from commontrace.storage.embedded_postgres import instance as embedded
 
 # Enough for a second or so.
 _EXPORTED_TRACES = 5_000

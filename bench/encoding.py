@@ -22,9 +22,10 @@ from bench.orders import Task
 from bench.parameters import CONNECTIONS
 from bench.processes import driving, serving
 from commontrace.domain.search.query import candidates_for
-from commontrace.embeddings.local_model import LocalModel, find_model_directory
+from commontrace.embeddings.local.model import LocalModel, find_model_directory
 from commontrace.embeddings.query_cache import QueryCache
-from commontrace.storage import embedded, migrating
+from commontrace.storage import migrations as migrating
+from commontrace.storage.embedded_postgres import instance as embedded
 
 CALLERS = (1, 16)
 TRACES = 5_000

@@ -31,7 +31,8 @@ from bench.processes import Driver, driving, serving
 from commontrace.client import connect
 from commontrace.domain.search.query import candidates_for
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import embedded, migrating
+from commontrace.storage import migrations as migrating
+from commontrace.storage.embedded_postgres import instance as embedded
 
 _FEWEST = 1_000
 _BASELINE_CALLERS = 16

@@ -22,7 +22,9 @@ from bench import corpora, corpus, loading, recall
 from bench.parameters import LIMIT, Parameters, read_parameters
 from bench.recall import number_of
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import embedded, engines, migrating, vector_type
+from commontrace.storage import engines, vector_type
+from commontrace.storage import migrations as migrating
+from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.storage.models import VECTOR_INDEX_NAME
 
 _CALLERS = (1, 16)

@@ -12,7 +12,8 @@ from bench.parameters import Parameters
 from bench.processes import serving
 from commontrace.client import connect
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import embedded, migrating
+from commontrace.storage import migrations as migrating
+from commontrace.storage.embedded_postgres import instance as embedded
 
 NAMES = (41, 10_000)
 _DIMENSIONS = 64

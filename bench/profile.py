@@ -24,7 +24,8 @@ from bench.processes import Driver, driving, serving
 from commontrace.client import CallFailed
 from commontrace.domain.search.query import candidates_for
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import embedded, migrating
+from commontrace.storage import migrations as migrating
+from commontrace.storage.embedded_postgres import instance as embedded
 
 _CALLERS = 16
 _RATE = 100

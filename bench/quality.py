@@ -20,7 +20,7 @@ import uvloop
 
 from bench.metrics import first_rank, mean_reciprocal_rank, recall_at
 from bench.search_cases import ANSWERABLE, EXACT, NEAR_DUPLICATE, UNANSWERABLE, SearchCase, read, read_search_cases
-from commontrace.cli.environment import configure_logging, failures_explained
+from commontrace.cli.runtime.environment import configure_logging, failures_explained
 from commontrace.client import Client, connect
 from commontrace.client.requests import Ranking
 from commontrace.serving import bootstrap

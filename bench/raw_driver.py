@@ -21,7 +21,7 @@ from bench.corpus import TAGS_A_TRACE, TEXT_CHARACTERS
 from bench.parameters import CONNECTIONS, LIMIT
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage import engines, vector_type
-from commontrace.storage.trace_repository import TraceRow
+from commontrace.storage.traces.repository import TraceRow
 
 _TAG_NAMES = (
     "ARRAY(SELECT name FROM tags JOIN trace_tags ON tag_id = tags.id WHERE trace_id = traces.id ORDER BY name) AS tags"

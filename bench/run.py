@@ -18,7 +18,7 @@ from bench import corpora, growing, machine, markdown, naming, plot, report, tar
 from bench.failures import RunFailed
 from bench.parameters import BadParameters, Parameters, read_parameters
 from commontrace.client import CallFailed
-from commontrace.storage import embedded
+from commontrace.storage.embedded_postgres import instance as embedded
 
 
 def main() -> None:

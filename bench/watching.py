@@ -16,7 +16,8 @@ from bench.parameters import CONNECTIONS, Parameters
 from bench.processes import serving
 from commontrace.client import Client, connect
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import embedded, migrating
+from commontrace.storage import migrations as migrating
+from commontrace.storage.embedded_postgres import instance as embedded
 
 WRITERS, WATCHERS = 8, 10
 _DIMENSIONS = 64

@@ -17,7 +17,9 @@ from bench.parameters import LIMIT, Parameters
 from bench.processes import serving
 from commontrace.client import Client, TraceFilter, connect
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import embedded, migrating, vector_type
+from commontrace.storage import migrations as migrating
+from commontrace.storage import vector_type
+from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.storage.models import VECTOR_INDEX_NAME
 
 CALLERS = (1, 4)

@@ -21,13 +21,15 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from commontrace.embeddings.embedder import Embedder
-from commontrace.embeddings.local_model import LocalModel, find_model_directory
+from commontrace.embeddings.local.model import LocalModel, find_model_directory
 from commontrace.serving import bootstrap
 from commontrace.serving.bootstrap import Foundation
 from commontrace.serving.server import serving
 from commontrace.settings import Settings
-from commontrace.storage import embedded, engines, migrating
+from commontrace.storage import engines
+from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
+from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.v1.tag_service_pb2_grpc import TagServiceStub
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub

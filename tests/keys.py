@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
-from commontrace.core import keys
+from commontrace.core.keys import service as keys
 from commontrace.domain.keys.api_key import ApiKey
 from commontrace.domain.scopes import EVERYTHING, Scope
 from commontrace.storage.database import Database

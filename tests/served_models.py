@@ -1,8 +1,8 @@
 """A model that stays what it is."""
 
+from commontrace.embeddings.active_model import ServedModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.recorded_model import RecordedModel
-from commontrace.embeddings.served_model import ServedModel
 
 
 def unchanging(embedder: Embedder) -> ServedModel:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from commontrace.embeddings.bert import Architecture
+from commontrace.embeddings.local.bert import Architecture
 
 Weights = dict[str, NDArray[np.float32]]
 Exact = NDArray[np.float64]

@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 from sqlalchemy import text
 
 from commontrace.storage import engines
-from commontrace.storage.event_repository import EventRepository
+from commontrace.storage.events.repository import EventRepository
 from commontrace.v1 import trace_pb2, vote_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from commontrace.rpc.page_tokens import NEWEST_FIRST, OLDEST_FIRST, TokenField
+from commontrace.rpc.paging.page_tokens import NEWEST_FIRST, OLDEST_FIRST, TokenField
 from commontrace.storage.keyset import Position
 from commontrace.v1 import trace_filter_pb2
 from commontrace.v1 import trace_service_pb2 as service_pb

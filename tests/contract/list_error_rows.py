@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from commontrace.domain import limits
-from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST
+from commontrace.rpc.paging.page_tokens import BY_REVISION, NEWEST_FIRST
 from commontrace.storage.keyset import Position
 from commontrace.v1 import trace_filter_pb2
 from commontrace.v1 import trace_service_pb2 as pb

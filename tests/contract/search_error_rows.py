@@ -5,7 +5,7 @@ from math import inf, nan, nextafter
 from typing import Any
 
 from commontrace.rpc.messages.searches import RESUME_TOKEN
-from commontrace.rpc.page_tokens import BY_REVISION, TokenField
+from commontrace.rpc.paging.page_tokens import BY_REVISION, TokenField
 from commontrace.v1 import trace_filter_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.contract.error_row import SEARCH, UNKNOWN_ID, Row, delimited, invalid, malformed

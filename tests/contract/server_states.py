@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from structlog.testing import capture_logs
 
-from commontrace.embeddings.local_model import LocalModel, find_model_directory
+from commontrace.embeddings.local.model import LocalModel, find_model_directory
 from commontrace.storage import engines
 from commontrace.storage.database import Database
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings, url_of

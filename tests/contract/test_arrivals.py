@@ -8,7 +8,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from commontrace.rpc import arrivals
+from commontrace.rpc import request_receiver as arrivals
 from tests.conftest import RunningServer
 from tests.contract.callers import reason_of, refused
 from tests.contract.calls import call

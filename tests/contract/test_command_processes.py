@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from commontrace.cli.exit_codes import FAILED, NOT_FOUND, TRY_AGAIN, USAGE
-from commontrace.cli.tls_options import given_tls
+from commontrace.cli.runtime.tls_options import given_tls
 from tests.command_in_process import terminal
 from tests.contract.command_line import ABSENT, Commands
 from tests.faults.server_process import environment, run_command

@@ -9,8 +9,10 @@ import pytest
 
 from commontrace.domain.errors import DatabaseUnavailable
 from commontrace.embeddings.embedder import Embedder
-from commontrace.storage import embedded, engines, migrating
+from commontrace.storage import engines
+from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
+from commontrace.storage.embedded_postgres import instance as embedded
 from tests.command_in_process import run_in_process
 from tests.conftest import administer, url_of
 from tests.faults.rig.proxy import proxy_before

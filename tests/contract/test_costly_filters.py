@@ -9,7 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from commontrace.domain import limits
-from commontrace.storage import filter_budget
+from commontrace.storage.search import filter_budget
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_export_pb2 import ExportTracesRequest

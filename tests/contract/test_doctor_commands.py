@@ -10,14 +10,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from commontrace.cli import diagnosing, diagnosing_server
-from commontrace.core.encoding_queue import queue_again
-from commontrace.core.encoding_worker import encode_what_is_due
+from commontrace.cli.doctor import findings as diagnosing
+from commontrace.cli.doctor import server as diagnosing_server
+from commontrace.core.encoding.queue import queue_again
+from commontrace.core.encoding.worker import encode_what_is_due
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
 from commontrace.settings import LEASE_SECONDS
-from commontrace.storage import diagnosis, embedded, engines, migrating
+from commontrace.storage import engines
+from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
+from commontrace.storage.doctor import database as diagnosis
+from commontrace.storage.embedded_postgres import instance as embedded
 from tests.command_in_process import run_in_process
 from tests.conftest import RunningServer, ServerFactory, administer, url_of
 from tests.contract.server_states import STATES

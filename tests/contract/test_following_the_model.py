@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2
 
-from commontrace.cli import diagnosing
+from commontrace.cli.doctor import findings as diagnosing
 from commontrace.client import vector
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.embeddings.local_model import LocalModel
+from commontrace.embeddings.local.model import LocalModel
 from commontrace.serving import bootstrap
 from commontrace.serving.bootstrap import NotReady, Postgres
 from commontrace.settings import Settings

@@ -7,10 +7,10 @@ from collections import Counter
 import grpc
 import pytest
 
-from commontrace.core import known_keys
+from commontrace.core.keys import cache as known_keys
 from commontrace.domain import limits
 from commontrace.domain.keys.api_key import new_key
-from commontrace.rpc import arrivals
+from commontrace.rpc import request_receiver as arrivals
 from tests.conftest import RunningServer
 from tests.contract.callers import reason_of
 from tests.contract.calls import METHODS, call

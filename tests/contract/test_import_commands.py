@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from commontrace.cli import imported
+from commontrace.cli.imports import waiting as imported
 from tests.contract.command_line import ABSENT, Commands
 from tests.faults.server_process import ServerProcess
 

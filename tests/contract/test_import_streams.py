@@ -12,14 +12,14 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from commontrace.core.expiry import forget_expired_imports
-from commontrace.core.tag_name_quota import TagNameQuota
+from commontrace.core.cleanup import forget_expired_imports
+from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.caller import Caller
+from commontrace.embeddings.active_model import ServedModel
 from commontrace.embeddings.embedder import Embedder
-from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import Call, current_call
-from commontrace.rpc.importing import Importer
-from commontrace.rpc.stopping import Stopping
+from commontrace.rpc.shutdown import Stopping
+from commontrace.rpc.streams.imports import Importer
 from commontrace.serving.embedder_factory import embedder_of
 from commontrace.sharing.turns import Turns
 from commontrace.storage import engines
@@ -160,7 +160,7 @@ async def test_imports_of_the_same_traces_at_once_store_each_once(server: Runnin
 async def test_watchers_are_woken(server: RunningServer, database_url: str) -> None:
     import asyncpg
 
-    from commontrace.storage.event_repository import CHANNEL
+    from commontrace.storage.events.repository import CHANNEL
 
     woken = asyncio.Event()
     dsn = engines.postgres_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from commontrace.core import known_keys
+from commontrace.core.keys import cache as known_keys
 from commontrace.storage.database import Database
 from commontrace.v1.trace_event_pb2 import WatchTracesRequest
 from tests.builders import a_contribution

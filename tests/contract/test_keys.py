@@ -10,7 +10,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from structlog.testing import capture_logs
 
-from commontrace.core import keys, known_keys
+from commontrace.core.keys import cache as known_keys
+from commontrace.core.keys import service as keys
 from commontrace.domain.errors import TooManyKeys
 from commontrace.domain.keys.api_key import ApiKey
 from commontrace.domain.scopes import EVERYTHING, Scope

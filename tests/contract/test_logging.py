@@ -12,7 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.struct_pb2 import Struct
 from structlog.testing import capture_logs
 
-from commontrace.storage import embedded
+from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from commontrace.v1.vote_service_pb2 import CastVoteRequest

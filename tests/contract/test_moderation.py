@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.core import moderating
-from commontrace.core.contributing import Existing
+from commontrace.core.traces import moderate as moderating
+from commontrace.core.traces.create import Existing
 from commontrace.storage.models import Base
-from commontrace.storage.tag_repository import MERGES
+from commontrace.storage.tags.repository import MERGES
 from commontrace.v1 import trace_event_pb2, trace_import_pb2, trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb

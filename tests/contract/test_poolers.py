@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from commontrace.storage import engines
-from commontrace.storage.connecting import PINNED
+from commontrace.storage.connections import PINNED
 from tests.command_in_process import run_in_process
 from tests.faults.rig.proxy import proxy_before
 from tests.faults.server_process import run_command

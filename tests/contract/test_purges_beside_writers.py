@@ -6,9 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from commontrace.core import moderating, tagging
-from commontrace.core.encoding_queue import queue_again
-from commontrace.storage.tag_repository import MERGES
+from commontrace.core.encoding.queue import queue_again
+from commontrace.core.tags import service as tagging
+from commontrace.core.traces import moderate as moderating
+from commontrace.storage.tags.repository import MERGES
 from commontrace.v1 import tag_service_pb2 as tag_pb
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, copies_of

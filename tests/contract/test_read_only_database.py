@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace.cli import diagnosing
+from commontrace.cli.doctor import findings as diagnosing
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
-from commontrace.storage import embedded, migrating
+from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
+from commontrace.storage.embedded_postgres import instance as embedded
 from tests.builders import health_of
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings
 from tests.contract.calls import call

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from commontrace.core.expiry import forget_expired_answers
+from commontrace.core.cleanup import forget_expired_answers
 from commontrace.v1 import tag_pb2, tag_service_pb2, trace_pb2, vote_pb2, vote_service_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.builders import a_contribution, hits_of, search

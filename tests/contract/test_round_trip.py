@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.core.seeding import read_seeds, seed
+from commontrace.core.traces.seed import read_seeds, seed
 from commontrace.data_files import data_directory
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage.database import Database

@@ -8,7 +8,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from commontrace.client import Client, ResourceExhausted, connect
-from commontrace.core.expiry import forget_expired_quotas
+from commontrace.core.cleanup import forget_expired_quotas
 from commontrace.storage.database import Database
 from commontrace.v1 import error_reason_pb2, trace_record_pb2
 from tests.conftest import RunningServer, ServerFactory, administer, query, server_settings

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from commontrace.cli import diagnosing, tls_options
+from commontrace.cli.doctor import findings as diagnosing
 from commontrace.cli.exit_codes import FAILED, TRY_AGAIN
+from commontrace.cli.runtime import tls_options
 from commontrace.client import Tls, TlsFailed, connect, sync
 from commontrace.domain.doctor.findings import Level
 from tests.certificates import written

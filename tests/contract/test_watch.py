@@ -11,14 +11,15 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.core import recounting, seeding
-from commontrace.core.expiry import forget_expired_events
-from commontrace.core.following import Following
-from commontrace.core.watching import Watching
+from commontrace.core.cleanup import forget_expired_events
+from commontrace.core.events.follower import Following
+from commontrace.core.events.watch import Watching
+from commontrace.core.traces import seed as seeding
+from commontrace.core.votes import recount as recounting
 from commontrace.data_files import data_directory
 from commontrace.domain.errors import WatchTokenOutOfRange
 from commontrace.embeddings.embedder import Embedder
-from commontrace.rpc.page_tokens import BY_SEQUENCE
+from commontrace.rpc.paging.page_tokens import BY_SEQUENCE
 from commontrace.serving.bootstrap import Foundation
 from commontrace.serving.server import serving
 from commontrace.storage import engines

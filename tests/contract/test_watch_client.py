@@ -10,7 +10,8 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace.client import CallFailed, Client, InvalidArgument, Unavailable, connect, sync, watch_progress
+from commontrace.client import CallFailed, Client, InvalidArgument, Unavailable, connect, sync
+from commontrace.client.streams import watch_progress
 from commontrace.v1 import trace_event_pb2
 from tests.conftest import RunningServer, ServerFactory, server_settings
 from tests.contract.test_client_restarts import closed_address as closed_address

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace.domain.events.settling import Look, Settlement
+from commontrace.domain.events.commit_order import Look, Settlement
 from tests.builders import a_contribution
 from tests.conftest import RunningServer, ServerFactory, server_settings
 from tests.contract.changes_followed import Follower, happened, missing

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from commontrace.domain import limits
-from commontrace.rpc.page_tokens import NEWEST_FIRST
+from commontrace.rpc.paging.page_tokens import NEWEST_FIRST
 from commontrace.v1 import vote_pb2
 from commontrace.v1 import vote_service_pb2 as pb
 from tests.contract.error_row import (

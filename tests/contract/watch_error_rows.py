@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from commontrace.rpc.page_tokens import BY_REVISION, BY_SEQUENCE, TokenField
+from commontrace.rpc.paging.page_tokens import BY_REVISION, BY_SEQUENCE, TokenField
 from commontrace.v1 import trace_event_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.contract.error_row import WATCH, Code, Row, invalid, malformed

@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from commontrace.cli.environment import configure_logging
+from commontrace.cli.runtime.environment import configure_logging
 from commontrace.serving import memory
 from tests.faults.rig.figure import Figure, Trial
 from tests.faults.rig.journal import FILE

@@ -10,8 +10,9 @@ import pytest
 
 from commontrace.client import Client, ResourceExhausted, Unauthenticated, connect
 from commontrace.domain.scopes import EVERYTHING
-from commontrace.storage import embedded, embedded_launcher
 from commontrace.storage.database import Database
+from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import launcher as embedded_launcher
 from commontrace.v1 import trace_pb2, trace_record_pb2
 from tests.conftest import administer, query
 from tests.faults.rig.fake_clock import FakeClock

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from commontrace.client import connect
-from commontrace.storage import embedded
+from commontrace.storage.embedded_postgres import instance as embedded
 from tests.conftest import administer, url_of
 from tests.faults.server_process import ServerProcess, run_command
 from tests.processes import processes_of

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 from commontrace.domain.errors import DatabaseUnavailable
-from commontrace.storage import embedded
+from commontrace.storage.embedded_postgres import instance as embedded
 from tests.conftest import query
 from tests.faults.server_process import ServerProcess, environment
 

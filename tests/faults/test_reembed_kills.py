@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import engines, migrating
+from commontrace.storage import engines
+from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
 from tests.builders import hits_of, search
 from tests.conftest import RunningServer, ServerFactory, query, server_settings

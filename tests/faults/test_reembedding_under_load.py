@@ -15,7 +15,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import migrating
+from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb

@@ -19,7 +19,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.client import CallFailed
-from commontrace.storage import embedded, engines
+from commontrace.storage import engines
+from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution, copies_of, health_of, hits_of, search, store_large_trace

@@ -9,7 +9,7 @@ import pytest
 
 from bench.search_cases import read
 from commontrace.domain import limits
-from commontrace.domain.tags.tag_names import normalise_all
+from commontrace.domain.tags.names import normalise_all
 from commontrace.rpc.validation.trace_rules import create_trace
 from commontrace.v1.trace_service_pb2 import CreateTraceRequest
 

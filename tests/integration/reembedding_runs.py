@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from commontrace.core import reembedding
+from commontrace.core.encoding import reembed as reembedding
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder
 from commontrace.serving import bootstrap

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from commontrace.domain.search.nearest import Neighbour
+from commontrace.domain.search.neighbours import Neighbour
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, vector_type

@@ -7,14 +7,14 @@ from uuid import UUID, uuid4
 import numpy as np
 from sqlalchemy import text
 
-from commontrace.core import contributing
+from commontrace.core.traces import create as contributing
 from commontrace.domain.traces.contribution import Contribution, NewTrace, OnDuplicate
 from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.embeddings.embedder import Embedder, Vector
-from commontrace.embeddings.local_model import PUBLISHED
-from commontrace.embeddings.model_directory import WEIGHTS_FILE
+from commontrace.embeddings.local.model import PUBLISHED
+from commontrace.embeddings.local.model_directory import WEIGHTS_FILE
 from commontrace.storage.database import Database
-from commontrace.storage.trace_search import ApproximateSearch
+from commontrace.storage.search.neighbours import ApproximateSearch
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer
 

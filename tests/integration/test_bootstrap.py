@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from commontrace.core import seeding
-from commontrace.core.search_service import SearchService
-from commontrace.core.seeding import read_seeds
+from commontrace.core.search.service import SearchService
+from commontrace.core.traces import seed as seeding
+from commontrace.core.traces.seed import read_seeds
 from commontrace.data_files import data_directory
 from commontrace.domain.deadline import NEVER
 from commontrace.domain.search.query import Search
@@ -21,9 +21,10 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.serving import bootstrap
 from commontrace.serving.bootstrap import Foundation, NotReady, Postgres
 from commontrace.settings import Settings
-from commontrace.storage import engines, migrating
+from commontrace.storage import engines
+from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
-from commontrace.storage.diagnosis import looking_into
+from commontrace.storage.doctor.database import looking_into
 from tests.conftest import administer, server_settings
 from tests.integration.storing import contributed
 from tests.integration.test_migrations import GOLDEN, schema
@@ -37,7 +38,7 @@ LOCAL, AUTO = server_settings(embedder="local"), server_settings()
 @pytest.fixture
 def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real search for the model, on a machine where its package is not installed."""
-    monkeypatch.setattr("commontrace.embeddings.local_model.MODEL_PACKAGE", "a_package_that_is_not_installed")
+    monkeypatch.setattr("commontrace.embeddings.local.model.MODEL_PACKAGE", "a_package_that_is_not_installed")
 
 
 def lexical(dimensions: int = 384) -> Settings:

@@ -7,17 +7,17 @@ from uuid import uuid4
 
 import pytest
 
-from commontrace.core import expiry
-from commontrace.core.encoding_queue import Outcome, take_turn
-from commontrace.core.known_keys import KnownKeys
-from commontrace.core.quotas import Quotas
+from commontrace.core import cleanup as expiry
+from commontrace.core.encoding.queue import Outcome, take_turn
+from commontrace.core.keys.cache import KnownKeys
+from commontrace.core.keys.quotas import Quotas
 from commontrace.domain.errors import QuotaExceeded
 from commontrace.domain.imports.decisions import Recorded
 from commontrace.domain.keys.quotas import READS
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import engines
 from commontrace.storage.database import Database
-from commontrace.storage.idempotency_repository import RequestKey
+from commontrace.storage.idempotency import RequestKey
 from tests.conftest import administer, query
 from tests.integration.storing import EMAIL, stored
 from tests.integration.test_encoding_queue import UNENCODED

@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 
 from commontrace.client import connect
 from commontrace.settings import Settings
-from commontrace.storage import embedded
+from commontrace.storage.embedded_postgres import instance as embedded
 from tests.conftest import administer, server_settings
 from tests.faults.server_process import ServerProcess, run_command
 from tests.integration.shipped import is_command, words

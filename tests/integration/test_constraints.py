@@ -4,7 +4,7 @@ from typing import Any
 
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage.constraints import GUARDS, MEANINGS, Guard
-from commontrace.storage.reembedding import Reembedding
+from commontrace.storage.encoding.reembedding import Reembedding
 from tests.conftest import query
 
 # NOT NULL, which Postgres 18 lists and 16 does not, has the name of the column, which a type of Python's guards.

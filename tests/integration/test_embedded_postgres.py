@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from commontrace.shared_buffers import fitting
-from commontrace.storage import embedded, embedded_launcher
+from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import launcher as embedded_launcher
 from tests.integration.postgres_owners import (
     ATTACHER,
     FORBID_NAMESPACES,

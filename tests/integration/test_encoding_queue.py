@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace.core import editing, moderating
-from commontrace.core.editing import Edit
-from commontrace.core.encoding_queue import MOST_ATTEMPTS, Outcome, queue_again, take_turn
-from commontrace.core.encoding_worker import encode_what_is_due, keep_encoding
+from commontrace.core.encoding.queue import MOST_ATTEMPTS, Outcome, queue_again, take_turn
+from commontrace.core.encoding.worker import encode_what_is_due, keep_encoding
+from commontrace.core.traces import moderate as moderating
+from commontrace.core.traces import update as editing
+from commontrace.core.traces.update import Edit
 from commontrace.domain.errors import ModelReplaced
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Vector

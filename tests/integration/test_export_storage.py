@@ -7,8 +7,8 @@ from uuid import UUID
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
 from commontrace.storage.keyset import Position
-from commontrace.storage.trace_export import ExportRow, page_parameters, page_statement
-from commontrace.storage.trace_filter import kinds_of
+from commontrace.storage.search.filter import kinds_of
+from commontrace.storage.traces.export import ExportRow, page_parameters, page_statement
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer
 from tests.integration.storing import EMAIL, RARE, RARE_COUNT, a_trace, store_many, stored

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from commontrace.core import filter_widths
-from commontrace.core.filter_tags import resolved
-from commontrace.core.filter_widths import FilterWidths
-from commontrace.core.search_result import Found
-from commontrace.core.search_service import SearchService
+from commontrace.core.search import selectivity as filter_widths
+from commontrace.core.search.result import Found
+from commontrace.core.search.selectivity import FilterWidths
+from commontrace.core.search.service import SearchService
+from commontrace.core.traces.filter_tags import resolved
 from commontrace.domain.deadline import NEVER
 from commontrace.domain.search.query import QueryVector, Search, StopReason
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
-from commontrace.storage.sign_search import MOST_MATCHES
+from commontrace.storage.search.binary_quantized import MOST_MATCHES
 from tests.conftest import administer, query, url_of
 from tests.integration.search_corpora import MODEL, Corpus, clustered, ids_of, insert, order
 from tests.integration.storing import run

@@ -8,7 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from commontrace.core import deleting, moderating, voting
+from commontrace.core.traces import delete as deleting
+from commontrace.core.traces import moderate as moderating
+from commontrace.core.votes import service as voting
 from commontrace.domain.votes.ballot import DOWN, UP, Ballot
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage.database import Database

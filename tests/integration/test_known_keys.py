@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from commontrace.core import known_keys
+from commontrace.core.keys import cache as known_keys
 from commontrace.storage.database import Database
 from tests.keys import a_key
 from tests.locks import held, until_waiting

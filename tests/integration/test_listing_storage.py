@@ -4,12 +4,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from commontrace.core import listing
+from commontrace.core.traces import listing
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.storage import trace_filter
 from commontrace.storage.database import Database
 from commontrace.storage.keyset import Position
-from commontrace.storage.trace_listing import positions
+from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.traces.listing import positions
 from commontrace.storage.unit_of_work import Reading
 from tests.integration.storing import EMAIL, RARE, store_many, stored
 

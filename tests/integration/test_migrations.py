@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from commontrace.domain.errors import DatabaseUnavailable
 from commontrace.domain.traces.content_hash import content_hash
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import engines, migrating
+from commontrace.storage import engines
+from commontrace.storage import migrations as migrating
 from commontrace.storage.models import Base
 from tests.conftest import administer, query, url_of
 from tests.locks import held, until_waiting

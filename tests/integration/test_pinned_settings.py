@@ -6,12 +6,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import engines, migrating
-from commontrace.storage.connecting import PINNED
+from commontrace.storage import engines
+from commontrace.storage import migrations as migrating
+from commontrace.storage.connections import PINNED
 from commontrace.storage.database import Database
-from commontrace.storage.diagnosis import looking_into
-from commontrace.storage.reembedding import Reembedding
-from commontrace.storage.reembedding_claim import claimed
+from commontrace.storage.doctor.database import looking_into
+from commontrace.storage.encoding.reembedding import Reembedding
+from commontrace.storage.encoding.reembedding_claim import claimed
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.conftest import ServerFactory, administer
 from tests.contract.calls import call

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from commontrace.core.expiry import forget_expired_quotas
-from commontrace.core.quotas import Quotas
+from commontrace.core.cleanup import forget_expired_quotas
+from commontrace.core.keys.quotas import Quotas
 from commontrace.domain.errors import DatabaseUnavailable, QuotaExceeded
 from commontrace.domain.keys.quotas import READS, WRITES
 from commontrace.storage.database import Database

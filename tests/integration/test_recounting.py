@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from commontrace.core import recounting
-from commontrace.core.recounting import Recounted, recount
+from commontrace.core.votes import recount as recounting
+from commontrace.core.votes.recount import Recounted, recount
 from commontrace.domain.votes.ballot import DOWN, UP
 from commontrace.storage.database import Database
 from tests.conftest import administer, query

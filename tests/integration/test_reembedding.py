@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace.core import reembedding
-from commontrace.core.reembedding import ReembeddingRefused
-from commontrace.core.search_service import SearchService
+from commontrace.core.encoding import reembed as reembedding
+from commontrace.core.encoding.reembed import ReembeddingRefused
+from commontrace.core.search.service import SearchService
 from commontrace.domain.deadline import NEVER
 from commontrace.domain.errors import CommonTraceError, ModelReplaced
 from commontrace.domain.search.query import Search, StopReason
@@ -20,9 +20,9 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.serving import bootstrap
 from commontrace.serving.bootstrap import Postgres
-from commontrace.storage import migrating
+from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
-from commontrace.storage.reembedding_claim import ReembeddingElsewhere
+from commontrace.storage.encoding.reembedding_claim import ReembeddingElsewhere
 from tests.conftest import administer, query
 from tests.integration.reembedding_runs import every_vector_is_of, move_to
 from tests.integration.storing import stored

@@ -14,21 +14,23 @@ import numpy as np
 import pytest
 from sqlalchemy import Select
 
-from commontrace.core.search_result import Found
-from commontrace.core.search_service import SearchService
+from commontrace.core.search.result import Found
+from commontrace.core.search.service import SearchService
 from commontrace.domain.deadline import NEVER
-from commontrace.domain.search.nearest import Nearest, Neighbour
+from commontrace.domain.search.neighbours import Nearest, Neighbour
 from commontrace.domain.search.query import Query, QueryVector, Search, StopReason
 from commontrace.domain.search.rankings import Ranking
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.serving.monitoring.recall_probe import LEAST_TRACES, RecallProbe
-from commontrace.storage import engines, sign_search, trace_filter
-from commontrace.storage.connecting import SettingRefused
+from commontrace.storage import engines
+from commontrace.storage.connections import SettingRefused
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
-from commontrace.storage.sign_search import SignSearch
-from commontrace.storage.trace_search import (
+from commontrace.storage.search import binary_quantized as sign_search
+from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.search.binary_quantized import SignSearch
+from commontrace.storage.search.neighbours import (
     ApproximateSearch,
     approximate_parameters,
     approximate_statement,

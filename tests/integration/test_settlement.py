@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from commontrace.domain.events.settling import Look, Settlement
+from commontrace.domain.events.commit_order import Look, Settlement
 from commontrace.storage import engines
 from commontrace.storage.database import Database
-from commontrace.storage.event_repository import EventRepository
-from commontrace.storage.event_tail import EventTail
+from commontrace.storage.events.repository import EventRepository
+from commontrace.storage.events.tail import EventTail
 from tests.conftest import query
 
 WRITERS, CHANGES = 16, 600

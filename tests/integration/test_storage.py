@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import bindparam, cast, select
 
 from commontrace.domain.errors import InvalidStoredVector
-from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.neighbours import Nearest
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import engines, migrating
+from commontrace.storage import engines
+from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import Reading
 from commontrace.storage.vector_type import VectorType

@@ -6,14 +6,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from commontrace.core import tagging
-from commontrace.core.expiry import forget_unused_tags
+from commontrace.core.cleanup import forget_unused_tags
+from commontrace.core.tags import service as tagging
 from commontrace.domain.errors import TagNotFound
-from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.neighbours import Nearest
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
-from commontrace.storage.tag_changes import LOOK_FOR_UNUSED
-from commontrace.storage.tag_listing import TagQuery
+from commontrace.storage.tags.changes import LOOK_FOR_UNUSED
+from commontrace.storage.tags.listing import TagQuery
 from tests.conftest import administer, query
 from tests.integration.storing import run, stored, unit_vector
 

@@ -3,11 +3,11 @@
 import asyncio
 from uuid import UUID
 
-from commontrace.core import voting
-from commontrace.core.voting import Counted
+from commontrace.core.votes import service as voting
+from commontrace.core.votes.service import Counted
 from commontrace.domain.votes.ballot import UP, Ballot
 from commontrace.storage.database import Database
-from commontrace.storage.vote_repository import VoteRow
+from commontrace.storage.votes.repository import VoteRow
 from tests.integration.storing import stored
 from tests.locks import until_waiting
 

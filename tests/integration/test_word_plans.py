@@ -9,13 +9,13 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.neighbours import Nearest
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.storage import trace_filter
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
+from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.search.keyword import BUDGET, COMMON, Holder, holders_parameters, holders_statement
 from commontrace.storage.unit_of_work import Reading
-from commontrace.storage.word_search import BUDGET, COMMON, Holder, holders_parameters, holders_statement
 from tests.conftest import administer, query, url_of
 
 SIZES = (1_000, 15_000)

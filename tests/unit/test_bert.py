@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from commontrace.embeddings.bert import Architecture, Bert
-from commontrace.embeddings.local_model import find_model_directory
+from commontrace.embeddings.local.bert import Architecture, Bert
+from commontrace.embeddings.local.model import find_model_directory
 from tests.tiny_model import SIZES, Weights, random_weights, reference
 
 MINILM = Architecture(hidden_size=384, layers=6, heads=12, intermediate_size=1536, epsilon=1e-12, pooling="mean")

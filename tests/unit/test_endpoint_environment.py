@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
-from commontrace.embeddings.endpoint import Endpoint
+from commontrace.embeddings.hosted.endpoint import Endpoint
 from tests.embedding_server import KEY, MODEL, EmbeddingServer, in_floats
 
 NOWHERE = "http://127.0.0.1:9"

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import pytest
 
-from commontrace.core.gathering import Gathered
+from commontrace.core.keys.batched_lookup import Gathered
 
 
 class Slow:

@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, ModelNotUsable
-from commontrace.embeddings.endpoint import Endpoint
-from commontrace.embeddings.hosted_model import HostedModel
+from commontrace.embeddings.hosted.endpoint import Endpoint
+from commontrace.embeddings.hosted.model import HostedModel
 from commontrace.embeddings.lexical import LexicalEmbedder
 from tests.embedding_server import (
     KEY,

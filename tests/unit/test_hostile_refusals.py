@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
-from commontrace.embeddings.endpoint import readable_share
-from commontrace.embeddings.endpoint_answer import longest_answer, read_answer
+from commontrace.embeddings.hosted.answer import longest_answer, read_answer
+from commontrace.embeddings.hosted.endpoint import readable_share
 from tests.embedding_server import (
     KEY,
     OWN_DIMENSIONS,

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding
-from commontrace.embeddings.local_model import LocalModel, find_model_directory
+from commontrace.embeddings.local.model import LocalModel, find_model_directory
 
 LONG = "The connection pool is exhausted because sessions are never returned to it. " * 30
 

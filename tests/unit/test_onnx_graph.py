@@ -5,7 +5,7 @@ import onnxruntime  # type: ignore[import-untyped] # it ships no types
 import pytest
 from numpy.typing import NDArray
 
-from commontrace.embeddings.onnx_graph import Graph
+from commontrace.embeddings.local.onnx_graph import Graph
 
 Array = NDArray[np.float32]
 

@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from commontrace.domain import limits
-from commontrace.rpc.invalid_request import InvalidRequest
-from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST, TokenField, page_size
+from commontrace.rpc.paging.page_tokens import BY_REVISION, NEWEST_FIRST, TokenField, page_size
+from commontrace.rpc.validation.invalid_request import InvalidRequest
 from commontrace.storage.keyset import Position
 from commontrace.v1 import error_reason_pb2, trace_filter_pb2
 from commontrace.v1 import trace_service_pb2 as pb

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commontrace.domain import limits
-from commontrace.rpc import pages
+from commontrace.rpc.paging import pages
 from commontrace.v1 import trace_pb2
 
 # The same examples in every run, however busy the machine.

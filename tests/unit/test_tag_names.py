@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commontrace.core.seeding import read_seeds
+from commontrace.core.traces.seed import read_seeds
 from commontrace.data_files import data_directory
 from commontrace.domain.errors import InvalidTag
-from commontrace.domain.tags.starter_aliases import STARTER_ALIASES
-from commontrace.domain.tags.tag_names import (
+from commontrace.domain.tags.names import (
     CanonicalName,
     canonical,
     folded,
@@ -16,6 +15,7 @@ from commontrace.domain.tags.tag_names import (
     normalise_all,
     starter_spellings,
 )
+from commontrace.domain.tags.starter_aliases import STARTER_ALIASES
 
 stable = settings(derandomize=True, database=None, deadline=None)
 

@@ -2,7 +2,7 @@ import sys
 
 from asyncpg import CheckViolationError
 
-from commontrace.cli.tracebacks import traceback_without_messages
+from commontrace.cli.output.tracebacks import traceback_without_messages
 from commontrace.domain.errors import DatabaseUnavailable, Overloaded
 from commontrace.domain.log_safety import told
 

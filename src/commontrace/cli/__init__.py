@@ -45,7 +45,7 @@ def main() -> None:
 def _explained(error: OSError) -> int:
     """Says what a file, a disk or a device refuses, and returns the exit code: a traceback would blame the program."""
     from commontrace.cli.exit_codes import FAILED
-    from commontrace.cli.output import print_failure
+    from commontrace.cli.output.printing import print_failure
 
     what = f"{error.filename} cannot be used" if error.filename else "the system refuses to read or write"
     if error.errno in _UNWRITABLE:

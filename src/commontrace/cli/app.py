@@ -6,25 +6,25 @@ from typing import Annotated
 import typer
 
 from commontrace import DEFAULT_ADDRESS, __version__
-from commontrace.cli.contribute_commands import contribute, delete, undelete, update
-from commontrace.cli.database_commands import migrate, recount, seed
-from commontrace.cli.doctor import doctor
+from commontrace.cli.commands.contribute import contribute, delete, undelete, update
+from commontrace.cli.commands.database import migrate, recount, seed
+from commontrace.cli.commands.doctor import doctor
+from commontrace.cli.commands.export import export
+from commontrace.cli.commands.find import get, history, list_traces, search
+from commontrace.cli.commands.imports import import_traces
+from commontrace.cli.commands.keys import create_key, list_keys, revoke_key, rotate_key
+from commontrace.cli.commands.moderate import hide, purge, unhide
+from commontrace.cli.commands.reembed import reembed
+from commontrace.cli.commands.serve import serve
+from commontrace.cli.commands.server import health, info
+from commontrace.cli.commands.tags import describe_tag, merge_tags, tags
+from commontrace.cli.commands.users import create_user, list_users
+from commontrace.cli.commands.votes import vote, votes
+from commontrace.cli.commands.watch import watch
+from commontrace.cli.commands.worker import worker
 from commontrace.cli.exit_codes import MEANINGS
-from commontrace.cli.export_command import export
-from commontrace.cli.find_commands import get, history, list_traces, search
 from commontrace.cli.help import Command, Commands
-from commontrace.cli.import_command import import_traces
-from commontrace.cli.key_commands import create_key, list_keys, revoke_key, rotate_key
-from commontrace.cli.moderate_commands import hide, purge, unhide
-from commontrace.cli.reembed import reembed
-from commontrace.cli.serve import serve
-from commontrace.cli.server_commands import health, info
-from commontrace.cli.tag_commands import describe_tag, merge_tags, tags
-from commontrace.cli.tls_options import CaFile, CertFile, KeyFile, ServerName, UseTls, remember
-from commontrace.cli.user_commands import create_user, list_users
-from commontrace.cli.vote_commands import vote, votes
-from commontrace.cli.watch_command import watch
-from commontrace.cli.worker import worker
+from commontrace.cli.runtime.tls_options import CaFile, CertFile, KeyFile, ServerName, UseTls, remember
 
 # Each command with its examples.
 _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from commontrace.cli.exit_codes import USAGE
-from commontrace.cli.output import fail, wants_json
+from commontrace.cli.output.printing import fail, wants_json
 
 # Whatever is wrong with a command line; Typer does not export it.
 _UsageError: type[BaseException] = typer.BadParameter.__mro__[1]

@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError
 
 from commontrace.domain import limits
 from commontrace.domain.errors import CommonTraceError
-from commontrace.rpc.invalid_request import MalformedRequest, RequestTooLarge
+from commontrace.rpc.validation.invalid_request import MalformedRequest, RequestTooLarge
 
 if TYPE_CHECKING:
     from commontrace.rpc.interceptors.interceptor import Handler

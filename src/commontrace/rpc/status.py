@@ -9,7 +9,12 @@ from grpc_status import rpc_status
 
 from commontrace.domain import errors
 from commontrace.embeddings.embedder import EmbedderUnavailable
-from commontrace.rpc.invalid_request import InvalidRequest, MalformedRequest, RequestTooLarge, ResponseTooLarge
+from commontrace.rpc.validation.invalid_request import (
+    InvalidRequest,
+    MalformedRequest,
+    RequestTooLarge,
+    ResponseTooLarge,
+)
 from commontrace.v1 import error_reason_pb2
 from commontrace.v1.error_reason_pb2 import ErrorReason
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from commontrace.core import seeding
+from commontrace.core.traces import seed as seeding
 from commontrace.data_files import data_directory
 from commontrace.domain.doctor import postgres as postgres_diagnosis
 from commontrace.domain.doctor.findings import Finding, Level
@@ -17,12 +17,13 @@ from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model
 from commontrace.embeddings.recorded_model import RecordedModel
 from commontrace.serving.embedder_factory import choose_embedder, embedder_of, settings_that_fit
 from commontrace.settings import Settings
-from commontrace.storage import embedded, migrating
+from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
-from commontrace.storage.diagnosis import CannotTell, looking_into
+from commontrace.storage.doctor.database import CannotTell, looking_into
+from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.encoding.reembedding import Reembedding
+from commontrace.storage.encoding.reembedding_claim import claimed
 from commontrace.storage.postgres_url import postgres_url
-from commontrace.storage.reembedding import Reembedding
-from commontrace.storage.reembedding_claim import claimed
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.settings import INSTALLED_MODEL
 
 if TYPE_CHECKING:
-    from commontrace.embeddings.hosted_model import HostedModel
+    from commontrace.embeddings.hosted.model import HostedModel
     from commontrace.embeddings.recorded_model import RecordedModel
     from commontrace.settings import Settings
 
@@ -69,7 +69,7 @@ async def _embedder_of(recorded: "RecordedModel", settings: "Settings") -> Embed
     if recorded.model_version == HOSTED_VERSION:
         return await _hosted_of(recorded, settings)
     # Imported here: a server on another embedder owes neither the time nor the memory.
-    from commontrace.embeddings.local_model import PUBLISHED, LocalModel, find_model_directory
+    from commontrace.embeddings.local.model import PUBLISHED, LocalModel, find_model_directory
 
     # In threads: reading weights takes a while, and the server goes on.
     directory = find_model_directory()
@@ -121,7 +121,7 @@ def settings_that_fit(recorded: "RecordedModel") -> str:
 
 def _local_model(settings: "Settings", *, is_new: bool) -> Embedder:
     # Imported here: a server on another embedder owes neither the time nor the memory.
-    from commontrace.embeddings.local_model import PUBLISHED, LocalModel, find_model_directory
+    from commontrace.embeddings.local.model import PUBLISHED, LocalModel, find_model_directory
 
     if settings.embedding_model_dir is not None:
         model = LocalModel.load(settings.embedding_model_dir, name=settings.embedding_model)
@@ -173,8 +173,8 @@ async def _hosted_model(settings: "Settings", recorded: "RecordedModel | None") 
 
 def _hosted(settings: "Settings", name: str, asked: int | None, *, known: int | None) -> "HostedModel":
     # Imported here: the library takes longer than all others together.
-    from commontrace.embeddings.endpoint import Endpoint
-    from commontrace.embeddings.hosted_model import HostedModel
+    from commontrace.embeddings.hosted.endpoint import Endpoint
+    from commontrace.embeddings.hosted.model import HostedModel
 
     key = settings.embedding_api_key
     endpoint = Endpoint(

@@ -9,25 +9,24 @@ import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME
 
-from commontrace.core.announcing import keep_announcing
-from commontrace.core.encoding_worker import keep_encoding
-from commontrace.core.expiry import keep_forgetting
-from commontrace.core.following import Following
-from commontrace.core.known_keys import KnownKeys
-from commontrace.core.quotas import Quotas
-from commontrace.core.tag_name_quota import TagNameQuota
-from commontrace.core.watching import CHECKPOINT_SECONDS, Watching
+from commontrace.core.cleanup import keep_forgetting
+from commontrace.core.encoding.worker import keep_encoding
+from commontrace.core.events.follower import Following
+from commontrace.core.events.notifier import keep_announcing
+from commontrace.core.events.watch import CHECKPOINT_SECONDS, Watching
+from commontrace.core.keys.cache import KnownKeys
+from commontrace.core.keys.quotas import Quotas
+from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.keys.quotas import READS, WRITES
 from commontrace.domain.scopes import Scope
+from commontrace.embeddings.active_model import ServedModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.recorded_model import RecordedModel
-from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc import services
-from commontrace.rpc.arrivals import Arrivals
 from commontrace.rpc.calls_in_progress import CallsInProgress
-from commontrace.rpc.health import Readiness
-from commontrace.rpc.health_service import HealthService
-from commontrace.rpc.importing import Importer
+from commontrace.rpc.health.readiness import Readiness
+from commontrace.rpc.health.service import HealthService
+from commontrace.rpc.idempotency import Writes
 from commontrace.rpc.interceptors.admission import AdmissionInterceptor
 from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
 from commontrace.rpc.interceptors.deferring import DeferringInterceptor
@@ -40,14 +39,15 @@ from commontrace.rpc.interceptors.sending import SendingInterceptor
 from commontrace.rpc.interceptors.standard_services import StandardServicesInterceptor
 from commontrace.rpc.interceptors.validation import ValidationInterceptor
 from commontrace.rpc.reflection import add_reflection
+from commontrace.rpc.request_receiver import Arrivals
 from commontrace.rpc.scopes import required_scopes
 from commontrace.rpc.server_options import OPTIONS
-from commontrace.rpc.stopping import Stopping
-from commontrace.rpc.tag_servicer import TagServicer
-from commontrace.rpc.trace_servicer import TraceServicer
+from commontrace.rpc.servicers.tags import TagServicer
+from commontrace.rpc.servicers.traces import TraceServicer
+from commontrace.rpc.servicers.votes import VoteServicer
+from commontrace.rpc.shutdown import Stopping
+from commontrace.rpc.streams.imports import Importer
 from commontrace.rpc.validation.validator import Validator
-from commontrace.rpc.vote_servicer import VoteServicer
-from commontrace.rpc.writes import Writes
 from commontrace.serving import memory
 from commontrace.serving.bootstrap import Foundation, NotReady
 from commontrace.serving.embedder_factory import embedder_of

@@ -16,17 +16,17 @@ from commontrace.domain.errors import DatabaseReadOnly
 from commontrace.domain.keys.quotas import Lease
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage import engines
-from commontrace.storage.event_tail import EventTail, tailing
-from commontrace.storage.failures import is_outdated_plan, translated
-from commontrace.storage.filter_budget import FilterBudget
-from commontrace.storage.hearing import hearing
-from commontrace.storage.key_repository import CHANNEL as KEYS_CHANGED
-from commontrace.storage.quota_repository import QuotaRepository
+from commontrace.storage.error_mapping import is_outdated_plan, translated
+from commontrace.storage.events.tail import EventTail, tailing
+from commontrace.storage.keys.quotas import QuotaRepository
+from commontrace.storage.keys.repository import CHANNEL as KEYS_CHANGED
+from commontrace.storage.listen import hearing
+from commontrace.storage.pool_limiter import PoolState, PoolTurns
+from commontrace.storage.search.binary_quantized import SignSearch
+from commontrace.storage.search.filter_budget import FilterBudget
+from commontrace.storage.search.neighbours import ApproximateSearch
 from commontrace.storage.search_pool import SearchPool
-from commontrace.storage.sign_search import SignSearch
-from commontrace.storage.tag_repository import ids_by_driver
-from commontrace.storage.trace_search import ApproximateSearch
-from commontrace.storage.turns import PoolState, PoolTurns
+from commontrace.storage.tags.repository import ids_by_driver
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
 Answer = TypeVar("Answer")

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from commontrace.storage.connecting import connect, connect_with_vectors
+from commontrace.storage.connections import connect, connect_with_vectors
 from commontrace.storage.postgres_url import postgres_url, socket_arguments
 from commontrace.storage.sqlstates import READ_ONLY
 

@@ -4,8 +4,8 @@ import ssl
 from collections.abc import Iterator
 
 from commontrace.domain.errors import OperatorNeeded
-from commontrace.storage.connecting import SettingRefused
-from commontrace.storage.migrating import MigrationRefused
+from commontrace.storage.connections import SettingRefused
+from commontrace.storage.migrations import MigrationRefused
 from commontrace.storage.sqlstates import DIRECTLY, NOT_ALLOWED
 
 REACH = "check host, port and parameters in DATABASE_URL, and that Postgres runs there"

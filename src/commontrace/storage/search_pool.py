@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import asyncpg
 
 from commontrace.storage import engines
-from commontrace.storage.connecting import connect_with_vectors
+from commontrace.storage.connections import connect_with_vectors
+from commontrace.storage.pool_limiter import PoolState, PoolTurns
 from commontrace.storage.postgres_url import driver_keywords, postgres_url, socket_arguments
-from commontrace.storage.turns import PoolState, PoolTurns
 
 Answer = TypeVar("Answer")
 

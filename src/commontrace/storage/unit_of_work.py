@@ -2,27 +2,27 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from commontrace.storage.embedding_model_repository import EmbeddingModelRepository
-from commontrace.storage.encoding_job_repository import EncodingJobRepository
-from commontrace.storage.event_repository import EventRepository
-from commontrace.storage.idempotency_repository import IdempotencyRepository
-from commontrace.storage.import_repository import ImportRepository
-from commontrace.storage.key_repository import KeyRepository
-from commontrace.storage.quota_repository import QuotaRepository
-from commontrace.storage.revision_repository import RevisionRepository
-from commontrace.storage.tag_changes import TagChanges
-from commontrace.storage.tag_listing import TagListing
-from commontrace.storage.tag_repository import TagRepository
-from commontrace.storage.trace_changes import TraceChanges
-from commontrace.storage.trace_export import TraceExport
-from commontrace.storage.trace_listing import TraceListing
-from commontrace.storage.trace_purge import TracePurge
-from commontrace.storage.trace_repository import TraceRepository
-from commontrace.storage.trace_search import ExactSearch
-from commontrace.storage.user_repository import UserRepository
-from commontrace.storage.vector_sample import VectorSample
-from commontrace.storage.vote_repository import VoteRepository
-from commontrace.storage.word_search import WordSearch
+from commontrace.storage.encoding.jobs import EncodingJobRepository
+from commontrace.storage.encoding.models import EmbeddingModelRepository
+from commontrace.storage.events.repository import EventRepository
+from commontrace.storage.idempotency import IdempotencyRepository
+from commontrace.storage.imports.repository import ImportRepository
+from commontrace.storage.keys.quotas import QuotaRepository
+from commontrace.storage.keys.repository import KeyRepository
+from commontrace.storage.search.keyword import WordSearch
+from commontrace.storage.search.neighbours import ExactSearch
+from commontrace.storage.search.vector_sample import VectorSample
+from commontrace.storage.tags.changes import TagChanges
+from commontrace.storage.tags.listing import TagListing
+from commontrace.storage.tags.repository import TagRepository
+from commontrace.storage.traces.changes import TraceChanges
+from commontrace.storage.traces.export import TraceExport
+from commontrace.storage.traces.listing import TraceListing
+from commontrace.storage.traces.purge import TracePurge
+from commontrace.storage.traces.repository import TraceRepository
+from commontrace.storage.traces.revisions import RevisionRepository
+from commontrace.storage.users import UserRepository
+from commontrace.storage.votes.repository import VoteRepository
 
 
 class UnitOfWork:

@@ -10,16 +10,17 @@ from unittest.mock import patch
 
 import grpc
 
-from commontrace.core import known_keys
-from commontrace.core.known_keys import KnownKeys
+from commontrace.core.keys import cache as known_keys
+from commontrace.core.keys.cache import KnownKeys
 from commontrace.domain.caller import Caller
 from commontrace.domain.keys.api_key import ApiKey
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.serving.bootstrap import Foundation
 from commontrace.serving.server import serving
 from commontrace.settings import Settings
-from commontrace.storage import embedded, migrating
+from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
+from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution
 from tests.contract.calls import call

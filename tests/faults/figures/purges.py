@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.struct_pb2 import Struct
 
-from commontrace.core.encoding_queue import queue_again, take_turn
+from commontrace.core.encoding.queue import queue_again, take_turn
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage.database import Database
 from commontrace.v1 import tag_service_pb2 as tag_pb

@@ -20,8 +20,9 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.serving.bootstrap import Foundation
 from commontrace.serving.server import serving
 from commontrace.settings import Settings
-from commontrace.storage import embedded, migrating
+from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
+from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.builders import a_contribution
 from tests.contract.callers import ADA, BOB

@@ -7,7 +7,7 @@ from collections import Counter
 import grpc
 
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage.word_search import BUDGET
+from commontrace.storage.search.keyword import BUDGET
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_filter_pb2 import TraceFilter
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from commontrace.storage import embedded
+from commontrace.storage.embedded_postgres import instance as embedded
 from tests.faults.server_process import ServerProcess
 
 _SERVER = "application_name = 'commontrace' AND backend_type = 'client backend'"

@@ -8,8 +8,8 @@ from typing import Any, cast
 import asyncpg
 import grpc
 
-from commontrace.storage import embedded
 from commontrace.storage.database import Database
+from commontrace.storage.embedded_postgres import instance as embedded
 from tests.faults.server_process import ServerProcess
 from tests.keys import Metadata, a_key, bearer
 

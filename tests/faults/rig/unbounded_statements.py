@@ -9,9 +9,10 @@ from sqlalchemy import func, select
 
 from commontrace.domain import limits
 from commontrace.domain.traces.trace_filter import ResolvedFilter
-from commontrace.storage import trace_repository, word_search
-from commontrace.storage.filter_budget import FilterBudget
 from commontrace.storage.models import Tag, TraceTag
+from commontrace.storage.search import keyword as word_search
+from commontrace.storage.search.filter_budget import FilterBudget
+from commontrace.storage.traces import repository as trace_repository
 
 
 @contextmanager

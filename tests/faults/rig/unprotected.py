@@ -21,16 +21,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.cli import main
 from commontrace.domain.traces.trace_filter import ResolvedFilter
-from commontrace.embeddings import endpoint
-from commontrace.rpc import arrivals
+from commontrace.embeddings.hosted import endpoint
+from commontrace.rpc import request_receiver as arrivals
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors import authentication, sending
 from commontrace.rpc.interceptors.deferring import DeferringInterceptor
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor, unary_behavior
 from commontrace.serving import bootstrap, server
-from commontrace.storage import advisory_lock, database, engines, trace_changes
+from commontrace.storage import advisory_lock, database, engines
 from commontrace.storage.database import Answer, Database, Question
 from commontrace.storage.search_pool import SearchPool
+from commontrace.storage.traces import changes as trace_changes
 from tests.faults.rig import unbounded_statements
 
 _WINDOW_SECONDS = 10.0

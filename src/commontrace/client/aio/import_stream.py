@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from commontrace.client.aio.calls import Queue, Source, each, sleep
 from commontrace.client.errors import CallFailed
-from commontrace.client.import_progress import ImportProgress, Message, Record
+from commontrace.client.streams.import_progress import ImportProgress, Message, Record
 from commontrace.v1 import trace_import_pb2
 
 Requests = AsyncIterator[trace_import_pb2.ImportTracesRequest]

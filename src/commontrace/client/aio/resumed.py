@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from commontrace.client.aio.calls import sleep
 from commontrace.client.errors import CallFailed
-from commontrace.client.stream_progress import Item, Request, Response, StreamProgress
+from commontrace.client.streams.stream_progress import Item, Request, Response, StreamProgress
 
 OpenStream = Callable[[Request, float], AsyncGenerator[Response]]
 """Asks for a request's messages within so many seconds."""

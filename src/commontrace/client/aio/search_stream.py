@@ -3,7 +3,7 @@
 from typing import Self
 
 from commontrace.client.aio.resumed import OpenStream, items
-from commontrace.client.search_progress import SearchProgress
+from commontrace.client.streams.search_progress import SearchProgress
 from commontrace.v1 import trace_service_pb2
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from commontrace.client.aio.calls import Calls
 from commontrace.client.aio.resumed import items
-from commontrace.client.export_progress import ExportProgress
+from commontrace.client.streams.export_progress import ExportProgress
 from commontrace.v1 import trace_export_pb2, trace_filter_pb2, trace_record_pb2
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from commontrace.client.aio.calls import Calls, Source
 from commontrace.client.aio.import_stream import answers, gathered, question
-from commontrace.client.import_progress import ImportProgress, Record
 from commontrace.client.requests import request_id_of
+from commontrace.client.streams.import_progress import ImportProgress, Record
 from commontrace.v1 import trace_import_pb2
 
 

@@ -6,7 +6,7 @@ from typing import Self
 
 from commontrace.client.aio.calls import sleep
 from commontrace.client.errors import CallFailed
-from commontrace.client.watch_progress import WatchProgress
+from commontrace.client.streams.watch_progress import WatchProgress
 from commontrace.v1 import trace_event_pb2
 
 OpenStream = Callable[

@@ -4,7 +4,7 @@ from functools import partial
 
 from commontrace.client.aio.calls import Calls
 from commontrace.client.aio.watch_stream import WatchStream
-from commontrace.client.watch_progress import WatchProgress
+from commontrace.client.streams.watch_progress import WatchProgress
 
 
 class Watching(Calls):

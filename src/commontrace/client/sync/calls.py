@@ -10,7 +10,7 @@ import grpc
 
 from commontrace.client.call_options import CallOptions
 from commontrace.client.channel_options import options
-from commontrace.client.patience import Patience
+from commontrace.client.streams.watchdog import Patience
 from commontrace.client.tls import Tls
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 

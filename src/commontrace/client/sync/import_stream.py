@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 
 from commontrace.client.errors import CallFailed
-from commontrace.client.import_progress import ImportProgress, Message, Record
+from commontrace.client.streams.import_progress import ImportProgress, Message, Record
 from commontrace.client.sync.calls import Queue, Source, each, sleep
 from commontrace.v1 import trace_import_pb2
 

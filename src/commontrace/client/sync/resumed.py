@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 
 from commontrace.client.errors import CallFailed
-from commontrace.client.stream_progress import Item, Request, Response, StreamProgress
+from commontrace.client.streams.stream_progress import Item, Request, Response, StreamProgress
 from commontrace.client.sync.calls import sleep
 
 OpenStream = Callable[[Request, float], Generator[Response]]

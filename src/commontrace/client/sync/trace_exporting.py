@@ -4,7 +4,7 @@
 from collections.abc import Generator
 from functools import partial
 
-from commontrace.client.export_progress import ExportProgress
+from commontrace.client.streams.export_progress import ExportProgress
 from commontrace.client.sync.calls import Calls
 from commontrace.client.sync.resumed import items
 from commontrace.v1 import trace_export_pb2, trace_filter_pb2, trace_record_pb2

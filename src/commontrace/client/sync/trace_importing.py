@@ -6,8 +6,8 @@ from contextlib import closing
 from functools import partial
 from uuid import UUID
 
-from commontrace.client.import_progress import ImportProgress, Record
 from commontrace.client.requests import request_id_of
+from commontrace.client.streams.import_progress import ImportProgress, Record
 from commontrace.client.sync.calls import Calls, Source
 from commontrace.client.sync.import_stream import answers, gathered, question
 from commontrace.v1 import trace_import_pb2

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from commontrace.client.requests import Ranking, SearchQuery, search_request, several, view_of
 from commontrace.client.search_hits import SearchHits
-from commontrace.client.search_progress import SearchProgress
+from commontrace.client.streams.search_progress import SearchProgress
 from commontrace.client.sync.pages import PagedCalls
 from commontrace.client.sync.search_stream import SearchStream
 from commontrace.v1 import error_reason_pb2, trace_filter_pb2, trace_pb2, trace_service_pb2

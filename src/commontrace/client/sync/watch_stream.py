@@ -6,8 +6,8 @@ from contextlib import closing
 from typing import Self
 
 from commontrace.client.errors import CallFailed
+from commontrace.client.streams.watch_progress import WatchProgress
 from commontrace.client.sync.calls import sleep
-from commontrace.client.watch_progress import WatchProgress
 from commontrace.v1 import trace_event_pb2
 
 OpenStream = Callable[

@@ -3,9 +3,9 @@
 
 from functools import partial
 
+from commontrace.client.streams.watch_progress import WatchProgress
 from commontrace.client.sync.calls import Calls
 from commontrace.client.sync.watch_stream import WatchStream
-from commontrace.client.watch_progress import WatchProgress
 
 
 class Watching(Calls):

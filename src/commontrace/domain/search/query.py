@@ -5,7 +5,7 @@ from enum import Enum
 from uuid import UUID
 
 from commontrace.domain import limits
-from commontrace.domain.search.nearest import Neighbour
+from commontrace.domain.search.neighbours import Neighbour
 from commontrace.domain.search.rankings import Ranking
 from commontrace.domain.search.resumption import ResumePoint
 from commontrace.domain.traces.trace_filter import TraceFilter

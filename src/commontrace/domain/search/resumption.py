@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from commontrace.domain.search.nearest import Neighbour
+from commontrace.domain.search.neighbours import Neighbour
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

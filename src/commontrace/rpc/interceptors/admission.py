@@ -17,7 +17,7 @@ from commontrace.rpc.interceptors.interceptor import (
     streaming_handler,
     unary_behavior,
 )
-from commontrace.rpc.stopping import Stopping
+from commontrace.rpc.shutdown import Stopping
 from commontrace.sharing.shares import Shares, served_user
 
 Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[Any]]

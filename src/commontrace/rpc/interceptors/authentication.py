@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from commontrace import KEY_METADATA, USER_METADATA
-from commontrace.core.known_keys import KnownKeys
+from commontrace.core.keys.cache import KnownKeys
 from commontrace.domain.caller import LOCAL_EMAIL, Caller, claimed
 from commontrace.domain.errors import InvalidKey, InvalidUser, KeyRequired
 from commontrace.domain.scopes import Scope

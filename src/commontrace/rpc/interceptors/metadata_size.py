@@ -5,7 +5,7 @@ from typing import Any
 from commontrace.domain import limits
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors.interceptor import CheckingInterceptor, Handler
-from commontrace.rpc.invalid_request import RequestTooLarge
+from commontrace.rpc.validation.invalid_request import RequestTooLarge
 
 # What HTTP/2 counts for each pair beside its name and value (RFC 9113, 6.5.2).
 _PAIR_BYTES = 32

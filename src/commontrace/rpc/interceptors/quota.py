@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from commontrace.core.quotas import Quotas
+from commontrace.core.keys.quotas import Quotas
 from commontrace.domain.keys.quotas import READS, WRITES
 from commontrace.domain.scopes import Scope
 from commontrace.rpc.call import Context, current_caller

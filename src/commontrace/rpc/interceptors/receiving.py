@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from commontrace.rpc.arrivals import Arrivals, no_message
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
 from commontrace.rpc.parsing import parsed
+from commontrace.rpc.request_receiver import Arrivals, no_message
 
 
 class ReceivingInterceptor(Interceptor):

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from commontrace.domain.errors import CommonTraceError
-from commontrace.rpc.arrivals import Arrivals
 from commontrace.rpc.call import Context
 from commontrace.rpc.call_ids import call_id
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
 from commontrace.rpc.parsing import parsed
+from commontrace.rpc.request_receiver import Arrivals
 from commontrace.rpc.status import status_of
 
 # Names of services, files and symbols. A watch of health keeps its name for as long as it lasts.

@@ -1,11 +1,11 @@
 """What happens to traces as messages."""
 
-from commontrace.core.watching import Told
+from commontrace.core.events.watch import Told
 from commontrace.domain.events import event_types
 from commontrace.domain.traces.contribution import VALIDATED
 from commontrace.rpc.messages.timestamps import timestamp
-from commontrace.rpc.page_tokens import BY_SEQUENCE
-from commontrace.storage.event_repository import EventRow
+from commontrace.rpc.paging.page_tokens import BY_SEQUENCE
+from commontrace.storage.events.repository import EventRow
 from commontrace.v1 import trace_event_pb2
 
 _TYPE = {

@@ -4,7 +4,7 @@ from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.rpc.messages.filters import trace_filter
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.messages.traces import struct
-from commontrace.storage.trace_export import ExportRow
+from commontrace.storage.traces.export import ExportRow
 from commontrace.v1 import trace_export_pb2, trace_pb2, trace_record_pb2, vector_pb2
 
 

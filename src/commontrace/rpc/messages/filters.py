@@ -6,7 +6,7 @@ from uuid import UUID
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from commontrace.domain.tags.tag_names import normalise_all
+from commontrace.domain.tags.names import normalise_all
 from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.rpc.messages.traces import STATUS
 from commontrace.v1 import trace_filter_pb2

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from datetime import UTC
 
-from commontrace.core.importing import Progress
+from commontrace.core.imports.service import Progress
 from commontrace.domain.imports.decisions import Item, Outcome, Recorded
-from commontrace.domain.tags import tag_names
+from commontrace.domain.tags import names as tag_names
 from commontrace.embeddings.embedder import unit
 from commontrace.rpc.messages import traces
 from commontrace.rpc.messages.item_errors import item_error
-from commontrace.rpc.vectors import vector_array
+from commontrace.rpc.messages.vectors import vector_array
 from commontrace.v1 import trace_import_pb2, trace_record_pb2
 
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from commontrace.domain.errors import TraceNotFound
-from commontrace.rpc.invalid_request import ResponseTooLarge
 from commontrace.rpc.messages.item_errors import item_error
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.messages.traces import trace_message
-from commontrace.storage.revision_repository import RevisionRow
-from commontrace.storage.trace_repository import TraceRow
+from commontrace.rpc.validation.invalid_request import ResponseTooLarge
+from commontrace.storage.traces.repository import TraceRow
+from commontrace.storage.traces.revisions import RevisionRow
 from commontrace.v1 import trace_pb2, trace_service_pb2
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from commontrace.core.search_batches import Hit
-from commontrace.core.search_result import Found
+from commontrace.core.search.batches import Hit
+from commontrace.core.search.result import Found
 from commontrace.domain import limits
-from commontrace.domain.search.nearest import Neighbour
+from commontrace.domain.search.neighbours import Neighbour
 from commontrace.domain.search.query import Query, QueryVector, Search, StopReason
 from commontrace.domain.search.rankings import RANKED, Explanation, Ranking
 from commontrace.domain.search.resumption import ApproximatePart, ResumePoint
@@ -16,8 +16,8 @@ from commontrace.domain.text import without_forbidden
 from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.rpc.messages.filters import trace_filter
 from commontrace.rpc.messages.traces import is_full, trace_message
-from commontrace.rpc.page_tokens import TokenField
-from commontrace.rpc.vectors import vector_array
+from commontrace.rpc.messages.vectors import vector_array
+from commontrace.rpc.paging.page_tokens import TokenField
 from commontrace.v1 import trace_service_pb2
 
 _STOP_REASON = {

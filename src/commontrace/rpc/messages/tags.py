@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from commontrace.core.tagging import Merged, Resolved
+from commontrace.core.tags.service import Merged, Resolved
 from commontrace.domain import limits
-from commontrace.domain.tags.tag_names import folded, starter_spellings
+from commontrace.domain.tags.names import folded, starter_spellings
 from commontrace.domain.text import first_forbidden
 from commontrace.rpc.messages.timestamps import timestamp
-from commontrace.rpc.page_tokens import TokenField, page_size
-from commontrace.rpc.pages import fitting
-from commontrace.storage.tag_listing import TagQuery, TagRow
+from commontrace.rpc.paging.page_tokens import TokenField, page_size
+from commontrace.rpc.paging.pages import fitting
+from commontrace.storage.tags.listing import TagQuery, TagRow
 from commontrace.v1 import tag_pb2, tag_service_pb2
 
 

@@ -6,12 +6,12 @@ from uuid import UUID
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 
-from commontrace.core.contributing import Contributed
-from commontrace.core.editing import Edit, Edited
-from commontrace.core.similar_traces import SimilarTrace
+from commontrace.core.search.near_duplicates import SimilarTrace
+from commontrace.core.traces.create import Contributed
+from commontrace.core.traces.update import Edit, Edited
 from commontrace.domain.traces.contribution import PENDING, VALIDATED, Contribution, OnDuplicate, etag
 from commontrace.rpc.messages.timestamps import timestamp
-from commontrace.storage.trace_repository import TraceRow
+from commontrace.storage.traces.repository import TraceRow
 from commontrace.v1 import trace_pb2, trace_record_pb2, trace_service_pb2
 
 STATUS = {PENDING: trace_pb2.TRACE_STATUS_PENDING, VALIDATED: trace_pb2.TRACE_STATUS_VALIDATED}

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from commontrace.core.voting import Counted
+from commontrace.core.votes.service import Counted
 from commontrace.domain.votes.ballot import DOWN, UP, Ballot
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.messages.traces import STATUS
-from commontrace.rpc.page_tokens import NEWEST_FIRST
-from commontrace.rpc.pages import fitting
+from commontrace.rpc.paging.page_tokens import NEWEST_FIRST
+from commontrace.rpc.paging.pages import fitting
 from commontrace.storage.keyset import Position
-from commontrace.storage.vote_repository import VoteRow
+from commontrace.storage.votes.repository import VoteRow
 from commontrace.v1 import vote_pb2, vote_service_pb2
 
 _TYPE = {vote_pb2.VOTE_TYPE_UP: UP, vote_pb2.VOTE_TYPE_DOWN: DOWN}

@@ -6,10 +6,10 @@ from typing import Any
 from google.protobuf.message import Message
 
 from commontrace.domain import limits
-from commontrace.rpc.invalid_request import Violation
-from commontrace.rpc.page_tokens import OLDEST_FIRST
+from commontrace.rpc.paging.page_tokens import OLDEST_FIRST
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation.filter_rules import trace_filter
+from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import trace_export_pb2
 
 

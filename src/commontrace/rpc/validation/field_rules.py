@@ -15,9 +15,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from commontrace.domain import limits
 from commontrace.domain.errors import InvalidTag
-from commontrace.domain.tags import tag_names
+from commontrace.domain.tags import names as tag_names
 from commontrace.domain.text import first_forbidden, is_blank
-from commontrace.rpc.invalid_request import Violation
+from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 
 # How many bytes of protobuf a byte of JSON takes at the most: `0,` is a Value of 11 bytes.

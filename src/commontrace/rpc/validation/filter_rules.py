@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from commontrace.domain import limits
-from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.validation import field_rules as rules
+from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_filter_pb2, trace_pb2
 

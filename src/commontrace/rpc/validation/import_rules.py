@@ -8,10 +8,10 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 from commontrace.domain import limits
-from commontrace.rpc.invalid_request import Violation
+from commontrace.rpc.messages.vectors import vector_violations
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation import trace_rules
-from commontrace.rpc.vectors import vector_violations
+from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_import_pb2, trace_record_pb2
 

@@ -9,8 +9,8 @@ from google.protobuf.struct_pb2 import Struct
 
 from commontrace.domain import limits
 from commontrace.domain.secrets import scan as secrets
-from commontrace.rpc.invalid_request import Violation
 from commontrace.rpc.validation import field_rules as rules
+from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 
 # Of what is far too long for a tag, an error repeats the beginning: what tells whether that is a secret's is looked at.

@@ -6,10 +6,10 @@ from typing import Any
 from google.protobuf.message import Message
 
 from commontrace.domain import limits
-from commontrace.rpc.invalid_request import Violation
-from commontrace.rpc.page_tokens import BY_REVISION, NEWEST_FIRST
+from commontrace.rpc.paging.page_tokens import BY_REVISION, NEWEST_FIRST
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation.filter_rules import trace_filter
+from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_pb2, trace_service_pb2
 

@@ -6,11 +6,11 @@ from commontrace.domain import limits
 from commontrace.domain.search.rankings import RANKED
 from commontrace.domain.text import is_blank, without_forbidden
 from commontrace.embeddings.embedder import Model
-from commontrace.rpc.invalid_request import InvalidRequest, Violation
 from commontrace.rpc.messages import searches
+from commontrace.rpc.messages.vectors import vector_violations
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation import filter_rules
-from commontrace.rpc.vectors import vector_violations
+from commontrace.rpc.validation.invalid_request import InvalidRequest, Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_pb2, trace_service_pb2
 

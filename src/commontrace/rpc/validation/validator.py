@@ -5,8 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from commontrace.embeddings.served_model import ServedModel
-from commontrace.rpc.invalid_request import InvalidRequest, Violation
+from commontrace.embeddings.active_model import ServedModel
 from commontrace.rpc.validation import (
     export_rules,
     import_rules,
@@ -17,6 +16,7 @@ from commontrace.rpc.validation import (
     vote_rules,
     watch_rules,
 )
+from commontrace.rpc.validation.invalid_request import InvalidRequest, Violation
 from commontrace.v1 import trace_service_pb2
 
 Violations = Iterable[Violation]

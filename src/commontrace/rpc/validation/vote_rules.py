@@ -6,10 +6,10 @@ from typing import Any
 from google.protobuf.message import Message
 
 from commontrace.domain import limits
-from commontrace.rpc.invalid_request import Violation
-from commontrace.rpc.page_tokens import NEWEST_FIRST
+from commontrace.rpc.paging.page_tokens import NEWEST_FIRST
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation import kept_text_rules as kept
+from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import vote_pb2, vote_service_pb2
 

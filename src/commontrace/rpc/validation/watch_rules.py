@@ -5,8 +5,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from commontrace.rpc.invalid_request import Violation
-from commontrace.rpc.page_tokens import BY_SEQUENCE
+from commontrace.rpc.paging.page_tokens import BY_SEQUENCE
+from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import trace_event_pb2
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, disable_created_metrics
 
+from commontrace.embeddings.active_model import ServedModel
 from commontrace.embeddings.embedder import Embedder
-from commontrace.embeddings.served_model import ServedModel
 from commontrace.serving.monitoring.call_metrics import CallMetrics
 from commontrace.serving.monitoring.listener import exported
 from commontrace.serving.monitoring.measured_embedder import EncoderMetrics, MeasuredEmbedder

@@ -4,8 +4,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from commontrace.embeddings.active_model import ServedModel
 from commontrace.embeddings.embedder import Embedder
-from commontrace.embeddings.served_model import ServedModel
 from commontrace.rpc.call import CallObserver
 from commontrace.serving.bootstrap import NotReady
 from commontrace.settings import Settings

@@ -9,7 +9,7 @@ from commontrace.domain.log_safety import told
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database
-    from commontrace.storage.encoding_job_repository import QueueState
+    from commontrace.storage.encoding.jobs import QueueState
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from commontrace.domain.log_safety import told
-from commontrace.domain.search.nearest import Nearest
+from commontrace.domain.search.neighbours import Nearest
 from commontrace.domain.search.query import candidates_for
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from commontrace import __version__
-from commontrace.embeddings.served_model import ServedModel
+from commontrace.embeddings.active_model import ServedModel
 from commontrace.serving.monitoring.queue_watch import QueueWatch
 from commontrace.serving.monitoring.recall_probe import RecallProbe
 from commontrace.serving.standard_streams import dropped_lines
-from commontrace.storage.turns import PoolState
+from commontrace.storage.pool_limiter import PoolState
 
 
 class StateCollector(Collector):

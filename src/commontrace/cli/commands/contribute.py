@@ -1,0 +1,171 @@
+"""Commands that change traces: contribute, update, delete, undelete."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from commontrace import DEFAULT_ADDRESS
+from commontrace.cli.output.enum_labels import is_waiting
+from commontrace.cli.output.printing import as_dict, json_line, note, one_line
+from commontrace.cli.runtime.calls import Address, As, Etag, Json, TraceId, call, call_on
+from commontrace.cli.runtime.input_files import contribution, texts
+from commontrace.cli.runtime.short_ids import whole_trace_id
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.client import Client
+    from commontrace.v1 import trace_pb2, trace_service_pb2
+
+OnDuplicate = Annotated[
+    Literal["return_existing", "reject", "allow"],
+    typer.Option(help="What to do if a trace with the same content is there already."),
+]
+
+# As curl takes what it sends.
+_FROM_FILES = "; @FILE reads a file, - standard input, @@ begins with an @."
+
+
+def contribute(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            help="A JSON file with title, context, solution, tags, agent_model, agent_version, metadata; - reads"
+            " standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    title: Annotated[str, typer.Option(metavar="TEXT", help="What it is about, best in one line.")] = "",
+    context: Annotated[str, typer.Option(metavar="TEXT", help=f"The problem, in Markdown{_FROM_FILES}")] = "",
+    solution: Annotated[str, typer.Option(metavar="TEXT", help=f"What solved it, in Markdown{_FROM_FILES}")] = "",
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A tag; may be repeated.")] = None,
+    agent_model: Annotated[str, typer.Option(metavar="NAME", help="The agent's model.")] = "",
+    agent_version: Annotated[str, typer.Option(metavar="VERSION", help="The agent's version.")] = "",
+    supersedes: Annotated[str, typer.Option(metavar="ID", help="Your trace that this one replaces.")] = "",
+    on_duplicate: OnDuplicate = "return_existing",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and store nothing.")] = False,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Store what was learned: a problem and its solution."""
+    options: dict[str, Any] = {
+        "title": title,
+        **texts(file, context=context, solution=solution),
+        "tags": tag or [],
+        "agent_model": agent_model,
+        "agent_version": agent_version,
+    }
+    fields = {"title": "", "context": "", "solution": ""} | (contribution(file) if file is not None else {})
+    fields |= {name: value for name, value in options.items() if value}
+
+    async def ask(client: "Client") -> "trace_service_pb2.CreateTraceResponse":
+        replaced_id = await whole_trace_id(supersedes, client) if supersedes else ""
+        return await client.contribute(
+            **fields, supersedes=replaced_id, on_duplicate=on_duplicate, validate_only=dry_run
+        )
+
+    response = call(address, user, ask)
+    if as_json:
+        _print_json(response)
+    elif response.HasField("existing"):
+        print(f"already there: {response.existing.id}")
+    else:
+        print("would be stored" if dry_run else f"stored {response.created.id}")
+        _note_what_was_read(response.created, response.tokens_read, response.tokens_total)
+        for other in response.similar:
+            note(f"similar ({other.similarity:.3f}): {other.trace_id}  {one_line(other.title)}")
+
+
+def update(
+    trace_id: TraceId,
+    *,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is about.")] = None,
+    context: Annotated[str | None, typer.Option(metavar="TEXT", help=f"The problem{_FROM_FILES}")] = None,
+    solution: Annotated[str | None, typer.Option(metavar="TEXT", help=f"What solved it{_FROM_FILES}")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="A tag; may be repeated, and replaces all.")
+    ] = None,
+    no_tags: Annotated[bool, typer.Option("--no-tags", help="Take all tags away.")] = False,
+    agent_model: Annotated[str | None, typer.Option(metavar="NAME", help="The agent's model.")] = None,
+    agent_version: Annotated[str | None, typer.Option(metavar="VERSION", help="The agent's version.")] = None,
+    etag: Etag = None,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Change a trace of yours: only what is given."""
+    if tag and no_tags:
+        raise typer.BadParameter("give either --tag or --no-tags")
+    changes: dict[str, Any] = {
+        "title": title,
+        **texts(context=context, solution=solution),
+        "tags": [] if no_tags else tag or None,
+        "agent_model": agent_model,
+        "agent_version": agent_version,
+    }
+    if all(value is None for value in changes.values()):
+        raise typer.BadParameter("say what to change, such as --title")
+    response = call_on(trace_id, address, user, lambda client, whole_id: client.update(whole_id, **changes, etag=etag))
+    if as_json:
+        json_line(_read(response) | as_dict(response.trace))
+    elif response.tokens_total or (
+        is_waiting(response.trace) and any(changes[name] is not None for name in ("title", "context", "solution"))
+    ):
+        print(f"revision {response.trace.revision}, pending again: votes count for the text they were cast on")
+        _note_what_was_read(response.trace, response.tokens_read, response.tokens_total)
+    else:
+        print("updated")
+
+
+def delete(
+    trace_id: TraceId,
+    *,
+    etag: Etag = None,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Delete a trace of yours."""
+    trace = call_on(trace_id, address, user, lambda client, whole_id: client.delete(whole_id, etag=etag))
+    if as_json:
+        json_line(as_dict(trace))
+    else:
+        print(f"deleted {trace.id}: undelete brings it back")
+
+
+def undelete(
+    trace_id: TraceId,
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Bring back a trace of yours that was deleted."""
+    trace = call_on(trace_id, address, user, lambda client, whole_id: client.undelete(whole_id), deleted=True)
+    if as_json:
+        json_line(as_dict(trace))
+    else:
+        print(f"back again: {trace.id}")
+
+
+def _print_json(response: "trace_service_pb2.CreateTraceResponse") -> None:
+    outcome = response.WhichOneof("outcome")
+    trace = response.existing if outcome == "existing" else response.created
+    similar = [as_dict(other) for other in response.similar]
+    json_line({"outcome": outcome, **as_dict(trace), **_read(response), "similar": similar})
+
+
+def _read(
+    response: "trace_service_pb2.CreateTraceResponse | trace_service_pb2.UpdateTraceResponse",
+) -> dict[str, Any]:
+    return {"tokens_read": response.tokens_read, "tokens_total": response.tokens_total}
+
+
+def _note_what_was_read(trace: "trace_pb2.Trace", read: int, total: int) -> None:
+    if is_waiting(trace):
+        note("it waits for its vector, because text cannot be encoded now: no search finds it until it can")
+    if read < total:
+        note(f"the model read the first {read} of {total} tokens: put what matters first")

@@ -1,0 +1,99 @@
+"""The command that takes traces out of a server: export."""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commontrace import DEFAULT_ADDRESS
+from commontrace.cli.output.printing import as_json, note
+from commontrace.cli.output.progress import progress
+from commontrace.cli.runtime.atomic_write import written_whole
+from commontrace.cli.runtime.calls import Address, As, call
+from commontrace.cli.runtime.filters import (
+    AnyTags,
+    By,
+    Since,
+    Status,
+    Tags,
+    Until,
+    WithoutTags,
+    contributor_id,
+    trace_filter,
+)
+from commontrace.plurals import counted
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.client import Client, TraceFilter
+    from commontrace.v1 import trace_record_pb2
+
+
+def export(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to write, standard output without.", show_default=False)
+    ] = Path("-"),
+    *,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Add the vectors: a server of the same model need not encode anew.")
+    ] = False,
+    tag: Tags = None,
+    any_tag: AnyTags = None,
+    without_tag: WithoutTags = None,
+    status: Status = None,
+    by: By = None,
+    since: Since = None,
+    until: Until = None,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+) -> None:
+    """Write traces to a file for another server.
+
+    One JSON object a line, oldest trace first, those that others replace too. `commontrace import` reads it. FILE
+    appears when it is complete.
+    """
+
+    async def considered(client: "Client") -> "TraceFilter | None":
+        options = (tag, any_tag, without_tag, status, by, since, until)
+        if not any(options):
+            return None
+        return trace_filter(
+            tags=tag,
+            any_tags=any_tag,
+            without_tags=without_tag,
+            status=status,
+            contributor_id=await contributor_id(by, client),
+            since=since,
+            until=until,
+            include_superseded=True,
+        )
+
+    async def ask(client: "Client") -> int:
+        count = 0
+        records = client.export_traces(await considered(client), embeddings=embeddings)
+        with written_whole(file) as output, _progress(file) as advance:
+            async with aclosing(records):
+                async for record in records:
+                    output.write(_line(record))
+                    count += 1
+                    advance(count, None)
+        return count
+
+    note(f"exported {counted(call(address, user, ask), 'traces')}")
+
+
+def _line(record: "trace_record_pb2.TraceRecord") -> bytes:
+    from google.protobuf.json_format import MessageToDict
+
+    # In metadata, protobuf keeps no order: the same traces are to be the same file.
+    return as_json(MessageToDict(record, preserving_proto_field_name=True), sort_keys=True).encode() + b"\n"
+
+
+def _progress(file: Path) -> AbstractContextManager[Callable[[int, int | None], None]]:
+    if str(file) == "-" and sys.stdout.isatty():
+        # It would stand among the traces.
+        return nullcontext(lambda _done, _total: None)
+    return progress("exporting")

@@ -1,0 +1,225 @@
+"""Commands that find and read traces: search, list, get, history."""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commontrace import DEFAULT_ADDRESS
+from commontrace.cli.output.printing import as_dict, json_line, note
+from commontrace.cli.output.untrusted import FIELDS
+from commontrace.cli.runtime.calls import Address, As, Json, TraceId, call, call_on, first, uuid
+from commontrace.cli.runtime.filters import (
+    AnyTags,
+    By,
+    Since,
+    Status,
+    Tags,
+    Until,
+    WithoutTags,
+    contributor_id,
+    trace_filter,
+)
+from commontrace.cli.runtime.short_ids import whole_trace_id
+from commontrace.domain import limits
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.client import Client, SearchHits
+    from commontrace.client.requests import Ranking
+    from commontrace.v1 import trace_pb2, trace_service_pb2
+
+
+class RankingName(StrEnum):
+    """What hits can be ordered by."""
+
+    COSINE = "cosine"
+    TRUST_WEIGHTED = "trust-weighted"
+    HYBRID = "hybrid"
+
+
+_RANKINGS: "dict[RankingName, Ranking]" = {
+    RankingName.COSINE: "cosine",
+    RankingName.TRUST_WEIGHTED: "trust_weighted",
+    RankingName.HYBRID: "hybrid",
+}
+
+Ids = Annotated[bool, typer.Option("--ids", help="Print ids alone, one a line, for scripts.")]
+
+
+def search(
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="A question, an error message, a few words.", show_default=False)
+    ] = "",
+    *,
+    like: Annotated[str | None, typer.Option(metavar="ID", help="Find traces like this one instead.")] = None,
+    tag: Tags = None,
+    any_tag: AnyTags = None,
+    without_tag: WithoutTags = None,
+    status: Status = None,
+    min_similarity: Annotated[
+        float | None, typer.Option(min=-1, max=1, metavar="NUMBER", help="The least similarity to print.")
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare every trace instead of trusting the index.")] = False,
+    ranking: Annotated[
+        RankingName, typer.Option(help="Also go by votes (trust-weighted), or by the words of the text (hybrid).")
+    ] = RankingName.COSINE,
+    explain: Annotated[bool, typer.Option("--explain", help="Print what each hit's place is made of.")] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=limits.SEARCH_HITS, help="How many at most.", metavar="COUNT")
+    ] = 5,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    ids_only: Ids = False,
+    as_json: Json = False,
+) -> None:
+    """Search traces by meaning, most similar first."""
+    _require_one_form(ids_only=ids_only, as_json=as_json)
+    if bool(text) == (like is not None):
+        raise typer.BadParameter("give either a text or --like ID")
+
+    async def ask(client: "Client") -> "SearchHits":
+        traces = trace_filter(tags=tag, any_tags=any_tag, without_tags=without_tag, status=status)
+        return await client.search(
+            text if like is None else uuid(await whole_trace_id(like, client)),
+            limit=limit,
+            full=not ids_only,
+            filter=traces,
+            min_similarity=min_similarity,
+            exact=exact,
+            ranking=_RANKINGS[ranking],
+            explain=explain,
+        )
+
+    hits = call(address, user, ask)
+    _note_what_is_missing(hits.summary)
+    if ids_only:
+        _print_ids(hit.trace for hit in hits)
+    elif as_json:
+        for hit in hits:
+            trace = as_dict(hit.trace)
+            why = {"explanation": as_dict(hit.explanation)} if explain else {}
+            json_line({"title": trace.pop("title"), "similarity": round(hit.similarity, 6), **why, **trace, **FIELDS})
+    elif hits:
+        from commontrace.cli.output.traces import print_hits
+
+        print_hits(hits)
+    else:
+        print("nothing found")
+
+
+def list_traces(
+    *,
+    tag: Tags = None,
+    any_tag: AnyTags = None,
+    without_tag: WithoutTags = None,
+    status: Status = None,
+    by: By = None,
+    since: Since = None,
+    until: Until = None,
+    deleted: Annotated[bool, typer.Option("--deleted", help="List your own traces, deleted ones too.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.", metavar="COUNT")] = 20,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    ids_only: Ids = False,
+    as_json: Json = False,
+) -> None:
+    """List traces, newest first."""
+    _require_one_form(ids_only=ids_only, as_json=as_json)
+
+    async def ask(client: "Client") -> "Sequence[trace_pb2.Trace]":
+        traces = trace_filter(
+            tags=tag,
+            any_tags=any_tag,
+            without_tags=without_tag,
+            status=status,
+            contributor_id=await contributor_id(by, client),
+            since=since,
+            until=until,
+        )
+        page_size = min(limit, limits.PAGE_ITEMS)
+        return await first(limit, client.list(traces, show_deleted=deleted, page_size=page_size))
+
+    found = call(address, user, ask)
+    if ids_only:
+        _print_ids(found)
+    elif as_json:
+        for trace in found:
+            json_line(_without_texts(as_dict(trace)))
+    elif found:
+        from commontrace.cli.output.traces import print_traces
+
+        print_traces(found)
+    else:
+        print("nothing found")
+
+
+def get(
+    trace_id: TraceId,
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print one trace in full."""
+    trace = call_on(trace_id, address, user, lambda client, whole_id: client.get(whole_id))
+    if as_json:
+        json_line(as_dict(trace) | FIELDS)
+    else:
+        from commontrace.cli.output.traces import print_trace
+
+        print_trace(trace)
+
+
+def history(
+    trace_id: TraceId,
+    *,
+    full: Annotated[bool, typer.Option("--full", help="Print the texts, too.")] = False,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print how a trace's text changed, newest first."""
+
+    async def ask(client: "Client", whole_id: str) -> "list[trace_service_pb2.TraceRevision]":
+        return [revision async for revision in client.history(whole_id, full=full)]
+
+    revisions = call_on(trace_id, address, user, ask)
+    if not as_json:
+        from commontrace.cli.output.traces import print_revisions
+
+        print_revisions(revisions, full=full)
+        return
+    for revision in revisions:
+        fields = as_dict(revision)
+        json_line(fields if full else _without_texts(fields))
+
+
+def _require_one_form(*, ids_only: bool, as_json: bool) -> None:
+    if ids_only and as_json:
+        raise typer.BadParameter("give either --ids or --json")
+
+
+def _print_ids(traces: "Iterable[trace_pb2.Trace]") -> None:
+    """Prints what no text of a trace can be mistaken for."""
+    is_empty = True
+    for trace in traces:
+        print(trace.id)
+        is_empty = False
+    if is_empty:
+        note("nothing found")
+
+
+def _without_texts(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what was not asked for, instead of passing it off as empty."""
+    return {name: value for name, value in fields.items() if name not in ("context", "solution")}
+
+
+def _note_what_is_missing(summary: "trace_service_pb2.SearchSummary") -> None:
+    from commontrace.v1 import trace_service_pb2
+
+    for tag in summary.unknown_tags:
+        note(f"no trace has the tag {tag}")
+    if summary.stop_reason == trace_service_pb2.STOP_REASON_SCAN_BUDGET:
+        note("there was no time for a complete search: there may be more")

@@ -1,0 +1,166 @@
+"""Commands about API keys: `keys create`, `list`, `revoke`, `rotate`."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from commontrace.cli.commands.users import Email, address_of
+from commontrace.cli.output.printing import json_line, note, one_line
+from commontrace.cli.runtime.calls import Json
+from commontrace.cli.runtime.database_session import work_on_database
+from commontrace.cli.runtime.durations import duration
+from commontrace.cli.runtime.short_ids import digits_of
+from commontrace.domain import limits
+from commontrace.domain.scopes import OF_AN_AGENT, Scope
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from commontrace.domain.keys.api_key import ApiKey
+    from commontrace.storage.keys.repository import KeyRow
+    from commontrace.storage.unit_of_work import UnitOfWork
+
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `keys list` shows it.", show_default=False)]
+ExpiresIn = Annotated[
+    str | None, typer.Option("--expires-in", metavar="DURATION", help="Such as 90d; without, it does not expire.")
+]
+
+
+def create_key(
+    email: Email,
+    *,
+    scopes: Annotated[
+        list[Scope],
+        typer.Option("--scope", metavar="SCOPE", help=f"What the key may be used for: {', '.join(Scope)}; repeatable."),
+    ] = list(OF_AN_AGENT),  # noqa: B006 - Typer's own way, never changed
+    label: Annotated[str, typer.Option("--label", metavar="TEXT", help="What the key is for, for people.")] = "",
+    expires_in: ExpiresIn = None,
+    as_json: Json = False,
+) -> None:
+    """Make an API key for a user and print it, this once.
+
+    Only its hash is stored. A user has two live keys at most, so that one can replace the other.
+    """
+    from commontrace.core.keys import service as keys
+
+    shown = one_line(label)
+    if len(shown) > limits.KEY_LABEL_CHARACTERS:
+        raise typer.BadParameter(f"--label may have {limits.KEY_LABEL_CHARACTERS} characters at most")
+    address, lifetime = address_of(email), _lifetime(expires_in)
+    key = work_on_database(lambda work: keys.create(address, set(scopes), work, label=shown, expires_in=lifetime))
+    _print_key(key, as_json=as_json)
+
+
+def rotate_key(
+    key_id: KeyId,
+    *,
+    overlap: Annotated[
+        str, typer.Option("--overlap", metavar="DURATION", help="How long the old key goes on, such as 12h.")
+    ] = "1d",
+    expires_in: ExpiresIn = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key that replaces another, and let the old one end."""
+    from commontrace.core.keys import service as keys
+
+    remaining, lifetime = duration(overlap), _lifetime(expires_in)
+
+    async def replace(work: "UnitOfWork") -> "ApiKey":
+        return await keys.rotate(await _whole(key_id, work), work, overlap=remaining, expires_in=lifetime)
+
+    key = work_on_database(replace)
+    _print_key(key, as_json=as_json)
+
+
+def revoke_key(key_id: KeyId) -> None:
+    """End a key at once, on every server."""
+    from commontrace.core.keys import service as keys
+
+    async def end(work: "UnitOfWork") -> "KeyRow":
+        return await keys.revoke(await _whole(key_id, work), work)
+
+    old = work_on_database(end)
+    print(f"revoked {old.id}, a key of {one_line(old.email)}")
+
+
+def list_keys(
+    email: Annotated[str | None, typer.Argument(metavar="EMAIL", help="Only this user's.", show_default=False)] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """List keys: whose they are, what they may, and whether they still work."""
+    whose = None if email is None else address_of(email)
+
+    async def ask(work: "UnitOfWork") -> "Sequence[KeyRow]":
+        return await work.keys.list(whose)
+
+    found = work_on_database(ask)
+    if as_json:
+        for key in found:
+            json_line(_facts(key))
+    elif found:
+        _print_keys(found)
+    else:
+        print("no keys")
+
+
+def _print_key(key: "ApiKey", *, as_json: bool) -> None:
+    if as_json:
+        json_line({"id": str(key.id), "key": key.text})
+        return
+    # Alone on standard output, for scripts.
+    print(key.text)
+    note(
+        "this is the only time it is shown: callers send it as `authorization: Bearer ...`, commands as COMMONTRACE_KEY"
+    )
+
+
+def _facts(key: "KeyRow") -> "dict[str, Any]":
+    times = {name: getattr(key, name) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
+    return {
+        "id": str(key.id),
+        "email": key.email,
+        "state": key.state,
+        "scopes": list(key.scopes),
+        "label": key.label,
+        **{name: None if time is None else time.isoformat() for name, time in times.items()},
+    }
+
+
+def _print_keys(found: "Sequence[KeyRow]") -> None:
+    from commontrace.cli.output.console import print_line, standard_output
+
+    console = standard_output()
+    for key in found:
+        facts = (
+            f"{key.id}  {key.state.lower():7}  {one_line(key.email)}",
+            f"    may {', '.join(key.scopes)}",
+            f"    made {key.created_at:%Y-%m-%d}"
+            + (f", expires {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "")
+            + (f", revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "")
+            + (f", last used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else ", never used")
+            + (f", for {one_line(key.label)}" if key.label else ""),
+        )
+        for line in facts:
+            print_line(console, line)
+
+
+def _lifetime(expires_in: str | None) -> timedelta | None:
+    return None if expires_in is None else duration(expires_in)
+
+
+async def _whole(given: str, work: "UnitOfWork") -> UUID:
+    """Returns the id of the one key that is meant, by all of the id or by its first digits."""
+    try:
+        if digits_of(given) is None:
+            return UUID(given)
+        found = [key.id for key in await work.keys.list(None) if key.id.hex.startswith(digits_of(given) or "")]
+        [whole] = found
+    except ValueError:
+        # Not repeated: somebody may give the key itself.
+        raise typer.BadParameter("that is not the id of one key: `commontrace keys list` shows them") from None
+    return whole

@@ -1,0 +1,71 @@
+"""`commontrace reembed`: moves the database to the settings' embedding model, while servers go on."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commontrace.cli.output.progress import progress
+from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
+from commontrace.plurals import counted
+
+# Imported when the command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.serving.bootstrap import Postgres
+    from commontrace.settings import Settings
+
+
+def reembed(
+    *,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Give up what was begun; the database stays with its model.")
+    ] = False,
+) -> None:
+    """Move the database to the embedding model of the settings.
+
+    Servers go on with the old model until every trace is encoded, then with the new one. Broken off at any point, the
+    same command goes on from there.
+    """
+    import asyncio
+
+    from commontrace.serving import bootstrap
+
+    settings = read_settings()
+    configure_logging(settings.log_level)
+    with (
+        failures_explained(),
+        progress("encoding") as advance,
+        bootstrap.postgres(settings, attach=True) as where,
+    ):
+        done = asyncio.run(_cancel(where) if cancel else _reembed(where, settings, advance))
+    print(done)
+
+
+async def _reembed(where: "Postgres", settings: "Settings", advance: Callable[[int, int], None]) -> str:
+    from commontrace.core.encoding import reembed as reembedding
+    from commontrace.serving import bootstrap
+    from commontrace.serving.embedder_factory import choose_embedder
+
+    # A fallback is for new databases.
+    chosen = settings.model_copy(update={"embedder": "local"}) if settings.embedder == "auto" else settings
+    async with bootstrap.reembedding(where) as steps:
+        embedder = await choose_embedder(chosen, recorded=None)
+        try:
+            count = await reembedding.reembed(steps, embedder, on_progress=advance)
+        finally:
+            await embedder.close()
+    model = f"{embedder.model_id} ({embedder.dimensions} dimensions)"
+    if count is None:
+        return f"nothing to do: the database's model is {model}"
+    return f"re-encoded {counted(count, 'traces')} for {model}"
+
+
+async def _cancel(where: "Postgres") -> str:
+    from commontrace.core.encoding import reembed as reembedding
+    from commontrace.serving import bootstrap
+
+    async with bootstrap.reembedding(where) as steps:
+        given_up = await reembedding.cancel(steps)
+    if given_up is None:
+        return "nothing to cancel: the database is not being moved to another model"
+    return f"gave up {given_up.model_id} ({given_up.dimensions} dimensions); the database stays with its model"

@@ -1,0 +1,97 @@
+"""Commands that ask about a server: health, info."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commontrace import DEFAULT_ADDRESS
+from commontrace.cli import exit_codes
+from commontrace.cli.output.printing import as_dict, fail, json_line, note, one_line
+from commontrace.cli.runtime.calls import Address, As, Json, call, exit_code_of, silence_grpc, usable_tls
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.v1 import trace_service_pb2
+
+_PATIENCE_SECONDS = 2.0
+
+
+def health(
+    service: Annotated[
+        str | None,
+        typer.Argument(metavar="SERVICE", help="Only this one, such as TraceService.", show_default=False),
+    ] = None,
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Say in one word whether the server is ready.
+
+    Prints SERVING and ends with 0 if every service is ready. Otherwise it is NOT_SERVING (its database does not
+    answer), UNREACHABLE (nobody answers within two seconds, or TLS fails) or SERVICE_UNKNOWN.
+    """
+    silence_grpc()
+    from commontrace.cli.runtime import server_health
+    from commontrace.client import CallOptions
+    from commontrace.client.channel_options import SERVICES
+    from commontrace.client.proxies import way_to
+
+    wanted = SERVICES if service is None else (_full_name(service, server_health.PACKAGE),)
+    try:
+        CallOptions(address=address)
+    except ValueError as error:
+        raise typer.BadParameter(f"--{error}") from None
+    try:
+        health = server_health.ask(address, wanted, seconds=_PATIENCE_SECONDS, tls=usable_tls())
+    except UnicodeEncodeError:
+        fail("what you give must be UTF-8 text")
+    # The first that is not ready speaks for all.
+    found = health.services
+    status = next((status for status in found.values() if status != server_health.SERVING), server_health.SERVING)
+    if as_json:
+        json_line({"status": status, "services": found})
+    else:
+        print(status)
+    if health.tls_failed is not None:
+        fail(str(health.tls_failed), exit_code_of(health.tls_failed))
+    if status == server_health.UNKNOWN:
+        raise typer.Exit(exit_codes.NOT_FOUND)
+    if status == server_health.UNREACHABLE and (way := way_to(address)):
+        note(f"nobody answers on {address}{way}")
+    if status != server_health.SERVING:
+        raise typer.Exit(exit_codes.TRY_AGAIN)
+
+
+def info(
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print a server's version, model and limits, and who you are."""
+    answer = call(address, user, lambda client: client.service_info())
+    if as_json:
+        json_line(as_dict(answer))
+    else:
+        _print_info(answer, address)
+
+
+def _print_info(answer: "trace_service_pb2.GetServiceInfoResponse", address: str) -> None:
+    from commontrace.cli.output.console import print_line, standard_output
+
+    model, caller = answer.embedding_model, answer.caller
+    similarity = "by words, not by meaning" if model.is_lexical else "by meaning"
+    facts = {
+        "server": f"CommonTrace {one_line(answer.version)} at {address}",
+        "model": f"{one_line(model.id)} ({model.dimensions} dimensions, searches {similarity})",
+        "validated from": f"{answer.validation_threshold} up votes on",
+        "you are": f"{one_line(caller.email)}, {caller.user_id or 'who has not written anything yet'}",
+        **{field.name.replace("_", " "): f"{value:,}" for field, value in answer.limits.ListFields()},
+    }
+    console = standard_output()
+    for name, value in facts.items():
+        print_line(console, f"{name:28}{value}")
+
+
+def _full_name(service: str, package: str) -> str:
+    return service if "." in service else f"{package}.{service}"

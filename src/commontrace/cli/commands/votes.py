@@ -1,0 +1,117 @@
+"""Commands about votes: vote, votes."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commontrace import DEFAULT_ADDRESS
+from commontrace.cli.output.enum_labels import DownReason, Verdict, person, reason_name, status_name, vote_name
+from commontrace.cli.output.printing import as_dict, json_line, minute, one_line
+from commontrace.cli.runtime.calls import Address, As, Json, TraceId, call_on, first
+from commontrace.domain import limits
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.client import Client
+    from commontrace.v1 import vote_pb2
+
+
+def vote(
+    trace_id: TraceId,
+    verdict: Annotated[
+        Verdict,
+        typer.Argument(
+            metavar="VERDICT",
+            help="up: it worked. down: it did not. retract: takes your vote back.",
+            show_default=False,
+        ),
+    ],
+    *,
+    reason: Annotated[DownReason | None, typer.Option(help="Why it is down; required with it.")] = None,
+    comment: Annotated[str, typer.Option(metavar="TEXT", help="What others should know.", show_default=False)] = "",
+    revision: Annotated[
+        int,
+        typer.Option(
+            min=0, max=limits.REVISIONS, metavar="NUMBER", help="The revision you saw; 0 means the current one."
+        ),
+    ] = 0,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether a trace worked: up, down, or take it back.
+
+    Nobody votes on a trace of their own; voting again changes the vote.
+    """
+    if verdict == "retract":
+        if reason or comment or revision:
+            raise typer.BadParameter("retract takes no --reason, --comment or --revision")
+        tally = call_on(trace_id, address, user, lambda client, whole_id: client.retract_vote(whole_id))
+        done, fields = "retracted", {"tally": as_dict(tally)}
+    else:
+        response = call_on(
+            trace_id,
+            address,
+            user,
+            lambda client, whole_id: client.vote(whole_id, verdict, reason=reason, comment=comment, revision=revision),
+        )
+        tally, done, fields = response.tally, f"voted {verdict}", as_dict(response)
+    if as_json:
+        json_line(fields)
+    else:
+        print(f"{done}: {_standing(tally)}")
+
+
+def votes(
+    trace_id: TraceId,
+    *,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="How many at most.", metavar="COUNT")
+    ] = limits.PAGE_ITEMS_DEFAULT,
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """List who voted how on a trace and why, newest first."""
+
+    async def ask(client: "Client", whole_id: str) -> "list[vote_pb2.Vote]":
+        return await first(limit, client.votes(whole_id))
+
+    found = call_on(trace_id, address, user, ask)
+    if as_json:
+        for vote in found:
+            json_line(as_dict(vote))
+    elif found:
+        _print_votes(found)
+    else:
+        print("nobody has voted on it")
+
+
+def _print_votes(found: "Sequence[vote_pb2.Vote]") -> None:
+    from commontrace.cli.output.console import print_line, print_table, standard_output, takes_tables
+
+    console = standard_output()
+    if takes_tables(console):
+        rows = [
+            (
+                vote_name(vote),
+                reason_name(vote),
+                str(vote.revision),
+                minute(vote.update_time).removesuffix(" UTC"),
+                "\n".join(filter(None, (person(vote.voter_name, vote.voter_id), one_line(vote.comment)))),
+            )
+            for vote in found
+        ]
+        print_table(console, ("VOTE", "REASON", "REV", "WHEN (UTC)", "VOTER, COMMENT"), rows)
+        return
+    for vote in found:
+        facts = (f"{vote_name(vote):4}  {reason_name(vote):9}  revision {vote.revision}", minute(vote.update_time))
+        print_line(
+            console, "  ".join((*facts, person(vote.voter_name, vote.voter_id), one_line(vote.comment))).rstrip()
+        )
+
+
+def _standing(tally: "vote_pb2.TraceTally") -> str:
+    votes = f"{tally.confirmation_count} up, {tally.down_count} down"
+    return f"{votes}, trust {tally.trust_score:.2f}, {status_name(tally.status)}"

@@ -1,0 +1,103 @@
+"""The command that prints what happens to traces."""
+
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commontrace import DEFAULT_ADDRESS
+from commontrace.cli.output.enum_labels import event_name
+from commontrace.cli.output.printing import as_dict, json_line, note, one_line, second
+from commontrace.cli.runtime.calls import Address, As, Json, call
+
+# Imported when the command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.client import Client, WatchStream
+    from commontrace.v1 import trace_event_pb2
+
+_AT_ONCE = 100
+
+
+def watch(
+    *,
+    since: Annotated[
+        str, typer.Option(metavar="TOKEN", help="Go on where an earlier watch ended.", show_default=False)
+    ] = "",
+    address: Address = DEFAULT_ADDRESS,
+    user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print what happens to traces, as it happens; Ctrl-C ends it."""
+    told_up_to = since
+
+    async def follow(client: "Client") -> None:
+        nonlocal told_up_to
+        async with client.watch(since) as stream:
+            told_up_to = stream.resume_token
+            note("watching; Ctrl-C ends it")
+            async with aclosing(_batches(stream)) as batches:
+                async for events in batches:
+                    if as_json:
+                        for event in events:
+                            json_line(as_dict(event))
+                    else:
+                        _print(events, await _titles(events, client))
+                    sys.stdout.flush()
+                    told_up_to = events[-1].resume_token
+
+    try:
+        call(address, user, follow)
+    finally:
+        if told_up_to:
+            note(f"go on with: commontrace watch --since {told_up_to}")
+
+
+async def _batches(stream: "WatchStream") -> "AsyncGenerator[list[trace_event_pb2.TraceEvent]]":
+    """Yields what has arrived since the last batch was taken; a full batch that nobody takes holds the stream back."""
+    import asyncio
+
+    arrived: asyncio.Queue[trace_event_pb2.TraceEvent | None] = asyncio.Queue(_AT_ONCE)
+
+    async def receive() -> None:
+        try:
+            async for event in stream:
+                await arrived.put(event)
+        except Exception:
+            await arrived.put(None)
+            raise
+
+    receiving = asyncio.create_task(receive())
+    try:
+        while True:
+            batch = [await arrived.get()]
+            while not arrived.empty():
+                batch.append(arrived.get_nowait())
+            if events := [event for event in batch if event is not None]:
+                yield events
+            if batch[-1] is None:
+                await receiving
+    finally:
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
+
+
+async def _titles(events: "Sequence[trace_event_pb2.TraceEvent]", client: "Client") -> list[str]:
+    """Returns what the traces are called now; nothing for those that are deleted, or that cannot be asked for."""
+    from commontrace.client import CallFailed
+
+    try:
+        traces = await client.get_many([event.trace_id for event in events], full=False)
+    except CallFailed:
+        return [""] * len(events)
+    return ["" if trace is None else one_line(trace.title) for trace in traces]
+
+
+def _print(events: "Sequence[trace_event_pb2.TraceEvent]", titles: Sequence[str]) -> None:
+    from commontrace.cli.output.console import print_entry, standard_output
+
+    console = standard_output()
+    for event, title in zip(events, titles, strict=True):
+        line = f"{second(event.event_time)}  {event_name(event):10}  {event.trace_id}  {title}"
+        print_entry(console, line.rstrip())

@@ -1,0 +1,1 @@
+"""`commontrace doctor`: every check, as far as the answers before allow."""

@@ -1,0 +1,130 @@
+"""What `commontrace doctor` learns of a server by calling it, and whether its database is the one that doctor sees."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from commontrace import __version__
+from commontrace.cli.runtime import server_health
+from commontrace.cli.runtime.calls import first, key_of_environment
+from commontrace.cli.runtime.tls_options import given_tls
+from commontrace.client import CallFailed, Client, TlsFailed, connect
+from commontrace.client.channel_options import SERVICES
+from commontrace.client.proxies import way_to
+from commontrace.domain.doctor.findings import Finding, ok, problem, warning
+from commontrace.storage.doctor.database import Diagnosis
+
+_PATIENCE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Newest:
+    """The newest trace that a server lists."""
+
+    trace_id: UUID
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AskedServer:
+    """What a server said. `newest` is None where it lists no trace, or where it was not read (`is_read`)."""
+
+    address: str
+    findings: list[Finding]
+    is_there: bool = False
+    is_read: bool = False
+    newest: Newest | None = None
+    refused_key: str | None = None
+    """The key of the environment, if the server does not take it."""
+
+
+async def asked(address: str) -> AskedServer:
+    """Calls the server and returns what it said, or why it said nothing."""
+    tls, key = given_tls(), key_of_environment()
+    newest, is_read, refused_key = None, False, None
+    try:
+        async with connect(address, key=key, deadline=_PATIENCE_SECONDS, tls=tls or False) as client:
+            version = (await client.service_info()).version
+            newest, is_read = await _newest(client), True
+    except ValueError as error:
+        is_of_key = str(error).startswith("key")
+        advice = "correct COMMONTRACE_KEY, or unset it" if is_of_key else "give --address and the options of TLS"
+        return AskedServer(address=address, findings=[problem("server", str(error), advice)])
+    except TlsFailed as error:
+        advice = "see `commontrace --help` for the options of TLS"
+        return AskedServer(address=address, findings=[problem("server", str(error), advice)])
+    except CallFailed as error:
+        if not error.reason:
+            return AskedServer(address=address, findings=[_silent(error, address)])
+        if error.code.name == "UNAUTHENTICATED":
+            advice = (
+                "set COMMONTRACE_KEY to a key of `commontrace keys create`:"
+                " only then can its database be compared with the one seen here"
+            )
+            found = warning("server", f"CommonTrace answers on {address}, and asks for a key: {error}", advice)
+            refused_key = key
+        else:
+            found = problem("server", f"CommonTrace on {address} says {error}", "see its log")
+    else:
+        found = _version(version, address)
+    health = await asyncio.to_thread(server_health.ask, address, SERVICES, seconds=_PATIENCE_SECONDS, tls=tls)
+    return AskedServer(
+        address=address,
+        findings=[found, *(_health(service, status) for service, status in health.services.items())],
+        is_there=True,
+        is_read=is_read,
+        newest=newest,
+        refused_key=refused_key,
+    )
+
+
+async def compared(server: AskedServer, database: Diagnosis) -> Finding | None:
+    """Tells whether the server's database is this one; None where that cannot be told. Asks the database last.
+
+    A trace of the one must be in the other, made at the same microsecond: samples have the same ids everywhere.
+    """
+    if server.refused_key is not None:
+        return _another(server) if await database.takes_key(server.refused_key) else None
+    if not server.is_read:
+        return None
+    if server.newest is None:
+        return _another(server) if await database.has_live_traces() else None
+    if await database.created_at(server.newest.trace_id) != server.newest.created_at:
+        return _another(server)
+    return ok("server", "its database is the one seen here")
+
+
+def _another(server: AskedServer) -> Finding:
+    return problem(
+        "server",
+        f"the database of the server on {server.address} is another one than that seen here",
+        "set DATA_DIR or DATABASE_URL as that server has it: it knows no user and no key that is made here",
+    )
+
+
+async def _newest(client: Client) -> Newest | None:
+    for trace in await first(1, client.list(page_size=1)):
+        return Newest(trace_id=UUID(trace.id), created_at=trace.create_time.ToDatetime(tzinfo=UTC))
+    return None
+
+
+def _silent(error: CallFailed, address: str) -> Finding:
+    if error.code.name == "UNAVAILABLE":
+        advice = "start it with commontrace serve; or give --address, or set COMMONTRACE_ADDRESS"
+        return warning("server", f"none answers on {address}{way_to(address)}", advice)
+    advice = "give --address, or look into its log"
+    return problem("server", f"what is on {address} does not answer as CommonTrace does: {error}", advice)
+
+
+def _version(version: str, address: str) -> Finding:
+    answers = f"CommonTrace {version} answers on {address}"
+    if version != __version__:
+        return warning("server", f"{answers}, this command is {__version__}", "install the same version for both")
+    return ok("server", answers)
+
+
+def _health(service: str, status: str) -> Finding:
+    if status == server_health.SERVING:
+        return ok("health", f"{service} is {status}")
+    return problem("health", f"{service} is {status}", "its database does not answer, or only reads: see its log")

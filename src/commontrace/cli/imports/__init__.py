@@ -1,0 +1,1 @@
+"""`commontrace import`: lines, progress and what remains."""

@@ -1,0 +1,134 @@
+"""One run of an import: what is sent, and what became of it."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, BinaryIO
+from uuid import UUID
+
+from commontrace.cli.imports.lines import lines, record
+from commontrace.cli.imports.waiting import Imported
+from commontrace.cli.output.printing import json_line, note, one_line, printable
+from commontrace.cli.runtime.json_input import Unreadable
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.client import Client
+    from commontrace.v1 import trace_import_pb2
+
+# How long the server may be silent, its restart included.
+_PATIENCE_SECONDS = 60.0
+
+
+class ImportRun:
+    """One run of an import, and what became of the traces in this run and in those before it."""
+
+    def __init__(
+        self,
+        source: BinaryIO,
+        *,
+        import_id: UUID,
+        on_duplicate: str | None,
+        can_go_on: bool,
+        again: bool,
+        as_json: bool,
+        advance: Callable[[int], None],
+    ) -> None:
+        """Takes the lines and how to tell of them."""
+        self.created = self.created_before = self.existing = self.failed = self.failed_before = 0
+        self.imported = Imported()
+        """What of this run is not sure to be found by searches."""
+        self._source = source
+        self._import_id = import_id
+        self._on_duplicate = on_duplicate
+        self._can_go_on = can_go_on
+        self._again = again
+        self._as_json = as_json
+        self._advance = advance
+        self._last_line_before = 0
+        """The last one that an earlier run has stored."""
+        self._on_their_way: dict[int, tuple[str, bool]] = {}
+        """Of each trace its title, and whether it brings its vector, by line."""
+
+    async def through(self, client: "Client") -> None:
+        """Imports everything that was not imported before."""
+        from commontrace.client import CallFailed
+
+        patient = client.within(_PATIENCE_SECONDS)
+        before = await client.import_progress(self._import_id)
+        self._last_line_before = before.last_sequence
+        last_line = 0 if self._again else before.last_sequence
+        if last_line:
+            self.created_before, self.existing = before.created_count, before.existing_count
+        try:
+            async for result in patient.import_traces(self._items(last_line), import_id=self._import_id):
+                self._take(result)
+            if self._again:
+                # What an earlier run had stored was only told again.
+                self.created_before = min(before.created_count, self.created)
+                self.created -= self.created_before
+        except CallFailed:
+            if self._can_go_on:
+                note("what was stored stays: the same command goes on where this one stopped")
+            raise
+
+    async def look(self, client: "Client", advance: "Callable[[int, int | None], None] | None") -> None:
+        """Learns which of the imported traces cannot be found; with `advance`, waits until there are none."""
+        from commontrace.client import CallFailed
+
+        try:
+            await (self.imported.look(client) if advance is None else self.imported.wait(client, advance))
+        except CallFailed as error:
+            # The import itself has succeeded: a key that may only write cannot read.
+            self.imported = Imported()
+            note(f"whether searches find them already cannot be told: {one_line(str(error))}")
+
+    def _items(self, last_line: int) -> "Iterator[trace_import_pb2.ImportItem]":
+        """Yields the lines behind the last one that was stored; of those before, only counts how many there are."""
+        from commontrace.v1 import trace_import_pb2, trace_pb2
+
+        stored = self.created_before + self.existing
+        for line in lines(self._source):
+            if line.number <= last_line:
+                stored -= 1
+                self.failed = self.failed_before = max(0, -stored)
+                continue
+            try:
+                trace = record(line)
+            except Unreadable as error:
+                self._fail(line.number, str(error))
+                continue
+            if self._on_duplicate is not None:
+                trace.on_duplicate = trace_pb2.OnDuplicate.Value(f"ON_DUPLICATE_{self._on_duplicate.upper()}")
+            self._on_their_way[line.number] = trace.title, trace.HasField("embedding")
+            yield trace_import_pb2.ImportItem(sequence=line.number, trace=trace)
+
+    def _take(self, result: "trace_import_pb2.ImportResult") -> None:
+        title, has_vector = self._on_their_way.pop(result.sequence)
+        self._advance(result.sequence)
+        if result.HasField("error"):
+            from commontrace.v1.error_reason_pb2 import ErrorReason
+
+            reason = ErrorReason.Name(result.error.reason).removeprefix("ERROR_REASON_")
+            self._fail(result.sequence, result.error.message, title=title, reason=reason)
+            return
+        is_new = bool(result.created_trace_id)
+        self.created += is_new
+        self.existing += not is_new
+        trace_id = result.created_trace_id or result.existing_trace_id
+        if not (is_new and has_vector) or result.sequence <= self._last_line_before:
+            self.imported.add(result.sequence, trace_id)
+        unlinked = result.supersedes_error.message
+        if unlinked:
+            note(f"line {result.sequence}: {one_line(title)}: imported, and replaces nothing: {one_line(unlinked)}")
+        if self._as_json:
+            outcome = {"outcome": "created" if is_new else "existing"}
+            json_line(
+                {"line": result.sequence, **outcome, "trace_id": trace_id, "title": title}
+                | ({"supersedes_error": unlinked} if unlinked else {})
+            )
+
+    def _fail(self, line: int, problem: str, *, title: str = "", reason: str = "") -> None:
+        self.failed += 1
+        # One line each, however long what they quote is.
+        note(f"line {line}: {one_line(title)}: {one_line(problem)}" if reason else f"line {line} {printable(problem)}")
+        if self._as_json:
+            json_line({"line": line, "outcome": "failed", "title": title, "reason": reason, "message": problem})

@@ -1,0 +1,1 @@
+"""What commands share: calls, environment, input, signals."""

@@ -1,0 +1,68 @@
+"""The options that say which traces to consider."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import UUID
+
+import typer
+
+from commontrace.cli.runtime.short_ids import whole_contributor_id
+
+# Imported when a command runs: `commontrace --help` does not owe the time.
+if TYPE_CHECKING:
+    from commontrace.client import Client, TraceFilter
+
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="TAG", help="Only traces with this tag; may be repeated.")
+]
+AnyTags = Annotated[
+    list[str] | None, typer.Option("--any-tag", metavar="TAG", help="Only traces with one of these at least.")
+]
+WithoutTags = Annotated[
+    list[str] | None, typer.Option("--without-tag", metavar="TAG", help="Only traces with none of these.")
+]
+StatusName = Literal["pending", "validated"]
+Status = Annotated[StatusName | None, typer.Option(help="Only traces with this status.")]
+By = Annotated[str | None, typer.Option(metavar="ID", help="Only this contributor's; `me` means yours.")]
+Since = Annotated[datetime | None, typer.Option(metavar="TIME", help="Only contributed at this time (UTC) or later.")]
+Until = Annotated[datetime | None, typer.Option(metavar="TIME", help="Only contributed before this time (UTC).")]
+
+
+def trace_filter(
+    *,
+    tags: Sequence[str] | None,
+    any_tags: Sequence[str] | None,
+    without_tags: Sequence[str] | None,
+    status: StatusName | None,
+    contributor_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    include_superseded: bool = False,
+) -> "TraceFilter":
+    """Returns the filter of the contract. Times are UTC."""
+    from commontrace.client import TraceFilter
+    from commontrace.v1 import trace_pb2
+
+    traces = TraceFilter(
+        tags_all=tags, tags_any=any_tags, tags_none=without_tags, include_superseded=include_superseded
+    )
+    if status is not None:
+        traces.statuses.append(trace_pb2.TraceStatus.Value(f"TRACE_STATUS_{status.upper()}"))
+    if contributor_id is not None:
+        traces.contributor_ids.append(contributor_id)
+    if since is not None:
+        traces.create_time_from.FromDatetime(since)
+    if until is not None:
+        traces.create_time_before.FromDatetime(until)
+    return traces
+
+
+async def contributor_id(by: str | None, client: "Client") -> str | None:
+    """Returns whose traces to consider, None for everybody's."""
+    if by is None:
+        return None
+    if by != "me":
+        return await whole_contributor_id(by, client)
+    # Whoever has never written anything has no id, and no traces either.
+    return (await client.service_info()).caller.user_id or str(UUID(int=0))

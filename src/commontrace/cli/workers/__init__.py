@@ -1,0 +1,1 @@
+"""Worker processes of `commontrace serve` on one port."""

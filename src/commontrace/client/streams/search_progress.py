@@ -1,0 +1,69 @@
+"""What has arrived of a search."""
+
+import time
+
+from commontrace.client.call_options import CallOptions
+from commontrace.client.errors import CallFailed
+from commontrace.client.streams.stream_progress import StreamProgress
+from commontrace.v1 import trace_service_pb2
+
+_DEFAULT_LIMIT = 10
+"""What the contract makes of a limit of 0."""
+
+
+class SearchProgress(
+    StreamProgress[
+        trace_service_pb2.SearchTracesRequest, trace_service_pb2.SearchTracesResponse, trace_service_pb2.SearchHit
+    ]
+):
+    """The state of a search over all the streams that it takes.
+
+    `summary` is that of the last stream, with the hits of all of them counted; None until it has arrived.
+    """
+
+    def __init__(self, request: trace_service_pb2.SearchTracesRequest, options: CallOptions) -> None:
+        """Takes what to search and how calls are made; their deadline is for all streams together."""
+        super().__init__(options)
+        self.summary: trace_service_pb2.SearchSummary | None = None
+        self._request = request
+        self._remaining = request.limit or _DEFAULT_LIMIT
+        self._ends_at: float | None = None
+        self._hit_count = 0
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline, which runs from when this was asked first."""
+        now = time.monotonic()
+        if self._ends_at is None:
+            self._ends_at = now + self._options.deadline
+        return max(self._ends_at - now, 0.0)
+
+    def next_request(self) -> trace_service_pb2.SearchTracesRequest:
+        """Returns what to ask for: everything, or what is missing after the stream broke."""
+        request = trace_service_pb2.SearchTracesRequest()
+        request.CopyFrom(self._request)
+        if self._has_begun:
+            # A limit of 0 would mean the default; where nothing but the summary is missing, the one hit is left out.
+            request.limit = max(self._remaining, 1)
+        return request
+
+    def take(self, response: trace_service_pb2.SearchTracesResponse) -> list[trace_service_pb2.SearchHit]:
+        """Returns the hits that a message brings."""
+        self._arrived()
+        hits = list(response.hits[: self._remaining])
+        self._remaining -= len(hits)
+        self._hit_count += len(hits)
+        if response.resume_token:
+            self._request.resume_token = response.resume_token
+        if response.HasField("summary"):
+            self.is_complete = True
+            self.summary = response.summary
+            self.summary.hit_count = self._hit_count
+            if not self._remaining:
+                self.summary.stop_reason = trace_service_pb2.STOP_REASON_LIMIT
+        return hits
+
+    def pause_after(self, failure: CallFailed) -> float | None:
+        """Returns the same, None where the pause would outlast the deadline."""
+        pause = super().pause_after(failure)
+        return pause if pause is not None and pause < self.seconds_left else None

@@ -1,0 +1,163 @@
+"""How a database is moved to another embedding model while servers go on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+
+from commontrace.domain.backoff import pause as backed_off
+from commontrace.domain.errors import Busy, CommonTraceError
+from commontrace.domain.traces.contribution import embedding_text
+from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model, Vector
+from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.storage.encoding.reembedding import Closing, Reembedding, Unencoded
+
+log = structlog.get_logger()
+
+_WINDOW = 128
+_BATCH = 32
+# So often it is left to chance that nobody writes between the last encoding and the swap; then writers wait for it.
+_HOPEFUL_SWAPS = 3
+# As many as are encoded while writers wait, and for how long: they give up after 2 s.
+_FEW = 16
+_WRITERS_WAIT_SECONDS = 1.2
+_WAIT_SECONDS = (0.1, 2.0)
+_ENCODER_WAIT_SECONDS = (1.0, 30.0)
+
+Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
+
+
+class ReembeddingRefused(CommonTraceError):
+    """The database is on the way to another model. The message says what to do."""
+
+
+async def reembed(steps: Reembedding, embedder: Embedder, *, on_progress: Progress) -> int | None:
+    """Moves the database to the embedder's model; returns how many traces it has, None if it is there already.
+
+    Goes on where an earlier one was cut off. `on_progress` hears how many traces are encoded, of how many. Waits for an
+    embedder that is away. Raises ReembeddingRefused, InvalidStoredVector, DatabaseUnavailable.
+    """
+    current, upcoming = await _patiently(steps.models)
+    if upcoming is not None and not upcoming.made_by(embedder):
+        raise ReembeddingRefused(
+            f"the database is being moved to {_named(upcoming)}, not to {_named(embedder)}: go on with the settings of"
+            " that one, or give it up with `commontrace reembed --cancel`"
+        )
+    if current.made_by(embedder):
+        return None
+    if upcoming is None:
+        await _patiently(lambda: steps.begin(embedder))
+    else:
+        log.info("going on where it was cut off", model=upcoming.model_id)
+    await _patiently(steps.validate)
+    await _fill(steps, embedder, on_progress)
+    log.info("building the vector index")
+    await _patiently(steps.build_indexes)
+    await _swap(steps, embedder)
+    await _patiently(steps.analyze)
+    return await _patiently(steps.total)
+
+
+async def cancel(steps: Reembedding) -> RecordedModel | None:
+    """Drops what was made for another model and returns which; None if the database was not being moved."""
+    _, upcoming = await _patiently(steps.models)
+    if upcoming is not None:
+        await _patiently(steps.cancel)
+    return upcoming
+
+
+async def _fill(steps: Reembedding, embedder: Embedder, on_progress: Progress) -> None:
+    done, total = await _patiently(steps.counts)
+    on_progress(done, total)
+    last = None
+    while True:
+        missing, last = await _window(last, steps)
+        if last is None:
+            return
+        for start in range(0, len(missing), _BATCH):
+            batch = missing[start : start + _BATCH]
+            await _encode(batch, steps, embedder)
+            done += len(batch)
+            on_progress(done, max(total, done))
+
+
+async def _window(last: UUID | None, steps: Reembedding) -> tuple[list[Unencoded], UUID | None]:
+    return await _patiently(lambda: steps.window(last, _WINDOW))
+
+
+async def _swap(steps: Reembedding, embedder: Embedder) -> None:
+    for attempt in count(1):
+        await _catch_up(steps, embedder)
+        try:
+            async with steps.without_writers() as closing:
+                await _close(closing, embedder, is_hopeful=attempt <= _HOPEFUL_SWAPS)
+        except (_NotYet, Busy, EmbedderUnavailable, TimeoutError) as error:
+            log.debug("the swap has to wait", attempt=attempt, why=str(error) or type(error).__name__)
+            await asyncio.sleep(_pause(attempt, _WAIT_SECONDS))
+        else:
+            return
+
+
+async def _catch_up(steps: Reembedding, embedder: Embedder) -> None:
+    while missing := await _patiently(lambda: steps.missing(_BATCH)):
+        await _encode(missing, steps, embedder)
+        # The rest may have been written meanwhile, and without end.
+        if len(missing) <= _FEW:
+            return
+
+
+async def _close(closing: Closing, embedder: Embedder, *, is_hopeful: bool) -> None:
+    missing = await closing.missing(_FEW + 1)
+    if missing:
+        if is_hopeful or len(missing) > _FEW:
+            raise _NotYet
+        async with asyncio.timeout(_WRITERS_WAIT_SECONDS):
+            vectors = await _vectors(missing, embedder)
+        await closing.write(vectors, embedder)
+    await closing.swap(embedder)
+
+
+class _NotYet(Exception):
+    """Somebody wrote between the last encoding and the swap."""
+
+
+async def _encode(missing: Sequence[Unencoded], steps: Reembedding, embedder: Embedder) -> None:
+    for attempt in count(1):
+        try:
+            vectors = await _vectors(missing, embedder)
+            break
+        except EmbedderUnavailable as error:
+            seconds = error.retry_after or _pause(attempt, _ENCODER_WAIT_SECONDS)
+            log.warning("waiting for the embedder; what is done is kept", why=str(error), seconds=seconds)
+            await asyncio.sleep(seconds)
+    await _patiently(lambda: steps.write(vectors, embedder))
+
+
+async def _vectors(missing: Sequence[Unencoded], embedder: Embedder) -> dict[Unencoded, Vector]:
+    embeddings = await embedder.encode(
+        [embedding_text(trace.title, trace.context, trace.solution) for trace in missing]
+    )
+    return {trace: embedding.vector for trace, embedding in zip(missing, embeddings, strict=True)}
+
+
+async def _patiently(step: Callable[[], Awaitable[Result]]) -> Result:
+    for attempt in count(1):
+        try:
+            return await step()
+        except Busy as error:
+            log.debug("somebody holds what is needed", attempt=attempt, why=str(error))
+            await asyncio.sleep(_pause(attempt, _WAIT_SECONDS))
+    raise AssertionError  # pragma: no cover - count never ends
+
+
+def _pause(attempt: int, bounds: tuple[float, float]) -> float:
+    least, most = bounds
+    return backed_off(attempt, least=least, most=most)
+
+
+def _named(model: Model) -> str:
+    return f"{model.model_id} {model.model_version} ({model.dimensions} dimensions)"

@@ -1,0 +1,1 @@
+"""Events: follower, watch, notifier."""

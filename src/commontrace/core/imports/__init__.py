@@ -1,0 +1,1 @@
+"""Imports: messages stored one transaction each."""

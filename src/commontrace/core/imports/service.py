@@ -1,0 +1,108 @@
+"""Imports: messages of items, each stored in one transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from commontrace.core.tags.name_quota import TagNameQuota
+from commontrace.domain.errors import ModelReplaced, Outrun, QuotaExceeded
+from commontrace.domain.imports.decisions import Item, Outcome, Recorded, Surroundings, decide
+from commontrace.domain.tags.allowance import Allowance
+from commontrace.domain.traces.contribution import OnDuplicate
+from commontrace.embeddings.embedder import Model
+from commontrace.storage.database import Database
+from commontrace.storage.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """What became of some items, by sequence, and how far their import has come."""
+
+    outcomes: Mapping[int, Outcome]
+    last_sequence: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far an import has come: its highest sequence, and how many items were stored and were there already."""
+
+    last_sequence: int
+    created: int
+    existing: int
+
+
+async def progress(import_id: UUID, email: str, database: Database) -> Progress:
+    """Returns how far a user's import has come."""
+    last_sequence = await database.read(lambda reading: reading.imports.last_sequence(import_id, email))
+    created, existing = await database.read(lambda reading: reading.imports.counts(import_id, email))
+    return Progress(last_sequence=last_sequence, created=created, existing=existing)
+
+
+async def store(
+    items: Sequence[Item],
+    *,
+    import_id: UUID,
+    email: str,
+    model: Model,
+    tag_names: TagNameQuota,
+    database: Database,
+) -> Stored:
+    """Stores items in one transaction, those that were stored before excepted; returns what became of each.
+
+    `items` are in the order of their sequences, and some. Raises ModelReplaced if the model of their vectors is the
+    database's no more.
+    """
+    while True:
+        try:
+            async with database.unit_of_work() as work:
+                stored = await _store(items, import_id, email, model, tag_names, work)
+                await tag_names.spend(email, work)
+                return stored
+        except ModelReplaced:
+            raise
+        except (Outrun, QuotaExceeded):
+            # Somebody stored the same content, took an id, or used up the names of tags, since this looked.
+            continue
+
+
+async def _store(
+    items: Sequence[Item], import_id: UUID, email: str, model: Model, tag_names: TagNameQuota, work: UnitOfWork
+) -> Stored:
+    caller_id = await work.users.ensure(email)
+    now = await work.imports.begin(import_id, caller_id)
+    recorded = await work.imports.recorded(import_id, caller_id, [item.sequence for item in items])
+    new = [item for item in items if item.sequence not in recorded]
+    last_sequence = await work.imports.last_sequence(import_id, email)
+    if not new:
+        return Stored(outcomes=recorded, last_sequence=last_sequence)
+    allowance = await tag_names.allowance(email, (name for item in new for name in item.tags), work)
+    decisions = decide(new, await _surroundings(new, allowance, work), caller_id=caller_id, now=now)
+    await work.imports.add_traces(decisions.traces, caller_id, model)
+    # Behind the first of them, which keeps the model from being replaced until the transaction ends.
+    if any(trace.item.vector is not None for trace in decisions.traces):
+        await work.embedding_models.require(model)
+    # Before traces that others see are changed: a merge that is waited for may wait for what that locks.
+    tags = await work.tags.ensure({tag for trace in decisions.traces for tag in trace.item.tags})
+    await work.imports.succeed(decisions.successors)
+    await work.imports.add_tags((trace.id, {tags[name] for name in trace.item.tags}) for trace in decisions.traces)
+    stored = {sequence: one for sequence, one in decisions.outcomes.items() if isinstance(one, Recorded)}
+    await work.imports.record(import_id, caller_id, stored)
+    return Stored(
+        outcomes={**recorded, **decisions.outcomes},
+        last_sequence=max((last_sequence, *stored)),
+    )
+
+
+async def _surroundings(items: Iterable[Item], tag_names: Allowance | None, work: UnitOfWork) -> Surroundings:
+    contents = [item.content_hash for item in items if item.on_duplicate is not OnDuplicate.ALLOW]
+    replaced = {item.supersedes_id for item in items if item.supersedes_id is not None}
+    wanted = {item.trace_id for item in items if item.trace_id is not None}
+    locked = await work.trace_changes.lock(replaced) if replaced else {}
+    return Surroundings(
+        contents=await work.imports.with_contents(contents),
+        known=await work.imports.known(wanted | locked.keys()),
+        # Behind the question which are there: what is gone by then, and was purged, is found here.
+        purged=await work.imports.purged(wanted),
+        locked=locked,
+        tag_names=tag_names,
+    )

@@ -1,0 +1,55 @@
+"""Makes, replaces and revokes the keys of users."""
+
+from collections.abc import Collection
+from datetime import timedelta
+from uuid import UUID
+
+from commontrace.domain import limits
+from commontrace.domain.errors import KeyNotFound, TooManyKeys, UserNotFound
+from commontrace.domain.keys.api_key import ApiKey, new_key
+from commontrace.domain.scopes import Scope
+from commontrace.storage.keys.repository import KeyRow
+from commontrace.storage.unit_of_work import UnitOfWork
+
+
+async def create(
+    email: str, scopes: Collection[Scope], work: UnitOfWork, *, label: str = "", expires_in: timedelta | None = None
+) -> ApiKey:
+    """Makes a key for a user and returns it: it is never seen again. Raises UserNotFound, TooManyKeys."""
+    user_id = await work.users.id_of(email)
+    if user_id is None:
+        raise UserNotFound(email)
+    # Two at once would each count the keys without the other's.
+    await work.users.hold(user_id)
+    if await work.keys.count_live(user_id) >= limits.LIVE_KEYS:
+        raise TooManyKeys(email, limits.LIVE_KEYS)
+    key = new_key()
+    await work.keys.add(key.id, user_id, digest=key.digest, scopes=scopes, label=label, expires_in=expires_in)
+    return key
+
+
+async def rotate(key_id: UUID, work: UnitOfWork, *, overlap: timedelta, expires_in: timedelta | None = None) -> ApiKey:
+    """Makes a key like another of the same user, which goes on for the overlap. Raises KeyNotFound, TooManyKeys."""
+    old = await _live(key_id, work)
+    scopes = [Scope(scope) for scope in old.scopes]
+    new = await create(old.email, scopes, work, label=old.label, expires_in=expires_in)
+    await work.keys.expire(key_id, overlap)
+    return new
+
+
+async def revoke(key_id: UUID, work: UnitOfWork) -> KeyRow:
+    """Ends a key at once and returns what it was. Raises KeyNotFound."""
+    old = await _live(key_id, work)
+    await work.keys.revoke(key_id)
+    return old
+
+
+async def _live(key_id: UUID, work: UnitOfWork) -> KeyRow:
+    key = await work.keys.find(key_id)
+    if key is None:
+        raise KeyNotFound(key_id)
+    if key.state != "LIVE":
+        raise KeyNotFound(
+            key_id, "the key {} has expired" if key.state == "EXPIRED" else "the key {} is revoked already"
+        )
+    return key

@@ -1,0 +1,1 @@
+"""Searches: service, passes, rankings, batches."""

@@ -1,0 +1,1 @@
+"""Tags: vocabulary, aliases, quota of new names."""

@@ -1,0 +1,93 @@
+"""What spellings of tags stand for, and how tags change."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from commontrace.domain.errors import InvalidTag, TagNotFound
+from commontrace.domain.tags.names import CanonicalName, canonical, normalise
+from commontrace.storage.database import Database
+from commontrace.storage.tags.listing import TagRow
+from commontrace.storage.unit_of_work import UnitOfWork
+
+FIELDS = ("description", "is_curated")
+"""What can be said of a tag."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolved:
+    """What a spelling stands for: a name, or a problem. `alias` is the alias that led to the name; '' if none did."""
+
+    spelling: str
+    name: str = ""
+    alias: str = ""
+    is_known: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merged:
+    """The tag that stayed, and how many traces had the other one."""
+
+    tag: TagRow
+    moved_trace_count: int
+
+
+async def resolve(spellings: Sequence[str], database: Database) -> list[Resolved]:
+    """Returns what each spelling stands for, in their order; one without a canonical name is no failure."""
+    canonical_or_problem = [_canonical_or_problem(spelling) for spelling in spellings]
+    names = {found.name for found in canonical_or_problem if isinstance(found, CanonicalName)}
+    known = await database.read(lambda reading: reading.tags.names_of(names))
+    return [
+        Resolved(spelling=spelling, problem=found)
+        if isinstance(found, str)
+        else Resolved(
+            spelling=spelling,
+            name=known.get(found.name, found.name),
+            alias=found.name if known.get(found.name, found.name) != found.name else found.alias,
+            is_known=found.name in known,
+        )
+        for spelling, found in zip(spellings, canonical_or_problem, strict=True)
+    ]
+
+
+async def update(spelling: str, values: Mapping[str, Any], work: UnitOfWork) -> TagRow:
+    """Sets some of FIELDS and returns the tag. Raises TagNotFound."""
+    name = normalise(spelling)
+    await work.tags.hold_off_merges()
+    tag_id = (await work.tags.hold([name])).get(name)
+    if tag_id is None:
+        raise TagNotFound(name)
+    await work.tag_changes.set(tag_id, values)
+    return await _stored(name, work)
+
+
+async def merge(source: str, target: str, work: UnitOfWork) -> Merged:
+    """Makes the source's name an alias of the target, which is created if new. Raises InvalidTag.
+
+    Where names are aliases, the tags that they stand for are merged.
+    """
+    source_name, target_name = normalise(source), normalise(target)
+    await work.tag_changes.begin_merge()
+    target_id = (await work.tags.ensure([target_name]))[target_name]
+    source_id = (await work.tags.hold([source_name])).get(source_name)
+    moved = 0
+    if source_id is None:
+        await work.tag_changes.add_alias(source_name, target_id)
+        work.tags.created_names += 1
+    elif source_id != target_id:
+        moved = await work.tag_changes.merge(source_id, target_id)
+    return Merged(tag=await _stored(target_name, work), moved_trace_count=moved)
+
+
+def _canonical_or_problem(spelling: str) -> CanonicalName | str:
+    try:
+        return canonical(spelling)
+    except InvalidTag as error:
+        return str(error)
+
+
+async def _stored(name: str, work: UnitOfWork) -> TagRow:
+    tag = await work.tag_listing.get(name)
+    assert tag is not None  # noqa: S101 - held against merges in the same transaction
+    return tag

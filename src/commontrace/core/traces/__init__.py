@@ -1,0 +1,1 @@
+"""Traces: create, update, delete, moderate, list, export, seed."""

@@ -1,0 +1,42 @@
+"""Which traces leave for another server, page by page: nothing is held between two pages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from commontrace.core.traces import filter_tags
+from commontrace.domain import limits
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.embeddings.embedder import Model
+from commontrace.storage.database import Database
+from commontrace.storage.keyset import Position
+from commontrace.storage.traces.export import ExportRow
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Export:
+    """What is exported. Without a filter it is every live trace, those that others replace too."""
+
+    considered: ResolvedFilter | None
+    model: tuple[str, str] | None
+    """The id and the version of the model whose vectors go with the traces; None leaves vectors out."""
+    database: Database
+
+    async def page(self, *, after: Position | None, size: int) -> Sequence[ExportRow]:
+        """Returns the next traces, at most `size` and as much text as fits into a response; none at the end."""
+        if self.considered is not None and self.considered.matches_nothing:
+            return ()
+        return await self.database.read(
+            lambda reading: reading.export.oldest_first(
+                self.considered, after=after, size=size, text_bytes=limits.RESPONSE_BYTES, model=self.model
+            ),
+            under=self.considered,
+        )
+
+
+async def begin(asked: TraceFilter | None, *, with_embeddings: bool, database: Database, model: Model) -> Export:
+    """Returns the export of the traces that pass the filter, with the vectors of the model if wanted."""
+    return Export(
+        considered=None if asked is None else await filter_tags.resolved(asked, database),
+        model=(model.model_id, model.model_version) if with_embeddings else None,
+        database=database,
+    )

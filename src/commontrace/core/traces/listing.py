@@ -1,0 +1,64 @@
+"""Listing traces and their revisions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from commontrace.core.traces import filter_tags
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.storage.database import Database
+from commontrace.storage.keyset import Position
+from commontrace.storage.traces.repository import TraceRow
+from commontrace.storage.unit_of_work import Reading
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """A stretch of a list. With `owner_id`, it is that user's traces, deleted ones too."""
+
+    asked: ResolvedFilter
+    owner_id: UUID | None
+    positions: Sequence[Position]
+
+
+async def find(
+    asked: TraceFilter, *, owner_email: str | None, after: Position | None, size: int, database: Database
+) -> Listed:
+    """Returns where at most `size` matching traces are, newest first, those behind `after` only.
+
+    With `owner_email`, deleted traces are listed too, and nothing of others.
+    """
+    resolved = await filter_tags.resolved(asked, database)
+    owner_id = None
+    if owner_email is not None:
+        owner_id = await database.read(lambda reading: reading.users.id_of(owner_email))
+    # Who never wrote owns nothing.
+    if resolved.matches_nothing or (owner_email is not None and owner_id is None):
+        return Listed(asked=resolved, owner_id=None, positions=())
+    positions = await database.read(
+        lambda reading: reading.listing.newest_first(resolved, owner_id=owner_id, after=after, size=size),
+        under=resolved,
+    )
+    return Listed(asked=resolved, owner_id=owner_id, positions=positions)
+
+
+async def rows(
+    positions: Sequence[Position], *, of: Listed, full: bool, database: Database
+) -> dict[Position, TraceRow]:
+    """Returns the traces at the positions, without those that match no longer."""
+    ids = [position.id for position in positions]
+    found = await database.read(
+        lambda reading: reading.traces.get_many(ids, full=full, considered=of.asked, owner_id=of.owner_id),
+        under=of.asked,
+    )
+    return {position: found[position.id] for position in positions if position.id in found}
+
+
+async def revisions(trace_id: UUID, *, before: int | None, size: int, database: Database) -> list[int]:
+    """Returns the numbers of at most `size` revisions, newest first. Raises TraceNotFound."""
+
+    async def numbers(reading: Reading) -> list[int]:
+        await reading.traces.require(trace_id)
+        return await reading.revisions.newest_first(trace_id, before=before, size=size)
+
+    return await database.read(numbers)

@@ -1,0 +1,156 @@
+"""How the owner of a trace changes it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from commontrace.core.encoding.encode import encode_in_time
+from commontrace.core.events.status_changes import tell_status
+from commontrace.core.traces.preconditions import refuse_duplicate, refuse_others, refuse_stale
+from commontrace.domain.deadline import NEVER, Deadline
+from commontrace.domain.errors import Outrun, TraceNotFound
+from commontrace.domain.events.event_types import UPDATED
+from commontrace.domain.tags.names import normalise_all
+from commontrace.domain.traces.content_hash import content_hash
+from commontrace.domain.traces.contribution import PENDING, TEXTS, embedding_text
+from commontrace.domain.traces.locked_trace import LockedTrace
+from commontrace.embeddings.embedder import Embedder, Embedding
+from commontrace.storage.database import Database
+from commontrace.storage.traces.repository import TraceRow
+from commontrace.storage.unit_of_work import UnitOfWork
+
+_COLUMNS = {
+    "title": "title",
+    "context": "context_text",
+    "solution": "solution_text",
+    "agent_model": "agent_model",
+    "agent_version": "agent_version",
+    "metadata": "metadata_json",
+}
+FIELDS = (*_COLUMNS, "tags")
+"""What an owner may change."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit:
+    """What an owner wants: new values of some of FIELDS, each as a whole. Without an etag, the last edit wins."""
+
+    trace_id: UUID
+    values: Mapping[str, Any]
+    etag: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edited:
+    """The trace after the edit, and how far the model read its new text; 0 where it needed not, or has not yet."""
+
+    trace: TraceRow
+    tokens_read: int = 0
+    tokens_total: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedEdit:
+    """An edit of the trace as it was read. `values` are those that differ; `embedding` is of a changed text.
+
+    A changed text without one is queued for it.
+    """
+
+    edit: Edit
+    seen: TraceRow
+    values: Mapping[str, Any]
+    tags: list[str] | None
+    embedding: Embedding | None
+    embedder: Embedder
+
+    async def store(self, work: UnitOfWork, caller_id: UUID) -> Edited:
+        """Changes the trace. Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, Outrun, ModelReplaced."""
+        locked = await work.trace_changes.lock_live(self.edit.trace_id)
+        refuse_others(locked, caller_id)
+        refuse_stale(locked, self.edit.etag)
+        if locked.edit_number != self.seen.edit_number:
+            raise Outrun
+        changes: dict[str, Any] = {_COLUMNS[name]: value for name, value in self.values.items()}
+        if self.embedding is not None:
+            # Behind the lock, which keeps the model from being replaced until the transaction ends.
+            await work.embedding_models.require(self.embedder)
+        if _is_new_text(self.values):
+            changes |= await self._new_revision(locked, work, caller_id)
+        has_new_tags = self.tags is not None and await work.tags.replace(locked.id, self.tags)
+        if changes or has_new_tags:
+            await work.trace_changes.touch(locked.id, {**changes, "edit_number": locked.edit_number + 1})
+            revision = changes.get("revision", locked.revision)
+            await work.events.add(locked.id, UPDATED, revision=revision)
+            await tell_status(locked.id, locked.status, changes.get("status", locked.status), revision, work)
+        trace = await work.traces.get(locked.id)
+        assert trace is not None  # noqa: S101 - locked above
+        if self.embedding is None:
+            return Edited(trace=trace)
+        return Edited(trace=trace, tokens_read=self.embedding.tokens_read, tokens_total=self.embedding.tokens_total)
+
+    async def _new_revision(self, locked: LockedTrace, work: UnitOfWork, caller_id: UUID) -> dict[str, Any]:
+        texts = _texts(self.seen, self.values)
+        changes: dict[str, Any] = {}
+        if locked.content_hash is not None:
+            changes["content_hash"] = content_hash(**texts)
+            await refuse_duplicate(changes["content_hash"], locked.id, work)
+        changed = [name for name in TEXTS if name in self.values]
+        await work.revisions.add(
+            locked.id, revision=locked.revision + 1, **texts, changed_fields=changed, editor_id=caller_id
+        )
+        if self.embedding is None:
+            await work.encoding_jobs.add(locked.id)
+        else:
+            await work.encoding_jobs.remove([locked.id])
+        # Votes are on a text that is no longer there.
+        return changes | {
+            "revision": locked.revision + 1,
+            "status": PENDING,
+            "trust_score": 0.0,
+            "confirmation_count": 0,
+            "down_count": 0,
+            # The old vector says what is no longer there.
+            "embedding": self.embedding and self.embedding.vector,
+            "embedding_model_id": self.embedding and self.embedder.model_id,
+            "embedding_model_version": self.embedding and self.embedder.model_version,
+        }
+
+
+async def prepare(
+    edit: Edit, email: str, *, database: Database, embedder: Embedder, deadline: Deadline = NEVER
+) -> PreparedEdit:
+    """Does what an edit takes before it can be stored. Raises what `PreparedEdit.store` does.
+
+    What cannot be encoded, or not in time, is stored without its vector. No transaction is open while something else
+    than the database is waited for.
+    """
+    seen = await database.read(lambda reading: reading.traces.get(edit.trace_id))
+    if seen is None:
+        raise TraceNotFound(edit.trace_id)
+    refuse_others(seen, await database.read(lambda reading: reading.users.id_of(email)))
+    refuse_stale(seen, edit.etag)
+    values = {
+        name: value
+        for name, value in edit.values.items()
+        if name in _COLUMNS and _differ(value, getattr(seen, _COLUMNS[name]))
+    }
+    embedding = None
+    if _is_new_text(values):
+        embedding = await encode_in_time(embedding_text(**_texts(seen, values)), deadline=deadline, embedder=embedder)
+    tags = normalise_all(edit.values["tags"]) if "tags" in edit.values else None
+    return PreparedEdit(edit=edit, seen=seen, values=values, tags=tags, embedding=embedding, embedder=embedder)
+
+
+def _texts(seen: TraceRow, values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: values.get(name, getattr(seen, _COLUMNS[name])) for name in TEXTS}
+
+
+def _is_new_text(values: Mapping[str, Any]) -> bool:
+    return any(name in values for name in TEXTS)
+
+
+def _differ(new: Any, old: Any) -> bool:
+    # As JSON: Python takes true for 1.
+    return json.dumps(new, sort_keys=True) != json.dumps(old, sort_keys=True)

@@ -1,0 +1,71 @@
+"""Counting all votes anew: whatever is stored of them beside the votes follows from the votes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from commontrace.core.votes.service import settle
+from commontrace.domain.traces.contribution import PENDING, VALIDATED
+from commontrace.domain.votes.trust import Tally
+from commontrace.storage.database import Database
+
+# So many traces are locked at once, and voters on them wait.
+_BATCH = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recounted:
+    """How many traces were recounted, in how many counts or trust were wrong, and whose status changed how."""
+
+    traces: int = 0
+    corrected: int = 0
+    promoted: int = 0
+    demoted: int = 0
+
+
+async def recount(
+    database: Database, *, validation_threshold: int, on_progress: Callable[[int, int], None] | None = None
+) -> Recounted:
+    """Gives every trace, deleted ones too, the standing that follows from its votes. Votes may be cast meanwhile.
+
+    `on_progress` hears after each batch how many traces are done, of how many there were at the start.
+    """
+    batches: list[Recounted] = []
+    last, done = None, 0
+    total = await database.read(lambda reading: reading.votes.countable_total()) if on_progress else 0
+    while trace_ids := await _next(last, database):
+        batches.append(await _recount(trace_ids, database, validation_threshold=validation_threshold))
+        last = trace_ids[-1]
+        done += batches[-1].traces
+        if on_progress:
+            on_progress(done, total)
+    return Recounted(
+        traces=done,
+        corrected=sum(batch.corrected for batch in batches),
+        promoted=sum(batch.promoted for batch in batches),
+        demoted=sum(batch.demoted for batch in batches),
+    )
+
+
+async def _next(last: UUID | None, database: Database) -> Sequence[UUID]:
+    return await database.read(lambda reading: reading.votes.countable(after=last, size=_BATCH))
+
+
+async def _recount(trace_ids: Sequence[UUID], database: Database, *, validation_threshold: int) -> Recounted:
+    corrected = 0
+    changes_of_status: list[tuple[str, str]] = []
+    async with database.unit_of_work() as work:
+        locked = await work.trace_changes.lock(trace_ids)
+        tallies = await work.votes.tallies(list(locked))
+        for trace in locked.values():
+            tally = tallies.get(trace.id, Tally())
+            due = await settle(trace, tally, work, validation_threshold=validation_threshold)
+            counts = (due.confirmation_count, due.down_count, due.trust_score)
+            corrected += counts != (trace.confirmation_count, trace.down_count, trace.trust_score)
+            changes_of_status.append((trace.status, due.status))
+    return Recounted(
+        traces=len(locked),
+        corrected=corrected,
+        promoted=changes_of_status.count((PENDING, VALIDATED)),
+        demoted=changes_of_status.count((VALIDATED, PENDING)),
+    )

@@ -1,0 +1,1 @@
+"""Local models: sentence encoders on this machine."""

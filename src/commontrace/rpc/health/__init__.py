@@ -1,0 +1,1 @@
+"""Health: the gRPC health service and what it says."""

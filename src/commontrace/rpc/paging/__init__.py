@@ -1,0 +1,1 @@
+"""Paging: page tokens, and pages that fit into a response."""

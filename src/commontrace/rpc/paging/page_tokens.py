@@ -1,0 +1,160 @@
+"""Opaque tokens that say where a page or a stream ended.
+
+A token is bound to the request it continues. It carries no rights, only a position, and is checked like any input.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from commontrace.domain import limits
+from commontrace.rpc.canonical_bytes import canonical_bytes
+from commontrace.rpc.messages.timestamps import since_epoch
+from commontrace.rpc.validation.invalid_request import InvalidRequest, Violation
+from commontrace.storage.keyset import Position
+from commontrace.v1 import error_reason_pb2 as reasons
+
+Where = TypeVar("Where")
+
+_CHECKSUM_BYTES = 4
+_BINDING_BYTES = 8
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenField(Generic[Where]):
+    """A request's token: in which field it is, which fields may differ from call to call, what it stands for."""
+
+    name: str = "page_token"
+    may_differ: tuple[str, ...] = ("page_size",)
+    pack: Callable[[Where], Sequence[Any]]
+    """Returns what JSON can hold."""
+    unpack: Callable[[Sequence[Any]], Where]
+    """Raises ValueError, TypeError or OverflowError for what `pack` never returns."""
+
+    def token(self, request: Message, where: Where) -> str:
+        """Returns the token that continues the request behind `where`."""
+        content = self._binding(request) + json.dumps(self.pack(where), separators=(",", ":")).encode()
+        return _encoded(_checksum(content) + content)
+
+    def next_token(self, request: Message, where: Where | None) -> str:
+        """Returns the same, and nothing for None: the page was the last one."""
+        return "" if where is None else self.token(request, where)
+
+    def position(self, request: Message) -> Where | None:
+        """Returns where to continue, None without a token. Raises InvalidRequest."""
+        token: str = getattr(request, self.name)
+        if not token:
+            return None
+        raw = _decoded(token)
+        checksum, content = raw[:_CHECKSUM_BYTES], raw[_CHECKSUM_BYTES:]
+        if checksum != _checksum(content):
+            raise self._refused("MALFORMED")
+        if content[:_BINDING_BYTES] != self._binding(request):
+            raise self._refused("OTHER_REQUEST")
+        try:
+            return self.unpack(json.loads(content[_BINDING_BYTES:]))
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            raise self._refused("MALFORMED") from None
+
+    def violations(self, request: Message) -> Iterator[Violation]:
+        """Yields what is wrong with the request's token."""
+        try:
+            self.position(request)
+        except InvalidRequest as error:
+            yield from error.violations
+
+    def _binding(self, request: Message) -> bytes:
+        message_type = request.DESCRIPTOR.full_name.encode()
+        bound = canonical_bytes(request, without=(self.name, *self.may_differ))
+        return _checksum(message_type + b"\0" + bound, size=_BINDING_BYTES)
+
+    def _refused(self, problem: str) -> InvalidRequest:
+        message = {
+            "MALFORMED": "is no token of this service: send back what a response said, or nothing to start anew",
+            "OTHER_REQUEST": "belongs to a request with other fields: repeat the request as it was, or start anew",
+        }[problem]
+        reason = reasons.ERROR_REASON_INVALID_PAGE_TOKEN
+        return InvalidRequest(
+            [Violation(field=self.name, reason=reason, message=message, metadata={"problem": problem})]
+        )
+
+
+def page_size(value: int) -> int:
+    """Returns how many items a page has at most, by what the request says."""
+    return min(value, limits.PAGE_ITEMS) or limits.PAGE_ITEMS_DEFAULT
+
+
+def _checksum(content: bytes, size: int = _CHECKSUM_BYTES) -> bytes:
+    return hashlib.sha256(content).digest()[:size]
+
+
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _decoded(token: str) -> bytes:
+    """Returns nothing for what is no token: it has no checksum either."""
+    if len(token) > limits.TOKEN_CHARACTERS:
+        return b""
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except ValueError:
+        return b""
+    # Decoding forgives what encoding never writes, such as bits beyond the last byte.
+    return raw if _encoded(raw) == token else b""
+
+
+def _pack_position(position: Position) -> Sequence[Any]:
+    return since_epoch(position.created_at) // _MICROSECOND, str(position.id)
+
+
+def _unpack_position(packed: Sequence[Any]) -> Position:
+    microseconds, item_id = packed
+    if type(item_id) is not str:
+        raise TypeError
+    # Every time that Python can hold is one that Postgres can hold.
+    return Position(_EPOCH + _whole(microseconds) * _MICROSECOND, UUID(item_id))
+
+
+def _unpack_revision(packed: Sequence[Any]) -> int:
+    (revision,) = packed
+    if not 1 <= _whole(revision) <= limits.REVISIONS:
+        raise ValueError
+    return _whole(revision)
+
+
+def _unpack_sequence(packed: Sequence[Any]) -> int:
+    (sequence,) = packed
+    if not 0 <= _whole(sequence) <= limits.SEQUENCES:
+        raise ValueError
+    return _whole(sequence)
+
+
+def _whole(number: Any) -> int:
+    if type(number) is not int:
+        raise TypeError
+    return number
+
+
+NEWEST_FIRST = TokenField(pack=_pack_position, unpack=_unpack_position)
+"""For lists by time."""
+
+OLDEST_FIRST = TokenField(name="cursor", may_differ=("batch_size",), pack=_pack_position, unpack=_unpack_position)
+"""For exports."""
+
+BY_REVISION = TokenField[int](pack=lambda revision: (revision,), unpack=_unpack_revision)
+"""For the revisions of a trace."""
+
+BY_SEQUENCE = TokenField[int](
+    name="resume_token", may_differ=(), pack=lambda sequence: (sequence,), unpack=_unpack_sequence
+)
+"""For streams of events: the number of the last one told."""

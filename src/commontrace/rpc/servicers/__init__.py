@@ -1,0 +1,1 @@
+"""Servicers: unpack a message, make one call, pack the answer."""

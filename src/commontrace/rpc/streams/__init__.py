@@ -1,0 +1,1 @@
+"""Streams: long answers and long requests, message by message."""

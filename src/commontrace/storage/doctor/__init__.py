@@ -1,0 +1,1 @@
+"""Facts for diagnosis, read from a database as it is."""

@@ -1,0 +1,1 @@
+"""Embedded Postgres: created, supervised and stopped with its owner."""

@@ -1,0 +1,1 @@
+"""Encoding queue, recorded models, re-encoding."""

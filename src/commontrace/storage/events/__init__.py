@@ -1,0 +1,1 @@
+"""Event log: appending, reading, its tail."""

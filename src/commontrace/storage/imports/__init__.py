@@ -1,0 +1,1 @@
+"""Imports: ledger and bulk writes."""

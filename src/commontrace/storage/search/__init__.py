@@ -1,0 +1,1 @@
+"""Search statements: vector index, sign table, words, filter."""

@@ -1,0 +1,1 @@
+"""Traces, their revisions, changes and exports."""
