@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.processes import heed_interrupts
+from tests.support.processes import heed_interrupts
 
 OLDER_POSTGRES_VERSIONS = ("16",)
 POSTGRES_VERSIONS = ("18", *OLDER_POSTGRES_VERSIONS)

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from tests.contract.error_promises import details
+from tests.contract.errors.error_promises import details
 
 ADA, BOB, EVE = ((("x-commontrace-user", f"{name}@example.org"),) for name in ("ada", "bob", "eve"))
 

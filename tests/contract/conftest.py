@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.conftest import RunningServer, ServerFactory, server_settings
-from tests.contract.command_line import Commands
+from tests.contract.cli.command_line import Commands
 from tests.faults.server_process import ServerProcess
 
 

@@ -9,7 +9,7 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from tests.contract.error_row import UNKNOWN_ID, objects
+from tests.contract.errors.error_row import UNKNOWN_ID, objects
 
 text = st.text(max_size=80)
 ids = st.uuids().map(str) | st.just(UNKNOWN_ID) | text

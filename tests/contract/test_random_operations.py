@@ -26,12 +26,12 @@ from commontrace.v1 import vote_service_pb2 as vote_pb
 from commontrace.v1.tag_service_pb2_grpc import TagServiceStub
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
-from tests.builders import hits_of, search
 from tests.contract.callers import caller
-from tests.contract.error_promises import details
+from tests.contract.errors.error_promises import details
 from tests.contract.model import THRESHOLD, Model, ModelTrace, ModelVote, Refused
 from tests.faults.server_process import ServerProcess
-from tests.trace_signs import out_of_date
+from tests.support.builders import hits_of, search
+from tests.support.trace_signs import out_of_date
 
 # `OPERATIONS=20000 make test ARGS=...` goes on for longer.
 OPERATIONS = {"18": 1_500, "16": 600}

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from commontrace import USER_METADATA
-from tests.generic_server import answering
+from tests.support.generic_server import answering
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from commontrace.cli.runtime.environment import configure_logging
 from commontrace.serving import memory
-from tests.faults.rig.figure import Figure, Trial
-from tests.faults.rig.journal import FILE
-from tests.faults.rig.service import LOG
-from tests.faults.scenarios import SCENARIOS, Scenario
+from tests.faults.harness.figure import Figure, Trial
+from tests.faults.harness.journal import FILE
+from tests.faults.harness.service import LOG
+from tests.faults.scenario_table import SCENARIOS, Scenario
 
 _RESULTS = Path("faults.json")
 

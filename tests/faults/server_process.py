@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.processes import wait_until_gone
+from tests.support.processes import wait_until_gone
 
 _READY = "commontrace ready on "
 _START_SECONDS = 60.0

@@ -10,8 +10,8 @@ from asyncpg import InternalClientError
 from commontrace.domain.errors import DatabaseUnavailable
 from commontrace.storage.database import Database
 from tests.conftest import query
-from tests.faults.rig.proxy import Proxy, proxy_before
-from tests.integration.postgres_owners import socket_dir
+from tests.faults.harness.proxy import Proxy, proxy_before
+from tests.integration.storage.postgres_owners import socket_dir
 
 pytestmark = pytest.mark.parametrize("postgres_version", ["18"], indirect=True, scope="session")
 

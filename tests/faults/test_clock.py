@@ -15,11 +15,11 @@ from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.storage.embedded_postgres import launcher as embedded_launcher
 from commontrace.v1 import trace_pb2, trace_record_pb2
 from tests.conftest import administer, query
-from tests.faults.rig.fake_clock import FakeClock
+from tests.faults.harness.fake_clock import FakeClock
 from tests.faults.server_process import ServerProcess, run_command
-from tests.integration.storing import stored
-from tests.integration.test_encoding_queue import UNENCODED
-from tests.keys import a_key
+from tests.integration.storage.storing import stored
+from tests.integration.storage.test_encoding_queue import UNENCODED
+from tests.support.keys import a_key
 
 ADA, BOB = "ada@example.org", "bob@example.org"
 _QUOTA = 60

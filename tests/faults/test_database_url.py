@@ -10,7 +10,7 @@ from commontrace.client import connect
 from commontrace.storage.embedded_postgres import instance as embedded
 from tests.conftest import administer, url_of
 from tests.faults.server_process import ServerProcess, run_command
-from tests.processes import processes_of
+from tests.support.processes import processes_of
 
 
 @pytest.fixture(scope="module")

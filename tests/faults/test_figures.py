@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.scenarios import SCENARIOS
-from tests.faults.short_cuts import SHORT_CUTS, TIMED, check_kept, check_missed_without_protection
+from tests.faults.scenario_table import SCENARIOS
+from tests.faults.smoke import SHORT_CUTS, TIMED, check_kept, check_missed_without_protection
 
 # What is timed has the machine for itself: see test_timed_figures.py and the Makefile.
 UNTIMED = [name for name in SHORT_CUTS if name not in TIMED]

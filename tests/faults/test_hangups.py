@@ -14,9 +14,9 @@ import grpc
 import pytest
 
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
-from tests.builders import a_contribution
 from tests.faults.server_process import ServerProcess, environment
-from tests.processes import wait_until_gone
+from tests.support.builders import a_contribution
+from tests.support.processes import wait_until_gone
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.v1 import trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
-from tests.builders import a_contribution, hits_of, search
-from tests.embedding_server import KEY, MODEL, OWN_DIMENSIONS, EmbeddingServer
 from tests.faults.server_process import ServerProcess, run_command
+from tests.support.builders import a_contribution, hits_of, search
+from tests.support.embedding_server import KEY, MODEL, OWN_DIMENSIONS, EmbeddingServer
 
 READY = trace_pb2.EMBEDDING_STATE_READY
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.faults.rig.journal import Operation, Outcome
-from tests.faults.rig.model import ABSENT, FINAL_READER, violations
+from tests.faults.harness.journal import Operation, Outcome
+from tests.faults.harness.model import ABSENT, FINAL_READER, violations
 
 
 def write(value: str, began: float, ended: float | None) -> Operation:

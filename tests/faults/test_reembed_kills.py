@@ -14,11 +14,11 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines
 from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
-from tests.builders import hits_of, search
 from tests.conftest import RunningServer, ServerFactory, query, server_settings
 from tests.faults.server_process import environment, run_command
-from tests.integration.reembedding_runs import every_vector_is_of
-from tests.integration.storing import EMAIL, a_trace
+from tests.integration.storage.reembedding_runs import every_vector_is_of
+from tests.integration.storage.storing import EMAIL, a_trace
+from tests.support.builders import hits_of, search
 
 TRACES = 400
 FIRST, LAST = LexicalEmbedder(384), LexicalEmbedder(1200)

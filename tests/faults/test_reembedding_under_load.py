@@ -19,9 +19,9 @@ from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
-from tests.builders import a_contribution, hits_of, search
 from tests.conftest import RunningServer, ServerFactory, server_settings
-from tests.integration.reembedding_runs import every_vector_is_of, move_to
+from tests.integration.storage.reembedding_runs import every_vector_is_of, move_to
+from tests.support.builders import a_contribution, hits_of, search
 
 TAGS = [f"group-{number}" for number in range(6)]
 SEARCHERS, CONTRIBUTORS, EDITORS = 8, 2, 2

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import markdown
-from tests.faults.rig.figure import Figure, Trial
+from tests.faults.harness.figure import Figure, Trial
 from tests.faults.run import measured
 
 

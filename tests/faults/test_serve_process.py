@@ -23,9 +23,9 @@ from commontrace.storage import engines
 from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
-from tests.builders import a_contribution, copies_of, health_of, hits_of, search, store_large_trace
 from tests.faults.server_process import ServerProcess, environment, run_command
-from tests.processes import processes_of, wait_until_gone
+from tests.support.builders import a_contribution, copies_of, health_of, hits_of, search, store_large_trace
+from tests.support.processes import processes_of, wait_until_gone
 
 LARGE_TRACES = 200
 TRACE_SERVICE = "commontrace.v1.TraceService"

@@ -19,9 +19,9 @@ import pytest
 from commontrace.client import Client, connect
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
-from tests.builders import hits_of, search
 from tests.faults.server_process import ServerProcess, run_command
-from tests.processes import wait_until_gone
+from tests.support.builders import hits_of, search
+from tests.support.processes import wait_until_gone
 
 CHANNELS = 12
 ANN = "ann@example.org"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from commontrace.settings import Settings
-from tests.certificates import Authority, Pair, written
 from tests.faults.server_process import ServerProcess, environment, run_command
-from tests.processes import wait_until_gone
+from tests.support.certificates import Authority, Pair, written
+from tests.support.processes import wait_until_gone
 
 IMPORTS = """
 import os, threading

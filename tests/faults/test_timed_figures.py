@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.short_cuts import TIMED, check_kept
+from tests.faults.smoke import TIMED, check_kept
 
 Record = Callable[[str, object], None]
 

@@ -16,8 +16,8 @@ import pytest
 
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
-from tests.builders import a_contribution
 from tests.faults.server_process import environment
+from tests.support.builders import a_contribution
 
 CALLS = 30
 # Beyond what a pipe holds, and what waits for one to be read.

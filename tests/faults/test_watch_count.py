@@ -15,11 +15,11 @@ import pytest
 
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
-from tests.builders import a_contribution
-from tests.contract.changes_followed import Follower, check_order, happened, missing
-from tests.contract.changing_writers import Tally, change
-from tests.faults.rig.proxy import proxy_before
+from tests.contract.events.changes_followed import Follower, check_order, happened, missing
+from tests.contract.events.changing_writers import Tally, change
+from tests.faults.harness.proxy import proxy_before
 from tests.faults.server_process import ServerProcess
+from tests.support.builders import a_contribution
 
 WRITERS = 16
 CHANGES = int(os.environ.get("CHANGES", "2000"))

@@ -15,8 +15,8 @@ import pytest
 from commontrace.serving import bootstrap
 from commontrace.serving.bootstrap import Postgres
 from tests.conftest import administer, query, server_settings
-from tests.embedding_server import KEY, MODEL, EmbeddingServer, failing, late, well
 from tests.faults.server_process import environment, run_command
+from tests.support.embedding_server import KEY, MODEL, EmbeddingServer, failing, late, well
 
 TRACES = 300
 WORKERS = 2

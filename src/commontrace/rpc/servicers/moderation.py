@@ -15,7 +15,7 @@ class Moderation:
 
     _writes: Writes
 
-    async def HideTrace(self, request: pb.HideTraceRequest, _context: Context) -> pb.HideTraceResponse:  # noqa: N802
+    async def HideTrace(self, request: pb.HideTraceRequest, _context: Context) -> pb.HideTraceResponse:
         """Hides a trace."""
 
         async def write(work: UnitOfWork, _caller_id: UUID) -> pb.HideTraceResponse:
@@ -24,7 +24,7 @@ class Moderation:
 
         return await self._writes.answer(request, pb.HideTraceResponse, write)
 
-    async def UnhideTrace(self, request: pb.UnhideTraceRequest, _context: Context) -> pb.UnhideTraceResponse:  # noqa: N802
+    async def UnhideTrace(self, request: pb.UnhideTraceRequest, _context: Context) -> pb.UnhideTraceResponse:
         """Ends the hiding of a trace."""
 
         async def write(work: UnitOfWork, _caller_id: UUID) -> pb.UnhideTraceResponse:
@@ -33,7 +33,7 @@ class Moderation:
 
         return await self._writes.answer(request, pb.UnhideTraceResponse, write)
 
-    async def PurgeTrace(self, request: pb.PurgeTraceRequest, _context: Context) -> pb.PurgeTraceResponse:  # noqa: N802
+    async def PurgeTrace(self, request: pb.PurgeTraceRequest, _context: Context) -> pb.PurgeTraceResponse:
         """Erases a trace."""
 
         async def write(work: UnitOfWork, _caller_id: UUID) -> pb.PurgeTraceResponse:

@@ -1,0 +1,198 @@
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from commontrace.domain.keys.api_key import new_key
+from commontrace.rpc import services
+from commontrace.rpc.scopes import ScopeUndeclared, required_scopes
+from commontrace.serving import server as wiring
+from commontrace.storage.database import Database
+from commontrace.v1.trace_service_pb2 import GetServiceInfoRequest
+from tests.conftest import RunningServer, ServerFactory, administer, server_settings
+from tests.contract.callers import reason_of
+from tests.support.builders import health_of
+from tests.support.keys import bearer
+from tests.support.locks import held
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+TRACE_SERVICE = "commontrace.v1.TraceService"
+
+
+async def test_serving_from_the_first_moment(server: RunningServer) -> None:
+    assert await health_of(server.channel, "") == SERVING
+    assert await health_of(server.channel, TRACE_SERVICE) == SERVING
+
+
+async def test_an_unknown_service_is_not_found(server: RunningServer) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await health_of(server.channel, "commontrace.v1.Nonsense")
+    assert failure.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_every_service_is_listed_with_its_status(server: RunningServer) -> None:
+    method: Any = server.channel.unary_unary(
+        "/grpc.health.v1.Health/List",
+        response_deserializer=health_pb2.HealthListResponse.FromString,  # type: ignore[attr-defined] # newer than its types
+    )
+    listed = (await method(b"")).statuses
+    assert {name: listed[name].status for name in listed} == dict.fromkeys(["", *services.NAMES], SERVING)
+
+
+async def test_readiness_follows_the_database_and_liveness_does_not(
+    server: RunningServer, postgres_url: str, database_url: str
+) -> None:
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    await administer(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    await administer(postgres_url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608 - a name of our own
+    await turns(server, NOT_SERVING)
+    assert await health_of(server.channel, "") == SERVING
+    await administer(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    await turns(server, SERVING)
+
+
+async def test_health_is_told_however_many_ask_to_be_known(start_server: ServerFactory, database_url: str) -> None:
+    database, info = Database(database_url), GetServiceInfoRequest()
+    async with start_server(settings=server_settings(authentication="keys"), database=database) as running:
+        async with held(database_url, "LOCK TABLE api_keys"):
+            strangers = [
+                asyncio.create_task(reason_of(running.traces.GetServiceInfo(info, metadata=bearer(new_key()))))
+                for _ in range(50)
+            ]
+            # Longer than health asks for, and the strangers wait.
+            for _ in range(15):
+                assert await health_of(running.channel, TRACE_SERVICE) == SERVING
+                await asyncio.sleep(0.1)
+        assert set(await asyncio.gather(*strangers)) <= {"OVERLOADED", "INVALID_KEY", "DATABASE_UNAVAILABLE"}
+    await database.close()
+
+
+async def turns(server: RunningServer, status: int) -> None:
+    async with asyncio.timeout(3):
+        while await health_of(server.channel, TRACE_SERVICE) != status:  # noqa: ASYNC110 - the server's event is not ours
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_describes_every_service_it_lists(server: RunningServer, version: str) -> None:
+    listed = await reflect(server, version, reflection_pb2.ServerReflectionRequest(list_services=""))
+    names = [service.name for service in listed.list_services_response.service]
+    assert TRACE_SERVICE in names
+    assert "grpc.health.v1.Health" in names
+    for name in names:
+        request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=name)
+        described = await reflect(server, version, request)
+        assert described.file_descriptor_response.file_descriptor_proto
+
+
+# By kind of symbol.
+SYMBOLS = {
+    "service": TRACE_SERVICE,
+    "method": f"{TRACE_SERVICE}.SearchTraces",
+    "message": "commontrace.v1.SearchTracesRequest",
+    "field": "commontrace.v1.SearchTracesRequest.limit",
+    "oneof": "commontrace.v1.SearchTracesRequest.query",
+    "enum": "commontrace.v1.StopReason",
+    "enum value": "commontrace.v1.STOP_REASON_LIMIT",
+    "enum value below its enum": "commontrace.v1.StopReason.STOP_REASON_LIMIT",
+    "extension": "commontrace.v1.required_scope",
+    "another's method": "grpc.health.v1.Health.Watch",
+    "nested enum": "grpc.health.v1.HealthCheckResponse.ServingStatus",
+    "nested enum's value": "grpc.health.v1.HealthCheckResponse.SERVING",
+    "reflection's method": "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo",
+}
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+@pytest.mark.parametrize("kind", SYMBOLS)
+async def test_reflection_finds_every_kind_of_symbol(server: RunningServer, version: str, kind: str) -> None:
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SYMBOLS[kind])
+    files = (await reflect(server, version, request)).file_descriptor_response.file_descriptor_proto
+    described = FileDescriptorProto.FromString(files[0])
+    assert SYMBOLS[kind].startswith(f"{described.package}.")
+    name = SYMBOLS[kind].rpartition(".")[2]
+    assert f'name: "{name}"' in str(described)
+
+
+@pytest.mark.parametrize("symbol", ["", ".", "commontrace.v1", f"{TRACE_SERVICE}.Nope", f"{TRACE_SERVICE}.GetTrace.x"])
+async def test_reflection_says_what_it_does_not_find(server: RunningServer, symbol: str) -> None:
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+    answer = await reflect(server, "v1", request)
+    assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+async def test_reflection_tells_extensions(server: RunningServer) -> None:
+    extended = "google.protobuf.MethodOptions"
+    numbers = await reflect(
+        server, "v1", reflection_pb2.ServerReflectionRequest(all_extension_numbers_of_type=extended)
+    )
+    [number] = numbers.all_extension_numbers_response.extension_number
+    wanted = reflection_pb2.ExtensionRequest(containing_type=extended, extension_number=number)
+    answer = await reflect(server, "v1", reflection_pb2.ServerReflectionRequest(file_containing_extension=wanted))
+    assert b"required_scope" in answer.file_descriptor_response.file_descriptor_proto[0]
+
+
+async def test_tools_describe_and_call_by_reflection(server: RunningServer) -> None:
+    url = f"http://{server.address}/{TRACE_SERVICE}/GetServiceInfo"
+    curl = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("buf"), "curl", "--protocol", "grpc", url, stdout=PIPE
+    )
+    answer, _ = await curl.communicate()
+    assert json.loads(answer)["embeddingModel"]
+
+
+async def test_reflection_can_be_turned_off(start_server: ServerFactory) -> None:
+    async with start_server(settings=server_settings(reflection=False)) as server:
+        for version in ("v1", "v1alpha"):
+            with pytest.raises(grpc.aio.AioRpcError) as failure:
+                await reflect(server, version, reflection_pb2.ServerReflectionRequest(list_services=""))
+            assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_unknown_methods_are_unimplemented(server: RunningServer) -> None:
+    for path in ("/commontrace.v1.TraceService/Nope", "/commontrace.v1.Nope/GetTrace", "/x/y"):
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await server.channel.unary_unary(path, request_serializer=bytes)(b"")
+        assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_an_rpc_without_a_scope_keeps_the_server_from_starting() -> None:
+    with pytest.raises(ScopeUndeclared, match=r"grpc\.health\.v1\.Health\.Check"):
+        required_scopes(health_pb2.DESCRIPTOR)
+
+
+async def reflect(
+    server: RunningServer, version: str, request: reflection_pb2.ServerReflectionRequest
+) -> reflection_pb2.ServerReflectionResponse:
+    call: Any = server.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    stream = call(iter([request]))
+    response: reflection_pb2.ServerReflectionResponse = await stream.read()
+    stream.cancel()
+    return response
+
+
+async def test_connections_beyond_the_bound_are_closed_at_once(
+    start_server: ServerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "connections_to_serve", lambda: 1)
+    async with start_server() as running:
+        assert await health_of(running.channel, "") == SERVING
+        own = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
+        async with grpc.aio.insecure_channel(running.address, own) as another:
+            with pytest.raises(grpc.aio.AioRpcError) as failure:
+                await health_of(another, "")
+            assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert await health_of(running.channel, "") == SERVING

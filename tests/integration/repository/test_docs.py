@@ -1,0 +1,95 @@
+"""What docs/ says: commands that run as they stand, links that lead somewhere, messages that the code really has."""
+
+import ast
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.suite import SLOW_DIRECTORIES
+from tests.support.checkout import Checkout, MadeServer
+from tests.support.repository import REPOSITORY
+
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
+# README.md is for `make fresh`, other-languages.md for `make examples`: both need more than Python.
+RUN_HERE, RUN_ELSEWHERE = ["concepts.md", "operations.md"], ["README.md", "other-languages.md"]
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """With a short name: the socket of the database lies where the pages say."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
+
+
+def _text(name: str) -> str:
+    return (REPOSITORY / "docs" / name).read_text()
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    outside_code = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)]+)\)", outside_code):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in _anchors(file), target
+
+
+def test_every_page_whose_commands_are_for_a_shell_is_run() -> None:
+    with_commands = {page.name for page in PAGES if re.search(r"^```sh$", page.read_text(), flags=re.MULTILINE)}
+    assert with_commands == {*RUN_HERE, *RUN_ELSEWHERE}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUN_HERE)
+def test_commands_run_as_they_stand(name: str, place: Path) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", _text(name), flags=re.MULTILINE | re.DOTALL)
+    assert blocks
+    checkout = Checkout(place)
+    with MadeServer(checkout) as server:
+        # One shell, since later blocks use what earlier ones have set, and it knows nothing of the server but where it
+        # is: that is the same for every reader, and not for every test.
+        script = "set -e\n" + "".join(f"{block}echo '=='\n" for block in blocks)
+        done = checkout.shell(script, {"COMMONTRACE_ADDRESS": server.address}, seconds=240)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    # A search that finds nothing ends with 0 as well.
+    for block, output in zip(blocks, done.stdout.split("==\n"), strict=False):
+        searches = re.findall(r"^commontrace search", block, flags=re.MULTILINE)
+        hits = re.findall(r"^ ?\d\.\d{3}  ", output, flags=re.MULTILINE)
+        assert len(hits) >= len(searches), output
+
+
+def test_the_messages_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| `(.+?)` \| ", _text("operations.md").partition("## Trouble")[2], flags=re.MULTILINE)
+    assert len(rows) > 10
+    said = "\n".join(_literals())
+    for message in rows:
+        for part in message.split("…"):
+            assert part.strip() in said, message
+
+
+def _literals() -> list[str]:
+    """Every string in the code, what an f-string fills in left out."""
+    trees = [ast.parse(path.read_text()) for path in (REPOSITORY / "src" / "commontrace").rglob("*.py")]
+    found = []
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.JoinedStr):
+            found.append("".join(str(part.value) for part in node.values if isinstance(part, ast.Constant)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+    return found
+
+
+def test_the_page_about_tests_names_every_directory_and_which_are_slow() -> None:
+    rows = re.findall(r"^\| `tests/(\w+)` \| .* \| (.+) \|$", _text("testing.md"), flags=re.MULTILINE)
+    assert {name for name, _ in rows} == {path.parent.name for path in (REPOSITORY / "tests").glob("*/test_*.py")}
+    assert {name for name, slow in rows if slow == "all"} == SLOW_DIRECTORIES

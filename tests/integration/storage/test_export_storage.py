@@ -1,0 +1,97 @@
+import re
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.storage.database import Database
+from commontrace.storage.keyset import Position
+from commontrace.storage.search.filter import kinds_of
+from commontrace.storage.traces.export import ExportRow, page_parameters, page_statement
+from commontrace.storage.unit_of_work import Reading
+from tests.conftest import administer
+from tests.integration.storage.storing import EMAIL, RARE, RARE_COUNT, a_trace, store_many, stored
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+async def page(database: Database, after: Position | None = None, size: int = 100, text_bytes: int = 10**6) -> Any:
+    rows = await database.read(
+        lambda reading: reading.export.oldest_first(None, after=after, size=size, text_bytes=text_bytes, model=None)
+    )
+    assert all(isinstance(row, ExportRow) for row in rows)
+    return [row.id for row in rows]
+
+
+async def test_a_page_ends_before_its_texts_are_too_long(database: Database) -> None:
+    ids = []
+    async with database.unit_of_work() as work:
+        contributor_id = await work.users.ensure(EMAIL)
+        # Bytes count, and what lies out of line counts in full.
+        for number, (context, solution) in enumerate([("x" * 9, "y"), ("é" * 5, ""), ("z" * 5000, ""), ("", "a" * 20)]):
+            trace = a_trace(contributor_id, context=context, solution=solution)
+            await work.traces.add(trace)
+            await work.trace_changes.set(trace.id, {"created_at": NOON + timedelta(microseconds=number)})
+            ids.append(trace.id)
+    assert await page(database) == ids
+    assert await page(database, text_bytes=5020) == ids[:3]
+    assert await page(database, text_bytes=5019) == ids[:2]
+    assert await page(database, text_bytes=19) == ids[:1]
+    assert await page(database, text_bytes=1) == ids[:1]
+    assert await page(database, after=Position(NOON + timedelta(microseconds=1), ids[1]), text_bytes=20) == ids[2:3]
+    assert await page(database, size=2) == ids[:2]
+    assert await page(database, after=Position(NOON + timedelta(microseconds=3), ids[3])) == []
+
+
+async def test_a_page_reads_the_index_by_time_from_where_it_begins(database: Database, database_url: str) -> None:
+    await stored(database)
+    await administer(
+        database_url,
+        "INSERT INTO traces (id, title, context_text, solution_text, contributor_id, agent_model, created_at)"
+        " SELECT gen_random_uuid(), 'title', repeat('context ', 20), 'solution', contributor_id, 'm' || n % 10,"
+        " timestamptz '2026-03-01 12:00Z' + n * interval '1 second'"
+        " FROM traces, generate_series(1, 20000) n",
+    )
+    await administer(database_url, "ANALYZE traces, trace_signs")
+    filtered = ResolvedFilter(asked=TraceFilter(agent_models=("m1",)), tag_ids={})
+    later = Position(NOON + timedelta(seconds=10_000), UUID(int=0))
+    for considered, size, after in product((None, filtered), (1, 100, 500), (None, later)):
+        plan = await _plan(database, considered, size=size, after=after)
+        text = "\n".join(plan)
+        assert "Seq Scan on trace" not in text
+        if considered is None:
+            [scan] = [line for line in plan if "using ix_traces_created_at on traces" in line]
+            # Neither what lies before nor all that lies behind; one more tells that a time has no other trace.
+            assert float(scan.partition("rows=")[2].split(" ")[0]) <= size + 1
+            assert after is None or "Index Cond: (created_at >=" in text
+        else:
+            [scan] = [line for line in plan if "using pk_traces on traces (" in line]
+            # Of the wide rows no more than the page has.
+            assert int(scan.partition("loops=")[2].rstrip(")")) == size
+
+
+async def test_a_page_of_what_is_rare_reads_no_more_than_that(database: Database, database_url: str) -> None:
+    await store_many(database, database_url)
+    for asked in RARE:
+        plan = await _plan(database, ResolvedFilter(asked=asked, tag_ids={}), size=51, after=None)
+        read = re.findall(r" on (?:traces|trace_signs) \(actual rows=([\d.]+) loops=(\d+)\)", "\n".join(plan))
+        assert sum(float(rows) * int(loops) for rows, loops in read) <= 2 * RARE_COUNT, asked
+        assert "Seq Scan on trace" not in "\n".join(plan), asked
+
+
+async def _plan(
+    database: Database, considered: ResolvedFilter | None, *, size: int, after: Position | None
+) -> list[str]:
+    """What the server's own statement does, and how much it reads."""
+
+    async def explain(reading: Reading) -> list[str]:
+        connection = reading.export._connection
+        parameters = page_parameters(considered, after=after, size=size, text_bytes=1 << 21, model=("model", "1"))
+        query = page_statement(kinds_of(considered), is_continued=after is not None, with_embeddings=True)
+        compiled = query.compile(dialect=connection.dialect)
+        values = tuple((compiled.params | parameters)[name] for name in compiled.positiontup or ())
+        lines = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) {compiled}", values)
+        return list(lines.scalars())
+
+    return await database.read(explain)

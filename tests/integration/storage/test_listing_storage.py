@@ -1,0 +1,116 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from commontrace.core.traces import listing
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.storage.database import Database
+from commontrace.storage.keyset import Position
+from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.traces.listing import positions
+from commontrace.storage.unit_of_work import Reading
+from tests.integration.storage.storing import EMAIL, RARE, store_many, stored
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+EVERYTHING = ResolvedFilter(asked=TraceFilter(), tag_ids={})
+
+
+async def store_at(database: Database, *microseconds: int) -> list[Position]:
+    stored_at = []
+    for offset in microseconds:
+        time = NOON + timedelta(microseconds=offset)
+        stored_at.append(Position(time, await stored(database)))
+        async with database.unit_of_work() as work:
+            await work.trace_changes.set(stored_at[-1].id, {"created_at": time})
+    return stored_at
+
+
+async def listed(database: Database, after: Position | None = None, size: int = 100, **fields: Any) -> list[Position]:
+    asked = ResolvedFilter(asked=TraceFilter(**fields), tag_ids={})
+    return await database.read(
+        lambda reading: reading.listing.newest_first(asked, owner_id=None, after=after, size=size)
+    )
+
+
+async def test_positions_are_exact_to_the_microsecond_and_ordered_by_id_among_equals(database: Database) -> None:
+    ordered = sorted(await store_at(database, 0, 1, 1, 2, 1, 999_999), reverse=True)
+    assert await listed(database) == ordered
+    for index, position in enumerate(ordered):
+        assert await listed(database, after=position) == ordered[index + 1 :]
+        assert await listed(database, after=position, size=1) == ordered[index + 1 : index + 2]
+
+
+async def test_a_position_need_not_be_that_of_a_trace(database: Database) -> None:
+    [early, late] = await store_at(database, 0, 2)
+    assert await listed(database, after=Position(NOON + timedelta(microseconds=1), uuid4())) == [early]
+    assert await listed(database, after=Position(NOON, UUID(int=0))) == []
+    assert await listed(database, after=Position(early.created_at, UUID(int=2**128 - 1))) == [early]
+    assert late in await listed(database, after=Position(datetime.max.replace(tzinfo=UTC), early.id))
+    assert await listed(database, after=Position(datetime.min.replace(tzinfo=UTC), early.id)) == []
+
+
+async def test_what_went_away_or_changed_after_it_was_found_is_left_out(database: Database) -> None:
+    [deleted, validated, replaced, same] = await store_at(database, *range(4))
+    asked = TraceFilter(statuses=("pending",))
+    found = await listing.find(asked, owner_email=None, after=None, size=10, database=database)
+    async with database.unit_of_work() as work:
+        await work.trace_changes.delete(deleted.id)
+        await work.trace_changes.set(validated.id, {"status": "validated"})
+        await work.trace_changes.set(replaced.id, {"superseded_by_id": same.id})
+    rows = await listing.rows(found.positions, of=found, full=True, database=database)
+    assert list(rows) == [same]
+    assert rows[same].context_text == "context"
+
+
+async def test_an_owner_finds_deleted_traces_but_never_those_of_others(database: Database) -> None:
+    [mine] = await store_at(database, 0)
+    async with database.unit_of_work() as work:
+        await work.trace_changes.delete(mine.id)
+        stranger = await work.users.ensure("stranger@example.org")
+    own = await listing.find(TraceFilter(), owner_email=EMAIL, after=None, size=10, database=database)
+    assert list(own.positions) == [mine]
+    [row] = (await listing.rows([mine], of=own, full=False, database=database)).values()
+    assert row.deleted_at is not None
+    for owner_id in (None, stranger):
+
+        async def ask(reading: Reading, owner_id: UUID | None = owner_id) -> Any:
+            return await reading.traces.get_many([mine.id], full=False, considered=EVERYTHING, owner_id=owner_id)
+
+        assert await database.read(ask) == {}
+
+
+@pytest.mark.parametrize(
+    "after", [None, Position(NOON + timedelta(seconds=4_000), UUID(int=0))], ids=["first", "later"]
+)
+async def test_a_page_reads_an_index_not_the_table(
+    database: Database, database_url: str, after: Position | None
+) -> None:
+    await store_many(database, database_url)
+    for asked in (TraceFilter(), TraceFilter(statuses=("pending",)), TraceFilter(agent_models=("common",))):
+        plan = await _plan(database, asked, after)
+        assert "ix_trace_signs_created_at" in plan
+        # Pages far back must not read all that lies before them.
+        assert after is None or "Index Cond" in plan
+    for asked, name in zip(RARE, ("status", "agent_model"), strict=True):
+        assert f"ix_trace_signs_{name}" in await _plan(database, asked, after)
+
+
+async def _plan(database: Database, asked: TraceFilter, after: Position | None) -> str:
+    """What the server's own statement does. It reads no table as a whole, and not the wide one at all."""
+    resolved = ResolvedFilter(asked=asked, tag_ids={})
+
+    async def explain(reading: Reading) -> str:
+        connection = reading.listing._connection
+        query = positions(resolved, owner_id=None, after=after, size=51)
+        compiled = query.compile(dialect=connection.dialect)
+        values = compiled.params | trace_filter.parameters(resolved)
+        parameters = tuple(values[name] for name in compiled.positiontup or ())
+        lines = await connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {compiled}", parameters)
+        return "\n".join(lines.scalars())
+
+    plan = await database.read(explain)
+    assert "Seq Scan" not in plan
+    assert " on traces" not in plan
+    return plan
