@@ -60,7 +60,7 @@ def is_current(trace: ModelTrace) -> bool:
     return not trace.superseded_by
 
 
-class Turns:
+class FairLimiter:
     """Who may go: many with different keys, or one who looks at everything."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class Stubs:
 class Client:
     """One user who does something at random, and compares."""
 
-    def __init__(self, name: int, server: Stubs, model: Model, turns: Turns, chance: random.Random) -> None:
+    def __init__(self, name: int, server: Stubs, model: Model, turns: FairLimiter, chance: random.Random) -> None:
         self.user = f"user{name}@example.org"
         self.options: dict[str, Any] = {"metadata": caller(name), "timeout": 20}
         self.server, self.model, self.turns, self.chance = server, model, turns, chance
@@ -471,7 +471,7 @@ async def test_random_operations_agree_with_a_model(
     seed = int(os.environ.get("OPERATIONS_SEED") or time.time_ns() % 1_000_000)
     record_property("counted", f"OPERATIONS_SEED={seed}")
     operations = int(os.environ.get("OPERATIONS") or OPERATIONS[postgres_version])
-    model, turns = Model(), Turns()
+    model, turns = Model(), FairLimiter()
     remaining = iter(range(operations))
     with ServerProcess(tmp_path, "--migrate", DATABASE_URL=empty_database_url, **SETTINGS) as server:
         async with grpc.aio.insecure_channel(server.address) as channel:

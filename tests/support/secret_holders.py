@@ -13,13 +13,13 @@ from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb
 from tests.contract.errors.error_row import CAST_VOTE, CREATE, HIDE, MERGE_TAGS, UNKNOWN_ID, UPDATE, UPDATE_TAG
 
-Holder = tuple[str, str, Message]
+KeywordMatch = tuple[str, str, Message]
 """An RPC, a field, and the request that holds the text there."""
 
 _TEXTS = ("title", "context", "solution", "agent_model", "agent_version")
 
 
-def holders(text: str, *, own: str = UNKNOWN_ID, others: str = UNKNOWN_ID) -> Iterator[Holder]:
+def holders(text: str, *, own: str = UNKNOWN_ID, others: str = UNKNOWN_ID) -> Iterator[KeywordMatch]:
     """Yields them for every field that is not a tag; `own` is a trace of the caller's, `others` is not."""
     for field in _TEXTS:
         value: dict[str, Any] = {field: f"see {text}"}
@@ -38,7 +38,7 @@ def holders(text: str, *, own: str = UNKNOWN_ID, others: str = UNKNOWN_ID) -> It
     yield UPDATE_TAG, "tag.description", tag_pb.UpdateTagRequest(tag=described, update_mask=mask)
 
 
-def tag_holders(text: str, *, own: str = UNKNOWN_ID) -> Iterator[Holder]:
+def tag_holders(text: str, *, own: str = UNKNOWN_ID) -> Iterator[KeywordMatch]:
     """Yields them for every field that is a tag."""
     yield CREATE, "tags[1]", _create(tags=["fine", text])
     yield UPDATE, "trace.tags[0]", _update(own, "tags", tags=[text])

@@ -1,11 +1,11 @@
 """A model that stays what it is."""
 
-from commontrace.embeddings.active_model import ServedModel
+from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.recorded_model import RecordedModel
 
 
-def unchanging(embedder: Embedder) -> ServedModel:
+def unchanging(embedder: Embedder) -> ActiveModel:
     """Returns what a server has of an embedder whose database is not moved to another model."""
     recorded = RecordedModel(
         model_id=embedder.model_id,
@@ -20,4 +20,4 @@ def unchanging(embedder: Embedder) -> ServedModel:
     async def make(model: RecordedModel) -> Embedder:
         raise AssertionError(f"nobody needs {model.model_id}")
 
-    return ServedModel(embedder, recorded=models, make=make)
+    return ActiveModel(embedder, recorded=models, make=make)

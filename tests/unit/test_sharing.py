@@ -9,7 +9,7 @@ import pytest
 
 from commontrace.sharing.round_robin import RoundRobin
 from commontrace.sharing.shares import Shares, served_user
-from commontrace.sharing.turns import Turns
+from commontrace.sharing.turns import FairLimiter
 
 
 def taken_by_greed(shares: Shares, *users: str) -> Counter[str]:
@@ -61,7 +61,7 @@ async def as_user(user: str, do: Callable[[], Awaitable[object]]) -> None:
 
 
 async def test_next_is_who_has_the_fewest() -> None:
-    turns, order, release = Turns(4), [], asyncio.Event()
+    turns, order, release = FairLimiter(4), [], asyncio.Event()
 
     async def work() -> None:
         async with turns.turn():
@@ -82,7 +82,7 @@ async def test_next_is_who_has_the_fewest() -> None:
 
 
 async def test_where_there_is_one_turn_users_alternate() -> None:
-    turns, order = Turns(1), []
+    turns, order = FairLimiter(1), []
 
     async def work() -> None:
         async with turns.turn():
@@ -95,7 +95,7 @@ async def test_where_there_is_one_turn_users_alternate() -> None:
 
 
 async def test_who_gives_up_holds_back_nobody() -> None:
-    turns = Turns(1)
+    turns = FairLimiter(1)
     user = await turns.begin()
     with pytest.raises(TimeoutError):
         await turns.begin(patience=0.01)
@@ -111,7 +111,7 @@ async def test_who_gives_up_holds_back_nobody() -> None:
 
 
 async def test_what_cannot_begin_at_once_takes_nothing() -> None:
-    turns = Turns(1)
+    turns = FairLimiter(1)
     assert turns.begin_at_once()
     assert not turns.begin_at_once()
     waiting = asyncio.create_task(turns.begin())
@@ -124,7 +124,7 @@ async def test_what_cannot_begin_at_once_takes_nothing() -> None:
 
 
 async def test_a_wait_that_is_closed_gives_nothing_back() -> None:
-    turns = Turns(1)
+    turns = FairLimiter(1)
     user = await turns.begin()
     first = asyncio.create_task(turns.begin())
     await asyncio.sleep(0)
@@ -139,7 +139,7 @@ async def test_a_wait_that_is_closed_gives_nothing_back() -> None:
 
 
 async def test_random_cancellations_lose_no_turn() -> None:
-    chance, turns = random.Random(7), Turns(5)  # noqa: S311 - any moments will do
+    chance, turns = random.Random(7), FairLimiter(5)  # noqa: S311 - any moments will do
     most = 0
 
     async def work() -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 
-from commontrace.domain.log_safety import told
+from commontrace.domain.log_safety import safe_message
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import UnitOfWork
 
@@ -48,7 +48,7 @@ async def forget_unused_tags(database: Database, batch: int = 1_000) -> int:
             return forgotten
 
 
-async def keep_forgetting(database: Database) -> None:
+async def run_cleanup(database: Database) -> None:
     """Runs until cancelled. A database that is away is asked again later."""
     while True:
         await asyncio.sleep(_PERIOD_SECONDS)
@@ -59,7 +59,7 @@ async def keep_forgetting(database: Database) -> None:
             await forget_expired_quotas(database)
             tags = await forget_unused_tags(database)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
-            log.warning("what has expired could not be removed", error=told(error))
+            log.warning("what has expired could not be removed", error=safe_message(error))
         else:
             if answers or items or events or tags:
                 log.info(

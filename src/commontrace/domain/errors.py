@@ -255,7 +255,7 @@ class RequestIdReused(CommonTraceError):
         )
 
 
-class Outrun(CommonTraceError):
+class ConcurrentChange(CommonTraceError):
     """Others were faster: what was prepared outside the transaction no longer fits. It is prepared anew."""
 
     def __init__(self, message: str = "others were faster") -> None:
@@ -263,7 +263,7 @@ class Outrun(CommonTraceError):
         super().__init__(message)
 
 
-class ModelReplaced(Outrun):
+class ModelReplaced(ConcurrentChange):
     """The database was moved to another embedding model meanwhile. What is asked of the old one is asked anew."""
 
     def __init__(

@@ -20,7 +20,7 @@ _RETIREMENT_SECONDS = 60.0
 _SECONDS_UNTIL_TRIED_AGAIN = 15.0
 
 
-class ServedModel:
+class ActiveModel:
     """The embedder of the database's current model. Everything asks for it when it needs it, and keeps it for a call.
 
     Belongs to one event loop.

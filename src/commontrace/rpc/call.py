@@ -12,7 +12,7 @@ from commontrace.domain.caller import Caller
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 # Not begun yet: a stream that its caller leaves at once never asks.
-Asking: TypeAlias = Callable[[], Awaitable[None]]
+Reauthenticate: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -24,7 +24,7 @@ class Call:
     caller: Caller | None = None
     code: grpc.StatusCode = grpc.StatusCode.OK
     reason: str = ""
-    admit_again: Asking | None = None
+    reauthenticate: Reauthenticate | None = None
     """Of a stream whose caller has a key, which may end before the stream does."""
 
 
@@ -41,9 +41,9 @@ def current_caller() -> Caller:
 
 async def still_admitted() -> None:
     """Raises InvalidKey if the caller's key has ended, DatabaseUnavailable or Overloaded if nobody can say."""
-    admit_again = current_call.get().admit_again
-    if admit_again is not None:
-        await admit_again()
+    reauthenticate = current_call.get().reauthenticate
+    if reauthenticate is not None:
+        await reauthenticate()
 
 
 class CallObserver(Protocol):

@@ -9,8 +9,8 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 from commontrace.core.tags.name_quota import TagNameQuota
-from commontrace.domain.errors import CommonTraceError, ModelReplaced, Outrun
-from commontrace.embeddings.active_model import ServedModel
+from commontrace.domain.errors import CommonTraceError, ConcurrentChange, ModelReplaced
+from commontrace.embeddings.active_model import ActiveModel
 from commontrace.rpc.call import current_call, current_caller
 from commontrace.rpc.canonical_bytes import canonical_bytes
 from commontrace.storage.database import Database
@@ -31,10 +31,10 @@ class _DryRun(Exception):
     """Rolls back what was only tried."""
 
 
-class Writes:
+class IdempotentWrites:
     """Carries writes out and remembers their answers beside them, in the same transaction."""
 
-    def __init__(self, database: Database, model: ServedModel, tag_names: TagNameQuota) -> None:
+    def __init__(self, database: Database, model: ActiveModel, tag_names: TagNameQuota) -> None:
         """Takes where to write, whose vectors, and how many tags may get new names."""
         self._database = database
         self._model = model
@@ -46,7 +46,7 @@ class Writes:
         while True:
             try:
                 return await self._carry_out(write, key)
-            except Outrun:
+            except ConcurrentChange:
                 continue
             except _Answered:
                 known = await self._known(key)
@@ -73,7 +73,7 @@ class Writes:
                 replacements += 1
                 if replacements > _REPLACEMENTS:
                     raise
-            except (Outrun, _Answered):
+            except (ConcurrentChange, _Answered):
                 continue
             except CommonTraceError:
                 # What stands in the way may be the work of a twin that has just finished.

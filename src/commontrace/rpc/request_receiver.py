@@ -50,7 +50,7 @@ class _Share:
         self.slow: set[_Arrival] = set()
 
 
-class Arrivals:
+class RequestReceiver:
     """The messages that are on their way. Belongs to one event loop."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from commontrace.domain.errors import ServerStopping
 Value = TypeVar("Value")
 
 
-class Stopping:
+class ShutdownSignal:
     """Whether the server stops. Streams that would last for ever wait through it."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ def freeze() -> None:
     gc.freeze()
 
 
-async def keep_returning() -> None:
+async def run_memory_trimmer() -> None:
     """Runs until cancelled: gives the system what a burst has left with the allocator, which keeps it otherwise.
 
     Ends at once where the allocator is not glibc's.

@@ -9,24 +9,24 @@ import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME
 
-from commontrace.core.cleanup import keep_forgetting
-from commontrace.core.encoding.worker import keep_encoding
-from commontrace.core.events.follower import Following
-from commontrace.core.events.notifier import keep_announcing
-from commontrace.core.events.watch import CHECKPOINT_SECONDS, Watching
-from commontrace.core.keys.cache import KnownKeys
+from commontrace.core.cleanup import run_cleanup
+from commontrace.core.encoding.worker import run_encoding
+from commontrace.core.events.follower import EventFollower
+from commontrace.core.events.notifier import run_notifier
+from commontrace.core.events.watch import CHECKPOINT_SECONDS, EventWatch
+from commontrace.core.keys.cache import KeyCache
 from commontrace.core.keys.quotas import Quotas
 from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.keys.quotas import READS, WRITES
 from commontrace.domain.scopes import Scope
-from commontrace.embeddings.active_model import ServedModel
+from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.recorded_model import RecordedModel
 from commontrace.rpc import services
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health.readiness import Readiness
 from commontrace.rpc.health.service import HealthService
-from commontrace.rpc.idempotency import Writes
+from commontrace.rpc.idempotency import IdempotentWrites
 from commontrace.rpc.interceptors.admission import AdmissionInterceptor
 from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
 from commontrace.rpc.interceptors.deferring import DeferringInterceptor
@@ -39,13 +39,13 @@ from commontrace.rpc.interceptors.sending import SendingInterceptor
 from commontrace.rpc.interceptors.standard_services import StandardServicesInterceptor
 from commontrace.rpc.interceptors.validation import ValidationInterceptor
 from commontrace.rpc.reflection import add_reflection
-from commontrace.rpc.request_receiver import Arrivals
+from commontrace.rpc.request_receiver import RequestReceiver
 from commontrace.rpc.scopes import required_scopes
 from commontrace.rpc.server_options import OPTIONS
 from commontrace.rpc.servicers.tags import TagServicer
 from commontrace.rpc.servicers.traces import TraceServicer
 from commontrace.rpc.servicers.votes import VoteServicer
-from commontrace.rpc.shutdown import Stopping
+from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.streams.imports import Importer
 from commontrace.rpc.validation.validator import Validator
 from commontrace.serving import memory
@@ -62,7 +62,7 @@ from commontrace.serving.monitoring.monitoring import Monitoring
 from commontrace.serving.open_files import connections_to_serve
 from commontrace.serving.tls import ServedCertificate
 from commontrace.settings import Settings
-from commontrace.sharing.turns import Turns
+from commontrace.sharing.turns import FairLimiter
 from commontrace.storage.database import Database
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
@@ -91,10 +91,10 @@ async def serving(
     _warn_of_strangers(settings)
     certificate = ServedCertificate.of_settings(settings)
     scopes = required_scopes(*services.FILES)
-    calls, stopping = CallsInProgress(), Stopping()
+    calls, stopping = CallsInProgress(), ShutdownSignal()
     database, monitoring = foundation.database, Monitoring(settings)
-    keys, standard_services = KnownKeys(database), StandardServicesInterceptor()
-    model = ServedModel(
+    keys, standard_services = KeyCache(database), StandardServicesInterceptor()
+    model = ActiveModel(
         monitoring.observed(foundation.embedder),
         recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
         make=lambda recorded: _made(recorded, settings, monitoring),
@@ -116,7 +116,7 @@ async def serving(
                 most_calls=settings.max_calls,
                 most_streams=settings.max_streams,
             ),
-            ReceivingInterceptor(Arrivals()),
+            ReceivingInterceptor(RequestReceiver()),
             *_quotas(settings, scopes, database),
             ValidationInterceptor(Validator(model)),
             SendingInterceptor(services.WAITING),
@@ -128,8 +128,8 @@ async def serving(
             *OPTIONS,
         ],
     )
-    following = Following(database)
-    watching = Watching(database, following, checkpoint_seconds=checkpoint_seconds)
+    following = EventFollower(database)
+    watching = EventWatch(database, following, checkpoint_seconds=checkpoint_seconds)
     _add_servicers(server, settings, database, model, stopping, watching)
     health = HealthService()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
@@ -162,17 +162,17 @@ async def serving(
         *watched,
         readiness.watch(),
         model.follow(),
-        keep_forgetting(database),
-        keep_announcing(database),
+        run_cleanup(database),
+        run_notifier(database),
         following.run(),
         keys.follow(),
-        keys.keep_noting_use(),
-        memory.keep_returning(),
+        keys.run_usage_recorder(),
+        memory.run_memory_trimmer(),
     ]
     if certificate is not None:
-        lasting.append(certificate.keep_current())
+        lasting.append(certificate.run_reload())
     if settings.encoding_worker:
-        lasting.append(keep_encoding(database, lambda: model.embedder, lease_seconds=settings.encoding_lease_seconds))
+        lasting.append(run_encoding(database, lambda: model.embedder, lease_seconds=settings.encoding_lease_seconds))
     background = [asyncio.create_task(work) for work in lasting]
     for task in background:
         task.add_done_callback(_tell_of_failure)
@@ -230,15 +230,15 @@ def _add_servicers(
     server: grpc.aio.Server,
     settings: Settings,
     database: Database,
-    model: ServedModel,
-    stopping: Stopping,
-    watching: Watching,
+    model: ActiveModel,
+    stopping: ShutdownSignal,
+    watching: EventWatch,
 ) -> None:
     threshold = settings.validation_threshold
     tag_names = TagNameQuota(settings.quota_tag_names_per_day)
-    writes = Writes(database, model, tag_names)
+    writes = IdempotentWrites(database, model, tag_names)
     # Half of the connections for writes are left to others.
-    turns = Turns(max(1, settings.database_pool_size // 2))
+    turns = FairLimiter(max(1, settings.database_pool_size // 2))
     importer = Importer(database, model, stopping, tag_names, turns)
     traces = TraceServicer(database, model, writes, importer, stopping, watching, validation_threshold=threshold)
     votes = VoteServicer(database, writes, validation_threshold=threshold)

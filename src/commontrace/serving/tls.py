@@ -56,7 +56,7 @@ class ServedCertificate:
             require_client_authentication=self._taken.client_ca is not None,
         )
 
-    async def keep_current(self) -> None:
+    async def run_reload(self) -> None:
         """Looks at the files every second, until cancelled."""
         log.info("serving with TLS", mutual=self._taken.client_ca is not None, **self._certificate.facts())
         key_file = self._settings.tls_key_file

@@ -16,7 +16,7 @@ class _Waiting:
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
-class Turns:
+class FairLimiter:
     """A semaphore whose next holder is the user who holds least. Belongs to one event loop."""
 
     def __init__(self, size: int, *, one_each: bool = False) -> None:

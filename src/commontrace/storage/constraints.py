@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from types import MappingProxyType
 
-from commontrace.domain.errors import CommonTraceError, InvalidStoredVector, Outrun
+from commontrace.domain.errors import CommonTraceError, ConcurrentChange, InvalidStoredVector
 
 MEANINGS: Mapping[str, type[CommonTraceError]] = MappingProxyType(
     {
         "ck_traces_embedding_norm": InvalidStoredVector,
         "ck_traces_next_embedding_norm": InvalidStoredVector,
         # Operators may delete tags that no trace has (docs/security.md): whoever was about to use one creates it anew.
-        "fk_tag_aliases_tag_id_tags": Outrun,
-        "fk_trace_tags_tag_id_tags": Outrun,
-        "ix_traces_content_hash": Outrun,
-        "ix_traces_supersedes_id": Outrun,
-        "pk_traces": Outrun,
+        "fk_tag_aliases_tag_id_tags": ConcurrentChange,
+        "fk_trace_tags_tag_id_tags": ConcurrentChange,
+        "ix_traces_content_hash": ConcurrentChange,
+        "ix_traces_supersedes_id": ConcurrentChange,
+        "pk_traces": ConcurrentChange,
     }
 )
 """The domain's error by the name of the constraint."""

@@ -16,13 +16,13 @@ from commontrace.domain.errors import DatabaseReadOnly
 from commontrace.domain.keys.quotas import Lease
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage import engines
-from commontrace.storage.error_mapping import is_outdated_plan, translated
+from commontrace.storage.error_mapping import is_outdated_plan, translate_errors
 from commontrace.storage.events.tail import EventTail, tailing
 from commontrace.storage.keys.quotas import QuotaRepository
 from commontrace.storage.keys.repository import CHANNEL as KEYS_CHANGED
-from commontrace.storage.listen import hearing
-from commontrace.storage.pool_limiter import PoolState, PoolTurns
-from commontrace.storage.search.binary_quantized import SignSearch
+from commontrace.storage.listen import listen
+from commontrace.storage.pool_limiter import PoolLimiter, PoolState
+from commontrace.storage.search.binary_quantized import BinaryQuantizedSearch
 from commontrace.storage.search.filter_budget import FilterBudget
 from commontrace.storage.search.neighbours import ApproximateSearch
 from commontrace.storage.search_pool import SearchPool
@@ -49,14 +49,14 @@ class Database:
         session = engines.SESSION
         self._writing = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)
         self._reading = engines.pooled(url, session, size=pool_size, timeout=pool_timeout, autocommit=True)
-        self._turns_to_write = PoolTurns("writes", size=pool_size, timeout=pool_timeout)
-        self._turns_to_read = PoolTurns("reads", size=pool_size, timeout=pool_timeout)
+        self._turns_to_write = PoolLimiter("writes", size=pool_size, timeout=pool_timeout)
+        self._turns_to_read = PoolLimiter("reads", size=pool_size, timeout=pool_timeout)
         self._searching = SearchPool(url, size=pool_size, timeout=pool_timeout)
         self._filters = FilterBudget(pool_size=pool_size, timeout=pool_timeout)
         # Connections of their own: however busy the others are, callers are known, and however many callers ask to be
         # known, health is told.
         self._vital = engines.pooled(url, session, size=_VITAL_CONNECTIONS, timeout=pool_timeout, autocommit=True)
-        self._turns_apart = PoolTurns("apart", size=_VITAL_CONNECTIONS - 1, timeout=pool_timeout)
+        self._turns_apart = PoolLimiter("apart", size=_VITAL_CONNECTIONS - 1, timeout=pool_timeout)
         self._only_reads = False
         self._tailing = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
@@ -70,7 +70,7 @@ class Database:
         """Opens a transaction: leaving commits, an exception rolls back. Raises the domain's errors."""
         async with self._turns_to_write.turn():
             try:
-                with translated():
+                with translate_errors():
                     async with self._sessions.begin() as session:
                         work = UnitOfWork(session)
                         yield work
@@ -116,18 +116,18 @@ class Database:
             return await self._search(lambda connection: question(ApproximateSearch(connection)))
 
     async def search_signs(
-        self, question: Callable[[SignSearch], Awaitable[Answer]], *, under: ResolvedFilter | None
+        self, question: Callable[[BinaryQuantizedSearch], Awaitable[Answer]], *, under: ResolvedFilter | None
     ) -> Answer:
         """Asks on the same connections. Raises the domain's errors."""
         async with self._filters.within(under):
-            return await self._search(lambda connection: question(SignSearch(connection)))
+            return await self._search(lambda connection: question(BinaryQuantizedSearch(connection)))
 
     async def tag_ids(self, names: Collection[str]) -> dict[str, UUID]:
         """Returns the tags' ids by canonical name or alias, on the same connections. Raises the domain's errors."""
         return await self._search(lambda connection: ids_by_driver(connection, names))
 
     async def _search(self, question: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
-        with translated():
+        with translate_errors():
             return await self._searching.ask(question)
 
     @asynccontextmanager
@@ -136,7 +136,7 @@ class Database:
 
         Raises the domain's errors.
         """
-        with translated():
+        with translate_errors():
             async with tailing(self._tailing, on_news) as tail:
                 yield tail
 
@@ -146,9 +146,9 @@ class Database:
 
         Yields what is set when the connection is lost. Raises the domain's errors.
         """
-        with translated():
+        with translate_errors():
             lost = asyncio.Event()
-            async with hearing(
+            async with listen(
                 self._tailing, KEYS_CHANGED, on_word=lambda key_id: on_change(UUID(key_id)), on_end=lost.set
             ):
                 yield lost
@@ -202,7 +202,7 @@ async def _ask(engine: AsyncEngine, question: Question[Answer]) -> Answer:
 
 
 async def _use(engine: AsyncEngine, use: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
-    with translated():
+    with translate_errors():
         try:
             async with engine.connect() as connection:
                 return await use(connection)

@@ -22,7 +22,7 @@ ALL_BUSY = "every database connection is busy"
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Raises the domain's error for what the block's database calls raise; what is nobody's fault but ours stays.
 
     In a task that was cancelled meanwhile, it raises CancelledError for any of them.
@@ -65,7 +65,7 @@ def _cancellation_kept() -> Iterator[None]:
 
 @contextmanager
 def contention_told() -> Iterator[None]:
-    """Inside of `translated`: raises Busy for a lock that was not to be had in time, and for a deadlock."""
+    """Inside of `translate_errors`: raises Busy for a lock that was not to be had in time, and for a deadlock."""
     try:
         yield
     except DBAPIError as error:

@@ -13,7 +13,7 @@ from commontrace.storage.sqlstates import WENT_AWAY
 
 
 @asynccontextmanager
-async def hearing(
+async def listen(
     engine: AsyncEngine, channel: str, *, on_word: Callable[[str], None], on_end: Callable[[], None]
 ) -> AsyncIterator[AsyncConnection]:
     """Yields a connection of its own, which calls back with every word, and once when it is lost.

@@ -15,7 +15,7 @@ from commontrace.data_files import data_directory
 from commontrace.domain.errors import Busy, CommonTraceError
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import advisory_lock, engines
-from commontrace.storage.error_mapping import contention_told, is_refusal, translated
+from commontrace.storage.error_mapping import contention_told, is_refusal, translate_errors
 
 # Any number, the same for every CommonTrace process.
 _ADVISORY_LOCK = 0x636F6D6D6F6E
@@ -62,7 +62,7 @@ async def current_revision(url: str) -> str | None:
     """
     engine = engines.unpooled(url)
     try:
-        with translated():
+        with translate_errors():
             async with engine.connect() as connection:
                 return await revision_of(connection)
     finally:
@@ -109,7 +109,7 @@ async def downgrade(url: str, revision: str, embedder: Embedder) -> bool:
 async def _migrate(url: str, target: str, embedder: Embedder | None) -> bool:
     engine = engines.unpooled(url)
     try:
-        with translated():
+        with translate_errors():
             async with engine.connect() as lock, engine.connect() as connection:
                 await lock.execution_options(isolation_level="AUTOCOMMIT")
                 if not await advisory_lock.taken(lock, _ADVISORY_LOCK, within_seconds=_LOCK_SECONDS):

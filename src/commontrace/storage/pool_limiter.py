@@ -7,7 +7,7 @@ from typing import NamedTuple
 from commontrace.domain.errors import Overloaded
 from commontrace.sharing.elsewhere import elsewhere
 from commontrace.sharing.shares import served_user
-from commontrace.sharing.turns import Turns
+from commontrace.sharing.turns import FairLimiter
 from commontrace.storage.error_mapping import ALL_BUSY
 
 
@@ -21,7 +21,7 @@ class PoolState(NamedTuple):
     waiting: int
 
 
-class PoolTurns:
+class PoolLimiter:
     """Taken by whoever uses a pool: as many at a time as it has connections. Belongs to one event loop.
 
     In front of the pool, because pools know no users, and are slow to refuse: hundreds of sessions that give up at the
@@ -33,7 +33,7 @@ class PoolTurns:
         self._name = name
         self._size = size
         self._timeout = timeout
-        self._turns = Turns(size)
+        self._turns = FairLimiter(size)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

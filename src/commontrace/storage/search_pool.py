@@ -10,7 +10,7 @@ import asyncpg
 
 from commontrace.storage import engines
 from commontrace.storage.connections import connect_with_vectors
-from commontrace.storage.pool_limiter import PoolState, PoolTurns
+from commontrace.storage.pool_limiter import PoolLimiter, PoolState
 from commontrace.storage.postgres_url import driver_keywords, postgres_url, socket_arguments
 
 Answer = TypeVar("Answer")
@@ -37,7 +37,7 @@ class SearchPool:
         """Takes any Postgres URL; `timeout` is how many seconds a search waits for its turn."""
         settings = engines.SESSION | engines.SEARCH
 
-        self._turns = PoolTurns("searches", size=size, timeout=timeout)
+        self._turns = PoolLimiter("searches", size=size, timeout=timeout)
         self._pool: asyncpg.Pool | None = None
         self._options = dict(
             min_size=0,

@@ -9,7 +9,7 @@ from commontrace.storage.idempotency import IdempotencyRepository
 from commontrace.storage.imports.repository import ImportRepository
 from commontrace.storage.keys.quotas import QuotaRepository
 from commontrace.storage.keys.repository import KeyRepository
-from commontrace.storage.search.keyword import WordSearch
+from commontrace.storage.search.keyword import KeywordSearch
 from commontrace.storage.search.neighbours import ExactSearch
 from commontrace.storage.search.vector_sample import VectorSample
 from commontrace.storage.tags.changes import TagChanges
@@ -63,7 +63,7 @@ class Reading:
         self.revisions = RevisionRepository(connection)
         self.votes = VoteRepository(connection)
         self.search = ExactSearch(connection)
-        self.words = WordSearch(connection)
+        self.words = KeywordSearch(connection)
         self.vector_sample = VectorSample(connection)
         self.events = EventRepository(connection)
         self.idempotency = IdempotencyRepository(connection)

@@ -12,14 +12,14 @@ from tests.faults.harness.proxy import Proxy
 
 _LAST_EVENTS_SECONDS = 60.0
 
-Told = tuple[str, str, int]
+EventBatch = tuple[str, str, int]
 
 
 class Follower:
     """Watches through a network that breaks, and now and then leaves and comes back with its token."""
 
     def __init__(self, proxy: Proxy, chance: Random) -> None:
-        self.told: list[Told] = []
+        self.told: list[EventBatch] = []
         self.returns = 0
         self._proxy = proxy
         self._chance = chance
@@ -52,21 +52,21 @@ class Follower:
         await asyncio.wait_for(self._is_told.wait(), _LAST_EVENTS_SECONDS)
 
 
-def told_of(event: trace_event_pb2.TraceEvent) -> Told:
+def told_of(event: trace_event_pb2.TraceEvent) -> EventBatch:
     name = trace_event_pb2.TraceEventType.Name(event.type).removeprefix("TRACE_EVENT_TYPE_").lower()
     return name, event.trace_id, event.revision
 
 
-async def happened(url: str) -> list[Told]:
+async def happened(url: str) -> list[EventBatch]:
     rows = await query(url, "SELECT event_type, trace_id, revision FROM trace_events ORDER BY sequence")
     return [(row.event_type, str(row.trace_id), row.revision) for row in rows]
 
 
-def missing(some: Sequence[Told], among: Sequence[Told]) -> int:
+def missing(some: Sequence[EventBatch], among: Sequence[EventBatch]) -> int:
     return (Counter(some) - Counter(among)).total()
 
 
-def check_order(events: Sequence[Told]) -> None:
+def check_order(events: Sequence[EventBatch]) -> None:
     """What can only follow on something else does: deletions and validations alternate with their opposites."""
     standing: dict[tuple[str, str], str] = {}
     first: dict[str, str] = {}

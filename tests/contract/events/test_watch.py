@@ -12,8 +12,8 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from commontrace.core.cleanup import forget_expired_events
-from commontrace.core.events.follower import Following
-from commontrace.core.events.watch import Watching
+from commontrace.core.events.follower import EventFollower
+from commontrace.core.events.watch import EventWatch
 from commontrace.core.traces import seed as seeding
 from commontrace.core.votes import recount as recounting
 from commontrace.data_files import data_directory
@@ -34,7 +34,7 @@ from tests.support.builders import a_contribution
 
 SECONDS = 20.0
 UP, DOWN = vote_pb2.VOTE_TYPE_UP, vote_pb2.VOTE_TYPE_DOWN
-Told = tuple[str, str, int]
+EventBatch = tuple[str, str, int]
 
 
 def request(token: str = "") -> trace_event_pb2.WatchTracesRequest:
@@ -76,7 +76,7 @@ async def watching(server: RunningServer, token: str = "") -> AsyncIterator[Watc
     watcher.close()
 
 
-def told(events: list[trace_event_pb2.TraceEvent]) -> list[Told]:
+def told(events: list[trace_event_pb2.TraceEvent]) -> list[EventBatch]:
     return [
         (
             trace_event_pb2.TraceEventType.Name(event.type).removeprefix("TRACE_EVENT_TYPE_"),
@@ -258,8 +258,8 @@ async def test_the_last_event_is_kept_however_old(server: RunningServer, databas
 
 async def test_a_reader_slower_than_the_expiry_is_not_told_less(database: Database, database_url: str) -> None:
     await administer(database_url, many_events(1, age="8 days"))
-    following = Following(database)
-    async with running(following), aclosing(Watching(database, following).events(None)) as events:
+    following = EventFollower(database)
+    async with running(following), aclosing(EventWatch(database, following).events(None)) as events:
         await anext(events)
         await administer(database_url, many_events(300, age="8 days"))
         # What is old and still there is told.
@@ -270,7 +270,7 @@ async def test_a_reader_slower_than_the_expiry_is_not_told_less(database: Databa
 
 
 @asynccontextmanager
-async def running(following: Following) -> AsyncIterator[None]:
+async def running(following: EventFollower) -> AsyncIterator[None]:
     task = asyncio.create_task(following.run())
     yield
     task.cancel()

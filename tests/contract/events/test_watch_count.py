@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace.domain.events.commit_order import Look, Settlement
+from commontrace.domain.events.commit_order import CommitOrder, Snapshot
 from tests.conftest import RunningServer, ServerFactory, server_settings
 from tests.contract.events.changes_followed import Follower, happened, missing
 from tests.contract.events.changing_writers import Tally, change
@@ -25,7 +25,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def without_the_rule(settlement: Settlement, look: Look) -> bool:
+def without_the_rule(settlement: CommitOrder, look: Snapshot) -> bool:
     settlement.settled = look.last
     return False
 
@@ -42,7 +42,7 @@ async def test_the_rule_for_gaps(
     has_rule: bool,
 ) -> None:
     if not has_rule:
-        monkeypatch.setattr(Settlement, "take", without_the_rule)
+        monkeypatch.setattr(CommitOrder, "take", without_the_rule)
     chance = Random(3)  # noqa: S311 - no secret
     tally = Tally(wanted=CHANGES)
     async with (

@@ -15,13 +15,13 @@ from google.rpc import error_details_pb2
 from commontrace.core.cleanup import forget_expired_imports
 from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.caller import Caller
-from commontrace.embeddings.active_model import ServedModel
+from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.call import Call, current_call
-from commontrace.rpc.shutdown import Stopping
+from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.streams.imports import Importer
 from commontrace.serving.embedder_factory import embedder_of
-from commontrace.sharing.turns import Turns
+from commontrace.sharing.turns import FairLimiter
 from commontrace.storage import engines
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_import_pb2 as imports_pb
@@ -185,12 +185,12 @@ async def test_no_more_than_one_message_is_received_ahead(
             yield request
 
     current_call.set(Call(method="", id="", caller=Caller(email="ada@example.org")))
-    model = ServedModel(
+    model = ActiveModel(
         embedder,
         recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
         make=lambda recorded: embedder_of(recorded, server_settings()),
     )
-    importer = Importer(database, model, Stopping(), TagNameQuota(0), Turns(1))
+    importer = Importer(database, model, ShutdownSignal(), TagNameQuota(0), FairLimiter(1))
     answers = importer.acknowledge(requests())
     async with storing_blocked(database_url):
         first = asyncio.ensure_future(anext(answers))

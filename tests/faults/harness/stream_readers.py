@@ -11,7 +11,7 @@ from commontrace.client import Client
 from commontrace.v1 import trace_event_pb2, trace_export_pb2, trace_filter_pb2, trace_record_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
-from tests.contract.events.changes_followed import Told, told_of
+from tests.contract.events.changes_followed import EventBatch, told_of
 from tests.contract.imports.imports import message
 
 _BROKEN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
@@ -36,7 +36,7 @@ class StreamReader(Protocol):
     def import_(self, records: Records) -> AsyncIterator[int]:
         """Yields the sequences whose traces are stored."""
 
-    def watch(self) -> AsyncIterator[Told]:
+    def watch(self) -> AsyncIterator[EventBatch]:
         """Yields what happens, for ever."""
 
 
@@ -62,7 +62,7 @@ class GoingOn:
         async for result in self._client.import_traces(records):
             yield result.sequence
 
-    async def watch(self) -> AsyncIterator[Told]:
+    async def watch(self) -> AsyncIterator[EventBatch]:
         async with self._client.watch() as events:
             self.watches.set()
             async for event in events:
@@ -103,7 +103,7 @@ class BeginningAnew:
             for result in response.results:
                 yield result.sequence
 
-    async def watch(self) -> AsyncIterator[Told]:
+    async def watch(self) -> AsyncIterator[EventBatch]:
         request = trace_event_pb2.WatchTracesRequest()
         async for response in _anew(lambda: self._traces.WatchTraces(request, wait_for_ready=True)):
             self.watches.set()

@@ -12,7 +12,7 @@ from uuid import uuid4
 from commontrace.client import connect
 from commontrace.client.channel_options import options
 from commontrace.v1 import trace_pb2
-from tests.contract.events.changes_followed import Told
+from tests.contract.events.changes_followed import EventBatch
 from tests.contract.imports.imports import a_record
 from tests.faults.harness.beside import beside
 from tests.faults.harness.callers import Callers, callers_of
@@ -59,7 +59,7 @@ class _Readers:
     tag: str
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
     imported: list[str] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    told: list[EventBatch] = field(default_factory=list)
     tallies: dict[str, _Tally] = field(
         default_factory=lambda: {kind: _Tally() for kind in ("search", "export", "import", "watch")}
     )

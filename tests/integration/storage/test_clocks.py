@@ -9,7 +9,7 @@ import pytest
 
 from commontrace.core import cleanup as expiry
 from commontrace.core.encoding.queue import Outcome, take_turn
-from commontrace.core.keys.cache import KnownKeys
+from commontrace.core.keys.cache import KeyCache
 from commontrace.core.keys.quotas import Quotas
 from commontrace.domain.errors import QuotaExceeded
 from commontrace.domain.imports.decisions import Recorded
@@ -193,7 +193,7 @@ async def test_a_key_lives_by_the_clock_of_now(database: Database, database_url:
     # It ends at the time that was written down: later by what the clock was ahead, earlier by what it was behind.
     assert row.state == ("EXPIRED" if step in STEPS[:2] else "LIVE")
     if row.state == "LIVE":
-        known = KnownKeys(database)
+        known = KeyCache(database)
         assert (await known.ask(key.text)).email == EMAIL
         await known.note_use()
         assert await query(database_url, "SELECT last_used_at <= now() FROM api_keys") == [(True,)]

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from commontrace.core.encoding.queue import MOST_ATTEMPTS, Outcome, queue_again, take_turn
-from commontrace.core.encoding.worker import encode_what_is_due, keep_encoding
+from commontrace.core.encoding.worker import encode_what_is_due, run_encoding
 from commontrace.core.traces import moderate as moderating
 from commontrace.core.traces import update as editing
 from commontrace.core.traces.update import Edit
@@ -284,7 +284,7 @@ async def test_vectors_of_a_replaced_model_are_not_stored(
 
 
 async def keep_encoding_to_its_end(database: Database, embedder: Any) -> None:
-    await keep_encoding(database, lambda: embedder, lease_seconds=LEASE_SECONDS, ends_with_its_model=True)
+    await run_encoding(database, lambda: embedder, lease_seconds=LEASE_SECONDS, ends_with_its_model=True)
 
 
 async def test_everything_without_a_vector_of_the_model_can_be_queued_again(
@@ -312,7 +312,7 @@ async def test_everything_without_a_vector_of_the_model_can_be_queued_again(
 
 
 async def test_an_idle_worker_is_woken_by_what_this_process_queues(database: Database, told: ToldEmbedder) -> None:
-    working = asyncio.create_task(keep_encoding(database, lambda: told, lease_seconds=LEASE_SECONDS))
+    working = asyncio.create_task(run_encoding(database, lambda: told, lease_seconds=LEASE_SECONDS))
     for number in range(3):
         [trace_id] = await queued(database, f"title {number}")
         async with asyncio.timeout(20):

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from commontrace.core.search import selectivity as filter_widths
-from commontrace.core.search.result import Found
-from commontrace.core.search.selectivity import FilterWidths
+from commontrace.core.search.result import SearchResult
+from commontrace.core.search.selectivity import FilterSelectivityCache
 from commontrace.core.search.service import SearchService
 from commontrace.core.traces.filter_tags import resolved
 from commontrace.domain.deadline import NEVER
@@ -86,7 +86,7 @@ def searches(populated: Database) -> SearchService:
     return SearchService(populated, unchanging(MODEL))
 
 
-async def found(searches: SearchService, vector: NDArray[np.float32], **fields: Any) -> Found:
+async def found(searches: SearchService, vector: NDArray[np.float32], **fields: Any) -> SearchResult:
     search = Search(query=QueryVector(vector=vector, model_id=MODEL.model_id), **fields)
     return await searches.search(search, deadline=NEVER)
 
@@ -155,7 +155,7 @@ async def test_a_least_similarity_is_proven_by_comparing_all_that_match(
 
 def test_what_was_measured_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     filters = [ResolvedFilter(asked=TraceFilter(statuses=(str(number),)), tag_ids={}) for number in range(4)]
-    known = FilterWidths(capacity=3)
+    known = FilterSelectivityCache(capacity=3)
     for number, considered in enumerate(filters):
         assert known.get(considered) is None
         known.remember(considered, number / 4)

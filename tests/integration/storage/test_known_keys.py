@@ -15,7 +15,7 @@ async def test_an_answer_that_comes_late_is_not_taken_for_a_fresh_one(
 ) -> None:
     monkeypatch.setattr(known_keys, "FRESH_SECONDS", 0.5)
     key = await a_key(database, "ada@example.org")
-    known = known_keys.KnownKeys(database)
+    known = known_keys.KeyCache(database)
     assert (await known.ask(key.text)).email == "ada@example.org"
     assert known.recall(key.text) is not None
     known.forget_all()
@@ -30,7 +30,7 @@ async def test_those_who_come_after_a_change_do_not_take_an_answer_from_before(
     database: Database, database_url: str
 ) -> None:
     key = await a_key(database, "ada@example.org")
-    known = known_keys.KnownKeys(database)
+    known = known_keys.KeyCache(database)
     async with held(database_url, "LOCK TABLE api_keys"):
         before = [asyncio.create_task(known.ask(key.text)) for _ in range(2)]
         await until_waiting(database_url)

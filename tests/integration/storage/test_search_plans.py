@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from sqlalchemy import Select
 
-from commontrace.core.search.result import Found
+from commontrace.core.search.result import SearchResult
 from commontrace.core.search.service import SearchService
 from commontrace.domain.deadline import NEVER
-from commontrace.domain.search.neighbours import Nearest, Neighbour
+from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
 from commontrace.domain.search.query import Query, QueryVector, Search, StopReason
 from commontrace.domain.search.rankings import Ranking
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
@@ -29,7 +29,7 @@ from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.search import binary_quantized as sign_search
 from commontrace.storage.search import filter as trace_filter
-from commontrace.storage.search.binary_quantized import SignSearch
+from commontrace.storage.search.binary_quantized import BinaryQuantizedSearch
 from commontrace.storage.search.neighbours import (
     ApproximateSearch,
     approximate_parameters,
@@ -109,7 +109,7 @@ async def populated(corpus: Corpus) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def found(query: Query | Vector, limit: int, database: Database, **fields: Any) -> Found:
+async def found(query: Query | Vector, limit: int, database: Database, **fields: Any) -> SearchResult:
     asked = QueryVector(vector=query, model_id=MODEL.model_id) if isinstance(query, np.ndarray) else query
     search = Search(query=asked, limit=limit, **fields)
     return await SearchService(database, unchanging(MODEL)).search(search, deadline=NEVER)
@@ -120,21 +120,23 @@ def resolved(asked: TraceFilter) -> ResolvedFilter:
 
 
 async def approximate(search: ApproximateSearch, query: Vector, *, limit: int, ef_search: int = 64) -> list[Neighbour]:
-    return await search.neighbours(Nearest(vector=query, **NAME, limit=limit), ef_search=ef_search)
+    return await search.neighbours(NeighbourQuery(vector=query, **NAME, limit=limit), ef_search=ef_search)
 
 
 async def compare_all(reading: Reading, query: Vector, limit: int) -> list[Neighbour]:
-    return await reading.search.neighbours(Nearest(vector=query, **NAME, limit=limit))
+    return await reading.search.neighbours(NeighbourQuery(vector=query, **NAME, limit=limit))
 
 
-async def explain(search: ApproximateSearch | SignSearch, statement: Select[Any], nearest: Nearest) -> str:
+async def explain(
+    search: ApproximateSearch | BinaryQuantizedSearch, statement: Select[Any], nearest: NeighbourQuery
+) -> str:
     prepared = DriverStatement(statement)
     given = prepared.arguments(approximate_parameters(nearest, ef_search=64))
     return "\n".join(row[0] for row in await search._connection.fetch(f"EXPLAIN (COSTS OFF) {prepared.sql}", *given))
 
 
-def asked_for(corpus: Corpus, asked: TraceFilter, limit: int) -> Nearest:
-    return Nearest(vector=corpus.query(0), **NAME, limit=limit, considered=resolved(asked))
+def asked_for(corpus: Corpus, asked: TraceFilter, limit: int) -> NeighbourQuery:
+    return NeighbourQuery(vector=corpus.query(0), **NAME, limit=limit, considered=resolved(asked))
 
 
 async def test_the_planner_stays_on_the_index(corpus: Corpus, populated: Database) -> None:
@@ -184,7 +186,9 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(inner)
 
 
-async def carried_out(search: ApproximateSearch | SignSearch, statement: DriverStatement, given: list[Any]) -> Any:
+async def carried_out(
+    search: ApproximateSearch | BinaryQuantizedSearch, statement: DriverStatement, given: list[Any]
+) -> Any:
     """Returns the plan as Postgres carried it out."""
     explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
     return json.loads(await search._connection.fetchval(explained, *given))[0]["Plan"]
@@ -272,7 +276,7 @@ async def names_read(url: str, corpus: Corpus) -> dict[str, int]:
         ),
         "words": partial(
             database.read,
-            lambda reading: reading.words.holders("context", Nearest(vector=corpus.query(0), **NAME, limit=10)),
+            lambda reading: reading.words.holders("context", NeighbourQuery(vector=corpus.query(0), **NAME, limit=10)),
         ),
         "get": partial(database.read, lambda reading: reading.traces.get(ids[0])),
         "batch get": partial(database.read, lambda reading: reading.traces.get_many(ids, full=True)),

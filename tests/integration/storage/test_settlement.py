@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from commontrace.domain.events.commit_order import Look, Settlement
+from commontrace.domain.events.commit_order import CommitOrder, Snapshot
 from commontrace.storage import engines
 from commontrace.storage.database import Database
 from commontrace.storage.events.repository import EventRepository
@@ -58,7 +58,7 @@ async def draw(connection: AsyncConnection) -> None:
     await EventRepository(connection).add(uuid4(), "updated", revision=1)
 
 
-async def settled(settlement: Settlement, tail: EventTail) -> int | None:
+async def settled(settlement: CommitOrder, tail: EventTail) -> int | None:
     """What is settled after as many looks as teach something."""
     for _ in range(3):
         settlement.take(await tail.look(settlement.settled, draws=not settlement.is_pending))
@@ -66,14 +66,14 @@ async def settled(settlement: Settlement, tail: EventTail) -> int | None:
 
 
 @pytest.fixture
-async def settlement(tail: EventTail) -> Settlement:
+async def settlement(tail: EventTail) -> CommitOrder:
     """One that knows an empty table."""
-    settlement = Settlement()
+    settlement = CommitOrder()
     assert await settled(settlement, tail) == 0
     return settlement
 
 
-async def test_what_has_no_gap_is_settled_at_once(writers: Writers, settlement: Settlement, tail: EventTail) -> None:
+async def test_what_has_no_gap_is_settled_at_once(writers: Writers, settlement: CommitOrder, tail: EventTail) -> None:
     async with writers.transaction() as late:
         for _ in range(3):
             await draw(late)
@@ -81,7 +81,7 @@ async def test_what_has_no_gap_is_settled_at_once(writers: Writers, settlement: 
     assert (settlement.settled, settlement.is_pending) == (4, False)
 
 
-async def test_a_gap_waits_for_its_transaction(writers: Writers, settlement: Settlement, tail: EventTail) -> None:
+async def test_a_gap_waits_for_its_transaction(writers: Writers, settlement: CommitOrder, tail: EventTail) -> None:
     async with writers.transaction() as early:
         async with writers.transaction():
             pass
@@ -90,7 +90,7 @@ async def test_a_gap_waits_for_its_transaction(writers: Writers, settlement: Set
     assert await settled(settlement, tail) == 3
 
 
-async def test_a_gap_ends_with_a_rollback(writers: Writers, settlement: Settlement, tail: EventTail) -> None:
+async def test_a_gap_ends_with_a_rollback(writers: Writers, settlement: CommitOrder, tail: EventTail) -> None:
     async with writers.transaction() as early:
         async with writers.transaction():
             pass
@@ -100,7 +100,7 @@ async def test_a_gap_ends_with_a_rollback(writers: Writers, settlement: Settleme
 
 
 async def test_the_upper_end_of_a_snapshot_is_no_horizon(
-    writers: Writers, settlement: Settlement, tail: EventTail, database_url: str
+    writers: Writers, settlement: CommitOrder, tail: EventTail, database_url: str
 ) -> None:
     """A number's transaction may have a higher id than whatever has ended, and so stand outside of the snapshot."""
     async with AsyncExitStack() as stack:
@@ -111,10 +111,10 @@ async def test_the_upper_end_of_a_snapshot_is_no_horizon(
         await late.commit()
         [(oldest_running, upper_end)] = await query(database_url, str(SNAPSHOT))
         assert oldest_running == upper_end == await early.scalar(BEGINS)
-        mistaken = Settlement()
+        mistaken = CommitOrder()
         mistaken.settled = 0
         for _ in range(2):
-            mistaken.take(Look(count=1, last=2, oldest_running=oldest_running, drawn=upper_end))
+            mistaken.take(Snapshot(count=1, last=2, oldest_running=oldest_running, drawn=upper_end))
         assert mistaken.settled == 2
         # An id that is drawn behind the snapshot is above them all.
         assert await settled(settlement, tail) == 0
@@ -124,7 +124,7 @@ async def test_the_upper_end_of_a_snapshot_is_no_horizon(
 
 
 async def test_savepoints_hold_their_gaps_as_long_as_their_transaction(
-    writers: Writers, settlement: Settlement, tail: EventTail
+    writers: Writers, settlement: CommitOrder, tail: EventTail
 ) -> None:
     async with writers.transaction(draws=False) as outer:
         nested = await outer.begin_nested()
@@ -141,7 +141,7 @@ async def test_savepoints_hold_their_gaps_as_long_as_their_transaction(
 
 
 async def test_a_long_transaction_that_tells_nothing_delays_only_gaps(
-    writers: Writers, settlement: Settlement, tail: EventTail
+    writers: Writers, settlement: CommitOrder, tail: EventTail
 ) -> None:
     async with writers.transaction(draws=False):
         async with writers.transaction():
@@ -156,7 +156,7 @@ async def test_a_long_transaction_that_tells_nothing_delays_only_gaps(
 
 
 async def test_a_transaction_that_only_reads_delays_nothing(
-    writers: Writers, settlement: Settlement, tail: EventTail, database_url: str
+    writers: Writers, settlement: CommitOrder, tail: EventTail, database_url: str
 ) -> None:
     engine = engines.unpooled(database_url)
     async with engine.connect() as reader:
@@ -171,7 +171,7 @@ async def test_a_transaction_that_only_reads_delays_nothing(
 
 
 async def test_the_first_look_waits_for_what_is_under_way(writers: Writers, tail: EventTail) -> None:
-    settlement = Settlement()
+    settlement = CommitOrder()
     async with writers.transaction():
         async with writers.transaction():
             pass
@@ -179,7 +179,7 @@ async def test_the_first_look_waits_for_what_is_under_way(writers: Writers, tail
     assert await settled(settlement, tail) == 2
 
 
-async def test_looks_draw_ids_only_for_gaps(writers: Writers, settlement: Settlement, tail: EventTail) -> None:
+async def test_looks_draw_ids_only_for_gaps(writers: Writers, settlement: CommitOrder, tail: EventTail) -> None:
     async with writers.transaction():
         pass
     assert (await tail.look(0, draws=True)).drawn is None
@@ -209,7 +209,7 @@ class Follower:
     def __init__(self, tail: EventTail) -> None:
         self.told: list[int] = []
         self._tail = tail
-        self._settlement = Settlement()
+        self._settlement = CommitOrder()
         self._position = 0
 
     async def settled(self) -> int | None:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import bindparam, cast, select
 
 from commontrace.domain.errors import InvalidStoredVector
-from commontrace.domain.search.neighbours import Nearest
+from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines
@@ -94,7 +94,7 @@ async def test_the_extension_may_live_in_another_schema(empty_database_url: str)
     database = Database(empty_database_url)
     trace_id = await stored(database, embedding=unit_vector(3))
     embedding = await database.read(lambda reading: reading.traces.embedding_of(trace_id))
-    asked = Nearest(vector=unit_vector(3), model_id="model", model_version="1", limit=1)
+    asked = NeighbourQuery(vector=unit_vector(3), model_id="model", model_version="1", limit=1)
     nearest = await database.search(lambda search: search.neighbours(asked, ef_search=40))
     await database.close()
     assert embedding is not None

@@ -9,7 +9,7 @@ import pytest
 from commontrace.core.cleanup import forget_unused_tags
 from commontrace.core.tags import service as tagging
 from commontrace.domain.errors import TagNotFound
-from commontrace.domain.search.neighbours import Nearest
+from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.tags.changes import LOOK_FOR_UNUSED
@@ -79,7 +79,7 @@ async def test_tags_are_read_in_alphabetical_order(database: Database) -> None:
     names = [*(f"t{number}" for number in range(17)), "z", "é", "a-b"]
     trace_id = await tagged(database, *names)
     vector, full = unit_vector(0), True
-    nearest = Nearest(vector=vector, model_id="model", model_version="1", limit=10)
+    nearest = NeighbourQuery(vector=vector, model_id="model", model_version="1", limit=10)
     rows: list[Any] = [
         await database.read(lambda reading: reading.traces.get(trace_id)),
         (await database.search(lambda search: search.hits(nearest, ef_search=64, full=full)))[0][1],

@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from commontrace.domain.search.neighbours import Nearest
+from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.search import filter as trace_filter
-from commontrace.storage.search.keyword import BUDGET, COMMON, Holder, holders_parameters, holders_statement
+from commontrace.storage.search.keyword import BUDGET, COMMON, KeywordMatch, holders_parameters, holders_statement
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer, query, url_of
 
@@ -91,9 +91,9 @@ async def database(corpus_url: str) -> Any:
     await database.close()
 
 
-def asked_for(considered: TraceFilter) -> Nearest:
+def asked_for(considered: TraceFilter) -> NeighbourQuery:
     resolved = ResolvedFilter(asked=considered, tag_ids={"few": TAG, "unused": UNUSED})
-    return Nearest(vector=_VECTOR, model_id="model", model_version="1", limit=LIMIT, considered=resolved)
+    return NeighbourQuery(vector=_VECTOR, model_id="model", model_version="1", limit=LIMIT, considered=resolved)
 
 
 async def carried_out(database: Database, text: str, considered: TraceFilter) -> Mapping[str, float]:
@@ -202,5 +202,5 @@ def is_passing(considered: TraceFilter, *, is_few: bool, status: str) -> bool:
     return is_few is (considered not in WIDE.values())
 
 
-async def holders(database: Database, text: str, considered: TraceFilter) -> list[Holder]:
+async def holders(database: Database, text: str, considered: TraceFilter) -> list[KeywordMatch]:
     return await database.read(lambda reading: reading.words.holders(text, asked_for(considered)))

@@ -4,7 +4,7 @@ from asyncpg import CheckViolationError
 
 from commontrace.cli.output.tracebacks import traceback_without_messages
 from commontrace.domain.errors import DatabaseUnavailable, Overloaded
-from commontrace.domain.log_safety import told
+from commontrace.domain.log_safety import safe_message
 
 
 def refused() -> None:
@@ -36,6 +36,6 @@ def test_a_traceback_tells_places_kinds_and_facts_but_no_message() -> None:
 
 
 def test_failures_of_others_are_told_by_their_kind() -> None:
-    assert told(Overloaded("every database connection is busy")) == "every database connection is busy"
-    assert told(DatabaseUnavailable("")) == "DatabaseUnavailable"
-    assert told(ValueError("a private text")) == "ValueError"
+    assert safe_message(Overloaded("every database connection is busy")) == "every database connection is busy"
+    assert safe_message(DatabaseUnavailable("")) == "DatabaseUnavailable"
+    assert safe_message(ValueError("a private text")) == "ValueError"

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import pytest
 
-from commontrace.core.keys.batched_lookup import Gathered
+from commontrace.core.keys.batched_lookup import BatchedLookup
 
 
 class Slow:
@@ -26,7 +26,7 @@ class Slow:
 
 async def test_what_is_asked_meanwhile_is_asked_together() -> None:
     slow = Slow()
-    gathered = Gathered(slow)
+    gathered = BatchedLookup(slow)
     answers = [asyncio.create_task(gathered.answer(key)) for key in (1, 1)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -41,7 +41,7 @@ async def test_what_is_asked_meanwhile_is_asked_together() -> None:
 
 async def test_who_leaves_takes_no_answer_from_others() -> None:
     slow = Slow()
-    gathered = Gathered(slow)
+    gathered = BatchedLookup(slow)
     leaving, staying = (asyncio.create_task(gathered.answer(1)) for _ in range(2))
     await asyncio.sleep(0)
     leaving.cancel()
@@ -52,7 +52,7 @@ async def test_who_leaves_takes_no_answer_from_others() -> None:
 
 async def test_a_failure_is_told_to_all_who_asked_and_nobody_else() -> None:
     slow = Slow()
-    gathered = Gathered(slow)
+    gathered = BatchedLookup(slow)
     slow.failure = ConnectionError("away")
     slow.go_on.set()
     for answer in await asyncio.gather(gathered.answer(1), gathered.answer(2), return_exceptions=True):

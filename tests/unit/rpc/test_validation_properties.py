@@ -16,7 +16,7 @@ from commontrace.domain.errors import InvalidTag
 from commontrace.domain.tags.names import normalise, normalise_all
 from commontrace.domain.text import first_forbidden, is_blank, without_forbidden
 from commontrace.rpc.messages.vectors import vector_array, vector_violations
-from commontrace.rpc.streams.hits import Filling
+from commontrace.rpc.streams.hits import ResponseBuilder
 from commontrace.rpc.validation.field_rules import json_object, stored_text
 from commontrace.v1 import error_reason_pb2, trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
@@ -175,7 +175,7 @@ def test_hits_are_cut_into_messages_in_order_and_none_is_too_large(sizes: list[i
         pb.SearchHit(trace=trace_pb2.Trace(id=str(number), solution=_padding(size)), similarity=1 / (number + 1))
         for number, size in enumerate(sizes)
     ]
-    filling = Filling()
+    filling = ResponseBuilder()
     cut = [full for hit in hits if (full := filling.put(hit)) is not None] + [filling.take()]
     assert [hit for response in cut for hit in response.hits] == hits
     assert all(response.hits for response in cut) or not hits

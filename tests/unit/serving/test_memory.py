@@ -24,7 +24,7 @@ async def test_what_is_free_is_given_back(monkeypatch: pytest.MonkeyPatch) -> No
     last = burst.pop()
     burst.clear()
     before = resident_bytes()
-    returning = asyncio.create_task(memory.keep_returning())
+    returning = asyncio.create_task(memory.run_memory_trimmer())
     await until(lambda: before - resident_bytes() > _BLOCK * _BLOCKS / 2, seconds=10)
     returning.cancel()
     assert len(last) == _BLOCK

@@ -75,13 +75,13 @@ async def _once(
 async def _until_stopped(where: "Postgres", settings: "Settings", *, retry: bool) -> None:
     import asyncio
 
-    from commontrace.core.encoding.worker import keep_encoding
+    from commontrace.core.encoding.worker import run_encoding
     from commontrace.serving import bootstrap
 
     async with bootstrap.foundation(where, settings) as foundation:
         await _queue_again_if(retry, foundation)
         encoding = asyncio.ensure_future(
-            keep_encoding(
+            run_encoding(
                 foundation.database,
                 lambda: foundation.embedder,
                 lease_seconds=settings.encoding_lease_seconds,

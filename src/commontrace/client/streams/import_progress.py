@@ -8,7 +8,7 @@ import grpc
 
 from commontrace.client.call_options import CallOptions
 from commontrace.client.errors import CallFailed, Unavailable
-from commontrace.client.streams.reconnect_policy import BREAKS, Breaks
+from commontrace.client.streams.reconnect_policy import BREAKS, ReconnectPolicy
 from commontrace.v1 import error_reason_pb2, trace_import_pb2, trace_record_pb2
 
 Record = trace_record_pb2.TraceRecord | trace_import_pb2.ImportItem
@@ -47,7 +47,7 @@ class ImportProgress:
         self._on_their_way = 0
         self._waits_until: float | None = None
         self._has_begun = self._is_answered = False
-        self._breaks = Breaks(most=None)
+        self._breaks = ReconnectPolicy(most=None)
 
     @property
     def has_room(self) -> bool:

@@ -10,7 +10,7 @@ BREAKS = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
 
 
-class Breaks:
+class ReconnectPolicy:
     """The breaks in a row: those since the last message that arrived."""
 
     def __init__(self, *, most: int | None) -> None:

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from commontrace.client.call_options import CallOptions
 from commontrace.client.errors import CallFailed
-from commontrace.client.streams.reconnect_policy import BREAKS, Breaks
+from commontrace.client.streams.reconnect_policy import BREAKS, ReconnectPolicy
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -26,7 +26,7 @@ class StreamProgress(ABC, Generic[Request, Response, Item]):
         """Takes how calls are made."""
         self._options = options
         self._has_begun = False
-        self._breaks = Breaks(most=_BREAKS_IN_A_ROW)
+        self._breaks = ReconnectPolicy(most=_BREAKS_IN_A_ROW)
 
     @property
     @abstractmethod

@@ -6,7 +6,7 @@ import grpc
 
 from commontrace.client.call_options import CallOptions
 from commontrace.client.errors import CallFailed
-from commontrace.client.streams.reconnect_policy import BREAKS, Breaks
+from commontrace.client.streams.reconnect_policy import BREAKS, ReconnectPolicy
 from commontrace.v1 import trace_event_pb2
 
 _SILENCE_SECONDS = 30.0
@@ -26,7 +26,7 @@ class WatchProgress:
         self._arrived = resume_token
         self._options = options
         self._has_begun = False
-        self._breaks = Breaks(most=_BREAKS_OF_THE_IMPATIENT if options.wait_for_ready is False else None)
+        self._breaks = ReconnectPolicy(most=_BREAKS_OF_THE_IMPATIENT if options.wait_for_ready is False else None)
 
     @property
     def has_begun(self) -> bool:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 
-class Patience:
+class Watchdog:
     """Ends a blocking wait that takes too long, from a thread of its own."""
 
     def __init__(self, end: Callable[[], object]) -> None:

@@ -10,7 +10,7 @@ import grpc
 
 from commontrace.client.call_options import CallOptions
 from commontrace.client.channel_options import options
-from commontrace.client.streams.watchdog import Patience
+from commontrace.client.streams.watchdog import Watchdog
 from commontrace.client.tls import Tls
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
@@ -77,7 +77,7 @@ class Calls:
         blocking = cast("grpc.UnaryStreamMultiCallable[Request | Iterator[Request], Response]", method)
         with self._options.translated():
             call = blocking(sent, **self._options.lasting_arguments())
-            patience = Patience(call.cancel)
+            patience = Watchdog(call.cancel)
             try:
                 while True:
                     with patience.of(silence()):

@@ -9,7 +9,7 @@ import structlog
 from commontrace.core.encoding.queue import Outcome, Turn, take_turn
 from commontrace.domain.backoff import pause as backed_off
 from commontrace.domain.errors import ModelReplaced
-from commontrace.domain.log_safety import told
+from commontrace.domain.log_safety import safe_message
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
 from commontrace.storage.database import Database
 
@@ -42,7 +42,7 @@ async def encode_what_is_due(
             return Turn(outcome=Outcome.NOTHING_DUE, encoded=encoded, given_up=given_up)
 
 
-async def keep_encoding(
+async def run_encoding(
     database: Database,
     embedder: Callable[[], Embedder],
     *,
@@ -65,7 +65,7 @@ async def keep_encoding(
                 raise
             failures += 1
             pause = _pause(failures)
-            log.warning("nothing can be encoded", error=told(error), pause=pause)
+            log.warning("nothing can be encoded", error=safe_message(error), pause=pause)
             await asyncio.sleep(pause)
             continue
         if turn.outcome is Outcome.EMBEDDER_AWAY:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import structlog
 
 from commontrace.domain.backoff import pause as backed_off
-from commontrace.domain.events.commit_order import Settlement
-from commontrace.domain.log_safety import told
+from commontrace.domain.events.commit_order import CommitOrder
+from commontrace.domain.log_safety import safe_message
 from commontrace.storage.database import Database
 from commontrace.storage.events.tail import EventTail
 
@@ -22,13 +22,13 @@ _LONGEST_GAP_PAUSE_SECONDS = 0.25
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.1, 2.0
 
 
-class Following:
+class EventFollower:
     """How far the events are settled, as long as somebody watches. One connection, which listens, serves all."""
 
     def __init__(self, database: Database) -> None:
         """Takes which database to follow; nothing is asked before somebody watches."""
         self._database = database
-        self._settlement = Settlement()
+        self._settlement = CommitOrder()
         self._watchers = 0
         self._wanted = asyncio.Event()
         self._woken = asyncio.Event()
@@ -78,7 +78,7 @@ class Following:
                 if self._last_look_done > looks:
                     # The connection worked, so another one may: only if it does not is there something to tell.
                     attempts = 0
-                    log.warning("the connection that follows events was lost", error=told(error))
+                    log.warning("the connection that follows events was lost", error=safe_message(error))
                     continue
                 self._tell_failure(error)
                 attempts += 1
@@ -102,7 +102,7 @@ class Following:
             pause = _LEAST_PAUSE_SECONDS if settlement.settled != before else min(2 * pause, _LONGEST_GAP_PAUSE_SECONDS)
             await self._until_woken(pause if settlement.is_pending else _PERIOD_SECONDS)
         # Behind a long time without looks, counting would take longer than starting anew.
-        self._settlement = Settlement()
+        self._settlement = CommitOrder()
 
     async def _until_woken(self, seconds: float) -> None:
         try:

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from commontrace.domain.log_safety import told
+from commontrace.domain.log_safety import safe_message
 from commontrace.storage.database import Database
 
 log = structlog.get_logger()
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 _PAUSE_SECONDS = 0.02
 
 
-async def keep_announcing(database: Database) -> None:
+async def run_notifier(database: Database) -> None:
     """Runs until cancelled: after commits that added events, says once for all of them that there are some."""
     while True:
         await database.events_added.wait()
@@ -21,5 +21,5 @@ async def keep_announcing(database: Database) -> None:
         try:
             await database.read(lambda reading: reading.events.announce())
         except Exception as error:  # noqa: BLE001 - whatever it is, who watches looks without being woken, too
-            log.debug("events could not be announced", error=told(error))
+            log.debug("events could not be announced", error=safe_message(error))
         await asyncio.sleep(_PAUSE_SECONDS)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from commontrace.core.events.follower import Following
+from commontrace.core.events.follower import EventFollower
 from commontrace.domain import limits
 from commontrace.domain.errors import WatchTokenOutOfRange
 from commontrace.storage.database import Database
@@ -15,25 +15,25 @@ CHECKPOINT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class EventBatch:
     """Events, or none: a checkpoint. What follows is behind `position`."""
 
     events: list[EventRow]
     position: int
 
 
-class Watching:
+class EventWatch:
     """Tells what happens to traces."""
 
     def __init__(
-        self, database: Database, following: Following, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
+        self, database: Database, following: EventFollower, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
     ) -> None:
         """Takes where events are, and who knows which of them are settled."""
         self._database = database
         self._following = following
         self._checkpoint_seconds = checkpoint_seconds
 
-    async def events(self, after: int | None) -> AsyncGenerator[Told]:
+    async def events(self, after: int | None) -> AsyncGenerator[EventBatch]:
         """Yields what happens behind a position, or from now on, for ever; a checkpoint first.
 
         Holds no connection while nothing happens or what was told is being sent. Raises WatchTokenOutOfRange,
@@ -42,7 +42,7 @@ class Watching:
         await self._require_all_behind(after)
         with self._following.watched():
             position = await self._following.now() if after is None else after
-            yield Told(events=[], position=position)
+            yield EventBatch(events=[], position=position)
             due = self._next_checkpoint()
             while True:
                 settled = await self._settled_behind(position, until=due)
@@ -50,7 +50,7 @@ class Watching:
                 # Behind a full batch there may be more below what is settled.
                 position = events[-1].sequence if len(events) == limits.EVENTS_A_MESSAGE else settled
                 if events or asyncio.get_running_loop().time() >= due:
-                    yield Told(events=events, position=position)
+                    yield EventBatch(events=events, position=position)
                     due = self._next_checkpoint()
 
     async def _settled_behind(self, position: int, *, until: float) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from commontrace.core.tags.name_quota import TagNameQuota
-from commontrace.domain.errors import ModelReplaced, Outrun, QuotaExceeded
+from commontrace.domain.errors import ConcurrentChange, ModelReplaced, QuotaExceeded
 from commontrace.domain.imports.decisions import Item, Outcome, Recorded, Surroundings, decide
 from commontrace.domain.tags.allowance import Allowance
 from commontrace.domain.traces.contribution import OnDuplicate
@@ -60,7 +60,7 @@ async def store(
                 return stored
         except ModelReplaced:
             raise
-        except (Outrun, QuotaExceeded):
+        except (ConcurrentChange, QuotaExceeded):
             # Somebody stored the same content, took an id, or used up the names of tags, since this looked.
             continue
 

@@ -8,7 +8,7 @@ Key = TypeVar("Key")
 Answer = TypeVar("Answer")
 
 
-class Gathered(Generic[Key, Answer]):
+class BatchedLookup(Generic[Key, Answer]):
     """While one question is under way, all keys that are asked for wait for the next. Belongs to one event loop."""
 
     def __init__(self, ask: Callable[[Collection[Key]], Awaitable[Mapping[Key, Answer]]]) -> None:

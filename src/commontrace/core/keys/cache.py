@@ -8,11 +8,11 @@ from uuid import UUID
 
 import structlog
 
-from commontrace.core.keys.batched_lookup import Gathered
+from commontrace.core.keys.batched_lookup import BatchedLookup
 from commontrace.domain.caller import Caller
 from commontrace.domain.errors import CommonTraceError, InvalidKey, Overloaded
 from commontrace.domain.keys.api_key import ApiKey, digest_of, parsed
-from commontrace.domain.log_safety import told
+from commontrace.domain.log_safety import safe_message
 from commontrace.domain.scopes import Scope
 from commontrace.storage.database import Database
 
@@ -36,7 +36,7 @@ class _Known:
     until: float
 
 
-class KnownKeys:
+class KeyCache:
     """The callers behind keys. Belongs to one event loop.
 
     Keys are remembered by their digest, valid and refused ones apart, so that nobody's guesses push out what others
@@ -51,7 +51,7 @@ class KnownKeys:
         self._digests: dict[UUID, bytes] = {}
         self._asking: dict[bytes, asyncio.Task[Caller]] = {}
         self._used: set[UUID] = set()
-        self._rows = Gathered(lambda ids: database.read_apart(lambda reading: reading.keys.by_id(ids)))
+        self._rows = BatchedLookup(lambda ids: database.read_apart(lambda reading: reading.keys.by_id(ids)))
 
     def recall(self, text: str) -> Caller | None:
         """Returns who holds the key, None where that has to be asked. Raises InvalidKey for one refused lately."""
@@ -104,7 +104,7 @@ class KnownKeys:
                 log.debug("changes of keys are not heard; each is asked for anew within seconds", error=str(error))
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def keep_noting_use(self) -> None:
+    async def run_usage_recorder(self) -> None:
         """Runs until cancelled: remembers which keys are in use, once a minute."""
         while True:
             await asyncio.sleep(_USE_SECONDS)
@@ -120,7 +120,7 @@ class KnownKeys:
                 await work.keys.note_use(used)
         except Exception as error:  # noqa: BLE001 - whatever it is, calls go on, and it is tried again
             self._used |= used
-            log.warning("the use of keys could not be noted", error=told(error))
+            log.warning("the use of keys could not be noted", error=safe_message(error))
 
     def _strangers(self) -> int:
         return sum(digest not in self._known for digest in self._asking)

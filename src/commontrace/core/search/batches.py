@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from uuid import UUID
 
-from commontrace.core.search.result import Found
+from commontrace.core.search.result import SearchResult
 from commontrace.domain.deadline import Deadline
 from commontrace.domain.errors import DeadlinePassed
 from commontrace.domain.search.neighbours import Neighbour
@@ -47,7 +47,7 @@ class Batch:
 
 
 async def batches(
-    found: Found, size: int, *, full: bool, deadline: Deadline, database: Database
+    found: SearchResult, size: int, *, full: bool, deadline: Deadline, database: Database
 ) -> AsyncGenerator[Batch]:
     """Yields the hits by `size`, or in parts of that, one batch at least; the reader may empty what it gets.
 
@@ -77,7 +77,9 @@ async def batches(
             )
 
 
-async def _fetched(found: Found, which: slice, *, full: bool, deadline: Deadline, database: Database) -> list[Hit]:
+async def _fetched(
+    found: SearchResult, which: slice, *, full: bool, deadline: Deadline, database: Database
+) -> list[Hit]:
     """Returns those that are still hits. Raises TimeoutError."""
     wanted, traces = found.neighbours[which], found.traces
     if traces is None:
@@ -91,6 +93,6 @@ async def _fetched(found: Found, which: slice, *, full: bool, deadline: Deadline
     ]
 
 
-def _rows_of(wanted: list[Neighbour], found: Found, *, full: bool) -> Question[dict[UUID, TraceRow]]:
+def _rows_of(wanted: list[Neighbour], found: SearchResult, *, full: bool) -> Question[dict[UUID, TraceRow]]:
     ids = [neighbour.trace_id for neighbour in wanted]
     return lambda reading: reading.traces.get_many(ids, full=full, considered=found.considered)

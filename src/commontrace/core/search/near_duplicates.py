@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from commontrace.domain.search.neighbours import Nearest
+from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.domain.search.query import candidates_for, similarity
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage.database import Database
@@ -28,7 +28,9 @@ async def similar_traces(
 
     Raises ModelReplaced.
     """
-    nearest = Nearest(vector=vector, model_id=model_id, model_version=model_version, limit=MOST, excluded=leaving_out)
+    nearest = NeighbourQuery(
+        vector=vector, model_id=model_id, model_version=model_version, limit=MOST, excluded=leaving_out
+    )
     neighbours = await database.search(lambda search: search.neighbours(nearest, ef_search=candidates_for(MOST)))
     near = [
         (neighbour.trace_id, similarity(neighbour))

@@ -4,16 +4,16 @@ import math
 from dataclasses import replace
 from uuid import UUID
 
-from commontrace.core.search.result import Found
-from commontrace.core.search.selectivity import FilterWidths
+from commontrace.core.search.result import SearchResult
+from commontrace.core.search.selectivity import FilterSelectivityCache
 from commontrace.domain import limits
-from commontrace.domain.search.neighbours import Nearest, Neighbour
+from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
 from commontrace.domain.search.query import Search, StopReason, candidates_for, similarity
 from commontrace.domain.search.resumption import ApproximatePart, ResumePoint
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage.database import Database
-from commontrace.storage.search.binary_quantized import Matched
+from commontrace.storage.search.binary_quantized import RerankedCandidates
 from commontrace.storage.traces.repository import TraceRow
 
 # Candidates that are picked by their signs, for every hit asked for, and besides, divided by the dimensions: few signs
@@ -33,10 +33,10 @@ class Passes:
         *,
         embedder: Embedder,
         database: Database,
-        widths: FilterWidths,
+        widths: FilterSelectivityCache,
     ) -> None:
         self._search = search
-        self._nearest = Nearest(
+        self._nearest = NeighbourQuery(
             vector=vector,
             model_id=embedder.model_id,
             model_version=embedder.model_version,
@@ -48,7 +48,7 @@ class Passes:
         self._database = database
         self._widths = widths
 
-    async def approximately(self) -> Found:
+    async def approximately(self) -> SearchResult:
         """Returns what is found without comparing all; SCAN_BUDGET if that is not enough."""
         if self._considered.asked.passes_all:
             return await self._by_index(1.0)
@@ -60,7 +60,7 @@ class Passes:
             self._widths.remember(self._considered, width)
         return await self._by_index(width) if width else await self._by_signs()
 
-    async def exactly(self, *, besides: list[UUID]) -> Found:
+    async def exactly(self, *, besides: list[UUID]) -> SearchResult:
         """Returns the nearest of all but those, behind the point where the search is resumed, if it is."""
         point = self._search.resumed_at or ResumePoint()
         nearest = await self._database.read(
@@ -69,7 +69,7 @@ class Passes:
         )
         hits = self._similar(nearest)
         reason = StopReason.LIMIT if len(hits) == self._search.limit else self._why_short(hits, nearest)
-        return Found(
+        return SearchResult(
             neighbours=hits,
             stop_reason=reason,
             exact=True,
@@ -93,7 +93,7 @@ class Passes:
         matched = await self._matched(nearest, full=None)
         return part.of(matched.neighbours)
 
-    async def _by_signs(self) -> Found:
+    async def _by_signs(self) -> SearchResult:
         """Returns what is found by the signs, of all that pass the filter."""
         matched = await self._matched(self._nearest, full=self._search.fetches_full)
         traces = None if self._search.fetches_full is None else {trace.id: trace for trace in matched.traces}
@@ -104,7 +104,7 @@ class Passes:
         reason = self._why_short(found.neighbours, matched.neighbours)
         return replace(found, stop_reason=reason, exact=True, approximate=None)
 
-    async def _by_index(self, width: float) -> Found:
+    async def _by_index(self, width: float) -> SearchResult:
         """Returns what the vector index finds, of which about that share passes the filter."""
         # The index keeps candidates before it looks at the filter.
         least = min(math.ceil(candidates_for(self._search.limit) / width), limits.SEARCH_CANDIDATES)
@@ -123,7 +123,7 @@ class Passes:
             traces = {trace.id: trace for _, trace in found}
         return self._found(neighbours, traces, ef_search=ef_search)
 
-    async def _matched(self, nearest: Nearest, *, full: bool | None) -> Matched:
+    async def _matched(self, nearest: NeighbourQuery, *, full: bool | None) -> RerankedCandidates:
         candidates = self._candidates(nearest.limit)
         return await self._database.search_signs(
             lambda search: search.matched(nearest, candidates=candidates, full=full), under=self._considered
@@ -133,9 +133,11 @@ class Passes:
         besides = math.ceil(_BY_SIGNS_BESIDES / len(self._nearest.vector))
         return max(_BY_SIGNS_PER_HIT * limit + besides, self._search.ef_search)
 
-    def _found(self, neighbours: list[Neighbour], traces: dict[UUID, TraceRow] | None, *, ef_search: int) -> Found:
+    def _found(
+        self, neighbours: list[Neighbour], traces: dict[UUID, TraceRow] | None, *, ef_search: int
+    ) -> SearchResult:
         hits, limit = self._similar(neighbours), self._search.limit
-        return Found(
+        return SearchResult(
             neighbours=hits,
             stop_reason=StopReason.LIMIT if len(hits) == limit else StopReason.SCAN_BUDGET,
             exact=False,

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from uuid import UUID
 
-from commontrace.core.search.result import Found
+from commontrace.core.search.result import SearchResult
 from commontrace.domain.deadline import Deadline
 from commontrace.domain.search import rankings
-from commontrace.domain.search.neighbours import Nearest, Neighbour
+from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
 from commontrace.domain.search.query import Search, StopReason, similarity
 from commontrace.domain.search.rankings import Explanation, Ranking
 from commontrace.domain.search.resumption import ResumePoint
@@ -17,7 +17,7 @@ from commontrace.storage.database import Database
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RankedFound(Found):
+class RankedSearchResult(SearchResult):
     """A part of such a list; `places` are those of its traces in the whole of it, from 1, which has `length`."""
 
     explanations: Mapping[UUID, Explanation]
@@ -35,8 +35,8 @@ class RankedFound(Found):
 
 
 async def ranked(
-    search: Search, found: Found, *, deadline: Deadline, database: Database, queries: QueryCache
-) -> RankedFound:
+    search: Search, found: SearchResult, *, deadline: Deadline, database: Database, queries: QueryCache
+) -> RankedSearchResult:
     """Returns the part of the list that the stream is to hold; `found` are the hundred nearest.
 
     Where the deadline leaves no time for the order, it is that of similarity, and the reason SCAN_BUDGET. Raises
@@ -67,13 +67,15 @@ async def ranked(
     return _part(search, found, sorted(neighbours.values(), key=place)[: rankings.RANKED], explained)
 
 
-async def _by_words(search: Search, found: Found, *, database: Database, queries: QueryCache) -> dict[Neighbour, int]:
+async def _by_words(
+    search: Search, found: SearchResult, *, database: Database, queries: QueryCache
+) -> dict[Neighbour, int]:
     """Returns the traces that share the rarest words with the text, and their places by these."""
     assert isinstance(search.query, str)  # noqa: S101 - validated
     if found.exact and not found.neighbours:
         return {}
     text = search.query
-    nearest = Nearest(
+    nearest = NeighbourQuery(
         vector=unit((await queries.encode(text)).vector),
         model_id=queries.embedder.model_id,
         model_version=queries.embedder.model_version,
@@ -89,14 +91,16 @@ async def _by_words(search: Search, found: Found, *, database: Database, queries
     }
 
 
-def _part(search: Search, found: Found, ranked: list[Neighbour], explained: Mapping[UUID, Explanation]) -> RankedFound:
+def _part(
+    search: Search, found: SearchResult, ranked: list[Neighbour], explained: Mapping[UUID, Explanation]
+) -> RankedSearchResult:
     """Returns the part of the list that the stream is to hold."""
     skipped = search.resumed_at.place if search.resumed_at else 0
     hits = ranked[skipped : skipped + search.limit]
     is_full = len(hits) == search.limit and found.stop_reason is not StopReason.SCAN_BUDGET
     whole = {field.name: getattr(found, field.name) for field in fields(found)}
     part = {"neighbours": hits, "stop_reason": StopReason.LIMIT if is_full else found.stop_reason}
-    return RankedFound(
+    return RankedSearchResult(
         **(whole | part),
         explanations=explained,
         places={neighbour.trace_id: place for place, neighbour in enumerate(hits, start=skipped + 1)},

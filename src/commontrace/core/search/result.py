@@ -12,7 +12,7 @@ from commontrace.storage.traces.repository import TraceRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class SearchResult:
     """The hits by (distance, id). `exact` tells whether every trace was compared.
 
     `approximate` is what streams have sent of an approximate pass, this one included. `model_id` made the vectors.

@@ -9,7 +9,7 @@ _SECONDS = 60.0
 _CAPACITY = 1024
 
 
-class FilterWidths:
+class FilterSelectivityCache:
     """The widths of the `capacity` filters that were measured last, each for a minute: traces come and go."""
 
     def __init__(self, capacity: int = _CAPACITY) -> None:

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from commontrace.core.search import ranked as ranked_search
 from commontrace.core.search.passes import Passes
-from commontrace.core.search.result import Found
-from commontrace.core.search.selectivity import FilterWidths
+from commontrace.core.search.result import SearchResult
+from commontrace.core.search.selectivity import FilterSelectivityCache
 from commontrace.core.traces import filter_tags
 from commontrace.domain.deadline import Deadline
 from commontrace.domain.errors import (
@@ -19,7 +19,7 @@ from commontrace.domain.errors import (
 from commontrace.domain.search.query import QueryVector, Search, StopReason
 from commontrace.domain.search.rankings import RANKED, Ranking
 from commontrace.domain.traces.trace_filter import ResolvedFilter
-from commontrace.embeddings.active_model import ServedModel
+from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Vector, unit
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage.database import Database
@@ -36,13 +36,13 @@ _PROVES_ITSELF = (StopReason.LIMIT, StopReason.SCAN_BUDGET)
 class SearchService:
     """Searches one database, which may be moved to another embedding model at any moment."""
 
-    def __init__(self, database: Database, model: ServedModel) -> None:
+    def __init__(self, database: Database, model: ActiveModel) -> None:
         self._database = database
         self._model = model
-        self.filter_widths = FilterWidths()
+        self.filter_widths = FilterSelectivityCache()
         """Of the filters that were searched under."""
 
-    async def search(self, search: Search, *, deadline: Deadline) -> Found:
+    async def search(self, search: Search, *, deadline: Deadline) -> SearchResult:
         """Returns the hits in the order asked for; searches again where the model was replaced meanwhile.
 
         Raises what `nearest` raises, QueryOfAnotherModel for a vector that the database's model did not make, and
@@ -65,7 +65,7 @@ class SearchService:
             if found.stop_reason in _PROVES_ITSELF or await self._model.is_still(queries):
                 return found
 
-    async def nearest(self, search: Search, *, deadline: Deadline, queries: QueryCache) -> Found:
+    async def nearest(self, search: Search, *, deadline: Deadline, queries: QueryCache) -> SearchResult:
         """Returns the `limit` nearest traces; fewer only if no more match, or if there was no time to prove it.
 
         Only finds traces of the model of `queries`. Encoding a text is not under the deadline.
@@ -74,7 +74,7 @@ class SearchService:
         """
         # Before anything else: whether the query is one does not depend on the filter.
         query = (await queries.encode(search.query)).vector if isinstance(search.query, str) else search.query
-        best: Found | None = None
+        best: SearchResult | None = None
         sent: list[UUID] = []
         try:
             async with deadline.limit():
@@ -109,7 +109,7 @@ class SearchService:
                 raise
             return best
 
-    async def _ranked(self, search: Search, *, deadline: Deadline, queries: QueryCache) -> Found:
+    async def _ranked(self, search: Search, *, deadline: Deadline, queries: QueryCache) -> SearchResult:
         """Returns hits in another order than that of similarity.
 
         Such orders hold the hundred nearest, or the hundred foremost of those and of the fifty that share the rarest
@@ -130,9 +130,9 @@ class SearchService:
         return unit(query.vector if isinstance(query, QueryVector) else query)
 
 
-def _nothing(considered: ResolvedFilter, queries: QueryCache) -> Found:
+def _nothing(considered: ResolvedFilter, queries: QueryCache) -> SearchResult:
     """Returns what is found where no trace can pass the filter."""
-    return Found(
+    return SearchResult(
         neighbours=[],
         stop_reason=StopReason.EXHAUSTED,
         exact=True,

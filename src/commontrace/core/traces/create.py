@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 
 from commontrace.core.encoding.encode import encode_in_time
 from commontrace.core.search.near_duplicates import SimilarTrace, similar_traces
-from commontrace.core.traces.preconditions import refuse_others
+from commontrace.core.traces.preconditions import require_owner
 from commontrace.domain.deadline import NEVER, Deadline
-from commontrace.domain.errors import AlreadySuperseded, DuplicateTrace, ModelReplaced, Outrun
+from commontrace.domain.errors import AlreadySuperseded, ConcurrentChange, DuplicateTrace, ModelReplaced
 from commontrace.domain.events.event_types import CREATED, SUPERSEDED
 from commontrace.domain.tags.names import normalise_all
 from commontrace.domain.traces.content_hash import content_hash
@@ -40,12 +40,12 @@ class Existing:
     trace_id: UUID
 
     async def store(self, work: UnitOfWork, _caller_id: UUID) -> Contributed:
-        """Returns the trace that is there. Raises Outrun if it is there no longer."""
+        """Returns the trace that is there. Raises ConcurrentChange if it is there no longer."""
         # The answer is stored with the trace's text in it: a purge must wait for it, and erase it, or come before.
         await work.trace_changes.hold_off_purges([self.trace_id])
         trace = await work.traces.get(self.trace_id)
         if trace is None:
-            raise Outrun
+            raise ConcurrentChange
         return Contributed(trace=trace, is_new=False)
 
 
@@ -63,7 +63,7 @@ class Prepared:
     similar: list[SimilarTrace]
 
     async def store(self, work: UnitOfWork, caller_id: UUID) -> Contributed:
-        """Stores the trace. Raises DuplicateTrace, TraceNotFound, NotOwner, AlreadySuperseded, Outrun."""
+        """Stores the trace. Raises DuplicateTrace, TraceNotFound, NotOwner, AlreadySuperseded, ConcurrentChange."""
         superseded = None
         if self.supersedes_id is not None:
             superseded = await self._lock_superseded(self.supersedes_id, work, caller_id)
@@ -78,7 +78,7 @@ class Prepared:
         )
         if not await add(trace, self.tags, work):
             # Somebody stored the same since this was prepared.
-            raise Outrun
+            raise ConcurrentChange
         if superseded is not None:
             await work.trace_changes.set(superseded.id, {"superseded_by_id": trace.id})
             await work.events.add(superseded.id, SUPERSEDED, revision=superseded.revision)
@@ -103,7 +103,7 @@ class Prepared:
 
     async def _lock_superseded(self, trace_id: UUID, work: UnitOfWork, caller_id: UUID) -> LockedTrace:
         locked = await work.trace_changes.lock_live(trace_id)
-        refuse_others(locked, caller_id)
+        require_owner(locked, caller_id)
         if locked.superseded_by_id is not None:
             raise AlreadySuperseded(trace_id, locked.superseded_by_id)
         old = await work.traces.get(trace_id)

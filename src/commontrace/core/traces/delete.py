@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from commontrace.core.traces.preconditions import refuse_duplicate, refuse_others, refuse_stale
+from commontrace.core.traces.preconditions import require_etag, require_new_content, require_owner
 from commontrace.domain.errors import AlreadySuperseded, TraceHidden, TraceNotFound
 from commontrace.domain.events.event_types import DELETED, SUPERSEDED, UNDELETED, UPDATED
 from commontrace.domain.traces.locked_trace import LockedTrace
@@ -15,9 +15,9 @@ async def delete(trace_id: UUID, etag: str, work: UnitOfWork, caller_id: UUID) -
     trace, replaced = await locked_with_replaced(trace_id, work)
     if trace.deleted_at is not None:
         raise TraceNotFound(trace_id)
-    refuse_others(trace, caller_id)
-    refuse_stale(trace, etag)
-    await take_away(trace, replaced, work)
+    require_owner(trace, caller_id)
+    require_etag(trace, etag)
+    await mark_deleted(trace, replaced, work)
     return await work.traces.get_even_deleted(trace_id)
 
 
@@ -27,15 +27,15 @@ async def undelete(trace_id: UUID, work: UnitOfWork, caller_id: UUID) -> TraceRo
     Raises TraceNotFound, NotOwner, TraceHidden, DuplicateTrace, AlreadySuperseded.
     """
     trace, replaced = await locked_with_replaced(trace_id, work)
-    refuse_others(trace, caller_id)
+    require_owner(trace, caller_id)
     if trace.hidden_at is not None:
         raise TraceHidden(trace_id)
     if trace.deleted_at is not None:
-        await bring_back(trace, replaced, work)
+        await restore(trace, replaced, work)
     return await work.traces.get_even_deleted(trace_id)
 
 
-async def take_away(trace: LockedTrace, replaced: LockedTrace | None, work: UnitOfWork) -> None:
+async def mark_deleted(trace: LockedTrace, replaced: LockedTrace | None, work: UnitOfWork) -> None:
     """Deletes a live trace; the one that it replaces is found again."""
     await work.trace_changes.delete(trace.id)
     await work.events.add(trace.id, DELETED, revision=trace.revision)
@@ -44,10 +44,10 @@ async def take_away(trace: LockedTrace, replaced: LockedTrace | None, work: Unit
         await work.events.add(replaced.id, UPDATED, revision=replaced.revision)
 
 
-async def bring_back(trace: LockedTrace, replaced: LockedTrace | None, work: UnitOfWork) -> None:
+async def restore(trace: LockedTrace, replaced: LockedTrace | None, work: UnitOfWork) -> None:
     """Makes a deleted trace live again. Raises DuplicateTrace, AlreadySuperseded."""
     if trace.content_hash is not None:
-        await refuse_duplicate(trace.content_hash, trace.id, work)
+        await require_new_content(trace.content_hash, trace.id, work)
     if replaced is not None:
         if replaced.superseded_by_id is not None:
             raise AlreadySuperseded(replaced.id, replaced.superseded_by_id)

@@ -4,8 +4,8 @@ from uuid import UUID
 
 import structlog
 
-from commontrace.core.traces.delete import bring_back, locked_with_replaced, take_away
-from commontrace.domain.errors import Outrun, TraceNotFound
+from commontrace.core.traces.delete import locked_with_replaced, mark_deleted, restore
+from commontrace.domain.errors import ConcurrentChange, TraceNotFound
 from commontrace.domain.events.event_types import PURGED, UPDATED
 from commontrace.storage.traces.repository import TraceRow
 from commontrace.storage.unit_of_work import UnitOfWork
@@ -17,7 +17,7 @@ async def hide(trace_id: UUID, reason: str, work: UnitOfWork) -> TraceRow:
     """Hides a trace, deleted or not, or gives a hidden one another reason; returns it. Raises TraceNotFound."""
     trace, replaced = await locked_with_replaced(trace_id, work)
     if trace.deleted_at is None:
-        await take_away(trace, replaced, work)
+        await mark_deleted(trace, replaced, work)
     await work.trace_changes.hide(trace_id, reason)
     return await work.traces.get_even_deleted(trace_id)
 
@@ -32,12 +32,12 @@ async def unhide(trace_id: UUID, work: UnitOfWork) -> TraceRow:
         await work.trace_changes.unhide(trace_id)
         # One transaction, and so one time, hid and deleted it.
         if trace.deleted_at == trace.hidden_at:
-            await bring_back(trace, replaced, work)
+            await restore(trace, replaced, work)
     return await work.traces.get_even_deleted(trace_id)
 
 
 async def purge(trace_id: UUID, work: UnitOfWork, moderator: str) -> None:
-    """Erases all that is stored of a trace. Raises TraceNotFound, Outrun.
+    """Erases all that is stored of a trace. Raises TraceNotFound, ConcurrentChange.
 
     What remains are its id in events and in the ledgers of imports, which keep it from being imported again.
     """
@@ -49,7 +49,7 @@ async def purge(trace_id: UUID, work: UnitOfWork, moderator: str) -> None:
     await work.trace_purge.lock_out(trace_id)
     if not neighbours.issuperset(await work.trace_purge.neighbours(trace_id)):
         # A successor came before the lock; it has to be locked, too, and in the order of ids.
-        raise Outrun
+        raise ConcurrentChange
     await work.trace_purge.purge(trace_id)
     for neighbour in locked.values():
         await work.events.add(neighbour.id, UPDATED, revision=neighbour.revision)

@@ -9,19 +9,19 @@ from commontrace.storage.traces.repository import TraceRow
 from commontrace.storage.unit_of_work import UnitOfWork
 
 
-def refuse_others(trace: LockedTrace | TraceRow, user_id: UUID | None) -> None:
+def require_owner(trace: LockedTrace | TraceRow, user_id: UUID | None) -> None:
     """Raises NotOwner unless the trace is the user's."""
     if trace.contributor_id != user_id:
         raise NotOwner(trace.id)
 
 
-def refuse_stale(trace: LockedTrace | TraceRow, etag_wanted: str) -> None:
+def require_etag(trace: LockedTrace | TraceRow, etag_wanted: str) -> None:
     """Raises StaleEtag if an etag is wanted that the trace no longer has."""
     if etag_wanted and etag_wanted != etag(trace.edit_number):
         raise StaleEtag(trace.id, etag(trace.edit_number))
 
 
-async def refuse_duplicate(content_hash: bytes, trace_id: UUID, work: UnitOfWork) -> None:
+async def require_new_content(content_hash: bytes, trace_id: UUID, work: UnitOfWork) -> None:
     """Raises DuplicateTrace if a live trace other than this one has the content."""
     existing = await work.traces.with_content(content_hash)
     if existing not in (None, trace_id):

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from commontrace.core.encoding.encode import encode_in_time
 from commontrace.core.events.status_changes import tell_status
-from commontrace.core.traces.preconditions import refuse_duplicate, refuse_others, refuse_stale
+from commontrace.core.traces.preconditions import require_etag, require_new_content, require_owner
 from commontrace.domain.deadline import NEVER, Deadline
-from commontrace.domain.errors import Outrun, TraceNotFound
+from commontrace.domain.errors import ConcurrentChange, TraceNotFound
 from commontrace.domain.events.event_types import UPDATED
 from commontrace.domain.tags.names import normalise_all
 from commontrace.domain.traces.content_hash import content_hash
@@ -66,12 +66,12 @@ class PreparedEdit:
     embedder: Embedder
 
     async def store(self, work: UnitOfWork, caller_id: UUID) -> Edited:
-        """Changes the trace. Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, Outrun, ModelReplaced."""
+        """Changes the trace. Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, ConcurrentChange, ModelReplaced."""
         locked = await work.trace_changes.lock_live(self.edit.trace_id)
-        refuse_others(locked, caller_id)
-        refuse_stale(locked, self.edit.etag)
+        require_owner(locked, caller_id)
+        require_etag(locked, self.edit.etag)
         if locked.edit_number != self.seen.edit_number:
-            raise Outrun
+            raise ConcurrentChange
         changes: dict[str, Any] = {_COLUMNS[name]: value for name, value in self.values.items()}
         if self.embedding is not None:
             # Behind the lock, which keeps the model from being replaced until the transaction ends.
@@ -95,7 +95,7 @@ class PreparedEdit:
         changes: dict[str, Any] = {}
         if locked.content_hash is not None:
             changes["content_hash"] = content_hash(**texts)
-            await refuse_duplicate(changes["content_hash"], locked.id, work)
+            await require_new_content(changes["content_hash"], locked.id, work)
         changed = [name for name in TEXTS if name in self.values]
         await work.revisions.add(
             locked.id, revision=locked.revision + 1, **texts, changed_fields=changed, editor_id=caller_id
@@ -129,8 +129,8 @@ async def prepare(
     seen = await database.read(lambda reading: reading.traces.get(edit.trace_id))
     if seen is None:
         raise TraceNotFound(edit.trace_id)
-    refuse_others(seen, await database.read(lambda reading: reading.users.id_of(email)))
-    refuse_stale(seen, edit.etag)
+    require_owner(seen, await database.read(lambda reading: reading.users.id_of(email)))
+    require_etag(seen, edit.etag)
     values = {
         name: value
         for name, value in edit.values.items()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from commontrace.core.votes.service import settle
+from commontrace.core.votes.service import apply_tally
 from commontrace.domain.traces.contribution import PENDING, VALIDATED
 from commontrace.domain.votes.trust import Tally
 from commontrace.storage.database import Database
@@ -59,7 +59,7 @@ async def _recount(trace_ids: Sequence[UUID], database: Database, *, validation_
         tallies = await work.votes.tallies(list(locked))
         for trace in locked.values():
             tally = tallies.get(trace.id, Tally())
-            due = await settle(trace, tally, work, validation_threshold=validation_threshold)
+            due = await apply_tally(trace, tally, work, validation_threshold=validation_threshold)
             counts = (due.confirmation_count, due.down_count, due.trust_score)
             corrected += counts != (trace.confirmation_count, trace.down_count, trace.trust_score)
             changes_of_status.append((trace.status, due.status))

@@ -59,7 +59,7 @@ async def votes_on(trace_id: UUID, reading: Reading, *, after: Position | None, 
     return await reading.votes.newest_first(trace_id, after=after, size=size)
 
 
-async def settle(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, validation_threshold: int) -> Standing:
+async def apply_tally(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, validation_threshold: int) -> Standing:
     """Gives a locked trace the standing that follows from its votes, and returns it."""
     due = standing(tally, validation_threshold=validation_threshold, is_seed=trace.is_seed)
     # Most votes change neither; a status that differs is told to watchers.
@@ -74,5 +74,5 @@ async def settle(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, validati
 
 async def _count(trace: LockedTrace, work: UnitOfWork, *, validation_threshold: int) -> Counted:
     tallies = await work.votes.tallies([trace.id])
-    settled = await settle(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
+    settled = await apply_tally(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
     return Counted(trace_id=trace.id, revision=trace.revision, standing=settled)

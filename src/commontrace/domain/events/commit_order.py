@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class Snapshot:
     """What one snapshot of the database shows of the events behind a number."""
 
     count: int
@@ -26,7 +26,7 @@ class _Pending:
     horizon: int
 
 
-class Settlement:
+class CommitOrder:
     """How far events are settled. None at first: nothing is known of what was under way before the first look."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Settlement:
         """Whether numbers are missing whose transactions may still run."""
         return self._pending is not None
 
-    def take(self, look: Look) -> bool:
+    def take(self, look: Snapshot) -> bool:
         """Learns from a look behind `settled`; returns whether another one tells more at once.
 
         Looks need a `drawn` id while nothing is pending, if they show a gap or are the first.

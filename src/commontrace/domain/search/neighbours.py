@@ -16,7 +16,7 @@ class Neighbour(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Nearest:
+class NeighbourQuery:
     """Asks for the `limit` traces nearest to a vector of shape (dimensions,), among live ones of the vector's model.
 
     Without a filter, every one of them is considered, but for the `excluded`.

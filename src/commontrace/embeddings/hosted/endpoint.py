@@ -11,7 +11,7 @@ from commontrace.embeddings.embedder import EmbedderUnavailable
 from commontrace.embeddings.hosted.answer import Answer, longest_answer, read_answer, retry_after
 from commontrace.embeddings.hosted.client import EndpointClient, most_bytes
 from commontrace.embeddings.hosted.environment import proxy_variable
-from commontrace.sharing.turns import Turns
+from commontrace.sharing.turns import FairLimiter
 
 _RETRIES = 2
 _REQUESTS_AT_ONCE = 8
@@ -73,7 +73,7 @@ class Endpoint:
         self.dimensions = dimensions
         self._api_key = api_key
         self._timeout = timeout
-        self._turns = Turns(_REQUESTS_AT_ONCE)
+        self._turns = FairLimiter(_REQUESTS_AT_ONCE)
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
             # Without one, the library would look for another's in the environment.

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import structlog
 
 from commontrace.domain.errors import OperatorNeeded
-from commontrace.domain.log_safety import for_operator, told
-from commontrace.embeddings.active_model import ServedModel
+from commontrace.domain.log_safety import operator_facts, safe_message
+from commontrace.embeddings.active_model import ActiveModel
 from commontrace.rpc.health.service import HealthService
 from commontrace.storage.database import Database
 
@@ -23,7 +23,7 @@ _PATIENCE_SECONDS = 1.0
 class Readiness:
     """Asks the database every second and tells the health service when the answer changes."""
 
-    def __init__(self, health: HealthService, database: Database, model: ServedModel, services: Sequence[str]) -> None:
+    def __init__(self, health: HealthService, database: Database, model: ActiveModel, services: Sequence[str]) -> None:
         """Takes whom to tell, whom to ask, and the names that depend on it."""
         self._health = health
         self._database = database
@@ -59,11 +59,11 @@ class Readiness:
                 self._health.set(service, is_serving=serving)
 
     def _tell(self, error: Exception) -> None:
-        if told(error) == self._told:
+        if safe_message(error) == self._told:
             return
-        self._told = told(error)
+        self._told = safe_message(error)
         if isinstance(error, OperatorNeeded):
-            log.error("the database has to be mended", **for_operator(error))
+            log.error("the database has to be mended", **operator_facts(error))
         else:
             log.warning("the database does not answer", error=self._told)
 

@@ -17,7 +17,7 @@ from commontrace.rpc.interceptors.interceptor import (
     streaming_handler,
     unary_behavior,
 )
-from commontrace.rpc.shutdown import Stopping
+from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.sharing.shares import Shares, served_user
 
 Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[Any]]
@@ -47,7 +47,7 @@ class AdmissionInterceptor(WrappingInterceptor):
         self,
         scopes: Mapping[str, Scope],
         lasting: Collection[str],
-        stopping: Stopping,
+        stopping: ShutdownSignal,
         *,
         most_calls: int,
         most_streams: int,

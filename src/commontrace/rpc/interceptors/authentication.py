@@ -12,11 +12,11 @@ from typing import Any
 import grpc
 
 from commontrace import KEY_METADATA, USER_METADATA
-from commontrace.core.keys.cache import KnownKeys
+from commontrace.core.keys.cache import KeyCache
 from commontrace.domain.caller import LOCAL_EMAIL, Caller, claimed
 from commontrace.domain.errors import InvalidKey, InvalidUser, KeyRequired
 from commontrace.domain.scopes import Scope
-from commontrace.rpc.call import Asking, Context, current_call, current_caller, still_admitted
+from commontrace.rpc.call import Context, Reauthenticate, current_call, current_caller, still_admitted
 from commontrace.rpc.interceptors.interceptor import (
     Handler,
     WrappingInterceptor,
@@ -32,7 +32,7 @@ _SCHEME = "bearer "
 class AuthenticationInterceptor(WrappingInterceptor):
     """Records the caller and holds its scopes against the one that the RPC declares."""
 
-    def __init__(self, keys: KnownKeys, scopes: Mapping[str, Scope], *, requires_key: bool) -> None:
+    def __init__(self, keys: KeyCache, scopes: Mapping[str, Scope], *, requires_key: bool) -> None:
         """Takes whose the keys are, the scope of each method, and whether callers need a key."""
         super().__init__()
         self._keys = keys
@@ -49,7 +49,7 @@ class AuthenticationInterceptor(WrappingInterceptor):
                 asking = self._admit(context, scope)
                 if asking is None and current_caller().key_id is None:
                     return stream_inside(request, context)
-                current_call.get().admit_again = partial(self._admit_again, context, scope)
+                current_call.get().reauthenticate = partial(self._admit_again, context, scope)
                 return _while_admitted(asking, stream_inside(request, context))
 
             return streaming_handler(handler, stream)
@@ -64,7 +64,7 @@ class AuthenticationInterceptor(WrappingInterceptor):
 
         return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
 
-    def _admit(self, context: Context, scope: Scope) -> Asking | None:
+    def _admit(self, context: Context, scope: Scope) -> Reauthenticate | None:
         """Admits the caller at once, or returns what does, where the database has to be asked.
 
         Raises InvalidKey, InvalidUser, KeyRequired, ScopeMissing, UserReserved; what is returned, besides, what keeps
@@ -94,7 +94,7 @@ class AuthenticationInterceptor(WrappingInterceptor):
         _enter(_confirmed(await self._keys.ask(key), claims), scope)
 
 
-async def _while_admitted(asking: Asking | None, responses: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
+async def _while_admitted(asking: Reauthenticate | None, responses: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
     """Passes a stream on for as long as the caller's key is good: some streams last for days."""
     async with aclosing(responses):
         if asking is not None:

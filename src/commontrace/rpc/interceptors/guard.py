@@ -9,7 +9,7 @@ import grpc
 import structlog
 
 from commontrace.domain.errors import DatabaseUnavailable, OperatorNeeded
-from commontrace.domain.log_safety import for_operator
+from commontrace.domain.log_safety import operator_facts
 from commontrace.rpc.call import Context, current_call
 from commontrace.rpc.call_ids import REQUEST_ID_METADATA
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
@@ -46,7 +46,7 @@ async def _abort(error: Exception, cause: BaseException, context: Context) -> No
     if code is grpc.StatusCode.INTERNAL:
         log.error("unexpected failure", call_id=call.id, method=call.method, exc_info=cause)
     elif isinstance(error, OperatorNeeded):
-        log.error("the database has to be mended", call_id=call.id, method=call.method, **for_operator(error))
+        log.error("the database has to be mended", call_id=call.id, method=call.method, **operator_facts(error))
     status: Any = status_of(error, call_id=call.id)
     # What was set as trailing metadata before, an abort leaves out.
     await context.abort_with_status(

@@ -7,7 +7,7 @@ from typing import Any
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
 from commontrace.rpc.parsing import parsed
-from commontrace.rpc.request_receiver import Arrivals, no_message
+from commontrace.rpc.request_receiver import RequestReceiver, no_message
 
 
 class ReceivingInterceptor(Interceptor):
@@ -15,7 +15,7 @@ class ReceivingInterceptor(Interceptor):
 
     reads_bytes = True
 
-    def __init__(self, arrivals: Arrivals) -> None:
+    def __init__(self, arrivals: RequestReceiver) -> None:
         """Takes who waits for messages."""
         super().__init__()
         self._arrivals = arrivals

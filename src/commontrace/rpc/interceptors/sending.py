@@ -20,7 +20,7 @@ from commontrace.rpc.interceptors.interceptor import (
 )
 from commontrace.sharing.elsewhere import given_back_elsewhere
 from commontrace.sharing.shares import served_user
-from commontrace.sharing.turns import Turns
+from commontrace.sharing.turns import FairLimiter
 
 Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[bytes]]
 
@@ -48,8 +48,8 @@ class SendingInterceptor(WrappingInterceptor):
         """Takes the paths of streams that may wait long before they have something to answer."""
         super().__init__()
         self._waiting = frozenset(waiting)
-        self._unread = Turns(UNREAD_BYTES, one_each=True)
-        self._efforts = Turns(EFFORT, one_each=True)
+        self._unread = FairLimiter(UNREAD_BYTES, one_each=True)
+        self._efforts = FairLimiter(EFFORT, one_each=True)
 
     def wrap(self, handler: Handler, method: str) -> Handler:
         """Returns a handler of the same kind whose responses are bytes. It raises Overloaded."""
@@ -122,7 +122,7 @@ def _wanted_by(request: Any) -> _Wanted:
 class _Making:
     """The making of one answer: what it takes of memory and effort, and then of memory until it is sent."""
 
-    def __init__(self, unread: Turns, efforts: Turns, wanted: _Wanted, *, patience: float | None) -> None:
+    def __init__(self, unread: FairLimiter, efforts: FairLimiter, wanted: _Wanted, *, patience: float | None) -> None:
         """Takes what it may need of both, and how many seconds to wait for memory."""
         self._unread, self._efforts = unread, efforts
         self._wanted = wanted

@@ -12,7 +12,7 @@ from commontrace.rpc.call import Context
 from commontrace.rpc.call_ids import call_id
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
 from commontrace.rpc.parsing import parsed
-from commontrace.rpc.request_receiver import Arrivals
+from commontrace.rpc.request_receiver import RequestReceiver
 from commontrace.rpc.status import status_of
 
 # Names of services, files and symbols. A watch of health keeps its name for as long as it lasts.
@@ -28,9 +28,9 @@ class StandardServicesInterceptor(Interceptor):
         """Starts without streams."""
         super().__init__()
         # Nobody shows a key here: these places are all that strangers have.
-        self._arrivals = Arrivals()
+        self._arrivals = RequestReceiver()
         # Streams of requests are often idle: they take no place from messages that are slow.
-        self._idle = Arrivals()
+        self._idle = RequestReceiver()
 
     def is_for(self, method: str) -> bool:
         """Tells whether the method is not of our contract."""

@@ -1,6 +1,6 @@
 """What happens to traces as messages."""
 
-from commontrace.core.events.watch import Told
+from commontrace.core.events.watch import EventBatch
 from commontrace.domain.events import event_types
 from commontrace.domain.traces.contribution import VALIDATED
 from commontrace.rpc.messages.timestamps import timestamp
@@ -20,7 +20,7 @@ _TYPE = {
 }
 
 
-def told_message(request: trace_event_pb2.WatchTracesRequest, told: Told) -> trace_event_pb2.WatchTracesResponse:
+def told_message(request: trace_event_pb2.WatchTracesRequest, told: EventBatch) -> trace_event_pb2.WatchTracesResponse:
     """Returns what somebody who watches is told."""
     return trace_event_pb2.WatchTracesResponse(
         events=(_event_message(request, event) for event in told.events),

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from commontrace.core.search.batches import Hit
-from commontrace.core.search.result import Found
+from commontrace.core.search.result import SearchResult
 from commontrace.domain import limits
 from commontrace.domain.search.neighbours import Neighbour
 from commontrace.domain.search.query import Query, QueryVector, Search, StopReason
@@ -67,7 +67,7 @@ def hit_message(hit: Hit, explanation: Explanation | None) -> trace_service_pb2.
 
 
 def summary_message(
-    found: Found, stop_reason: StopReason, *, hit_count: int, dropped_count: int
+    found: SearchResult, stop_reason: StopReason, *, hit_count: int, dropped_count: int
 ) -> trace_service_pb2.SearchSummary:
     """Returns the end of a search of which so many hits were sent."""
     return trace_service_pb2.SearchSummary(

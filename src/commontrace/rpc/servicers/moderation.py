@@ -4,7 +4,7 @@ from uuid import UUID
 
 from commontrace.core.traces import moderate as moderating
 from commontrace.rpc.call import Context, current_caller
-from commontrace.rpc.idempotency import Writes
+from commontrace.rpc.idempotency import IdempotentWrites
 from commontrace.rpc.messages.traces import trace_message
 from commontrace.storage.unit_of_work import UnitOfWork
 from commontrace.v1 import trace_service_pb2 as pb
@@ -13,7 +13,7 @@ from commontrace.v1 import trace_service_pb2 as pb
 class Moderation:
     """A part of the servicer."""
 
-    _writes: Writes
+    _writes: IdempotentWrites
 
     async def HideTrace(self, request: pb.HideTraceRequest, _context: Context) -> pb.HideTraceResponse:
         """Hides a trace."""

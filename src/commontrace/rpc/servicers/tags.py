@@ -6,7 +6,7 @@ from commontrace.core.tags import service as tagging
 from commontrace.domain.errors import TagNotFound
 from commontrace.domain.tags.names import normalise
 from commontrace.rpc.call import Context
-from commontrace.rpc.idempotency import Writes
+from commontrace.rpc.idempotency import IdempotentWrites
 from commontrace.rpc.messages import tags
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import UnitOfWork
@@ -16,7 +16,7 @@ from commontrace.v1 import tag_service_pb2, tag_service_pb2_grpc
 class TagServicer(tag_service_pb2_grpc.TagServiceServicer):
     """Keeps the vocabulary of tags."""
 
-    def __init__(self, database: Database, writes: Writes) -> None:
+    def __init__(self, database: Database, writes: IdempotentWrites) -> None:
         """Takes where tags are stored."""
         self._database = database
         self._writes = writes

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from uuid import UUID
 
 import commontrace
-from commontrace.core.events.watch import Watching
+from commontrace.core.events.watch import EventWatch
 from commontrace.core.search import batches as search_batches
 from commontrace.core.search.service import SearchService
 from commontrace.core.traces import create as contributing
@@ -14,16 +14,16 @@ from commontrace.core.traces import export as exporting
 from commontrace.core.traces import listing
 from commontrace.core.traces import update as editing
 from commontrace.domain.errors import QueryOfAnotherModel, TraceNotFound
-from commontrace.embeddings.active_model import ServedModel
+from commontrace.embeddings.active_model import ActiveModel
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.deadlines import deadline_of
-from commontrace.rpc.idempotency import Write, Writes
+from commontrace.rpc.idempotency import IdempotentWrites, Write
 from commontrace.rpc.messages import exports, filters, info, lists, searches, traces
 from commontrace.rpc.paging import pages
 from commontrace.rpc.paging.page_tokens import BY_REVISION, NEWEST_FIRST, page_size
 from commontrace.rpc.scopes import scope_messages
 from commontrace.rpc.servicers.moderation import Moderation
-from commontrace.rpc.shutdown import Stopping
+from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.streams import exports as export_stream
 from commontrace.rpc.streams import hits as hit_batches
 from commontrace.rpc.streams import watch as watching
@@ -48,11 +48,11 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(
         self,
         database: Database,
-        model: ServedModel,
-        writes: Writes,
+        model: ActiveModel,
+        writes: IdempotentWrites,
         importer: Importer,
-        stopping: Stopping,
-        events: Watching,
+        stopping: ShutdownSignal,
+        events: EventWatch,
         *,
         validation_threshold: int,
     ) -> None:

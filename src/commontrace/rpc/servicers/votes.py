@@ -4,7 +4,7 @@ from uuid import UUID
 
 from commontrace.core.votes import service as voting
 from commontrace.rpc.call import Context, current_caller
-from commontrace.rpc.idempotency import Writes
+from commontrace.rpc.idempotency import IdempotentWrites
 from commontrace.rpc.messages import votes
 from commontrace.rpc.paging.page_tokens import NEWEST_FIRST, page_size
 from commontrace.storage.database import Database
@@ -15,7 +15,7 @@ from commontrace.v1 import vote_service_pb2, vote_service_pb2_grpc
 class VoteServicer(vote_service_pb2_grpc.VoteServiceServicer):
     """Confirms traces and contradicts them."""
 
-    def __init__(self, database: Database, writes: Writes, *, validation_threshold: int) -> None:
+    def __init__(self, database: Database, writes: IdempotentWrites, *, validation_threshold: int) -> None:
         """Takes where votes are stored, and the UP votes from which on a trace can be validated."""
         self._database = database
         self._writes = writes

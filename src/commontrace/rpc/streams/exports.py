@@ -7,13 +7,13 @@ from commontrace.domain import limits
 from commontrace.rpc.messages.exports import record_message
 from commontrace.rpc.paging import response_budget
 from commontrace.rpc.paging.page_tokens import OLDEST_FIRST
-from commontrace.rpc.shutdown import Stopping
+from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.storage.traces.export import ExportRow
 from commontrace.v1 import trace_export_pb2
 
 
 async def stream(
-    request: trace_export_pb2.ExportTracesRequest, export: Export, stopping: Stopping, *, model_id: str
+    request: trace_export_pb2.ExportTracesRequest, export: Export, stopping: ShutdownSignal, *, model_id: str
 ) -> AsyncGenerator[trace_export_pb2.ExportTracesResponse]:
     """Yields what is left of the export behind the request's cursor. Raises ServerStopping between two messages."""
     after, size = OLDEST_FIRST.position(request), request.batch_size or limits.EXPORT_TRACES_DEFAULT

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from commontrace.core.search.batches import Batch, Hit
-from commontrace.core.search.result import Found
+from commontrace.core.search.result import SearchResult
 from commontrace.domain.search.neighbours import Neighbour
 from commontrace.domain.search.query import StopReason
 from commontrace.rpc.messages import searches
@@ -16,7 +16,7 @@ _RESUMABLE = (None, StopReason.LIMIT)
 
 
 async def stream(
-    request: trace_service_pb2.SearchTracesRequest, found: Found, batches: AsyncGenerator[Batch]
+    request: trace_service_pb2.SearchTracesRequest, found: SearchResult, batches: AsyncGenerator[Batch]
 ) -> AsyncGenerator[trace_service_pb2.SearchTracesResponse]:
     """Yields the batches as messages that say where to resume, the last of them with the summary.
 
@@ -29,7 +29,7 @@ async def stream(
     def message(hit: Hit) -> trace_service_pb2.SearchHit:
         return searches.hit_message(hit, found.explanation(hit.neighbour) if request.explain else None)
 
-    filling, last = Filling(), None
+    filling, last = ResponseBuilder(), None
     hit_count = dropped_count = 0
     async with aclosing(batches):
         async for batch in batches:
@@ -57,7 +57,7 @@ async def stream(
                 yield filling.take()
 
 
-class Filling:
+class ResponseBuilder:
     """The response that is being filled: where 2 MiB would be exceeded, another one begins."""
 
     def __init__(self) -> None:

@@ -11,14 +11,14 @@ from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.errors import ModelReplaced, ScopeMissing
 from commontrace.domain.imports.decisions import Item, Outcome
 from commontrace.domain.scopes import Scope
-from commontrace.embeddings.active_model import ServedModel
+from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Model
 from commontrace.rpc.call import current_caller, still_admitted
 from commontrace.rpc.messages import imports
-from commontrace.rpc.shutdown import Stopping
+from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.validation import import_rules
 from commontrace.rpc.validation.invalid_request import InvalidRequest
-from commontrace.sharing.turns import Turns
+from commontrace.sharing.turns import FairLimiter
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_import_pb2
 
@@ -41,7 +41,12 @@ class Importer:
     """Carries out the imports of a server."""
 
     def __init__(
-        self, database: Database, model: ServedModel, stopping: Stopping, tag_names: TagNameQuota, turns: Turns
+        self,
+        database: Database,
+        model: ActiveModel,
+        stopping: ShutdownSignal,
+        tag_names: TagNameQuota,
+        turns: FairLimiter,
     ) -> None:
         """Takes where to store, whose vectors are welcome, when to end, what tags may be new, and whose turn it is.
 

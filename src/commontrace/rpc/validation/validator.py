@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from commontrace.embeddings.active_model import ServedModel
+from commontrace.embeddings.active_model import ActiveModel
 from commontrace.rpc.validation import (
     export_rules,
     import_rules,
@@ -25,7 +25,7 @@ Violations = Iterable[Violation]
 class Validator:
     """Checks requests to a server whose vectors come from one embedding model."""
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: ActiveModel) -> None:
         """Takes the model that callers' own vectors must come from."""
         self._model = model
         self._rules: dict[type[Message], Callable[[Any], Violations]] = {

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, disable_created_metrics
 
-from commontrace.embeddings.active_model import ServedModel
+from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.serving.monitoring.call_metrics import CallMetrics
 from commontrace.serving.monitoring.listener import exported
@@ -44,7 +44,7 @@ class Metrics:
         self,
         *,
         database: Database,
-        model: ServedModel,
+        model: ActiveModel,
         calls_in_progress: Callable[[], int],
         is_ready: Callable[[], bool],
     ) -> Iterator[list[Coroutine[Any, Any, None]]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from commontrace.embeddings.active_model import ServedModel
+from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.call import CallObserver
 from commontrace.serving.bootstrap import NotReady
@@ -41,7 +41,7 @@ class Monitoring:
         self,
         *,
         database: Database,
-        model: ServedModel,
+        model: ActiveModel,
         calls_in_progress: Callable[[], int],
         is_ready: Callable[[], bool],
     ) -> Iterator[list[Coroutine[Any, Any, None]]]:

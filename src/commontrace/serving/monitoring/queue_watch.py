@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from commontrace.domain.log_safety import told
+from commontrace.domain.log_safety import safe_message
 
 if TYPE_CHECKING:
     from commontrace.storage.database import Database
@@ -37,4 +37,4 @@ class QueueWatch:
             self.seen = await self._database.read(lambda reading: reading.encoding_jobs.state())
         except Exception as error:  # noqa: BLE001 - whatever it is, it is asked again
             self.seen = None
-            log.debug("the encoding queue cannot be counted", error=told(error))
+            log.debug("the encoding queue cannot be counted", error=safe_message(error))

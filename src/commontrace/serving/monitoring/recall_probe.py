@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from commontrace.domain.log_safety import told
-from commontrace.domain.search.neighbours import Nearest
+from commontrace.domain.log_safety import safe_message
+from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.domain.search.query import candidates_for
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class RecallProbe:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 outcome = await self._probed()
         except Exception as error:  # noqa: BLE001 - whatever it is, searches do not depend on it
-            log.debug("recall cannot be measured", error=told(error))
+            log.debug("recall cannot be measured", error=safe_message(error))
             outcome = "failed"
         self.outcomes[outcome] += 1
 
@@ -94,8 +94,8 @@ class RecallProbe:
         return "measured"
 
 
-def _around(vector: "Vector", trace_id: "UUID", model: "Model") -> Nearest:
-    return Nearest(
+def _around(vector: "Vector", trace_id: "UUID", model: "Model") -> NeighbourQuery:
+    return NeighbourQuery(
         vector=vector,
         model_id=model.model_id,
         model_version=model.model_version,

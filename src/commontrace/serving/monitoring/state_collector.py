@@ -7,7 +7,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from commontrace import __version__
-from commontrace.embeddings.active_model import ServedModel
+from commontrace.embeddings.active_model import ActiveModel
 from commontrace.serving.monitoring.queue_watch import QueueWatch
 from commontrace.serving.monitoring.recall_probe import RecallProbe
 from commontrace.serving.standard_streams import dropped_lines
@@ -23,7 +23,7 @@ class StateCollector(Collector):
         pools: Callable[[], Iterable[PoolState]],
         calls_in_progress: Callable[[], int],
         is_ready: Callable[[], bool],
-        model: ServedModel,
+        model: ActiveModel,
         queue: QueueWatch,
         recall: RecallProbe,
     ) -> None:

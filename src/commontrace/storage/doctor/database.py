@@ -20,7 +20,7 @@ from commontrace.domain.doctor.postgres import PostgresFacts, WritingFacts
 from commontrace.domain.doctor.vectors import QueueFacts, Reembedded, VectorCounts
 from commontrace.domain.errors import InvalidKey
 from commontrace.domain.keys.api_key import parsed
-from commontrace.domain.search.neighbours import Nearest
+from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.domain.search.query import candidates_for
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.recorded_model import RecordedModel
@@ -29,7 +29,7 @@ from commontrace.storage import migrations as migrating
 from commontrace.storage.doctor import postgres as postgres_facts
 from commontrace.storage.encoding import reembedding, reembedding_claim
 from commontrace.storage.encoding.models import EmbeddingModelRepository
-from commontrace.storage.error_mapping import translated
+from commontrace.storage.error_mapping import translate_errors
 from commontrace.storage.keys.repository import KeyRepository
 from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, EncodingJob, Trace
 from commontrace.storage.search import filter as trace_filter
@@ -197,7 +197,7 @@ async def looking_into(url: str) -> AsyncIterator[Diagnosis]:
     engine = engines.unpooled(url)
     try:
         async with AsyncExitStack() as stack:
-            with translated():
+            with translate_errors():
                 connection = await stack.enter_async_context(engine.connect())
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 writing = await postgres_facts.find_writing(connection)
@@ -217,7 +217,7 @@ async def search_plan(url: str, model: RecordedModel) -> str:
     limit = 10
     vector = np.zeros(model.dimensions, dtype=np.float32)
     vector[0] = 1.0
-    nearest = Nearest(
+    nearest = NeighbourQuery(
         vector=vector,
         model_id=model.model_id,
         model_version=model.model_version,
@@ -268,7 +268,7 @@ def _compile_explain(element: _Explain, compiler: Any, **options: Any) -> str:
 @contextmanager
 def _refusals_told() -> Iterator[None]:
     try:
-        with translated():
+        with translate_errors():
             yield
     # What a new connection is asked first comes as the driver's own error.
     except (SQLAlchemyError, PostgresError) as error:

@@ -19,7 +19,7 @@ from commontrace.embeddings.recorded_model import RecordedModel
 from commontrace.storage import engines
 from commontrace.storage.encoding.models import EmbeddingModelRepository
 from commontrace.storage.encoding.reembedding_claim import UNLIMITED
-from commontrace.storage.error_mapping import contention_told, translated
+from commontrace.storage.error_mapping import contention_told, translate_errors
 from commontrace.storage.models import CREATE_SIGNS_TRIGGER, DROP_SIGNS_TRIGGER, VECTOR_INDEX, VECTOR_INDEX_NAME
 from commontrace.storage.vector_type import VectorType
 
@@ -198,12 +198,12 @@ class Reembedding:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        with translated(), contention_told():
+        with translate_errors(), contention_told():
             async with self._engine.begin() as connection:
                 yield connection
 
     async def _run(self, statement: str) -> Sequence[Any]:
-        with translated(), contention_told():
+        with translate_errors(), contention_told():
             async with self._unlimited.connect() as connection:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 result = await connection.execute(text(statement))

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from commontrace.domain.errors import CommonTraceError
 from commontrace.storage import advisory_lock, engines
-from commontrace.storage.error_mapping import translated
+from commontrace.storage.error_mapping import translate_errors
 
 # Who is killed while it builds an index must not go on building.
 UNLIMITED = {
@@ -35,11 +35,11 @@ async def claimed(url: str) -> AsyncIterator[None]:
     """Keeps others from moving the same database as long as the block runs. Raises ReembeddingElsewhere."""
     engine = engines.unpooled(url, UNLIMITED)
     try:
-        with translated():
+        with translate_errors():
             connection = await engine.connect()
         try:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
-            with translated():
+            with translate_errors():
                 is_ours = await advisory_lock.taken(connection, _ADVISORY_LOCK, within_seconds=_CLAIM_SECONDS)
             if not is_ours:
                 raise ReembeddingElsewhere("another `commontrace reembed` is at work on this database: let it end")

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, ColumnElement, String, and_, bindparam, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from commontrace.domain.events.commit_order import Look
+from commontrace.domain.events.commit_order import Snapshot
 from commontrace.storage.events.repository import CHANNEL
-from commontrace.storage.listen import hearing
+from commontrace.storage.listen import listen
 from commontrace.storage.models import TraceEvent
 
 
@@ -42,7 +42,7 @@ class EventTail:
         """Takes an autocommit connection; `tailing` makes one."""
         self._connection = connection
 
-    async def look(self, behind: int | None, *, draws: bool) -> Look:
+    async def look(self, behind: int | None, *, draws: bool) -> Snapshot:
         """Looks at the events behind a number, or, for the first time, at the last one of all.
 
         With `draws`, and always for the first time, a look that shows a gap draws a transaction id.
@@ -52,11 +52,11 @@ class EventTail:
         else:
             rows = await self._connection.execute(_LOOK, {"behind": behind, "draws": draws})
         count, last, oldest_running, drawn = rows.one()
-        return Look(count=count, last=last, oldest_running=oldest_running, drawn=drawn)
+        return Snapshot(count=count, last=last, oldest_running=oldest_running, drawn=drawn)
 
 
 @asynccontextmanager
 async def tailing(engine: AsyncEngine, on_news: Callable[[], None]) -> AsyncIterator[EventTail]:
     """Yields a tail on a connection of its own, which calls back at news, or when the connection is lost."""
-    async with hearing(engine, CHANNEL, on_word=lambda _word: on_news(), on_end=on_news) as connection:
+    async with listen(engine, CHANNEL, on_word=lambda _word: on_news(), on_end=on_news) as connection:
         yield EventTail(connection)

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.orm import aliased
 
-from commontrace.domain.search.neighbours import Nearest, Neighbour
+from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.models import Trace, TraceSigns
@@ -54,7 +54,7 @@ SEARCHABLE = (
 )
 
 
-class Matched(NamedTuple):
+class RerankedCandidates(NamedTuple):
     """The nearest by (distance, id) of the traces that pass the filter.
 
     `traces` are those of the neighbours, in their order, if they were asked for.
@@ -68,7 +68,7 @@ class Matched(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def statement(kinds: trace_filter.Kinds, *, limit: int, candidates: int, full: bool | None) -> Select[Any]:
-    """Returns what `SignSearch.matched` runs; plan tests explain it."""
+    """Returns what `BinaryQuantizedSearch.matched` runs; plan tests explain it."""
     picked = (
         select(TraceSigns.trace_id)
         .where(*SEARCHABLE, *trace_filter.conditions_on_signs(kinds))
@@ -119,14 +119,16 @@ def _sample(kinds: trace_filter.Kinds) -> DriverStatement:
     return DriverStatement(select(passing, func.count()).select_from(sampled))
 
 
-class SignSearch:
+class BinaryQuantizedSearch:
     """Finds traces that pass a filter, as long as few do."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         """Takes a connection of `Database.search_signs`."""
         self._connection = connection
 
-    async def matched(self, nearest: Nearest, *, candidates: int, full: bool | None = None) -> Matched:
+    async def matched(
+        self, nearest: NeighbourQuery, *, candidates: int, full: bool | None = None
+    ) -> RerankedCandidates:
         """Returns the nearest among the `candidates` whose signs differ least; `full` None asks for no traces.
 
         Raises ModelReplaced where vectors of the model are of another length.
@@ -138,7 +140,7 @@ class SignSearch:
         # Where there is no neighbour, one row tells the rest.
         found = [(Neighbour(columns[0], distance), columns) for _, distance, *columns in rows if distance is not None]
         found.sort(key=lambda hit: place(hit[0]))
-        return Matched(
+        return RerankedCandidates(
             neighbours=[neighbour for neighbour, _ in found],
             traces=[] if full is None else [TraceRow.of(columns) for _, columns in found],
             candidate_count=rows[0][0],

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from commontrace.domain.errors import FilterTooSlow
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.sharing.elsewhere import elsewhere
-from commontrace.storage.pool_limiter import PoolTurns
+from commontrace.storage.pool_limiter import PoolLimiter
 
 SECONDS = 1.0
 """How long one statement may take, its connection included; a caller's deadline may be earlier."""
@@ -20,7 +20,7 @@ class FilterBudget:
 
     def __init__(self, *, pool_size: int, timeout: float, seconds: float = SECONDS) -> None:
         """Takes how many seconds to wait for a turn, and how many a statement may take."""
-        self._turns = PoolTurns("filters by metadata", size=max(1, pool_size // _SHARE), timeout=timeout)
+        self._turns = PoolLimiter("filters by metadata", size=max(1, pool_size // _SHARE), timeout=timeout)
         self._seconds = seconds
 
     @asynccontextmanager

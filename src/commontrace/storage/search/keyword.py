@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.domain.search.neighbours import Nearest, Neighbour
+from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
 from commontrace.storage.models import Trace, TraceSigns, TraceWords
 from commontrace.storage.search import filter as trace_filter
 from commontrace.storage.search.binary_quantized import SEARCHABLE
@@ -46,30 +46,30 @@ _AT_ONCE: ColumnElement[int] = literal_column("0")
 """As an OFFSET it keeps a subquery apart: the planner carries it out for each row of what stands before it."""
 
 
-class Holder(NamedTuple):
+class KeywordMatch(NamedTuple):
     """A trace that holds words of a text, and the sum of their weights, each the greater the fewer traces hold it."""
 
     neighbour: Neighbour
     weight: float
 
 
-class WordSearch:
+class KeywordSearch:
     """Finds traces by their words."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         """Takes a connection of `Database.read`."""
         self._connection = connection
 
-    async def holders(self, words: str, nearest: Nearest) -> list[Holder]:
+    async def holders(self, words: str, nearest: NeighbourQuery) -> list[KeywordMatch]:
         """Returns up to `limit` traces, of those that `nearest` considers, by (weight, id), the heaviest first."""
         statement = holders_statement(trace_filter.kinds_of(nearest.considered))
         rows = await self._connection.execute(statement, holders_parameters(words, nearest))
-        return [Holder(Neighbour(trace_id, distance), weight) for trace_id, distance, weight in rows]
+        return [KeywordMatch(Neighbour(trace_id, distance), weight) for trace_id, distance, weight in rows]
 
 
 @lru_cache(maxsize=256)
 def holders_statement(kinds: trace_filter.Kinds) -> Select[Any]:
-    """Returns what `WordSearch.holders` runs for filters of these kinds; plan tests explain it.
+    """Returns what `KeywordSearch.holders` runs for filters of these kinds; plan tests explain it.
 
     The weight of a word is its inverse document frequency as BM25 has it: S. Robertson and H. Zaragoza, "The
     Probabilistic Relevance Framework: BM25 and Beyond", Foundations and Trends in Information Retrieval 3 (2009), 3.2.
@@ -158,7 +158,7 @@ def _by_traces(asked: CTE, passing: CTE) -> Select[Any]:
     )
 
 
-def holders_parameters(words: str, nearest: Nearest) -> dict[str, Any]:
+def holders_parameters(words: str, nearest: NeighbourQuery) -> dict[str, Any]:
     """Returns the parameters of the statement."""
     return considered_parameters(nearest) | {"words": words}
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.domain.search.neighbours import Nearest, Neighbour
+from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.models import Trace
 from commontrace.storage.search import filter as trace_filter
@@ -115,7 +115,7 @@ class ApproximateSearch:
         """Takes a connection of `Database.search`."""
         self._connection = connection
 
-    async def neighbours(self, nearest: Nearest, *, ef_search: int) -> list[Neighbour]:
+    async def neighbours(self, nearest: NeighbourQuery, *, ef_search: int) -> list[Neighbour]:
         """Returns up to `limit` neighbours by (distance, id)."""
         statement = _neighbours_for_driver(trace_filter.kinds_of(nearest.considered))
         rows = await self._connection.fetch(
@@ -123,7 +123,7 @@ class ApproximateSearch:
         )
         return sorted((Neighbour(*row) for row in rows), key=place)
 
-    async def hits(self, nearest: Nearest, *, ef_search: int, full: bool) -> list[tuple[Neighbour, TraceRow]]:
+    async def hits(self, nearest: NeighbourQuery, *, ef_search: int, full: bool) -> list[tuple[Neighbour, TraceRow]]:
         """Returns up to `limit` neighbours by (distance, id) with their traces, in one round trip.
 
         For small limits: a statement is prepared for each.
@@ -145,7 +145,7 @@ class ExactSearch:
         self._connection = connection
 
     async def neighbours(
-        self, nearest: Nearest, *, besides: Sequence[UUID] = (), behind: Neighbour | None = None
+        self, nearest: NeighbourQuery, *, besides: Sequence[UUID] = (), behind: Neighbour | None = None
     ) -> list[Neighbour]:
         """Returns the `limit` nearest by (distance, id).
 
@@ -161,12 +161,12 @@ class ExactSearch:
         return [Neighbour._make(row) for row in await self._connection.execute(statement, parameters)]
 
 
-def approximate_parameters(nearest: Nearest, *, ef_search: int) -> dict[str, Any]:
+def approximate_parameters(nearest: NeighbourQuery, *, ef_search: int) -> dict[str, Any]:
     """Returns the parameters of the approximate statements."""
     return considered_parameters(nearest) | {"ef_search": str(ef_search)}
 
 
-def considered_parameters(nearest: Nearest) -> dict[str, Any]:
+def considered_parameters(nearest: NeighbourQuery) -> dict[str, Any]:
     """Returns the parameters that tell what is compared with what."""
     return {
         "vector": nearest.vector,

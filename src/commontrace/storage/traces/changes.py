@@ -67,7 +67,7 @@ class TraceChanges:
         return trace
 
     async def set(self, trace_id: UUID, values: Mapping[str, Any]) -> None:
-        """Sets columns by name. Raises Outrun if the content or the place in a succession is taken meanwhile."""
+        """Sets columns by name. Raises ConcurrentChange if the content or the place in a succession is taken meanwhile."""
         await self._session.execute(update(Trace.__table__).where(Trace.id == trace_id).values(**values))
 
     async def touch(self, trace_id: UUID, values: Mapping[str, Any]) -> None:
@@ -84,7 +84,7 @@ class TraceChanges:
         await self.set(trace_id, {"deleted_at": func.now()})
 
     async def undelete(self, trace_id: UUID) -> None:
-        """Makes a deleted trace visible again. Raises Outrun if its content or place is taken meanwhile."""
+        """Makes a deleted trace visible again. Raises ConcurrentChange if its content or place is taken meanwhile."""
         await self.set(trace_id, {"deleted_at": None})
 
     async def hide(self, trace_id: UUID, reason: str) -> None:
