@@ -61,10 +61,10 @@ async def main(task: orders.Task) -> None:
             _look_at(await hits_of(requests[number % len(requests)]), due=due)
 
         def embeddings(
-            considered: TraceFilter | None = None, *, of: Sequence[Vector] = vectors, limit: int = LIMIT
+            trace_filter: TraceFilter | None = None, *, of: Sequence[Vector] = vectors, limit: int = LIMIT
         ) -> Sequence[bytes]:
             return [
-                SearchTracesRequest(embedding=one, limit=limit, filter=considered).SerializeToString() for one in of
+                SearchTracesRequest(embedding=one, limit=limit, filter=trace_filter).SerializeToString() for one in of
             ]
 
         async def in_batches(requests: Sequence[bytes], due: int, number: int) -> float | None:

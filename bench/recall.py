@@ -40,12 +40,12 @@ async def measure(
     Raises RunFailed for an answer with fewer hits than there are matches, which the contract rules out.
     """
     passing = np.arange(len(embeddings)) if narrowing is None else narrowing.passing(len(embeddings))
-    considered = TraceFilter() if narrowing is None else narrowing.trace_filter()
+    trace_filter = TraceFilter() if narrowing is None else narrowing.trace_filter()
     gate = asyncio.Semaphore(_AT_A_TIME)
 
     async def found(query: Vector) -> tuple[set[int], bool]:
         async with gate:
-            hits = await client.search(query, limit=LIMIT, full=False, filter=considered)
+            hits = await client.search(query, limit=LIMIT, full=False, filter=trace_filter)
         return {number_of(hit.trace.title) for hit in hits}, hits.summary.exact
 
     answers = await asyncio.gather(*(found(vector(query, model_id=model_id)) for query in queries))

@@ -69,21 +69,21 @@ async def measure(parameters: Parameters, postgres: embedded.EmbeddedPostgres, p
                 await fill(corpora.dsn_of(url), embedder, range(filled, size))
                 filled = size
                 for callers in CALLERS:
-                    for name, considered in filters.items():
+                    for name, trace_filter in filters.items():
                         for question, texts in questions.items():
-                            answers = await ask(client, texts, considered, parameters, callers=callers)
+                            answers = await ask(client, texts, trace_filter, parameters, callers=callers)
                             worded.append(row(answers, size, name, question, callers))
     return worded
 
 
 async def ask(
-    client: Client, texts: Sequence[str], considered: TraceFilter | None, parameters: Parameters, *, callers: int
+    client: Client, texts: Sequence[str], trace_filter: TraceFilter | None, parameters: Parameters, *, callers: int
 ) -> closed_loop.Answers:
     """Asks, HYBRID, for a share of a round."""
 
     async def one(number: int) -> None:
         hits = await client.search(
-            texts[number % len(texts)], limit=LIMIT, filter=considered, ranking="hybrid", full=False
+            texts[number % len(texts)], limit=LIMIT, filter=trace_filter, ranking="hybrid", full=False
         )
         if not hits:
             raise closed_loop.WrongAnswer("no hits")

@@ -39,7 +39,7 @@ def search_request(
     *,
     limit: int,
     full: bool,
-    considered: trace_filter_pb2.TraceFilter | None,
+    trace_filter: trace_filter_pb2.TraceFilter | None,
     min_similarity: float | None,
     exact: bool,
     ranking: Ranking,
@@ -55,7 +55,7 @@ def search_request(
     request = trace_service_pb2.SearchTracesRequest(
         limit=limit,
         view=view_of(full=full),
-        filter=considered,
+        filter=trace_filter,
         min_similarity=min_similarity,
         exact=exact,
         ranking=_RANKINGS[ranking],

@@ -22,7 +22,7 @@ def without_filter_budget() -> Iterator[None]:
     fitting = limits.METADATA_BYTES // 4 - 10
 
     @asynccontextmanager
-    async def unbounded(_budget: FilterBudget, _considered: ResolvedFilter | None) -> AsyncIterator[None]:
+    async def unbounded(_budget: FilterBudget, _trace_filter: ResolvedFilter | None) -> AsyncIterator[None]:
         yield
 
     with (

@@ -7,7 +7,7 @@ from uuid import UUID
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
 from commontrace.storage.keyset import Position
-from commontrace.storage.search.filter import kinds_of
+from commontrace.storage.search.filter_sql import kinds_of
 from commontrace.storage.traces.export import ExportRow, page_parameters, page_statement
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer
@@ -54,13 +54,13 @@ async def test_a_page_reads_the_index_by_time_from_where_it_begins(database: Dat
         " FROM traces, generate_series(1, 20000) n",
     )
     await administer(database_url, "ANALYZE traces, trace_signs")
-    filtered = ResolvedFilter(asked=TraceFilter(agent_models=("m1",)), tag_ids={})
+    filtered = ResolvedFilter(trace_filter=TraceFilter(agent_models=("m1",)), tag_ids={})
     later = Position(NOON + timedelta(seconds=10_000), UUID(int=0))
-    for considered, size, after in product((None, filtered), (1, 100, 500), (None, later)):
-        plan = await _plan(database, considered, size=size, after=after)
+    for trace_filter, size, after in product((None, filtered), (1, 100, 500), (None, later)):
+        plan = await _plan(database, trace_filter, size=size, after=after)
         text = "\n".join(plan)
         assert "Seq Scan on trace" not in text
-        if considered is None:
+        if trace_filter is None:
             [scan] = [line for line in plan if "using ix_traces_created_at on traces" in line]
             # Neither what lies before nor all that lies behind; one more tells that a time has no other trace.
             assert float(scan.partition("rows=")[2].split(" ")[0]) <= size + 1
@@ -74,21 +74,21 @@ async def test_a_page_reads_the_index_by_time_from_where_it_begins(database: Dat
 async def test_a_page_of_what_is_rare_reads_no_more_than_that(database: Database, database_url: str) -> None:
     await store_many(database, database_url)
     for asked in RARE:
-        plan = await _plan(database, ResolvedFilter(asked=asked, tag_ids={}), size=51, after=None)
+        plan = await _plan(database, ResolvedFilter(trace_filter=asked, tag_ids={}), size=51, after=None)
         read = re.findall(r" on (?:traces|trace_signs) \(actual rows=([\d.]+) loops=(\d+)\)", "\n".join(plan))
         assert sum(float(rows) * int(loops) for rows, loops in read) <= 2 * RARE_COUNT, asked
         assert "Seq Scan on trace" not in "\n".join(plan), asked
 
 
 async def _plan(
-    database: Database, considered: ResolvedFilter | None, *, size: int, after: Position | None
+    database: Database, trace_filter: ResolvedFilter | None, *, size: int, after: Position | None
 ) -> list[str]:
     """What the server's own statement does, and how much it reads."""
 
     async def explain(reading: Reading) -> list[str]:
         connection = reading.export._connection
-        parameters = page_parameters(considered, after=after, size=size, text_bytes=1 << 21, model=("model", "1"))
-        query = page_statement(kinds_of(considered), is_continued=after is not None, with_embeddings=True)
+        parameters = page_parameters(trace_filter, after=after, size=size, text_bytes=1 << 21, model=("model", "1"))
+        query = page_statement(kinds_of(trace_filter), is_continued=after is not None, with_embeddings=True)
         compiled = query.compile(dialect=connection.dialect)
         values = tuple((compiled.params | parameters)[name] for name in compiled.positiontup or ())
         lines = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) {compiled}", values)

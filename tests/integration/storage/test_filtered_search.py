@@ -105,7 +105,7 @@ async def test_complete_under_any_filter(corpus: Corpus, searches: SearchService
         recalls = []
         for number in QUERIES:
             vector = corpus.query(number)
-            answer = await found(searches, vector, limit=limit, considered=asked)
+            answer = await found(searches, vector, limit=limit, trace_filter=asked)
             wanted = nearest(corpus, vector, passes, limit)
             ids = set(ids_of(answer.neighbours))
             assert len(ids) == len(answer.neighbours) == min(limit, matches)
@@ -131,7 +131,7 @@ async def test_only_what_many_pass_is_left_to_the_vector_index(
         before = await scanned()
         asked, _ = FILTERS[name]
         for number in QUERIES:
-            await found(searches, corpus.query(number), limit=10, considered=asked)
+            await found(searches, corpus.query(number), limit=10, trace_filter=asked)
         await populated.search(lambda search: run(search, "SELECT pg_stat_force_next_flush()"))
         return await scanned() - before
 
@@ -149,17 +149,17 @@ async def test_a_least_similarity_is_proven_by_comparing_all_that_match(
     vector = corpus.query(0)
     similarities = np.sort((corpus.vectors @ vector)[passes])[::-1]
     least = float(similarities[4] + similarities[5]) / 2
-    answer = await found(searches, vector, limit=10, considered=asked, min_similarity=least)
+    answer = await found(searches, vector, limit=10, trace_filter=asked, min_similarity=least)
     assert (len(answer.neighbours), answer.stop_reason, answer.exact) == (5, StopReason.MIN_SIMILARITY, True)
 
 
 def test_what_was_measured_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    filters = [ResolvedFilter(asked=TraceFilter(statuses=(str(number),)), tag_ids={}) for number in range(4)]
+    filters = [ResolvedFilter(trace_filter=TraceFilter(statuses=(str(number),)), tag_ids={}) for number in range(4)]
     known = FilterSelectivityCache(capacity=3)
-    for number, considered in enumerate(filters):
-        assert known.get(considered) is None
-        known.remember(considered, number / 4)
-    assert [known.get(considered) for considered in filters] == [None, 0.25, 0.5, 0.75]
+    for number, trace_filter in enumerate(filters):
+        assert known.get(trace_filter) is None
+        known.remember(trace_filter, number / 4)
+    assert [known.get(trace_filter) for trace_filter in filters] == [None, 0.25, 0.5, 0.75]
     monkeypatch.setattr(filter_widths, "_SECONDS", 0.0)
     known.remember(filters[3], 0.9)
     assert known.get(filters[3]) is None

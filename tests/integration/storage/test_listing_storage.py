@@ -8,13 +8,13 @@ from commontrace.core.traces import listing
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
 from commontrace.storage.keyset import Position
-from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.search import filter_sql
 from commontrace.storage.traces.listing import positions
 from commontrace.storage.unit_of_work import Reading
 from tests.integration.storage.storing import EMAIL, RARE, store_many, stored
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-EVERYTHING = ResolvedFilter(asked=TraceFilter(), tag_ids={})
+EVERYTHING = ResolvedFilter(trace_filter=TraceFilter(), tag_ids={})
 
 
 async def store_at(database: Database, *microseconds: int) -> list[Position]:
@@ -28,7 +28,7 @@ async def store_at(database: Database, *microseconds: int) -> list[Position]:
 
 
 async def listed(database: Database, after: Position | None = None, size: int = 100, **fields: Any) -> list[Position]:
-    asked = ResolvedFilter(asked=TraceFilter(**fields), tag_ids={})
+    asked = ResolvedFilter(trace_filter=TraceFilter(**fields), tag_ids={})
     return await database.read(
         lambda reading: reading.listing.newest_first(asked, owner_id=None, after=after, size=size)
     )
@@ -76,7 +76,7 @@ async def test_an_owner_finds_deleted_traces_but_never_those_of_others(database:
     for owner_id in (None, stranger):
 
         async def ask(reading: Reading, owner_id: UUID | None = owner_id) -> Any:
-            return await reading.traces.get_many([mine.id], full=False, considered=EVERYTHING, owner_id=owner_id)
+            return await reading.traces.get_many([mine.id], full=False, trace_filter=EVERYTHING, owner_id=owner_id)
 
         assert await database.read(ask) == {}
 
@@ -99,13 +99,13 @@ async def test_a_page_reads_an_index_not_the_table(
 
 async def _plan(database: Database, asked: TraceFilter, after: Position | None) -> str:
     """What the server's own statement does. It reads no table as a whole, and not the wide one at all."""
-    resolved = ResolvedFilter(asked=asked, tag_ids={})
+    resolved = ResolvedFilter(trace_filter=asked, tag_ids={})
 
     async def explain(reading: Reading) -> str:
         connection = reading.listing._connection
         query = positions(resolved, owner_id=None, after=after, size=51)
         compiled = query.compile(dialect=connection.dialect)
-        values = compiled.params | trace_filter.parameters(resolved)
+        values = compiled.params | filter_sql.parameters(resolved)
         parameters = tuple(values[name] for name in compiled.positiontup or ())
         lines = await connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {compiled}", parameters)
         return "\n".join(lines.scalars())

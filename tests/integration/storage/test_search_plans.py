@@ -28,7 +28,7 @@ from commontrace.storage.connections import SettingRefused
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.search import binary_quantized as sign_search
-from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.search import filter_sql
 from commontrace.storage.search.binary_quantized import BinaryQuantizedSearch
 from commontrace.storage.search.neighbours import (
     ApproximateSearch,
@@ -116,7 +116,7 @@ async def found(query: Query | Vector, limit: int, database: Database, **fields:
 
 
 def resolved(asked: TraceFilter) -> ResolvedFilter:
-    return ResolvedFilter(asked=asked, tag_ids=_TAGS)
+    return ResolvedFilter(trace_filter=asked, tag_ids=_TAGS)
 
 
 async def approximate(search: ApproximateSearch, query: Vector, *, limit: int, ef_search: int = 64) -> list[Neighbour]:
@@ -136,17 +136,17 @@ async def explain(
 
 
 def asked_for(corpus: Corpus, asked: TraceFilter, limit: int) -> NeighbourQuery:
-    return NeighbourQuery(vector=corpus.query(0), **NAME, limit=limit, considered=resolved(asked))
+    return NeighbourQuery(vector=corpus.query(0), **NAME, limit=limit, trace_filter=resolved(asked))
 
 
 async def test_the_planner_stays_on_the_index(corpus: Corpus, populated: Database) -> None:
-    kinds = [trace_filter.kinds_of(resolved(asked)) for asked in FILTERS.values()]
+    kinds = [filter_sql.kinds_of(resolved(asked)) for asked in FILTERS.values()]
     assert len(set(kinds)) == len(FILTERS)
     for statistics in ("none", "fresh"):
         if statistics == "fresh":
             await administer(corpus.url, "ANALYZE")
         for name, asked in FILTERS.items():
-            kind = trace_filter.kinds_of(resolved(asked))
+            kind = filter_sql.kinds_of(resolved(asked))
             for limit in LIMITS:
                 nearest = asked_for(corpus, asked, limit)
                 ids = await populated.search(partial(explain, statement=approximate_statement(kind), nearest=nearest))
@@ -201,7 +201,7 @@ async def plans_of_searches(url: str, corpus: Corpus) -> dict[tuple[object, ...]
     for name, asked in FILTERS.items():
         for limit, full in ((1, True), (10, True), (10, False), (16, True)):
             nearest = asked_for(corpus, asked, limit)
-            kinds = trace_filter.kinds_of(nearest.considered)
+            kinds = filter_sql.kinds_of(nearest.trace_filter)
             given = approximate_parameters(nearest, ef_search=64)
             statements = {
                 "hits": hits_statement(kinds, limit=limit, full=full),
@@ -214,7 +214,7 @@ async def plans_of_searches(url: str, corpus: Corpus) -> dict[tuple[object, ...]
             for what, statement in prepared.items():
                 arguments = statement.arguments(given)
                 plans[what, name, limit, full] = await database.search_signs(
-                    partial(carried_out, statement=statement, given=arguments), under=nearest.considered
+                    partial(carried_out, statement=statement, given=arguments), under=nearest.trace_filter
                 )
     await database.close()
     return plans
@@ -263,11 +263,11 @@ async def names_read(url: str, corpus: Corpus) -> dict[str, int]:
     ids = corpus.ids[:100]
     red = str(_TAGS["red"])
     tagged = TraceFilter(tags_any=(red,))
-    resolved_tagged = ResolvedFilter(asked=tagged, tag_ids={red: _TAGS["red"]})
+    resolved_tagged = ResolvedFilter(trace_filter=tagged, tag_ids={red: _TAGS["red"]})
     readings: dict[str, Callable[[], Awaitable[Any]]] = {
         "search": partial(found, corpus.query(0), 10, database, fetches_full=True),
         "search, exact": partial(found, corpus.query(0), 10, database, exact=True, fetches_full=True),
-        "search, filtered": partial(found, corpus.query(0), 10, database, considered=tagged, fetches_full=True),
+        "search, filtered": partial(found, corpus.query(0), 10, database, trace_filter=tagged, fetches_full=True),
         "search, many": partial(found, corpus.query(0), 100, database),
         "search like a trace": partial(found, corpus.ids[0], 10, database, fetches_full=False),
         "tag ids": partial(database.tag_ids, [red, "unknown"]),
@@ -281,7 +281,7 @@ async def names_read(url: str, corpus: Corpus) -> dict[str, int]:
         "get": partial(database.read, lambda reading: reading.traces.get(ids[0])),
         "batch get": partial(database.read, lambda reading: reading.traces.get_many(ids, full=True)),
         "rows of hits": partial(
-            database.read, lambda reading: reading.traces.get_many(ids, full=True, considered=resolved_tagged)
+            database.read, lambda reading: reading.traces.get_many(ids, full=True, trace_filter=resolved_tagged)
         ),
         "list": partial(
             database.read,
@@ -348,10 +348,10 @@ async def test_candidates_by_their_signs_are_read_one_by_one(corpus: Corpus, pop
         for name, asked in FILTERS.items():
             nearest = asked_for(corpus, asked, 10)
             statement = sign_search.statement(
-                trace_filter.kinds_of(nearest.considered), limit=10, candidates=200, full=True
+                filter_sql.kinds_of(nearest.trace_filter), limit=10, candidates=200, full=True
             )
             plan = await populated.search_signs(
-                partial(explain, statement=statement, nearest=nearest), under=nearest.considered
+                partial(explain, statement=statement, nearest=nearest), under=nearest.trace_filter
             )
             scans = re.findall(r"(\w+ Scan.*) on traces(?: |$)", plan, flags=re.MULTILINE)
             if name in ("metadata", "everything"):
@@ -375,7 +375,7 @@ async def test_never_short_where_few_pass_the_filter(corpus: Corpus, populated: 
     passing = corpus.ids[::RARE]
     rare = TraceFilter(agent_models=("rare",))
     for number in range(3):
-        answer = await found(corpus.query(number), limit, populated, considered=rare)
+        answer = await found(corpus.query(number), limit, populated, trace_filter=rare)
         assert len({*ids_of(answer.neighbours)} & {*passing}) == len(answer.neighbours) == min(limit, len(passing))
         assert answer.neighbours == sorted(answer.neighbours, key=order)
         assert answer.exact or limit <= len(passing)

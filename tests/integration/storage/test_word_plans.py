@@ -13,7 +13,7 @@ from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
-from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.search import filter_sql
 from commontrace.storage.search.keyword import BUDGET, COMMON, KeywordMatch, holders_parameters, holders_statement
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer, query, url_of
@@ -91,15 +91,15 @@ async def database(corpus_url: str) -> Any:
     await database.close()
 
 
-def asked_for(considered: TraceFilter) -> NeighbourQuery:
-    resolved = ResolvedFilter(asked=considered, tag_ids={"few": TAG, "unused": UNUSED})
-    return NeighbourQuery(vector=_VECTOR, model_id="model", model_version="1", limit=LIMIT, considered=resolved)
+def asked_for(trace_filter: TraceFilter) -> NeighbourQuery:
+    resolved = ResolvedFilter(trace_filter=trace_filter, tag_ids={"few": TAG, "unused": UNUSED})
+    return NeighbourQuery(vector=_VECTOR, model_id="model", model_version="1", limit=LIMIT, trace_filter=resolved)
 
 
-async def carried_out(database: Database, text: str, considered: TraceFilter) -> Mapping[str, float]:
+async def carried_out(database: Database, text: str, trace_filter: TraceFilter) -> Mapping[str, float]:
     """Returns how many rows or entries were read, by table or index."""
-    nearest = asked_for(considered)
-    prepared = DriverStatement(holders_statement(trace_filter.kinds_of(nearest.considered)))
+    nearest = asked_for(trace_filter)
+    prepared = DriverStatement(holders_statement(filter_sql.kinds_of(nearest.trace_filter)))
     parameters = holders_parameters(text, nearest)
     # These connections leave JSON to SQLAlchemy.
     parameters |= {"metadata": json.dumps(parameters.get("metadata"))}
@@ -129,11 +129,11 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("narrow", NARROW)
 async def test_under_a_narrow_filter_only_its_traces_are_read(database: Database, narrow: str, question: str) -> None:
-    considered, passing = NARROW[narrow]
-    read = await carried_out(database, QUESTIONS[question], considered)
+    trace_filter, passing = NARROW[narrow]
+    read = await carried_out(database, QUESTIONS[question], trace_filter)
     assert read["ix_trace_words_words"] == 0
     assert read["trace_words"] == passing
-    if not considered.metadata:
+    if not trace_filter.metadata:
         # Those that are held and, of all, as many as tell that no more than the commonest word are few.
         assert read["traces"] <= LIMIT + COMMON + 1
         assert read["trace_signs"] <= passing
@@ -144,8 +144,8 @@ async def test_under_a_narrow_filter_only_its_traces_are_read(database: Database
 async def test_else_no_more_holders_are_read_than_the_budget_allows(
     database: Database, wide: str, question: str
 ) -> None:
-    considered = (WIDE | NO_FILTER)[wide]
-    read = await carried_out(database, QUESTIONS[question], considered)
+    trace_filter = (WIDE | NO_FILTER)[wide]
+    read = await carried_out(database, QUESTIONS[question], trace_filter)
     looked_up = max(read["ix_trace_words_words"], read["trace_words"])
     assert looked_up <= _GROWN * BUDGET
     # With what has to be read to see that more than a few pass, of which a third does.
@@ -167,17 +167,17 @@ async def test_without_a_filter_common_words_are_not_even_looked_up(
 
 @pytest.mark.parametrize("considered", [*(asked for asked, passing in NARROW.values() if passing), *WIDE.values()])
 async def test_the_rarest_words_weigh_as_they_do_by_brute_force(
-    corpus_url: str, database: Database, considered: TraceFilter
+    corpus_url: str, database: Database, trace_filter: TraceFilter
 ) -> None:
     text = "E01000003 word3 word14 E01000021 E01000300"
-    found = await holders(database, text, considered)
+    found = await holders(database, text, trace_filter)
     every: dict[UUID, set[str]] = {}
     passing = await query(
         corpus_url,
         "SELECT id, words_of(title, context_text, solution_text)::text, agent_model = 'few', status FROM traces",
     )
     for trace_id, words, is_few, status in passing:
-        if is_passing(considered, is_few=is_few, status=status):
+        if is_passing(trace_filter, is_few=is_few, status=status):
             every[trace_id] = {word.lower() for word in text.split() if f"'{word.lower()}'" in words}
     [(count,)] = await query(corpus_url, "SELECT reltuples FROM pg_class WHERE oid = 'traces'::regclass")
     count = max(count, min(len(passing), COMMON + 1))
@@ -196,11 +196,11 @@ async def test_the_rarest_words_weigh_as_they_do_by_brute_force(
         assert holder.weight == pytest.approx(weights[holder.neighbour.trace_id], abs=1e-5)
 
 
-def is_passing(considered: TraceFilter, *, is_few: bool, status: str) -> bool:
-    if considered.statuses:
-        return status in considered.statuses
-    return is_few is (considered not in WIDE.values())
+def is_passing(trace_filter: TraceFilter, *, is_few: bool, status: str) -> bool:
+    if trace_filter.statuses:
+        return status in trace_filter.statuses
+    return is_few is (trace_filter not in WIDE.values())
 
 
-async def holders(database: Database, text: str, considered: TraceFilter) -> list[KeywordMatch]:
-    return await database.read(lambda reading: reading.words.holders(text, asked_for(considered)))
+async def holders(database: Database, text: str, trace_filter: TraceFilter) -> list[KeywordMatch]:
+    return await database.read(lambda reading: reading.words.holders(text, asked_for(trace_filter)))

@@ -56,7 +56,7 @@ def export(
     appears when it is complete.
     """
 
-    async def considered(client: "Client") -> "TraceFilter | None":
+    async def given_filter(client: "Client") -> "TraceFilter | None":
         options = (tag, any_tag, without_tag, status, by, since, until)
         if not any(options):
             return None
@@ -73,7 +73,7 @@ def export(
 
     async def ask(client: "Client") -> int:
         count = 0
-        records = client.export_traces(await considered(client), embeddings=embeddings)
+        records = client.export_traces(await given_filter(client), embeddings=embeddings)
         with written_whole(file) as output, _progress(file) as advance:
             async with aclosing(records):
                 async for record in records:

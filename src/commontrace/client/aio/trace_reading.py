@@ -129,7 +129,7 @@ class TraceReading(PagedCalls):
             query,
             limit=limit,
             full=full,
-            considered=filter,
+            trace_filter=filter,
             min_similarity=min_similarity,
             exact=exact,
             ranking=ranking,

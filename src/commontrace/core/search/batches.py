@@ -85,7 +85,7 @@ async def _fetched(
     if traces is None:
         # The connection is back in its pool before anything is yielded to a reader who may be slow.
         async with deadline.limit():
-            traces = await database.read(_rows_of(wanted, found, full=full), under=found.considered)
+            traces = await database.read(_rows_of(wanted, found, full=full), under=found.trace_filter)
     return [
         Hit(trace=traces[neighbour.trace_id], neighbour=neighbour)
         for neighbour in wanted
@@ -95,4 +95,4 @@ async def _fetched(
 
 def _rows_of(wanted: list[Neighbour], found: SearchResult, *, full: bool) -> Question[dict[UUID, TraceRow]]:
     ids = [neighbour.trace_id for neighbour in wanted]
-    return lambda reading: reading.traces.get_many(ids, full=full, considered=found.considered)
+    return lambda reading: reading.traces.get_many(ids, full=full, trace_filter=found.trace_filter)

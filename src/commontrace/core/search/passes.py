@@ -29,7 +29,7 @@ class Passes:
         self,
         search: Search,
         vector: Vector,
-        considered: ResolvedFilter,
+        trace_filter: ResolvedFilter,
         *,
         embedder: Embedder,
         database: Database,
@@ -41,23 +41,23 @@ class Passes:
             model_id=embedder.model_id,
             model_version=embedder.model_version,
             limit=search.limit,
-            considered=considered,
+            trace_filter=trace_filter,
             excluded=search.query if isinstance(search.query, UUID) else None,
         )
-        self._considered = considered
+        self._trace_filter = trace_filter
         self._database = database
         self._widths = widths
 
     async def approximately(self) -> SearchResult:
         """Returns what is found without comparing all; SCAN_BUDGET if that is not enough."""
-        if self._considered.asked.passes_all:
+        if self._trace_filter.trace_filter.passes_all:
             return await self._by_index(1.0)
-        width = self._widths.get(self._considered)
+        width = self._widths.get(self._trace_filter)
         if width is None:
             width = await self._database.search_signs(
-                lambda search: search.width(self._considered), under=self._considered
+                lambda search: search.width(self._trace_filter), under=self._trace_filter
             )
-            self._widths.remember(self._considered, width)
+            self._widths.remember(self._trace_filter, width)
         return await self._by_index(width) if width else await self._by_signs()
 
     async def exactly(self, *, besides: list[UUID]) -> SearchResult:
@@ -65,7 +65,7 @@ class Passes:
         point = self._search.resumed_at or ResumePoint()
         nearest = await self._database.read(
             lambda reading: reading.search.neighbours(self._nearest, besides=besides, behind=point.last),
-            under=self._considered,
+            under=self._trace_filter,
         )
         hits = self._similar(nearest)
         reason = StopReason.LIMIT if len(hits) == self._search.limit else self._why_short(hits, nearest)
@@ -73,7 +73,7 @@ class Passes:
             neighbours=hits,
             stop_reason=reason,
             exact=True,
-            considered=self._considered,
+            trace_filter=self._trace_filter,
             model_id=self._nearest.model_id,
             approximate=point.approximate,
         )
@@ -87,7 +87,7 @@ class Passes:
         if part.ef_search:
             return part.of(
                 await self._database.search(
-                    lambda search: search.neighbours(nearest, ef_search=part.ef_search), under=self._considered
+                    lambda search: search.neighbours(nearest, ef_search=part.ef_search), under=self._trace_filter
                 )
             )
         matched = await self._matched(nearest, full=None)
@@ -112,12 +112,12 @@ class Passes:
         traces = None
         if self._search.fetches_full is None:
             neighbours = await self._database.search(
-                lambda search: search.neighbours(self._nearest, ef_search=ef_search), under=self._considered
+                lambda search: search.neighbours(self._nearest, ef_search=ef_search), under=self._trace_filter
             )
         else:
             full = self._search.fetches_full
             found = await self._database.search(
-                lambda search: search.hits(self._nearest, ef_search=ef_search, full=full), under=self._considered
+                lambda search: search.hits(self._nearest, ef_search=ef_search, full=full), under=self._trace_filter
             )
             neighbours = [neighbour for neighbour, _ in found]
             traces = {trace.id: trace for _, trace in found}
@@ -126,7 +126,7 @@ class Passes:
     async def _matched(self, nearest: NeighbourQuery, *, full: bool | None) -> RerankedCandidates:
         candidates = self._candidates(nearest.limit)
         return await self._database.search_signs(
-            lambda search: search.matched(nearest, candidates=candidates, full=full), under=self._considered
+            lambda search: search.matched(nearest, candidates=candidates, full=full), under=self._trace_filter
         )
 
     def _candidates(self, limit: int) -> int:
@@ -141,7 +141,7 @@ class Passes:
             neighbours=hits,
             stop_reason=StopReason.LIMIT if len(hits) == limit else StopReason.SCAN_BUDGET,
             exact=False,
-            considered=self._considered,
+            trace_filter=self._trace_filter,
             model_id=self._nearest.model_id,
             approximate=ApproximatePart(limit=limit, ef_search=ef_search, last=hits[-1]) if hits else None,
             traces=traces,

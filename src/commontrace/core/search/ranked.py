@@ -80,9 +80,9 @@ async def _by_words(
         model_id=queries.embedder.model_id,
         model_version=queries.embedder.model_version,
         limit=rankings.RANKED_BY_WORDS + 1,
-        considered=found.considered,
+        trace_filter=found.trace_filter,
     )
-    holders = await database.read(lambda reading: reading.words.holders(text, nearest), under=found.considered)
+    holders = await database.read(lambda reading: reading.words.holders(text, nearest), under=found.trace_filter)
     ranks = rankings.lexical_ranks({holder.neighbour.trace_id: holder.weight for holder in holders})
     return {
         holder.neighbour: ranks[holder.neighbour.trace_id]

@@ -22,7 +22,7 @@ class SearchResult:
     neighbours: list[Neighbour]
     stop_reason: StopReason
     exact: bool
-    considered: ResolvedFilter
+    trace_filter: ResolvedFilter
     model_id: str
     approximate: ApproximatePart | None = None
     traces: dict[UUID, TraceRow] | None = None

@@ -16,14 +16,14 @@ class FilterSelectivityCache:
         self._capacity = capacity
         self._widths: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def get(self, considered: ResolvedFilter) -> float | None:
+    def get(self, trace_filter: ResolvedFilter) -> float | None:
         """Returns the width, within 0..1, 0.0 for few; None for a filter that is not known."""
-        width, until = self._widths.get(repr(considered), (None, 0.0))
+        width, until = self._widths.get(repr(trace_filter), (None, 0.0))
         return width if time.monotonic() < until else None
 
-    def remember(self, considered: ResolvedFilter, width: float) -> None:
+    def remember(self, trace_filter: ResolvedFilter, width: float) -> None:
         """Remembers the width."""
-        key = repr(considered)
+        key = repr(trace_filter)
         self._widths[key] = (width, time.monotonic() + _SECONDS)
         self._widths.move_to_end(key)
         if len(self._widths) > self._capacity:

@@ -79,13 +79,13 @@ class SearchService:
         try:
             async with deadline.limit():
                 vector = await self._vector(query)
-                considered = await filter_tags.resolved(search.considered, self._database)
-                if considered.matches_nothing:
-                    return _nothing(considered, queries)
+                trace_filter = await filter_tags.resolved(search.trace_filter, self._database)
+                if trace_filter.matches_nothing:
+                    return _nothing(trace_filter, queries)
                 passes = Passes(
                     search,
                     vector,
-                    considered,
+                    trace_filter,
                     embedder=queries.embedder,
                     database=self._database,
                     widths=self.filter_widths,
@@ -130,12 +130,12 @@ class SearchService:
         return unit(query.vector if isinstance(query, QueryVector) else query)
 
 
-def _nothing(considered: ResolvedFilter, queries: QueryCache) -> SearchResult:
+def _nothing(trace_filter: ResolvedFilter, queries: QueryCache) -> SearchResult:
     """Returns what is found where no trace can pass the filter."""
     return SearchResult(
         neighbours=[],
         stop_reason=StopReason.EXHAUSTED,
         exact=True,
-        considered=considered,
+        trace_filter=trace_filter,
         model_id=queries.embedder.model_id,
     )

@@ -16,27 +16,27 @@ from commontrace.storage.traces.export import ExportRow
 class Export:
     """What is exported. Without a filter it is every live trace, those that others replace too."""
 
-    considered: ResolvedFilter | None
+    trace_filter: ResolvedFilter | None
     model: tuple[str, str] | None
     """The id and the version of the model whose vectors go with the traces; None leaves vectors out."""
     database: Database
 
     async def page(self, *, after: Position | None, size: int) -> Sequence[ExportRow]:
         """Returns the next traces, at most `size` and as much text as fits into a response; none at the end."""
-        if self.considered is not None and self.considered.matches_nothing:
+        if self.trace_filter is not None and self.trace_filter.matches_nothing:
             return ()
         return await self.database.read(
             lambda reading: reading.export.oldest_first(
-                self.considered, after=after, size=size, text_bytes=limits.RESPONSE_BYTES, model=self.model
+                self.trace_filter, after=after, size=size, text_bytes=limits.RESPONSE_BYTES, model=self.model
             ),
-            under=self.considered,
+            under=self.trace_filter,
         )
 
 
-async def begin(asked: TraceFilter | None, *, with_embeddings: bool, database: Database, model: Model) -> Export:
+async def begin(trace_filter: TraceFilter | None, *, with_embeddings: bool, database: Database, model: Model) -> Export:
     """Returns the export of the traces that pass the filter, with the vectors of the model if wanted."""
     return Export(
-        considered=None if asked is None else await filter_tags.resolved(asked, database),
+        trace_filter=None if trace_filter is None else await filter_tags.resolved(trace_filter, database),
         model=(model.model_id, model.model_version) if with_embeddings else None,
         database=database,
     )

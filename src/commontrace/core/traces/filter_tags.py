@@ -4,12 +4,12 @@ from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
 
 
-async def resolved(asked: TraceFilter, database: Database) -> ResolvedFilter:
+async def resolved(trace_filter: TraceFilter, database: Database) -> ResolvedFilter:
     """Returns the filter with its tags looked up, aliases included."""
-    names = sorted({*asked.tags_all, *asked.tags_any, *asked.tags_none})
+    names = sorted({*trace_filter.tags_all, *trace_filter.tags_any, *trace_filter.tags_none})
     if not names:
-        return ResolvedFilter(asked=asked, tag_ids={})
+        return ResolvedFilter(trace_filter=trace_filter, tag_ids={})
     tag_ids = await database.tag_ids(names)
     return ResolvedFilter(
-        asked=asked, tag_ids=tag_ids, unknown_tags=tuple(name for name in names if name not in tag_ids)
+        trace_filter=trace_filter, tag_ids=tag_ids, unknown_tags=tuple(name for name in names if name not in tag_ids)
     )

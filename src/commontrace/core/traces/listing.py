@@ -16,30 +16,30 @@ from commontrace.storage.unit_of_work import Reading
 class Listed:
     """A stretch of a list. With `owner_id`, it is that user's traces, deleted ones too."""
 
-    asked: ResolvedFilter
+    trace_filter: ResolvedFilter
     owner_id: UUID | None
     positions: Sequence[Position]
 
 
 async def find(
-    asked: TraceFilter, *, owner_email: str | None, after: Position | None, size: int, database: Database
+    trace_filter: TraceFilter, *, owner_email: str | None, after: Position | None, size: int, database: Database
 ) -> Listed:
     """Returns where at most `size` matching traces are, newest first, those behind `after` only.
 
     With `owner_email`, deleted traces are listed too, and nothing of others.
     """
-    resolved = await filter_tags.resolved(asked, database)
+    resolved = await filter_tags.resolved(trace_filter, database)
     owner_id = None
     if owner_email is not None:
         owner_id = await database.read(lambda reading: reading.users.id_of(owner_email))
     # Who never wrote owns nothing.
     if resolved.matches_nothing or (owner_email is not None and owner_id is None):
-        return Listed(asked=resolved, owner_id=None, positions=())
+        return Listed(trace_filter=resolved, owner_id=None, positions=())
     positions = await database.read(
         lambda reading: reading.listing.newest_first(resolved, owner_id=owner_id, after=after, size=size),
         under=resolved,
     )
-    return Listed(asked=resolved, owner_id=owner_id, positions=positions)
+    return Listed(trace_filter=resolved, owner_id=owner_id, positions=positions)
 
 
 async def rows(
@@ -48,8 +48,8 @@ async def rows(
     """Returns the traces at the positions, without those that match no longer."""
     ids = [position.id for position in positions]
     found = await database.read(
-        lambda reading: reading.traces.get_many(ids, full=full, considered=of.asked, owner_id=of.owner_id),
-        under=of.asked,
+        lambda reading: reading.traces.get_many(ids, full=full, trace_filter=of.trace_filter, owner_id=of.owner_id),
+        under=of.trace_filter,
     )
     return {position: found[position.id] for position in positions if position.id in found}
 

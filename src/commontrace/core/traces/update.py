@@ -66,7 +66,10 @@ class PreparedEdit:
     embedder: Embedder
 
     async def store(self, work: UnitOfWork, caller_id: UUID) -> Edited:
-        """Changes the trace. Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, ConcurrentChange, ModelReplaced."""
+        """Changes the trace.
+
+        Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, ConcurrentChange, ModelReplaced.
+        """
         locked = await work.trace_changes.lock_live(self.edit.trace_id)
         require_owner(locked, caller_id)
         require_etag(locked, self.edit.etag)

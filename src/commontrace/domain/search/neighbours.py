@@ -26,5 +26,5 @@ class NeighbourQuery:
     model_id: str
     model_version: str
     limit: int
-    considered: ResolvedFilter | None = None
+    trace_filter: ResolvedFilter | None = None
     excluded: UUID | None = None

@@ -51,7 +51,7 @@ class Search:
 
     query: Query
     limit: int
-    considered: TraceFilter = field(default_factory=TraceFilter)
+    trace_filter: TraceFilter = field(default_factory=TraceFilter)
     min_similarity: float = -1.0
     exact: bool = False
     ef_search: int = 0

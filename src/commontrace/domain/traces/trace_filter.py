@@ -32,12 +32,12 @@ class TraceFilter:
 class ResolvedFilter:
     """A filter whose tags were looked up: their ids by name, and the names that no tag has, in alphabetical order."""
 
-    asked: TraceFilter
+    trace_filter: TraceFilter
     tag_ids: Mapping[str, UUID]
     unknown_tags: tuple[str, ...] = ()
 
     @property
     def matches_nothing(self) -> bool:
         """Tells whether no trace can pass because of tags that do not exist."""
-        asked, known = self.asked, self.tag_ids.keys()
+        asked, known = self.trace_filter, self.tag_ids.keys()
         return not known >= set(asked.tags_all) or (bool(asked.tags_any) and known.isdisjoint(asked.tags_any))

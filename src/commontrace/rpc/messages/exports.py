@@ -1,16 +1,16 @@
 """Traces that leave for another server as messages."""
 
 from commontrace.domain.traces.trace_filter import TraceFilter
-from commontrace.rpc.messages.filters import trace_filter
+from commontrace.rpc.messages.filters import trace_filter_of
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.messages.traces import struct
 from commontrace.storage.traces.export import ExportRow
 from commontrace.v1 import trace_export_pb2, trace_pb2, trace_record_pb2, vector_pb2
 
 
-def considered(request: trace_export_pb2.ExportTracesRequest) -> TraceFilter | None:
+def trace_filter(request: trace_export_pb2.ExportTracesRequest) -> TraceFilter | None:
     """Returns which traces a valid request asks for, None if for all."""
-    return trace_filter(request.filter) if request.HasField("filter") else None
+    return trace_filter_of(request.filter) if request.HasField("filter") else None
 
 
 def record_message(row: ExportRow, *, model_id: str) -> trace_record_pb2.TraceRecord:

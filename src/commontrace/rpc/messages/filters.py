@@ -16,7 +16,7 @@ _LAST = datetime.max.replace(tzinfo=UTC)
 _STORED_STATUS = {message: stored for stored, message in STATUS.items()}
 
 
-def trace_filter(message: trace_filter_pb2.TraceFilter) -> TraceFilter:
+def trace_filter_of(message: trace_filter_pb2.TraceFilter) -> TraceFilter:
     """Returns what a valid filter asks for."""
     return TraceFilter(
         tags_all=tuple(normalise_all(message.tags_all)),

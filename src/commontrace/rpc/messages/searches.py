@@ -14,7 +14,7 @@ from commontrace.domain.search.rankings import RANKED, Explanation, Ranking
 from commontrace.domain.search.resumption import ApproximatePart, ResumePoint
 from commontrace.domain.text import without_forbidden
 from commontrace.domain.traces.trace_filter import TraceFilter
-from commontrace.rpc.messages.filters import trace_filter
+from commontrace.rpc.messages.filters import trace_filter_of
 from commontrace.rpc.messages.traces import is_full, trace_message
 from commontrace.rpc.messages.vectors import vector_array
 from commontrace.rpc.paging.page_tokens import TokenField
@@ -42,7 +42,7 @@ def search(request: trace_service_pb2.SearchTracesRequest) -> Search:
     return Search(
         query=_query(request),
         limit=limit,
-        considered=trace_filter(request.filter) if request.HasField("filter") else _UNFILTERED,
+        trace_filter=trace_filter_of(request.filter) if request.HasField("filter") else _UNFILTERED,
         min_similarity=request.min_similarity if request.HasField("min_similarity") else -1.0,
         exact=request.exact,
         ef_search=request.ef_search,
@@ -76,7 +76,7 @@ def summary_message(
         embedding_model_id=found.model_id,
         hit_count=hit_count,
         dropped_count=dropped_count,
-        unknown_tags=found.considered.unknown_tags,
+        unknown_tags=found.trace_filter.unknown_tags,
     )
 
 

@@ -183,7 +183,7 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
         """Lists traces."""
         size, full = page_size(request.page_size), lists.is_full(request.view)
         listed = await listing.find(
-            filters.trace_filter(request.filter),
+            filters.trace_filter_of(request.filter),
             owner_email=current_caller().email if request.show_deleted else None,
             after=NEWEST_FIRST.position(request),
             size=size + 1,
@@ -198,7 +198,7 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
         return trace_service_pb2.ListTracesResponse(
             traces=page.items,
             next_page_token=NEWEST_FIRST.next_token(request, page.next_after),
-            unknown_tags=listed.asked.unknown_tags,
+            unknown_tags=listed.trace_filter.unknown_tags,
         )
 
     async def ListTraceRevisions(
@@ -256,7 +256,7 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
         """Streams traces as records."""
         model = self._model.facts
         export = await exporting.begin(
-            exports.considered(request),
+            exports.trace_filter(request),
             with_embeddings=request.include_embeddings,
             database=self._database,
             model=model,

@@ -32,7 +32,7 @@ from commontrace.storage.encoding.models import EmbeddingModelRepository
 from commontrace.storage.error_mapping import translate_errors
 from commontrace.storage.keys.repository import KeyRepository
 from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, EncodingJob, Trace
-from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.search import filter_sql
 from commontrace.storage.search.neighbours import approximate_parameters, approximate_statement
 
 _READ_ONLY = {"default_transaction_read_only": "on"}
@@ -213,7 +213,7 @@ async def search_plan(url: str, model: RecordedModel) -> str:
 
     Needs the newest revision. Raises CannotTell, DatabaseUnavailable, SettingRefused.
     """
-    considered = ResolvedFilter(asked=TraceFilter(), tag_ids={})
+    trace_filter = ResolvedFilter(trace_filter=TraceFilter(), tag_ids={})
     limit = 10
     vector = np.zeros(model.dimensions, dtype=np.float32)
     vector[0] = 1.0
@@ -222,10 +222,10 @@ async def search_plan(url: str, model: RecordedModel) -> str:
         model_id=model.model_id,
         model_version=model.model_version,
         limit=limit,
-        considered=considered,
+        trace_filter=trace_filter,
     )
     parameters = approximate_parameters(nearest, ef_search=candidates_for(limit))
-    statement = _Explain(approximate_statement(trace_filter.kinds_of(considered)))
+    statement = _Explain(approximate_statement(filter_sql.kinds_of(trace_filter)))
     settings = engines.SESSION | engines.SEARCH | _READ_ONLY
     engine = engines.pooled(url, settings, size=1, timeout=engines.CONNECT_SECONDS, autocommit=True)
     try:

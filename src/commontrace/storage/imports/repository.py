@@ -152,7 +152,10 @@ class ImportRepository:
         return set((await self._session.execute(_PURGED, {"trace_ids": list(trace_ids)})).scalars())
 
     async def add_traces(self, traces: Iterable[Imported], contributor_id: UUID, model: Model) -> None:
-        """Adds traces with their first revision and their event. Raises ConcurrentChange if a content or an id is taken."""
+        """Adds traces with their first revision and their event.
+
+        Raises ConcurrentChange if a content or an id is taken.
+        """
         # In one order for all: two who add the same contents wait for each other instead of deadlocking.
         traces = sorted(traces, key=lambda trace: (trace.content_hash or b"", trace.id))
         if not traces:

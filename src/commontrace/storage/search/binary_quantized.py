@@ -30,7 +30,7 @@ from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.models import Trace, TraceSigns
-from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.search import filter_sql
 from commontrace.storage.search.neighbours import CONSIDERED, EXACT_DISTANCE, considered_parameters, place
 from commontrace.storage.traces.repository import TraceRow, row_columns
 from commontrace.storage.vector_type import VectorType
@@ -67,11 +67,11 @@ class RerankedCandidates(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def statement(kinds: trace_filter.Kinds, *, limit: int, candidates: int, full: bool | None) -> Select[Any]:
+def statement(kinds: filter_sql.Kinds, *, limit: int, candidates: int, full: bool | None) -> Select[Any]:
     """Returns what `BinaryQuantizedSearch.matched` runs; plan tests explain it."""
     picked = (
         select(TraceSigns.trace_id)
-        .where(*SEARCHABLE, *trace_filter.conditions_on_signs(kinds))
+        .where(*SEARCHABLE, *filter_sql.conditions_on_signs(kinds))
         .order_by(_DIFFERING, TraceSigns.trace_id)
         .limit(literal_column(str(candidates)))
         .cte("picked")
@@ -101,21 +101,21 @@ def statement(kinds: trace_filter.Kinds, *, limit: int, candidates: int, full: b
 
 
 @lru_cache(maxsize=1024)
-def _for_driver(kinds: trace_filter.Kinds, *, limit: int, candidates: int, full: bool | None) -> DriverStatement:
+def _for_driver(kinds: filter_sql.Kinds, *, limit: int, candidates: int, full: bool | None) -> DriverStatement:
     return DriverStatement(statement(kinds, limit=limit, candidates=candidates, full=full))
 
 
 @lru_cache(maxsize=256)
-def _passes_many(kinds: trace_filter.Kinds) -> DriverStatement:
-    beyond = select(TraceSigns.trace_id).where(*trace_filter.conditions_on_signs(kinds))
+def _passes_many(kinds: filter_sql.Kinds) -> DriverStatement:
+    beyond = select(TraceSigns.trace_id).where(*filter_sql.conditions_on_signs(kinds))
     return DriverStatement(select(exists(beyond.offset(literal_column(str(MOST_MATCHES))))))
 
 
 @lru_cache(maxsize=256)
-def _sample(kinds: trace_filter.Kinds) -> DriverStatement:
+def _sample(kinds: filter_sql.Kinds) -> DriverStatement:
     percent = func.least(100.0, 100.0 * _SAMPLED_BYTES / func.pg_relation_size(TraceSigns.__tablename__))
     sampled = aliased(TraceSigns, tablesample(TraceSigns, func.system(select(percent).scalar_subquery()), "sampled"))
-    passing = func.count().filter(*trace_filter.conditions_on_signs(kinds, sampled))
+    passing = func.count().filter(*filter_sql.conditions_on_signs(kinds, sampled))
     return DriverStatement(select(passing, func.count()).select_from(sampled))
 
 
@@ -134,7 +134,7 @@ class BinaryQuantizedSearch:
         Raises ModelReplaced where vectors of the model are of another length.
         """
         prepared = _for_driver(
-            trace_filter.kinds_of(nearest.considered), limit=nearest.limit, candidates=candidates, full=full
+            filter_sql.kinds_of(nearest.trace_filter), limit=nearest.limit, candidates=candidates, full=full
         )
         rows = await self._connection.fetch(prepared.sql, *prepared.arguments(considered_parameters(nearest)))
         # Where there is no neighbour, one row tells the rest.
@@ -146,9 +146,9 @@ class BinaryQuantizedSearch:
             candidate_count=rows[0][0],
         )
 
-    async def width(self, considered: ResolvedFilter) -> float:
+    async def width(self, trace_filter: ResolvedFilter) -> float:
         """Returns about which share of all traces passes a filter, within 0..1, by a sample; 0.0 for few."""
-        kinds, parameters = trace_filter.kinds_of(considered), trace_filter.parameters(considered)
+        kinds, parameters = filter_sql.kinds_of(trace_filter), filter_sql.parameters(trace_filter)
         many = _passes_many(kinds)
         if not await self._connection.fetchval(many.sql, *many.arguments(parameters)):
             return 0.0

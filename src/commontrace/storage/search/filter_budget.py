@@ -24,9 +24,9 @@ class FilterBudget:
         self._seconds = seconds
 
     @asynccontextmanager
-    async def within(self, considered: ResolvedFilter | None) -> AsyncIterator[None]:
+    async def within(self, trace_filter: ResolvedFilter | None) -> AsyncIterator[None]:
         """Bounds the block if the filter is by metadata. Raises Overloaded, FilterTooSlow."""
-        if considered is None or not considered.asked.metadata:
+        if trace_filter is None or not trace_filter.trace_filter.metadata:
             yield
             return
         # The work is the database's.

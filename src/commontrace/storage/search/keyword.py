@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
 from commontrace.storage.models import Trace, TraceSigns, TraceWords
-from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.search import filter_sql
 from commontrace.storage.search.binary_quantized import SEARCHABLE
 from commontrace.storage.search.neighbours import CONSIDERED, DISTANCE, considered_parameters
 from commontrace.storage.search.query_words import QUERY_WORDS
@@ -62,13 +62,13 @@ class KeywordSearch:
 
     async def holders(self, words: str, nearest: NeighbourQuery) -> list[KeywordMatch]:
         """Returns up to `limit` traces, of those that `nearest` considers, by (weight, id), the heaviest first."""
-        statement = holders_statement(trace_filter.kinds_of(nearest.considered))
+        statement = holders_statement(filter_sql.kinds_of(nearest.trace_filter))
         rows = await self._connection.execute(statement, holders_parameters(words, nearest))
         return [KeywordMatch(Neighbour(trace_id, distance), weight) for trace_id, distance, weight in rows]
 
 
 @lru_cache(maxsize=256)
-def holders_statement(kinds: trace_filter.Kinds) -> Select[Any]:
+def holders_statement(kinds: filter_sql.Kinds) -> Select[Any]:
     """Returns what `KeywordSearch.holders` runs for filters of these kinds; plan tests explain it.
 
     The weight of a word is its inverse document frequency as BM25 has it: S. Robertson and H. Zaragoza, "The
@@ -107,13 +107,13 @@ def holders_statement(kinds: trace_filter.Kinds) -> Select[Any]:
     )
 
 
-def _holders(asked: CTE, kinds: trace_filter.Kinds) -> Any:
+def _holders(asked: CTE, kinds: filter_sql.Kinds) -> Any:
     """Returns the ids of the traces that hold a word, a row for each word that is neither too common nor too dear."""
     if kinds <= {"current_only"}:
         return _by_words(asked, kinds).where(asked.c.holders <= _SURELY_COMMON)
     passing = (
         select(TraceSigns.trace_id)
-        .where(*SEARCHABLE, *trace_filter.conditions_on_signs(kinds))
+        .where(*SEARCHABLE, *filter_sql.conditions_on_signs(kinds))
         .limit(COMMON + 1)
         .cte("passing")
         .prefix_with("MATERIALIZED")
@@ -122,7 +122,7 @@ def _holders(asked: CTE, kinds: trace_filter.Kinds) -> Any:
     return union_all(_by_traces(asked, passing).where(are_few), _by_words(asked, kinds).where(~are_few))
 
 
-def _by_words(asked: CTE, kinds: trace_filter.Kinds) -> Select[Any]:
+def _by_words(asked: CTE, kinds: filter_sql.Kinds) -> Select[Any]:
     """Looks up who holds the words that can be afforded."""
     with_word = (
         select(TraceWords.trace_id)
@@ -133,7 +133,7 @@ def _by_words(asked: CTE, kinds: trace_filter.Kinds) -> Select[Any]:
     )
     passing = (
         select(TraceSigns.trace_id)
-        .where(TraceSigns.trace_id == with_word.c.trace_id, *SEARCHABLE, *trace_filter.conditions_on_signs(kinds))
+        .where(TraceSigns.trace_id == with_word.c.trace_id, *SEARCHABLE, *filter_sql.conditions_on_signs(kinds))
         .offset(_AT_ONCE)
         .lateral("passing_one")
     )

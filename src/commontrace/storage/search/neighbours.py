@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.models import Trace
-from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.search import filter_sql
 from commontrace.storage.traces.repository import TraceRow, row_columns
 from commontrace.storage.vector_type import VectorType
 
@@ -59,13 +59,13 @@ _BEFORE_ALL = Neighbour(UUID(int=0), -1.0)
 
 # Statements are made once: putting one together costs more than running it.
 @lru_cache(maxsize=256)
-def approximate_statement(kinds: trace_filter.Kinds) -> Select[Any]:
+def approximate_statement(kinds: filter_sql.Kinds) -> Select[Any]:
     """Returns what `ApproximateSearch.neighbours` runs for filters of these kinds; plan tests explain it."""
     return _nearest(kinds).limit(bindparam("row_limit", type_=Integer))
 
 
 @lru_cache(maxsize=1024)
-def hits_statement(kinds: trace_filter.Kinds, *, limit: int, full: bool) -> Select[Any]:
+def hits_statement(kinds: filter_sql.Kinds, *, limit: int, full: bool) -> Select[Any]:
     """Returns what `ApproximateSearch.hits` runs; plan tests explain it.
 
     The limit stands in the text: of an unknown one the planner expects so many rows that it gets them the slow way.
@@ -75,30 +75,30 @@ def hits_statement(kinds: trace_filter.Kinds, *, limit: int, full: bool) -> Sele
     return select(nearest.c.distance, *columns).select_from(nearest.join(Trace, Trace.id == nearest.c.id))
 
 
-def _nearest(kinds: trace_filter.Kinds) -> Select[Any]:
+def _nearest(kinds: filter_sql.Kinds) -> Select[Any]:
     return (
         select(Trace.id, DISTANCE.label("distance"))
-        .where(*CONSIDERED, *trace_filter.conditions(kinds), _EF_SEARCH_IS_SET)
+        .where(*CONSIDERED, *filter_sql.conditions(kinds), _EF_SEARCH_IS_SET)
         .order_by(DISTANCE)
     )
 
 
 @lru_cache(maxsize=256)
-def _neighbours_for_driver(kinds: trace_filter.Kinds) -> DriverStatement:
+def _neighbours_for_driver(kinds: filter_sql.Kinds) -> DriverStatement:
     return DriverStatement(approximate_statement(kinds))
 
 
 @lru_cache(maxsize=1024)
-def _hits_for_driver(kinds: trace_filter.Kinds, limit: int, *, full: bool) -> DriverStatement:
+def _hits_for_driver(kinds: filter_sql.Kinds, limit: int, *, full: bool) -> DriverStatement:
     return DriverStatement(hits_statement(kinds, limit=limit, full=full))
 
 
 @lru_cache(maxsize=256)
-def _exact_statement(kinds: trace_filter.Kinds, *, is_continued: bool) -> Select[Any]:
+def _exact_statement(kinds: filter_sql.Kinds, *, is_continued: bool) -> Select[Any]:
     remaining = (_NOT_SENT, _BEHIND) if is_continued else ()
     return (
         select(Trace.id, EXACT_DISTANCE)
-        .where(*CONSIDERED, *trace_filter.conditions(kinds), *remaining)
+        .where(*CONSIDERED, *filter_sql.conditions(kinds), *remaining)
         .order_by(EXACT_DISTANCE, Trace.id)
         .limit(bindparam("row_limit", type_=Integer))
     )
@@ -117,7 +117,7 @@ class ApproximateSearch:
 
     async def neighbours(self, nearest: NeighbourQuery, *, ef_search: int) -> list[Neighbour]:
         """Returns up to `limit` neighbours by (distance, id)."""
-        statement = _neighbours_for_driver(trace_filter.kinds_of(nearest.considered))
+        statement = _neighbours_for_driver(filter_sql.kinds_of(nearest.trace_filter))
         rows = await self._connection.fetch(
             statement.sql, *statement.arguments(approximate_parameters(nearest, ef_search=ef_search))
         )
@@ -128,7 +128,7 @@ class ApproximateSearch:
 
         For small limits: a statement is prepared for each.
         """
-        statement = _hits_for_driver(trace_filter.kinds_of(nearest.considered), nearest.limit, full=full)
+        statement = _hits_for_driver(filter_sql.kinds_of(nearest.trace_filter), nearest.limit, full=full)
         rows = await self._connection.fetch(
             statement.sql, *statement.arguments(approximate_parameters(nearest, ef_search=ef_search))
         )
@@ -157,7 +157,7 @@ class ExactSearch:
         if is_continued:
             behind_id, behind_distance = behind or _BEFORE_ALL
             parameters |= {"besides": list(besides), "behind_distance": behind_distance, "behind_id": behind_id}
-        statement = _exact_statement(trace_filter.kinds_of(nearest.considered), is_continued=is_continued)
+        statement = _exact_statement(filter_sql.kinds_of(nearest.trace_filter), is_continued=is_continued)
         return [Neighbour._make(row) for row in await self._connection.execute(statement, parameters)]
 
 
@@ -174,7 +174,7 @@ def considered_parameters(nearest: NeighbourQuery) -> dict[str, Any]:
         "model_version": nearest.model_version,
         "row_limit": nearest.limit,
         "excluded": nearest.excluded,
-        **trace_filter.parameters(nearest.considered),
+        **filter_sql.parameters(nearest.trace_filter),
     }
 
 

@@ -67,7 +67,10 @@ class TraceChanges:
         return trace
 
     async def set(self, trace_id: UUID, values: Mapping[str, Any]) -> None:
-        """Sets columns by name. Raises ConcurrentChange if the content or the place in a succession is taken meanwhile."""
+        """Sets columns by name.
+
+        Raises ConcurrentChange if the content or the place in a succession is taken meanwhile.
+        """
         await self._session.execute(update(Trace.__table__).where(Trace.id == trace_id).values(**values))
 
     async def touch(self, trace_id: UUID, values: Mapping[str, Any]) -> None:

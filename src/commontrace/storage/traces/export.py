@@ -29,7 +29,7 @@ from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage.keyset import Position
 from commontrace.storage.models import Trace, TraceSigns
-from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.search import filter_sql
 from commontrace.storage.tags.of_traces import tag_names_of
 
 
@@ -74,7 +74,7 @@ class TraceExport:
 
     async def oldest_first(
         self,
-        considered: ResolvedFilter | None,
+        trace_filter: ResolvedFilter | None,
         *,
         after: Position | None,
         size: int,
@@ -88,15 +88,15 @@ class TraceExport:
         to add, None adds none.
         """
         query = page_statement(
-            trace_filter.kinds_of(considered), is_continued=after is not None, with_embeddings=model is not None
+            filter_sql.kinds_of(trace_filter), is_continued=after is not None, with_embeddings=model is not None
         )
-        parameters = page_parameters(considered, after=after, size=size, text_bytes=text_bytes, model=model)
+        parameters = page_parameters(trace_filter, after=after, size=size, text_bytes=text_bytes, model=model)
         return [ExportRow.of(row) for row in await self._connection.execute(query, parameters)]
 
 
 # Statements are made once: putting one together costs more than running it.
 @lru_cache(maxsize=256)
-def page_statement(kinds: trace_filter.Kinds, *, is_continued: bool, with_embeddings: bool) -> Select[Any]:
+def page_statement(kinds: filter_sql.Kinds, *, is_continued: bool, with_embeddings: bool) -> Select[Any]:
     """Returns what `TraceExport.oldest_first` runs for filters of these kinds; plan tests explain it."""
     first = _first(kinds, is_continued=is_continued).subquery("first")
     # The length of a text that lies out of line is known without reading it.
@@ -110,14 +110,14 @@ def page_statement(kinds: trace_filter.Kinds, *, is_continued: bool, with_embedd
     )
 
 
-def _first(kinds: trace_filter.Kinds, *, is_continued: bool) -> Select[Any]:
+def _first(kinds: filter_sql.Kinds, *, is_continued: bool) -> Select[Any]:
     """Returns as many live traces that pass a filter of these kinds as a page has at most."""
     traces, signs = Trace.__table__, TraceSigns.__table__
     if kinds <= {"current_only", "metadata"}:
-        matching = select(traces).where(Trace.deleted_at.is_(None), *trace_filter.conditions(kinds))
+        matching = select(traces).where(Trace.deleted_at.is_(None), *filter_sql.conditions(kinds))
         return _limited(matching, traces.c.created_at, traces.c.id, is_continued=is_continued)
     # Narrow rows, with an index for each condition: what is rare is found without reading all traces.
-    matching = select(signs.c.trace_id).where(signs.c.is_live, *trace_filter.conditions_on_signs(kinds))
+    matching = select(signs.c.trace_id).where(signs.c.is_live, *filter_sql.conditions_on_signs(kinds))
     found = _limited(matching, signs.c.created_at, signs.c.trace_id, is_continued=is_continued).subquery("found")
     # As an OFFSET it keeps the subquery apart: joined, large pages would be found by reading all traces.
     row = select(traces).where(traces.c.id == found.c.trace_id).offset(literal_column("0")).lateral("row")
@@ -134,7 +134,7 @@ def _limited(
 
 
 def page_parameters(
-    considered: ResolvedFilter | None,
+    trace_filter: ResolvedFilter | None,
     *,
     after: Position | None,
     size: int,
@@ -142,7 +142,7 @@ def page_parameters(
     model: tuple[str, str] | None,
 ) -> dict[str, Any]:
     """Returns the parameters of the statement."""
-    parameters = {"row_limit": size, "text_bytes": text_bytes, **trace_filter.parameters(considered)}
+    parameters = {"row_limit": size, "text_bytes": text_bytes, **filter_sql.parameters(trace_filter)}
     if after is not None:
         parameters |= {"after_time": after.created_at, "after_id": after.id}
     if model is not None:

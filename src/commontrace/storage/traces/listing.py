@@ -10,7 +10,7 @@ from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage import keyset
 from commontrace.storage.keyset import Position
 from commontrace.storage.models import TraceSigns
-from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.search import filter_sql
 
 
 class TraceListing:
@@ -21,24 +21,24 @@ class TraceListing:
         self._connection = connection
 
     async def newest_first(
-        self, asked: ResolvedFilter, *, owner_id: UUID | None, after: Position | None, size: int
+        self, trace_filter: ResolvedFilter, *, owner_id: UUID | None, after: Position | None, size: int
     ) -> list[Position]:
         """Returns at most `size` positions by (created_at, id), newest first, those behind `after` only.
 
         They are those of live traces or, with `owner_id`, of one user's, deleted ones too.
         """
-        query = positions(asked, owner_id=owner_id, after=after, size=size)
-        found = await self._connection.execute(query, trace_filter.parameters(asked))
+        query = positions(trace_filter, owner_id=owner_id, after=after, size=size)
+        found = await self._connection.execute(query, filter_sql.parameters(trace_filter))
         return [Position._make(row) for row in found]
 
 
 def positions(
-    asked: ResolvedFilter, *, owner_id: UUID | None, after: Position | None, size: int
+    trace_filter: ResolvedFilter, *, owner_id: UUID | None, after: Position | None, size: int
 ) -> Select[*tuple[Any, ...]]:
     """Returns what `TraceListing.newest_first` runs; plan tests explain it."""
     # Narrow rows, with an index for each condition: a page of what is rare reads neither all traces nor their texts.
     columns = TraceSigns.__table__.c
     whose = columns.is_live if owner_id is None else columns.contributor_id == literal(owner_id, Uuid)
-    filtered = trace_filter.conditions_on_signs(trace_filter.kinds_of(asked))
+    filtered = filter_sql.conditions_on_signs(filter_sql.kinds_of(trace_filter))
     matching = select(columns.created_at, columns.trace_id).where(whose, *filtered)
     return keyset.newest_first(matching, columns.created_at, columns.trace_id, after=after, size=size)

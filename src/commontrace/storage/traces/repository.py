@@ -15,7 +15,7 @@ from commontrace.domain.traces.contribution import NewTrace
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage.models import EmbeddingModel, Trace
-from commontrace.storage.search import filter as trace_filter
+from commontrace.storage.search import filter_sql
 from commontrace.storage.tags.of_traces import tag_names_of
 
 
@@ -137,15 +137,15 @@ class TraceRepository:
         trace_ids: Iterable[UUID],
         *,
         full: bool,
-        considered: ResolvedFilter | None = None,
+        trace_filter: ResolvedFilter | None = None,
         owner_id: UUID | None = None,
     ) -> dict[UUID, TraceRow]:
         """Returns those of the traces that exist, and pass the filter if there is one, by id.
 
         With `owner_id`, those of one user, deleted ones too.
         """
-        query = _rows_of_them(trace_filter.kinds_of(considered), full=full, of_owner=owner_id is not None)
-        parameters = {"trace_ids": list(trace_ids), **trace_filter.parameters(considered)}
+        query = _rows_of_them(filter_sql.kinds_of(trace_filter), full=full, of_owner=owner_id is not None)
+        parameters = {"trace_ids": list(trace_ids), **filter_sql.parameters(trace_filter)}
         if owner_id is not None:
             parameters["owner_id"] = owner_id
         rows = await self._session.execute(query, parameters)
@@ -189,6 +189,6 @@ _ANY_OF_THEM = any_(bindparam("trace_ids", type_=ARRAY(Uuid)))
 
 # Made once: putting a statement together costs more than running it.
 @lru_cache(maxsize=256)
-def _rows_of_them(kinds: trace_filter.Kinds, *, full: bool, of_owner: bool) -> Select[Any]:
+def _rows_of_them(kinds: filter_sql.Kinds, *, full: bool, of_owner: bool) -> Select[Any]:
     whose = Trace.contributor_id == bindparam("owner_id", type_=Uuid) if of_owner else Trace.deleted_at.is_(None)
-    return _select_rows(full=full).where(Trace.id == _ANY_OF_THEM, whose, *trace_filter.conditions(kinds))
+    return _select_rows(full=full).where(Trace.id == _ANY_OF_THEM, whose, *filter_sql.conditions(kinds))

@@ -77,7 +77,7 @@ def parameters(resolved: ResolvedFilter | None) -> dict[str, Any]:
     """Returns the parameters of the conditions that the filter sets; None sets none."""
     if resolved is None:
         return {}
-    asked = resolved.asked
+    asked = resolved.trace_filter
     given: dict[str, Any] = {
         "tags_any": _ids(asked.tags_any, resolved),
         "tags_none": _ids(asked.tags_none, resolved),
@@ -99,7 +99,7 @@ def kinds_of(resolved: ResolvedFilter | None) -> Kinds:
     """Returns which conditions the filter sets; None sets none."""
     if resolved is None:
         return frozenset()
-    current_only = () if resolved.asked.include_superseded else ("current_only",)
+    current_only = () if resolved.trace_filter.include_superseded else ("current_only",)
     return frozenset((*parameters(resolved), *current_only)) - {"tags_all_count"}
 
 
