@@ -1,6 +1,8 @@
 """How `--help` is laid out: commands in groups, examples as they are typed, the same with and without a terminal."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import typer
@@ -8,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from commontrace.cli.exit_codes import USAGE
 from commontrace.cli.output import fail, wants_json
+from commontrace.cli.value_errors import words_of
 
 # Whatever is wrong with a command line; Typer does not export it.
 _UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
@@ -15,6 +18,11 @@ _UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
 
 class Command(TyperCommand):
     """A command whose first line and epilogue are printed as they stand."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads the arguments; what is wrong with a value is told in our words."""
+        with _in_our_words():
+            return super().parse_args(ctx, args)
 
     def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - Typer's signature
         """Returns the first line, which fits wherever it is shown."""
@@ -32,12 +40,15 @@ class Commands(TyperGroup):
         """Returns the first line, which fits wherever it is shown."""
         return str(self.help).partition("\n")[0]
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Reads what stands before the command: `--help` prints as soon as it is read."""
+        with _left_by_its_reader():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; whoever reads its output and leaves has what they want, so that is no failure."""
-        try:
+        """Runs the command."""
+        with _left_by_its_reader():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise typer.Exit from None
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Runs the whole; with --json, what is wrong with how the command was given is JSON, too."""
@@ -62,6 +73,27 @@ class Commands(TyperGroup):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
         """Writes the epilogue."""
         _write(self.epilog, formatter)
+
+
+@contextmanager
+def _left_by_its_reader() -> Iterator[None]:
+    """Ends with 0: whoever reads the output and leaves has what they want."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise typer.Exit from None
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except typer.BadParameter as error:
+        # Typer has read the value by Pydantic, whose errors are its cause.
+        problems = getattr(error.__cause__, "errors", None)
+        if problems is not None:
+            error.message = "; ".join(words_of(problem) for problem in problems())
+        raise
 
 
 def _write(epilogue: str | None, formatter: Any) -> None:
