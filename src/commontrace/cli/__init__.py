@@ -8,6 +8,8 @@ from pathlib import Path
 
 # A full disk, a file that may grow no more.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# How many digits the size of a terminal has at most.
+_SIZE_DIGITS = 4
 
 
 def main() -> None:
@@ -59,7 +61,7 @@ def _make_writable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in {"strict", "surrogateescape"}:
             stream.reconfigure(errors="backslashreplace")
-    # Whoever says 0 does not know.
+    # Whoever says 0 does not know, and no terminal has more than four digits of them: a line would fill the memory.
     for name in ("COLUMNS", "LINES"):
-        if os.environ.get(name, "").strip("0") == "":
+        if not 1 <= len(os.environ.get(name, "").lstrip("0")) <= _SIZE_DIGITS:
             os.environ.pop(name, None)

@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from commontrace.cli.exit_codes import USAGE
 from commontrace.cli.output.printing import fail, wants_json
+from commontrace.cli.value_errors import words_of
 
 # Whatever is wrong with a command line; Typer does not export it.
 _UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
@@ -17,6 +18,11 @@ _UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
 
 class Command(TyperCommand):
     """A command whose first line and epilogue are printed as they stand."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads the arguments; what is wrong with a value is told in our words."""
+        with _in_our_words():
+            return super().parse_args(ctx, args)
 
     def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - Typer's signature
         """Returns the first line, which fits wherever it is shown."""
@@ -76,6 +82,18 @@ def _reader_may_leave() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise typer.Exit from None
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except typer.BadParameter as error:
+        # Typer has read the value by Pydantic, whose errors are its cause.
+        problems = getattr(error.__cause__, "errors", None)
+        if problems is not None:
+            error.message = "; ".join(words_of(problem) for problem in problems())
+        raise
 
 
 def _write(epilogue: str | None, formatter: Any) -> None:

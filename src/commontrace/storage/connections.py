@@ -39,10 +39,13 @@ PINNED = {
     "statement_timeout": "0",
     "transform_null_equals": "off",
 }
-# Not every version knows them, and one that does not refuses a connection that names them.
-_PIN_NEWER = """
-    SELECT set_config(name, '0', false) FROM unnest(ARRAY['idle_session_timeout', 'transaction_timeout']) AS name
-    WHERE current_setting(name, true) IS NOT NULL"""
+# What a connection cannot name as it is opened: not every version knows the time limits, and only a superuser may name
+# session_replication_role, without which the triggers that keep the tables of searches true do not run.
+_PIN_OTHERS = """
+    SELECT set_config(name, value, false)
+    FROM (VALUES ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('session_replication_role', 'origin'))
+        AS pinned (name, value)
+    WHERE current_setting(name, true) <> value"""
 _NO_ANSWER = "the database cannot be reached"
 _NO_VECTORS = "the database has no extension vector, or hides it from its user"
 
@@ -76,12 +79,12 @@ async def _prepared(
         try:
             await prepare(connection, settings)
             # Not before: a pooler would hand the session on to others.
-            await connection.execute(_PIN_NEWER)
+            await connection.execute(_PIN_OTHERS)
         except BaseException:
             connection.terminate()
             raise
-    # A ValueError is of PGPORT and the like, or of a host that cannot be one; a KeyError of a process whose user has no
-    # name, where the URL names none.
+    # A ValueError is of PGSSLMODE and the like, or of a host that cannot be one; a KeyError of a process whose user has
+    # no name, where the URL names none.
     except (OSError, PostgresError, InterfaceError, InternalClientError, KeyError, ValueError) as error:
         raise _refusal(error) from error
     return connection

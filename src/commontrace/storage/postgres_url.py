@@ -23,12 +23,21 @@ _PARAMETERS = {
     "user",
 }
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SESSION_KINDS = ("any", "primary", "standby", "prefer-standby", "read-write", "read-only")
+_WORDS = {
+    "ssl": _SSL_MODES,
+    "sslmode": _SSL_MODES,
+    "target_session_attrs": _SESSION_KINDS,
+    "gsslib": ("gssapi", "sspi"),
+}
 _MAY_BE_REPEATED = {"host"}
 _CACHE_SIZE = re.compile("[0-9]{1,6}")
 _MAX_PORT = 65535
+_DIGITS = re.compile("[0-9]{1,5}")
 
 _NOT_A_POSTGRES_URL = "DATABASE_URL must be a Postgres URL, such as postgresql://user:password@host:5432/name"
 _PORT = "DATABASE_URL has a port that is none: it must be a number from 1 to 65535"
+_PGPORT = "PGPORT, which stands in for the port of DATABASE_URL, is none: it must be a number from 1 to 65535"
 _HOSTS = (
     "DATABASE_URL names several hosts in a way that is not understood: write each with its port, as"
     " postgresql://user:password@/name?host=HOST:PORT&host=HOST:PORT"
@@ -92,9 +101,9 @@ def _check(url: URL) -> None:
     for name, value in url.query.items():
         if not isinstance(value, str) and name not in _MAY_BE_REPEATED:
             raise ValueError(f"DATABASE_URL has {name} more than once: keep one of them")
-    for name in ("ssl", "sslmode"):
-        if url.query.get(name, "prefer") not in _SSL_MODES:
-            raise ValueError(f"DATABASE_URL has {name} of another value than {', '.join(_SSL_MODES)}")
+    for name, words in _WORDS.items():
+        if url.query.get(name, words[0]) not in words:
+            raise ValueError(f"DATABASE_URL has {name} of another value than {', '.join(words)}")
     if not _CACHE_SIZE.fullmatch(str(url.query.get("prepared_statement_cache_size", "0"))):
         raise ValueError("DATABASE_URL has a prepared_statement_cache_size that is none: it must be a number from 0")
     try:
@@ -102,12 +111,19 @@ def _check(url: URL) -> None:
     except (ArgumentError, ValueError):
         hosts = url.query.get("host", "")
         raise ValueError(_HOSTS if isinstance(hosts, tuple) or "," in hosts else _PORT) from None
-    ports = keywords.get("port", 5432)
+    ports = keywords.get("port", [])
     # SQLAlchemy takes port 0 for none.
     if url.port == 0 or not all(1 <= port <= _MAX_PORT for port in (ports if isinstance(ports, list) else [ports])):
         raise ValueError(_PORT)
+    # uvloop connects to what is left of a port that is too high, modulo 65536.
+    if not ports and not all(map(_is_port, (os.environ.get("PGPORT") or "5432").split(","))):
+        raise ValueError(_PGPORT)
     if not all(_can_be_sent(value) for value in keywords.values()):
         raise ValueError("DATABASE_URL holds a character that Postgres takes nowhere, such as %00: leave it out")
+
+
+def _is_port(text: str) -> bool:
+    return _DIGITS.fullmatch(text) is not None and 1 <= int(text) <= _MAX_PORT
 
 
 def _can_be_sent(value: object) -> bool:

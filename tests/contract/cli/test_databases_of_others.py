@@ -166,6 +166,15 @@ CASES = {
         check="database",
         commands=USING,
     ),
+    "triggers switched off": Case(
+        is_migrated=True,
+        is_owner=True,
+        done=("ALTER ROLE {role} IN DATABASE {database} SET session_replication_role = replica",),
+        said='permission denied to set parameter "session_replication_role"',
+        advice="",
+        check="database",
+        commands=COMMANDS,
+    ),
     "read-only": Case(
         is_owner=True,
         done=("ALTER DATABASE {database} SET default_transaction_read_only = on",),

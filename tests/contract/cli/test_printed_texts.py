@@ -46,6 +46,13 @@ def test_a_width_that_is_none_is_the_usual_one(commands: Commands, columns: str)
     assert trace_id in shown
 
 
+@pytest.mark.parametrize("columns", ["1000000", "9" * 20])
+def test_a_width_that_no_terminal_has_is_the_usual_one(commands: Commands, columns: str) -> None:
+    trace_id = trace_of(commands, PLAIN)
+    lines = commands.on_terminal("get", trace_id, COLUMNS=columns).splitlines()
+    assert max(map(len, lines)) < 1000
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1:strict", "utf-8"])
 def test_an_encoding_that_lacks_characters_loses_no_answer(commands: Commands, encoding: str) -> None:
     trace_id = trace_of(commands, JOINED + PLAIN)

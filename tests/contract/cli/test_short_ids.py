@@ -34,7 +34,13 @@ def test_ids_alone_are_what_no_stranger_can_write(commands: Commands) -> None:
 
 def test_every_command_takes_the_beginning_of_an_id(commands: Commands) -> None:
     trace_id = contributed(commands)
-    for short in (trace_id[:10], trace_id[:14].upper(), trace_id[:13].replace("-", ""), trace_id[:-1]):
+    for short in (
+        trace_id[:10],
+        trace_id[:14].upper(),
+        trace_id[:13].replace("-", ""),
+        trace_id[:-1],
+        trace_id.replace("-", ""),
+    ):
         assert commands.output("get", short, "--json") == commands.output("get", trace_id, "--json")
     short = trace_id[:12]
     assert trace_id not in commands.output("search", "--like", short, "--ids")

@@ -76,3 +76,5 @@ def test_a_token_that_is_none(commands: Commands) -> None:
     code, output, message = commands.run("watch", "--since", "yesterday")
     assert (code, output) == (1, "")
     assert message.startswith("commontrace: INVALID_PAGE_TOKEN: resume_token is no token of this service")
+    # Nothing to go on with.
+    assert message.count("\n") == 1

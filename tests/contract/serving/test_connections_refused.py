@@ -59,7 +59,13 @@ UNREACHABLE = {
     ),
     "two hosts": ("postgresql://ada:secret@a,b/x", {}, "names several hosts", "host=HOST:PORT"),
     "no certificate": ("postgresql://ada:secret@127.0.0.1:1/x?sslmode=verify-full", {}, "root certificate", "check"),
-    "PGPORT": ("postgresql://ada:secret@127.0.0.1/x", {"PGPORT": "abc"}, "invalid literal", "PGHOST, PGPORT"),
+    "PGPORT": ("postgresql://ada:secret@127.0.0.1/x", {"PGPORT": "abc"}, "PGPORT, which stands in", "65535"),
+    "PGPORT of no port": (
+        "postgresql://ada:secret@127.0.0.1/x",
+        {"PGPORT": "99999"},
+        "PGPORT, which stands in",
+        "65535",
+    ),
     "PGSSLMODE": ("postgresql://ada:secret@127.0.0.1:1/x", {"PGSSLMODE": "abc"}, "`sslmode` parameter", "PGSSLMODE"),
 }
 

@@ -46,6 +46,11 @@ def test_any_spelling_of_a_postgres_url_will_do(given: str, wanted: str) -> None
         ("postgresql://ada:secret@db/traces?prepared_statement_cache_size=-1", "prepared_statement_cache_size"),
         ("postgresql://ada:secret@db/traces?sslmode=nonsense", "sslmode of another value than disable, allow"),
         ("postgresql://ada:secret@db/traces?ssl=true", "ssl of another value than disable, allow"),
+        (
+            "postgresql://ada:secret@db/traces?target_session_attrs=master",
+            "target_session_attrs of another value than any",
+        ),
+        ("postgresql://ada:secret@db/traces?gsslib=krb", "gsslib of another value than gssapi, sspi"),
         ("postgresql://ada:secret@db/traces?password=secret&password=secret", "password more than once"),
         ("postgresql://ada:secret@a,b/traces", "names several hosts"),
         ("postgresql://ada:secret@a:1,b:2/traces", "names several hosts"),

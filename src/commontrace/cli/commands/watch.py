@@ -30,7 +30,8 @@ def watch(
     as_json: Json = False,
 ) -> None:
     """Print what happens to traces, as it happens; Ctrl-C ends it."""
-    told_up_to = since
+    # Nothing to go on with before the server has taken the token.
+    told_up_to = ""
 
     async def follow(client: "Client") -> None:
         nonlocal told_up_to

@@ -3,11 +3,12 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 from commontrace.cli.output.printing import fail
+from commontrace.cli.value_errors import words_of
 
 # Imported when a command needs them: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -34,33 +35,8 @@ def settings_from_environment() -> "Settings":
         return Settings()
     except ValidationError as error:
         raise SettingsWrong(
-            [
-                f"{str(problem['loc'][0]).upper()}: {_said(problem['type'], problem['msg'], problem.get('ctx', {}))}"
-                for problem in error.errors()
-            ]
+            [f"{str(problem['loc'][0]).upper()}: {words_of(problem)}" for problem in error.errors()]
         ) from None
-
-
-# By Pydantic's type of error; what is filled in is its context.
-_WORDS = {
-    "literal_error": "must be {expected}",
-    "int_parsing": "must be a whole number",
-    "int_parsing_size": "must be a whole number of fewer digits",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "finite_number": "must be a number",
-    "bool_parsing": "must be true or false",
-    "greater_than_equal": "must be at least {ge:g}",
-    "greater_than": "must be more than {gt:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "string_unicode": "must be UTF-8 text",
-}
-
-
-def _said(kind: str, message: str, context: Mapping[str, Any]) -> str:
-    """Returns what is wrong with a setting, without its value, which may be a secret."""
-    words = _WORDS.get(kind)
-    return message.removeprefix("Value error, ") if words is None else words.format(**context)
 
 
 def read_settings() -> "Settings":

@@ -8,6 +8,7 @@ from uuid import UUID
 import typer
 
 from commontrace.cli.runtime.short_ids import whole_contributor_id
+from commontrace.cli.times import moment
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ WithoutTags = Annotated[
 StatusName = Literal["pending", "validated"]
 Status = Annotated[StatusName | None, typer.Option(help="Only traces with this status.")]
 By = Annotated[str | None, typer.Option(metavar="ID", help="Only this contributor's; `me` means yours.")]
-Since = Annotated[datetime | None, typer.Option(metavar="TIME", help="Only contributed at this time (UTC) or later.")]
-Until = Annotated[datetime | None, typer.Option(metavar="TIME", help="Only contributed before this time (UTC).")]
+Since = Annotated[
+    datetime | None, typer.Option(parser=moment, metavar="TIME", help="Only contributed at this time (UTC) or later.")
+]
+Until = Annotated[
+    datetime | None, typer.Option(parser=moment, metavar="TIME", help="Only contributed before this time (UTC).")
+]
 
 
 def trace_filter(

@@ -6,6 +6,7 @@ The contract knows whole ids alone. So all ids are listed, 500 traces a call, un
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import typer
 
@@ -53,7 +54,7 @@ async def _whole(given: str, client: "Client", id_of: "Callable[[trace_pb2.Trace
 
     digits = digits_of(given)
     if digits is None:
-        return given
+        return _hyphened(given)
     found = ""
     everything = TraceFilter(include_superseded=True)
     async for trace in client.list(everything, show_deleted=deleted, page_size=limits.PAGE_ITEMS):
@@ -67,3 +68,8 @@ async def _whole(given: str, client: "Client", id_of: "Callable[[trace_pb2.Trace
         where = "of yours" if deleted else "that can be listed: one that is deleted needs its whole id"
         raise UnknownId(f"no id begins with {given!r}, of no trace {where}")
     return found
+
+
+def _hyphened(given: str) -> str:
+    """Returns a whole id as the contract spells it, and anything else as it is."""
+    return str(UUID(given)) if re.fullmatch(f"[0-9a-fA-F]{{{_DIGITS}}}", given) else given
