@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from commontrace.cli.exit_codes import USAGE
 from commontrace.cli.output.printing import fail, wants_json
-from commontrace.cli.value_errors import words_of
+from commontrace.cli.output.value_errors import words_of
 
 # Whatever is wrong with a command line; Typer does not export it.
 _UsageError: type[BaseException] = typer.BadParameter.__mro__[1]

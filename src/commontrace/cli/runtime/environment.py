@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 from commontrace.cli.output.printing import fail
-from commontrace.cli.value_errors import words_of
+from commontrace.cli.output.value_errors import words_of
 
 # Imported when a command needs them: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from commontrace.cli.runtime.short_ids import whole_contributor_id
-from commontrace.cli.times import moment
+from commontrace.cli.runtime.times import moment
 
 # Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
