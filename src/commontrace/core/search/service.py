@@ -3,8 +3,8 @@
 from dataclasses import replace
 from uuid import UUID
 
-from commontrace.core.search import ranked as ranked_search
-from commontrace.core.search.passes import Passes
+from commontrace.core.search import ranking as ranked_search
+from commontrace.core.search.candidates import Passes
 from commontrace.core.search.result import SearchResult
 from commontrace.core.search.selectivity import FilterSelectivityCache
 from commontrace.core.traces import filter_tags
