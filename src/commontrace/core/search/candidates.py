@@ -1,4 +1,4 @@
-"""The passes over the traces that a search considers: by the signs of their vectors, by the vector index, over all."""
+"""Candidate generation: the traces nearest to a vector, by the cheapest search that the filter's selectivity allows."""
 
 import math
 from dataclasses import replace
@@ -7,23 +7,22 @@ from uuid import UUID
 from commontrace.core.search.result import SearchResult
 from commontrace.core.search.selectivity import FilterSelectivityCache
 from commontrace.domain import limits
-from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
-from commontrace.domain.search.query import Search, StopReason, candidates_for, similarity
-from commontrace.domain.search.resumption import ApproximatePart, ResumePoint
+from commontrace.domain.search.neighbours import ApproximateStep, Neighbour, NeighbourQuery, ResumePoint
+from commontrace.domain.search.query import Search, StopReason, candidates_for
 from commontrace.domain.traces.trace_filter import ResolvedFilter
-from commontrace.embeddings.embedder import Embedder, Vector
+from commontrace.embeddings.embedder import Model, Vector
 from commontrace.storage.database import Database
 from commontrace.storage.search.binary_quantized import RerankedCandidates
 from commontrace.storage.traces.repository import TraceRow
 
-# Candidates that are picked by their signs, for every hit asked for, and besides, divided by the dimensions: few signs
-# tell less. They hold .99 of the nearest or more (ADR 0023).
-_BY_SIGNS_PER_HIT = 6
-_BY_SIGNS_BESIDES = 53_760
+# Candidates by Hamming distance: so many for each hit, and so many divided by the dimensions, because the fewer bits a
+# vector has, the less they tell. With these numbers, .99 of the nearest or more are candidates (ADR 0023).
+_QUANTIZED_PER_HIT = 6
+_QUANTIZED_TIMES_DIMENSIONS = 53_760
 
 
-class Passes:
-    """The passes over the traces that a search considers."""
+class CandidateGeneration:
+    """Nearest-neighbour searches of one request, approximate and exact."""
 
     def __init__(
         self,
@@ -31,126 +30,131 @@ class Passes:
         vector: Vector,
         trace_filter: ResolvedFilter,
         *,
-        embedder: Embedder,
+        model: Model,
         database: Database,
-        widths: FilterSelectivityCache,
+        selectivities: FilterSelectivityCache,
     ) -> None:
         self._search = search
-        self._nearest = NeighbourQuery(
+        self._query = NeighbourQuery(
             vector=vector,
-            model_id=embedder.model_id,
-            model_version=embedder.model_version,
+            model_id=model.model_id,
+            model_version=model.model_version,
             limit=search.limit,
             trace_filter=trace_filter,
-            excluded=search.query if isinstance(search.query, UUID) else None,
+            excluded_id=search.query if isinstance(search.query, UUID) else None,
         )
         self._trace_filter = trace_filter
         self._database = database
-        self._widths = widths
+        self._selectivities = selectivities
 
-    async def approximately(self) -> SearchResult:
-        """Returns what is found without comparing all; SCAN_BUDGET if that is not enough."""
-        if self._trace_filter.trace_filter.passes_all:
-            return await self._by_index(1.0)
-        width = self._widths.get(self._trace_filter)
-        if width is None:
-            width = await self._database.search_signs(
-                lambda search: search.width(self._trace_filter), under=self._trace_filter
+    async def approximate(self) -> SearchResult:
+        """Returns what the vector index finds, or binary quantization where few traces pass the filter.
+
+        The stop reason is SCAN_BUDGET where only an exact search can prove that no more follow.
+        """
+        trace_filter = self._search.trace_filter
+        selectivity = 1.0 if trace_filter is None or trace_filter.passes_all else await self._selectivity()
+        if not selectivity:
+            return await self._binary_quantized()
+        # The index applies the filter to the candidates that it has kept.
+        least = min(math.ceil(candidates_for(self._search.limit) / selectivity), limits.SEARCH_CANDIDATES)
+        ef_search, full = self._search.ef_search or least, self._search.fetches_full
+        traces = None
+        if full is None:
+            neighbours = await self._database.search(
+                lambda search: search.neighbours(self._query, ef_search=ef_search), trace_filter=self._trace_filter
             )
-            self._widths.remember(self._trace_filter, width)
-        return await self._by_index(width) if width else await self._by_signs()
+        else:
+            found = await self._database.search(
+                lambda search: search.hits(self._query, ef_search=ef_search, full=full),
+                trace_filter=self._trace_filter,
+            )
+            neighbours = [neighbour for neighbour, _ in found]
+            traces = {trace.id: trace for _, trace in found}
+        return self._approximate_result(neighbours, traces, ef_search=ef_search)
 
-    async def exactly(self, *, besides: list[UUID]) -> SearchResult:
-        """Returns the nearest of all but those, behind the point where the search is resumed, if it is."""
+    async def exact(self, *, excluded_ids: list[UUID]) -> SearchResult:
+        """Returns the nearest of all traces but the excluded ones, after the resume point if there is one."""
         point = self._search.resumed_at or ResumePoint()
-        nearest = await self._database.read(
-            lambda reading: reading.search.neighbours(self._nearest, besides=besides, behind=point.last),
-            under=self._trace_filter,
+        neighbours = await self._database.read(
+            lambda reading: reading.search.neighbours(self._query, excluded_ids=excluded_ids, after=point.last),
+            trace_filter=self._trace_filter,
         )
-        hits = self._similar(nearest)
-        reason = StopReason.LIMIT if len(hits) == self._search.limit else self._why_short(hits, nearest)
+        similar = self._similar(neighbours)
+        is_full = len(similar) == self._search.limit
         return SearchResult(
-            neighbours=hits,
-            stop_reason=reason,
+            neighbours=similar,
+            stop_reason=StopReason.LIMIT if is_full else self._reason_for_fewer(similar, neighbours),
             exact=True,
             trace_filter=self._trace_filter,
-            model_id=self._nearest.model_id,
+            model_id=self._query.model_id,
             approximate=point.approximate,
         )
 
     async def sent(self, point: ResumePoint) -> list[UUID]:
-        """Returns what was sent of an approximate pass."""
-        part = point.approximate
-        if part is None:
+        """Returns the traces that were sent of an approximate search, which is repeated; none if there was none."""
+        step = point.approximate
+        if step is None:
             return []
-        nearest = replace(self._nearest, limit=part.limit)
-        if part.ef_search:
-            return part.of(
-                await self._database.search(
-                    lambda search: search.neighbours(nearest, ef_search=part.ef_search), under=self._trace_filter
-                )
-            )
-        matched = await self._matched(nearest, full=None)
-        return part.of(matched.neighbours)
+        query = replace(self._query, limit=step.limit)
+        if not step.ef_search:
+            return step.sent_of((await self._rerank(query, full=None)).neighbours)
+        neighbours = await self._database.search(
+            lambda search: search.neighbours(query, ef_search=step.ef_search), trace_filter=self._trace_filter
+        )
+        return step.sent_of(neighbours)
 
-    async def _by_signs(self) -> SearchResult:
-        """Returns what is found by the signs, of all that pass the filter."""
-        matched = await self._matched(self._nearest, full=self._search.fetches_full)
-        traces = None if self._search.fetches_full is None else {trace.id: trace for trace in matched.traces}
-        found = self._found(matched.neighbours, traces, ef_search=0)
-        if found.stop_reason is StopReason.LIMIT or matched.candidate_count == self._candidates(self._search.limit):
-            return found
-        # All that match were candidates, and so compared.
-        reason = self._why_short(found.neighbours, matched.neighbours)
-        return replace(found, stop_reason=reason, exact=True, approximate=None)
-
-    async def _by_index(self, width: float) -> SearchResult:
-        """Returns what the vector index finds, of which about that share passes the filter."""
-        # The index keeps candidates before it looks at the filter.
-        least = min(math.ceil(candidates_for(self._search.limit) / width), limits.SEARCH_CANDIDATES)
-        ef_search = self._search.ef_search or least
-        traces = None
-        if self._search.fetches_full is None:
-            neighbours = await self._database.search(
-                lambda search: search.neighbours(self._nearest, ef_search=ef_search), under=self._trace_filter
+    async def _selectivity(self) -> float:
+        """Returns the share of traces that pass the filter, within 0..1; 0.0 for few."""
+        selectivity = self._selectivities.get(self._trace_filter)
+        if selectivity is None:
+            selectivity = await self._database.search(
+                lambda search: search.selectivity(self._trace_filter), trace_filter=self._trace_filter
             )
-        else:
-            full = self._search.fetches_full
-            found = await self._database.search(
-                lambda search: search.hits(self._nearest, ef_search=ef_search, full=full), under=self._trace_filter
-            )
-            neighbours = [neighbour for neighbour, _ in found]
-            traces = {trace.id: trace for _, trace in found}
-        return self._found(neighbours, traces, ef_search=ef_search)
+            self._selectivities.remember(self._trace_filter, selectivity)
+        return selectivity
 
-    async def _matched(self, nearest: NeighbourQuery, *, full: bool | None) -> RerankedCandidates:
-        candidates = self._candidates(nearest.limit)
-        return await self._database.search_signs(
-            lambda search: search.matched(nearest, candidates=candidates, full=full), under=self._trace_filter
+    async def _binary_quantized(self) -> SearchResult:
+        full = self._search.fetches_full
+        reranked = await self._rerank(self._query, full=full)
+        traces = None if full is None else {trace.id: trace for trace in reranked.traces}
+        result = self._approximate_result(reranked.neighbours, traces, ef_search=0)
+        was_cut_off = reranked.candidate_count == self._candidate_count(self._search.limit)
+        if result.stop_reason is StopReason.LIMIT or was_cut_off:
+            return result
+        # All traces that pass the filter were candidates, and so compared.
+        reason = self._reason_for_fewer(result.neighbours, reranked.neighbours)
+        return replace(result, stop_reason=reason, exact=True, approximate=None)
+
+    async def _rerank(self, query: NeighbourQuery, *, full: bool | None) -> RerankedCandidates:
+        candidates = self._candidate_count(query.limit)
+        return await self._database.search(
+            lambda search: search.find_reranked(query, candidates=candidates, full=full),
+            trace_filter=self._trace_filter,
         )
 
-    def _candidates(self, limit: int) -> int:
-        besides = math.ceil(_BY_SIGNS_BESIDES / len(self._nearest.vector))
-        return max(_BY_SIGNS_PER_HIT * limit + besides, self._search.ef_search)
+    def _candidate_count(self, limit: int) -> int:
+        in_addition = math.ceil(_QUANTIZED_TIMES_DIMENSIONS / len(self._query.vector))
+        return max(_QUANTIZED_PER_HIT * limit + in_addition, self._search.ef_search)
 
-    def _found(
+    def _approximate_result(
         self, neighbours: list[Neighbour], traces: dict[UUID, TraceRow] | None, *, ef_search: int
     ) -> SearchResult:
-        hits, limit = self._similar(neighbours), self._search.limit
+        similar, limit = self._similar(neighbours), self._search.limit
         return SearchResult(
-            neighbours=hits,
-            stop_reason=StopReason.LIMIT if len(hits) == limit else StopReason.SCAN_BUDGET,
+            neighbours=similar,
+            stop_reason=StopReason.LIMIT if len(similar) == limit else StopReason.SCAN_BUDGET,
             exact=False,
             trace_filter=self._trace_filter,
-            model_id=self._nearest.model_id,
-            approximate=ApproximatePart(limit=limit, ef_search=ef_search, last=hits[-1]) if hits else None,
+            model_id=self._query.model_id,
+            approximate=ApproximateStep(limit=limit, ef_search=ef_search, last=similar[-1]) if similar else None,
             traces=traces,
         )
 
     def _similar(self, neighbours: list[Neighbour]) -> list[Neighbour]:
         least = self._search.min_similarity
-        return [neighbour for neighbour in neighbours if similarity(neighbour) >= least]
+        return [neighbour for neighbour in neighbours if neighbour.similarity >= least]
 
     @staticmethod
-    def _why_short(hits: list[Neighbour], nearest: list[Neighbour]) -> StopReason:
-        return StopReason.EXHAUSTED if len(hits) == len(nearest) else StopReason.MIN_SIMILARITY
+    def _reason_for_fewer(similar: list[Neighbour], neighbours: list[Neighbour]) -> StopReason:
+        return StopReason.EXHAUSTED if len(similar) == len(neighbours) else StopReason.MIN_SIMILARITY
