@@ -39,7 +39,13 @@ class ActiveModel:
         embedder, or raises ModelNotUsable or EmbedderUnavailable.
         """
         self._queries: QueryCache | None = QueryCache(embedder)
-        self._facts: Model = embedder
+        # A copy: the embedder may be wrapped in others, each of which searches would ask.
+        self._facts: Model = RecordedModel(
+            model_id=embedder.model_id,
+            model_version=embedder.model_version,
+            dimensions=embedder.dimensions,
+            is_lexical=embedder.is_lexical,
+        )
         self._recorded = recorded
         self._make = make
         self._looking = asyncio.Lock()

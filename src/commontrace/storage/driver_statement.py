@@ -1,4 +1,4 @@
-"""Statements that bypass SQLAlchemy's execution: it costs a search more than the driver and the network together."""
+"""Compiled statement for the driver: SQLAlchemy's execution costs a search more than driver and network (ADR 0022)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ _DIALECT: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call] # SQLAlchem
 
 
 class DriverStatement:
-    """A statement as the driver takes it, compiled once: its text, and its parameters by position.
+    """Statement compiled for the driver: its SQL text, with parameters by position.
 
     Parameters are passed as they are, without SQLAlchemy's conversions.
     """
@@ -19,8 +19,8 @@ class DriverStatement:
         compiled: Any = statement.compile(dialect=_DIALECT)
         self.sql = str(compiled)
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
-        self._fixed: dict[str, Any] = compiled.params
+        self._literals: dict[str, Any] = compiled.params
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
-        """Returns the parameters in the statement's order; those that it holds itself need not be given."""
-        return [parameters[name] if name in parameters else self._fixed[name] for name in self._names]
+        """Returns the parameters in the statement's order. Literals of the statement have their values already."""
+        return [parameters[name] if name in parameters else self._literals[name] for name in self._names]

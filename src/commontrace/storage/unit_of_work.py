@@ -63,7 +63,7 @@ class Reading:
         self.revisions = RevisionRepository(connection)
         self.votes = VoteRepository(connection)
         self.search = ExactSearch(connection)
-        self.words = KeywordSearch(connection)
+        self.keywords = KeywordSearch(connection)
         self.vector_sample = VectorSample(connection)
         self.events = EventRepository(connection)
         self.idempotency = IdempotencyRepository(connection)

@@ -1,4 +1,4 @@
-"""Traces by their vectors, stored without encoding anything, and searches that are continued to the end."""
+"""Stored traces with given vectors, and searches that are resumed to their end."""
 
 from random import Random
 from typing import Any
@@ -20,12 +20,12 @@ QUERY = unit_vector(1_000_000)
 
 
 def a_vector(components: Vector = QUERY) -> vector_pb2.Vector:
-    """As a request carries it."""
+    """A vector as requests carry it."""
     return vector_pb2.Vector(packed_f32=components.astype("<f4").tobytes(), model_id=INSTALLED_MODEL)
 
 
 async def store_vectors(database: Database, vectors: list[Vector]) -> list[UUID]:
-    """Stores a trace for each; every third has the agent model `m`."""
+    """Stores a trace for each vector; every third has the agent model `m`."""
     async with database.unit_of_work() as work:
         contributor_id = await work.users.ensure(EMAIL)
         traces = [
@@ -44,7 +44,7 @@ async def store_vectors(database: Database, vectors: list[Vector]) -> list[UUID]
 
 
 async def store_varied_vectors(database: Database, count: int) -> list[Stored]:
-    """Stores traces with every mixture of properties, each in a direction of its own."""
+    """Stores traces with every mixture of properties, each with a vector of its own."""
     stored = await store_varied(database, count, Random(1))  # noqa: S311 - not a secret
     async with database.unit_of_work() as work:
         for number, trace in enumerate(stored):
@@ -54,18 +54,18 @@ async def store_varied_vectors(database: Database, count: int) -> list[Stored]:
 
 
 def with_ties(count: int) -> list[Vector]:
-    """Vectors of which every fifth direction is that of seven traces."""
+    """Vectors with ties: every fifth is one of the same seven."""
     directions = [unit_vector(number) for number in range(count)]
     return [directions[number % 7 if number % 5 == 0 else number] for number in range(count)]
 
 
 def similarities(vectors: list[Vector]) -> list[float]:
-    """To the query."""
+    """Similarities to the query."""
     return [float(similarity) for similarity in np.array(vectors) @ QUERY]
 
 
 async def every_stream(traces: TraceServiceStub, **fields: Any) -> list[list[pb.SearchTracesResponse]]:
-    """The search and its continuations, until one says that nothing follows."""
+    """Streams of a search and of its resumptions, until one has no resume token."""
     streams: list[list[pb.SearchTracesResponse]] = []
     token = ""
     while not streams or token:
@@ -76,7 +76,7 @@ async def every_stream(traces: TraceServiceStub, **fields: Any) -> list[list[pb.
 
 
 def ids_in(responses: list[pb.SearchTracesResponse]) -> list[str]:
-    """The traces of a stream, which must be in the order that the contract promises."""
+    """Ids of a stream's traces. Asserts the order that the contract promises."""
     ranks = [(-hit.similarity, hit.trace.id) for hit in hits_of(responses)]
     assert ranks == sorted(ranks)
     return [trace_id for _, trace_id in ranks]

@@ -1,4 +1,4 @@
-"""Metadata as it could be stored before there was a limit, compared each with each by filters as they may be."""
+"""Filters by metadata at their limits, over metadata that was stored before there were limits (ADR 0041)."""
 
 import json
 from time import perf_counter

@@ -1,4 +1,4 @@
-"""Servers whose database is moved to another model under them, and starts on the way there."""
+"""Re-encoding under running servers, and starts during a re-encoding (ADR 0020)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,14 +32,14 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[LocalModel]:
-    """A model in a directory."""
+    """Directory of a model."""
     model = LocalModel.load(write_model(tmp_path / "own"))
     yield model
     await model.close()
 
 
 async def serves(server: RunningServer, model: Any) -> None:
-    """Waits until a server that nobody asks anything of the model has noticed."""
+    """Waits until an idle server follows the model."""
     async with asyncio.timeout(15):
         while True:
             info = (await server.traces.GetServiceInfo(pb.GetServiceInfoRequest())).embedding_model
@@ -87,7 +87,7 @@ async def test_a_write_prepared_by_the_old_model_is_prepared_again(
     start_server: ServerFactory, database_url: str, embedder: Embedder
 ) -> None:
     class Slow:
-        """Says when it has encoded, and answers when it is let."""
+        """Encodes, sets an event, and returns after another event is set."""
 
         def __init__(self) -> None:
             self.model_id, self.model_version = embedder.model_id, embedder.model_version

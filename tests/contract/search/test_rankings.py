@@ -1,4 +1,4 @@
-"""Orders of hits other than by similarity: what they find, what they say of it, and where they end."""
+"""Rankings other than by similarity: hits, explanations, resume tokens and stop reasons (ADR 0025)."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ async def contribute(server: RunningServer, **fields: Any) -> str:
 
 
 async def contribute_codes(server: RunningServer) -> list[str]:
-    """Traces that are alike but for a code, which the model makes little of."""
+    """Traces that differ in a code alone, which hardly changes their vectors."""
     return [
         await contribute(
             server, number=number, title="The compiler stops", context=f"It prints error QX{4100 + 37 * number} only."

@@ -13,8 +13,8 @@ from tests.integration.storage.storing import unit_vector
 from tests.support.builders import a_contribution, copies_of, hits_of
 from tests.support.locks import held
 
-# What an exact pass adds to a distance is nothing, and, in a database with this, takes 50 ms a trace.
-_SLOW_EXACT_PASSES = (
+# Exact searches add 0 to each distance. In a database with this operator, that takes 50 ms for each trace.
+_SLOW_EXACT_SEARCHES = (
     "CREATE FUNCTION slowly(float8, integer) RETURNS float8 VOLATILE LANGUAGE plpgsql"
     " AS 'BEGIN PERFORM pg_sleep(0.05); RETURN $1; END'",
     "CREATE OPERATOR + (LEFTARG = float8, RIGHTARG = integer, FUNCTION = slowly)",
@@ -38,7 +38,7 @@ async def in_time(server: RunningServer, seconds: float, **fields: Any) -> list[
 
 
 async def refused_in_time(server: RunningServer, seconds: float, **fields: Any) -> None:
-    """A search whose deadline leaves no time for an answer, which the server says itself in one of a few attempts."""
+    """Asserts that the server refuses a search whose deadline leaves no time, in at least one of a few attempts."""
     request = pb.SearchTracesRequest(**({"embedding": a_vector()} | fields))
     told = set()
     for _ in range(4):
@@ -62,10 +62,10 @@ async def running_queries(database_url: str) -> int:
 
 @pytest.fixture
 async def stored(server: RunningServer, database_url: str) -> list[str]:
-    """Forty traces, which an exact pass takes two seconds to compare, in a server that has been used."""
+    """A warm server with forty traces, which an exact search compares in two seconds."""
     ids = await store_vectors(server.database, [unit_vector(number) for number in range(COUNT)])
     await asyncio.gather(*(in_time(server, 5, limit=1) for _ in range(5)))
-    for statement in _SLOW_EXACT_PASSES:
+    for statement in _SLOW_EXACT_SEARCHES:
         await administer(database_url, statement)
     return list(map(str, ids))
 

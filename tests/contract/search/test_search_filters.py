@@ -20,13 +20,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def server(shared_server: RunningServer) -> RunningServer:
-    """Shared: tests only read, but for names of tags that no other test asks for."""
+    """Shared server: tests only read, or create tags that no other test uses."""
     return shared_server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stored(server: RunningServer) -> list[Stored]:
-    """Sixty traces, among them some of every kind."""
+    """Sixty traces, some with each property."""
     return await store_varied_vectors(server.database, 60)
 
 
@@ -55,7 +55,7 @@ def filters_of_every_kind(stored: list[Stored]) -> list[TraceFilter]:
 
 
 def canonical(asked: TraceFilter) -> TraceFilter:
-    """The reference knows canonical names only."""
+    """The filter with canonical names, which are all that the reference knows."""
     known = TraceFilter()
     known.CopyFrom(asked)
     known.tags_any[:] = [tag.lower() for tag in asked.tags_any]

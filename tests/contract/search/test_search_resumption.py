@@ -28,12 +28,12 @@ SIMILARITIES = similarities(VECTORS)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stored(shared_server: RunningServer) -> list[str]:
-    """As many traces as there are vectors."""
+    """Ids of the stored traces, one for each vector."""
     return list(map(str, await store_vectors(shared_server.database, VECTORS)))
 
 
 def least_of(ranks: int) -> float:
-    """A similarity between those of two traces: of so many traces, or a few more for ties, it is exceeded."""
+    """A similarity between those of two traces, which so many traces exceed, or a few more because of ties."""
     best = sorted(set(SIMILARITIES), reverse=True)
     return (best[ranks - 1] + best[ranks]) / 2
 

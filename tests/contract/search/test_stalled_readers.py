@@ -1,4 +1,4 @@
-"""Readers who stop reading: of searches, exports and watches, each on a connection whose flow control is by hand."""
+"""Stalled readers of searches, exports and watches, on connections with manual flow control (HTTP/2 windows)."""
 
 import asyncio
 import statistics
@@ -43,7 +43,7 @@ REQUESTS: dict[str, tuple[str, Message]] = {
 
 
 class Reader:
-    """A stream that takes what its window holds, and the rest when it is told to."""
+    """Stream whose reader receives what its window holds, and the rest on demand."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -64,13 +64,13 @@ class Reader:
             writer.transport.abort()
 
     async def begin(self) -> None:
-        """Reads the first piece: from there on the server is at it."""
+        """Reads the first frame: the server has begun to respond."""
         data = await http2.next_data(self._reader)
         assert data is not None, "the stream is empty"
         self._received += data
 
     async def stall(self) -> None:
-        """Reads until the window is full: from there on the server may not send a byte."""
+        """Reads until the window is full: the server may send no more bytes."""
         async with asyncio.timeout(STALL_SECONDS):
             while len(self._received) < http2.WINDOW_BYTES:
                 data = await http2.next_data(self._reader)
@@ -78,7 +78,7 @@ class Reader:
                 self._received += data
 
     async def is_stalled(self) -> bool:
-        """Whether nothing comes; a watch says something every 10 seconds at least, and others would go on at once."""
+        """Tells whether no frame comes. A watch sends one every 10 seconds at least, other streams without a pause."""
         try:
             await asyncio.wait_for(http2.next_data(self._reader), 0.2)
         except TimeoutError:

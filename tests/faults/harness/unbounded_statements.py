@@ -8,9 +8,8 @@ from unittest.mock import patch
 from sqlalchemy import func, select
 
 from commontrace.domain import limits
-from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage.models import Tag, TraceTag
-from commontrace.storage.search import keyword as word_search
+from commontrace.storage.search import keyword
 from commontrace.storage.search.filter_budget import FilterBudget
 from commontrace.storage.traces import repository as trace_repository
 
@@ -22,12 +21,12 @@ def without_filter_budget() -> Iterator[None]:
     fitting = limits.METADATA_BYTES // 4 - 10
 
     @asynccontextmanager
-    async def unbounded(_budget: FilterBudget, _trace_filter: ResolvedFilter | None) -> AsyncIterator[None]:
+    async def unbounded(_budget: FilterBudget) -> AsyncIterator[None]:
         yield
 
     with (
         patch.multiple(limits, METADATA_VALUES=fitting, FILTER_VALUES=fitting),
-        patch.object(FilterBudget, "within", unbounded),
+        patch.object(FilterBudget, "limit", unbounded),
     ):
         yield
 
@@ -39,7 +38,7 @@ def _names_in_order(trace_id: Any) -> Any:
 
 def without_word_budget() -> AbstractContextManager[object]:
     """All holders of every word are looked up, however few traces pass a filter."""
-    return patch.multiple(word_search, BUDGET=1 << 40, _holders=word_search._by_words)
+    return patch.multiple(keyword, BUDGET=1 << 40, _postings=keyword._postings_by_index)
 
 
 def with_names_in_order() -> AbstractContextManager[object]:

@@ -86,9 +86,9 @@ async def test_exhausted_pools_are_overload_in_time(database_url: str) -> None:
         async with database.unit_of_work() as work:
             await question(work)
 
-    asks: tuple[Ask, ...] = (database.read, database.search, database.read_apart, write)
+    asks: tuple[Ask, ...] = (database.read, database.search, database.read_reserved, write)
     # Of the connections apart, one is kept for health.
-    held = [asyncio.ensure_future(ask(hold)) for ask in asks for _ in range(1 if ask == database.read_apart else 2)]
+    held = [asyncio.ensure_future(ask(hold)) for ask in asks for _ in range(1 if ask == database.read_reserved else 2)]
     async with asyncio.timeout(10):
         for _ in held:
             await holding.acquire()

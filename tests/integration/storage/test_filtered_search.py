@@ -1,4 +1,4 @@
-"""Searches under filters of all widths, beside brute force."""
+"""Filtered searches of every selectivity, compared with brute force (ADR 0023)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from commontrace.core.search import selectivity as filter_widths
+from commontrace.core.search import selectivity
 from commontrace.core.search.result import SearchResult
 from commontrace.core.search.selectivity import FilterSelectivityCache
 from commontrace.core.search.service import SearchService
@@ -30,13 +30,13 @@ QUERIES = range(0, SIZE, 1000)
 TAGS = {name: uuid4() for name in ("most", "half", "tenth", "hundredth", "thousandth", "one", "none")}
 SHARES = {"most": 0.9, "half": 0.5, "tenth": 0.1, "hundredth": 0.01, "thousandth": 0.001, "one": 1 / SIZE, "none": 0.0}
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
-# As independent of the vectors as of each other: which trace is the how manieth of each kind.
-PLACES = {name: np.random.default_rng(seed).permutation(SIZE) for seed, name in enumerate(("tag", "model", "status"))}
+# Random ranks of the traces by kind, independent of the vectors and of each other.
+RANKS = {name: np.random.default_rng(seed).permutation(SIZE) for seed, name in enumerate(("tag", "model", "status"))}
 
 
 def passing(kind: str, share: str) -> NDArray[np.bool_]:
-    """Which traces are among the first of a kind; shape (SIZE,)."""
-    return PLACES[kind] < SHARES[share] * SIZE
+    """Mask of the traces whose rank is within the share; shape (SIZE,)."""
+    return RANKS[kind] < SHARES[share] * SIZE
 
 
 FILTERS: dict[str, tuple[TraceFilter, NDArray[np.bool_]]] = {
@@ -99,13 +99,13 @@ def nearest(corpus: Corpus, vector: NDArray[np.float32], passes: NDArray[np.bool
 
 @pytest.mark.parametrize("name", FILTERS)
 async def test_complete_under_any_filter(corpus: Corpus, searches: SearchService, name: str) -> None:
-    asked, passes = FILTERS[name]
+    trace_filter, passes = FILTERS[name]
     matches = int(passes.sum())
     for limit in (10, 50):
         recalls = []
         for number in QUERIES:
             vector = corpus.query(number)
-            answer = await found(searches, vector, limit=limit, trace_filter=asked)
+            answer = await found(searches, vector, limit=limit, trace_filter=trace_filter)
             wanted = nearest(corpus, vector, passes, limit)
             ids = set(ids_of(answer.neighbours))
             assert len(ids) == len(answer.neighbours) == min(limit, matches)
@@ -117,7 +117,7 @@ async def test_complete_under_any_filter(corpus: Corpus, searches: SearchService
         assert np.mean(recalls) >= 0.95, limit
 
 
-async def test_only_what_many_pass_is_left_to_the_vector_index(
+async def test_only_filters_that_many_pass_use_the_vector_index(
     corpus: Corpus, populated: Database, searches: SearchService
 ) -> None:
     scans = "SELECT coalesce(sum(idx_scan), 0)::int FROM pg_stat_user_indexes WHERE indexrelname LIKE '%hnsw'"
@@ -127,39 +127,39 @@ async def test_only_what_many_pass_is_left_to_the_vector_index(
         [(count,)] = await query(corpus.url, scans)
         return int(count)
 
-    async def asked_for(name: str) -> int:
+    async def index_scans_of(name: str) -> int:
         before = await scanned()
-        asked, _ = FILTERS[name]
+        trace_filter, _ = FILTERS[name]
         for number in QUERIES:
-            await found(searches, corpus.query(number), limit=10, trace_filter=asked)
+            await found(searches, corpus.query(number), limit=10, trace_filter=trace_filter)
         await populated.search(lambda search: run(search, "SELECT pg_stat_force_next_flush()"))
         return await scanned() - before
 
     assert int(passing("tag", "most").sum()) > MOST_MATCHES
-    assert await asked_for("tags_any most") == len(QUERIES)
+    assert await index_scans_of("tags_any most") == len(QUERIES)
     most = await resolved(FILTERS["tags_any most"][0], populated)
-    assert searches.filter_widths.get(most) == pytest.approx(SHARES["most"], abs=0.15)
-    assert await asked_for("tags_any half") == 0
+    assert searches.selectivities.get(most) == pytest.approx(SHARES["most"], abs=0.15)
+    assert await index_scans_of("tags_any half") == 0
 
 
 async def test_a_least_similarity_is_proven_by_comparing_all_that_match(
     corpus: Corpus, searches: SearchService
 ) -> None:
-    asked, passes = FILTERS["tags_any hundredth"]
+    trace_filter, passes = FILTERS["tags_any hundredth"]
     vector = corpus.query(0)
     similarities = np.sort((corpus.vectors @ vector)[passes])[::-1]
     least = float(similarities[4] + similarities[5]) / 2
-    answer = await found(searches, vector, limit=10, trace_filter=asked, min_similarity=least)
+    answer = await found(searches, vector, limit=10, trace_filter=trace_filter, min_similarity=least)
     assert (len(answer.neighbours), answer.stop_reason, answer.exact) == (5, StopReason.MIN_SIMILARITY, True)
 
 
-def test_what_was_measured_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measured_selectivities_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     filters = [ResolvedFilter(trace_filter=TraceFilter(statuses=(str(number),)), tag_ids={}) for number in range(4)]
     known = FilterSelectivityCache(capacity=3)
     for number, trace_filter in enumerate(filters):
         assert known.get(trace_filter) is None
         known.remember(trace_filter, number / 4)
     assert [known.get(trace_filter) for trace_filter in filters] == [None, 0.25, 0.5, 0.75]
-    monkeypatch.setattr(filter_widths, "_SECONDS", 0.0)
+    monkeypatch.setattr(selectivity, "_SECONDS", 0.0)
     known.remember(filters[3], 0.9)
     assert known.get(filters[3]) is None

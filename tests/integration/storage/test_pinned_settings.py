@@ -76,10 +76,10 @@ async def test_every_connection_has_what_statements_rely_on(database_url: str) -
             return [(name, setting) for name, setting in rows]
 
     sessions = {
-        "writes": await _settings(database._writing, names),
-        "reads": await _settings(database._reading, names),
-        "apart": await _settings(database._vital, names),
-        "tail": await _settings(database._tailing, names),
+        "writes": await _settings(database._write_engine, names),
+        "reads": await _settings(database._read_engine, names),
+        "apart": await _settings(database._reserved_engine, names),
+        "tail": await _settings(database._dedicated_engine, names),
         "searches": await database.search(by_driver),
         "migrations": await _settings(engines.unpooled(database_url), names),
         "reembed": await _settings(steps._engine, names),

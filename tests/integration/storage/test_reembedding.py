@@ -60,7 +60,7 @@ async def fill(database: Database, count: int = 40) -> None:
     """Traces of every kind, some of them deleted, one without a vector."""
     for number in range(count):
         await stored(database, title=f"title{number}", context=f"apple{number}", solution=f"plum{number}")
-    url = database._reading.url.render_as_string(hide_password=False)
+    url = database._read_engine.url.render_as_string(hide_password=False)
     await administer(url, "UPDATE traces SET deleted_at = now() WHERE title LIKE '%7'")
     unset = "embedding = NULL, embedding_model_id = NULL, embedding_model_version = NULL"
     await administer(url, f"UPDATE traces SET {unset} WHERE title = 'title3'")  # noqa: S608 - our own names
@@ -243,7 +243,9 @@ async def test_a_search_of_the_old_model_is_refused_or_finds_nothing(database: D
     async def ask(model: Embedder) -> Any:
         text = embedding_text("title1", "apple1", "plum1")
         searches = SearchService(database, unchanging(model))
-        return await searches.nearest(Search(query=text, limit=5), deadline=NEVER, queries=QueryCache(model))
+        return await searches.find_nearest(
+            Search(query=text, limit=5), deadline=NEVER, queries=QueryCache(model), model=model
+        )
 
     assert (await ask(OTHER)).stop_reason is StopReason.LIMIT
     with pytest.raises(ModelReplaced):

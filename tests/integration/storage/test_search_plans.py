@@ -1,4 +1,4 @@
-"""What the server's own search statements do in databases of 12 to 10,000 traces."""
+"""Plans and results of the search statements in databases of 12 to 10,000 traces (ADR 0022, ADR 0023)."""
 
 import asyncio
 import json
@@ -27,8 +27,7 @@ from commontrace.storage import engines
 from commontrace.storage.connections import SettingRefused
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
-from commontrace.storage.search import binary_quantized as sign_search
-from commontrace.storage.search import filter_sql
+from commontrace.storage.search import binary_quantized, filter_sql
 from commontrace.storage.search.binary_quantized import BinaryQuantizedSearch
 from commontrace.storage.search.neighbours import (
     ApproximateSearch,
@@ -77,7 +76,7 @@ FILTERS = {
 
 
 def three_tags_each(size: int) -> dict[UUID, list[int]]:
-    """Which traces have which of the tags."""
+    """The numbers of the traces that have each tag."""
     return {
         tag_id: [number for number in range(size) if tag in {(number * step + step) % _FEW_NAMES for step in (1, 5, 7)}]
         for tag, tag_id in enumerate(_TAGS.values())
@@ -110,13 +109,14 @@ async def populated(corpus: Corpus) -> AsyncIterator[Database]:
 
 
 async def found(query: Query | Vector, limit: int, database: Database, **fields: Any) -> SearchResult:
-    asked = QueryVector(vector=query, model_id=MODEL.model_id) if isinstance(query, np.ndarray) else query
-    search = Search(query=asked, limit=limit, **fields)
+    if isinstance(query, np.ndarray):
+        query = QueryVector(vector=query, model_id=MODEL.model_id)
+    search = Search(query=query, limit=limit, **fields)
     return await SearchService(database, unchanging(MODEL)).search(search, deadline=NEVER)
 
 
-def resolved(asked: TraceFilter) -> ResolvedFilter:
-    return ResolvedFilter(trace_filter=asked, tag_ids=_TAGS)
+def resolved(trace_filter: TraceFilter) -> ResolvedFilter:
+    return ResolvedFilter(trace_filter=trace_filter, tag_ids=_TAGS)
 
 
 async def approximate(search: ApproximateSearch, query: Vector, *, limit: int, ef_search: int = 64) -> list[Neighbour]:
@@ -135,20 +135,20 @@ async def explain(
     return "\n".join(row[0] for row in await search._connection.fetch(f"EXPLAIN (COSTS OFF) {prepared.sql}", *given))
 
 
-def asked_for(corpus: Corpus, asked: TraceFilter, limit: int) -> NeighbourQuery:
-    return NeighbourQuery(vector=corpus.query(0), **NAME, limit=limit, trace_filter=resolved(asked))
+def query_of(corpus: Corpus, trace_filter: TraceFilter, limit: int) -> NeighbourQuery:
+    return NeighbourQuery(vector=corpus.query(0), **NAME, limit=limit, trace_filter=resolved(trace_filter))
 
 
 async def test_the_planner_stays_on_the_index(corpus: Corpus, populated: Database) -> None:
-    kinds = [filter_sql.kinds_of(resolved(asked)) for asked in FILTERS.values()]
+    kinds = [filter_sql.kinds_of(resolved(trace_filter)) for trace_filter in FILTERS.values()]
     assert len(set(kinds)) == len(FILTERS)
     for statistics in ("none", "fresh"):
         if statistics == "fresh":
             await administer(corpus.url, "ANALYZE")
-        for name, asked in FILTERS.items():
-            kind = filter_sql.kinds_of(resolved(asked))
+        for name, trace_filter in FILTERS.items():
+            kind = filter_sql.kinds_of(resolved(trace_filter))
             for limit in LIMITS:
-                nearest = asked_for(corpus, asked, limit)
+                nearest = query_of(corpus, trace_filter, limit)
                 ids = await populated.search(partial(explain, statement=approximate_statement(kind), nearest=nearest))
                 rows = await populated.search(
                     partial(explain, statement=hits_statement(kind, limit=limit, full=True), nearest=nearest)
@@ -195,26 +195,26 @@ async def carried_out(
 
 
 async def plans_of_searches(url: str, corpus: Corpus) -> dict[tuple[object, ...], dict[str, Any]]:
-    """Returns the plans of everything that connections of searches are asked about traces."""
+    """Returns the plan of every statement about traces that runs on search connections."""
     plans: dict[tuple[object, ...], dict[str, Any]] = {}
     database = Database(url)
-    for name, asked in FILTERS.items():
+    for name, trace_filter in FILTERS.items():
         for limit, full in ((1, True), (10, True), (10, False), (16, True)):
-            nearest = asked_for(corpus, asked, limit)
+            nearest = query_of(corpus, trace_filter, limit)
             kinds = filter_sql.kinds_of(nearest.trace_filter)
             given = approximate_parameters(nearest, ef_search=64)
             statements = {
                 "hits": hits_statement(kinds, limit=limit, full=full),
                 "ids": approximate_statement(kinds),
-                "signs": sign_search.statement(kinds, limit=limit, candidates=200, full=full),
-                "ids by signs": sign_search.statement(kinds, limit=limit, candidates=200, full=None),
+                "signs": binary_quantized.reranked_statement(kinds, limit=limit, candidates=200, full=full),
+                "ids by signs": binary_quantized.reranked_statement(kinds, limit=limit, candidates=200, full=None),
             }
             prepared = {what: DriverStatement(statement) for what, statement in statements.items()}
-            prepared |= {"many": sign_search._passes_many(kinds), "sample": sign_search._sample(kinds)}
+            prepared |= {"many": binary_quantized._passes_many(kinds), "sample": binary_quantized._sample(kinds)}
             for what, statement in prepared.items():
                 arguments = statement.arguments(given)
-                plans[what, name, limit, full] = await database.search_signs(
-                    partial(carried_out, statement=statement, given=arguments), under=nearest.trace_filter
+                plans[what, name, limit, full] = await database.search(
+                    partial(carried_out, statement=statement, given=arguments), trace_filter=nearest.trace_filter
                 )
     await database.close()
     return plans
@@ -276,7 +276,9 @@ async def names_read(url: str, corpus: Corpus) -> dict[str, int]:
         ),
         "words": partial(
             database.read,
-            lambda reading: reading.words.holders("context", NeighbourQuery(vector=corpus.query(0), **NAME, limit=10)),
+            lambda reading: reading.keywords.find_matches(
+                "context", NeighbourQuery(vector=corpus.query(0), **NAME, limit=10)
+            ),
         ),
         "get": partial(database.read, lambda reading: reading.traces.get(ids[0])),
         "batch get": partial(database.read, lambda reading: reading.traces.get_many(ids, full=True)),
@@ -318,8 +320,8 @@ async def _names_read_ever(database: Database) -> int:
     )
 
 
-async def test_so_does_the_plan_that_postgres_keeps(corpus: Corpus, populated: Database) -> None:
-    # After five executions Postgres may turn to one plan for all parameters.
+async def test_the_generic_plan_stays_on_the_index_too(corpus: Corpus, populated: Database) -> None:
+    # After five executions of a prepared statement, Postgres may change to a generic plan.
     scans = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'ix_traces_embedding_hnsw'"
 
     async def search_often(search: ApproximateSearch) -> None:
@@ -332,7 +334,7 @@ async def test_so_does_the_plan_that_postgres_keeps(corpus: Corpus, populated: D
     assert await populated.read(lambda reading: run(reading, scans)) == before + 12
 
 
-async def test_probes_tell_what_the_index_finds(corpus: Corpus, populated: Database) -> None:
+async def test_probes_measure_the_recall_of_the_index(corpus: Corpus, populated: Database) -> None:
     probe = RecallProbe(populated, lambda: MODEL, period_seconds=0)
     for _ in range(5):
         await probe.probe()
@@ -341,17 +343,17 @@ async def test_probes_tell_what_the_index_finds(corpus: Corpus, populated: Datab
     assert (probe.recall is None) if outcome == "too_few" else (probe.recall or 0.0) > 0.9
 
 
-async def test_candidates_by_their_signs_are_read_one_by_one(corpus: Corpus, populated: Database) -> None:
+async def test_candidates_of_binary_quantization_are_read_by_key(corpus: Corpus, populated: Database) -> None:
     for statistics in ("none", "fresh"):
         if statistics == "fresh":
             await administer(corpus.url, "ANALYZE")
-        for name, asked in FILTERS.items():
-            nearest = asked_for(corpus, asked, 10)
-            statement = sign_search.statement(
+        for name, trace_filter in FILTERS.items():
+            nearest = query_of(corpus, trace_filter, 10)
+            statement = binary_quantized.reranked_statement(
                 filter_sql.kinds_of(nearest.trace_filter), limit=10, candidates=200, full=True
             )
-            plan = await populated.search_signs(
-                partial(explain, statement=statement, nearest=nearest), under=nearest.trace_filter
+            plan = await populated.search(
+                partial(explain, statement=statement, nearest=nearest), trace_filter=nearest.trace_filter
             )
             scans = re.findall(r"(\w+ Scan.*) on traces(?: |$)", plan, flags=re.MULTILINE)
             if name in ("metadata", "everything"):
@@ -392,7 +394,7 @@ async def test_exact_answers_agree_with_numpy(corpus: Corpus, populated: Databas
     assert [neighbour.distance for neighbour in exact] == pytest.approx(
         [neighbour.distance for neighbour in every[:limit]], abs=1e-6
     )
-    # Postgres computes in single precision: those that close may change places.
+    # Postgres computes in single precision: neighbours whose distances are that close may change places.
     distances = dict(every)
     assert [neighbour.distance for neighbour in exact] == pytest.approx(
         [distances[trace_id] for trace_id in ids_of(exact)], abs=1e-6
@@ -421,7 +423,7 @@ async def test_the_index_finds_nine_of_ten(corpora: dict[int, Corpus]) -> None:
 
 async def test_ef_search_is_in_force_for_its_statement_only(corpora: dict[int, Corpus]) -> None:
     corpus = corpora[5000]
-    # Far from every subject, where the index has a hard time.
+    # Far from every subject, where the index has a low recall.
     queries = [unit(np.random.default_rng(number).standard_normal(384)) for number in range(20)]
 
     async def mean_recall(search: ApproximateSearch, ef_search: int) -> float:

@@ -84,8 +84,9 @@ async def test_tags_are_read_in_alphabetical_order(database: Database) -> None:
         await database.read(lambda reading: reading.traces.get(trace_id)),
         (await database.search(lambda search: search.hits(nearest, ef_search=64, full=full)))[0][1],
         (
-            await database.search_signs(
-                lambda search: search.matched(nearest, candidates=10, full=full), under=nearest.trace_filter
+            await database.search(
+                lambda search: search.find_reranked(nearest, candidates=10, full=full),
+                trace_filter=nearest.trace_filter,
             )
         ).traces[0],
     ]

@@ -1,4 +1,7 @@
-"""What a search by words reads of 1,000 and of 15,000 traces: those that pass a narrow filter, or up to a budget."""
+"""Rows that a keyword search reads of 1,000 and of 15,000 traces: those that pass a filter, or up to the budget.
+
+ADR 0040.
+"""
 
 import asyncio
 import json
@@ -14,14 +17,14 @@ from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.search import filter_sql
-from commontrace.storage.search.keyword import BUDGET, COMMON, KeywordMatch, holders_parameters, holders_statement
+from commontrace.storage.search.keyword import BUDGET, COMMON, KeywordMatch, matches_parameters, matches_statement
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer, query, url_of
 
 SIZES = (1_000, 15_000)
 FEW, LIMIT = 30, 51
 WORDS = 1_000
-# What is behind what ANALYZE has counted.
+# Traces by those that the last ANALYZE has counted.
 _GROWN = 1.1
 
 ADA, BOB, TAG, UNUSED = uuid4(), uuid4(), uuid4(), uuid4()
@@ -91,21 +94,21 @@ async def database(corpus_url: str) -> Any:
     await database.close()
 
 
-def asked_for(trace_filter: TraceFilter) -> NeighbourQuery:
+def query_of(trace_filter: TraceFilter) -> NeighbourQuery:
     resolved = ResolvedFilter(trace_filter=trace_filter, tag_ids={"few": TAG, "unused": UNUSED})
     return NeighbourQuery(vector=_VECTOR, model_id="model", model_version="1", limit=LIMIT, trace_filter=resolved)
 
 
-async def carried_out(database: Database, text: str, trace_filter: TraceFilter) -> Mapping[str, float]:
-    """Returns how many rows or entries were read, by table or index."""
-    nearest = asked_for(trace_filter)
-    prepared = DriverStatement(holders_statement(filter_sql.kinds_of(nearest.trace_filter)))
-    parameters = holders_parameters(text, nearest)
+async def rows_read(database: Database, text: str, trace_filter: TraceFilter) -> Mapping[str, float]:
+    """Returns the number of rows or entries read, by table or index."""
+    nearest = query_of(trace_filter)
+    prepared = DriverStatement(matches_statement(filter_sql.kinds_of(nearest.trace_filter)))
+    parameters = matches_parameters(text, nearest)
     # These connections leave JSON to SQLAlchemy.
     parameters |= {"metadata": json.dumps(parameters.get("metadata"))}
 
     async def explain(reading: Reading) -> Any:
-        raw: Any = (await reading.words._connection.get_raw_connection()).driver_connection
+        raw: Any = (await reading.keywords._connection.get_raw_connection()).driver_connection
         sql = f"EXPLAIN (ANALYZE, FORMAT JSON) {prepared.sql}"
         return (await raw.fetchval(sql, *prepared.arguments(parameters)))[0]["Plan"]
 
@@ -130,7 +133,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("narrow", NARROW)
 async def test_under_a_narrow_filter_only_its_traces_are_read(database: Database, narrow: str, question: str) -> None:
     trace_filter, passing = NARROW[narrow]
-    read = await carried_out(database, QUESTIONS[question], trace_filter)
+    read = await rows_read(database, QUESTIONS[question], trace_filter)
     assert read["ix_trace_words_words"] == 0
     assert read["trace_words"] == passing
     if not trace_filter.metadata:
@@ -145,7 +148,7 @@ async def test_else_no_more_holders_are_read_than_the_budget_allows(
     database: Database, wide: str, question: str
 ) -> None:
     trace_filter = (WIDE | NO_FILTER)[wide]
-    read = await carried_out(database, QUESTIONS[question], trace_filter)
+    read = await rows_read(database, QUESTIONS[question], trace_filter)
     looked_up = max(read["ix_trace_words_words"], read["trace_words"])
     assert looked_up <= _GROWN * BUDGET
     # With what has to be read to see that more than a few pass, of which a third does.
@@ -159,18 +162,18 @@ async def test_without_a_filter_common_words_are_not_even_looked_up(
 ) -> None:
     [(count,)] = await query(corpus_url, "SELECT count(*) FROM traces")
     for question in ("forty common words", "a word that all hold", "8,000 characters"):
-        read = await carried_out(database, QUESTIONS[question], NO_FILTER[wide])
+        read = await rows_read(database, QUESTIONS[question], NO_FILTER[wide])
         assert (read["ix_trace_words_words"] == 0) is (count > COMMON), question
-    read = await carried_out(database, QUESTIONS["a code among common words"], NO_FILTER[wide])
+    read = await rows_read(database, QUESTIONS["a code among common words"], NO_FILTER[wide])
     assert count == COMMON or read["ix_trace_words_words"] == 1
 
 
-@pytest.mark.parametrize("trace_filter", [*(asked for asked, passing in NARROW.values() if passing), *WIDE.values()])
+@pytest.mark.parametrize("trace_filter", [*(narrow for narrow, passing in NARROW.values() if passing), *WIDE.values()])
 async def test_the_rarest_words_weigh_as_they_do_by_brute_force(
     corpus_url: str, database: Database, trace_filter: TraceFilter
 ) -> None:
     text = "E01000003 word3 word14 E01000021 E01000300"
-    found = await holders(database, text, trace_filter)
+    found = await keyword_matches(database, text, trace_filter)
     every: dict[UUID, set[str]] = {}
     passing = await query(
         corpus_url,
@@ -191,9 +194,9 @@ async def test_the_rarest_words_weigh_as_they_do_by_brute_force(
         for trace_id, held in every.items()
     }
     heaviest = sorted((weight for weight in weights.values() if weight), reverse=True)[:LIMIT]
-    assert [holder.weight for holder in found] == pytest.approx(heaviest, abs=1e-5)
-    for holder in found:
-        assert holder.weight == pytest.approx(weights[holder.neighbour.trace_id], abs=1e-5)
+    assert [match.weight for match in found] == pytest.approx(heaviest, abs=1e-5)
+    for match in found:
+        assert match.weight == pytest.approx(weights[match.neighbour.trace_id], abs=1e-5)
 
 
 def is_passing(trace_filter: TraceFilter, *, is_few: bool, status: str) -> bool:
@@ -202,5 +205,5 @@ def is_passing(trace_filter: TraceFilter, *, is_few: bool, status: str) -> bool:
     return is_few is (trace_filter not in WIDE.values())
 
 
-async def holders(database: Database, text: str, trace_filter: TraceFilter) -> list[KeywordMatch]:
-    return await database.read(lambda reading: reading.words.holders(text, asked_for(trace_filter)))
+async def keyword_matches(database: Database, text: str, trace_filter: TraceFilter) -> list[KeywordMatch]:
+    return await database.read(lambda reading: reading.keywords.find_matches(text, query_of(trace_filter)))

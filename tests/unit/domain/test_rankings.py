@@ -3,7 +3,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from commontrace.domain.search.rankings import Explanation, by_trust, fused, lexical_ranks, trust_bonus
+from commontrace.domain.search.rankings import Explanation, fuse, lexical_ranks, rerank_by_trust, trust_bonus
 from commontrace.domain.votes.trust import Tally, trust_score
 
 A, B, C, D = (UUID(int=number) for number in range(4))
@@ -28,14 +28,14 @@ def test_no_number_of_votes_exceeds_the_bound() -> None:
 
 def test_trust_reorders_near_ties_and_never_lifts_the_irrelevant() -> None:
     votes = {B: tally(8, 0), D: tally(1_000_000, 0)}
-    explained = by_trust({A: 0.62, B: 0.60, C: 0.3, D: 0.2}, votes)
+    explained = rerank_by_trust({A: 0.62, B: 0.60, C: 0.3, D: 0.2}, votes)
     assert sorted(explained, key=lambda trace_id: -explained[trace_id].score) == [B, A, C, D]
     assert explained[A] == Explanation(score=0.62, vector_rank=1)
     assert explained[B].score == 0.60 + trust_bonus(votes[B])
 
 
 def test_what_two_orders_hold_passes_what_one_holds() -> None:
-    explained = fused([A, B, C], {D: 1, C: 2})
+    explained = fuse([A, B, C], {D: 1, C: 2})
     assert explained[A] == Explanation(score=1 / 61, vector_rank=1)
     assert explained[C] == Explanation(score=1 / 63 + 1 / 62, vector_rank=3, lexical_rank=2)
     assert explained[D] == Explanation(score=1 / 61, lexical_rank=1)
@@ -56,5 +56,5 @@ def test_equals_of_which_some_were_cut_off_have_no_place() -> None:
 
 def test_one_order_alone_stays_as_it_is() -> None:
     order = [uuid4() for _ in range(100)]
-    explained = fused(order, {})
+    explained = fuse(order, {})
     assert sorted(order, key=lambda trace_id: -explained[trace_id].score) == order

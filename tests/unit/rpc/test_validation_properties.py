@@ -176,7 +176,7 @@ def test_hits_are_cut_into_messages_in_order_and_none_is_too_large(sizes: list[i
         for number, size in enumerate(sizes)
     ]
     filling = ResponseBuilder()
-    cut = [full for hit in hits if (full := filling.put(hit)) is not None] + [filling.take()]
+    cut = [full for hit in hits if (full := filling.add(hit)) is not None] + [filling.take()]
     assert [hit for response in cut for hit in response.hits] == hits
     assert all(response.hits for response in cut) or not hits
     for response, following in pairwise(cut):

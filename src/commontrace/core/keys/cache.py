@@ -51,7 +51,7 @@ class KeyCache:
         self._digests: dict[UUID, bytes] = {}
         self._asking: dict[bytes, asyncio.Task[Caller]] = {}
         self._used: set[UUID] = set()
-        self._rows = BatchedLookup(lambda ids: database.read_apart(lambda reading: reading.keys.by_id(ids)))
+        self._rows = BatchedLookup(lambda ids: database.read_reserved(lambda reading: reading.keys.by_id(ids)))
 
     def recall(self, text: str) -> Caller | None:
         """Returns who holds the key, None where that has to be asked. Raises InvalidKey for one refused lately."""
@@ -96,7 +96,7 @@ class KeyCache:
         """Runs until cancelled: forgets each key that has changed, as soon as the database says so."""
         while True:
             try:
-                async with self._database.hear_of_keys(self.forget) as lost:
+                async with self._database.listen_for_key_changes(self.forget) as lost:
                     # What changed while nobody listened was not heard.
                     self.forget_all()
                     await lost.wait()

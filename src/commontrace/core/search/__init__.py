@@ -1,1 +1,1 @@
-"""Searches: service, passes, rankings, batches."""
+"""Searches: service, candidate generation, ranking, results and their hits."""

@@ -142,7 +142,7 @@ async def prepare(
             embedding.vector,
             model_id=embedder.model_id,
             model_version=embedder.model_version,
-            leaving_out=supersedes_id,
+            excluded_id=supersedes_id,
             database=database,
         )
     return Prepared(

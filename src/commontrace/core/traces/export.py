@@ -29,7 +29,7 @@ class Export:
             lambda reading: reading.export.oldest_first(
                 self.trace_filter, after=after, size=size, text_bytes=limits.RESPONSE_BYTES, model=self.model
             ),
-            under=self.trace_filter,
+            trace_filter=self.trace_filter,
         )
 
 

@@ -37,7 +37,7 @@ async def find(
         return Listed(trace_filter=resolved, owner_id=None, positions=())
     positions = await database.read(
         lambda reading: reading.listing.newest_first(resolved, owner_id=owner_id, after=after, size=size),
-        under=resolved,
+        trace_filter=resolved,
     )
     return Listed(trace_filter=resolved, owner_id=owner_id, positions=positions)
 
@@ -49,7 +49,7 @@ async def rows(
     ids = [position.id for position in positions]
     found = await database.read(
         lambda reading: reading.traces.get_many(ids, full=full, trace_filter=of.trace_filter, owner_id=of.owner_id),
-        under=of.trace_filter,
+        trace_filter=of.trace_filter,
     )
     return {position: found[position.id] for position in positions if position.id in found}
 

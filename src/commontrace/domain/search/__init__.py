@@ -1,1 +1,1 @@
-"""Searches: query, result, rankings, resumption."""
+"""Searches: query, neighbours, rankings, resume points."""

@@ -1,4 +1,4 @@
-"""Orders of hits other than by similarity alone: what each goes by, and how far it may go."""
+"""Rankings of hits other than by similarity: re-ranking by votes, reciprocal rank fusion with keywords (ADR 0025)."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,21 +9,22 @@ from uuid import UUID
 from commontrace.domain.votes.trust import Tally, trust_score
 
 RANKED = 100
-"""How many traces such an order holds."""
+"""Length of such a list: the most traces that it holds."""
 
-RANKED_BY_WORDS = 50
-"""How many the order by words holds: further down it is a matter of single common words."""
+RANKED_BY_KEYWORDS = 50
+"""Length of the list of keyword matches. Further down, single common words decide."""
 
-# What votes can add or take. The least at which confirmed traces mostly pass rejected ones on the same problem.
+# The most that votes add to a similarity, or take from it: the least bound at which confirmed traces mostly pass
+# rejected ones on the same problem (ADR 0025).
 _TRUST_BOUND = 0.05
 
-# The constant of G. Cormack, C. Clarke and S. Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual
-# Rank Learning Methods", SIGIR 2009.
+# The constant k of reciprocal rank fusion. G. Cormack, C. Clarke and S. Büttcher, "Reciprocal Rank Fusion outperforms
+# Condorcet and individual Rank Learning Methods", SIGIR 2009.
 _FUSION = 60
 
 
 class Ranking(Enum):
-    """What hits are ordered by."""
+    """Order of hits."""
 
     COSINE = "cosine"
     TRUST_WEIGHTED = "trust_weighted"
@@ -32,9 +33,9 @@ class Ranking(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """Why a hit is where it is: `score` decides, the rest is what it is made of. Ranks begin at 1.
+    """Score of a hit, which decides its rank, and the parts that the score is made of. Ranks begin at 1.
 
-    None stands for a rank that the hit has not, or that the order does not go by.
+    A rank is None where the hit is not in that list, or the ranking does not use the list.
     """
 
     score: float
@@ -46,36 +47,36 @@ class Explanation:
 def trust_bonus(tally: Tally) -> float:
     """Returns what the votes on a trace's current revision add to its similarity, within -0.05..0.05.
 
-    It is in proportion to the trust score less what that would be if UP were DOWN: nothing without votes.
+    The bonus is proportional to the trust score minus the trust score of the opposite votes: 0 without votes.
     """
-    against = Tally(up_count=tally.down_count, down_count=tally.up_count)
-    return _TRUST_BOUND * (trust_score(tally) - trust_score(against))
+    opposite = Tally(up_count=tally.down_count, down_count=tally.up_count)
+    return _TRUST_BOUND * (trust_score(tally) - trust_score(opposite))
 
 
-def by_trust(similarities: Mapping[UUID, float], tallies: Mapping[UUID, Tally]) -> dict[UUID, Explanation]:
-    """Explains each trace by its similarity and its votes. The similarities are in their order."""
-    explained = {}
+def rerank_by_trust(similarities: Mapping[UUID, float], tallies: Mapping[UUID, Tally]) -> dict[UUID, Explanation]:
+    """Scores each trace by its similarity and its votes. The similarities are in descending order."""
+    explanations = {}
     for rank, (trace_id, similarity) in enumerate(similarities.items(), start=1):
         bonus = trust_bonus(tallies.get(trace_id, Tally()))
-        explained[trace_id] = Explanation(score=similarity + bonus, vector_rank=rank, trust_bonus=bonus)
-    return explained
+        explanations[trace_id] = Explanation(score=similarity + bonus, vector_rank=rank, trust_bonus=bonus)
+    return explanations
 
 
 def lexical_ranks(weights: Mapping[UUID, float]) -> dict[UUID, int]:
-    """Returns the places of traces by the weights of the words they hold, the heaviest first.
+    """Returns the ranks of keyword matches by the weights of their words, the heaviest first.
 
-    Equals share a place: between them the words decide nothing. More than 50 traces stand for many more: the last are
-    left out with all their equals, of which some are not there.
+    Equal weights share a rank, so that words decide nothing between them. With more than 50 matches, the list was cut
+    off: the lightest are left out with all their equals, because some of these were cut off.
     """
-    if len(weights) > RANKED_BY_WORDS:
+    if len(weights) > RANKED_BY_KEYWORDS:
         least = min(weights.values())
         weights = {trace_id: weight for trace_id, weight in weights.items() if weight > least}
-    heavier = sorted(weights.values(), reverse=True)
-    return {trace_id: heavier.index(weight) + 1 for trace_id, weight in weights.items()}
+    descending = sorted(weights.values(), reverse=True)
+    return {trace_id: descending.index(weight) + 1 for trace_id, weight in weights.items()}
 
 
-def fused(by_vector: Sequence[UUID], lexical_ranks: Mapping[UUID, int]) -> dict[UUID, Explanation]:
-    """Explains each trace by its places in two orders: the sum of 1 / (60 + rank)."""
+def fuse(by_vector: Sequence[UUID], lexical_ranks: Mapping[UUID, int]) -> dict[UUID, Explanation]:
+    """Scores each trace by its ranks in two lists (reciprocal rank fusion): the sum of 1 / (60 + rank)."""
     scores: defaultdict[UUID, float] = defaultdict(float)
     vector_ranks = {trace_id: rank for rank, trace_id in enumerate(by_vector, start=1)}
     for ranks in (vector_ranks, lexical_ranks):

@@ -1,19 +1,16 @@
-"""Searches as messages."""
+"""Search messages: the request, its hits, its summary, and the resume token (ADR 0011)."""
 
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from commontrace.core.search.batches import Hit
-from commontrace.core.search.result import SearchResult
+from commontrace.core.search.result import Hit, SearchResult
 from commontrace.domain import limits
-from commontrace.domain.search.neighbours import Neighbour
+from commontrace.domain.search.neighbours import ApproximateStep, Neighbour, ResumePoint
 from commontrace.domain.search.query import Query, QueryVector, Search, StopReason
 from commontrace.domain.search.rankings import RANKED, Explanation, Ranking
-from commontrace.domain.search.resumption import ApproximatePart, ResumePoint
 from commontrace.domain.text import without_forbidden
-from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.rpc.messages.filters import trace_filter_of
 from commontrace.rpc.messages.traces import is_full, trace_message
 from commontrace.rpc.messages.vectors import vector_array
@@ -32,21 +29,20 @@ _RANKING = {
     trace_service_pb2.RANKING_TRUST_WEIGHTED: Ranking.TRUST_WEIGHTED,
     trace_service_pb2.RANKING_HYBRID: Ranking.HYBRID,
 }
-_UNFILTERED = TraceFilter()
 
 
 def search(request: trace_service_pb2.SearchTracesRequest) -> Search:
-    """Returns what a valid request asks for."""
+    """Returns the search of a valid request."""
     limit = request.limit or limits.SEARCH_HITS_DEFAULT
-    comes_at_once = limit <= min(batch_size(request), limits.BATCH_HITS_DEFAULT)
+    is_one_message = limit <= min(batch_size(request), limits.BATCH_HITS_DEFAULT)
     return Search(
         query=_query(request),
         limit=limit,
-        trace_filter=trace_filter_of(request.filter) if request.HasField("filter") else _UNFILTERED,
+        trace_filter=trace_filter_of(request.filter) if request.HasField("filter") else None,
         min_similarity=request.min_similarity if request.HasField("min_similarity") else -1.0,
         exact=request.exact,
         ef_search=request.ef_search,
-        fetches_full=is_full(request.view) if comes_at_once else None,
+        fetches_full=is_full(request.view) if is_one_message else None,
         resumed_at=RESUME_TOKEN.position(request),
         ranking=_RANKING[request.ranking],
     )
@@ -58,25 +54,25 @@ def batch_size(request: trace_service_pb2.SearchTracesRequest) -> int:
 
 
 def hit_message(hit: Hit, explanation: Explanation | None) -> trace_service_pb2.SearchHit:
-    """Returns a hit as callers see it, explained if they asked for that."""
+    """Returns the message of a hit, with its explanation if callers asked for one."""
     return trace_service_pb2.SearchHit(
         trace=trace_message(hit.trace),
-        similarity=hit.similarity,
+        similarity=hit.neighbour.similarity,
         explanation=None if explanation is None else _explanation_message(explanation),
     )
 
 
 def summary_message(
-    found: SearchResult, stop_reason: StopReason, *, hit_count: int, dropped_count: int
+    result: SearchResult, stop_reason: StopReason, *, hit_count: int, dropped_count: int
 ) -> trace_service_pb2.SearchSummary:
-    """Returns the end of a search of which so many hits were sent."""
+    """Returns the summary of a stream that sent so many hits."""
     return trace_service_pb2.SearchSummary(
         stop_reason=_STOP_REASON[stop_reason],
-        exact=found.exact,
-        embedding_model_id=found.model_id,
+        exact=result.exact,
+        embedding_model_id=result.model_id,
         hit_count=hit_count,
         dropped_count=dropped_count,
-        unknown_tags=found.trace_filter.unknown_tags,
+        unknown_tags=result.trace_filter.unknown_tags,
     )
 
 
@@ -100,39 +96,39 @@ def _explanation_message(explanation: Explanation) -> trace_service_pb2.HitExpla
 
 
 def _pack(point: ResumePoint) -> Sequence[Any]:
-    if point.place:
-        return (point.place,)
-    part, last = point.approximate, point.last
+    if point.rank:
+        return (point.rank,)
+    step, last = point.approximate, point.last
     return (
-        None if part is None else (part.limit, part.ef_search, *_packed(part.last)),
-        None if last is None else _packed(last),
+        None if step is None else (step.limit, step.ef_search, *_pack_neighbour(step.last)),
+        None if last is None else _pack_neighbour(last),
     )
 
 
 def _unpack(packed: Sequence[Any]) -> ResumePoint:
     if len(packed) == 1:
-        [place] = packed
-        if type(place) is not int or place not in range(1, RANKED):
+        [rank] = packed
+        if type(rank) is not int or rank not in range(1, RANKED):
             raise ValueError
-        return ResumePoint(place=place)
-    part, last = packed
-    if part is None:
-        return ResumePoint(last=_neighbour(last))
-    limit, ef_search, *end = part
+        return ResumePoint(rank=rank)
+    step, last = packed
+    if step is None:
+        return ResumePoint(last=_unpack_neighbour(last))
+    limit, ef_search, *last_of_step = step
     if limit not in range(1, limits.SEARCH_HITS + 1) or ef_search not in range(limits.SEARCH_CANDIDATES + 1):
         raise ValueError
     return ResumePoint(
-        approximate=ApproximatePart(limit=int(limit), ef_search=int(ef_search), last=_neighbour(end)),
-        last=None if last is None else _neighbour(last),
+        approximate=ApproximateStep(limit=int(limit), ef_search=int(ef_search), last=_unpack_neighbour(last_of_step)),
+        last=None if last is None else _unpack_neighbour(last),
     )
 
 
-def _packed(neighbour: Neighbour) -> Iterable[Any]:
+def _pack_neighbour(neighbour: Neighbour) -> Iterable[Any]:
     # JSON keeps every bit of a float.
     return neighbour.distance, str(neighbour.trace_id)
 
 
-def _neighbour(packed: Sequence[Any]) -> Neighbour:
+def _unpack_neighbour(packed: Sequence[Any]) -> Neighbour:
     distance, trace_id = packed
     if type(distance) is not float or not math.isfinite(distance) or type(trace_id) is not str:
         raise TypeError
@@ -140,4 +136,4 @@ def _neighbour(packed: Sequence[Any]) -> Neighbour:
 
 
 RESUME_TOKEN = TokenField(name="resume_token", may_differ=("limit", "batch_size"), pack=_pack, unpack=_unpack)
-"""For streams of hits."""
+"""Resume token of a stream of hits."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import commontrace
 from commontrace.core.events.watch import EventWatch
-from commontrace.core.search import batches as search_batches
+from commontrace.core.search.result import fetch_batches
 from commontrace.core.search.service import SearchService
 from commontrace.core.traces import create as contributing
 from commontrace.core.traces import delete as deleting
@@ -25,7 +25,7 @@ from commontrace.rpc.scopes import scope_messages
 from commontrace.rpc.servicers.moderation import Moderation
 from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.streams import exports as export_stream
-from commontrace.rpc.streams import hits as hit_batches
+from commontrace.rpc.streams import hits
 from commontrace.rpc.streams import watch as watching
 from commontrace.rpc.streams.imports import Importer
 from commontrace.rpc.validation import search_rules
@@ -223,21 +223,21 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
     async def SearchTraces(
         self, request: trace_service_pb2.SearchTracesRequest, context: Context
     ) -> AsyncIterator[trace_service_pb2.SearchTracesResponse]:
-        """Streams the nearest traces; the summary rides in the last message."""
+        """Streams the nearest traces, and a summary with the last of them."""
         deadline = deadline_of(context)
         try:
-            found = await self._searches.search(searches.search(request), deadline=deadline)
+            result = await self._searches.search(searches.search(request), deadline=deadline)
         except QueryOfAnotherModel:
             search_rules.refuse_vector(request, self._model.facts)
             raise
-        batches = search_batches.batches(
-            found,
+        batches = fetch_batches(
+            result,
             searches.batch_size(request),
             full=traces.is_full(request.view),
             deadline=deadline,
             database=self._database,
         )
-        responses = hit_batches.stream(request, found, batches)
+        responses = hits.stream(request, result, batches)
         async with aclosing(responses):
             async for response in responses:
                 yield response

@@ -77,11 +77,11 @@ class RecallProbe:
         self.outcomes[outcome] += 1
 
     async def _probed(self) -> str:
-        count = await self._database.read(lambda reading: reading.vector_sample.about_how_many())
+        count = await self._database.read(lambda reading: reading.vector_sample.estimate_trace_count())
         if count > MOST_TRACES:
             return "too_many"
         model = self._model()
-        sample = await self._database.read(lambda reading: reading.vector_sample.one(model))
+        sample = await self._database.read(lambda reading: reading.vector_sample.find_random(model))
         if count < self._least_traces or sample is None:
             return "too_few"
         nearest = _around(sample.vector, sample.trace_id, model)
@@ -100,5 +100,5 @@ def _around(vector: "Vector", trace_id: "UUID", model: "Model") -> NeighbourQuer
         model_id=model.model_id,
         model_version=model.model_version,
         limit=LIMIT,
-        excluded=trace_id,
+        excluded_id=trace_id,
     )

@@ -1,4 +1,4 @@
-"""A filter as conditions on the traces. Statements are made once for each combination of fields that are set."""
+"""Filters as SQL conditions. The set of fields that a filter sets is the key by which statements are cached."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage.models import Trace, TraceSigns, TraceTag
 
 Kinds = frozenset[str]
-"""The names of the conditions that a filter sets."""
+"""Names of the conditions that a filter sets."""
 
 
 _TAGS_ALL = bindparam("tags_all", type_=ARRAY(Uuid))
@@ -28,7 +28,7 @@ def _one_of(column: ColumnElement[Any], parameter: str, kind: Any) -> ColumnElem
 
 
 def _on_columns(columns: Any) -> dict[str, ColumnElement[bool]]:
-    """Returns the conditions on columns that both tables have."""
+    """Returns the conditions on columns that `traces` and `trace_signs` both have."""
     return {
         "statuses": _one_of(columns.status, "statuses", String),
         "agent_models": _one_of(columns.agent_model, "agent_models", String),
@@ -55,44 +55,44 @@ _ON_TRACES: dict[str, ColumnElement[bool]] = {
 
 
 def conditions(kinds: Kinds) -> list[ColumnElement[bool]]:
-    """Returns the conditions on `Trace`, in the same order for the same kinds."""
+    """Returns the conditions on `traces`, in the same order for the same kinds."""
     return [_ON_TRACES[kind] for kind in sorted(kinds)]
 
 
 def conditions_on_signs(kinds: Kinds, signs: Any = TraceSigns) -> list[ColumnElement[bool]]:
-    """Returns the same conditions on `TraceSigns`, or on an alias of it."""
-    known: dict[str, ColumnElement[bool]] = {
+    """Returns the same conditions on `trace_signs`, or on an alias of it."""
+    conditions_by_kind: dict[str, ColumnElement[bool]] = {
         **_on_columns(signs),
         "tags_all": signs.tag_ids.contains(_TAGS_ALL),
         "tags_any": signs.tag_ids.overlap(_TAGS_ANY),
         "tags_none": ~signs.tag_ids.overlap(_TAGS_NONE),
-        # Too large for the narrow table.
+        # Metadata are too large for this narrow table.
         "metadata": exists().where(Trace.id == signs.trace_id, _METADATA),
         "current_only": signs.is_current,
     }
-    return [known[kind] for kind in sorted(kinds)]
+    return [conditions_by_kind[kind] for kind in sorted(kinds)]
 
 
 def parameters(resolved: ResolvedFilter | None) -> dict[str, Any]:
     """Returns the parameters of the conditions that the filter sets; None sets none."""
     if resolved is None:
         return {}
-    asked = resolved.trace_filter
-    given: dict[str, Any] = {
-        "tags_any": _ids(asked.tags_any, resolved),
-        "tags_none": _ids(asked.tags_none, resolved),
-        "statuses": list(asked.statuses),
-        "agent_models": list(asked.agent_models),
-        "contributor_ids": list(asked.contributor_ids),
-        "created_from": asked.created_from,
-        "created_before": asked.created_before,
-        "metadata": dict(asked.metadata or {}),
+    trace_filter = resolved.trace_filter
+    values: dict[str, Any] = {
+        "tags_any": _ids(trace_filter.tags_any, resolved),
+        "tags_none": _ids(trace_filter.tags_none, resolved),
+        "statuses": list(trace_filter.statuses),
+        "agent_models": list(trace_filter.agent_models),
+        "contributor_ids": list(trace_filter.contributor_ids),
+        "created_from": trace_filter.created_from,
+        "created_before": trace_filter.created_before,
+        "metadata": dict(trace_filter.metadata or {}),
     }
-    given = {name: value for name, value in given.items() if value}
-    if asked.tags_all:
-        ids = _ids(asked.tags_all, resolved)
-        given |= {"tags_all": ids, "tags_all_count": len(ids)}
-    return given
+    values = {name: value for name, value in values.items() if value}
+    if trace_filter.tags_all:
+        ids = _ids(trace_filter.tags_all, resolved)
+        values |= {"tags_all": ids, "tags_all_count": len(ids)}
+    return values
 
 
 def kinds_of(resolved: ResolvedFilter | None) -> Kinds:
@@ -104,5 +104,5 @@ def kinds_of(resolved: ResolvedFilter | None) -> Kinds:
 
 
 def _ids(names: Iterable[str], resolved: ResolvedFilter) -> list[UUID]:
-    # Two names may be aliases of one tag.
+    # Two names may be aliases of the same tag.
     return sorted({resolved.tag_ids[name] for name in names if name in resolved.tag_ids})

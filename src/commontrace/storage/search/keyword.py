@@ -1,4 +1,4 @@
-"""Traces that hold the words of a text, by how rare those are."""
+"""Keyword search: traces that hold the rarest words of a text, weighted by inverse document frequency (ADR 0040)."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -27,76 +27,78 @@ from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
 from commontrace.storage.models import Trace, TraceSigns, TraceWords
 from commontrace.storage.search import filter_sql
 from commontrace.storage.search.binary_quantized import SEARCHABLE
-from commontrace.storage.search.neighbours import CONSIDERED, DISTANCE, considered_parameters
+from commontrace.storage.search.neighbours import DISTANCE, LIVE_OF_MODEL, query_parameters
 from commontrace.storage.search.query_words import QUERY_WORDS
 
 COMMON = 1_000
-"""A word that more of the traces considered hold tells little and is left out.
+"""The highest document frequency of a word that counts: words in more traces are common and left out.
 
-Where no more traces than that pass a filter, their words are read instead of looking up who holds a word.
+Where no more traces than that pass a filter, their words are read, instead of the index of words.
 """
 
 BUDGET = 20_000
-"""How many holders a search looks up, of all its words together: the rarest words first, the rest is left out."""
+"""The most index entries that a search reads, of all its words together: the rarest words first, the rest left out."""
 
 _SURELY_COMMON = 5 * COMMON // 4
-"""As statistics tell it, which are up to a tenth behind. Without a filter, nobody looks up who holds such a word."""
+"""COMMON by the statistics, which are up to a tenth behind. Without a filter, such words are not looked up at all."""
 
-_AT_ONCE: ColumnElement[int] = literal_column("0")
-"""As an OFFSET it keeps a subquery apart: the planner carries it out for each row of what stands before it."""
+_NOT_MERGED: ColumnElement[int] = literal_column("0")
+"""As an OFFSET, it keeps the planner from merging a subquery: it is run for each row of the relation before it."""
 
 
 class KeywordMatch(NamedTuple):
-    """A trace that holds words of a text, and the sum of their weights, each the greater the fewer traces hold it."""
+    """A trace that holds words of the text, and the sum of their weights: the rarer a word, the greater its weight."""
 
     neighbour: Neighbour
     weight: float
 
 
 class KeywordSearch:
-    """Finds traces by their words."""
+    """Keyword search over the candidates of a neighbour query."""
 
     def __init__(self, connection: AsyncConnection) -> None:
-        """Takes a connection of `Database.read`."""
         self._connection = connection
 
-    async def holders(self, words: str, nearest: NeighbourQuery) -> list[KeywordMatch]:
-        """Returns up to `limit` traces, of those that `nearest` considers, by (weight, id), the heaviest first."""
-        statement = holders_statement(filter_sql.kinds_of(nearest.trace_filter))
-        rows = await self._connection.execute(statement, holders_parameters(words, nearest))
+    async def find_matches(self, text: str, query: NeighbourQuery) -> list[KeywordMatch]:
+        """Returns up to `limit` traces that hold words of the text, by (weight, id), the heaviest first.
+
+        The distance of each is that of its vector to the query's.
+        """
+        statement = matches_statement(filter_sql.kinds_of(query.trace_filter))
+        rows = await self._connection.execute(statement, matches_parameters(text, query))
         return [KeywordMatch(Neighbour(trace_id, distance), weight) for trace_id, distance, weight in rows]
 
 
 @lru_cache(maxsize=256)
-def holders_statement(kinds: filter_sql.Kinds) -> Select[Any]:
-    """Returns what `KeywordSearch.holders` runs for filters of these kinds; plan tests explain it.
+def matches_statement(kinds: filter_sql.Kinds) -> Select[Any]:
+    """Returns the statement of `KeywordSearch.find_matches` for filters of these kinds.
 
     The weight of a word is its inverse document frequency as BM25 has it: S. Robertson and H. Zaragoza, "The
     Probabilistic Relevance Framework: BM25 and Beyond", Foundations and Trends in Information Retrieval 3 (2009), 3.2.
     """
-    asked = QUERY_WORDS.cte("asked").prefix_with("MATERIALIZED")
-    holders = _holders(asked, kinds).cte("holders").prefix_with("MATERIALIZED")
-    number = func.cardinality(holders.c.ids)
+    query_words = QUERY_WORDS.cte("query_words").prefix_with("MATERIALIZED")
+    postings = _postings(query_words, kinds).cte("postings").prefix_with("MATERIALIZED")
+    frequency = func.cardinality(postings.c.ids)
     each = (
-        select(func.unnest(holders.c.ids).label("id"), cast(number, Double).label("number"))
-        .where(number <= COMMON)
+        select(func.unnest(postings.c.ids).label("id"), cast(frequency, Double).label("frequency"))
+        .where(frequency <= COMMON)
         .subquery("each")
     )
-    # Sums of the same words in another order may differ in their last digits.
+    # Rounded: sums of the same weights in another order differ in their last digits.
     weight = func.round(
-        cast(func.sum(func.ln(1 + (_traces() - each.c.number + 0.5) / (each.c.number + 0.5))), Numeric), 6
+        cast(func.sum(func.ln(1 + (_trace_count() - each.c.frequency + 0.5) / (each.c.frequency + 0.5))), Numeric), 6
     )
     weighed = (
         select(each.c.id, weight.label("weight"))
         .group_by(each.c.id)
         .order_by(weight.desc(), each.c.id)
-        .offset(_AT_ONCE)
+        .offset(_NOT_MERGED)
         .subquery("weighed")
     )
     trace = (
         select(Trace.id, DISTANCE.label("distance"))
-        .where(Trace.id == weighed.c.id, *CONSIDERED)
-        .offset(_AT_ONCE)
+        .where(Trace.id == weighed.c.id, *LIVE_OF_MODEL)
+        .offset(_NOT_MERGED)
         .lateral("trace")
     )
     return (
@@ -107,10 +109,10 @@ def holders_statement(kinds: filter_sql.Kinds) -> Select[Any]:
     )
 
 
-def _holders(asked: CTE, kinds: filter_sql.Kinds) -> Any:
-    """Returns the ids of the traces that hold a word, a row for each word that is neither too common nor too dear."""
+def _postings(query_words: CTE, kinds: filter_sql.Kinds) -> Any:
+    """Returns posting lists, the ids of the traces that hold a word: a row for each word within the bounds."""
     if kinds <= {"current_only"}:
-        return _by_words(asked, kinds).where(asked.c.holders <= _SURELY_COMMON)
+        return _postings_by_index(query_words, kinds).where(query_words.c.frequency <= _SURELY_COMMON)
     passing = (
         select(TraceSigns.trace_id)
         .where(*SEARCHABLE, *filter_sql.conditions_on_signs(kinds))
@@ -119,52 +121,55 @@ def _holders(asked: CTE, kinds: filter_sql.Kinds) -> Any:
         .prefix_with("MATERIALIZED")
     )
     are_few = select(func.count()).select_from(passing).scalar_subquery() <= COMMON
-    return union_all(_by_traces(asked, passing).where(are_few), _by_words(asked, kinds).where(~are_few))
+    return union_all(
+        _postings_by_scan(query_words, passing).where(are_few),
+        _postings_by_index(query_words, kinds).where(~are_few),
+    )
 
 
-def _by_words(asked: CTE, kinds: filter_sql.Kinds) -> Select[Any]:
-    """Looks up who holds the words that can be afforded."""
+def _postings_by_index(query_words: CTE, kinds: filter_sql.Kinds) -> Select[Any]:
+    """Returns posting lists from the index of words, within the budget."""
     with_word = (
         select(TraceWords.trace_id)
-        .where(TraceWords.words.op("@@")(asked.c.word))
-        .offset(_AT_ONCE)
-        .correlate(asked)
+        .where(TraceWords.words.op("@@")(query_words.c.word))
+        .offset(_NOT_MERGED)
+        .correlate(query_words)
         .subquery("with_word")
     )
     passing = (
         select(TraceSigns.trace_id)
         .where(TraceSigns.trace_id == with_word.c.trace_id, *SEARCHABLE, *filter_sql.conditions_on_signs(kinds))
-        .offset(_AT_ONCE)
+        .offset(_NOT_MERGED)
         .lateral("passing_one")
     )
-    holding = select(with_word.c.trace_id).join(passing, true()).limit(COMMON + 1).correlate(asked)
+    holding = select(with_word.c.trace_id).join(passing, true()).limit(COMMON + 1).correlate(query_words)
     return select(func.array(holding.scalar_subquery(), type_=ARRAY(Uuid)).label("ids")).where(
-        asked.c.holders_so_far <= BUDGET
+        query_words.c.cumulative_frequency <= BUDGET
     )
 
 
-def _by_traces(asked: CTE, passing: CTE) -> Select[Any]:
-    """Reads the words of the few traces that pass a filter."""
+def _postings_by_scan(query_words: CTE, passing: CTE) -> Select[Any]:
+    """Returns posting lists by reading the words of the few traces that pass a filter."""
     words = (
         select(TraceWords.words)
         .where(TraceWords.trace_id == passing.c.trace_id)
-        .offset(_AT_ONCE)
+        .offset(_NOT_MERGED)
         .lateral("words_of_one")
     )
     return (
         select(func.array_agg(passing.c.trace_id, type_=ARRAY(Uuid)).label("ids"))
-        .select_from(passing.join(words, true()).join(asked, words.c.words.op("@@")(asked.c.word)))
-        .group_by(asked.c.word)
+        .select_from(passing.join(words, true()).join(query_words, words.c.words.op("@@")(query_words.c.word)))
+        .group_by(query_words.c.word)
     )
 
 
-def holders_parameters(words: str, nearest: NeighbourQuery) -> dict[str, Any]:
+def matches_parameters(text: str, query: NeighbourQuery) -> dict[str, Any]:
     """Returns the parameters of the statement."""
-    return considered_parameters(nearest) | {"words": words}
+    return query_parameters(query) | {"words": text}
 
 
-def _traces() -> Any:
-    """Returns about how many there are, and exactly up to as many as a word may be held by."""
+def _trace_count() -> Any:
+    """Returns the number of traces: exact up to COMMON + 1, and an estimate above."""
     few = select(literal_column("1")).select_from(Trace.__table__).limit(COMMON + 1).subquery("few")
     about: Select[Any] = select(text("reltuples FROM pg_class WHERE oid = CAST('traces' AS regclass)"))
     return func.greatest(select(func.count()).select_from(few).scalar_subquery(), about.scalar_subquery())

@@ -1,17 +1,18 @@
-"""The words of a query, and how many traces hold them: what ANALYZE counts is the memory of which words are common."""
+"""Words of a query, and their document frequencies by the statistics that ANALYZE keeps (ADR 0040)."""
 
 from sqlalchemy import BigInteger, Double, Integer, String, bindparam, column, text
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-# Of a longer text half are its first words and half its last: one of the two ends of a traceback says what happened.
+# Of a longer text, half of these are its first words and half its last: one end of a traceback says what failed.
 _MOST_WORDS = 64
 
-# What share of the traces is taken to hold a word that the statistics do not remember, unless the rarest that they do
-# is rarer. With a hundred different words a trace they remember those that 0.16 % hold (ADR 0040).
-_OTHERS = 0.0005
+# Share of the traces that are assumed to hold a word that the statistics do not have; less if the rarest word there is
+# rarer. With a hundred different words in each trace, the statistics have the words that 0.16 % of the traces hold
+# (ADR 0040).
+_SHARE_OF_OTHERS = 0.0005
 
-# In the spelling of a query, quotes and backslashes are doubled. Behind the shares of words, statistics have the least.
-# Without statistics nothing is known to be common.
+# In a tsquery, quotes and backslashes are doubled. After the shares of the words, the statistics' array has the least
+# share. Without statistics, no word counts as common.
 QUERY_WORDS = (
     text(r"""
 WITH counted AS MATERIALIZED (
@@ -37,15 +38,15 @@ WITH counted AS MATERIALIZED (
 )
 SELECT
     CAST('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''' AS tsquery) AS word,
-    CAST(share * traces AS bigint) AS holders,
-    CAST(sum(share) OVER (ORDER BY share, place) * traces AS bigint) AS holders_so_far
+    CAST(share * traces AS bigint) AS frequency,
+    CAST(sum(share) OVER (ORDER BY share, place) * traces AS bigint) AS cumulative_frequency
 FROM weighed CROSS JOIN counted
 """)
     .bindparams(
         bindparam("words", type_=String),
         bindparam("half", _MOST_WORDS // 2, type_=Integer),
-        bindparam("others", _OTHERS, type_=Double),
+        bindparam("others", _SHARE_OF_OTHERS, type_=Double),
     )
-    .columns(column("word", TSQUERY), column("holders", BigInteger), column("holders_so_far", BigInteger))
+    .columns(column("word", TSQUERY), column("frequency", BigInteger), column("cumulative_frequency", BigInteger))
 )
-"""The words asked for, as queries, and about how many traces hold each, and each or a rarer one, added up."""
+"""The query's words as tsqueries, with estimated document frequencies and their running sum from the rarest on."""

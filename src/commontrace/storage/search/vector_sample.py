@@ -1,4 +1,4 @@
-"""Stored vectors at random, for whoever tries out how well the index finds what lies near them."""
+"""Random sample of stored vectors, by which the recall of the vector index is measured."""
 
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from commontrace.embeddings.embedder import Model, Vector
 from commontrace.storage.models import Trace
 
-# The planner's own estimate costs nothing; -1 before anybody has counted.
-_ABOUT = text("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'traces'::regclass")
+# The planner's estimate, which costs nothing to read; -1 before the first ANALYZE.
+_TRACE_COUNT_ESTIMATE = text("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'traces'::regclass")
 _FROM_ID = (
     select(Trace.id, Trace.embedding)
     .where(
@@ -32,18 +32,18 @@ class StoredVector(NamedTuple):
 
 
 class VectorSample:
-    """Questions about the vectors as a whole."""
+    """Samples of the stored vectors."""
 
     def __init__(self, connection: AsyncConnection) -> None:
-        """Takes a connection of `Database.read`."""
         self._connection = connection
 
-    async def about_how_many(self) -> int:
+    async def estimate_trace_count(self) -> int:
         """Returns Postgres's estimate of the rows of `traces`."""
-        return int((await self._connection.execute(_ABOUT)).scalar_one())
+        return int((await self._connection.execute(_TRACE_COUNT_ESTIMATE)).scalar_one())
 
-    async def one(self, model: Model) -> StoredVector | None:
-        """Returns the vector of a live trace at random, None where the model has none. Ids are random, mostly."""
+    async def find_random(self, model: Model) -> StoredVector | None:
+        """Returns the vector of a random live trace, None where the model has none."""
+        # Ids are random, mostly: the next id after a random one is a random trace.
         for least in (uuid4(), UUID(int=0)):
             parameters = {"least": least, "model_id": model.model_id, "model_version": model.model_version}
             row = (await self._connection.execute(_FROM_ID, parameters)).first()

@@ -1,0 +1,112 @@
+"""Rankings other than by similarity: re-ranking of the hundred nearest by votes, or fusion with keywords (ADR 0025).
+
+The list has at most a hundred traces, and is made anew for every stream.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from uuid import UUID
+
+from commontrace.core.search.result import SearchResult
+from commontrace.domain.deadline import Deadline
+from commontrace.domain.search import rankings
+from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery, ResumePoint
+from commontrace.domain.search.query import Search, StopReason
+from commontrace.domain.search.rankings import Explanation, Ranking
+from commontrace.embeddings.embedder import unit
+from commontrace.embeddings.query_cache import QueryCache
+from commontrace.storage.database import Database
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankedSearchResult(SearchResult):
+    """Part of a ranked list of `length` traces; `ranks` are the ranks of its traces in the whole list, from 1."""
+
+    explanations: Mapping[UUID, Explanation]
+    ranks: Mapping[UUID, int]
+    length: int
+
+    def resume_point(self, neighbour: Neighbour) -> ResumePoint | None:
+        """Returns the neighbour's rank, None for the last of the list."""
+        rank = self.ranks[neighbour.trace_id]
+        return ResumePoint(rank=rank) if rank < self.length else None
+
+    def explanation(self, neighbour: Neighbour) -> Explanation:
+        """Returns the hit's score and its parts."""
+        return self.explanations[neighbour.trace_id]
+
+
+async def rank(
+    search: Search, nearest: SearchResult, *, deadline: Deadline, database: Database, queries: QueryCache
+) -> RankedSearchResult:
+    """Returns the part of the ranked list that the stream holds; `nearest` has the hundred nearest traces.
+
+    Where the deadline leaves no time for the ranking, the order is that of similarity, and the stop reason SCAN_BUDGET.
+    Raises EmbedderUnavailable, FilterTooSlow, ModelReplaced.
+    """
+    neighbours = {neighbour.trace_id: neighbour for neighbour in nearest.neighbours}
+    explanations = rankings.fuse(list(neighbours), {})
+    try:
+        async with deadline.limit():
+            if search.ranking is Ranking.TRUST_WEIGHTED:
+                tallies = await database.read(lambda reading: reading.votes.tallies(neighbours))
+                similarities = {trace_id: neighbour.similarity for trace_id, neighbour in neighbours.items()}
+                explanations = rankings.rerank_by_trust(similarities, tallies)
+            else:
+                matches = await _keyword_matches(search, nearest, database=database, queries=queries)
+                ranks = {neighbour.trace_id: rank for neighbour, rank in matches.items()}
+                explanations = rankings.fuse(list(neighbours), ranks)
+                neighbours |= {
+                    neighbour.trace_id: neighbour for neighbour in matches if neighbour.trace_id not in neighbours
+                }
+    except TimeoutError:
+        nearest = replace(nearest, stop_reason=StopReason.SCAN_BUDGET)
+
+    def sort_key(neighbour: Neighbour) -> tuple[float, float, UUID]:
+        return -explanations[neighbour.trace_id].score, *neighbour.sort_key
+
+    ranked = sorted(neighbours.values(), key=sort_key)[: rankings.RANKED]
+    return _part(search, nearest, ranked, explanations)
+
+
+async def _keyword_matches(
+    search: Search, nearest: SearchResult, *, database: Database, queries: QueryCache
+) -> dict[Neighbour, int]:
+    """Returns the traces that hold the rarest words of the text, with their lexical ranks."""
+    assert isinstance(search.query, str)  # noqa: S101 - validated
+    if nearest.exact and not nearest.neighbours:
+        return {}
+    text = search.query
+    query = NeighbourQuery(
+        vector=unit((await queries.encode(text)).vector),
+        model_id=queries.embedder.model_id,
+        model_version=queries.embedder.model_version,
+        limit=rankings.RANKED_BY_KEYWORDS + 1,
+        trace_filter=nearest.trace_filter,
+    )
+    matches = await database.read(
+        lambda reading: reading.keywords.find_matches(text, query), trace_filter=nearest.trace_filter
+    )
+    ranks = rankings.lexical_ranks({match.neighbour.trace_id: match.weight for match in matches})
+    return {
+        match.neighbour: ranks[match.neighbour.trace_id]
+        for match in matches
+        if match.neighbour.trace_id in ranks and match.neighbour.similarity >= search.min_similarity
+    }
+
+
+def _part(
+    search: Search, nearest: SearchResult, ranked: list[Neighbour], explanations: Mapping[UUID, Explanation]
+) -> RankedSearchResult:
+    """Returns the part of the ranked list that the stream holds."""
+    skipped = search.resumed_at.rank if search.resumed_at else 0
+    hits = ranked[skipped : skipped + search.limit]
+    is_full = len(hits) == search.limit and nearest.stop_reason is not StopReason.SCAN_BUDGET
+    whole = {field.name: getattr(nearest, field.name) for field in fields(nearest)}
+    part = {"neighbours": hits, "stop_reason": StopReason.LIMIT if is_full else nearest.stop_reason}
+    return RankedSearchResult(
+        **(whole | part),
+        explanations=explanations,
+        ranks={neighbour.trace_id: rank for rank, neighbour in enumerate(hits, start=skipped + 1)},
+        length=len(ranked),
+    )
