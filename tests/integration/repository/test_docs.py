@@ -93,3 +93,11 @@ def test_the_page_about_tests_names_every_directory_and_which_are_slow() -> None
     rows = re.findall(r"^\| `tests/(\w+)` \| .* \| (.+) \|$", _text("testing.md"), flags=re.MULTILINE)
     assert {name for name, _ in rows} == {path.parent.name for path in (REPOSITORY / "tests").glob("*/test_*.py")}
     assert {name for name, slow in rows if slow == "all"} == SLOW_DIRECTORIES
+
+
+@pytest.mark.parametrize("page", sorted((REPOSITORY / "docs" / "adr").glob("0*.md")), ids=lambda page: page.stem)
+def test_a_decision_has_a_status_a_date_and_what_would_change_it(page: Path) -> None:
+    text = page.read_text()
+    assert re.match(rf"# {page.stem[:4]}: .+\n\nStatus: accepted, 2\d{{3}}-\d\d-\d\d[.,;]", text)
+    assert text.count("**What would change it") == 1
+    assert f"[{page.stem[:4]}]({page.name})" in _text("adr/README.md")
