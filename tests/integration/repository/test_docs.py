@@ -1,4 +1,4 @@
-"""What docs/ says: commands that run as they stand, links that lead somewhere, messages that the code really has."""
+"""Documents: commands run as they stand, links lead to files and headings, messages are those of the code."""
 
 import ast
 import re
@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.protobuf import json_format
+from google.protobuf.message_factory import GetMessageClass
 
+from commontrace.v1 import trace_service_pb2
 from tests.suite import SLOW_DIRECTORIES
 from tests.support.checkout import Checkout, MadeServer
 from tests.support.repository import REPOSITORY
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
-# README.md is for `make fresh`, other-languages.md for `make examples`: both need more than Python.
+# `make fresh` runs README.md, from nothing; `make examples` runs other-languages.md, which needs Go and Node.js.
 RUN_HERE, RUN_ELSEWHERE = ["concepts.md", "operations.md"], ["README.md", "other-languages.md"]
 
 
@@ -42,6 +45,23 @@ def test_links_lead_somewhere(page: Path) -> None:
         file = (page.parent / path) if path else page
         assert file.exists(), target
         assert not anchor or anchor in _anchors(file), target
+
+
+def test_requests_for_grpcurl_are_those_of_the_contract() -> None:
+    page = (REPOSITORY / "README.md").read_text()
+    called = re.findall(r"^\$ grpcurl -plaintext -d '(.+)' \S+ commontrace\.v1\.(\w+)/(\w+)$", page, flags=re.MULTILINE)
+    assert called
+    for request, service, method in called:
+        descriptor = trace_service_pb2.DESCRIPTOR.services_by_name[service].methods_by_name[method]
+        json_format.Parse(request, GetMessageClass(descriptor.input_type)())
+
+
+def test_the_readme_is_read_in_two_minutes_and_its_picture_has_a_text() -> None:
+    page = (REPOSITORY / "README.md").read_text()
+    assert len(page.splitlines()) <= 200
+    ((text, picture),) = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", page)
+    assert len(text) > 100
+    assert re.search(r"<desc .*>.{100,}</desc>", (REPOSITORY / picture).read_text())
 
 
 def test_every_page_whose_commands_are_for_a_shell_is_run() -> None:
