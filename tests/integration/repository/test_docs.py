@@ -88,6 +88,17 @@ def test_commands_run_as_they_stand(name: str, place: Path) -> None:
         assert len(hits) >= len(searches), output
 
 
+def test_the_glossary_links_each_term_to_its_module() -> None:
+    rows = re.findall(
+        r"^\| (.+) \| .+ \| (.+) \|$", _text("concepts.md").partition("## Glossary")[2], flags=re.MULTILINE
+    )[2:]
+    assert [term for term, _modules in rows] == sorted(term for term, _modules in rows)
+    for _term, modules in rows:
+        linked = re.findall(r"\[(\w+)\]\(\.\./(src/commontrace/\S+\.py)\)", modules)
+        assert ", ".join(f"[{name}](../{path})" for name, path in linked) == modules
+        assert all((REPOSITORY / path).is_file() and Path(path).stem == name for name, path in linked)
+
+
 def test_the_messages_are_those_of_the_code() -> None:
     rows = re.findall(r"^\| `(.+?)` \| ", _text("operations.md").partition("## Trouble")[2], flags=re.MULTILINE)
     assert len(rows) > 10
@@ -111,7 +122,8 @@ def _literals() -> list[str]:
 
 def test_the_page_about_tests_names_every_directory_and_which_are_slow() -> None:
     rows = re.findall(r"^\| `tests/(\w+)` \| .* \| (.+) \|$", _text("testing.md"), flags=re.MULTILINE)
-    assert {name for name, _ in rows} == {path.parent.name for path in (REPOSITORY / "tests").glob("*/test_*.py")}
+    tests = REPOSITORY / "tests"
+    assert {name for name, _ in rows} == {path.relative_to(tests).parts[0] for path in tests.rglob("test_*.py")}
     assert {name for name, slow in rows if slow == "all"} == SLOW_DIRECTORIES
 
 
