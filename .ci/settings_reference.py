@@ -15,7 +15,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
@@ -115,13 +114,17 @@ def values_of(field: FieldInfo) -> str:
         return ", ".join(f"`{value}`" for value in get_args(kind))
     if kind is bool:
         return "`true`, `false`"
-    low = next((f"{bound.ge:,}" for bound in field.metadata if isinstance(bound, Ge)), None)
-    above = next((f"above {bound.gt:,}" for bound in field.metadata if isinstance(bound, Gt)), None)
-    high = next((f"{bound.le:,}" for bound in field.metadata if isinstance(bound, Le)), None)
-    low = low or above
+    low, high = bound_of(field, "ge"), bound_of(field, "le")
+    if low is None and (above := bound_of(field, "gt")) is not None:
+        low = f"above {above}"
     if low is None:
         return TYPES[kind]
     return f"{TYPES[kind]}, {low} to {high}" if high is not None else f"{TYPES[kind]}, {low} or more"
+
+
+def bound_of(field: FieldInfo, name: str) -> str | None:
+    """Returns the bound of that name (`ge`, `gt`, `le`), None where the field has none."""
+    return next((f"{getattr(bound, name):,}" for bound in field.metadata if hasattr(bound, name)), None)
 
 
 def without_none(annotation: Any) -> Any:
