@@ -47,6 +47,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in _anchors(file), target
 
 
+def test_modules_are_named_by_their_paths_of_today() -> None:
+    for page in (page for page in PAGES if page.name != "CHANGELOG.md"):
+        for path in re.findall(r"`([\w.]+/(?:[\w-]+/)*\w+\.py)`", page.read_text()):
+            places = (REPOSITORY / path, REPOSITORY / "src" / "commontrace" / path)
+            assert "NNNN" in path or any(place.exists() for place in places), (page.name, path)
+
+
 def test_requests_for_grpcurl_are_those_of_the_contract() -> None:
     page = (REPOSITORY / "README.md").read_text()
     called = re.findall(r"^\$ grpcurl -plaintext -d '(.+)' \S+ commontrace\.v1\.(\w+)/(\w+)$", page, flags=re.MULTILINE)
