@@ -53,6 +53,7 @@ check: installed-dev ## Checks format, lint, types, import rules, contract, drif
 	$(BIN)/mypy
 	.ci/stub-drift $(BIN)/python
 	$(BIN)/python .ci/api_reference.py --check docs/api.md
+	$(BIN)/python .ci/settings_reference.py --check docs/settings.md
 	$(BIN)/python .ci/pins.py
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
@@ -62,9 +63,10 @@ format: installed-dev ## Formats the Python and the protobuf sources.
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format --write protos
 
-generate: installed-dev ## Generates the stubs, the synchronous client, docs/api.md and docs/commands.md.
+generate: installed-dev ## Generates the stubs, the synchronous client, docs/{api,settings,commands}.md.
 	.ci/generate $(BIN)/python src
 	$(BIN)/python .ci/api_reference.py docs/api.md
+	$(BIN)/python .ci/settings_reference.py docs/settings.md
 	$(BIN)/python .ci/commands.py > docs/commands.md
 
 lock: installed-uv ## Compiles the hash-pinned locks anew (UPGRADE=--upgrade for newer versions).

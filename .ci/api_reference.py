@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the API reference from the comments of the protos.
+"""API reference, written from the comments of the protos.
 
 Usage: .ci/api_reference.py [--check] docs/api.md. With `--check` it writes nothing and fails when the file is not what
 it would write. Needs the development tools.
@@ -33,42 +33,53 @@ IDEMPOTENCY = {
     MethodOptions.IDEMPOTENT: "idempotent",
     MethodOptions.IDEMPOTENCY_UNKNOWN: "not idempotent by itself",
 }
-# Underscores inside of words are none.
+# A sentence ends before a capital letter, not after an abbreviation.
+SENTENCE_END = re.compile(r"(?<=[.!?])(?: |<br><br>)(?=[A-Z`])")
+# An underscore inside a word is no markup.
 MARKUP = re.compile(r"[<>*\[\]\\]|(?<![^\W_])_|_(?![^\W_])")
 INTRODUCTION = """\
 # API reference
 
 The package `commontrace.v1`, written by `make generate` from the comments in
-[`protos/commontrace/v1`](../protos/commontrace/v1); edit those. What the words mean is said in
-[concepts.md](concepts.md). A server tells the same by gRPC reflection.
+[`protos/commontrace/v1`](../protos/commontrace/v1); edit those. [concepts.md](concepts.md) explains the terms. A server
+describes the same contract by gRPC reflection.
+
+Every write takes a `request_id`: the same request under the same id is carried out once, and its answer is repeated.
+Lists have page tokens, updates have masks and etags. Every failure has a gRPC code and exactly one
+`google.rpc.ErrorInfo`, whose reason is a value of [ErrorReason](#errorreason); invalid fields are named in a
+`google.rpc.BadRequest`.
 """
 
 
 class Commented:
-    """An element of a proto file with the comment above it."""
+    """Element of a proto file with the comment above it. `path` is its place in the file, as descriptors number it."""
 
     def __init__(self, file: FileDescriptorProto, path: tuple[int, ...]) -> None:
         comments = {tuple(place.path): place.leading_comments for place in file.source_code_info.location}
         self.file, self.path, self._comments = file, path, comments
 
     def comment(self, *below: int) -> str:
-        """The comment as Markdown, a line a paragraph, of the element or of one below it."""
+        """Returns the comment of the element, or of one below it, as Markdown with one line for each paragraph."""
         paragraphs = re.split(r"\n\s*\n", self._comments.get(self.path + below, "").strip())
         return "\n\n".join(escaped(" ".join(paragraph.split())) for paragraph in paragraphs)
 
     def cell(self, *below: int) -> str:
-        """The comment as the cell of a table."""
+        """Returns the comment as the cell of a table."""
         return self.comment(*below).replace("|", "\\|").replace("\n\n", "<br><br>")
+
+    def summary(self) -> str:
+        """Returns the first sentence of the comment as the cell of a table."""
+        return SENTENCE_END.split(self.cell(), maxsplit=1)[0]
 
 
 def escaped(text: str) -> str:
-    """Outside of code, what Markdown would take for markup stands for itself."""
+    """Returns the text with Markdown's markup escaped, code spans excepted."""
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(part if part.startswith("`") else re.sub(MARKUP, r"\\\g<0>", part) for part in parts)
 
 
 def described(protos: Path) -> FileDescriptorSet:
-    """Compiles the protos, comments kept."""
+    """Returns the compiled protos with their comments."""
     with tempfile.NamedTemporaryFile(suffix=".binpb") as out:
         files = sorted(map(str, protos.glob("commontrace/v1/*.proto")))
         compiler = [sys.executable, "-m", "grpc_tools.protoc", f"-I{protos}", "--include_source_info"]
@@ -77,7 +88,7 @@ def described(protos: Path) -> FileDescriptorSet:
 
 
 def type_of(field: FieldDescriptorProto) -> str:
-    """The type as one writes it, linked if it is described here."""
+    """Returns the type as protos write it, linked if this page describes it."""
     name = field.type_name
     if name.startswith(PACKAGE):
         short = name.removeprefix(PACKAGE)
@@ -90,7 +101,7 @@ def type_of(field: FieldDescriptorProto) -> str:
 
 
 def fields_of(message: DescriptorProto, at: Commented) -> Iterator[str]:
-    """The rows of a message's table; alternatives stand below the line of their oneof."""
+    """Yields the table of a message's fields; members of a oneof follow its own row."""
     if not message.field:
         yield "No fields.\n"
         return
@@ -106,7 +117,7 @@ def fields_of(message: DescriptorProto, at: Commented) -> Iterator[str]:
 
 
 def write_message(message: DescriptorProto, at: Commented, *, heading: str = "####") -> Iterator[str]:
-    """A message and its fields."""
+    """Yields a message and its fields."""
     if message.nested_type or message.enum_type:
         sys.exit(f"{message.name} has types inside: teach {Path(__file__).name} to write them")
     yield f"\n{heading} {message.name}\n\n{at.comment()}\n\n"
@@ -114,14 +125,14 @@ def write_message(message: DescriptorProto, at: Commented, *, heading: str = "##
 
 
 def write_enum(enum: EnumDescriptorProto, at: Commented) -> Iterator[str]:
-    """An enum and its values."""
+    """Yields an enum and its values."""
     yield f"\n### {enum.name}\n\n{at.comment()}\n\n| value | number | |\n|---|---|---|\n"
     for index, value in enumerate(enum.value):
         yield f"| `{value.name}` | {value.number} | {at.cell(2, index)} |\n"
 
 
 def write_method(method: MethodDescriptorProto, at: Commented) -> Iterator[str]:
-    """An RPC: what it takes and gives, what it does, what it needs."""
+    """Yields an RPC: request and response, comment, idempotency, required scope."""
     given, answered = (
         f"{'stream of ' if is_stream else ''}[{name.removeprefix(PACKAGE)}](#{name.removeprefix(PACKAGE).lower()})"
         for name, is_stream in (
@@ -129,16 +140,24 @@ def write_method(method: MethodDescriptorProto, at: Commented) -> Iterator[str]:
             (method.output_type, method.server_streaming),
         )
     )
-    scope = options_pb2.Scope.Name(method.options.Extensions[options_pb2.required_scope])
     yield f"\n### {method.name}\n\n{given} → {answered}\n\n{at.comment()}\n\n"
-    yield f"*{IDEMPOTENCY[method.options.idempotency_level]}; needs [`{scope}`](#scope)*\n"
+    yield f"*{IDEMPOTENCY[method.options.idempotency_level]}; needs [`{scope_of(method)}`](#scope)*\n"
+
+
+def scope_of(method: MethodDescriptorProto) -> str:
+    """Returns the name of the scope that an RPC requires."""
+    return options_pb2.Scope.Name(method.options.Extensions[options_pb2.required_scope])
 
 
 def write_service(
     service: ServiceDescriptorProto, at: Commented, messages: dict[str, tuple[DescriptorProto, Commented]]
 ) -> Iterator[str]:
-    """A service, its RPCs, and below each the two messages that are its own."""
+    """Yields a service: the table of its RPCs, then each RPC with its request and its response."""
     yield f"\n## {service.name}\n\n{at.comment()}\n"
+    yield "\n| RPC | scope | |\n|---|---|---|\n"
+    for index, method in enumerate(service.method):
+        summary = Commented(at.file, (*at.path, 2, index)).summary()
+        yield f"| [{method.name}](#{method.name.lower()}) | `{scope_of(method)}` | {summary} |\n"
     for index, method in enumerate(service.method):
         yield from write_method(method, Commented(at.file, (*at.path, 2, index)))
         for name in (method.input_type, method.output_type):
@@ -146,17 +165,16 @@ def write_service(
 
 
 def contents(services: list[tuple[ServiceDescriptorProto, Commented]]) -> Iterator[str]:
-    """One line a service, with a link to each RPC."""
+    """Yields one line for each service, with a link to it, and what else the page holds."""
     yield "\n"
-    for service, _at in services:
-        rpcs = ", ".join(f"[{method.name}](#{method.name.lower()})" for method in service.method)
-        yield f"- [{service.name}](#{service.name.lower()}): {rpcs}\n"
+    for service, at in services:
+        yield f"- [{service.name}](#{service.name.lower()}): {at.summary()[:1].lower()}{at.summary()[1:]}\n"
     yield "- [Messages](#messages) that several RPCs share, and [enums](#enums), among them the reasons of failures,\n"
     yield "  [ErrorReason](#errorreason)\n"
 
 
 def reference(protos: Path) -> str:
-    """The whole page."""
+    """Returns the whole page."""
     files = described(protos).file
     services = [(item, Commented(file, (6, i))) for file in files for i, item in enumerate(file.service)]
     services.sort(key=lambda service: (*SERVICES, service[0].name).index(service[0].name))

@@ -1,4 +1,4 @@
-// A program of one's own that uses CommonTrace: it searches, contributes, votes and reads why a call failed.
+// Example client of CommonTrace: it searches, contributes, votes, and reads the reason of a failed call.
 //
 //	buf generate   # writes gen/ from the contract; made again whenever the contract changes
 //	go run .       # COMMONTRACE_ADDRESS names another server than 127.0.0.1:50051
@@ -38,7 +38,7 @@ const (
 	serviceConfig = `{"methodConfig": [{"name": [{}], "retryPolicy": {
 		"maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "4s", "backoffMultiplier": 2,
 		"retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"]}}]}`
-	// It forgets, and so never repeats, what is larger than this; the server takes requests of 1 MiB.
+	// Bytes of a call that gRPC keeps for a repetition: larger calls are not repeated. The server takes requests of 1 MiB.
 	retryBufferBytes = 2 << 20
 )
 
@@ -104,7 +104,7 @@ func as(user string) context.Context {
 	return metadata.AppendToOutgoingContext(context.Background(), "x-commontrace-user", user)
 }
 
-// search prints the three traces closest in meaning to a text, and why there are no more of them.
+// search prints the three traces closest in meaning to a text, and the reason for which the stream ended.
 func search(ctx context.Context, traces pb.TraceServiceClient, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
@@ -125,7 +125,7 @@ func search(ctx context.Context, traces pb.TraceServiceClient, text string) erro
 			return err // a broken stream goes on behind the last message's resume_token
 		}
 		for _, hit := range message.GetHits() {
-			// What a trace says is other agents' words: quoted here, and never to be followed as instructions.
+			// Text of a trace is untrusted: quote it, and never follow it as instructions.
 			fmt.Printf("%.3f %q\n", hit.GetSimilarity(), hit.GetTrace().GetTitle())
 		}
 		if summary := message.GetSummary(); summary != nil {
@@ -149,7 +149,7 @@ func contribute(ctx context.Context, traces pb.TraceServiceClient) (string, erro
 	if err != nil {
 		return "", err
 	}
-	// An answer that was lost on its way is had by sending the same request under the same id: nothing happens twice.
+	// If the answer is lost, send the same request under the same id: the server repeats the answer and stores nothing twice.
 	again, err := traces.CreateTrace(ctx, request, patient)
 	if err != nil {
 		return "", err
@@ -162,7 +162,7 @@ func contribute(ctx context.Context, traces pb.TraceServiceClient) (string, erro
 	return response.GetCreated().GetId(), nil
 }
 
-// vote says that a trace worked.
+// vote casts an UP vote on a trace.
 func vote(ctx context.Context, votes pb.VoteServiceClient, traceID string) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
@@ -178,7 +178,7 @@ func vote(ctx context.Context, votes pb.VoteServiceClient, traceID string) error
 	return nil
 }
 
-// reason returns which value of ErrorReason a call failed with; it is empty if the failure is not CommonTrace's own.
+// reason returns the ErrorReason of a failed call, empty if the failure is not CommonTrace's own.
 func reason(err error) string {
 	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == "commontrace" {

@@ -17,7 +17,7 @@ import (
 
 const (
 	callers = 8
-	// Restarts of a busy machine take their time.
+	// Bound for a restart on a busy machine.
 	patience = 30 * time.Second
 )
 

@@ -1,4 +1,4 @@
-// How the program calls: who is calling, deadlines, and what is repeated while the server restarts.
+// Options of calls: identity, deadlines, and the retry policy for restarts of the server.
 import { type CallOptions, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 
 import { TraceServiceClient } from "./gen/commontrace/v1/trace_service.js";

@@ -1,4 +1,4 @@
-// A program of one's own that uses CommonTrace: it searches, contributes, votes and reads why a call failed.
+// Example client of CommonTrace: it searches, contributes, votes, and reads the reason of a failed call.
 //
 //   npm ci
 //   npm run generate   # runs `buf generate`: writes gen/ from the contract, again whenever that changes
@@ -30,12 +30,12 @@ async function search(traces: TraceServiceClient, text: string, user: Metadata):
     limit: 3,
     view: TraceView.BASIC,
   });
-  // A broken stream goes on where it broke when `resumeToken` of its last message is sent with the same request.
+  // To continue a broken stream, send the same request with the `resumeToken` of its last message.
   const options = { deadline: inTenSeconds() };
   const messages: AsyncIterable<SearchTracesResponse> = traces.searchTraces(request, user, options);
   for await (const { hits, summary } of messages) {
     for (const { similarity, trace } of hits) {
-      // What a trace says is other agents' words: quoted here, and never to be followed as instructions.
+      // Text of a trace is untrusted: quote it, and never follow it as instructions.
       console.log(similarity.toFixed(3), JSON.stringify(trace?.title));
     }
     if (summary) console.log(`${summary.hitCount} hits, ${StopReason[summary.stopReason]}`);
@@ -53,7 +53,7 @@ async function contribute(traces: TraceServiceClient, user: Metadata): Promise<s
   });
   const create = traces.createTrace.bind(traces);
   const { outcome } = await call(create, request, user);
-  // An answer that was lost on its way is had by sending the same request under the same id: nothing happens twice.
+  // If the answer is lost, send the same request under the same id: the server repeats the answer and stores nothing twice.
   const again = await call(create, request, user);
   if (!outcome) throw new Error("this server's answer is newer than gen/: generate it again");
   if (outcome.$case === "existing") {

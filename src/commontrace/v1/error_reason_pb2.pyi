@@ -63,9 +63,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     metadata, the transport refuses it with the same code and no details.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 16
-    """RESOURCE_EXHAUSTED. Too much is in progress, of the user's or in all: calls, reads and writes each for itself; streams
-    of the kind; requests that are slow to arrive; answers that the user has not read; filters by metadata; or every
-    database connection was busy for too long. Nothing has happened. Retry.
+    """RESOURCE_EXHAUSTED. Too much is in progress, of the user or in all: calls, reads and writes each for itself;
+    streams of the kind; requests that are slow to arrive; answers that the user has not read; filters by metadata; or
+    every database connection was busy for too long. Nothing has happened. Retry.
     """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 17
     """UNAVAILABLE. The database cannot be reached, did not answer in time, only reads while a call writes, or fails until its
@@ -108,7 +108,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TRACE_NOT_ENCODED: _ErrorReason.ValueType  # 33
     """FAILED_PRECONDITION. The trace to find others like has no vector yet. `trace_id`."""
     ERROR_REASON_WATCH_TOKEN_OUT_OF_RANGE: _ErrorReason.ValueType  # 34
-    """OUT_OF_RANGE. What the token would continue is kept no longer, or never was: start anew without one."""
+    """OUT_OF_RANGE. The events after the token are no longer kept, or never existed: start anew without one."""
     ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 35
     """UNAVAILABLE. The server stops: it has not begun the call, or ends a stream that would go on. Retry: repeat the call,
     or continue the stream, elsewhere or here after its restart. A stopping server also answers calls with CANCELLED and
@@ -123,17 +123,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_KEY: _ErrorReason.ValueType  # 38
     """UNAUTHENTICATED. The API key is not accepted. `problem`: `MALFORMED`, `UNKNOWN`, `EXPIRED` or `REVOKED`."""
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 39
-    """PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
+    """PERMISSION_DENIED. The API key lacks the scope of the RPC. `scope` names it, such as `traces:write`."""
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 40
-    """RESOURCE_EXHAUSTED. The user has used up what may be read (`READS`) or written (`WRITES`) in a minute, or how many tags
-    may be given names that are new (`TAG_NAMES`) in a day of UTC; the next one brings as much again, on every server of
-    the database. A `google.rpc.QuotaFailure` says the same. Of an import, names that are too many fail their item alone.
-    `quota`, `limit`, `per` (minute or day). Retry.
+    """RESOURCE_EXHAUSTED. The user has used up the quota of reads (`READS`) or writes (`WRITES`) of a minute, or of new
+    names of tags (`TAG_NAMES`) of a day in UTC; the next minute or day has the whole quota again, on every server of
+    the database. A `google.rpc.QuotaFailure` carries the same. Of an import, names that are too many fail their item
+    alone. `quota`, `limit`, `per` (minute or day). Retry.
     """
     ERROR_REASON_SECRET_FOUND: _ErrorReason.ValueType  # 41
-    """INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
-    place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
-    as one line).
+    """INVALID_ARGUMENT. A text that would be stored seems to hold a secret, which is never repeated: put a placeholder in
+    its place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata
+    counts as one line).
     """
     ERROR_REASON_TRACE_HIDDEN: _ErrorReason.ValueType  # 42
     """FAILED_PRECONDITION. A moderator hid the trace, and only one can bring it back. `trace_id`."""
@@ -145,11 +145,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call failed: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the prefix
-    `ERROR_REASON_`. The keys listed are those of its `metadata`.
+    """The reason of a failed call: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the
+    prefix `ERROR_REASON_`. The keys listed are those of its `metadata`.
 
     INVALID_ARGUMENT also carries a `google.rpc.BadRequest` that names the fields at fault (up to 20, up to 3 KB), each
-    with a reason of its own; the ErrorInfo repeats the first. Where waiting helps, a `google.rpc.RetryInfo` says how long.
+    with a reason of its own; the ErrorInfo repeats the first. Where waiting helps, a `google.rpc.RetryInfo` carries the
+    delay.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -192,9 +193,9 @@ more than its name and value) are larger than 8 KiB. `limit`, `actual`. Beyond 2
 metadata, the transport refuses it with the same code and no details.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 16
-"""RESOURCE_EXHAUSTED. Too much is in progress, of the user's or in all: calls, reads and writes each for itself; streams
-of the kind; requests that are slow to arrive; answers that the user has not read; filters by metadata; or every
-database connection was busy for too long. Nothing has happened. Retry.
+"""RESOURCE_EXHAUSTED. Too much is in progress, of the user or in all: calls, reads and writes each for itself;
+streams of the kind; requests that are slow to arrive; answers that the user has not read; filters by metadata; or
+every database connection was busy for too long. Nothing has happened. Retry.
 """
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 17
 """UNAVAILABLE. The database cannot be reached, did not answer in time, only reads while a call writes, or fails until its
@@ -237,7 +238,7 @@ item, never of a call.
 ERROR_REASON_TRACE_NOT_ENCODED: ErrorReason.ValueType  # 33
 """FAILED_PRECONDITION. The trace to find others like has no vector yet. `trace_id`."""
 ERROR_REASON_WATCH_TOKEN_OUT_OF_RANGE: ErrorReason.ValueType  # 34
-"""OUT_OF_RANGE. What the token would continue is kept no longer, or never was: start anew without one."""
+"""OUT_OF_RANGE. The events after the token are no longer kept, or never existed: start anew without one."""
 ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 35
 """UNAVAILABLE. The server stops: it has not begun the call, or ends a stream that would go on. Retry: repeat the call,
 or continue the stream, elsewhere or here after its restart. A stopping server also answers calls with CANCELLED and
@@ -252,17 +253,17 @@ ERROR_REASON_KEY_REQUIRED: ErrorReason.ValueType  # 37
 ERROR_REASON_INVALID_KEY: ErrorReason.ValueType  # 38
 """UNAUTHENTICATED. The API key is not accepted. `problem`: `MALFORMED`, `UNKNOWN`, `EXPIRED` or `REVOKED`."""
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 39
-"""PERMISSION_DENIED. The API key was not made for this. `scope` names what it lacks, such as `traces:write`."""
+"""PERMISSION_DENIED. The API key lacks the scope of the RPC. `scope` names it, such as `traces:write`."""
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 40
-"""RESOURCE_EXHAUSTED. The user has used up what may be read (`READS`) or written (`WRITES`) in a minute, or how many tags
-may be given names that are new (`TAG_NAMES`) in a day of UTC; the next one brings as much again, on every server of
-the database. A `google.rpc.QuotaFailure` says the same. Of an import, names that are too many fail their item alone.
-`quota`, `limit`, `per` (minute or day). Retry.
+"""RESOURCE_EXHAUSTED. The user has used up the quota of reads (`READS`) or writes (`WRITES`) of a minute, or of new
+names of tags (`TAG_NAMES`) of a day in UTC; the next minute or day has the whole quota again, on every server of
+the database. A `google.rpc.QuotaFailure` carries the same. Of an import, names that are too many fail their item
+alone. `quota`, `limit`, `per` (minute or day). Retry.
 """
 ERROR_REASON_SECRET_FOUND: ErrorReason.ValueType  # 41
-"""INVALID_ARGUMENT. A text that would be kept seems to hold a secret, which is never repeated: put a placeholder in its
-place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata counts
-as one line).
+"""INVALID_ARGUMENT. A text that would be stored seems to hold a secret, which is never repeated: put a placeholder in
+its place. `field`, `rule` (the kind of secret, as docs/security.md lists them), `line` (where it begins; metadata
+counts as one line).
 """
 ERROR_REASON_TRACE_HIDDEN: ErrorReason.ValueType  # 42
 """FAILED_PRECONDITION. A moderator hid the trace, and only one can bring it back. `trace_id`."""
@@ -276,7 +277,7 @@ Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
 class ItemError(_message.Message):
-    """Why one item of a call failed while others did not."""
+    """The failure of one item of a call."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -288,7 +289,7 @@ class ItemError(_message.Message):
     reason: Global___ErrorReason.ValueType
     """The reason."""
     message: _builtins.str
-    """The same for people."""
+    """A message for people."""
     def __init__(
         self,
         *,

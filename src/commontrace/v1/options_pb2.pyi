@@ -25,7 +25,7 @@ class _Scope:
 class _ScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scope.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SCOPE_UNSPECIFIED: _Scope.ValueType  # 0
-    """Names no scope. An RPC that requires it keeps the server from starting."""
+    """No scope. A server with an RPC that requires it does not start."""
     SCOPE_TRACES_READ: _Scope.ValueType  # 1
     """Reads and searches traces, votes, tags and the service's own description."""
     SCOPE_TRACES_WRITE: _Scope.ValueType  # 2
@@ -35,15 +35,15 @@ class _ScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scope.ValueType
     SCOPE_TAGS_WRITE: _Scope.ValueType  # 4
     """Describes and merges tags."""
     SCOPE_TRACES_IMPORT: _Scope.ValueType  # 5
-    """Imports what only the service makes otherwise: vectors, ids and times."""
+    """Imports vectors, ids and times, which only the service makes otherwise."""
     SCOPE_TRACES_ADMIN: _Scope.ValueType  # 6
-    """Moderates: takes other people's traces away."""
+    """Moderates: hides and purges traces of other users."""
 
 class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
-    """What a caller may be allowed to do."""
+    """A permission of a caller."""
 
 SCOPE_UNSPECIFIED: Scope.ValueType  # 0
-"""Names no scope. An RPC that requires it keeps the server from starting."""
+"""No scope. A server with an RPC that requires it does not start."""
 SCOPE_TRACES_READ: Scope.ValueType  # 1
 """Reads and searches traces, votes, tags and the service's own description."""
 SCOPE_TRACES_WRITE: Scope.ValueType  # 2
@@ -53,9 +53,9 @@ SCOPE_VOTES_WRITE: Scope.ValueType  # 3
 SCOPE_TAGS_WRITE: Scope.ValueType  # 4
 """Describes and merges tags."""
 SCOPE_TRACES_IMPORT: Scope.ValueType  # 5
-"""Imports what only the service makes otherwise: vectors, ids and times."""
+"""Imports vectors, ids and times, which only the service makes otherwise."""
 SCOPE_TRACES_ADMIN: Scope.ValueType  # 6
-"""Moderates: takes other people's traces away."""
+"""Moderates: hides and purges traces of other users."""
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 REQUIRED_SCOPE_FIELD_NUMBER: _builtins.int

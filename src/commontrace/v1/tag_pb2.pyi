@@ -21,8 +21,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Tag(_message.Message):
-    """A name under which traces are filed. One that no trace has, not even a deleted one, is removed when it is older than a
-    day, unless it is curated or has a description or an alias.
+    """A name under which traces are filed. A tag that no trace has, not even a deleted one, is removed when it is older
+    than a day, unless it is curated or has a description or an alias.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -36,11 +36,11 @@ class Tag(_message.Message):
     name: _builtins.str
     """The canonical name."""
     description: _builtins.str
-    """What belongs under it; at most 500 characters."""
+    """A description; at most 500 characters."""
     is_curated: _builtins.bool
-    """Whether a curator vouches for it."""
+    """True if a curator vouches for it."""
     trace_count: _builtins.int
-    """Live traces that have it."""
+    """The number of live traces that have it."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other spellings that stand for it, in alphabetical order."""

@@ -35,7 +35,7 @@ class _TagOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TagOrder.Val
     """By the number of live traces, largest first; equals by name."""
 
 class TagOrder(_TagOrder, metaclass=_TagOrderEnumTypeWrapper):
-    """In which order tags are listed."""
+    """The order of listed tags."""
 
 TAG_ORDER_UNSPECIFIED: TagOrder.ValueType  # 0
 """By name."""
@@ -61,7 +61,7 @@ class _TagStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TagState.Val
     """There can be no such tag."""
 
 class TagState(_TagState, metaclass=_TagStateEnumTypeWrapper):
-    """Whether a spelling stands for a tag."""
+    """The existence of a tag."""
 
 TAG_STATE_UNSPECIFIED: TagState.ValueType  # 0
 """Never returned."""
@@ -91,9 +91,9 @@ class ListTagsRequest(_message.Message):
     order: Global___TagOrder.ValueType
     """By name unless set. By use, there is one page and no token."""
     page_size: _builtins.int
-    """How many tags at most; 0 means 50, more than 500 means 500."""
+    """The maximum number of tags; 0 means 50, more than 500 means 500."""
     page_token: _builtins.str
-    """Where the previous page ended: its `next_page_token`. Empty for the first page; refused with the order by use
+    """The `next_page_token` of the previous page; empty for the first page; refused with the order by use
     (`FIELD_NOT_ALLOWED`).
     """
     def __init__(
@@ -122,7 +122,7 @@ class ListTagsResponse(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty after the last one."""
+    """The `page_token` of the next page; empty after the last one."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
         """The tags."""
@@ -204,7 +204,7 @@ class UpdateTagRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """What to change: `description`, `is_curated`; required. Another path fails with `INVALID_FIELD_MASK`."""
+        """The fields to change: `description`, `is_curated`; required. Another path fails with `INVALID_FIELD_MASK`."""
 
     def __init__(
         self,
@@ -247,7 +247,7 @@ Global___UpdateTagResponse: _TypeAlias = UpdateTagResponse  # noqa: Y015
 
 @_typing.final
 class ResolveTagsRequest(_message.Message):
-    """Asks what spellings stand for."""
+    """Asks for the tags of spellings."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -271,7 +271,7 @@ Global___ResolveTagsRequest: _TypeAlias = ResolveTagsRequest  # noqa: Y015
 
 @_typing.final
 class ResolveTagsResponse(_message.Message):
-    """Carries what spellings stand for."""
+    """Carries the tags of spellings."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -295,7 +295,7 @@ Global___ResolveTagsResponse: _TypeAlias = ResolveTagsResponse  # noqa: Y015
 
 @_typing.final
 class ResolvedTag(_message.Message):
-    """What a spelling stands for."""
+    """The tag of a spelling."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -310,13 +310,13 @@ class ResolvedTag(_message.Message):
     name: _builtins.str
     """The canonical name; empty if it has none."""
     state: Global___TagState.ValueType
-    """Whether such a tag exists."""
+    """The existence of the tag."""
     is_normalised: _builtins.bool
-    """Whether the spelling differs from the canonical name."""
+    """True if the spelling differs from the canonical name."""
     alias: _builtins.str
     """The alias that led to the name; empty if none did."""
     problem: _builtins.str
-    """Why there is no canonical name; empty if there is one."""
+    """The reason for which there is no canonical name; empty if there is one."""
     def __init__(
         self,
         *,
@@ -367,14 +367,14 @@ Global___MergeTagsRequest: _TypeAlias = MergeTagsRequest  # noqa: Y015
 
 @_typing.final
 class MergeTagsResponse(_message.Message):
-    """Tells what a merge did."""
+    """The result of a merge."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TAG_FIELD_NUMBER: _builtins.int
     MOVED_TRACE_COUNT_FIELD_NUMBER: _builtins.int
     moved_trace_count: _builtins.int
-    """Traces that had the source, deleted ones included."""
+    """The number of traces that had the source, deleted ones included."""
     @_builtins.property
     def tag(self) -> _tag_pb2.Tag:
         """The tag that stayed."""

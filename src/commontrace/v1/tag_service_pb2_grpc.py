@@ -28,10 +28,10 @@ if _version_not_supported:
 class TagServiceStub:
     """Keeps the vocabulary of tags: two spellings of one tag are one tag.
 
-    Wherever a tag is named, it is brought to its canonical name first: NFKC, trimmed, lower case, aliases replaced (`c++`
-    is `cpp`), runs of spaces and slashes to one `-`, aliases again. The result consists of Unicode letters, marks and
-    digits, `-`, `.` and `_`, has a letter or digit, and at most 50 characters; otherwise the call fails with
-    `INVALID_TAG`.
+    Wherever a request names a tag, the server replaces the name by the canonical one: NFKC, trimmed, lower case, aliases
+    replaced (`c++` is `cpp`), runs of spaces and slashes to one `-`, aliases again. The result consists of Unicode
+    letters, marks and digits, `-`, `.` and `_`, has a letter or digit, and at most 50 characters; otherwise the call
+    fails with `INVALID_TAG`.
     """
 
     def __init__(self, channel):
@@ -70,10 +70,10 @@ class TagServiceStub:
 class TagServiceServicer:
     """Keeps the vocabulary of tags: two spellings of one tag are one tag.
 
-    Wherever a tag is named, it is brought to its canonical name first: NFKC, trimmed, lower case, aliases replaced (`c++`
-    is `cpp`), runs of spaces and slashes to one `-`, aliases again. The result consists of Unicode letters, marks and
-    digits, `-`, `.` and `_`, has a letter or digit, and at most 50 characters; otherwise the call fails with
-    `INVALID_TAG`.
+    Wherever a request names a tag, the server replaces the name by the canonical one: NFKC, trimmed, lower case, aliases
+    replaced (`c++` is `cpp`), runs of spaces and slashes to one `-`, aliases again. The result consists of Unicode
+    letters, marks and digits, `-`, `.` and `_`, has a letter or digit, and at most 50 characters; otherwise the call
+    fails with `INVALID_TAG`.
     """
 
     def ListTags(self, request, context):
@@ -91,22 +91,22 @@ class TagServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateTag(self, request, context):
-        """Changes what is said of a tag. Fails with `TAG_NOT_FOUND`.
+        """Changes the description of a tag, and whether it is curated. Fails with `TAG_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveTags(self, request, context):
-        """Tells what spellings would become. Changes nothing; a spelling that is no tag is an answer, not a failure.
+        """Returns the canonical names of spellings. Changes nothing; a spelling that is no tag is an answer, not a failure.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MergeTags(self, request, context):
-        """Makes one tag's name an alias of another tag, everywhere and at once: every trace that has the one has the other
-        afterwards, and so have the traces that are given it later. There is no way back.
+        """Makes one tag's name an alias of another tag, everywhere and at once. Every trace that has the source has the
+        target afterwards, and so have traces that are given the source later. It cannot be undone.
 
         Neither name needs to be in use. Two names that stand for one tag already are left as they are.
         """
@@ -153,10 +153,10 @@ def add_TagServiceServicer_to_server(servicer, server):
 class TagService:
     """Keeps the vocabulary of tags: two spellings of one tag are one tag.
 
-    Wherever a tag is named, it is brought to its canonical name first: NFKC, trimmed, lower case, aliases replaced (`c++`
-    is `cpp`), runs of spaces and slashes to one `-`, aliases again. The result consists of Unicode letters, marks and
-    digits, `-`, `.` and `_`, has a letter or digit, and at most 50 characters; otherwise the call fails with
-    `INVALID_TAG`.
+    Wherever a request names a tag, the server replaces the name by the canonical one: NFKC, trimmed, lower case, aliases
+    replaced (`c++` is `cpp`), runs of spaces and slashes to one `-`, aliases again. The result consists of Unicode
+    letters, marks and digits, `-`, `.` and `_`, has a letter or digit, and at most 50 characters; otherwise the call
+    fails with `INVALID_TAG`.
     """
 
     @staticmethod

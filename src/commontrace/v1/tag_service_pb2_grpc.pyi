@@ -15,10 +15,10 @@ GRPC_VERSION: str
 class TagServiceStub:
     """Keeps the vocabulary of tags: two spellings of one tag are one tag.
 
-    Wherever a tag is named, it is brought to its canonical name first: NFKC, trimmed, lower case, aliases replaced (`c++`
-    is `cpp`), runs of spaces and slashes to one `-`, aliases again. The result consists of Unicode letters, marks and
-    digits, `-`, `.` and `_`, has a letter or digit, and at most 50 characters; otherwise the call fails with
-    `INVALID_TAG`.
+    Wherever a request names a tag, the server replaces the name by the canonical one: NFKC, trimmed, lower case, aliases
+    replaced (`c++` is `cpp`), runs of spaces and slashes to one `-`, aliases again. The result consists of Unicode
+    letters, marks and digits, `-`, `.` and `_`, has a letter or digit, and at most 50 characters; otherwise the call
+    fails with `INVALID_TAG`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -27,12 +27,12 @@ class TagServiceStub:
     GetTag: _aio.UnaryUnaryMultiCallable[_tag_service_pb2.GetTagRequest, _tag_service_pb2.GetTagResponse]
     """Returns one tag. Fails with `TAG_NOT_FOUND`."""
     UpdateTag: _aio.UnaryUnaryMultiCallable[_tag_service_pb2.UpdateTagRequest, _tag_service_pb2.UpdateTagResponse]
-    """Changes what is said of a tag. Fails with `TAG_NOT_FOUND`."""
+    """Changes the description of a tag, and whether it is curated. Fails with `TAG_NOT_FOUND`."""
     ResolveTags: _aio.UnaryUnaryMultiCallable[_tag_service_pb2.ResolveTagsRequest, _tag_service_pb2.ResolveTagsResponse]
-    """Tells what spellings would become. Changes nothing; a spelling that is no tag is an answer, not a failure."""
+    """Returns the canonical names of spellings. Changes nothing; a spelling that is no tag is an answer, not a failure."""
     MergeTags: _aio.UnaryUnaryMultiCallable[_tag_service_pb2.MergeTagsRequest, _tag_service_pb2.MergeTagsResponse]
-    """Makes one tag's name an alias of another tag, everywhere and at once: every trace that has the one has the other
-    afterwards, and so have the traces that are given it later. There is no way back.
+    """Makes one tag's name an alias of another tag, everywhere and at once. Every trace that has the source has the
+    target afterwards, and so have traces that are given the source later. It cannot be undone.
 
     Neither name needs to be in use. Two names that stand for one tag already are left as they are.
     """
@@ -40,10 +40,10 @@ class TagServiceStub:
 class TagServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps the vocabulary of tags: two spellings of one tag are one tag.
 
-    Wherever a tag is named, it is brought to its canonical name first: NFKC, trimmed, lower case, aliases replaced (`c++`
-    is `cpp`), runs of spaces and slashes to one `-`, aliases again. The result consists of Unicode letters, marks and
-    digits, `-`, `.` and `_`, has a letter or digit, and at most 50 characters; otherwise the call fails with
-    `INVALID_TAG`.
+    Wherever a request names a tag, the server replaces the name by the canonical one: NFKC, trimmed, lower case, aliases
+    replaced (`c++` is `cpp`), runs of spaces and slashes to one `-`, aliases again. The result consists of Unicode
+    letters, marks and digits, `-`, `.` and `_`, has a letter or digit, and at most 50 characters; otherwise the call
+    fails with `INVALID_TAG`.
     """
 
     @_abc_1.abstractmethod
@@ -68,7 +68,7 @@ class TagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tag_service_pb2.UpdateTagRequest,
         context: _aio.ServicerContext[_tag_service_pb2.UpdateTagRequest, _abc.Awaitable[_tag_service_pb2.UpdateTagResponse]],
     ) -> _abc.Awaitable[_tag_service_pb2.UpdateTagResponse]:
-        """Changes what is said of a tag. Fails with `TAG_NOT_FOUND`."""
+        """Changes the description of a tag, and whether it is curated. Fails with `TAG_NOT_FOUND`."""
 
     @_abc_1.abstractmethod
     def ResolveTags(
@@ -76,7 +76,7 @@ class TagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tag_service_pb2.ResolveTagsRequest,
         context: _aio.ServicerContext[_tag_service_pb2.ResolveTagsRequest, _abc.Awaitable[_tag_service_pb2.ResolveTagsResponse]],
     ) -> _abc.Awaitable[_tag_service_pb2.ResolveTagsResponse]:
-        """Tells what spellings would become. Changes nothing; a spelling that is no tag is an answer, not a failure."""
+        """Returns the canonical names of spellings. Changes nothing; a spelling that is no tag is an answer, not a failure."""
 
     @_abc_1.abstractmethod
     def MergeTags(
@@ -84,8 +84,8 @@ class TagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tag_service_pb2.MergeTagsRequest,
         context: _aio.ServicerContext[_tag_service_pb2.MergeTagsRequest, _abc.Awaitable[_tag_service_pb2.MergeTagsResponse]],
     ) -> _abc.Awaitable[_tag_service_pb2.MergeTagsResponse]:
-        """Makes one tag's name an alias of another tag, everywhere and at once: every trace that has the one has the other
-        afterwards, and so have the traces that are given it later. There is no way back.
+        """Makes one tag's name an alias of another tag, everywhere and at once. Every trace that has the source has the
+        target afterwards, and so have traces that are given the source later. It cannot be undone.
 
         Neither name needs to be in use. Two names that stand for one tag already are left as they are.
         """

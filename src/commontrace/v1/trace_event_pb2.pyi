@@ -31,11 +31,11 @@ class _TraceEventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TraceE
     TRACE_EVENT_TYPE_CREATED: _TraceEventType.ValueType  # 1
     """It was contributed or imported."""
     TRACE_EVENT_TYPE_UPDATED: _TraceEventType.ValueType  # 2
-    """Its owner edited it; or it replaces nothing, or is replaced by nothing, any more."""
+    """Its owner edited it, or it no longer replaces another trace, or it is no longer replaced."""
     TRACE_EVENT_TYPE_VALIDATED: _TraceEventType.ValueType  # 3
     """Enough others confirmed it."""
     TRACE_EVENT_TYPE_DEMOTED: _TraceEventType.ValueType  # 4
-    """It is no longer confirmed: by votes, or by an edit of its text, of which an UPDATED tells as well."""
+    """It is no longer confirmed: by votes, or by an edit of its text, for which an UPDATED event comes as well."""
     TRACE_EVENT_TYPE_SUPERSEDED: _TraceEventType.ValueType  # 5
     """Another trace replaces it."""
     TRACE_EVENT_TYPE_DELETED: _TraceEventType.ValueType  # 6
@@ -43,21 +43,21 @@ class _TraceEventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TraceE
     TRACE_EVENT_TYPE_UNDELETED: _TraceEventType.ValueType  # 7
     """Its owner brought it back, or a moderator did."""
     TRACE_EVENT_TYPE_PURGED: _TraceEventType.ValueType  # 8
-    """It was erased for good: whoever holds a copy should erase it, too."""
+    """It was erased for good: holders of a copy should erase it, too."""
 
 class TraceEventType(_TraceEventType, metaclass=_TraceEventTypeEnumTypeWrapper):
-    """What happens to traces."""
+    """The kinds of events."""
 
 TRACE_EVENT_TYPE_UNSPECIFIED: TraceEventType.ValueType  # 0
 """Never returned."""
 TRACE_EVENT_TYPE_CREATED: TraceEventType.ValueType  # 1
 """It was contributed or imported."""
 TRACE_EVENT_TYPE_UPDATED: TraceEventType.ValueType  # 2
-"""Its owner edited it; or it replaces nothing, or is replaced by nothing, any more."""
+"""Its owner edited it, or it no longer replaces another trace, or it is no longer replaced."""
 TRACE_EVENT_TYPE_VALIDATED: TraceEventType.ValueType  # 3
 """Enough others confirmed it."""
 TRACE_EVENT_TYPE_DEMOTED: TraceEventType.ValueType  # 4
-"""It is no longer confirmed: by votes, or by an edit of its text, of which an UPDATED tells as well."""
+"""It is no longer confirmed: by votes, or by an edit of its text, for which an UPDATED event comes as well."""
 TRACE_EVENT_TYPE_SUPERSEDED: TraceEventType.ValueType  # 5
 """Another trace replaces it."""
 TRACE_EVENT_TYPE_DELETED: TraceEventType.ValueType  # 6
@@ -65,19 +65,19 @@ TRACE_EVENT_TYPE_DELETED: TraceEventType.ValueType  # 6
 TRACE_EVENT_TYPE_UNDELETED: TraceEventType.ValueType  # 7
 """Its owner brought it back, or a moderator did."""
 TRACE_EVENT_TYPE_PURGED: TraceEventType.ValueType  # 8
-"""It was erased for good: whoever holds a copy should erase it, too."""
+"""It was erased for good: holders of a copy should erase it, too."""
 Global___TraceEventType: _TypeAlias = TraceEventType  # noqa: Y015
 
 @_typing.final
 class WatchTracesRequest(_message.Message):
-    """Asks to be told what happens to traces."""
+    """Asks for the events of traces."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """Continues behind the message that carried it: nothing is missed, nothing told twice. Empty: from now on. Events are
-    kept for 7 days; an older token fails with `WATCH_TOKEN_OUT_OF_RANGE`.
+    """The `resume_token` of a message or event: the watch continues after it, without a gap and without a repetition.
+    Empty: from now on. Events are kept for 7 days; an older token fails with `WATCH_TOKEN_OUT_OF_RANGE`.
     """
     def __init__(
         self,
@@ -101,10 +101,10 @@ class WatchTracesResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """Continues behind these events: see `resume_token` of the request."""
+    """The position after these events: see `resume_token` of the request."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraceEvent]:
-        """What happened next, at most 100 events."""
+        """The next events, at most 100."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ Global___WatchTracesResponse: _TypeAlias = WatchTracesResponse  # noqa: Y015
 
 @_typing.final
 class TraceEvent(_message.Message):
-    """Something that happened to a trace. What the trace is now, GetTrace tells."""
+    """A change of a trace. GetTrace returns the trace as it is now."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -132,13 +132,13 @@ class TraceEvent(_message.Message):
     EVENT_TIME_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     type: Global___TraceEventType.ValueType
-    """What happened."""
+    """The kind of change."""
     trace_id: _builtins.str
     """The UUID of the trace."""
     revision: _builtins.int
     """The trace's revision after the event."""
     resume_token: _builtins.str
-    """Continues behind this event: see `resume_token` of the request."""
+    """The position after this event: see `resume_token` of the request."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""

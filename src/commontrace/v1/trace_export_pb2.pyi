@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ExportTracesRequest(_message.Message):
-    """Asks for traces to take elsewhere."""
+    """Asks for traces as records for another server."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,14 +33,16 @@ class ExportTracesRequest(_message.Message):
     include_embeddings: _builtins.bool
     """Adds the vectors, where there are any."""
     batch_size: _builtins.int
-    """Traces in one response message at most; 1 to 500, 0 means 100. Messages are smaller where 2 MiB are reached first."""
+    """The maximum number of traces in one response message; 1 to 500, 0 means 100. Messages are smaller where 2 MiB are
+    reached first.
+    """
     cursor: _builtins.str
-    """Continues behind the message that carried it, at any later time. `filter` and `include_embeddings` must be as they
-    were.
+    """The `cursor` of a message: the export continues after that message, at any later time. `filter` and
+    `include_embeddings` must be those of the first call.
     """
     @_builtins.property
     def filter(self) -> _trace_filter_pb2.TraceFilter:
-        """Which traces. Unset, all live ones, those that others replace too; set, superseded ones only with
+        """The traces to export. Unset: all live traces, superseded ones included. Set: superseded ones only with
         `include_superseded`.
         """
 
@@ -69,7 +71,7 @@ class ExportTracesResponse(_message.Message):
     TRACES_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """Continues behind these traces: see `cursor` of the request."""
+    """The position after these traces: see `cursor` of the request."""
     @_builtins.property
     def traces(self) -> _containers.RepeatedCompositeFieldContainer[_trace_record_pb2.TraceRecord]:
         """The next traces, at least one, by `create_time`, oldest first. Each names the trace that it replaces only while that

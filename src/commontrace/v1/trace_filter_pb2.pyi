@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class TraceFilter(_message.Message):
-    """Which traces to consider. A trace passes if it passes every field that is set; an empty filter passes all live traces
+    """A condition on traces. A trace passes if it passes every field that is set; an empty filter passes all live traces
     that no other replaces.
     """
 
@@ -40,10 +40,10 @@ class TraceFilter(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     INCLUDE_SUPERSEDED_FIELD_NUMBER: _builtins.int
     include_superseded: _builtins.bool
-    """Considers traces that others replace, too."""
+    """Includes traces that others replace."""
     @_builtins.property
     def tags_all(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Tags that a trace must all have; at most 20. Brought to canonical names as in CreateTrace, aliases included; no
+        """Tags that a trace must all have; at most 20. Replaced by canonical names as in CreateTrace, aliases included; no
         trace has a tag that does not exist.
         """
 
@@ -77,9 +77,9 @@ class TraceFilter(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Metadata that the trace's must contain: every key with its value, objects by their own keys, lists by their members;
-        at most 20 values in all, objects and lists included, nested at most 16 deep, and 10,000 bytes as JSON. Where it
-        takes more than 1 s to find out which traces contain it, the call fails with `OVERLOADED`: ask for less at a time.
+        """Metadata that the metadata of the trace must contain: every key with its value, objects by their own keys, lists by
+        their members; at most 20 values in all, objects and lists included, nested at most 16 deep, and 10,000 bytes as
+        JSON. Where the comparison takes more than 1 s, the call fails with `OVERLOADED`: ask for less at a time.
         """
 
     def __init__(

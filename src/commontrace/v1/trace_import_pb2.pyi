@@ -34,9 +34,7 @@ class ImportTracesRequest(_message.Message):
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportItem]:
-        """The traces, at most 500. A message without any asks how far the import has come, which
-        a quota counts as a read.
-        """
+        """The traces, at most 500. A message without traces asks for the progress of the import; a quota counts it as a read."""
 
     def __init__(
         self,
@@ -61,7 +59,7 @@ class ImportItem(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Counts the items of the import; at least 1, and more than that of the item before it in the stream."""
+    """The number of the item in its import; at least 1, and larger than that of the item before it in the stream."""
     @_builtins.property
     def trace(self) -> _trace_record_pb2.TraceRecord:
         """The trace; required."""
@@ -82,7 +80,7 @@ Global___ImportItem: _TypeAlias = ImportItem  # noqa: Y015
 
 @_typing.final
 class ImportTracesResponse(_message.Message):
-    """Acknowledges one message: everything in it is decided, and what was stored is durable."""
+    """Acknowledges one message: all its items are decided and durable."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -91,16 +89,16 @@ class ImportTracesResponse(_message.Message):
     CREATED_COUNT_FIELD_NUMBER: _builtins.int
     EXISTING_COUNT_FIELD_NUMBER: _builtins.int
     last_sequence: _builtins.int
-    """The highest sequence that this import has stored, by whichever stream; 0 before the first. Who sends in order
-    continues behind it.
+    """The highest sequence that this import has stored, by whichever stream; 0 before the first. A client that
+    sends in order continues after it.
     """
     created_count: _builtins.int
-    """How many items this import has stored so far. Only in the answer to a message without items."""
+    """The number of items that this import has stored so far. Only in the answer to a message without items."""
     existing_count: _builtins.int
-    """How many of its items were there already. Only in the answer to a message without items."""
+    """The number of its items that existed already. Only in the answer to a message without items."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportResult]:
-        """What became of each item, in the order of the message."""
+        """The outcome of each item, in the order of the message."""
 
     def __init__(
         self,
@@ -120,7 +118,7 @@ Global___ImportTracesResponse: _TypeAlias = ImportTracesResponse  # noqa: Y015
 
 @_typing.final
 class ImportResult(_message.Message):
-    """What became of one item."""
+    """The outcome of one item."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -134,16 +132,16 @@ class ImportResult(_message.Message):
     created_trace_id: _builtins.str
     """The UUID of the trace that was stored."""
     existing_trace_id: _builtins.str
-    """The UUID of the trace of the same content that was there already; nothing was stored."""
+    """The UUID of the trace with the same content that existed already; nothing was stored."""
     @_builtins.property
     def error(self) -> _error_reason_pb2.ItemError:
-        """Why nothing was stored; the rest of the import goes on. The item may be sent again."""
+        """The reason for which nothing was stored; the rest of the import goes on. The item may be sent again."""
 
     @_builtins.property
     def supersedes_error(self) -> _error_reason_pb2.ItemError:
-        """Why the trace was stored without replacing the one that its `supersedes_trace_id` names: what CreateTrace would have
-        failed with (`TRACE_NOT_FOUND`, `NOT_OWNER`, `ALREADY_SUPERSEDED` or `DUPLICATE_TRACE`). Only beside `created_trace_id`,
-        and only when the item is stored: an item that is sent again does not say it again.
+        """The error for which the trace was stored without replacing the one that its `supersedes_trace_id` names, as
+        CreateTrace reports it (`TRACE_NOT_FOUND`, `NOT_OWNER`, `ALREADY_SUPERSEDED` or `DUPLICATE_TRACE`). Only beside
+        `created_trace_id`, and only when the item is stored: a repetition does not carry it.
         """
 
     def __init__(

@@ -26,8 +26,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class TraceRecord(_message.Message):
     """A trace as it moves between servers: what ExportTraces returns and ImportTraces takes.
 
-    It holds everything but what others said of it: votes, and the status and trust that follow from them. Whoever imports
-    it becomes its contributor, and its first revision is the text as it was exported.
+    It holds everything but the votes of others, and the status and trust score that follow from them. The user who
+    imports it becomes its contributor, and its first revision is the text as it was exported.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -57,8 +57,8 @@ class TraceRecord(_message.Message):
     agent_version: _builtins.str
     """See CreateTraceRequest."""
     on_duplicate: _trace_pb2.OnDuplicate.ValueType
-    """What to do if a live trace has the same content; RETURN_EXISTING by default. An exported trace that was stored with
-    ALLOW says so.
+    """The treatment of a live trace with the same content; RETURN_EXISTING by default. An exported trace that was stored
+    with ALLOW says so.
     """
     supersedes_trace_id: _builtins.str
     """The UUID of the trace that it replaces, which is imported before it. Where there is no such live trace of the

@@ -49,11 +49,11 @@ class _RankingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ranking.Value
     """
 
 class Ranking(_Ranking, metaclass=_RankingEnumTypeWrapper):
-    """What the hits of a search are ordered by. Filters and `min_similarity`, which is always cosine similarity, hold in every
-    order, and none returns fewer hits than COSINE does. Orders other than COSINE are lists of at most 100 traces, made anew
-    for each stream: on unchanged data, streams that continue one another hold everything once; after the last of the 100
-    comes LIMIT without a token. Where the deadline leaves no time for such an order, hits come by cosine similarity, and the
-    search ends with SCAN_BUDGET.
+    """The order of the hits of a search. Filters and `min_similarity`, which is always cosine similarity, hold in every
+    order, and none returns fewer hits than COSINE does. Orders other than COSINE are lists of at most 100 traces, made
+    anew for each stream: on unchanged data, streams that continue one another hold everything once; after the last of
+    the 100 comes LIMIT without a token. Where the deadline leaves no time for such an order, hits come by cosine
+    similarity, and the search ends with SCAN_BUDGET.
     """
 
 RANKING_UNSPECIFIED: Ranking.ValueType  # 0
@@ -92,7 +92,7 @@ class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason
     """
 
 class StopReason(_StopReason, metaclass=_StopReasonEnumTypeWrapper):
-    """Why a search ended."""
+    """The reason for which a search ended."""
 
 STOP_REASON_UNSPECIFIED: StopReason.ValueType  # 0
 """Never returned."""
@@ -139,18 +139,18 @@ class GetServiceInfoResponse(_message.Message):
     version: _builtins.str
     """The server's version."""
     validation_threshold: _builtins.int
-    """UP votes from which on a trace can be VALIDATED."""
+    """The number of UP votes from which on a trace can be VALIDATED."""
     @_builtins.property
     def embedding_model(self) -> Global___EmbeddingModel:
         """The model behind every stored vector."""
 
     @_builtins.property
     def limits(self) -> Global___Limits:
-        """What requests are held to."""
+        """The limits of requests."""
 
     @_builtins.property
     def caller(self) -> Global___Caller:
-        """Whom the server takes the caller for."""
+        """The caller's identity."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class EmbeddingModel(_message.Message):
     dimensions: _builtins.int
     """The length of every vector."""
     is_lexical: _builtins.bool
-    """Whether similarity means shared words rather than shared meaning."""
+    """True if similarity means shared words rather than shared meaning."""
     def __init__(
         self,
         *,
@@ -248,7 +248,7 @@ class Limits(_message.Message):
     metadata_bytes: _builtins.int
     """Bytes of metadata as JSON."""
     metadata_levels: _builtins.int
-    """Objects and lists inside each other in metadata, the whole included."""
+    """Depth of objects and lists nested in metadata, the whole included."""
     metadata_values: _builtins.int
     """Values in metadata in all, objects and lists included."""
     query_characters: _builtins.int
@@ -260,9 +260,9 @@ class Limits(_message.Message):
     filter_values: _builtins.int
     """Values in one list of a filter, and in its metadata in all."""
     page_items: _builtins.int
-    """Items of one page of a list; more are not refused but reduced to as many."""
+    """Items of one page of a list; a larger `page_size` is reduced to it."""
     batch_get_traces: _builtins.int
-    """Traces of one BatchGetTraces."""
+    """Ids of one BatchGetTraces."""
     vote_comment_characters: _builtins.int
     """Characters of a vote's comment."""
     tag_description_characters: _builtins.int
@@ -311,7 +311,7 @@ Global___Limits: _TypeAlias = Limits  # noqa: Y015
 
 @_typing.final
 class Caller(_message.Message):
-    """Who is asking."""
+    """The identity of the caller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -324,7 +324,7 @@ class Caller(_message.Message):
     """The e-mail address the caller goes by."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_options_pb2.Scope.ValueType]:
-        """What the caller may do."""
+        """The scopes of the caller."""
 
     def __init__(
         self,
@@ -359,24 +359,24 @@ class CreateTraceRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     title: _builtins.str
-    """What it is about, best in one line; required, 1 to 200 characters, something visible among them."""
+    """The subject, best in one line; required, 1 to 200 characters, at least one visible."""
     context: _builtins.str
-    """The problem, in Markdown; required, 1 to 50,000 characters, something visible among them."""
+    """The problem, in Markdown; required, 1 to 50,000 characters, at least one visible."""
     solution: _builtins.str
-    """What solved it, in Markdown; required, 1 to 50,000 characters, something visible among them."""
+    """The solution, in Markdown; required, 1 to 50,000 characters, at least one visible."""
     agent_model: _builtins.str
     """The model of the agent that found the solution; at most 100 characters."""
     agent_version: _builtins.str
     """The version of that agent or model; at most 50 characters."""
     on_duplicate: _trace_pb2.OnDuplicate.ValueType
-    """What to do about a duplicate; RETURN_EXISTING by default."""
+    """The treatment of a duplicate; RETURN_EXISTING by default."""
     supersedes_trace_id: _builtins.str
     """The UUID of a live trace of the caller that the new one replaces: it leaves default searches and names its successor,
     until that is deleted. Its content must differ (`DUPLICATE_TRACE`), and it must not be replaced already
     (`ALREADY_SUPERSEDED`). Where an existing trace is returned, nothing is replaced.
     """
     validate_only: _builtins.bool
-    """Does everything but store: the answer is what the call would return, `created` without id, times and etag."""
+    """Stores nothing: the answer is what the call would return, `created` without id, times and etag."""
     request_id: _builtins.str
     """A UUID of the caller's choice, kept for 24 hours for the caller and the RPC. The same request again gets the stored
     answer instead of being carried out twice, and waits for it while the first is under way; another request fails with
@@ -384,7 +384,7 @@ class CreateTraceRequest(_message.Message):
     """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """At most 20. Each is brought to its canonical name, see TagService; a tag that has none fails the call with
+        """Tags; at most 20. Each is replaced by its canonical name, see TagService; a tag without one fails the call with
         `INVALID_TAG`. Two spellings of one tag are one tag.
         """
 
@@ -419,7 +419,7 @@ Global___CreateTraceRequest: _TypeAlias = CreateTraceRequest  # noqa: Y015
 
 @_typing.final
 class CreateTraceResponse(_message.Message):
-    """Tells what became of a contribution."""
+    """The outcome of a contribution."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -429,12 +429,12 @@ class CreateTraceResponse(_message.Message):
     TOKENS_TOTAL_FIELD_NUMBER: _builtins.int
     SIMILAR_FIELD_NUMBER: _builtins.int
     tokens_read: _builtins.int
-    """How many of the text's tokens the embedding model read. One vector stands for title, context and solution, in this
-    order. 0 with `existing`, while the trace is not encoded, and where a hosted model's endpoint does not count.
+    """Tokens of the text that the embedding model read. One vector stands for title, context and solution, in this order.
+    0 with `existing`, while the trace is not encoded, and where a hosted model's endpoint does not count.
     """
     tokens_total: _builtins.int
-    """How many tokens the text has; what lies beyond `tokens_read` cannot be found by its meaning. An estimate where a
-    hosted model could not read to the end. 0 like `tokens_read`.
+    """Tokens of the text; text beyond `tokens_read` cannot be found by its meaning. An estimate where a hosted model
+    could not read to the end. 0 like `tokens_read`.
     """
     @_builtins.property
     def created(self) -> _trace_pb2.Trace:
@@ -442,13 +442,13 @@ class CreateTraceResponse(_message.Message):
 
     @_builtins.property
     def existing(self) -> _trace_pb2.Trace:
-        """The trace that was there already; nothing was stored."""
+        """The trace that existed already; nothing was stored."""
 
     @_builtins.property
     def similar(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimilarTrace]:
-        """Up to 5 other live traces of nearly the same meaning, cosine similarity 0.95 or more, most similar first; the one to
-        be replaced is left out. They are reported, nothing follows from them. Found by the approximate index: one may be
-        missed. Empty with `existing`, and while the trace is not encoded.
+        """Near-duplicates: up to 5 other live traces with a cosine similarity of 0.95 or more, most similar first, without
+        the trace to be replaced. They are reported only. The approximate index may miss one. Empty with `existing`, and
+        while the trace is not encoded.
         """
 
     def __init__(
@@ -511,7 +511,7 @@ class GetTraceRequest(_message.Message):
     trace_id: _builtins.str
     """The UUID of the trace; required."""
     view: _trace_pb2.TraceView.ValueType
-    """How much of it to return; FULL by default."""
+    """The view of the trace; FULL by default."""
     def __init__(
         self,
         *,
@@ -559,7 +559,7 @@ class BatchGetTracesRequest(_message.Message):
     TRACE_IDS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     view: _trace_pb2.TraceView.ValueType
-    """How much of each trace to return; FULL by default."""
+    """The view of each trace; FULL by default."""
     @_builtins.property
     def trace_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The UUIDs; 1 to 100."""
@@ -604,7 +604,7 @@ Global___BatchGetTracesResponse: _TypeAlias = BatchGetTracesResponse  # noqa: Y0
 
 @_typing.final
 class BatchGetTracesItem(_message.Message):
-    """What became of one id."""
+    """The outcome of one id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -619,7 +619,7 @@ class BatchGetTracesItem(_message.Message):
 
     @_builtins.property
     def error(self) -> _error_reason_pb2.ItemError:
-        """Why there is none: `TRACE_NOT_FOUND`, or `RESPONSE_TOO_LARGE` where the response reached 2 MiB before."""
+        """The error: `TRACE_NOT_FOUND`, or `RESPONSE_TOO_LARGE` where the response reached 2 MiB before."""
 
     def __init__(
         self,
@@ -650,18 +650,18 @@ class ListTracesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     view: _trace_pb2.TraceView.ValueType
-    """How much of each trace to return; BASIC by default."""
+    """The view of each trace; BASIC by default."""
     show_deleted: _builtins.bool
     """Lists the caller's own deleted traces, too, and nothing of others."""
     page_size: _builtins.int
-    """How many traces at most; 0 means 50, more than 500 means 500. A page is shorter where 2 MiB are reached first."""
+    """The maximum number of traces; 0 means 50, more than 500 means 500. A page is shorter where 2 MiB are reached first."""
     page_token: _builtins.str
-    """Where the previous page ended: its `next_page_token`. Empty for the first page. All other fields but `page_size` must
-    be as they were.
+    """The `next_page_token` of the previous page; empty for the first page. All other fields but `page_size` must be
+    those of the first page.
     """
     @_builtins.property
     def filter(self) -> _trace_filter_pb2.TraceFilter:
-        """Which traces; all live ones that no other replaces by default."""
+        """The traces to list; by default all live traces that no other replaces."""
 
     def __init__(
         self,
@@ -690,7 +690,7 @@ class ListTracesResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     UNKNOWN_TAGS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty after the last one."""
+    """The `page_token` of the next page; empty after the last one."""
     @_builtins.property
     def traces(self) -> _containers.RepeatedCompositeFieldContainer[_trace_pb2.Trace]:
         """The traces, newest first."""
@@ -736,8 +736,8 @@ class UpdateTraceRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """What to change: `title`, `context`, `solution`, `tags`, `agent_model`, `agent_version`, `metadata`, each as a whole;
-        required. Another path fails with `INVALID_FIELD_MASK`.
+        """The fields to change: `title`, `context`, `solution`, `tags`, `agent_model`, `agent_version`, `metadata`, each as a
+        whole; required. Another path fails with `INVALID_FIELD_MASK`.
         """
 
     def __init__(
@@ -766,11 +766,11 @@ class UpdateTraceResponse(_message.Message):
     TOKENS_READ_FIELD_NUMBER: _builtins.int
     TOKENS_TOTAL_FIELD_NUMBER: _builtins.int
     tokens_read: _builtins.int
-    """How many of the text's tokens the embedding model read; 0 where title, context and solution stayed as they were,
-    while the new text is not encoded, and where a hosted model's endpoint does not count.
+    """Tokens of the text that the embedding model read; 0 where title, context and solution stayed as they were, while
+    the new text is not encoded, and where a hosted model's endpoint does not count.
     """
     tokens_total: _builtins.int
-    """How many tokens the text has, an estimate where a hosted model could not read to the end; 0 like `tokens_read`."""
+    """Tokens of the text, an estimate where a hosted model could not read to the end; 0 like `tokens_read`."""
     @_builtins.property
     def trace(self) -> _trace_pb2.Trace:
         """The trace."""
@@ -909,11 +909,13 @@ class ListTraceRevisionsRequest(_message.Message):
     trace_id: _builtins.str
     """The UUID of the trace; required."""
     view: _trace_pb2.TraceView.ValueType
-    """How much of each revision to return; BASIC by default."""
+    """The view of each revision; BASIC by default."""
     page_size: _builtins.int
-    """How many revisions at most; 0 means 50, more than 500 means 500. A page is shorter where 2 MiB are reached first."""
+    """The maximum number of revisions; 0 means 50, more than 500 means 500. A page is shorter where 2 MiB are reached
+    first.
+    """
     page_token: _builtins.str
-    """Where the previous page ended: its `next_page_token`. Empty for the first page."""
+    """The `next_page_token` of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -939,7 +941,7 @@ class ListTraceRevisionsResponse(_message.Message):
     REVISIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty after the last one."""
+    """The `page_token` of the next page; empty after the last one."""
     @_builtins.property
     def revisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraceRevision]:
         """The revisions, newest first."""
@@ -983,10 +985,10 @@ class TraceRevision(_message.Message):
     editor_id: _builtins.str
     """The UUID of the user who wrote it."""
     editor_name: _builtins.str
-    """What that user is called, like `voter_name` of Vote."""
+    """The name of that user, like `voter_name` of Vote."""
     @_builtins.property
     def changed_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which of `title`, `context` and `solution` differ from the revision before; all three in the first."""
+        """The fields among `title`, `context` and `solution` that differ from the revision before; all three in the first."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -1039,22 +1041,25 @@ class SearchTracesRequest(_message.Message):
     trace_id: _builtins.str
     """The UUID of a trace: finds others like it, itself excluded."""
     limit: _builtins.int
-    """How many hits at most in this call; 1 to 1,000, 0 means 10."""
+    """The maximum number of hits in this call; 1 to 1,000, 0 means 10."""
     view: _trace_pb2.TraceView.ValueType
-    """How much of each trace to return; FULL by default."""
+    """The view of each trace; FULL by default."""
     batch_size: _builtins.int
-    """Hits in one response message at most; 1 to 1,000, 0 means 16. Messages are smaller where 2 MiB are reached first."""
+    """The maximum number of hits in one response message; 1 to 1,000, 0 means 16. Messages are smaller where 2 MiB are
+    reached first.
+    """
     min_similarity: _builtins.float
     """The least similarity of a hit, within -1..1. Unset, the least similar trace is a hit, too."""
     exact: _builtins.bool
     """Compares every trace that passes the filter instead of a few candidates."""
     ef_search: _builtins.int
-    """Candidates that an approximate search keeps, 1 to 1,000: more find more and take longer. 0 lets the server choose,
-    which is also the least it keeps under a filter that few traces pass.
+    """The number of candidates that an approximate search keeps, 1 to 1,000: more candidates, more recall, more time. 0
+    lets the server choose; under a filter that few traces pass, the server keeps at least as many as it would choose.
     """
     resume_token: _builtins.str
-    """Continues after the message that carried it, be it after a broken stream or after LIMIT. All other fields but `limit`
-    and `batch_size` must be as they were. On unchanged data, the streams together hold every match, and none twice.
+    """The `resume_token` of a message: the search continues after that message, be it after a broken stream or after
+    LIMIT. All other fields but `limit` and `batch_size` must be those of the first call. On unchanged data, the
+    streams together hold every match, and none twice.
     """
     ranking: Global___Ranking.ValueType
     """The order of the hits; COSINE by default. HYBRID needs `text`, else it fails with `FIELD_NOT_ALLOWED`. Other orders
@@ -1068,7 +1073,7 @@ class SearchTracesRequest(_message.Message):
 
     @_builtins.property
     def filter(self) -> _trace_filter_pb2.TraceFilter:
-        """Which traces to consider; it always holds. All live ones that no other replaces by default."""
+        """The filter, which every hit passes; by default all live traces that no other replaces."""
 
     def __init__(
         self,
@@ -1155,7 +1160,7 @@ class SearchHit(_message.Message):
 
     @_builtins.property
     def explanation(self) -> Global___HitExplanation:
-        """Why the hit is where it is; set if `explain` is."""
+        """The components of the hit's place; set if `explain` is."""
 
     def __init__(
         self,
@@ -1174,7 +1179,7 @@ Global___SearchHit: _TypeAlias = SearchHit  # noqa: Y015
 
 @_typing.final
 class HitExplanation(_message.Message):
-    """Tells what a hit's place is made of."""
+    """The components of a hit's place."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1183,7 +1188,7 @@ class HitExplanation(_message.Message):
     LEXICAL_RANK_FIELD_NUMBER: _builtins.int
     TRUST_BONUS_FIELD_NUMBER: _builtins.int
     score: _builtins.float
-    """What hits are ordered by, never increasing over the whole stream; equals by similarity, then by id."""
+    """The score by which hits are ordered, never increasing over the whole stream; equals by similarity, then by id."""
     vector_rank: _builtins.int
     """The place among the most similar traces, from 1. Absent in the order COSINE, and for a trace that was found by its
     words alone.
@@ -1193,7 +1198,7 @@ class HitExplanation(_message.Message):
     HYBRID.
     """
     trust_bonus: _builtins.float
-    """What votes add to the similarity, within -0.05..0.05. 0 in other orders than TRUST_WEIGHTED."""
+    """The bonus that votes add to the similarity, within -0.05..0.05. 0 in other orders than TRUST_WEIGHTED."""
     def __init__(
         self,
         *,
@@ -1219,7 +1224,7 @@ Global___HitExplanation: _TypeAlias = HitExplanation  # noqa: Y015
 
 @_typing.final
 class SearchSummary(_message.Message):
-    """Tells why the stream ended and what it can vouch for."""
+    """The summary of a search stream: why it ended, and how complete it is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1230,9 +1235,9 @@ class SearchSummary(_message.Message):
     DROPPED_COUNT_FIELD_NUMBER: _builtins.int
     UNKNOWN_TAGS_FIELD_NUMBER: _builtins.int
     stop_reason: Global___StopReason.ValueType
-    """Why no further hit follows."""
+    """The reason for which no further hit follows."""
     exact: _builtins.bool
-    """Whether every trace that passes the filter was compared (true), or a few candidates only (false)."""
+    """True if every trace that passes the filter was compared, false if only some candidates were."""
     embedding_model_id: _builtins.str
     """The model whose vectors were compared."""
     hit_count: _builtins.int
@@ -1273,7 +1278,7 @@ class HideTraceRequest(_message.Message):
     trace_id: _builtins.str
     """The UUID of the trace; required."""
     reason: _builtins.str
-    """Why, for its owner to read; required, at most 500 characters."""
+    """The reason, shown to the owner; required, at most 500 characters."""
     request_id: _builtins.str
     """A UUID of the caller's choice, kept for 24 hours: see CreateTraceRequest."""
     def __init__(
@@ -1393,7 +1398,7 @@ Global___PurgeTraceRequest: _TypeAlias = PurgeTraceRequest  # noqa: Y015
 
 @_typing.final
 class PurgeTraceResponse(_message.Message):
-    """Says that nothing is left of a trace."""
+    """Confirms that a trace is erased."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -33,8 +33,9 @@ class TraceServiceStub:
 
     Ids are UUID strings. Characters are Unicode code points. No request may exceed 1 MiB (`REQUEST_TOO_LARGE`) and no
     response message exceeds 2 MiB. Every failure carries exactly one `google.rpc.ErrorInfo` of the domain `commontrace`;
-    its reasons are the values of `ErrorReason`. Of several faults, that of the caller comes first: a request is received
-    only when its metadata are in order, so a call without a key is told `KEY_REQUIRED`, whatever it brings.
+    its reasons are the values of `ErrorReason`. Of several faults, the caller's identity comes first: a request is
+    received only after its metadata were checked, so a call without a key fails with `KEY_REQUIRED`, whatever its
+    message is.
     """
 
     def __init__(self, channel):
@@ -130,24 +131,25 @@ class TraceServiceServicer:
 
     Ids are UUID strings. Characters are Unicode code points. No request may exceed 1 MiB (`REQUEST_TOO_LARGE`) and no
     response message exceeds 2 MiB. Every failure carries exactly one `google.rpc.ErrorInfo` of the domain `commontrace`;
-    its reasons are the values of `ErrorReason`. Of several faults, that of the caller comes first: a request is received
-    only when its metadata are in order, so a call without a key is told `KEY_REQUIRED`, whatever it brings.
+    its reasons are the values of `ErrorReason`. Of several faults, the caller's identity comes first: a request is
+    received only after its metadata were checked, so a call without a key fails with `KEY_REQUIRED`, whatever its
+    message is.
     """
 
     def GetServiceInfo(self, request, context):
-        """Describes the server: its version, how it embeds text, its limits, and whom it takes the caller for.
+        """Describes the server: version, embedding model, limits, and the caller's identity.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateTrace(self, request, context):
-        """Stores a trace as `TRACE_STATUS_PENDING`. It is durable when the call returns, and searchable, unless its
-        `embedding_state` is PENDING: while text cannot be encoded in time, the trace is stored without a vector, which the
-        server makes as soon as it can.
+        """Stores a trace as `TRACE_STATUS_PENDING`. The trace is durable when the call returns. It is searchable, too, unless
+        its `embedding_state` is PENDING: where text cannot be encoded in time, the trace is stored without a vector, and
+        the server encodes it as soon as it can.
 
-        A live trace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a text
-        make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
+        A live trace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a
+        text make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
         bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
         than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
         """
@@ -209,15 +211,16 @@ class TraceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def HideTrace(self, request, context):
-        """Hides anybody's trace: it is gone from every search and list at once, as if deleted, and its owner sees why and cannot
-        bring it back. One that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`.
+        """Hides any user's trace: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
+        cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnhideTrace(self, request, context):
-        """Ends the hiding of a trace; one that its owner deleted before stays deleted, one that is not hidden stays as it is.
+        """Ends the hiding of a trace. A trace that its owner deleted before stays deleted; a trace that is not hidden stays
+        as it is.
 
         Fails with `TRACE_NOT_FOUND`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
         `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
@@ -230,9 +233,9 @@ class TraceServiceServicer:
         """Erases a trace that must not exist, live or not: its texts in every revision, its vector, tags and votes, and every
         answer of the last 24 hours that names it. There is no way back.
 
-        Its id remains, in events and beside them, so that no import brings it back (`TRACE_PURGED`). Requests whose answers were
-        erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until they are vacuumed, its
-        files still hold it. Fails with `TRACE_NOT_FOUND`.
+        Its id remains, in events and in a table of purged ids, so that no import brings it back (`TRACE_PURGED`). Requests
+        whose answers were erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until
+        they are vacuumed, its files still hold it. Fails with `TRACE_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -262,14 +265,14 @@ class TraceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportTraces(self, request_iterator, context):
-        """Stores many traces. Every message is answered, in order, when all its items are decided and what was stored is
-        durable; one item's failure does not concern the others.
+        """Stores many traces. Every message is answered, in order, when all its items are decided and durable; the failure of
+        one item does not affect the others.
 
-        Each item is carried out once for each caller, `import_id` and `sequence`, whichever stream brings it: one that was
-        stored before gets the same outcome again. This is remembered for 30 days from when it was stored. The server reads
-        no further while it stores: a client that sends faster is held back by flow control. Traces without a vector are
-        stored with the `embedding_state` PENDING and encoded afterwards. Vectors, ids and times of the caller's need the
-        scope `traces:import`. The stream ends with `SERVER_STOPPING` when the server stops.
+        Each item is carried out once for each caller, `import_id` and `sequence`, on whichever stream it comes: an item
+        that was stored before gets the same outcome again, for 30 days after it was stored. The server reads no further
+        message while it stores one: flow control holds back a client that sends faster. Traces without a vector are stored
+        with the `embedding_state` PENDING and encoded afterwards. Vectors, ids and times from the caller need the scope
+        `traces:import`. The stream ends with `SERVER_STOPPING` when the server stops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -278,20 +281,20 @@ class TraceServiceServicer:
     def ExportTraces(self, request, context):
         """Streams traces as records, oldest first by `create_time`, equals by id.
 
-        What is there when the export begins, and stays, is exported exactly once; of what is contributed or edited
-        meanwhile, some. The server holds no database connection while a slow reader reads. Where nothing is exported, no
-        message comes. The stream ends with `SERVER_STOPPING` when the server stops; whatever ends it, another one continues
-        behind its last message.
+        A trace that exists when the export begins, and stays, is exported exactly once; of traces that are contributed or
+        edited meanwhile, some are. The server holds no database connection while a slow reader reads. An export without
+        traces sends no message. The stream ends with `SERVER_STOPPING` when the server stops; whatever ended it, another
+        export continues after its last message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchTraces(self, request, context):
-        """Tells what happens to traces, for as long as the caller listens.
+        """Streams the events of traces for as long as the caller listens.
 
-        Every event is told, once, those of one trace in the order in which they were committed. The first message comes at
-        once and is a checkpoint; another one follows whenever nothing has happened for 10 seconds. The stream ends with
+        Every event is sent exactly once; events of one trace come in the order of their commits. The first message comes
+        at once and is a checkpoint; another checkpoint follows after each 10 seconds without events. The stream ends with
         `SERVER_STOPPING` when the server stops, never by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -394,8 +397,9 @@ class TraceService:
 
     Ids are UUID strings. Characters are Unicode code points. No request may exceed 1 MiB (`REQUEST_TOO_LARGE`) and no
     response message exceeds 2 MiB. Every failure carries exactly one `google.rpc.ErrorInfo` of the domain `commontrace`;
-    its reasons are the values of `ErrorReason`. Of several faults, that of the caller comes first: a request is received
-    only when its metadata are in order, so a call without a key is told `KEY_REQUIRED`, whatever it brings.
+    its reasons are the values of `ErrorReason`. Of several faults, the caller's identity comes first: a request is
+    received only after its metadata were checked, so a call without a key fails with `KEY_REQUIRED`, whatever its
+    message is.
     """
 
     @staticmethod

@@ -33,7 +33,7 @@ class _VoteTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VoteType.Val
     """It did not."""
 
 class VoteType(_VoteType, metaclass=_VoteTypeEnumTypeWrapper):
-    """What a voter says of a trace."""
+    """The verdict of a vote."""
 
 VOTE_TYPE_UNSPECIFIED: VoteType.ValueType  # 0
 """Refused."""
@@ -63,7 +63,7 @@ class _DownReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DownReason
     """It is not about a problem and its solution."""
 
 class DownReason(_DownReason, metaclass=_DownReasonEnumTypeWrapper):
-    """Why a vote is DOWN."""
+    """The reason of a DOWN vote."""
 
 DOWN_REASON_UNSPECIFIED: DownReason.ValueType  # 0
 """None: the vote is UP."""
@@ -81,7 +81,7 @@ Global___DownReason: _TypeAlias = DownReason  # noqa: Y015
 
 @_typing.final
 class Vote(_message.Message):
-    """A user's verdict on one revision of a trace. A user has one vote at most on a trace, changed by voting again."""
+    """A user's verdict on one revision of a trace. A user has at most one vote on a trace; another vote replaces it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -101,15 +101,13 @@ class Vote(_message.Message):
     type: Global___VoteType.ValueType
     """The verdict."""
     reason: Global___DownReason.ValueType
-    """Why it is DOWN; unset for UP."""
+    """The reason of a DOWN vote; unset for UP."""
     comment: _builtins.str
     """The voter's words; at most 2,000 characters. Untrusted, like all text of a Trace."""
     revision: _builtins.int
     """The revision that the voter saw. The vote counts while it is the trace's current one."""
     voter_name: _builtins.str
-    """What the voter is called; empty for one whom nobody has given a name. Names are not unique, and say nothing of who may
-    do what.
-    """
+    """The name of the voter; empty if no operator gave one. Names are not unique, and grant nothing."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the voter first voted on the trace."""
@@ -141,7 +139,7 @@ Global___Vote: _TypeAlias = Vote  # noqa: Y015
 
 @_typing.final
 class TraceTally(_message.Message):
-    """Where the votes on the current revision of a trace leave it."""
+    """The result of the votes on the current revision of a trace."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

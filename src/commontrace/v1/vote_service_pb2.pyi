@@ -36,9 +36,9 @@ class CastVoteRequest(_message.Message):
     type: _vote_pb2.VoteType.ValueType
     """UP or DOWN; required."""
     reason: _vote_pb2.DownReason.ValueType
-    """Why it is DOWN: required with DOWN, refused with UP (`FIELD_NOT_ALLOWED`)."""
+    """The reason of a DOWN vote: required with DOWN, refused with UP (`FIELD_NOT_ALLOWED`)."""
     comment: _builtins.str
-    """What others should know; at most 2,000 characters."""
+    """A comment for others; at most 2,000 characters."""
     revision: _builtins.int
     """The revision that the caller saw; 0 means the current one, whichever that is."""
     request_id: _builtins.str
@@ -63,7 +63,7 @@ Global___CastVoteRequest: _TypeAlias = CastVoteRequest  # noqa: Y015
 
 @_typing.final
 class CastVoteResponse(_message.Message):
-    """Tells what a vote changed."""
+    """The result of a vote."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -121,7 +121,7 @@ Global___RetractVoteRequest: _TypeAlias = RetractVoteRequest  # noqa: Y015
 
 @_typing.final
 class RetractVoteResponse(_message.Message):
-    """Tells what the retraction changed."""
+    """The result of a retraction."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -201,9 +201,9 @@ class ListVotesRequest(_message.Message):
     trace_id: _builtins.str
     """The UUID of the trace; required."""
     page_size: _builtins.int
-    """How many votes at most; 0 means 50, more than 500 means 500."""
+    """The maximum number of votes; 0 means 50, more than 500 means 500."""
     page_token: _builtins.str
-    """Where the previous page ended: its `next_page_token`. Empty for the first page."""
+    """The `next_page_token` of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -228,7 +228,7 @@ class ListVotesResponse(_message.Message):
     VOTES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty after the last one."""
+    """The `page_token` of the next page; empty after the last one."""
     @_builtins.property
     def votes(self) -> _containers.RepeatedCompositeFieldContainer[_vote_pb2.Vote]:
         """The votes, newest first by `create_time`."""

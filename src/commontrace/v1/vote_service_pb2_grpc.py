@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class VoteServiceStub:
-    """Confirms traces and contradicts them.
+    """Confirms or contradicts traces by votes.
 
     Only votes on the current revision of a trace count. A vote is durable, and the trace's tally, trust score and status
     follow from all votes, when the call returns.
@@ -61,7 +61,7 @@ class VoteServiceStub:
 
 
 class VoteServiceServicer:
-    """Confirms traces and contradicts them.
+    """Confirms or contradicts traces by votes.
 
     Only votes on the current revision of a trace count. A vote is durable, and the trace's tally, trust score and status
     follow from all votes, when the call returns.
@@ -130,7 +130,7 @@ def add_VoteServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VoteService:
-    """Confirms traces and contradicts them.
+    """Confirms or contradicts traces by votes.
 
     Only votes on the current revision of a trace count. A vote is durable, and the trace's tally, trust score and status
     follow from all votes, when the call returns.

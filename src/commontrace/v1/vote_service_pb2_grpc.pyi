@@ -13,7 +13,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VoteServiceStub:
-    """Confirms traces and contradicts them.
+    """Confirms or contradicts traces by votes.
 
     Only votes on the current revision of a trace count. A vote is durable, and the trace's tally, trust score and status
     follow from all votes, when the call returns.
@@ -34,7 +34,7 @@ class VoteServiceStub:
     """Lists all votes on a trace, on earlier revisions too, newest first by `create_time`. Fails with `TRACE_NOT_FOUND`."""
 
 class VoteServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Confirms traces and contradicts them.
+    """Confirms or contradicts traces by votes.
 
     Only votes on the current revision of a trace count. A vote is durable, and the trace's tally, trust score and status
     follow from all votes, when the call returns.

@@ -1,4 +1,4 @@
-"""docs/api.md: written from the contract's comments, whatever stands in them."""
+"""docs/api.md, generated from the contract's comments: no markup in a comment changes the page."""
 
 import html
 import re
@@ -104,6 +104,12 @@ def test_an_rpc_says_what_it_streams_and_needs(page: str) -> None:
     assert "stream of TalkOddlyRequest → stream of TalkOddlyResponse" in _words(page)
     assert "changes nothing; needs SCOPE_TRACES_READ" in _words(page)
     assert "No fields." in _words(page)
+
+
+def test_the_table_of_a_service_has_scope_and_first_sentence_of_each_rpc(page: str) -> None:
+    table = page[page.index("<th>RPC</th>") : page.index("</table>")]
+    cells = [_words(cell) for cell in re.findall(r"<td>(.*?)</td>", table)]
+    assert cells == ["TalkOddly", "SCOPE_TRACES_READ", "Streams a|b or a | b both ways."]
 
 
 def test_a_page_that_is_not_up_to_date_is_noticed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What docs/ says: commands that run as they stand, links that lead somewhere, messages that the code really has."""
+"""Documents: commands run as they stand, links lead to files and headings, messages are those of the code."""
 
 import ast
 import re
@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.protobuf import json_format
+from google.protobuf.message_factory import GetMessageClass
 
+from commontrace.v1 import trace_service_pb2
 from tests.suite import SLOW_DIRECTORIES
 from tests.support.checkout import Checkout, MadeServer
 from tests.support.repository import REPOSITORY
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
-# README.md is for `make fresh`, other-languages.md for `make examples`: both need more than Python.
+# `make fresh` runs README.md, from nothing; `make examples` runs other-languages.md, which needs Go and Node.js.
 RUN_HERE, RUN_ELSEWHERE = ["concepts.md", "operations.md"], ["README.md", "other-languages.md"]
 
 
@@ -44,6 +47,30 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in _anchors(file), target
 
 
+def test_modules_are_named_by_their_paths_of_today() -> None:
+    for page in (page for page in PAGES if page.name != "CHANGELOG.md"):
+        for path in re.findall(r"`([\w.]+/(?:[\w-]+/)*\w+\.py)`", page.read_text()):
+            places = (REPOSITORY / path, REPOSITORY / "src" / "commontrace" / path)
+            assert "NNNN" in path or any(place.exists() for place in places), (page.name, path)
+
+
+def test_requests_for_grpcurl_are_those_of_the_contract() -> None:
+    page = (REPOSITORY / "README.md").read_text()
+    called = re.findall(r"^\$ grpcurl -plaintext -d '(.+)' \S+ commontrace\.v1\.(\w+)/(\w+)$", page, flags=re.MULTILINE)
+    assert called
+    for request, service, method in called:
+        descriptor = trace_service_pb2.DESCRIPTOR.services_by_name[service].methods_by_name[method]
+        json_format.Parse(request, GetMessageClass(descriptor.input_type)())
+
+
+def test_the_readme_is_read_in_two_minutes_and_its_picture_has_a_text() -> None:
+    page = (REPOSITORY / "README.md").read_text()
+    assert len(page.splitlines()) <= 200
+    ((text, picture),) = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", page)
+    assert len(text) > 100
+    assert re.search(r"<desc .*>.{100,}</desc>", (REPOSITORY / picture).read_text())
+
+
 def test_every_page_whose_commands_are_for_a_shell_is_run() -> None:
     with_commands = {page.name for page in PAGES if re.search(r"^```sh$", page.read_text(), flags=re.MULTILINE)}
     assert with_commands == {*RUN_HERE, *RUN_ELSEWHERE}
@@ -66,6 +93,17 @@ def test_commands_run_as_they_stand(name: str, place: Path) -> None:
         searches = re.findall(r"^commontrace search", block, flags=re.MULTILINE)
         hits = re.findall(r"^ ?\d\.\d{3}  ", output, flags=re.MULTILINE)
         assert len(hits) >= len(searches), output
+
+
+def test_the_glossary_links_each_term_to_its_module() -> None:
+    rows = re.findall(
+        r"^\| (.+) \| .+ \| (.+) \|$", _text("concepts.md").partition("## Glossary")[2], flags=re.MULTILINE
+    )[2:]
+    assert [term for term, _modules in rows] == sorted(term for term, _modules in rows)
+    for _term, modules in rows:
+        linked = re.findall(r"\[(\w+)\]\(\.\./(src/commontrace/\S+\.py)\)", modules)
+        assert ", ".join(f"[{name}](../{path})" for name, path in linked) == modules
+        assert all((REPOSITORY / path).is_file() and Path(path).stem == name for name, path in linked)
 
 
 def test_the_messages_are_those_of_the_code() -> None:
@@ -94,3 +132,11 @@ def test_the_page_about_tests_names_every_directory_and_which_are_slow() -> None
     tests = REPOSITORY / "tests"
     assert {name for name, _ in rows} == {path.relative_to(tests).parts[0] for path in tests.rglob("test_*.py")}
     assert {name for name, slow in rows if slow == "all"} == SLOW_DIRECTORIES
+
+
+@pytest.mark.parametrize("page", sorted((REPOSITORY / "docs" / "adr").glob("0*.md")), ids=lambda page: page.stem)
+def test_a_decision_has_a_status_a_date_and_what_would_change_it(page: Path) -> None:
+    text = page.read_text()
+    assert re.match(rf"# {page.stem[:4]}: .+\n\nStatus: accepted, 2\d{{3}}-\d\d-\d\d[.,;]", text)
+    assert text.count("**What would change it") == 1
+    assert f"[{page.stem[:4]}]({page.name})" in _text("adr/README.md")
