@@ -1,4 +1,4 @@
-"""The door to Postgres: bounded pools, and the ways in: questions, units of work, and the tail of the events."""
+"""Database: bounded connection pools, and what runs on them: reads, units of work, searches, notifications."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -17,7 +17,8 @@ from commontrace.domain.keys.quotas import Lease
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage import engines
 from commontrace.storage.error_mapping import is_outdated_plan, translate_errors
-from commontrace.storage.events.tail import EventTail, tailing
+from commontrace.storage.events.repository import NOTIFY
+from commontrace.storage.events.tail import EventTail, open_tail
 from commontrace.storage.keys.quotas import QuotaRepository
 from commontrace.storage.keys.repository import CHANNEL as KEYS_CHANGED
 from commontrace.storage.listen import listen
@@ -26,130 +27,128 @@ from commontrace.storage.search.binary_quantized import BinaryQuantizedSearch
 from commontrace.storage.search.filter_budget import FilterBudget
 from commontrace.storage.search.neighbours import ApproximateSearch
 from commontrace.storage.search_pool import SearchPool
-from commontrace.storage.tags.repository import ids_by_driver
+from commontrace.storage.tags.repository import get_ids_by_driver
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
-Answer = TypeVar("Answer")
-Question = Callable[[Reading], Awaitable[Answer]]
+Result = TypeVar("Result")
+ReadOperation = Callable[[Reading], Awaitable[Result]]
 
-_ONLY_READS = text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
-_VITAL_CONNECTIONS = 2
+_IS_READ_ONLY = text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
+_RESERVED_CONNECTIONS = 2
 _CLOSE_SECONDS = 1.0
 
 
 class Database:
-    """Everything that talks to one migrated Postgres. Making it opens no connection."""
+    """Access to one migrated Postgres. Opens no connection when it is made.
+
+    `pool_size` bounds each of three pools: searches, other reads, units of work. `pool_timeout` is how many seconds a
+    caller waits for a connection. Every method raises the domain's errors, Overloaded among them.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = 1.0) -> None:
-        """Takes any Postgres URL.
-
-        `pool_size` bounds the connections for searches, for other questions and for units of work each;
-        `pool_timeout` is in seconds.
-        """
-        session = engines.SESSION
+        session = engines.SESSION_SETTINGS
         self._writing = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)
         self._reading = engines.pooled(url, session, size=pool_size, timeout=pool_timeout, autocommit=True)
-        self._turns_to_write = PoolLimiter("writes", size=pool_size, timeout=pool_timeout)
-        self._turns_to_read = PoolLimiter("reads", size=pool_size, timeout=pool_timeout)
+        self._write_limiter = PoolLimiter("writes", size=pool_size, timeout=pool_timeout)
+        self._read_limiter = PoolLimiter("reads", size=pool_size, timeout=pool_timeout)
         self._searching = SearchPool(url, size=pool_size, timeout=pool_timeout)
         self._filters = FilterBudget(pool_size=pool_size, timeout=pool_timeout)
-        # Connections of their own: however busy the others are, callers are known, and however many callers ask to be
-        # known, health is told.
-        self._vital = engines.pooled(url, session, size=_VITAL_CONNECTIONS, timeout=pool_timeout, autocommit=True)
-        self._turns_apart = PoolLimiter("apart", size=_VITAL_CONNECTIONS - 1, timeout=pool_timeout)
-        self._only_reads = False
-        self._tailing = engines.dedicated(url, session)
+        # Reserved connections: authentication works while the pools are exhausted, and one connection is left for
+        # health checks however many callers are being authenticated (ADR 0027).
+        self._reserved = engines.pooled(url, session, size=_RESERVED_CONNECTIONS, timeout=pool_timeout, autocommit=True)
+        self._reserved_limiter = PoolLimiter("reserved", size=_RESERVED_CONNECTIONS - 1, timeout=pool_timeout)
+        self._is_read_only = False
+        self._listening = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._writing, expire_on_commit=False)
-        self.encoding_wanted = asyncio.Event()
-        """Set when a transaction that queued traces for encoding has committed."""
+        self.encoding_jobs_added = asyncio.Event()
+        """Set after a commit that enqueued traces for encoding."""
         self.events_added = asyncio.Event()
-        """Set after commits that added events, for whoever announces them."""
+        """Set after a commit that appended events, for the notifier."""
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
-        """Opens a transaction: leaving commits, an exception rolls back. Raises the domain's errors."""
-        async with self._turns_to_write.turn():
+        """Opens a transaction: leaving the block commits, an exception rolls back."""
+        async with self._write_limiter.slot():
             try:
                 with translate_errors():
                     async with self._sessions.begin() as session:
                         work = UnitOfWork(session)
                         yield work
             except DatabaseReadOnly:
-                await self._look_anew()
+                await self._suspect_read_only()
                 raise
         if work.encoding_jobs.has_added or work.imports.has_added:
-            self.encoding_wanted.set()
+            self.encoding_jobs_added.set()
         if work.events.has_added or work.imports.has_added:
             self.events_added.set()
 
-    async def read(self, question: Question[Answer], *, under: ResolvedFilter | None = None) -> Answer:
-        """Asks outside any transaction; `under` is the filter that the question holds, if any.
+    async def read(self, operation: ReadOperation[Result], *, trace_filter: ResolvedFilter | None = None) -> Result:
+        """Runs a read outside any transaction; `trace_filter` is the filter of its statements, if any."""
+        async with self._filters.within(trace_filter), self._read_limiter.slot():
+            return await _read(self._reading, operation)
 
-        Raises the domain's errors.
-        """
-        async with self._filters.within(under), self._turns_to_read.turn():
-            return await _ask(self._reading, question)
+    async def read_reserved(self, operation: ReadOperation[Result]) -> Result:
+        """Runs a short read of authentication on a reserved connection."""
+        async with self._reserved_limiter.slot():
+            return await _read(self._reserved, operation)
 
-    async def read_apart(self, question: Question[Answer]) -> Answer:
-        """Asks on connections that calls do not use, for the short questions that come before any call.
-
-        Raises the domain's errors.
-        """
-        async with self._turns_apart.turn():
-            return await _ask(self._vital, question)
-
-    async def lease_quota(self, email: str, kind: str, *, needed: int, wanted: int, most: int) -> Lease:
-        """Takes from a user's quota on the same connections (see `QuotaRepository`). Raises the domain's errors."""
-        async with self._turns_apart.turn():
-            return await _use(
-                self._vital,
+    async def lease_quota(self, email: str, kind: str, *, needed: int, wanted: int, limit: int) -> Lease:
+        """Leases units of a user's quota on a reserved connection, as `QuotaRepository.lease` does."""
+        async with self._reserved_limiter.slot():
+            return await _run(
+                self._reserved,
                 lambda connection: QuotaRepository(connection).lease(
-                    email, kind, needed=needed, wanted=wanted, most=most
+                    email, kind, needed=needed, wanted=wanted, limit=limit
                 ),
             )
 
     async def search(
-        self, question: Callable[[ApproximateSearch], Awaitable[Answer]], *, under: ResolvedFilter | None = None
-    ) -> Answer:
-        """Asks on a connection whose planner stays on the vector index. Raises the domain's errors."""
-        async with self._filters.within(under):
-            return await self._search(lambda connection: question(ApproximateSearch(connection)))
+        self, query: Callable[[ApproximateSearch], Awaitable[Result]], *, trace_filter: ResolvedFilter | None = None
+    ) -> Result:
+        """Runs a search on a connection whose planner stays on the vector index."""
+        async with self._filters.within(trace_filter):
+            return await self._search(lambda connection: query(ApproximateSearch(connection)))
 
-    async def search_signs(
-        self, question: Callable[[BinaryQuantizedSearch], Awaitable[Answer]], *, under: ResolvedFilter | None
-    ) -> Answer:
-        """Asks on the same connections. Raises the domain's errors."""
-        async with self._filters.within(under):
-            return await self._search(lambda connection: question(BinaryQuantizedSearch(connection)))
+    async def search_binary_quantized(
+        self, query: Callable[[BinaryQuantizedSearch], Awaitable[Result]], *, trace_filter: ResolvedFilter | None
+    ) -> Result:
+        """Runs a binary quantized search on such a connection."""
+        async with self._filters.within(trace_filter):
+            return await self._search(lambda connection: query(BinaryQuantizedSearch(connection)))
 
-    async def tag_ids(self, names: Collection[str]) -> dict[str, UUID]:
-        """Returns the tags' ids by canonical name or alias, on the same connections. Raises the domain's errors."""
-        return await self._search(lambda connection: ids_by_driver(connection, names))
+    async def get_tag_ids(self, names: Collection[str]) -> dict[str, UUID]:
+        """Returns tags' ids by canonical name or alias, on a connection of searches. Unknown names are left out."""
+        return await self._search(lambda connection: get_ids_by_driver(connection, names))
 
-    async def _search(self, question: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
+    async def _search(self, query: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
         with translate_errors():
-            return await self._searching.ask(question)
+            return await self._searching.run(query)
+
+    async def notify_event_followers(self) -> None:
+        """Wakes up the event followers of every server."""
+        async with self._read_limiter.slot():
+            await _run(self._reading, lambda connection: connection.execute(NOTIFY))
 
     @asynccontextmanager
-    async def tail_events(self, on_news: Callable[[], None]) -> AsyncIterator[EventTail]:
-        """Opens a connection of its own that follows the events and calls back when there may be new ones.
-
-        Raises the domain's errors.
-        """
+    async def tail_events(self, on_change: Callable[[], None]) -> AsyncIterator[EventTail]:
+        """Yields the tail of the event log on a dedicated connection. Calls back when there may be new events."""
         with translate_errors():
-            async with tailing(self._tailing, on_news) as tail:
+            async with open_tail(self._listening, on_change) as tail:
                 yield tail
 
     @asynccontextmanager
-    async def hear_of_keys(self, on_change: Callable[[UUID], None]) -> AsyncIterator[asyncio.Event]:
-        """Opens a connection of its own that calls back with the id of each key that changes.
+    async def listen_for_key_changes(self, on_change: Callable[[UUID], None]) -> AsyncIterator[asyncio.Event]:
+        """Listens on a dedicated connection, and calls back with the id of each changed key.
 
-        Yields what is set when the connection is lost. Raises the domain's errors.
+        Yields an event that is set when the connection is lost.
         """
         with translate_errors():
             lost = asyncio.Event()
             async with listen(
-                self._tailing, KEYS_CHANGED, on_word=lambda key_id: on_change(UUID(key_id)), on_end=lost.set
+                self._listening,
+                KEYS_CHANGED,
+                on_payload=lambda key_id: on_change(UUID(key_id)),
+                on_disconnect=lost.set,
             ):
                 yield lost
 
@@ -158,25 +157,25 @@ class Database:
         """The pools that calls wait for."""
         return (
             self._searching.state,
-            self._turns_to_read.state(opened=_opened(self._reading)),
-            self._turns_to_write.state(opened=_opened(self._writing)),
+            self._read_limiter.state(opened=_count_open(self._reading)),
+            self._write_limiter.state(opened=_count_open(self._writing)),
         )
 
     async def ping(self) -> None:
-        """Really asks the database. Raises DatabaseUnavailable, and DatabaseReadOnly where it does not write."""
-        self._only_reads = await _use(self._vital, _only_reads)
-        if self._only_reads:
+        """Runs a statement. Raises DatabaseUnavailable, and DatabaseReadOnly if the database takes no writes."""
+        self._is_read_only = await _run(self._reserved, _is_read_only)
+        if self._is_read_only:
             raise DatabaseReadOnly
 
-    async def _look_anew(self) -> None:
-        # Sessions of before may write still: the next ping is to ask a new one.
-        if not self._only_reads:
-            self._only_reads = True
-            await self._vital.dispose()
+    async def _suspect_read_only(self) -> None:
+        # Older sessions keep the default that they began with: the next ping needs a new session.
+        if not self._is_read_only:
+            self._is_read_only = True
+            await self._reserved.dispose()
 
     async def close(self) -> None:
-        """Closes every connection. Those that do not answer are left to the end of the process."""
-        disposed = (self._writing, self._reading, self._vital, self._tailing)
+        """Closes every connection. Those that do not answer in time stay open until the process ends."""
+        disposed = (self._writing, self._reading, self._reserved, self._listening)
         # The driver would wait ten seconds for each.
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
@@ -184,32 +183,32 @@ class Database:
         await self._searching.close()
 
 
-def _opened(engine: AsyncEngine) -> int:
+def _count_open(engine: AsyncEngine) -> int:
     pool = cast("QueuePool", engine.pool)
     return pool.checkedout() + pool.checkedin()
 
 
-async def _only_reads(connection: AsyncConnection) -> bool:
-    only_reads = bool((await connection.execute(_ONLY_READS)).scalar())
-    if only_reads:
+async def _is_read_only(connection: AsyncConnection) -> bool:
+    is_read_only = bool((await connection.execute(_IS_READ_ONLY)).scalar())
+    if is_read_only:
         # A session keeps the default that it began with: the next one may have another.
         await connection.invalidate()
-    return only_reads
+    return is_read_only
 
 
-async def _ask(engine: AsyncEngine, question: Question[Answer]) -> Answer:
-    return await _use(engine, lambda connection: question(Reading(connection)))
+async def _read(engine: AsyncEngine, operation: ReadOperation[Result]) -> Result:
+    return await _run(engine, lambda connection: operation(Reading(connection)))
 
 
-async def _use(engine: AsyncEngine, use: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
+async def _run(engine: AsyncEngine, operation: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
     with translate_errors():
         try:
             async with engine.connect() as connection:
-                return await use(connection)
+                return await operation(connection)
         except DBAPIError as error:
             if not (error.connection_invalidated or is_outdated_plan(error)):
                 raise
-        # Trying connections before use would cost a third of a search; asking again is free until one is dead.
-        # The pool has dropped every connection of that age, this one is new; and of outdated plans, every one.
+        # A ping before each use would cost a third of a search; a retry costs nothing until a connection is dead. The
+        # pool has dropped all connections of that age, or all with outdated plans, so this one is new.
         async with engine.connect() as connection:
-            return await use(connection)
+            return await operation(connection)

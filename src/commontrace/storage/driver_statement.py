@@ -1,4 +1,4 @@
-"""Statements that bypass SQLAlchemy's execution: it costs a search more than the driver and the network together."""
+"""Precompiled statements for asyncpg: SQLAlchemy's execution costs a search more than driver and network (ADR 0022)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,9 @@ _DIALECT: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call] # SQLAlchem
 
 
 class DriverStatement:
-    """A statement as the driver takes it, compiled once: its text, and its parameters by position.
+    """A statement compiled once for the driver: SQL text with numbered parameters.
 
-    Parameters are passed as they are, without SQLAlchemy's conversions.
+    Parameters are passed on unchanged, without SQLAlchemy's type conversions.
     """
 
     def __init__(self, statement: ClauseElement) -> None:
@@ -22,5 +22,5 @@ class DriverStatement:
         self._fixed: dict[str, Any] = compiled.params
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
-        """Returns the parameters in the statement's order; those that it holds itself need not be given."""
+        """Returns the parameters in the statement's order; those that are literals of the statement may be left out."""
         return [parameters[name] if name in parameters else self._fixed[name] for name in self._names]

@@ -29,7 +29,7 @@ from commontrace.rpc.interceptors.deferring import DeferringInterceptor
 from commontrace.rpc.interceptors.interceptor import Handler, Interceptor, unary_behavior
 from commontrace.serving import bootstrap, server
 from commontrace.storage import advisory_lock, database, engines
-from commontrace.storage.database import Answer, Database, Question
+from commontrace.storage.database import Database, ReadOperation, Result
 from commontrace.storage.search_pool import SearchPool
 from commontrace.storage.traces import changes as trace_changes
 from tests.faults.harness import unbounded_statements
@@ -61,13 +61,13 @@ class _CarelessPool(SearchPool):
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        turn = self._turns.turn()
-        await turn.__aenter__()
-        pool = await self._opened()
+        slot = self._limiter.slot()
+        await slot.__aenter__()
+        pool = await self._get_pool()
         connection = await pool.acquire()
         yield connection
         await pool.release(connection)
-        await turn.__aexit__(None, None, None)
+        await slot.__aexit__(None, None, None)
 
 
 class _Careless(Database):
@@ -81,9 +81,9 @@ class _Careless(Database):
             super().__init__(url, **options)
         self._kept: list[bytes] = []
 
-    async def read(self, question: Question[Answer], *, under: ResolvedFilter | None = None) -> Answer:
+    async def read(self, operation: ReadOperation[Result], *, trace_filter: ResolvedFilter | None = None) -> Result:
         self._kept.append(b"x" * 300_000)
-        answer = await super().read(question, under=under)
+        answer = await super().read(operation, trace_filter=trace_filter)
         self._kept.pop()
         return answer
 
@@ -91,8 +91,8 @@ class _Careless(Database):
 class _Unbound(Database):
     """Asks readers' questions to the end, whether or not anybody still waits."""
 
-    async def read(self, question: Question[Answer], *, under: ResolvedFilter | None = None) -> Answer:
-        return await asyncio.shield(super().read(question, under=under))
+    async def read(self, operation: ReadOperation[Result], *, trace_filter: ResolvedFilter | None = None) -> Result:
+        return await asyncio.shield(super().read(operation, trace_filter=trace_filter))
 
 
 class _Unguarded(Interceptor):

@@ -86,9 +86,9 @@ async def test_exhausted_pools_are_overload_in_time(database_url: str) -> None:
         async with database.unit_of_work() as work:
             await question(work)
 
-    asks: tuple[Ask, ...] = (database.read, database.search, database.read_apart, write)
+    asks: tuple[Ask, ...] = (database.read, database.search, database.read_reserved, write)
     # Of the connections apart, one is kept for health.
-    held = [asyncio.ensure_future(ask(hold)) for ask in asks for _ in range(1 if ask == database.read_apart else 2)]
+    held = [asyncio.ensure_future(ask(hold)) for ask in asks for _ in range(1 if ask == database.read_reserved else 2)]
     async with asyncio.timeout(10):
         for _ in held:
             await holding.acquire()
@@ -126,7 +126,7 @@ async def test_a_time_limit_is_no_answer_in_time(database: Database, limit: str,
         await run(reading, slow)
 
     async with database.unit_of_work() as work:
-        trace = a_trace(await work.users.ensure(EMAIL))
+        trace = a_trace(await work.users.get_or_create(EMAIL))
         await work.traces.add(trace)
         await work.tags.attach(trace.id, ["python"])
         with pytest.raises(DatabaseUnavailable, match="did not answer in time"):

@@ -124,7 +124,7 @@ async def approximate(search: ApproximateSearch, query: Vector, *, limit: int, e
 
 
 async def compare_all(reading: Reading, query: Vector, limit: int) -> list[Neighbour]:
-    return await reading.search.neighbours(NeighbourQuery(vector=query, **NAME, limit=limit))
+    return await reading.exact_search.neighbours(NeighbourQuery(vector=query, **NAME, limit=limit))
 
 
 async def explain(
@@ -213,8 +213,8 @@ async def plans_of_searches(url: str, corpus: Corpus) -> dict[tuple[object, ...]
             prepared |= {"many": sign_search._passes_many(kinds), "sample": sign_search._sample(kinds)}
             for what, statement in prepared.items():
                 arguments = statement.arguments(given)
-                plans[what, name, limit, full] = await database.search_signs(
-                    partial(carried_out, statement=statement, given=arguments), under=nearest.trace_filter
+                plans[what, name, limit, full] = await database.search_binary_quantized(
+                    partial(carried_out, statement=statement, given=arguments), trace_filter=nearest.trace_filter
                 )
     await database.close()
     return plans
@@ -270,13 +270,15 @@ async def names_read(url: str, corpus: Corpus) -> dict[str, int]:
         "search, filtered": partial(found, corpus.query(0), 10, database, trace_filter=tagged, fetches_full=True),
         "search, many": partial(found, corpus.query(0), 100, database),
         "search like a trace": partial(found, corpus.ids[0], 10, database, fetches_full=False),
-        "tag ids": partial(database.tag_ids, [red, "unknown"]),
+        "tag ids": partial(database.get_tag_ids, [red, "unknown"]),
         "search, ranked": partial(
             found, corpus.query(0), 10, database, ranking=Ranking.TRUST_WEIGHTED, fetches_full=True
         ),
         "words": partial(
             database.read,
-            lambda reading: reading.words.holders("context", NeighbourQuery(vector=corpus.query(0), **NAME, limit=10)),
+            lambda reading: reading.keyword_search.holders(
+                "context", NeighbourQuery(vector=corpus.query(0), **NAME, limit=10)
+            ),
         ),
         "get": partial(database.read, lambda reading: reading.traces.get(ids[0])),
         "batch get": partial(database.read, lambda reading: reading.traces.get_many(ids, full=True)),
@@ -285,11 +287,13 @@ async def names_read(url: str, corpus: Corpus) -> dict[str, int]:
         ),
         "list": partial(
             database.read,
-            lambda reading: reading.listing.newest_first(resolved_tagged, owner_id=None, after=None, size=50),
+            lambda reading: reading.trace_listing.list_newest_first(
+                resolved_tagged, owner_id=None, after=None, size=50
+            ),
         ),
         "export": partial(
             database.read,
-            lambda reading: reading.export.oldest_first(
+            lambda reading: reading.trace_export.list_oldest_first(
                 resolved_tagged, after=None, size=100, text_bytes=10**6, model=None
             ),
         ),
@@ -350,8 +354,8 @@ async def test_candidates_by_their_signs_are_read_one_by_one(corpus: Corpus, pop
             statement = sign_search.statement(
                 filter_sql.kinds_of(nearest.trace_filter), limit=10, candidates=200, full=True
             )
-            plan = await populated.search_signs(
-                partial(explain, statement=statement, nearest=nearest), under=nearest.trace_filter
+            plan = await populated.search_binary_quantized(
+                partial(explain, statement=statement, nearest=nearest), trace_filter=nearest.trace_filter
             )
             scans = re.findall(r"(\w+ Scan.*) on traces(?: |$)", plan, flags=re.MULTILINE)
             if name in ("metadata", "everything"):
@@ -441,9 +445,9 @@ async def test_ef_search_is_in_force_for_its_statement_only(corpora: dict[int, C
 
 async def test_search_connections_have_their_settings(database: Database) -> None:
     setting = "SELECT setting FROM pg_settings WHERE name = '{}'"
-    for name, value in (engines.SESSION | engines.SEARCH).items():
+    for name, value in (engines.SESSION_SETTINGS | engines.SEARCH_SETTINGS).items():
         assert await database.search(partial(run, sql=setting.format(name))) == value
-    for name, value in engines.SESSION.items():
+    for name, value in engines.SESSION_SETTINGS.items():
         assert await database.read(partial(run, sql=setting.format(name))) == value
 
 

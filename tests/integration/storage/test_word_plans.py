@@ -105,7 +105,7 @@ async def carried_out(database: Database, text: str, trace_filter: TraceFilter) 
     parameters |= {"metadata": json.dumps(parameters.get("metadata"))}
 
     async def explain(reading: Reading) -> Any:
-        raw: Any = (await reading.words._connection.get_raw_connection()).driver_connection
+        raw: Any = (await reading.keyword_search._connection.get_raw_connection()).driver_connection
         sql = f"EXPLAIN (ANALYZE, FORMAT JSON) {prepared.sql}"
         return (await raw.fetchval(sql, *prepared.arguments(parameters)))[0]["Plan"]
 
@@ -203,4 +203,4 @@ def is_passing(trace_filter: TraceFilter, *, is_few: bool, status: str) -> bool:
 
 
 async def holders(database: Database, text: str, trace_filter: TraceFilter) -> list[KeywordMatch]:
-    return await database.read(lambda reading: reading.words.holders(text, asked_for(trace_filter)))
+    return await database.read(lambda reading: reading.keyword_search.holders(text, asked_for(trace_filter)))

@@ -9,7 +9,7 @@ from commontrace.domain.deadline import Deadline
 from commontrace.domain.errors import DeadlinePassed
 from commontrace.domain.search.neighbours import Neighbour
 from commontrace.domain.search.query import StopReason, similarity
-from commontrace.storage.database import Database, Question
+from commontrace.storage.database import Database, ReadOperation
 from commontrace.storage.traces.repository import TraceRow
 
 # However many hits come in one message: whole traces can have 400 KB each, and each of many readers waits for some.
@@ -85,7 +85,7 @@ async def _fetched(
     if traces is None:
         # The connection is back in its pool before anything is yielded to a reader who may be slow.
         async with deadline.limit():
-            traces = await database.read(_rows_of(wanted, found, full=full), under=found.trace_filter)
+            traces = await database.read(_rows_of(wanted, found, full=full), trace_filter=found.trace_filter)
     return [
         Hit(trace=traces[neighbour.trace_id], neighbour=neighbour)
         for neighbour in wanted
@@ -93,6 +93,6 @@ async def _fetched(
     ]
 
 
-def _rows_of(wanted: list[Neighbour], found: SearchResult, *, full: bool) -> Question[dict[UUID, TraceRow]]:
+def _rows_of(wanted: list[Neighbour], found: SearchResult, *, full: bool) -> ReadOperation[dict[UUID, TraceRow]]:
     ids = [neighbour.trace_id for neighbour in wanted]
     return lambda reading: reading.traces.get_many(ids, full=full, trace_filter=found.trace_filter)

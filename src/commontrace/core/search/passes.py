@@ -54,8 +54,8 @@ class Passes:
             return await self._by_index(1.0)
         width = self._widths.get(self._trace_filter)
         if width is None:
-            width = await self._database.search_signs(
-                lambda search: search.width(self._trace_filter), under=self._trace_filter
+            width = await self._database.search_binary_quantized(
+                lambda search: search.width(self._trace_filter), trace_filter=self._trace_filter
             )
             self._widths.remember(self._trace_filter, width)
         return await self._by_index(width) if width else await self._by_signs()
@@ -64,8 +64,8 @@ class Passes:
         """Returns the nearest of all but those, behind the point where the search is resumed, if it is."""
         point = self._search.resumed_at or ResumePoint()
         nearest = await self._database.read(
-            lambda reading: reading.search.neighbours(self._nearest, besides=besides, behind=point.last),
-            under=self._trace_filter,
+            lambda reading: reading.exact_search.neighbours(self._nearest, besides=besides, behind=point.last),
+            trace_filter=self._trace_filter,
         )
         hits = self._similar(nearest)
         reason = StopReason.LIMIT if len(hits) == self._search.limit else self._why_short(hits, nearest)
@@ -87,7 +87,7 @@ class Passes:
         if part.ef_search:
             return part.of(
                 await self._database.search(
-                    lambda search: search.neighbours(nearest, ef_search=part.ef_search), under=self._trace_filter
+                    lambda search: search.neighbours(nearest, ef_search=part.ef_search), trace_filter=self._trace_filter
                 )
             )
         matched = await self._matched(nearest, full=None)
@@ -112,12 +112,13 @@ class Passes:
         traces = None
         if self._search.fetches_full is None:
             neighbours = await self._database.search(
-                lambda search: search.neighbours(self._nearest, ef_search=ef_search), under=self._trace_filter
+                lambda search: search.neighbours(self._nearest, ef_search=ef_search), trace_filter=self._trace_filter
             )
         else:
             full = self._search.fetches_full
             found = await self._database.search(
-                lambda search: search.hits(self._nearest, ef_search=ef_search, full=full), under=self._trace_filter
+                lambda search: search.hits(self._nearest, ef_search=ef_search, full=full),
+                trace_filter=self._trace_filter,
             )
             neighbours = [neighbour for neighbour, _ in found]
             traces = {trace.id: trace for _, trace in found}
@@ -125,8 +126,8 @@ class Passes:
 
     async def _matched(self, nearest: NeighbourQuery, *, full: bool | None) -> RerankedCandidates:
         candidates = self._candidates(nearest.limit)
-        return await self._database.search_signs(
-            lambda search: search.matched(nearest, candidates=candidates, full=full), under=self._trace_filter
+        return await self._database.search_binary_quantized(
+            lambda search: search.matched(nearest, candidates=candidates, full=full), trace_filter=self._trace_filter
         )
 
     def _candidates(self, limit: int) -> int:

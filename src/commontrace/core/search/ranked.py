@@ -47,7 +47,7 @@ async def ranked(
     try:
         async with deadline.limit():
             if search.ranking is Ranking.TRUST_WEIGHTED:
-                tallies = await database.read(lambda reading: reading.votes.tallies(neighbours))
+                tallies = await database.read(lambda reading: reading.votes.get_tallies(neighbours))
                 similarities = {neighbour.trace_id: similarity(neighbour) for neighbour in found.neighbours}
                 explained = rankings.by_trust(similarities, tallies)
             else:
@@ -82,7 +82,9 @@ async def _by_words(
         limit=rankings.RANKED_BY_WORDS + 1,
         trace_filter=found.trace_filter,
     )
-    holders = await database.read(lambda reading: reading.words.holders(text, nearest), under=found.trace_filter)
+    holders = await database.read(
+        lambda reading: reading.keyword_search.holders(text, nearest), trace_filter=found.trace_filter
+    )
     ranks = rankings.lexical_ranks({holder.neighbour.trace_id: holder.weight for holder in holders})
     return {
         holder.neighbour: ranks[holder.neighbour.trace_id]

@@ -123,7 +123,7 @@ class BinaryQuantizedSearch:
     """Finds traces that pass a filter, as long as few do."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
-        """Takes a connection of `Database.search_signs`."""
+        """Takes a connection of `Database.search_binary_quantized`."""
         self._connection = connection
 
     async def matched(

@@ -30,7 +30,7 @@ class FilterBudget:
             yield
             return
         # The work is the database's.
-        async with elsewhere(), self._turns.turn():
+        async with elsewhere(), self._turns.slot():
             try:
                 async with asyncio.timeout(self._seconds) as limit:
                     yield
