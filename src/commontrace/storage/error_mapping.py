@@ -75,14 +75,14 @@ def translate_contention() -> Iterator[None]:
 
 
 def is_permanent_refusal(error: DBAPIError) -> bool:
-    """Tells if a retry cannot help: a missing privilege, or an object that exists or is missing."""
+    """Returns whether a retry cannot help: a missing privilege, or an object that exists or is missing."""
     driver_error = error.orig.__cause__ if error.orig is not None else None
     state = getattr(driver_error, "sqlstate", None)
     return state is not None and (state == NOT_ALLOWED or map_driver_error(driver_error) is None)
 
 
 def is_outdated_plan(error: DBAPIError) -> bool:
-    """Tells if the statement was prepared before a column changed its type. Preparing it again helps."""
+    """Returns whether the statement was prepared before a column changed its type. Preparing it again helps."""
     return error.orig is not None and isinstance(error.orig.__cause__, InvalidCachedStatementError)
 
 

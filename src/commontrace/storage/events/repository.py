@@ -38,7 +38,7 @@ class RetainedEvents(NamedTuple):
     last_drawn: int
 
     def has_all_after(self, sequence: int) -> bool:
-        """Returns if every event after the number is retained or still to come: a watch can resume there."""
+        """Returns whether every event after the number is retained or still to come: a watch can resume there."""
         is_deleted = self.oldest_is_expired and sequence < self.oldest
         return not is_deleted and sequence <= self.last_drawn
 

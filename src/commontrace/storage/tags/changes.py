@@ -1,4 +1,4 @@
-"""Changes of tags: descriptions, aliases, merges, deletion of unused ones."""
+"""Changes of tags: descriptions, aliases, merges, deletion of unused ones (ADR 0010)."""
 
 from collections.abc import Mapping
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Votes on traces."""
+"""Votes on traces, and their tallies (ADR 0009)."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
