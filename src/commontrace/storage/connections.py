@@ -1,4 +1,4 @@
-"""Connection factory: opens connections with fixed session settings, and translates what keeps one from opening."""
+"""Connection factory: fixed session settings for every connection, and errors of connecting in the domain's terms."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ _MESSAGES = {
     "57P03": "the database is starting or stopping",
 }
 # Settings of every connection, because statements and migrations rely on them whatever the defaults of the role, the
-# database or the server are (ADR 0051). Spelled as pg_settings has them, where they are read back.
+# database or the server are (ADR 0053). Spelled as pg_settings has them, where they are read back.
 #
 # Left alone: search_path, which says where the tables are; default_transaction_read_only, with which an operator stops
 # all writes; client_encoding, which the driver sets.

@@ -1,4 +1,4 @@
-"""Executor: the type of what runs a statement for a repository."""
+"""Executor: type of the session or connection on which a repository runs its statements."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 

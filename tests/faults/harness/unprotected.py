@@ -172,9 +172,9 @@ def _without_lock(name: str) -> AbstractContextManager[object]:
 MIGRATION_LOCK, TRACE_LOCK, PURGE_LOCK = "migration lock", "trace lock", "purge lock"
 
 _WITHOUT: dict[str, Callable[[], AbstractContextManager[object]]] = {
-    MIGRATION_LOCK: lambda: patch.object(advisory_lock, "taken", _taken_by_everybody),
+    MIGRATION_LOCK: lambda: patch.object(advisory_lock, "acquire", _taken_by_everybody),
     TRACE_LOCK: lambda: _without_lock("_LOCK"),
-    PURGE_LOCK: lambda: _without_lock("_HOLD"),
+    PURGE_LOCK: lambda: _without_lock("_BLOCK_PURGES"),
     "guard": lambda: patch.object(server, "GuardInterceptor", _Unguarded),
     "filter budget": unbounded_statements.without_filter_budget,
     "word budget": unbounded_statements.without_word_budget,

@@ -97,7 +97,16 @@ async def test_broken_off_after_any_statement_it_goes_on(
     model, seen = OTHER, 0
 
     async with bootstrap.reembedding(Postgres(url=database_url, is_embedded=False)) as steps:
-        for name in ("begin", "validate", "window", "write", "build_indexes", "missing", "total", "analyze"):
+        for name in (
+            "start",
+            "validate",
+            "list_window",
+            "save_vectors",
+            "build_indexes",
+            "list_missing",
+            "count_traces",
+            "analyze",
+        ):
             original = getattr(steps, name)
 
             def cutting(original: Any = original) -> Any:
@@ -197,8 +206,8 @@ async def test_giving_up_leaves_nothing(database: Database, database_url: str) -
         assert given_up is not None
         assert given_up.dimensions == 96
         with pytest.raises(CommonTraceError, match="no longer being moved"):
-            async with steps.cutover() as closing:
-                await closing.swap(OTHER)
+            async with steps.cutover() as cutover:
+                await cutover.swap(OTHER)
     assert await schema(database_url) == golden
 
 

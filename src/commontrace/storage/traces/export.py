@@ -30,7 +30,7 @@ from commontrace.embeddings.embedder import Vector
 from commontrace.storage.keyset import Cursor
 from commontrace.storage.models import Trace, TraceSigns
 from commontrace.storage.search import filter_sql
-from commontrace.storage.tags.of_traces import tag_names_of
+from commontrace.storage.tags.tag_names import tag_names_of
 
 
 class ExportRow(NamedTuple):

@@ -17,7 +17,7 @@ from commontrace.embeddings.embedder import Vector
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import EmbeddingModel, Trace
 from commontrace.storage.search import filter_sql
-from commontrace.storage.tags.of_traces import tag_names_of
+from commontrace.storage.tags.tag_names import tag_names_of
 
 
 class TraceRow(NamedTuple):
