@@ -89,7 +89,7 @@ async def test_a_lease_from_beyond_the_longest_has_ended(
     assert (await take_turn(database, embedder)).encoded == 1
 
 
-async def test_a_claim_of_a_job_from_the_future_is_one(database: Database, database_url: str) -> None:
+async def test_a_lease_of_a_job_from_the_future_is_one(database: Database, database_url: str) -> None:
     await queue_one(database)
     await move(database_url, "encoding_jobs", "due_at", "created_at", by="1 day")
     found = []

@@ -221,18 +221,18 @@ async def test_vectors_that_searches_could_not_use_are_not_stored(
 async def test_what_a_dead_worker_had_comes_back_alone_and_is_given_up_if_it_kills_them_all(
     database: Database, database_url: str, embedder: Embedder
 ) -> None:
-    async def claimed(lease_seconds: float) -> list[UUID]:
+    async def leased(lease_seconds: float) -> list[UUID]:
         async with database.unit_of_work() as work:
             jobs = await work.encoding_jobs.lease(8, lease_seconds=lease_seconds)
         return [job.trace_id for job in jobs]
 
     ids = await queued(database, "one", "two", "three")
-    assert set(await claimed(0.5)) == set(ids)
-    assert await claimed(0.5) == []
+    assert set(await leased(0.5)) == set(ids)
+    assert await leased(0.5) == []
     [other] = await queued(database, "four")
-    assert await claimed(LEASE_SECONDS) == [other]
+    assert await leased(LEASE_SECONDS) == [other]
     await asyncio.sleep(0.5)
-    alone = [await claimed(LEASE_SECONDS) for _ in range(3)]
+    alone = [await leased(LEASE_SECONDS) for _ in range(3)]
     assert sorted(alone) == sorted([trace_id] for trace_id in ids)
     await administer(database_url, DUE_NOW)
     await administer(

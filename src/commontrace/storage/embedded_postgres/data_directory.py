@@ -23,7 +23,7 @@ _SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
 
 
 class DataDirectoryInUse(Exception):
-    """Another process owns the data directory. `pid` is None while that has not written it yet."""
+    """Another process owns the data directory. `pid` is None until that process has written it."""
 
     def __init__(self, data_dir: Path, pid: int | None) -> None:
         self.data_dir, self.pid = data_dir, pid
@@ -32,8 +32,8 @@ class DataDirectoryInUse(Exception):
 
 
 @contextmanager
-def readable(data_dir: Path) -> Iterator[None]:
-    """Translates errors of access to the directory in the block to EmbeddedPostgresFailed."""
+def translate_access_errors(data_dir: Path) -> Iterator[None]:
+    """Translates errors of access to the directory to EmbeddedPostgresFailed."""
     try:
         yield
     except (OSError, RuntimeError) as error:

@@ -19,7 +19,7 @@ from commontrace.storage.embedded_postgres.data_directory import (
     choose_socket_directory,
     cluster_of,
     lock_directory,
-    readable,
+    translate_access_errors,
     url_of_socket,
 )
 from commontrace.storage.embedded_postgres.processes import EmbeddedPostgresFailed
@@ -89,7 +89,7 @@ def start(data_dir: Path, *, version: str = "18", shared_buffers: int | None = N
 
 def is_created(data_dir: Path, *, version: str = "18") -> bool:
     """Returns whether `data_dir` holds a cluster of this version. Raises EmbeddedPostgresFailed if unreadable."""
-    with readable(data_dir):
+    with translate_access_errors(data_dir):
         try:
             (cluster_of(data_dir, version) / "PG_VERSION").stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -102,7 +102,7 @@ def attach(data_dir: Path) -> str | None:
 
     Raises EmbeddedPostgresFailed if the directory is not readable.
     """
-    with readable(data_dir):
+    with translate_access_errors(data_dir):
         clusters = list(data_dir.resolve().glob("postgres-*"))
     for cluster in clusters:
         postmaster = processes.read_postmaster_file(cluster)
