@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from commontrace.storage.models import Tag, TagAlias, Trace, TraceTag
 from commontrace.storage.tags.repository import MERGES
 
-# What `TraceChanges.hold_off_purges` does, without a list of the traces: a tag may have ten thousand.
+# As `TraceChanges.block_purges`, without a list of the traces: a tag may have ten thousand.
 _TAGGED = select(TraceTag.trace_id).where(TraceTag.tag_id == bindparam("of_tag", type_=Uuid))
 _LOCKED = select(Trace.id).where(Trace.id.in_(_TAGGED)).order_by(Trace.id).with_for_update(read=True, key_share=True)
 _BLOCK_PURGES_OF_TAGGED = select(func.count()).select_from(_LOCKED.subquery())
