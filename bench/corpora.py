@@ -23,9 +23,9 @@ from commontrace.domain.search.query import candidates_for
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.local.model import LocalModel, find_model_directory
-from commontrace.storage import engines
 from commontrace.storage import migrations as migrating
 from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.postgres_url import parse_postgres_url
 
 # Enough for a second or so.
 _EXPORTED_TRACES = 5_000
@@ -186,7 +186,7 @@ async def database(postgres_url: str) -> AsyncIterator[str]:
     connection = await asyncpg.connect(dsn_of(postgres_url))
     try:
         await connection.execute("CREATE DATABASE bench")
-        yield engines.postgres_url(postgres_url).set(database="bench").render_as_string(hide_password=False)
+        yield parse_postgres_url(postgres_url).set(database="bench").render_as_string(hide_password=False)
         await connection.execute("DROP DATABASE bench WITH (FORCE)")
     finally:
         await connection.close()
@@ -194,4 +194,4 @@ async def database(postgres_url: str) -> AsyncIterator[str]:
 
 def dsn_of(url: str) -> str:
     """Returns a Postgres URL as asyncpg alone wants it."""
-    return engines.postgres_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return parse_postgres_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -36,7 +36,7 @@ def order(side: str, *, with_vectors: bool) -> str:
 
 async def main(task: orders.Task) -> None:
     """Carries out orders to export, by each side, with vectors and without."""
-    connection = await asyncpg.connect(task.dsn, server_settings=engines.SESSION)
+    connection = await asyncpg.connect(task.dsn, server_settings=engines.SESSION_SETTINGS)
     await vector_type.register(connection)
     async with connect(task.address) as client:
         await orders.obey(

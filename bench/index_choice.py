@@ -92,7 +92,7 @@ async def measure(dsn: str, index: Index, parameters: Parameters, size: int, bui
     async with AsyncExitStack() as opened:
         idle = []
         for _ in range(max(_CALLERS)):
-            settings = engines.SESSION | engines.SEARCH
+            settings = engines.SESSION_SETTINGS | engines.SEARCH_SETTINGS
             one = await asyncpg.connect(dsn, server_settings=settings)
             opened.push_async_callback(one.close)
             await vector_type.register(one)

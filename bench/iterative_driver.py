@@ -40,7 +40,7 @@ async def main(task: orders.Task) -> None:
 async def connections(task: orders.Task) -> AsyncIterator[list[PreparedStatement]]:
     """Yields the prepared statement of each connection: vector, model, agent model."""
     settings = {
-        **engines.SESSION,
+        **engines.SESSION_SETTINGS,
         "enable_seqscan": "off",
         "enable_bitmapscan": "off",
         "enable_sort": "off",

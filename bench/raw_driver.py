@@ -120,8 +120,8 @@ async def connections(task: orders.Task) -> AsyncIterator[list[Prepared]]:
     Not asyncpg's pool: it would spend a round trip on resetting a connection that nothing has changed.
     """
     settings = {
-        **engines.SESSION,
-        **engines.SEARCH,
+        **engines.SESSION_SETTINGS,
+        **engines.SEARCH_SETTINGS,
         "hnsw.ef_search": str(task.ef_search),
         # Planning anew for every vector costs more than anything else but the search itself.
         "plan_cache_mode": "force_generic_plan",

@@ -1,4 +1,4 @@
-"""Runs the migrations, on the connection that `commontrace migrate` brings or, for alembic's command, on its own."""
+"""Alembic environment: migrations on the connection of `commontrace migrate`, or on one of its own."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from commontrace.storage.models import Base
 
 
 def run(connection: Connection) -> None:
-    """Runs what the command asked for, one transaction a revision unless all is to be one."""
+    """Runs the command, with one transaction for each revision, or one for all (`is_one_transaction`)."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -24,7 +24,7 @@ def run(connection: Connection) -> None:
 
 
 async def run_alone() -> None:
-    """Serves the plain alembic command, for whoever writes a migration."""
+    """Runs for the plain alembic command, which authors of migrations use."""
     settings = Settings()
     if settings.database_url is None:
         raise SystemExit(

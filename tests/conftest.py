@@ -30,6 +30,7 @@ from commontrace.storage import engines
 from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
 from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.v1.tag_service_pb2_grpc import TagServiceStub
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
@@ -280,7 +281,7 @@ def server_settings(**changes: object) -> Settings:
 
 
 def url_of(postgres_url: str, name: str) -> str:
-    return engines.postgres_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    return parse_postgres_url(postgres_url).set(database=name).render_as_string(hide_password=False)
 
 
 async def administer(postgres_url: str, statement: str) -> None:

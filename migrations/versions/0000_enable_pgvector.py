@@ -1,4 +1,4 @@
-"""Enables pgvector, wherever the database's owner has put it."""
+"""Enables pgvector, in the schema where the database's owner has put it."""
 
 from alembic import op
 
@@ -7,9 +7,9 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Creates the extension unless a superuser already did."""
+    """Creates the extension unless it exists."""
     op.execute("CREATE EXTENSION IF NOT EXISTS vector")
 
 
 def downgrade() -> None:
-    """Leaves the extension: it may have been there before, and others may use it."""
+    """Leaves the extension: it may be older than the service, and other applications may use it."""

@@ -1,4 +1,4 @@
-"""Records which embedding model the database's vectors come from."""
+"""Records the embedding model of the database's vectors."""
 
 import sqlalchemy as sa
 from alembic import context, op
@@ -47,5 +47,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forgets the model."""
+    """Drops the record of the model."""
     op.drop_table("embedding_models")

@@ -8,7 +8,7 @@ down_revision = "0002_create_embedding_models"
 
 
 def upgrade() -> None:
-    """Adds the columns. DOWN votes from before the rule get a reason that claims no more than they do."""
+    """Adds the columns. Older DOWN votes get the reason that claims least."""
     op.add_column("votes", sa.Column("reason", sa.String()))
     op.add_column("votes", sa.Column("comment", sa.String(), server_default="", nullable=False))
     op.execute("UPDATE votes SET reason = 'incorrect' WHERE vote_type = 'down'")
@@ -21,7 +21,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forgets reasons and comments."""
+    """Drops reasons and comments."""
     op.drop_constraint(op.f("ck_votes_reason"), "votes")
     op.drop_column("votes", "comment")
     op.drop_column("votes", "reason")

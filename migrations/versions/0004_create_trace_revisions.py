@@ -1,4 +1,4 @@
-"""Keeps every version of a trace's text."""
+"""Creates the revisions of traces' texts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +9,7 @@ down_revision = "0003_give_votes_reasons"
 
 
 def upgrade() -> None:
-    """Creates the table and records the texts that are there as they are."""
+    """Creates the table, with the current texts as first revisions."""
     op.create_table(
         "trace_revisions",
         sa.Column("trace_id", sa.Uuid(), nullable=False),
@@ -33,5 +33,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forgets all versions but the current ones."""
+    """Drops all revisions but the current texts."""
     op.drop_table("trace_revisions")

@@ -1,4 +1,4 @@
-"""Lets traces be told apart by content, by edit, and by what replaces what."""
+"""Identifies traces by content hash, edit number (etag), and supersession."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ _BATCH = 500
 
 
 def upgrade() -> None:
-    """Adds the columns. Of live traces with the same content, the first is the one that others are duplicates of."""
+    """Adds the columns. Of live traces with the same content, only the first gets a hash: the others duplicate it."""
     op.add_column("traces", sa.Column("content_hash", sa.LargeBinary()))
     op.add_column("traces", sa.Column("edit_number", sa.Integer(), server_default="1", nullable=False))
     op.add_column("traces", sa.Column("supersedes_id", sa.Uuid()))

@@ -1,4 +1,4 @@
-"""Remembers the answers to writes that carry a request id."""
+"""Stores the answers to writes with a request id."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0005_identify_traces"
 
 
 def upgrade() -> None:
-    """Creates the table; the index finds what has expired."""
+    """Creates the table, with an index that finds expired answers."""
     op.create_table(
         "idempotent_requests",
         sa.Column("caller_id", sa.Uuid(), nullable=False),
@@ -24,5 +24,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forgets the answers."""
+    """Drops the answers."""
     op.drop_table("idempotent_requests")

@@ -1,4 +1,4 @@
-"""Describes tags and lets one name stand for another."""
+"""Adds descriptions and aliases of tags."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,6 +22,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forgets aliases and descriptions; merged tags stay merged."""
+    """Drops aliases and descriptions; merged tags stay merged."""
     op.drop_table("tag_aliases")
     op.drop_column("tags", "description")

@@ -1,4 +1,4 @@
-"""Remembers which traces wait for their vector."""
+"""Creates the encoding queue."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0007_create_tag_aliases"
 
 
 def upgrade() -> None:
-    """Creates the queue and puts every trace in it that has no vector."""
+    """Creates the queue, with a job for every trace without a vector."""
     op.create_table(
         "encoding_jobs",
         sa.Column("trace_id", sa.Uuid(), nullable=False),
@@ -27,5 +27,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forgets who waits."""
+    """Drops the queue."""
     op.drop_table("encoding_jobs")

@@ -1,4 +1,4 @@
-"""Records what happens to traces."""
+"""Creates the event log of traces."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,11 +10,11 @@ _TYPES = ("created", "updated", "validated", "demoted", "superseded", "deleted",
 
 
 def upgrade() -> None:
-    """Creates the table; what happened before is not told."""
+    """Creates the table; earlier changes have no events."""
     op.create_table(
         "trace_events",
         sa.Column("sequence", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        # No foreign key: an event outlives what it tells of.
+        # No foreign key: an event outlives its trace.
         sa.Column("trace_id", sa.Uuid(), nullable=False),
         sa.Column("event_type", sa.String(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
@@ -26,5 +26,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forgets what happened."""
+    """Drops the events."""
     op.drop_table("trace_events")

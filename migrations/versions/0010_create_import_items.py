@@ -1,4 +1,4 @@
-"""Remembers which items of an import were stored."""
+"""Creates the log of imported items."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ def upgrade() -> None:
         sa.Column("caller_id", sa.Uuid(), nullable=False),
         sa.Column("import_id", sa.Uuid(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
-        # No foreign keys: rows come by the hundred thousand, and are only ever read back.
+        # No foreign keys: an import adds up to hundreds of thousands of rows, which are only read back.
         sa.Column("trace_id", sa.Uuid(), nullable=False),
         sa.Column("is_new", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -24,5 +24,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forgets what was imported; the traces stay."""
+    """Drops the log; the traces stay."""
     op.drop_table("import_items")

@@ -1,4 +1,4 @@
-"""Lets the database know the model it is being re-encoded for beside the current one."""
+"""Allows a record of the next embedding model beside the current one."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,13 +8,13 @@ down_revision = "0010_create_import_items"
 
 
 def upgrade() -> None:
-    """Tells models apart by id, version and length: the next one may differ in nothing but one of them."""
+    """Identifies models by id, version and dimensions: the next one may differ in only one of them."""
     op.drop_constraint("pk_embedding_models", "embedding_models")
     op.create_primary_key("pk_embedding_models", "embedding_models", ["id", "version", "dimensions"])
 
 
 def downgrade() -> None:
-    """Forgets every model but the current one, which alone has vectors in use."""
+    """Drops every model but the current one, whose vectors alone are in use."""
     op.execute(sa.text("DELETE FROM embedding_models WHERE NOT is_current"))
     op.drop_constraint("pk_embedding_models", "embedding_models")
     op.create_primary_key("pk_embedding_models", "embedding_models", ["id"])

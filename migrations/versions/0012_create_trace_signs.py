@@ -1,4 +1,4 @@
-"""Keeps what filtered searches read of every trace in a narrow table: the signs of its vector, and what filters ask."""
+"""Creates the narrow table of filtered searches: binary quantized vectors, and the columns of filters."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql
 revision = "0012_create_trace_signs"
 down_revision = "0011_allow_a_next_model"
 
-# Its rows are locked before anything is read: who waits sees what the one before has done.
+# Locks its rows before it reads: a transaction that waited sees the changes of the previous one.
 _REFRESH = """
 CREATE FUNCTION refresh_trace_signs(changed uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -34,9 +34,9 @@ _OLD, _NEW = (", ".join(f"{row}.{name}" for name in _FILTERED) for row in ("OLD"
 _TRIGGERS = (
     "signs_of_new AFTER INSERT ON traces REFERENCING NEW TABLE AS changed"
     " FOR EACH STATEMENT EXECUTE FUNCTION follow_new_traces()",
-    # Of its own: moving to another model replaces the column, and the trigger with it.
+    # A separate trigger: re-encoding replaces the column, and the trigger with it.
     "signs_of_embedding AFTER UPDATE OF embedding ON traces FOR EACH ROW EXECUTE FUNCTION follow_trace()",
-    # Votes leave all of these alone.
+    # Columns that votes do not change.
     "signs_of_filtered AFTER UPDATE ON traces FOR EACH ROW"
     f" WHEN (({_OLD}) IS DISTINCT FROM ({_NEW})) EXECUTE FUNCTION follow_trace()",
     "signs_of_added AFTER INSERT ON trace_tags REFERENCING NEW TABLE AS changed"
@@ -49,7 +49,7 @@ _TRIGGERS = (
 
 
 def upgrade() -> None:
-    """Creates the table with a row for every trace, and lets triggers keep it true."""
+    """Creates the table with a row for every trace, and the triggers that maintain it."""
     op.create_table(
         "trace_signs",
         sa.Column("trace_id", sa.Uuid(), nullable=False),
@@ -64,13 +64,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("trace_id", name="pk_trace_signs"),
         sa.ForeignKeyConstraint(["trace_id"], ["traces.id"], name="fk_trace_signs_trace_id_traces", ondelete="CASCADE"),
     )
-    # Random bits do not compress, and every scan reads them.
+    # PLAIN: random bits do not compress, and every scan reads them.
     op.execute("ALTER TABLE trace_signs ALTER COLUMN signs SET STORAGE PLAIN")
     op.execute(_REFRESH)
     op.execute("SELECT refresh_trace_signs(ARRAY(SELECT id FROM traces))")
     for column in ("status", "contributor_id", "agent_model", "created_at"):
         op.create_index(f"ix_trace_signs_{column}", "trace_signs", [column])
-    # Searches would have to read the list of what is pending each time.
+    # Without fastupdate: every search would read the pending list.
     op.create_index(
         "ix_trace_signs_tag_ids",
         "trace_signs",
@@ -88,7 +88,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops the table and what keeps it."""
+    """Drops the table and its triggers."""
     for trigger in _TRIGGERS:
         name, table = trigger.split(" ", 1)[0], trigger.split(" ON ", 1)[1].split(" ", 1)[0]
         op.execute(f"DROP TRIGGER {name} ON {table}")

@@ -1,4 +1,4 @@
-"""Lets traces be found by the words they hold."""
+"""Creates the index of words for keyword searches."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,10 +6,10 @@ from alembic import op
 revision = "0013_index_words"
 down_revision = "0012_create_trace_signs"
 
-# Postgres looks for the end of some words from each of their characters anew, and of `<!--` from there to the end of
-# the text: 30 s for 100 KB. So runs are cut every 50 characters, and there is no `<`. The cost keeps the planner from
-# taking texts apart instead of looking words up, however few rows there are; a function with a setting of its own is
-# not replaced by its body, which would cost less.
+# The text parser of Postgres searches for the end of some words again from each of their characters, and for the end of
+# `<!--` up to the end of the text: 30 s for 100 KB. So runs are cut every 50 characters, and `<` is removed. The COST
+# keeps the planner from parsing texts instead of using the index, however few rows there are. The SET clause keeps the
+# function from being inlined, which would lose that cost.
 _FUNCTION = r"""
 CREATE FUNCTION words_of(title varchar, context varchar, solution varchar) RETURNS tsvector
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 10000 SET search_path = pg_catalog
@@ -20,17 +20,17 @@ RETURN to_tsvector('english', regexp_replace(
 
 
 def upgrade() -> None:
-    """Creates the index: no column, so that the table is not written anew and every way to write keeps it true."""
+    """Creates the index on an expression: a column would rewrite the table. Every write maintains it."""
     op.execute(sa.text(_FUNCTION))
     op.create_index(
         "ix_traces_words",
         "traces",
         [sa.text("words_of(title, context_text, solution_text)")],
         postgresql_using="gin",
-        # Searches read one by one what waits to be sorted in. Kilobytes.
+        # Every search reads the whole pending list. Kilobytes.
         postgresql_with={"gin_pending_list_limit": 256},
     )
-    # Every ANALYZE would take 30,000 texts apart, for statistics that no plan needs.
+    # Without statistics: every ANALYZE would parse 30,000 texts, for numbers that no plan needs.
     op.execute(sa.text("ALTER INDEX ix_traces_words ALTER COLUMN 1 SET STATISTICS 0"))
 
 

@@ -1,4 +1,4 @@
-"""Remembers who may call: keys, by the hash of each."""
+"""Creates API keys, stored by their hashes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -30,5 +30,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forgets every key: nobody has one any more."""
+    """Drops every key."""
     op.drop_table("api_keys")

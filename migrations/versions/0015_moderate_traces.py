@@ -1,4 +1,4 @@
-"""Lets moderators hide traces, and watchers hear that one was purged."""
+"""Adds hiding of traces by moderators, and the event of a purge."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,14 +10,14 @@ _TYPES = ("created", "updated", "validated", "demoted", "superseded", "deleted",
 
 
 def upgrade() -> None:
-    """Adds the columns and the kind of event."""
+    """Adds the columns and the type of event."""
     op.add_column("traces", sa.Column("hidden_at", sa.DateTime(timezone=True)))
     op.add_column("traces", sa.Column("hide_reason", sa.String(), server_default="", nullable=False))
     _allow(*_TYPES, "purged")
 
 
 def downgrade() -> None:
-    """Forgets that traces are hidden: their owners can bring them back. Forgets which were purged."""
+    """Drops the marks of hidden traces, which their owners can then restore, and the events of purges."""
     op.execute("DELETE FROM trace_events WHERE event_type = 'purged'")
     _allow(*_TYPES)
     op.drop_column("traces", "hide_reason")

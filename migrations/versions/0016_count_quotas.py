@@ -1,4 +1,4 @@
-"""Counts what users have used of their quotas."""
+"""Creates the counts of quotas."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ def upgrade() -> None:
     """Creates the table."""
     op.create_table(
         "quota_windows",
-        # No foreign key: callers who never wrote are no users yet.
+        # No foreign key: a caller becomes a user with its first write.
         sa.Column("email", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
@@ -23,5 +23,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forgets what was used."""
+    """Drops the counts."""
     op.drop_table("quota_windows")

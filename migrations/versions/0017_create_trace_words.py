@@ -1,4 +1,4 @@
-"""Keeps the words of every trace in a table: read by its id, and counted by ANALYZE, which tells the common ones."""
+"""Moves the words of traces to a table: read by id, and counted by ANALYZE, which finds the common ones."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -21,12 +21,12 @@ _TRIGGERS = (
     "words_of_changed AFTER UPDATE OF title, context_text, solution_text ON traces FOR EACH ROW"
     f" WHEN (({_OLD}) IS DISTINCT FROM ({_NEW})) EXECUTE FUNCTION change_trace_words()",
 )
-# 300 times as many rows are counted, and ten times as many words remembered.
+# Statistics target. ANALYZE samples 300 times this number of rows, and keeps ten times this number of words.
 _STATISTICS = 400
 
 
 def upgrade() -> None:
-    """Creates the table, lets triggers keep it true, and moves the index to it."""
+    """Creates the table and the triggers that maintain it, and moves the index to it."""
     op.create_table(
         "trace_words",
         sa.Column("trace_id", sa.Uuid(), nullable=False),
@@ -41,7 +41,7 @@ def upgrade() -> None:
         "trace_words",
         ["words"],
         postgresql_using="gin",
-        # Searches read one by one what waits to be sorted in. Kilobytes.
+        # Every search reads the whole pending list. Kilobytes.
         postgresql_with={"gin_pending_list_limit": 256},
     )
     op.drop_index("ix_traces_words", "traces")
@@ -55,7 +55,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Moves the index back and drops the table and what keeps it."""
+    """Moves the index back, and drops the table and its triggers."""
     op.create_index(
         "ix_traces_words",
         "traces",

@@ -1,4 +1,4 @@
-"""Counts the new names of tags that users bring in a day, beside what they read and write in a minute."""
+"""Adds the daily quota of new tag names to the quotas of reads and writes in a minute."""
 
 from alembic import op
 
@@ -9,12 +9,12 @@ _KINDS = ("reads", "writes")
 
 
 def upgrade() -> None:
-    """Allows the kind."""
+    """Allows the kind of quota."""
     _allow(*_KINDS, "tag_names")
 
 
 def downgrade() -> None:
-    """Forgets what was used of it."""
+    """Drops its counts."""
     op.execute("DELETE FROM quota_windows WHERE kind = 'tag_names'")
     _allow(*_KINDS)
 

@@ -1,4 +1,4 @@
-"""Remembers which traces were purged, by their ids, so that no import brings them back."""
+"""Records the ids of purged traces, so that no import restores them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0018_count_tag_names"
 
 
 def upgrade() -> None:
-    """Creates the table, with those that events still tell of."""
+    """Creates the table, with the ids of retained purge events."""
     op.create_table(
         "purged_traces",
         sa.Column("trace_id", sa.Uuid(), nullable=False),
@@ -22,5 +22,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forgets them."""
+    """Drops the ids."""
     op.drop_table("purged_traces")

@@ -1,4 +1,4 @@
-"""Takes the status of traces out of their indexes: each validation was a new entry in all of them, the vectors' too."""
+"""Removes the status of traces from indexes: each validation added an entry to all, the vector index included."""
 
 from alembic import op
 
@@ -7,10 +7,10 @@ down_revision = "0019_remember_purged_traces"
 
 
 def upgrade() -> None:
-    """Drops the index. What filters by status reads `trace_signs`; servers from before read more until they end."""
+    """Drops the index. Filters by status use `trace_signs`; older servers read more rows until they stop."""
     op.drop_index("ix_traces_status", "traces", if_exists=True)
 
 
 def downgrade() -> None:
-    """Creates it again."""
+    """Creates the index again."""
     op.create_index("ix_traces_status", "traces", ["status"], if_not_exists=True)

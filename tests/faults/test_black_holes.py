@@ -31,9 +31,9 @@ def behind(proxy: Proxy, database_url: str) -> Database:
 async def ask_all(database: Database) -> None:
     """Uses a connection of each kind."""
     await database.ping()
-    await database.read(lambda reading: reading.embedding_models.both())
+    await database.read(lambda reading: reading.embedding_models.get_current_and_next())
     async with database.unit_of_work() as work:
-        await work.embedding_models.both()
+        await work.embedding_models.get_current_and_next()
 
 
 async def test_closing_does_not_wait_for_connections_that_do_not_answer(behind: Database, proxy: Proxy) -> None:
@@ -67,7 +67,7 @@ async def test_one_that_ends_while_it_is_made_is_the_database_being_away(behind:
 async def test_who_is_cancelled_ends_though_the_commit_fails(behind: Database, proxy: Proxy) -> None:
     async def commit_into_a_black_hole() -> None:
         async with behind.unit_of_work() as work:
-            await work.embedding_models.both()
+            await work.embedding_models.get_current_and_next()
             proxy.swallow()
 
     committing = asyncio.create_task(commit_into_a_black_hole())

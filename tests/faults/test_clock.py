@@ -91,7 +91,7 @@ async def everything_works(client: Client, database: Database, token: str, when:
         assert (await client.import_progress(import_id)).created_count == 1
         waiting = str(await stored(database, title=f"A wire {when}", **UNENCODED))
         async with database.unit_of_work() as work:
-            await work.encoding_jobs.add(UUID(waiting))
+            await work.encoding_jobs.enqueue(UUID(waiting))
         await encoded(client, waiting)
         wanted = {made.created.id, imported}
         assert wanted <= {hit.trace.id for hit in await client.search(f"lamp bulb {when}", limit=20)}
@@ -121,6 +121,6 @@ async def use_up_reads(address: str, key: str) -> float:
 async def a_job_of_a_dead_worker(database: Database) -> str:
     trace_id = await stored(database, title="An orphan", **UNENCODED)
     async with database.unit_of_work() as work:
-        await work.encoding_jobs.add(trace_id)
-        assert len(await work.encoding_jobs.claim(1, lease_seconds=600)) == 1
+        await work.encoding_jobs.enqueue(trace_id)
+        assert len(await work.encoding_jobs.lease(1, lease_seconds=600)) == 1
     return str(trace_id)

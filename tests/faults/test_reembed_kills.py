@@ -48,7 +48,7 @@ async def fill(database: Database) -> None:
     texts = [(f"title{number}", f"apple{number} pear{number}", f"plum{number}") for number in range(TRACES)]
     embeddings = await FIRST.encode(["\n\n".join(parts) for parts in texts])
     async with database.unit_of_work() as work:
-        owner = await work.users.ensure(EMAIL)
+        owner = await work.users.get_or_create(EMAIL)
         for (title, context, solution), embedding in zip(texts, embeddings, strict=True):
             trace = a_trace(owner, title=title, context=context, solution=solution, embedding=embedding.vector)
             model = {"embedding_model_id": FIRST.model_id, "embedding_model_version": FIRST.model_version}

@@ -17,7 +17,7 @@ async def a_key(
 ) -> ApiKey:
     """A key of a user's."""
     async with database.unit_of_work() as work:
-        await work.users.ensure(email)
+        await work.users.get_or_create(email)
         return await keys.create(email, scopes, work, expires_in=expires_in)
 
 

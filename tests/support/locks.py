@@ -36,7 +36,7 @@ async def only_connection_held(database: Database) -> AsyncIterator[None]:
                 work = await holding.enter_async_context(database.unit_of_work())
             except Overloaded:
                 continue
-        await work.users.id_of("holder@example.org")
+        await work.users.get_id("holder@example.org")
         yield
 
 

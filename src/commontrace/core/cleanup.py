@@ -18,22 +18,22 @@ _BEFORE_ALL = UUID(int=0)
 
 async def forget_expired_answers(database: Database, batch: int = 500) -> int:
     """Drops the stored answers of requests older than 24 hours and returns how many, a short transaction a batch."""
-    return await _forget(lambda work: work.idempotency.forget_expired(batch), database, batch)
+    return await _forget(lambda work: work.idempotency.delete_expired(batch), database, batch)
 
 
 async def forget_expired_imports(database: Database, batch: int = 5_000) -> int:
     """Drops what is known of items imported more than 30 days ago and returns how many, likewise."""
-    return await _forget(lambda work: work.imports.forget_expired(batch), database, batch)
+    return await _forget(lambda work: work.imports.delete_expired(batch), database, batch)
 
 
 async def forget_expired_events(database: Database, batch: int = 500) -> int:
     """Drops the events older than 7 days, all but the last of them, and returns how many, likewise."""
-    return await _forget(lambda work: work.events.forget_expired(batch), database, batch)
+    return await _forget(lambda work: work.events.delete_expired(batch), database, batch)
 
 
 async def forget_expired_quotas(database: Database, batch: int = 500) -> int:
     """Drops what was counted of quotas more than two days ago and returns how many rows, likewise."""
-    return await _forget(lambda work: work.quotas.forget_expired(batch), database, batch)
+    return await _forget(lambda work: work.quotas.delete_expired(batch), database, batch)
 
 
 async def forget_unused_tags(database: Database, batch: int = 1_000) -> int:
@@ -41,10 +41,10 @@ async def forget_unused_tags(database: Database, batch: int = 1_000) -> int:
     forgotten, after = 0, _BEFORE_ALL
     while True:
         async with database.unit_of_work() as work:
-            looked = await work.tag_changes.forget_unused(after=after, most=batch)
-        forgotten += looked.forgotten
-        after = looked.last
-        if looked.looked_at < batch:
+            scan = await work.tag_changes.delete_unused(after=after, limit=batch)
+        forgotten += scan.deleted
+        after = scan.last_id
+        if scan.scanned < batch:
             return forgotten
 
 

@@ -86,19 +86,19 @@ class IdempotentWrites:
         if key is None:
             return None
         email = current_caller().email
-        return await self._database.read(lambda reading: reading.idempotency.answer_of(key, email))
+        return await self._database.read(lambda reading: reading.idempotency.get_answer(key, email))
 
     async def _carry_out(self, write: Write[Response], key: RequestKey | None, *, dry_run: bool = False) -> Response:
         email, tried = current_caller().email, list[Response]()
         with suppress(_DryRun):
             async with self._database.unit_of_work() as work:
-                caller_id = await work.users.ensure(email)
-                if key is not None and not await work.idempotency.claim(key, caller_id):
+                caller_id = await work.users.get_or_create(email)
+                if key is not None and not await work.idempotency.reserve(key, caller_id):
                     raise _Answered
                 tried.append(await write(work, caller_id))
                 await self._tag_names.spend(email, work)
                 if key is not None:
-                    await work.idempotency.keep(key, caller_id, tried[0].SerializeToString())
+                    await work.idempotency.save_answer(key, caller_id, tried[0].SerializeToString())
                 _roll_back_if(dry_run)
         return tried[0]
 

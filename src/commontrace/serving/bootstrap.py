@@ -19,11 +19,12 @@ from commontrace.serving.embedder_factory import choose_embedder, embedder_of, s
 from commontrace.settings import Settings
 from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
-from commontrace.storage.doctor.database import CannotTell, looking_into
+from commontrace.storage.doctor.inspector import inspect_database
+from commontrace.storage.doctor.refusals import InspectionFailed
 from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.storage.encoding.reembedding import Reembedding
-from commontrace.storage.encoding.reembedding_claim import claimed
-from commontrace.storage.postgres_url import postgres_url
+from commontrace.storage.encoding.reembedding_lock import exclusive_reembedding
+from commontrace.storage.postgres_url import parse_postgres_url
 
 log = structlog.get_logger()
 
@@ -58,7 +59,7 @@ def postgres(settings: Settings, *, attach: bool) -> Iterator[Postgres]:
     """
     if settings.database_url is not None:
         try:
-            postgres_url(settings.database_url)
+            parse_postgres_url(settings.database_url)
         except ValueError as error:
             raise NotReady(str(error)) from None
         yield Postgres(url=settings.database_url, is_embedded=False)
@@ -140,10 +141,10 @@ async def foundation(where: Postgres, settings: Settings) -> AsyncIterator[Found
 async def reembedding(where: Postgres) -> AsyncIterator[Reembedding]:
     """Yields the steps to another model, nobody else's meanwhile.
 
-    Raises NotReady, ReembeddingElsewhere, DatabaseUnavailable.
+    Raises NotReady, ReembeddingInProgress, DatabaseUnavailable.
     """
     await _require_fit(where)
-    async with claimed(where.url):
+    async with exclusive_reembedding(where.url):
         steps = Reembedding(where.url)
         try:
             yield steps
@@ -176,10 +177,10 @@ async def _require_fit(where: Postgres) -> PostgresFacts:
 
 
 async def _look(where: Postgres) -> tuple[PostgresFacts, WritingFacts]:
-    async with looking_into(where.url) as database:
+    async with inspect_database(where.url) as database:
         try:
-            return await database.postgres(), database.writing
-        except CannotTell as error:
+            return await database.get_postgres_facts(), database.writing
+        except InspectionFailed as error:
             raise NotReady("the database does not tell its settings: `commontrace doctor` says more") from error
 
 
@@ -210,12 +211,12 @@ def _require_durable(facts: PostgresFacts, settings: Settings) -> None:
 
 
 async def _embedder(where: Postgres, settings: Settings, database: Database) -> Embedder:
-    recorded, upcoming = await database.read(lambda reading: reading.embedding_models.both())
+    recorded, upcoming = await database.read(lambda reading: reading.embedding_models.get_current_and_next())
     # Seeds can be encoded anew at any time, so a database that holds nothing else is as good as new.
     as_new = (
         where.is_embedded
         and upcoming is None
-        and await database.read(lambda reading: reading.embedding_models.only_seeds())
+        and await database.read(lambda reading: reading.embedding_models.has_only_seeds())
     )
     embedder = await choose_embedder(settings, recorded=recorded, may_replace=as_new)
     if recorded.made_by(embedder):
@@ -232,7 +233,7 @@ async def _embedder(where: Postgres, settings: Settings, database: Database) -> 
         new=embedder.model_id,
         dimensions=embedder.dimensions,
     )
-    seeds = await database.read(lambda reading: reading.traces.seeds())
+    seeds = await database.read(lambda reading: reading.traces.list_seeds())
     embeddings = await embedder.encode(
         [embedding_text(seed.title, seed.context_text, seed.solution_text) for seed in seeds]
     )

@@ -96,7 +96,7 @@ async def serving(
     keys, standard_services = KeyCache(database), StandardServicesInterceptor()
     model = ActiveModel(
         monitoring.observed(foundation.embedder),
-        recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
+        recorded=lambda: database.read(lambda reading: reading.embedding_models.get_current_and_next()),
         make=lambda recorded: _made(recorded, settings, monitoring),
     )
     server = grpc.aio.server(

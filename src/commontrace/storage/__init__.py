@@ -1,1 +1,1 @@
-"""Storage remembers: the tables, the SQL that reads and writes them, and the Postgres it may run."""
+"""Storage layer: the tables, the SQL that reads and writes them, and the embedded Postgres."""

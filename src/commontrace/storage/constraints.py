@@ -1,4 +1,4 @@
-"""What it means that a constraint is violated: an error of the domain, or that the code is wrong, because it cannot be.
+"""Constraint violations: each constraint maps to a domain error, or to the reason why no statement can violate it.
 
 Every named constraint and unique index of a migrated database is in one of the two tables; a test compares.
 """
@@ -9,11 +9,11 @@ from types import MappingProxyType
 
 from commontrace.domain.errors import CommonTraceError, ConcurrentChange, InvalidStoredVector
 
-MEANINGS: Mapping[str, type[CommonTraceError]] = MappingProxyType(
+ERRORS: Mapping[str, type[CommonTraceError]] = MappingProxyType(
     {
         "ck_traces_embedding_norm": InvalidStoredVector,
         "ck_traces_next_embedding_norm": InvalidStoredVector,
-        # Operators may delete tags that no trace has (docs/security.md): whoever was about to use one creates it anew.
+        # Operators may delete unused tags (docs/security.md): a write that was about to use one creates it again.
         "fk_tag_aliases_tag_id_tags": ConcurrentChange,
         "fk_trace_tags_tag_id_tags": ConcurrentChange,
         "ix_traces_content_hash": ConcurrentChange,
@@ -32,32 +32,33 @@ class Guard(Enum):
     CHECKED = auto()
     """The value is one of the code's own, counted, or checked where it came in."""
     UPSERT = auto()
-    """Every insert says what becomes of a row that is there (ON CONFLICT)."""
+    """Every insert has an ON CONFLICT clause."""
     TRACE_LOCKED = auto()
-    """Whoever adds the row has inserted or locked its trace, and knows which rows it has."""
+    """The transaction that adds the row has inserted or locked its trace, and has read its rows."""
     TRACE_HELD = auto()
-    """Whoever adds the reference has inserted or locked the trace, or holds off purges, which alone delete traces.
+    """The transaction that adds the reference has inserted or locked the trace, or blocks purges.
 
-    A purge locks out everybody who refers to the trace before it looks for what does (`TracePurge.lock_out`).
+    Only purges delete traces. A purge locks the trace exclusively (`TracePurge.lock_exclusively`) before it looks for
+    rows that refer to it.
     """
     MERGES_HELD = auto()
-    """Only merges add such rows, one at a time, and look before."""
+    """Only merges add such rows, one merge at a time, after a check."""
     NEVER_DELETED = auto()
-    """What it refers to is never deleted."""
+    """Rows of the referenced table are never deleted."""
     ONE_AT_A_TIME = auto()
-    """Whoever adds the row has looked for it under a lock that everybody takes who adds such rows."""
+    """The row is added after a check, under a lock that every transaction takes which adds such rows."""
 
 
 GUARDS: Mapping[str, Guard] = MappingProxyType(
     {
         # Migrations.
         "alembic_version_pkc": Guard.ONE_AT_A_TIME,
-        # A key has the scopes of an agent unless others are given. Its user is held, and asked for before.
+        # A key has the scopes of an agent unless others are given. Its user is locked before.
         "ck_api_keys_digest": Guard.CHECKED,
         "ck_api_keys_scopes": Guard.CHECKED,
         "fk_api_keys_user_id_users": Guard.NEVER_DELETED,
         "pk_api_keys": Guard.GENERATED,
-        # No embedder makes longer vectors. Models are recorded under a lock on all traces.
+        # No embedder makes longer vectors. Models are recorded under a lock on the table of traces.
         "ck_embedding_models_dimensions": Guard.CHECKED,
         "ix_embedding_models_current": Guard.ONE_AT_A_TIME,
         "pk_embedding_models": Guard.ONE_AT_A_TIME,
@@ -79,13 +80,13 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "fk_trace_revisions_editor_id_users": Guard.NEVER_DELETED,
         "fk_trace_revisions_trace_id_traces": Guard.TRACE_HELD,
         "pk_trace_revisions": Guard.TRACE_LOCKED,
-        # Triggers add them for whoever changes a trace or its tags.
+        # Added by triggers of traces and trace_tags.
         "fk_trace_signs_trace_id_traces": Guard.TRACE_HELD,
         "pk_trace_signs": Guard.UPSERT,
-        # Merges lock no trace, but hold off purges and say ON CONFLICT.
+        # Merges lock no trace, but block purges and use ON CONFLICT.
         "fk_trace_tags_trace_id_traces": Guard.TRACE_HELD,
         "pk_trace_tags": Guard.TRACE_LOCKED,
-        # Triggers add them for whoever adds a trace.
+        # Added by a trigger when a trace is added.
         "fk_trace_words_trace_id_traces": Guard.TRACE_HELD,
         "pk_trace_words": Guard.TRACE_LOCKED,
         "ck_traces_counts": Guard.CHECKED,
@@ -107,4 +108,4 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "uq_votes_trace_id_voter_id": Guard.UPSERT,
     }
 )
-"""Why each of the others cannot be violated. One that is all the same is a mistake of ours, and INTERNAL."""
+"""The reason why each other constraint cannot be violated. A violation is a bug, and INTERNAL."""

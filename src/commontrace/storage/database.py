@@ -16,7 +16,8 @@ from commontrace.domain.keys.quotas import Lease
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage import engines
 from commontrace.storage.error_mapping import is_outdated_plan, translate_errors
-from commontrace.storage.events.tail import EventTail, tailing
+from commontrace.storage.events.repository import NOTIFY
+from commontrace.storage.events.tail import EventTail, open_tail
 from commontrace.storage.keys.quotas import QuotaRepository
 from commontrace.storage.keys.repository import CHANNEL as KEYS_CHANGED
 from commontrace.storage.listen import listen
@@ -41,7 +42,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = 1.0) -> None:
-        session = engines.SESSION
+        session = engines.SESSION_SETTINGS
         self._write_engine = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)
         self._read_engine = engines.pooled(url, session, size=pool_size, timeout=pool_timeout, autocommit=True)
         self._write_limiter = PoolLimiter("writes", size=pool_size, timeout=pool_timeout)
@@ -57,7 +58,7 @@ class Database:
         self._is_read_only = False
         self._dedicated_engine = engines.dedicated(url, session)
         self._sessions = async_sessionmaker(self._write_engine, expire_on_commit=False)
-        self.encoding_wanted = asyncio.Event()
+        self.encoding_jobs_added = asyncio.Event()
         """Set when a transaction that queued traces for encoding has committed."""
         self.events_added = asyncio.Event()
         """Set after commits that added events, for the notifier."""
@@ -65,7 +66,7 @@ class Database:
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
         """Opens a transaction: leaving commits, an exception rolls back. Raises the domain's errors."""
-        async with self._write_limiter.turn():
+        async with self._write_limiter.slot():
             try:
                 with translate_errors():
                     async with self._sessions.begin() as session:
@@ -75,7 +76,7 @@ class Database:
                 await self._discard_reserved_sessions()
                 raise
         if work.encoding_jobs.has_added or work.imports.has_added:
-            self.encoding_wanted.set()
+            self.encoding_jobs_added.set()
         if work.events.has_added or work.imports.has_added:
             self.events_added.set()
 
@@ -84,7 +85,7 @@ class Database:
 
         Raises the domain's errors.
         """
-        async with self._budget_of(trace_filter), self._read_limiter.turn():
+        async with self._budget_of(trace_filter), self._read_limiter.slot():
             return await _read(self._read_engine, operation)
 
     async def read_reserved(self, operation: ReadOperation[Result]) -> Result:
@@ -92,16 +93,16 @@ class Database:
 
         Raises the domain's errors.
         """
-        async with self._reserved_limiter.turn():
+        async with self._reserved_limiter.slot():
             return await _read(self._reserved_engine, operation)
 
-    async def lease_quota(self, email: str, kind: str, *, needed: int, wanted: int, most: int) -> Lease:
+    async def lease_quota(self, email: str, kind: str, *, needed: int, wanted: int, limit: int) -> Lease:
         """Leases from a user's quota, on the same connections (see `QuotaRepository`). Raises the domain's errors."""
-        async with self._reserved_limiter.turn():
+        async with self._reserved_limiter.slot():
             return await _use(
                 self._reserved_engine,
                 lambda connection: QuotaRepository(connection).lease(
-                    email, kind, needed=needed, wanted=wanted, most=most
+                    email, kind, needed=needed, wanted=wanted, limit=limit
                 ),
             )
 
@@ -119,7 +120,7 @@ class Database:
                 async with self._search_pool.connection() as connection:
                     return await operation(VectorSearch(connection))
 
-    async def tag_ids(self, names: Collection[str]) -> dict[str, UUID]:
+    async def get_tag_ids(self, names: Collection[str]) -> dict[str, UUID]:
         """Returns the tags' ids by canonical name or alias. Raises the domain's errors."""
         return await self.search(lambda search: search.tag_ids(names))
 
@@ -127,14 +128,19 @@ class Database:
         has_budget = trace_filter is not None and trace_filter.trace_filter.metadata
         return self._filter_budget.limit() if has_budget else nullcontext()
 
+    async def notify_event_followers(self) -> None:
+        """Wakes up the event followers of every server. Raises the domain's errors."""
+        async with self._read_limiter.slot():
+            await _use(self._read_engine, lambda connection: connection.execute(NOTIFY))
+
     @asynccontextmanager
-    async def tail_events(self, on_news: Callable[[], None]) -> AsyncIterator[EventTail]:
+    async def tail_events(self, on_change: Callable[[], None]) -> AsyncIterator[EventTail]:
         """Opens a connection of its own that follows the event log and calls back when there may be new events.
 
         Raises the domain's errors.
         """
         with translate_errors():
-            async with tailing(self._dedicated_engine, on_news) as tail:
+            async with open_tail(self._dedicated_engine, on_change) as tail:
                 yield tail
 
     @asynccontextmanager
@@ -146,7 +152,10 @@ class Database:
         with translate_errors():
             lost = asyncio.Event()
             async with listen(
-                self._dedicated_engine, KEYS_CHANGED, on_word=lambda key_id: on_change(UUID(key_id)), on_end=lost.set
+                self._dedicated_engine,
+                KEYS_CHANGED,
+                on_payload=lambda key_id: on_change(UUID(key_id)),
+                on_disconnect=lost.set,
             ):
                 yield lost
 

@@ -1,4 +1,4 @@
-"""How connections to Postgres are made and what every one of them is set to."""
+"""SQLAlchemy engines: pools, their connections' session settings, and how dead connections are replaced."""
 
 import time
 from collections.abc import Mapping
@@ -11,23 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from commontrace.storage.connections import connect, connect_with_vectors
-from commontrace.storage.postgres_url import postgres_url, socket_arguments
+from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.storage.sqlstates import READ_ONLY
 
-__all__ = [
-    "COMMAND_SECONDS",
-    "CONNECT_SECONDS",
-    "RECYCLE_SECONDS",
-    "SEARCH",
-    "SESSION",
-    "dedicated",
-    "pooled",
-    "postgres_url",
-    "unpooled",
-]
-
-# Milliseconds; each bounds what one call can cost.
-SESSION = {
+# Timeouts in milliseconds: each bounds the cost of one call.
+SESSION_SETTINGS = {
     "application_name": "commontrace",
     "jit": "off",
     "statement_timeout": "5000",
@@ -36,18 +24,19 @@ SESSION = {
     "client_connection_check_interval": "2000",
 }
 
-# Without iterative scans a search silently returns fewer rows than exist, and left to itself the planner would read and
-# sort up to thousands of rows (14 ms instead of 0.8). Exact passes do not use these connections. Planning anew for
-# every vector would find the same plan again, for a tenth of a search.
-SEARCH = {
+# Connections of approximate searches alone (ADR 0001). Without iterative scans a search silently returns fewer rows
+# than exist. With sequential scans and sorts the planner would read and sort up to thousands of rows (14 ms instead of
+# 0.8). A custom plan for every vector is the same plan again, and costs a tenth of a search.
+SEARCH_SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
     "hnsw.iterative_scan": "relaxed_order",
     "enable_seqscan": "off",
     "enable_sort": "off",
 }
 
-# Whoever waits for a table makes everybody else wait behind: for less than the lock_timeout of calls.
-_MIGRATE = {"application_name": "commontrace-migrate", "lock_timeout": "1000"}
+# A migration that waits for a lock on a table makes all later calls wait behind it, so it waits for less than the
+# lock_timeout of calls.
+_MIGRATION_SETTINGS = {"application_name": "commontrace-migrate", "lock_timeout": "1000"}
 
 CONNECT_SECONDS = 3
 COMMAND_SECONDS = 10
@@ -59,10 +48,10 @@ def pooled(
 ) -> AsyncEngine:
     """Returns an engine of at most `size` connections that speak binary vectors; `timeout` is in seconds.
 
-    With transactions, connections are tried before use. With `autocommit` they are not.
+    With transactions, connections are pinged before use; with `autocommit` they are not: a statement can be repeated.
     """
     engine = create_async_engine(
-        postgres_url(url),
+        parse_postgres_url(url),
         pool_size=size,
         max_overflow=0,
         pool_timeout=timeout,
@@ -75,30 +64,29 @@ def pooled(
             "timeout": CONNECT_SECONDS,
             "command_timeout": COMMAND_SECONDS,
             "server_settings": dict(settings),
-            **socket_arguments(url),
         },
     )
 
     @event.listens_for(engine.sync_engine, "connect")
     def on_connect(_adapted: object, _record: object) -> None:
-        # By the wall clock, connections older than a failure are replaced when they are used next: every one, each
-        # time, once that clock was ahead when something failed (ADR 0039).
+        # SQLAlchemy replaces connections that are older, by the wall clock, than the last failure. A failure while that
+        # clock was ahead would make it replace every connection on every use (ADR 0039).
         pool = engine.sync_engine.pool
         pool._invalidate_time = min(pool._invalidate_time, time.time())
 
-    event.listen(engine.sync_engine, "handle_error", _leave_read_only)
+    event.listen(engine.sync_engine, "handle_error", _drop_read_only)
     if not autocommit:
-        event.listen(engine.sync_engine, "checkout", _try)
+        event.listen(engine.sync_engine, "checkout", _ping)
     return engine
 
 
 def dedicated(url: str, settings: Mapping[str, str]) -> AsyncEngine:
-    """Returns an engine whose connections stay open only as long as they are used; in autocommit, without vectors."""
+    """Returns an engine without a pool, in autocommit and without the vector codec, for connections that listen."""
     return _poolless(url, settings, isolation_level="AUTOCOMMIT", command_timeout=COMMAND_SECONDS)
 
 
-def unpooled(url: str, settings: Mapping[str, str] = _MIGRATE) -> AsyncEngine:
-    """Returns an engine for migrations: no pool, no vector codec (the type may not exist yet), no limit of time."""
+def unpooled(url: str, settings: Mapping[str, str] = _MIGRATION_SETTINGS) -> AsyncEngine:
+    """Returns an engine for migrations: no pool, no vector codec (the type may not exist yet), no command timeout."""
     return _poolless(url, settings, isolation_level=None, command_timeout=None)
 
 
@@ -110,7 +98,7 @@ def _poolless(
     command_timeout: float | None,
 ) -> AsyncEngine:
     return create_async_engine(
-        postgres_url(url),
+        parse_postgres_url(url),
         poolclass=NullPool,
         isolation_level=isolation_level,
         hide_parameters=True,
@@ -119,19 +107,18 @@ def _poolless(
             "timeout": CONNECT_SECONDS,
             "command_timeout": command_timeout,
             "server_settings": dict(settings),
-            **socket_arguments(url),
         },
     )
 
 
-def _leave_read_only(context: ExceptionContext) -> None:
-    """Drops the connections of a pool when one may only read: by that default they began, others may have another."""
+def _drop_read_only(context: ExceptionContext) -> None:
+    """Drops the pool's connections after a read-only error: each keeps the default that its session began with."""
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
 
 
-def _try(adapted: Any, _record: object, _proxy: object) -> None:
-    """Makes the pool replace a dead connection, in one round trip. SQLAlchemy's own pre-ping takes three."""
+def _ping(adapted: Any, _record: object, _proxy: object) -> None:
+    """Makes the pool replace a dead connection, in one round trip; SQLAlchemy's own pre-ping takes three."""
     try:
         adapted.run_async(lambda connection: connection.fetchrow(";"))
     except (OSError, TimeoutError, InterfaceError, InternalClientError, PostgresError) as error:

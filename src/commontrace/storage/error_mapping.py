@@ -1,4 +1,4 @@
-"""What the database's failures mean: driver errors in, the domain's errors out."""
+"""Error mapping: errors of SQLAlchemy and asyncpg become the domain's errors."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,46 +14,46 @@ from commontrace.domain.errors import (
     DatabaseUnavailable,
     Overloaded,
 )
-from commontrace.storage.constraints import MEANINGS
-from commontrace.storage.sqlstates import CONTENDED, NOT_ALLOWED, WENT_AWAY, meaning_of
+from commontrace.storage.constraints import ERRORS
+from commontrace.storage.sqlstates import CONTENTION, NOT_ALLOWED, WENT_AWAY, map_sqlstate
 
-ALL_BUSY = "every database connection is busy"
-"""What to say where there was none to be had in time."""
+POOL_EXHAUSTED = "every database connection is busy"
+"""Message of Overloaded when no connection became free in time."""
 
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raises the domain's error for what the block's database calls raise; what is nobody's fault but ours stays.
+    """Translates database errors of the block to the domain's; errors that are bugs of ours pass unchanged.
 
-    In a task that was cancelled meanwhile, it raises CancelledError for any of them.
+    Raises CancelledError for any of them if the task was cancelled meanwhile.
     """
     try:
-        with _cancellation_kept():
+        with _prefer_cancellation():
             yield
     except PoolTimeout as error:
-        raise Overloaded(ALL_BUSY) from error
+        raise Overloaded(POOL_EXHAUSTED) from error
     except DBAPIError as error:
-        meaning = _meaning(error)
-        if meaning is None:
+        translated = _map_wrapped(error)
+        if translated is None:
             raise
-        raise meaning from error
+        raise translated from error
     except PostgresError as error:
-        # From the driver's own connection, which COPY goes through.
-        meaning = meaning_of_driver(error)
-        if meaning is None:
+        # From the driver's own connection: searches and COPY.
+        translated = map_driver_error(error)
+        if translated is None:
             raise
-        raise meaning from error
+        raise translated from error
     except (InterfaceError, InternalClientError) as error:
-        # The latter where the driver has read that Postgres ends the connection, and not yet that it has.
+        # InternalClientError: the driver has read that Postgres is closing the connection, but not yet the end of it.
         raise DatabaseUnavailable(WENT_AWAY) from error
     except (OSError, TimeoutError) as error:
         raise DatabaseUnavailable("the database cannot be reached") from error
 
 
 @contextmanager
-def _cancellation_kept() -> Iterator[None]:
-    # SQLAlchemy finishes a commit all the same, and where that fails, its error takes the place of the cancellation:
-    # whoever tries again after errors would never end.
+def _prefer_cancellation() -> Iterator[None]:
+    # SQLAlchemy finishes a commit although its task is cancelled. If the commit fails, its error replaces the
+    # cancellation, and a loop that retries after errors would never end.
     try:
         yield
     except Exception as error:
@@ -64,42 +64,42 @@ def _cancellation_kept() -> Iterator[None]:
 
 
 @contextmanager
-def contention_told() -> Iterator[None]:
-    """Inside of `translate_errors`: raises Busy for a lock that was not to be had in time, and for a deadlock."""
+def translate_contention() -> Iterator[None]:
+    """Raises Busy for a lock timeout or a deadlock. Belongs inside `translate_errors`."""
     try:
         yield
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) in CONTENDED:
+        if getattr(error.orig, "sqlstate", None) in CONTENTION:
             raise Busy("somebody else holds the lock") from error
         raise
 
 
-def is_refusal(error: DBAPIError) -> bool:
-    """Tells whether Postgres refused the statement for good: because of rights, or of what is there or is not."""
+def is_permanent_refusal(error: DBAPIError) -> bool:
+    """Returns whether a retry cannot help: a missing privilege, or an object that exists or is missing."""
     driver_error = error.orig.__cause__ if error.orig is not None else None
     state = getattr(driver_error, "sqlstate", None)
-    return state is not None and (state == NOT_ALLOWED or meaning_of_driver(driver_error) is None)
+    return state is not None and (state == NOT_ALLOWED or map_driver_error(driver_error) is None)
 
 
 def is_outdated_plan(error: DBAPIError) -> bool:
-    """Tells whether the statement was prepared before a column got another type. Preparing it anew helps."""
+    """Returns whether the statement was prepared before a column changed its type. Preparing it again helps."""
     return error.orig is not None and isinstance(error.orig.__cause__, InvalidCachedStatementError)
 
 
-def _meaning(error: DBAPIError) -> CommonTraceError | None:
+def _map_wrapped(error: DBAPIError) -> CommonTraceError | None:
     driver_error = error.orig.__cause__ if error.orig is not None else None
-    meaning = meaning_of_driver(driver_error)
-    # Without a statement it was the connecting, or the commit, that failed.
-    if meaning is None and (error.connection_invalidated or error.statement is None):
+    translated = map_driver_error(driver_error)
+    # Without a statement, the connecting or the commit failed.
+    if translated is None and (error.connection_invalidated or error.statement is None):
         return DatabaseUnavailable(WENT_AWAY)
-    return meaning
+    return translated
 
 
-def meaning_of_driver(error: BaseException | None) -> CommonTraceError | None:
-    """Returns what a failure of the driver means, None for what is nobody's fault but ours."""
+def map_driver_error(error: BaseException | None) -> CommonTraceError | None:
+    """Returns the domain's error for an error of the driver, None for a bug of ours."""
     constraint = getattr(error, "constraint_name", None) or ""
-    if constraint in MEANINGS:
-        return MEANINGS[constraint](f"the database refused it: {constraint}")
+    if constraint in ERRORS:
+        return ERRORS[constraint](f"the database refused it: {constraint}")
     if isinstance(error, InvalidCachedStatementError):
         return DatabaseUnavailable(WENT_AWAY)
-    return meaning_of(getattr(error, "sqlstate", None) or "")
+    return map_sqlstate(getattr(error, "sqlstate", None) or "")

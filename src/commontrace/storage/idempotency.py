@@ -1,4 +1,4 @@
-"""Writes that were asked for under an id, and their answers."""
+"""Idempotency keys: requests with a `request_id` and their stored answers (ADR 0007)."""
 
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -7,57 +7,57 @@ from uuid import UUID
 
 from sqlalchemy import CursorResult, LargeBinary, String, Uuid, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.errors import AnswerErased, RequestIdReused
+from commontrace.storage.executor import Executor
 from commontrace.storage.models import IdempotentRequest, User
 
-KEPT = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequestKey:
-    """What a caller asked for. Requests with the same fields have the same fingerprint."""
+    """A request of a caller. `fingerprint` is equal for requests with the same fields."""
 
     method: str
     request_id: UUID
     fingerprint: bytes
 
 
-_EXPIRED = IdempotentRequest.created_at < func.now() - KEPT
+_EXPIRED = IdempotentRequest.created_at < func.now() - RETENTION
 _IS_THE_REQUEST = (
     IdempotentRequest.method == bindparam("of_method", type_=String),
     IdempotentRequest.request_id == bindparam("of_request_id", type_=Uuid),
 )
-# Made once: putting a statement together costs more than running it.
+# Built once: building a statement costs more than running it.
 _ANSWER = (
     select(IdempotentRequest.fingerprint, IdempotentRequest.answer)
     .join(User, User.id == IdempotentRequest.caller_id)
     .where(User.email == bindparam("email", type_=String), *_IS_THE_REQUEST, ~_EXPIRED)
 )
 _NEW = insert(IdempotentRequest.__table__)
-_CLAIM = _NEW.on_conflict_do_update(
+_RESERVE = _NEW.on_conflict_do_update(
     index_elements=["caller_id", "method", "request_id"],
     set_={"fingerprint": _NEW.excluded.fingerprint, "answer": None, "created_at": func.now()},
     where=_EXPIRED,
 ).returning(IdempotentRequest.request_id)
-_KEEP = (
+_SAVE_ANSWER = (
     update(IdempotentRequest.__table__)
     .where(IdempotentRequest.caller_id == bindparam("of_caller_id", type_=Uuid), *_IS_THE_REQUEST)
     .values(answer=bindparam("new_answer", type_=LargeBinary))
 )
 
 
-class IdempotencyRepository:
-    """The answers of the last 24 hours."""
+class IdempotencyReader:
+    """Read side of the answers of the last 24 hours."""
 
-    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
-        """Takes where to ask."""
-        self._session = session
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
 
-    async def answer_of(self, key: RequestKey, email: str) -> bytes | None:
-        """Returns the stored answer, or None for a request that is new. Raises AnswerErased, RequestIdReused."""
-        row = (await self._session.execute(_ANSWER, {"email": email, **_parameters(key)})).one_or_none()
+    async def get_answer(self, key: RequestKey, email: str) -> bytes | None:
+        """Returns the stored answer, or None for a new request. Raises AnswerErased, RequestIdReused."""
+        row = (await self._executor.execute(_ANSWER, {"email": email, **_parameters(key)})).one_or_none()
         if row is None:
             return None
         if row.fingerprint != key.fingerprint:
@@ -66,23 +66,30 @@ class IdempotencyRepository:
             raise AnswerErased(key.request_id)
         return cast("bytes", row.answer)
 
-    async def claim(self, key: RequestKey, caller_id: UUID) -> bool:
-        """Makes the request this transaction's own; False if it has been answered. Waits for a twin under way."""
+
+class IdempotencyRepository(IdempotencyReader):
+    """Idempotency keys in one unit of work."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
+
+    async def reserve(self, key: RequestKey, caller_id: UUID) -> bool:
+        """Reserves the key; returns False if it has an answer. Waits for another transaction that has reserved it."""
         new = {"caller_id": caller_id, **asdict(key)}
-        claimed = await self._session.execute(_CLAIM, new)
-        return claimed.one_or_none() is not None
+        reserved = await self._executor.execute(_RESERVE, new)
+        return reserved.one_or_none() is not None
 
-    async def keep(self, key: RequestKey, caller_id: UUID, answer: bytes) -> None:
-        """Stores the answer to a claimed request."""
-        kept = {"of_caller_id": caller_id, "new_answer": answer, **_parameters(key)}
-        await self._session.execute(_KEEP, kept)
+    async def save_answer(self, key: RequestKey, caller_id: UUID, answer: bytes) -> None:
+        """Stores the answer to the request of a reserved key."""
+        parameters = {"of_caller_id": caller_id, "new_answer": answer, **_parameters(key)}
+        await self._executor.execute(_SAVE_ANSWER, parameters)
 
-    async def forget_expired(self, most: int) -> int:
-        """Drops up to `most` answers that are older than 24 hours; returns how many."""
+    async def delete_expired(self, limit: int) -> int:
+        """Deletes up to `limit` answers that are older than 24 hours; returns how many."""
         key = (IdempotentRequest.caller_id, IdempotentRequest.method, IdempotentRequest.request_id)
-        oldest = select(*key).where(_EXPIRED).limit(most)
-        dropped = await self._session.execute(delete(IdempotentRequest).where(tuple_(*key).in_(oldest)))
-        return cast("CursorResult[None]", dropped).rowcount
+        oldest = select(*key).where(_EXPIRED).limit(limit)
+        result = await self._executor.execute(delete(IdempotentRequest).where(tuple_(*key).in_(oldest)))
+        return cast("CursorResult[None]", result).rowcount
 
 
 def _parameters(key: RequestKey) -> dict[str, Any]:

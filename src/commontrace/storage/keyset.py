@@ -1,4 +1,4 @@
-"""Where a page of a list ended: keyset pagination by time and id."""
+"""Keyset pagination by time and id."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, DateTime, Select, Uuid, literal, tuple_
 
 
-class Position(NamedTuple):
-    """The last item of a page, in a list that is newest first."""
+class Cursor(NamedTuple):
+    """Keyset cursor: the time and id of an item. The next page begins after it."""
 
     created_at: datetime
     id: UUID
@@ -19,11 +19,11 @@ def newest_first(
     created_at: ColumnElement[Any],
     item_id: ColumnElement[Any],
     *,
-    after: Position | None,
+    after: Cursor | None,
     size: int,
 ) -> Select[*tuple[Any, ...]]:
-    """Returns the query for at most `size` items behind the position."""
+    """Returns the query for at most `size` items after the cursor, newest first; without one, for the first page."""
     if after is not None:
-        position = tuple_(literal(after.created_at, DateTime(timezone=True)), literal(after.id, Uuid))
-        query = query.where(tuple_(created_at, item_id) < position)
+        cursor = tuple_(literal(after.created_at, DateTime(timezone=True)), literal(after.id, Uuid))
+        query = query.where(tuple_(created_at, item_id) < cursor)
     return query.order_by(created_at.desc(), item_id.desc()).limit(size)

@@ -1,4 +1,4 @@
-"""Hears what the database is told on a channel."""
+"""LISTEN: notifications of a Postgres channel on a dedicated connection."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -8,25 +8,25 @@ from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from commontrace.domain.errors import DatabaseUnavailable
-from commontrace.storage.error_mapping import meaning_of_driver
+from commontrace.storage.error_mapping import map_driver_error
 from commontrace.storage.sqlstates import WENT_AWAY
 
 
 @asynccontextmanager
 async def listen(
-    engine: AsyncEngine, channel: str, *, on_word: Callable[[str], None], on_end: Callable[[], None]
+    engine: AsyncEngine, channel: str, *, on_payload: Callable[[str], None], on_disconnect: Callable[[], None]
 ) -> AsyncIterator[AsyncConnection]:
-    """Yields a connection of its own, which calls back with every word, and once when it is lost.
+    """Yields a dedicated connection that calls back with the payload of each notification, and once when it is lost.
 
     Raises DatabaseUnavailable.
     """
     async with engine.connect() as connection:
         listener: Any = (await connection.get_raw_connection()).driver_connection
-        listener.add_termination_listener(lambda *_: on_end())
+        listener.add_termination_listener(lambda *_: on_disconnect())
         try:
-            await listener.add_listener(channel, lambda _connection, _pid, _channel, word: on_word(word))
+            await listener.add_listener(channel, lambda _connection, _pid, _channel, payload: on_payload(payload))
         except PostgresError as error:
-            raise meaning_of_driver(error) or DatabaseUnavailable(WENT_AWAY) from error
+            raise map_driver_error(error) or DatabaseUnavailable(WENT_AWAY) from error
         except InterfaceError as error:
             raise DatabaseUnavailable(WENT_AWAY) from error
         yield connection

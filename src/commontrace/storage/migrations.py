@@ -1,4 +1,4 @@
-"""Brings a database to the newest revision, or tells that it is not there."""
+"""Schema migrations: upgrade, downgrade, and the revision of a database."""
 
 import asyncio
 import re
@@ -15,35 +15,35 @@ from commontrace.data_files import data_directory
 from commontrace.domain.errors import Busy, CommonTraceError
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import advisory_lock, engines
-from commontrace.storage.error_mapping import contention_told, is_refusal, translate_errors
+from commontrace.storage.error_mapping import is_permanent_refusal, translate_contention, translate_errors
 
-# Any number, the same for every CommonTrace process.
+# An arbitrary number, the same for every CommonTrace process.
 _ADVISORY_LOCK = 0x636F6D6D6F6E
 _LOCK_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
-_WITHOUT_TABLES, _RECORDS_MODEL = "0000_enable_pgvector", "0002_create_embedding_models"
-_OUR_NAME, _SHOWN = re.compile(r"\d{4}_[a-z0-9_]+"), 40
+_BEFORE_TABLES, _RECORDS_MODEL = "0000_enable_pgvector", "0002_create_embedding_models"
+_REVISION_NAME = re.compile(r"\d{4}_[a-z0-9_]+")
+_SHOWN_CHARACTERS = 40
 
-_WHERE_TOLD = """
-    SELECT told.oid::regclass::text AS told_in, to_regclass('trace_tags') IS NOT NULL AS has_traces
-    FROM (VALUES (to_regclass('alembic_version'))) AS told (oid)"""
-# Whatever columns another application's has.
-_TOLD = "SELECT to_jsonb(told) ->> 'version_num' FROM alembic_version AS told LIMIT 2"
+_FIND_VERSION_TABLE = """
+    SELECT version.oid::regclass::text AS name, to_regclass('trace_tags') IS NOT NULL AS has_traces
+    FROM (VALUES (to_regclass('alembic_version'))) AS version (oid)"""
+# to_jsonb: the table of another application may have other columns.
+_LIST_VERSIONS = "SELECT to_jsonb(version) ->> 'version_num' FROM alembic_version AS version LIMIT 2"
 
 
 class MigrationLocked(Exception):
-    """Others have held what a migration needs for too long."""
+    """Other transactions or processes have held a lock for too long."""
 
 
 class MigrationRefused(CommonTraceError):
-    """Postgres refuses a step of a migration, of which nothing stays. Its words are in the cause."""
+    """Postgres refused a revision, which was rolled back. Its message is in the cause."""
 
 
 class RevisionNotOurs(CommonTraceError):
-    """The table that tells a database's revision is another application's. `said` is what is wrong."""
+    """The table of revisions belongs to another application. `said` is the finding, without the advice."""
 
     def __init__(self, said: str) -> None:
-        """Takes what the table holds."""
         super().__init__(f"{said}: {self.advice}")
         self.said = said
 
@@ -51,12 +51,12 @@ class RevisionNotOurs(CommonTraceError):
 
 
 def newest_revision() -> str:
-    """Returns the revision this code needs. A revision's id is its file's name, and the numbers sort."""
+    """Returns the revision that this version needs. A revision's id is the name of its file, which sorts by number."""
     return max(path.stem for path in _revision_files())
 
 
 async def current_revision(url: str) -> str | None:
-    """Returns the database's revision, None for one that was never migrated.
+    """Returns the database's revision, None if it was never migrated.
 
     Raises DatabaseUnavailable, RevisionNotOurs.
     """
@@ -64,45 +64,45 @@ async def current_revision(url: str) -> str | None:
     try:
         with translate_errors():
             async with engine.connect() as connection:
-                return await revision_of(connection)
+                return await get_revision(connection)
     finally:
         await engine.dispose()
 
 
-async def revision_of(connection: AsyncConnection) -> str | None:
-    """Returns the same on a connection. Raises RevisionNotOurs, and what the driver does."""
-    [found] = await connection.execute(text(_WHERE_TOLD))
-    if found.told_in is None:
+async def get_revision(connection: AsyncConnection) -> str | None:
+    """Returns the same on a connection. Raises RevisionNotOurs, and the driver's errors."""
+    [table] = await connection.execute(text(_FIND_VERSION_TABLE))
+    if table.name is None:
         return None
-    rows = (await connection.execute(text(_TOLD))).scalars().all()
+    rows = (await connection.execute(text(_LIST_VERSIONS))).scalars().all()
     if not rows:
         return None
     revision: str | None
     [revision, *others] = rows
-    if others or not _may_be_ours(revision):
-        held = " and ".join(repr((row or "")[:_SHOWN]) for row in rows)
-        raise RevisionNotOurs(f"the table {found.told_in} is another application's, it holds {held}")
-    if revision > _WITHOUT_TABLES and not found.has_traces:
-        raise RevisionNotOurs(f"the table {found.told_in} holds {revision!r}, and CommonTrace's tables are not there")
+    if others or not _is_plausible(revision):
+        held = " and ".join(repr((row or "")[:_SHOWN_CHARACTERS]) for row in rows)
+        raise RevisionNotOurs(f"the table {table.name} is another application's, it holds {held}")
+    if revision > _BEFORE_TABLES and not table.has_traces:
+        raise RevisionNotOurs(f"the table {table.name} holds {revision!r}, and CommonTrace's tables are not there")
     return revision
 
 
 def records_model(revision: str) -> bool:
-    """Tells whether a database at the revision knows its embedding model, so that going up needs none."""
+    """Returns whether a database at the revision records its embedding model, so that an upgrade needs none."""
     return revision >= _RECORDS_MODEL
 
 
 async def upgrade(url: str, embedder: Embedder | None) -> bool:
-    """Migrates to the newest revision and returns whether there was anything to do.
+    """Migrates to the newest revision; returns whether the database was at an older one.
 
-    Safe when several processes do it at once. A new database is made for `embedder`; one that `records_model` needs
-    none. Raises DatabaseUnavailable, MigrationLocked, MigrationRefused, RevisionNotOurs.
+    Safe in several processes at once. A new database is made for the model of `embedder`; one whose revision
+    `records_model` needs none. Raises DatabaseUnavailable, MigrationLocked, MigrationRefused, RevisionNotOurs.
     """
     return await _migrate(url, newest_revision(), embedder)
 
 
 async def downgrade(url: str, revision: str, embedder: Embedder) -> bool:
-    """Migrates back to `revision`; "base" removes every table."""
+    """Migrates down to `revision`; "base" drops every table."""
     return await _migrate(url, revision, embedder)
 
 
@@ -112,10 +112,10 @@ async def _migrate(url: str, target: str, embedder: Embedder | None) -> bool:
         with translate_errors():
             async with engine.connect() as lock, engine.connect() as connection:
                 await lock.execution_options(isolation_level="AUTOCOMMIT")
-                if not await advisory_lock.taken(lock, _ADVISORY_LOCK, within_seconds=_LOCK_SECONDS):
+                if not await advisory_lock.acquire(lock, _ADVISORY_LOCK, within_seconds=_LOCK_SECONDS):
                     raise MigrationLocked(f"another process has been migrating this database for {_LOCK_SECONDS:.0f} s")
                 give_up_at = time.monotonic() + _LOCK_SECONDS
-                before = await revision_of(connection)
+                before = await get_revision(connection)
                 if before == target:
                     return False
                 await connection.rollback()
@@ -125,7 +125,7 @@ async def _migrate(url: str, target: str, embedder: Embedder | None) -> bool:
                             f"others have used a table without a pause for {_LOCK_SECONDS:.0f} s:"
                             " wait for long transactions, such as a pg_dump, or end them"
                         )
-                    # Calls that had to wait behind get their turn.
+                    # A pause, so that the calls that queue behind the lock can run.
                     await asyncio.sleep(_RETRY_SECONDS)
                 return True
     finally:
@@ -136,37 +136,36 @@ def _revision_files() -> Iterable[Path]:
     return (data_directory("migrations") / "versions").glob("[0-9]*.py")
 
 
-def _may_be_ours(revision: str | None) -> bool:
-    """Tells whether it is called as ours are, those of later versions too."""
+def _is_plausible(revision: str | None) -> bool:
+    """Returns whether the name is one of our revisions, or could be one of a later version."""
     if revision is None:
         return False
     known = {path.stem for path in _revision_files()}
-    return revision in known or (revision > max(known) and _OUR_NAME.fullmatch(revision) is not None)
+    return revision in known or (revision > max(known) and _REVISION_NAME.fullmatch(revision) is not None)
 
 
 async def _is_migrated(connection: AsyncConnection, target: str, before: str | None, embedder: Embedder | None) -> bool:
-    """Goes as far as it can, a transaction a revision, and tells whether it got there: not where a table is in use."""
+    """Migrates revision by revision, each in a transaction; returns False if a table is in use."""
     try:
-        with contention_told():
+        with translate_contention():
             await connection.run_sync(_run_alembic, target, before, embedder)
     except Busy:
         await connection.rollback()
         return False
     except DBAPIError as error:
-        if not is_refusal(error):
+        if not is_permanent_refusal(error):
             raise
         raise MigrationRefused("Postgres refuses a step of the migration, of which nothing stays") from error
     return True
 
 
 def _run_alembic(connection: Connection, target: str, before: str | None, embedder: Embedder | None) -> None:
-    # Imported here: it takes half a second that a start without migrations does not owe.
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(data_directory("migrations")).replace("%", "%%"))
-    # Whole or not at all where there is nothing yet, so that a refusal leaves nothing behind.
+    # An empty database is migrated in one transaction, so that a refused revision leaves nothing behind.
     config.attributes.update(connection=connection, embedding_model=embedder, is_one_transaction=before is None)
     going_up = before is None or (target != "base" and target > before)
     (command.upgrade if going_up else command.downgrade)(config, target)

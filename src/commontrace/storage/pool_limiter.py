@@ -8,11 +8,11 @@ from commontrace.domain.errors import Overloaded
 from commontrace.sharing.elsewhere import elsewhere
 from commontrace.sharing.shares import served_user
 from commontrace.sharing.turns import FairLimiter
-from commontrace.storage.error_mapping import ALL_BUSY
+from commontrace.storage.error_mapping import POOL_EXHAUSTED
 
 
 class PoolState(NamedTuple):
-    """A pool that opens at most `size` connections: how many are open, how many in use, how many callers wait."""
+    """Use of a connection pool of at most `size` connections: open ones, those in use, and waiting callers."""
 
     name: str
     size: int
@@ -22,22 +22,22 @@ class PoolState(NamedTuple):
 
 
 class PoolLimiter:
-    """Taken by whoever uses a pool: as many at a time as it has connections. Belongs to one event loop.
+    """A concurrency limit in front of a pool: as many slots as connections, shared fairly between users (ADR 0042).
 
-    In front of the pool, because pools know no users, and are slow to refuse: hundreds of sessions that give up at the
-    same time take SQLAlchemy half a second, and asyncpg's time limit counts the opening of a connection, too.
+    `timeout` is how many seconds a caller waits for a slot. Belongs to one event loop. The pools cannot do this: they
+    know no users, and refuse slowly. SQLAlchemy takes half a second when hundreds of sessions give up at the same time,
+    and asyncpg's timeout includes the opening of a connection.
     """
 
     def __init__(self, name: str, *, size: int, timeout: float) -> None:
-        """Takes the pool's name, its size, and how many seconds to wait at most."""
         self._name = name
         self._size = size
         self._timeout = timeout
         self._turns = FairLimiter(size)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Waits for a turn, which lasts until the block ends. Raises Overloaded."""
+    async def slot(self) -> AsyncIterator[None]:
+        """Waits for a slot, and frees it when the block ends. Raises Overloaded."""
         user = served_user.get()
         if not self._turns.begin_at_once():
             await self._wait(user)
@@ -49,7 +49,7 @@ class PoolLimiter:
     async def _wait(self, user: str) -> None:
         has_begun = False
         try:
-            # While all connections are held, no call works, so that none of the user's others has to wait for it.
+            # A call that waits for a connection uses no CPU, so it does not count against its user's share.
             async with elsewhere():
                 await self._turns.begin(patience=self._timeout)
                 has_begun = True
@@ -57,10 +57,10 @@ class PoolLimiter:
             if has_begun:
                 self._turns.end(user)
             if isinstance(error, TimeoutError):
-                raise Overloaded(ALL_BUSY) from None
+                raise Overloaded(POOL_EXHAUSTED) from None
             raise
 
     def state(self, *, opened: int) -> PoolState:
-        """Returns the state of a pool with so many open connections."""
+        """Returns the use of the pool, which has `opened` connections open."""
         turns = self._turns
         return PoolState(name=self._name, size=self._size, open=opened, in_use=turns.taken, waiting=turns.waiting)

@@ -1,4 +1,4 @@
-"""Reads DATABASE_URL. What is wrong with it is said without quoting it: it may hold a password."""
+"""Parser of DATABASE_URL. Error messages never quote the URL: it may hold a password."""
 
 import getpass
 import os
@@ -9,7 +9,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import ArgumentError
 
-# asyncpg fails on others with a TypeError.
+# Query parameters that asyncpg knows; others end in a TypeError.
 _PARAMETERS = {
     "database",
     "gsslib",
@@ -44,12 +44,12 @@ _HOSTS = (
 )
 
 
-def postgres_url(url: str) -> URL:
-    """Returns any spelling of a Postgres URL as SQLAlchemy and asyncpg want it. Raises ValueError."""
+def parse_postgres_url(url: str) -> URL:
+    """Returns a Postgres URL, in any spelling, in the form of SQLAlchemy and asyncpg. Raises ValueError."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # Not chained: what the parser says may quote the URL, and so the password.
+        # Not chained: the parser's message may quote the URL, and so the password.
         raise ValueError(_HOSTS if "," in url.rpartition("@")[2] else _NOT_A_POSTGRES_URL) from None
     if "," in (parsed.host or ""):
         raise ValueError(_HOSTS)
@@ -65,7 +65,7 @@ def postgres_url(url: str) -> URL:
     _check(parsed)
     if not (parsed.username or parsed.query.get("user") or os.environ.get("PGUSER")):
         _require_system_user()
-    # libpq's name for it; asyncpg's is `ssl`.
+    # `sslmode` is libpq's name for asyncpg's `ssl`.
     sslmode = parsed.query.get("sslmode")
     if sslmode is not None:
         parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
@@ -73,21 +73,14 @@ def postgres_url(url: str) -> URL:
 
 
 def driver_keywords(url: URL) -> dict[str, Any]:
-    """Returns a URL of `postgres_url` as the driver's keywords, with SQLAlchemy's own among them."""
+    """Returns the keyword arguments of `asyncpg.connect` for a parsed URL, with SQLAlchemy's own among them."""
     dialect: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call] # SQLAlchemy's is untyped
     keywords: dict[str, Any] = dialect.create_connect_args(url)[1]
     return keywords
 
 
-def socket_arguments(url: str) -> dict[str, Any]:
-    """Returns what the driver takes beside the URL of a socket: no TLS, whatever PGSSLMODE says, as libpq has it."""
-    host = postgres_url(url).query.get("host", "")
-    is_socket = isinstance(host, str) and host.startswith("/")
-    return {"ssl": False, "direct_tls": False} if is_socket else {}
-
-
 def _require_system_user() -> None:
-    """Raises ValueError where the driver would look in vain for the name of who runs this, as in many containers."""
+    """Raises ValueError if the user of this process has no name, as in many containers: the driver would need it."""
     try:
         getpass.getuser()
     except (KeyError, OSError):
@@ -112,7 +105,7 @@ def _check(url: URL) -> None:
         hosts = url.query.get("host", "")
         raise ValueError(_HOSTS if isinstance(hosts, tuple) or "," in hosts else _PORT) from None
     ports = keywords.get("port", [])
-    # SQLAlchemy takes port 0 for none.
+    # SQLAlchemy treats port 0 as absent.
     if url.port == 0 or not all(1 <= port <= _MAX_PORT for port in (ports if isinstance(ports, list) else [ports])):
         raise ValueError(_PORT)
     # uvloop connects to what is left of a port that is too high, modulo 65536.

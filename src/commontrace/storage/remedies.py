@@ -1,4 +1,4 @@
-"""What helps where the database refuses something."""
+"""Advice for operators, by the error that the database raised."""
 
 import ssl
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from commontrace.domain.errors import OperatorNeeded
 from commontrace.storage.connections import SettingRefused
 from commontrace.storage.migrations import MigrationRefused
-from commontrace.storage.sqlstates import DIRECTLY, NOT_ALLOWED
+from commontrace.storage.sqlstates import CONNECT_DIRECTLY, NOT_ALLOWED
 
 REACH = "check host, port and parameters in DATABASE_URL, and that Postgres runs there"
 _PARAMETERS = "check DATABASE_URL, and the variables that stand in for its parts: PGHOST, PGPORT, PGSSLMODE and others"
@@ -17,9 +17,9 @@ _MIGRATE = (
 )
 _OWN_DATABASE = "give CommonTrace a database of its own"
 
-# By SQLSTATE, of what a running server is not asked.
+# By SQLSTATE: errors of start, migration and doctor, which a running server does not meet.
 _REMEDIES = {
-    "08P01": DIRECTLY,
+    "08P01": CONNECT_DIRECTLY,
     "3F000": "put a schema that exists on the search_path of the user of DATABASE_URL",
     "42704": "put the schema of the extension vector on the search_path of the user of DATABASE_URL",
     "42710": _OWN_DATABASE,
@@ -30,8 +30,8 @@ _REMEDIES = {
 }
 
 
-def what_to_do(error: BaseException, *, otherwise: str) -> str:
-    """Returns the advice for what the database said, `otherwise` if there is none of its own."""
+def advice_for(error: BaseException, *, otherwise: str) -> str:
+    """Returns the advice for an error or one of its causes, `otherwise` if there is none."""
     errors = list(_with_causes(error))
     if isinstance(error, MigrationRefused) and any(getattr(cause, "sqlstate", None) == NOT_ALLOWED for cause in errors):
         return _MIGRATE
@@ -48,8 +48,8 @@ def _remedy(error: BaseException) -> str:
     if isinstance(error, OperatorNeeded):
         return error.advice
     if isinstance(error, SettingRefused):
-        return DIRECTLY
-    # The driver's for a Postgres that does without TLS is a plain ConnectionError.
+        return CONNECT_DIRECTLY
+    # The driver raises a plain ConnectionError if Postgres offers no TLS.
     if isinstance(error, ssl.SSLError) or type(error) is ConnectionError:
         return _TLS
     if isinstance(error, ValueError | KeyError):

@@ -12,10 +12,10 @@ import asyncpg
 from commontrace.storage import engines
 from commontrace.storage.connections import connect_with_vectors
 from commontrace.storage.pool_limiter import PoolLimiter, PoolState
-from commontrace.storage.postgres_url import driver_keywords, postgres_url, socket_arguments
+from commontrace.storage.postgres_url import driver_keywords, parse_postgres_url
 from commontrace.storage.search.binary_quantized import BinaryQuantizedSearch
 from commontrace.storage.search.neighbours import ApproximateSearch
-from commontrace.storage.tags.repository import ids_by_driver
+from commontrace.storage.tags.repository import get_ids_by_driver
 
 _CLOSE_SECONDS = 1.0
 
@@ -37,7 +37,7 @@ class VectorSearch(ApproximateSearch, BinaryQuantizedSearch):
 
     async def tag_ids(self, names: Collection[str]) -> dict[str, UUID]:
         """Returns the tags' ids by canonical name or alias."""
-        return await ids_by_driver(self._connection, names)
+        return await get_ids_by_driver(self._connection, names)
 
 
 class SearchPool:
@@ -59,14 +59,14 @@ class SearchPool:
             max_inactive_connection_lifetime=engines.RECYCLE_SECONDS,
             timeout=engines.CONNECT_SECONDS,
             command_timeout=engines.COMMAND_SECONDS,
-            server_settings=engines.SESSION | engines.SEARCH,
+            server_settings=engines.SESSION_SETTINGS | engines.SEARCH_SETTINGS,
             **_driver_options(url),
         )
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Takes a connection for the block. Raises Overloaded, and the driver's errors."""
-        async with self._limiter.turn():
+        async with self._limiter.slot():
             pool = await self._opened()
             connection = await pool.acquire()
             try:
@@ -106,8 +106,7 @@ async def _reset_nothing(_connection: asyncpg.Connection) -> None:
 
 def _driver_options(url: str) -> dict[str, Any]:
     """Returns the URL as options of the driver."""
-    keywords = driver_keywords(postgres_url(url))
+    keywords = driver_keywords(parse_postgres_url(url))
     # SQLAlchemy's name for the driver's statement_cache_size.
     cached = keywords.pop("prepared_statement_cache_size", None)
-    keywords |= socket_arguments(url)
     return keywords if cached is None else keywords | {"statement_cache_size": cached}

@@ -1,35 +1,35 @@
-"""The repositories, bound to one transaction or to one connection without."""
+"""Unit of work and reading: the repositories of one transaction, and the read sides of one connection."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from commontrace.storage.encoding.jobs import EncodingJobRepository
-from commontrace.storage.encoding.models import EmbeddingModelRepository
-from commontrace.storage.events.repository import EventRepository
-from commontrace.storage.idempotency import IdempotencyRepository
+from commontrace.storage.encoding.jobs import EncodingJobReader, EncodingJobRepository
+from commontrace.storage.encoding.models import EmbeddingModelReader, EmbeddingModelRepository
+from commontrace.storage.events.repository import EventReader, EventRepository
+from commontrace.storage.idempotency import IdempotencyReader, IdempotencyRepository
+from commontrace.storage.imports.reader import ImportReader
 from commontrace.storage.imports.repository import ImportRepository
 from commontrace.storage.keys.quotas import QuotaRepository
-from commontrace.storage.keys.repository import KeyRepository
+from commontrace.storage.keys.repository import KeyReader, KeyRepository
 from commontrace.storage.search.keyword import KeywordSearch
 from commontrace.storage.search.neighbours import ExactSearch
 from commontrace.storage.search.vector_sample import VectorSample
 from commontrace.storage.tags.changes import TagChanges
 from commontrace.storage.tags.listing import TagListing
-from commontrace.storage.tags.repository import TagRepository
+from commontrace.storage.tags.repository import TagReader, TagRepository
 from commontrace.storage.traces.changes import TraceChanges
 from commontrace.storage.traces.export import TraceExport
 from commontrace.storage.traces.listing import TraceListing
 from commontrace.storage.traces.purge import TracePurge
-from commontrace.storage.traces.repository import TraceRepository
-from commontrace.storage.traces.revisions import RevisionRepository
-from commontrace.storage.users import UserRepository
-from commontrace.storage.votes.repository import VoteRepository
+from commontrace.storage.traces.repository import TraceReader, TraceRepository
+from commontrace.storage.traces.revisions import RevisionReader, RevisionRepository
+from commontrace.storage.users import UserReader, UserRepository
+from commontrace.storage.votes.repository import VoteReader, VoteRepository
 
 
 class UnitOfWork:
-    """What `Database.unit_of_work()` yields. Nothing here commits: leaving the block does."""
+    """The repositories of one transaction, yielded by `Database.unit_of_work()`. Leaving its block commits."""
 
     def __init__(self, session: AsyncSession) -> None:
-        """Takes a session with an open transaction."""
         self.users = UserRepository(session)
         self.keys = KeyRepository(session)
         self.tags = TagRepository(session)
@@ -49,24 +49,26 @@ class UnitOfWork:
 
 
 class Reading:
-    """What the questions of `Database.read` are asked of: nothing here writes."""
+    """The read sides of the repositories on one autocommit connection, for `Database.read`.
+
+    A test runs every method of every attribute on a connection that cannot write.
+    """
 
     def __init__(self, connection: AsyncConnection) -> None:
-        """Takes an autocommit connection."""
-        self.users = UserRepository(connection)
-        self.keys = KeyRepository(connection)
-        self.tags = TagRepository(connection)
+        self.users = UserReader(connection)
+        self.keys = KeyReader(connection)
+        self.tags = TagReader(connection)
         self.tag_listing = TagListing(connection)
-        self.traces = TraceRepository(connection)
-        self.listing = TraceListing(connection)
-        self.export = TraceExport(connection)
-        self.revisions = RevisionRepository(connection)
-        self.votes = VoteRepository(connection)
-        self.search = ExactSearch(connection)
-        self.keywords = KeywordSearch(connection)
+        self.traces = TraceReader(connection)
+        self.trace_listing = TraceListing(connection)
+        self.trace_export = TraceExport(connection)
+        self.revisions = RevisionReader(connection)
+        self.votes = VoteReader(connection)
+        self.exact_search = ExactSearch(connection)
+        self.keyword_search = KeywordSearch(connection)
         self.vector_sample = VectorSample(connection)
-        self.events = EventRepository(connection)
-        self.idempotency = IdempotencyRepository(connection)
-        self.imports = ImportRepository(connection)
-        self.embedding_models = EmbeddingModelRepository(connection)
-        self.encoding_jobs = EncodingJobRepository(connection)
+        self.events = EventReader(connection)
+        self.idempotency = IdempotencyReader(connection)
+        self.imports = ImportReader(connection)
+        self.embedding_models = EmbeddingModelReader(connection)
+        self.encoding_jobs = EncodingJobReader(connection)

@@ -1,4 +1,4 @@
-"""pgvector's `vector` between numpy and asyncpg, in binary all the way.
+"""Binary codec of pgvector's `vector`, between numpy and asyncpg.
 
 The stock SQLAlchemy type formats every vector as text: 1.1 ms of CPU a search against 0.27 ms.
 """
@@ -24,11 +24,11 @@ class VectorType(VECTOR):
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
-        """Leaves the array to the connection's codec."""
+        """Returns None: the connection's codec encodes the array."""
         return None
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
-        """Leaves the array as the connection's codec made it."""
+        """Returns None: the connection's codec has decoded the array."""
         return None
 
 
@@ -36,7 +36,7 @@ ischema_names["vector"] = VectorType
 
 
 async def register(connection: Connection) -> None:
-    """Teaches an asyncpg connection the binary format, in whichever schema the extension lives."""
+    """Registers the codec on an asyncpg connection, in the schema of the extension."""
     schema = await connection.fetchval(
         "SELECT nspname FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector'"
     )

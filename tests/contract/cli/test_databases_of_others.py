@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from commontrace.storage import engines
+from commontrace.storage.postgres_url import parse_postgres_url
 from tests.conftest import administer, query, url_of
 from tests.support.command_in_process import run_in_process
 
@@ -226,7 +226,7 @@ def prepared(postgres_url: str, template: str) -> Iterator[Callable[[Case], Prep
             run("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
         for statement in case.done:
             run(statement)
-        url = engines.postgres_url(admin_url).set(username=names["role"]).render_as_string(hide_password=False)
+        url = parse_postgres_url(admin_url).set(username=names["role"]).render_as_string(hide_password=False)
         return Prepared(url=url, admin_url=admin_url, names=names)
 
     yield prepare

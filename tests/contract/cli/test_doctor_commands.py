@@ -17,11 +17,11 @@ from commontrace.core.encoding.worker import encode_what_is_due
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
 from commontrace.settings import LEASE_SECONDS
-from commontrace.storage import engines
 from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
-from commontrace.storage.doctor import database as diagnosis
+from commontrace.storage.doctor.inspector import inspect_database
 from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.postgres_url import parse_postgres_url
 from tests.conftest import RunningServer, ServerFactory, administer, url_of
 from tests.contract.serving.server_states import STATES
 from tests.faults.server_process import ServerProcess, environment
@@ -148,7 +148,7 @@ async def test_who_waits_for_a_vector_and_who_was_given_up(
     ids = [await stored(database) for _ in range(3)]
     for trace_id in ids:
         async with database.unit_of_work() as work:
-            await work.encoding_jobs.add(trace_id)
+            await work.encoding_jobs.enqueue(trace_id)
     fresh = await queue()
     assert (fresh.level, fresh.message.rpartition(" for ")[0]) == (Level.OK, "waiting for vectors: 3, the first")
     for age, said in (("6 minutes", "6 min"), ("2 days", "2.0 days")):
@@ -166,8 +166,8 @@ async def test_who_waits_for_a_vector_and_who_was_given_up(
     given_up = await queue()
     assert given_up.message == f"waiting for vectors: 2, given up: 1, because too long ({ids[0]})"
     assert (given_up.level, given_up.advice.endswith("commontrace worker --retry")) == (Level.PROBLEM, True)
-    async with diagnosis.looking_into(database_url) as asked:
-        facts = await asked.queue()
+    async with inspect_database(database_url) as asked:
+        facts = await asked.get_queue()
     assert (facts.waiting, facts.given_up, facts.why, list(facts.examples)) == (2, 1, "too long", [ids[0]])
 
 
@@ -208,12 +208,12 @@ async def test_an_extension_that_cannot_be_seen(monkeypatch: pytest.MonkeyPatch,
     assert (await look(monkeypatch, database_url))["plan"].level is Level.OK
     await administer(
         database_url,
-        f"ALTER ROLE postgres IN DATABASE {engines.postgres_url(database_url).database} RESET search_path",
+        f"ALTER ROLE postgres IN DATABASE {parse_postgres_url(database_url).database} RESET search_path",
     )
 
 
 async def test_settings_that_risk_data(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
-    name = engines.postgres_url(database_url).database
+    name = parse_postgres_url(database_url).database
     await administer(database_url, f"ALTER DATABASE {name} SET synchronous_commit = off")
     finding = (await look(monkeypatch, database_url))["durability"]
     assert (finding.level, finding.advice) == (Level.PROBLEM, f"psql: ALTER DATABASE {name} RESET synchronous_commit")
@@ -248,7 +248,7 @@ async def test_a_user_who_may_read_nothing(
 ) -> None:
     await administer(database_url, "CREATE ROLE stranger LOGIN")
     request.addfinalizer(lambda: asyncio.run(administer(database_url, "DROP ROLE stranger")))
-    url = engines.postgres_url(database_url).set(username="stranger").render_as_string(hide_password=False)
+    url = parse_postgres_url(database_url).set(username="stranger").render_as_string(hide_password=False)
     found = (await look(monkeypatch, url))["database"]
     assert "permission denied for table alembic_version" in found.message
     assert (
@@ -309,7 +309,7 @@ async def test_a_password_or_a_name_that_is_wrong(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_it_cannot_write(database_url: str) -> None:
-    async with diagnosis.looking_into(database_url) as database:
+    async with inspect_database(database_url) as database:
         with pytest.raises(DBAPIError, match="read-only transaction"):
             await database._connection.exec_driver_sql("DELETE FROM traces")
 

@@ -68,7 +68,7 @@ async def store(server: RunningServer) -> Stored:
     stored.unencoded = await create(10)
     without = dict.fromkeys(("embedding", "embedding_model_id", "embedding_model_version"))
     async with server.database.unit_of_work() as work:
-        await work.trace_changes.set(UUID(stored.unencoded), without)
+        await work.trace_changes.update(UUID(stored.unencoded), without)
     stored.request_id = str(uuid4())
     await server.traces.CreateTrace(a_contribution(5, request_id=stored.request_id), metadata=ADA)
     await _moderate(server, stored)

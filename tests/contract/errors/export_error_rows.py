@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from commontrace.rpc.paging.page_tokens import NEWEST_FIRST, OLDEST_FIRST, TokenField
-from commontrace.storage.keyset import Position
+from commontrace.storage.keyset import Cursor
 from commontrace.v1 import trace_filter_pb2
 from commontrace.v1 import trace_service_pb2 as service_pb
 from commontrace.v1.trace_export_pb2 import ExportTracesRequest
@@ -50,7 +50,7 @@ def _cursors() -> Iterator[Row]:
     for name, position in _NO_POSITIONS.items():
         token = _ANY_POSITION.token(ExportTracesRequest(), position)
         yield refused(f"that holds {name}", ExportTracesRequest(cursor=token))
-    somewhere = Position(datetime(2026, 1, 1, tzinfo=UTC), UUID(UNKNOWN_ID))
+    somewhere = Cursor(datetime(2026, 1, 1, tzinfo=UTC), UUID(UNKNOWN_ID))
     token = OLDEST_FIRST.token(ExportTracesRequest(), somewhere)
     # An empty filter leaves out what others replace; none does not.
     others: dict[str, dict[str, Any]] = {

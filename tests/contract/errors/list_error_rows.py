@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from commontrace.domain import limits
 from commontrace.rpc.paging.page_tokens import BY_REVISION, NEWEST_FIRST
-from commontrace.storage.keyset import Position
+from commontrace.storage.keyset import Cursor
 from commontrace.v1 import trace_filter_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.contract.errors.error_row import (
@@ -100,7 +100,7 @@ def _list_rows() -> Iterator[Row]:
     yield from filter_rows(LIST, lambda having: pb.ListTracesRequest(filter=having))
     yield from _views(LIST, lambda view: pb.ListTracesRequest(view=view))
     yield from _pages(LIST, pb.ListTracesRequest())
-    position = Position(datetime(2026, 1, 1, tzinfo=UTC), UUID(UNKNOWN_ID))
+    position = Cursor(datetime(2026, 1, 1, tzinfo=UTC), UUID(UNKNOWN_ID))
     token = NEWEST_FIRST.token(pb.ListTracesRequest(), position)
     filtered = pb.ListTracesRequest(filter=trace_filter_pb2.TraceFilter(tags_any=["a"]))
     others: dict[str, Any] = {

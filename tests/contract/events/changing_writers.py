@@ -6,14 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
-from uuid import uuid4
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.struct_pb2 import Struct
 from sqlalchemy import text
 
 from commontrace.storage import engines
-from commontrace.storage.events.repository import EventRepository
 from commontrace.v1 import trace_pb2, vote_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb
@@ -25,6 +23,7 @@ from tests.support.builders import a_contribution
 _PAIRS = 2
 _SHARES = (22, 17, 60, 1)
 _LATE_SECONDS = 0.05
+DRAW = text("INSERT INTO trace_events (trace_id, event_type, revision) VALUES (gen_random_uuid(), 'updated', 1)")
 
 
 class Server(Protocol):
@@ -126,14 +125,14 @@ class Writer:
 @asynccontextmanager
 async def latecomers(url: str, chance: Random, tally: Tally, count: int = 2) -> AsyncIterator[None]:
     """Transactions that draw numbers, wait, and commit or roll back, as long as the block lasts."""
-    engine = engines.pooled(url, engines.SESSION, size=count, timeout=10)
+    engine = engines.pooled(url, engines.SESSION_SETTINGS, size=count, timeout=10)
     is_over = asyncio.Event()
 
     async def draw() -> None:
         while not is_over.is_set():
             async with engine.connect() as connection:
                 await connection.execute(text("SELECT pg_current_xact_id()"))
-                await EventRepository(connection).add(uuid4(), "updated", revision=1)
+                await connection.execute(DRAW)
                 await asyncio.sleep(chance.random() * _LATE_SECONDS)
                 if chance.random() < 0.5:
                     await connection.rollback()

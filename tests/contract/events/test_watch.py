@@ -22,8 +22,8 @@ from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.paging.page_tokens import BY_SEQUENCE
 from commontrace.serving.bootstrap import Foundation
 from commontrace.serving.server import serving
-from commontrace.storage import engines
 from commontrace.storage.database import Database
+from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.v1 import trace_event_pb2, trace_pb2, vote_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb
@@ -323,8 +323,8 @@ async def test_a_lost_connection_is_replaced(server: RunningServer, database_url
 
 
 async def test_a_database_that_is_away_ends_the_stream(start_server: ServerFactory, database_url: str) -> None:
-    name = f"{engines.postgres_url(database_url).database}_away"
-    template = engines.postgres_url(database_url).database
+    name = f"{parse_postgres_url(database_url).database}_away"
+    template = parse_postgres_url(database_url).database
     await administer(url_of(database_url, "postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
     database = Database(url_of(database_url, name))
     async with start_server(database=database) as server:

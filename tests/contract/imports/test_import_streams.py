@@ -22,8 +22,8 @@ from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.streams.imports import Importer
 from commontrace.serving.embedder_factory import embedder_of
 from commontrace.sharing.turns import FairLimiter
-from commontrace.storage import engines
 from commontrace.storage.database import Database
+from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.v1 import trace_import_pb2 as imports_pb
 from commontrace.v1 import trace_pb2
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
@@ -163,7 +163,7 @@ async def test_watchers_are_woken(server: RunningServer, database_url: str) -> N
     from commontrace.storage.events.repository import CHANNEL
 
     woken = asyncio.Event()
-    dsn = engines.postgres_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    dsn = parse_postgres_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     connection = await asyncpg.connect(dsn)
     try:
         await connection.add_listener(CHANNEL, lambda *_: woken.set())
@@ -187,7 +187,7 @@ async def test_no_more_than_one_message_is_received_ahead(
     current_call.set(Call(method="", id="", caller=Caller(email="ada@example.org")))
     model = ActiveModel(
         embedder,
-        recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
+        recorded=lambda: database.read(lambda reading: reading.embedding_models.get_current_and_next()),
         make=lambda recorded: embedder_of(recorded, server_settings()),
     )
     importer = Importer(database, model, ShutdownSignal(), TagNameQuota(0), FairLimiter(1))
@@ -291,7 +291,7 @@ async def test_a_database_that_goes_away_ends_the_stream(server: RunningServer, 
     assert response.last_sequence == 1
     async with storing_blocked(database_url):
         await call.write(message([a_record(2)], first=2))
-        name = engines.postgres_url(database_url).database
+        name = parse_postgres_url(database_url).database
         terminated: list[Any] = []
         for _ in range(100):
             await asyncio.sleep(0.05)

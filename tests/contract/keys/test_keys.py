@@ -15,8 +15,8 @@ from commontrace.core.keys import service as keys
 from commontrace.domain.errors import TooManyKeys
 from commontrace.domain.keys.api_key import ApiKey
 from commontrace.domain.scopes import EVERYTHING, Scope
-from commontrace.storage import engines
 from commontrace.storage.database import Database
+from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.v1 import options_pb2
 from commontrace.v1 import trace_import_pb2 as imports_pb
 from commontrace.v1 import trace_service_pb2 as pb
@@ -135,7 +135,7 @@ async def test_a_rotated_key_goes_on_for_the_overlap(keyed: RunningServer, datab
 @asynccontextmanager
 async def no_connections(url: str) -> AsyncIterator[None]:
     """A database that takes nobody in, and throws out who is."""
-    name = engines.postgres_url(url).database
+    name = parse_postgres_url(url).database
     await administer(url_of(url, "postgres"), f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     await administer(url_of(url, "postgres"), _END_ALL.format(name))
     yield

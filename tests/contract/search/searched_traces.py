@@ -27,7 +27,7 @@ def a_vector(components: Vector = QUERY) -> vector_pb2.Vector:
 async def store_vectors(database: Database, vectors: list[Vector]) -> list[UUID]:
     """Stores a trace for each vector; every third has the agent model `m`."""
     async with database.unit_of_work() as work:
-        contributor_id = await work.users.ensure(EMAIL)
+        contributor_id = await work.users.get_or_create(EMAIL)
         traces = [
             a_trace(
                 contributor_id,
@@ -49,7 +49,7 @@ async def store_varied_vectors(database: Database, count: int) -> list[Stored]:
     async with database.unit_of_work() as work:
         for number, trace in enumerate(stored):
             model = {"embedding_model_id": INSTALLED_MODEL, "embedding_model_version": INSTALLED_VERSION}
-            await work.trace_changes.set(trace.id, {"embedding": unit_vector(number), **model})
+            await work.trace_changes.update(trace.id, {"embedding": unit_vector(number), **model})
     return stored
 
 

@@ -176,7 +176,7 @@ async def test_a_start_with_the_next_settings_serves_by_the_current_model(
     with pytest.raises(NotReady, match="or move the database to the model of the settings with `commontrace reembed`"):
         await started(to_own)
     async with bootstrap.reembedding(where) as steps:
-        await steps.begin(own)
+        await steps.start(own)
     assert await started(to_own) == embedder.model_id
     assert await started(server_settings()) == embedder.model_id
     with pytest.raises(NotReady, match="the database's vectors come from"):
@@ -189,7 +189,7 @@ async def test_a_start_with_the_next_settings_serves_by_the_current_model(
     write_weights(tmp_path / "second" / "model.safetensors", random_weights(seed=1))
     second = LocalModel.load(tmp_path / "second")
     async with bootstrap.reembedding(where) as steps:
-        await steps.begin(second)
+        await steps.start(second)
     with pytest.raises(NotReady, match=r"is being moved to second, and until .* is done it takes own.*when it is done"):
         await started(server_settings(embedding_model_dir=tmp_path / "second"))
     await second.close()
@@ -205,7 +205,7 @@ async def test_doctor_tells_how_far_it_is(
         return {finding.check: finding async for finding in diagnosing.findings("127.0.0.1:1")}
 
     async with bootstrap.reembedding(Postgres(url=database_url, is_embedded=False)) as steps:
-        await steps.begin(OTHER)
+        await steps.start(OTHER)
         finding = (await found())["reembed"]
         assert (finding.level, finding.message) == (
             Level.OK,

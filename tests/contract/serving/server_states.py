@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from structlog.testing import capture_logs
 
 from commontrace.embeddings.local.model import LocalModel, find_model_directory
-from commontrace.storage import engines
 from commontrace.storage.database import Database
+from commontrace.storage.postgres_url import parse_postgres_url
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings, url_of
 from tests.contract.calls import call
 from tests.contract.errors.error_row import CREATE, SEARCH, VALID
@@ -20,16 +20,16 @@ State = Callable[[ServerFactory, str], AbstractAsyncContextManager[RunningServer
 
 @asynccontextmanager
 async def _nobody_listens(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
-    address = engines.postgres_url(url).set(host="127.0.0.1", port=1, query={})
+    address = parse_postgres_url(url).set(host="127.0.0.1", port=1, query={})
     async with _serving(start_server, Database(address.render_as_string(hide_password=False))) as running:
         yield running
 
 
 @asynccontextmanager
 async def _database_dropped(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
-    name = f"{engines.postgres_url(url).database}_dropped"
+    name = f"{parse_postgres_url(url).database}_dropped"
     # The original, which nobody has connected to yet, serves as template.
-    await administer(url_of(url, "postgres"), f"CREATE DATABASE {name} TEMPLATE {engines.postgres_url(url).database}")
+    await administer(url_of(url, "postgres"), f"CREATE DATABASE {name} TEMPLATE {parse_postgres_url(url).database}")
     async with _serving(start_server, Database(url_of(url, name))) as running:
         for rpc in (CREATE, SEARCH):
             assert await call(running.channel, rpc, VALID[rpc].SerializeToString()) is None

@@ -9,10 +9,10 @@ import pytest
 
 from commontrace.domain.errors import DatabaseUnavailable
 from commontrace.embeddings.embedder import Embedder
-from commontrace.storage import engines
 from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
 from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.postgres_url import parse_postgres_url
 from tests.conftest import administer, url_of
 from tests.faults.harness.proxy import proxy_before
 from tests.integration.storage.postgres_owners import socket_dir
@@ -163,9 +163,7 @@ async def test_a_password_that_changes_while_a_server_runs(guarded: str) -> None
 async def test_a_database_that_stops_taking_writes(database_url: str) -> None:
     database = Database(database_url, pool_size=1)
     try:
-        await administer(
-            url_of(database_url, "postgres"), READ_ONLY.format(engines.postgres_url(database_url).database)
-        )
+        await administer(url_of(database_url, "postgres"), READ_ONLY.format(parse_postgres_url(database_url).database))
         with pytest.raises(DatabaseUnavailable, match="the database only reads"):
             await stored(database)
     finally:

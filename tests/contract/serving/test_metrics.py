@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from commontrace.embeddings.embedder import Embedder
 from commontrace.serving.bootstrap import NotReady
-from commontrace.storage import engines
 from commontrace.storage.database import Database
+from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.conftest import RunningServer, ServerFactory, server_settings
 from tests.integration.repository.test_monitoring_files import PAGE, metrics_asked_for
@@ -69,7 +69,7 @@ async def test_calls_encodings_pools_and_the_queue_are_counted(start_server: Ser
             await search(server.traces, text="something else")
         # Whoever has its connection is seen.
         async with server.database.unit_of_work() as work:
-            await work.users.ensure("ada@example.org")
+            await work.users.get_or_create("ada@example.org")
             assert (await figures(address))["commontrace_pool_in_use", frozenset(["writes"])] == 1
         found = await figures(address)
         assert await answered(address, "/healthz") == (200, "ready\n")
@@ -108,7 +108,7 @@ async def test_calls_encodings_pools_and_the_queue_are_counted(start_server: Ser
 
 
 async def test_probes_over_http_follow_the_health(start_server: ServerFactory, database_url: str) -> None:
-    nowhere = engines.postgres_url(database_url).set(host="127.0.0.1", port=1, query={})
+    nowhere = parse_postgres_url(database_url).set(host="127.0.0.1", port=1, query={})
     database = Database(nowhere.render_as_string(hide_password=False))
     async with exporting(start_server, database=database) as (_, address):
         assert await answered(address, "/healthz") == (503, "not ready\n")

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from commontrace.storage import engines
-from commontrace.storage.connections import PINNED
+from commontrace.storage.connections import PINNED_SETTINGS
+from commontrace.storage.postgres_url import parse_postgres_url
 from tests.faults.harness.proxy import proxy_before
 from tests.faults.server_process import run_command
 from tests.integration.storage.postgres_owners import IS_ROOT, NOBODY, socket_dir
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 COMMANDS = ("migrate", "worker --once", "reembed", "recount", "keys list")
 DIRECTLY = "connect to Postgres directly, not through a pooler such as PgBouncer"
-IGNORED = sorted((PINNED | engines.SESSION | engines.SEARCH).keys() - {"application_name"})
+IGNORED = sorted((PINNED_SETTINGS | engines.SESSION_SETTINGS | engines.SEARCH_SETTINGS).keys() - {"application_name"})
 PORT, SECONDS = 6432, 10.0
 
 CONFIGURATION = """
@@ -56,7 +57,7 @@ async def pooled(database_url: str, mode: str, *, ignored: str) -> AsyncIterator
             )
             try:
                 await _until_it_listens(place / f".s.PGSQL.{PORT}")
-                name = engines.postgres_url(database_url).database
+                name = parse_postgres_url(database_url).database
                 yield f"postgresql://postgres@/{name}?host={place}&port={PORT}"
             finally:
                 running.terminate()

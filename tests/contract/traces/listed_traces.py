@@ -58,8 +58,8 @@ async def store_varied(database: Database, count: int, random: Random) -> list[S
     vector = unit_vector(0)
     stored: list[Stored] = []
     async with database.unit_of_work() as work:
-        users = {email: await work.users.ensure(email) for email in EMAILS}
-        await work.tags.ensure(TAGS)
+        users = {email: await work.users.get_or_create(email) for email in EMAILS}
+        await work.tags.get_or_create(TAGS)
         for _ in range(count):
             email = random.choice(EMAILS)
             trace = Stored(
@@ -90,7 +90,7 @@ async def store_varied(database: Database, count: int, random: Random) -> list[S
                 "superseded_by_id": stored[0].id if trace.is_superseded else None,
                 "deleted_at": START if trace.is_deleted else None,
             }
-            await work.trace_changes.set(trace.id, changes)
+            await work.trace_changes.update(trace.id, changes)
             stored.append(trace)
     return stored
 
@@ -99,11 +99,11 @@ async def store_at(database: Database, times: Iterable[datetime], email: str = E
     """Stores plain traces contributed at these times."""
     vector, ids = unit_vector(0), []
     async with database.unit_of_work() as work:
-        contributor_id = await work.users.ensure(email)
+        contributor_id = await work.users.get_or_create(email)
         for time in times:
             trace = a_trace(contributor_id, embedding=vector)
             await work.traces.add(trace)
-            await work.trace_changes.set(trace.id, {"created_at": time})
+            await work.trace_changes.update(trace.id, {"created_at": time})
             ids.append(trace.id)
     return ids
 

@@ -108,7 +108,7 @@ async def _disturb(database: Database, present: list[UUID], random: Random) -> N
     present += await store_at(database, minutes(*(random.randint(0, 5) for _ in range(random.randint(0, 3)))))
     async with database.unit_of_work() as work:
         for _ in range(random.randint(0, 3)):
-            await work.trace_changes.delete(present.pop(random.randrange(len(present))))
+            await work.trace_changes.mark_deleted(present.pop(random.randrange(len(present))))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -147,7 +147,7 @@ async def test_with_show_deleted_one_lists_ones_own_only_deleted_ones_too(server
     others = await store_at(server.database, minutes(1, 2, 3), "ada@example.org")
     async with server.database.unit_of_work() as work:
         for trace_id in (mine[1], others[1]):
-            await work.trace_changes.delete(trace_id)
+            await work.trace_changes.mark_deleted(trace_id)
     lists: dict[str, list[trace_pb2.Trace]] = {}
     for name, caller in {"bob": BOB, "ada": ADA, "stranger": EVE}.items():
         response = await server.traces.ListTraces(pb.ListTracesRequest(show_deleted=True, view=FULL), metadata=caller)

@@ -49,7 +49,7 @@ def empty_database_urls(postgres_url: str, template: str) -> Iterator[list[str]]
 async def serving(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
     database = Database(url)
     try:
-        if not await database.read(lambda reading: reading.traces.seeds()):
+        if not await database.read(lambda reading: reading.traces.list_seeds()):
             async with database.unit_of_work() as work:
                 await work.embedding_models.replace(EMBEDDER, {})
         async with start_server(database=database, embedder=EMBEDDER) as running:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from commontrace.storage.embedded_postgres import instance as embedded
-from commontrace.storage.embedded_postgres.process import processes_on
+from commontrace.storage.embedded_postgres.processes import processes_on
 
 # Every write is acknowledged before it is on disk, and stays off it for as long as it may.
 FORGETFUL = {"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB"}

@@ -61,13 +61,13 @@ class _CarelessPool(SearchPool):
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        turn = self._limiter.turn()
-        await turn.__aenter__()
+        slot = self._limiter.slot()
+        await slot.__aenter__()
         pool = await self._opened()
         connection = await pool.acquire()
         yield connection
         await pool.release(connection)
-        await turn.__aexit__(None, None, None)
+        await slot.__aexit__(None, None, None)
 
 
 class _Careless(Database):
@@ -172,9 +172,9 @@ def _without_lock(name: str) -> AbstractContextManager[object]:
 MIGRATION_LOCK, TRACE_LOCK, PURGE_LOCK = "migration lock", "trace lock", "purge lock"
 
 _WITHOUT: dict[str, Callable[[], AbstractContextManager[object]]] = {
-    MIGRATION_LOCK: lambda: patch.object(advisory_lock, "taken", _taken_by_everybody),
+    MIGRATION_LOCK: lambda: patch.object(advisory_lock, "acquire", _taken_by_everybody),
     TRACE_LOCK: lambda: _without_lock("_LOCK"),
-    PURGE_LOCK: lambda: _without_lock("_HOLD"),
+    PURGE_LOCK: lambda: _without_lock("_BLOCK_PURGES"),
     "guard": lambda: patch.object(server, "GuardInterceptor", _Unguarded),
     "filter budget": unbounded_statements.without_filter_budget,
     "word budget": unbounded_statements.without_word_budget,

@@ -24,7 +24,8 @@ from commontrace.settings import Settings
 from commontrace.storage import engines
 from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
-from commontrace.storage.doctor.database import looking_into
+from commontrace.storage.doctor.inspector import inspect_database
+from commontrace.storage.postgres_url import parse_postgres_url
 from tests.conftest import administer, server_settings
 from tests.integration.storage.storing import contributed
 from tests.integration.storage.test_migrations import GOLDEN, schema
@@ -118,7 +119,7 @@ async def test_seeding_and_contributing_new_tags_do_not_deadlock(empty_database_
         database, embedder = foundation.database, foundation.embedder
         seeds = {uuid4(): a_contribution("omega"), uuid4(): a_contribution("alpha")}
         async with database.unit_of_work() as work:
-            await work.tags.ensure(["middle"])
+            await work.tags.get_or_create(["middle"])
             contributing = asyncio.create_task(
                 contributed(a_contribution("alpha", "middle", "omega"), ADA, database, embedder)
             )
@@ -153,7 +154,7 @@ async def test_an_unmigrated_database_is_not_ready(empty_database_url: str) -> N
 
 
 async def test_a_postgres_that_may_lose_what_it_acknowledged_is_refused(database_url: str) -> None:
-    where, name = Postgres(url=database_url, is_embedded=False), engines.postgres_url(database_url).database
+    where, name = Postgres(url=database_url, is_embedded=False), parse_postgres_url(database_url).database
 
     async def refusal() -> str:
         with pytest.raises(NotReady) as refused:
@@ -167,11 +168,15 @@ async def test_a_postgres_that_may_lose_what_it_acknowledged_is_refused(database
         async with bootstrap.foundation(where, LOCAL):
             pass
     assert [line["event"] for line in logged] == ["what is acknowledged may be lost"]
-    async with looking_into(database_url) as diagnosis:
-        assert (await diagnosis.postgres()).durability["synchronous_commit"] == "on"
+    async with inspect_database(database_url) as diagnosis:
+        assert (await diagnosis.get_postgres_facts()).durability["synchronous_commit"] == "on"
     await administer(database_url, f"ALTER DATABASE {name} SET synchronous_commit = off")
-    async with looking_into(database_url) as diagnosis:
-        assert (await diagnosis.postgres()).remedies["synchronous_commit"].startswith(f"ALTER DATABASE {name} RESET")
+    async with inspect_database(database_url) as diagnosis:
+        assert (
+            (await diagnosis.get_postgres_facts())
+            .remedies["synchronous_commit"]
+            .startswith(f"ALTER DATABASE {name} RESET")
+        )
 
 
 @pytest.mark.parametrize(

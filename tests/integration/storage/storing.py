@@ -48,7 +48,7 @@ def a_trace(contributor_id: UUID, **changes: Any) -> NewTrace:
 
 async def stored(database: Database, **changes: Any) -> UUID:
     async with database.unit_of_work() as work:
-        trace = a_trace(await work.users.ensure(EMAIL), **changes)
+        trace = a_trace(await work.users.get_or_create(EMAIL), **changes)
         await work.traces.add(trace)
     return trace.id
 
@@ -76,11 +76,11 @@ async def run(asked: Reading | ApproximateSearch, sql: str, **parameters: Any) -
     # Questions ask repositories; these tests ask the connection behind them.
     if isinstance(asked, ApproximateSearch):
         return await asked._connection.fetchval(sql, *parameters.values())
-    return (await asked.search._connection.execute(text(sql), parameters)).scalar()
+    return (await asked.exact_search._connection.execute(text(sql), parameters)).scalar()
 
 
 async def knows(database: Database, email: str) -> bool:
-    return await database.read(lambda reading: reading.users.id_of(email)) is not None
+    return await database.read(lambda reading: reading.users.get_id(email)) is not None
 
 
 async def contributed(contribution: Contribution, email: str, database: Database, embedder: Embedder) -> UUID:
@@ -89,4 +89,4 @@ async def contributed(contribution: Contribution, email: str, database: Database
         contribution, on_duplicate=OnDuplicate.ALLOW, supersedes_id=None, database=database, embedder=embedder
     )
     async with database.unit_of_work() as work:
-        return (await prepared.store(work, await work.users.ensure(email))).trace.id
+        return (await prepared.store(work, await work.users.get_or_create(email))).trace.id

@@ -71,7 +71,7 @@ async def test_a_trace_queued_by_another_clock_is_encoded(
 ) -> None:
     await queue_one(database)
     await move(database_url, "encoding_jobs", "due_at", "created_at", by=step)
-    state = await database.read(lambda reading: reading.encoding_jobs.state())
+    state = await database.read(lambda reading: reading.encoding_jobs.get_state())
     assert state.oldest_seconds >= 0
     turn = await take_turn(database, embedder)
     assert (turn.outcome, turn.encoded) == (Outcome.WORKED, 1)
@@ -83,26 +83,26 @@ async def test_a_lease_from_beyond_the_longest_has_ended(
 ) -> None:
     await queue_one(database)
     async with database.unit_of_work() as work:
-        assert len(await work.encoding_jobs.claim(1, lease_seconds=60)) == 1
+        assert len(await work.encoding_jobs.lease(1, lease_seconds=60)) == 1
     assert (await take_turn(database, embedder)).outcome == Outcome.NOTHING_DUE
     await move(database_url, "encoding_jobs", "due_at", by=step)
     assert (await take_turn(database, embedder)).encoded == 1
 
 
-async def test_a_claim_of_a_job_from_the_future_is_one(database: Database, database_url: str) -> None:
+async def test_a_lease_of_a_job_from_the_future_is_one(database: Database, database_url: str) -> None:
     await queue_one(database)
     await move(database_url, "encoding_jobs", "due_at", "created_at", by="1 day")
     found = []
     for _ in range(3):
         async with database.unit_of_work() as work:
-            found.append(len(await work.encoding_jobs.claim(1, lease_seconds=60)))
+            found.append(len(await work.encoding_jobs.lease(1, lease_seconds=60)))
     assert found == [1, 0, 0]
 
 
 async def queue_one(database: Database) -> None:
     trace_id = await stored(database, **UNENCODED)
     async with database.unit_of_work() as work:
-        await work.encoding_jobs.add(trace_id)
+        await work.encoding_jobs.enqueue(trace_id)
 
 
 # The table, and what removes what has expired from it.
@@ -141,9 +141,9 @@ async def test_an_answer_of_a_clock_that_was_ahead_is_given_again(
 ) -> None:
     key = await one_of_each(database, database_url)
     await move(database_url, "idempotent_requests", "created_at", by=step)
-    assert await database.read(lambda reading: reading.idempotency.answer_of(key, EMAIL)) == b"answer"
+    assert await database.read(lambda reading: reading.idempotency.get_answer(key, EMAIL)) == b"answer"
     async with database.unit_of_work() as work:
-        assert not await work.idempotency.claim(key, await work.users.ensure(EMAIL))
+        assert not await work.idempotency.reserve(key, await work.users.get_or_create(EMAIL))
 
 
 @pytest.mark.parametrize("step", AHEAD)
@@ -161,8 +161,8 @@ async def test_events_of_a_clock_that_was_ahead_keep_those_behind_them(
         f"UPDATE trace_events SET created_at = now() + interval '{step}' WHERE sequence = {first + 1}",  # noqa: S608
     )
     assert await expiry.forget_expired_events(database) == 0
-    kept = await database.read(lambda reading: reading.events.kept())
-    assert kept.has_all_behind(first)
+    kept = await database.read(lambda reading: reading.events.get_retained())
+    assert kept.has_all_after(first)
 
 
 async def one_of_each(database: Database, url: str) -> RequestKey:
@@ -173,12 +173,12 @@ async def one_of_each(database: Database, url: str) -> RequestKey:
     await administer(url, "DELETE FROM tags")
     await administer(url, "DELETE FROM trace_events")
     async with database.unit_of_work() as work:
-        caller_id = await work.users.ensure(EMAIL)
-        assert await work.idempotency.claim(key, caller_id)
-        await work.idempotency.keep(key, caller_id, b"answer")
-        await work.tags.ensure(["unused"])
+        caller_id = await work.users.get_or_create(EMAIL)
+        assert await work.idempotency.reserve(key, caller_id)
+        await work.idempotency.save_answer(key, caller_id, b"answer")
+        await work.tags.get_or_create(["unused"])
         await work.events.add(trace_id, "updated", revision=1)
-        await work.imports.record(uuid4(), caller_id, {1: Recorded(trace_id=trace_id, is_new=True)})
+        await work.imports.save_items(uuid4(), caller_id, {1: Recorded(trace_id=trace_id, is_new=True)})
     return key
 
 
@@ -188,7 +188,7 @@ async def test_a_key_lives_by_the_clock_of_now(database: Database, database_url:
     await administer(database_url, "UPDATE api_keys SET expires_at = now() + interval '1 minute', last_used_at = now()")
     await move(database_url, "api_keys", "created_at", "expires_at", "last_used_at", by=step)
     async with database.unit_of_work() as work:
-        row = await work.keys.find(key.id)
+        row = await work.keys.get(key.id)
     assert row is not None
     # It ends at the time that was written down: later by what the clock was ahead, earlier by what it was behind.
     assert row.state == ("EXPIRED" if step in STEPS[:2] else "LIVE")
@@ -202,7 +202,7 @@ async def test_a_key_lives_by_the_clock_of_now(database: Database, database_url:
     async with database.unit_of_work() as work:
         await work.keys.revoke(key.id)
     await move(database_url, "api_keys", "revoked_at", by=step)
-    row = await database.read(lambda reading: reading.keys.find(key.id))
+    row = await database.read(lambda reading: reading.keys.get(key.id))
     assert row is not None
     assert row.state == "REVOKED"
 
@@ -210,7 +210,7 @@ async def test_a_key_lives_by_the_clock_of_now(database: Database, database_url:
 async def test_a_failure_while_the_clock_of_a_server_was_ahead_does_not_cost_connections_for_ever(
     database_url: str,
 ) -> None:
-    engine = engines.pooled(database_url, engines.SESSION, size=1, timeout=5)
+    engine = engines.pooled(database_url, engines.SESSION_SETTINGS, size=1, timeout=5)
 
     async def backend() -> Any:
         async with engine.connect() as connection:

@@ -126,7 +126,7 @@ async def test_a_time_limit_is_no_answer_in_time(database: Database, limit: str,
         await run(reading, slow)
 
     async with database.unit_of_work() as work:
-        trace = a_trace(await work.users.ensure(EMAIL))
+        trace = a_trace(await work.users.get_or_create(EMAIL))
         await work.traces.add(trace)
         await work.tags.attach(trace.id, ["python"])
         with pytest.raises(DatabaseUnavailable, match="did not answer in time"):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage.constraints import GUARDS, MEANINGS, Guard
+from commontrace.storage.constraints import ERRORS, GUARDS, Guard
 from commontrace.storage.encoding.reembedding import Reembedding
 from tests.conftest import query
 
@@ -26,14 +26,14 @@ GUARDS_OF_KEYS = {Guard.GENERATED, Guard.UPSERT, Guard.TRACE_LOCKED, Guard.MERGE
 async def constraints(url: str) -> list[Any]:
     """Name, kind and table that is referred to, with those that there are while vectors are made anew."""
     steps = Reembedding(url)
-    await steps.begin(LexicalEmbedder(64))
+    await steps.start(LexicalEmbedder(64))
     await steps.close()
     return await query(url, CONSTRAINTS)
 
 
 async def test_every_constraint_has_a_meaning_or_a_guard(database_url: str) -> None:
     names = [name for name, _, _ in await constraints(database_url)]
-    assert sorted(names) == sorted([*MEANINGS, *GUARDS])
+    assert sorted(names) == sorted([*ERRORS, *GUARDS])
 
 
 async def test_guards_are_such_as_the_constraint_can_have(database_url: str) -> None:

@@ -40,12 +40,12 @@ async def queued(database: Database, *titles: str) -> list[UUID]:
     ids = [await stored(database, title=title, **UNENCODED) for title in titles]
     for trace_id in ids:
         async with database.unit_of_work() as work:
-            await work.encoding_jobs.add(trace_id)
+            await work.encoding_jobs.enqueue(trace_id)
     return ids
 
 
 async def vector_of(database: Database, trace_id: UUID) -> Vector | None:
-    return await database.read(lambda reading: reading.traces.embedding_of(trace_id))
+    return await database.read(lambda reading: reading.traces.get_embedding(trace_id))
 
 
 async def edited(database: Database, embedder: Any, trace_id: UUID, title: str) -> None:
@@ -53,7 +53,7 @@ async def edited(database: Database, embedder: Any, trace_id: UUID, title: str) 
         Edit(trace_id=trace_id, values={"title": title}), EMAIL, database=database, embedder=embedder
     )
     async with database.unit_of_work() as work:
-        await prepared.store(work, await work.users.ensure(EMAIL))
+        await prepared.store(work, await work.users.get_or_create(EMAIL))
 
 
 @asynccontextmanager
@@ -79,7 +79,7 @@ async def test_what_is_due_is_encoded_in_batches_oldest_first(
 ) -> None:
     ids = await queued(database, *(f"title {number}" for number in range(19)))
     async with database.unit_of_work() as work:
-        await work.trace_changes.delete(ids[0])
+        await work.trace_changes.mark_deleted(ids[0])
     turn = await encode_what_is_due(database, told, lease_seconds=LEASE_SECONDS)
     assert (turn.encoded, turn.given_up, turn.outcome) == (19, 0, Outcome.NOTHING_DUE)
     assert [len(texts) for texts in told.asked] == [8, 8, 3]
@@ -221,18 +221,18 @@ async def test_vectors_that_searches_could_not_use_are_not_stored(
 async def test_what_a_dead_worker_had_comes_back_alone_and_is_given_up_if_it_kills_them_all(
     database: Database, database_url: str, embedder: Embedder
 ) -> None:
-    async def claimed(lease_seconds: float) -> list[UUID]:
+    async def leased(lease_seconds: float) -> list[UUID]:
         async with database.unit_of_work() as work:
-            jobs = await work.encoding_jobs.claim(8, lease_seconds=lease_seconds)
+            jobs = await work.encoding_jobs.lease(8, lease_seconds=lease_seconds)
         return [job.trace_id for job in jobs]
 
     ids = await queued(database, "one", "two", "three")
-    assert set(await claimed(0.5)) == set(ids)
-    assert await claimed(0.5) == []
+    assert set(await leased(0.5)) == set(ids)
+    assert await leased(0.5) == []
     [other] = await queued(database, "four")
-    assert await claimed(LEASE_SECONDS) == [other]
+    assert await leased(LEASE_SECONDS) == [other]
     await asyncio.sleep(0.5)
-    alone = [await claimed(LEASE_SECONDS) for _ in range(3)]
+    alone = [await leased(LEASE_SECONDS) for _ in range(3)]
     assert sorted(alone) == sorted([trace_id] for trace_id in ids)
     await administer(database_url, DUE_NOW)
     await administer(
@@ -301,7 +301,7 @@ async def test_everything_without_a_vector_of_the_model_can_be_queued_again(
     assert await queue_again(database) == 0
     assert {row.trace_id for row in await query(database_url, JOBS)} >= {lost, foreign, old, given_up}
     async with database.unit_of_work() as work:
-        await work.encoding_jobs.add(well)
+        await work.encoding_jobs.enqueue(well)
     turn = await encode_what_is_due(database, told, lease_seconds=LEASE_SECONDS)
     assert turn.encoded == 5
     # What has its vector is not encoded again.

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
-from commontrace.storage.keyset import Position
+from commontrace.storage.keyset import Cursor
 from commontrace.storage.search.filter_sql import kinds_of
 from commontrace.storage.traces.export import ExportRow, page_parameters, page_statement
 from commontrace.storage.unit_of_work import Reading
@@ -16,9 +16,11 @@ from tests.integration.storage.storing import EMAIL, RARE, RARE_COUNT, a_trace, 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-async def page(database: Database, after: Position | None = None, size: int = 100, text_bytes: int = 10**6) -> Any:
+async def page(database: Database, after: Cursor | None = None, size: int = 100, text_bytes: int = 10**6) -> Any:
     rows = await database.read(
-        lambda reading: reading.export.oldest_first(None, after=after, size=size, text_bytes=text_bytes, model=None)
+        lambda reading: reading.trace_export.list_oldest_first(
+            None, after=after, size=size, text_bytes=text_bytes, model=None
+        )
     )
     assert all(isinstance(row, ExportRow) for row in rows)
     return [row.id for row in rows]
@@ -27,21 +29,21 @@ async def page(database: Database, after: Position | None = None, size: int = 10
 async def test_a_page_ends_before_its_texts_are_too_long(database: Database) -> None:
     ids = []
     async with database.unit_of_work() as work:
-        contributor_id = await work.users.ensure(EMAIL)
+        contributor_id = await work.users.get_or_create(EMAIL)
         # Bytes count, and what lies out of line counts in full.
         for number, (context, solution) in enumerate([("x" * 9, "y"), ("é" * 5, ""), ("z" * 5000, ""), ("", "a" * 20)]):
             trace = a_trace(contributor_id, context=context, solution=solution)
             await work.traces.add(trace)
-            await work.trace_changes.set(trace.id, {"created_at": NOON + timedelta(microseconds=number)})
+            await work.trace_changes.update(trace.id, {"created_at": NOON + timedelta(microseconds=number)})
             ids.append(trace.id)
     assert await page(database) == ids
     assert await page(database, text_bytes=5020) == ids[:3]
     assert await page(database, text_bytes=5019) == ids[:2]
     assert await page(database, text_bytes=19) == ids[:1]
     assert await page(database, text_bytes=1) == ids[:1]
-    assert await page(database, after=Position(NOON + timedelta(microseconds=1), ids[1]), text_bytes=20) == ids[2:3]
+    assert await page(database, after=Cursor(NOON + timedelta(microseconds=1), ids[1]), text_bytes=20) == ids[2:3]
     assert await page(database, size=2) == ids[:2]
-    assert await page(database, after=Position(NOON + timedelta(microseconds=3), ids[3])) == []
+    assert await page(database, after=Cursor(NOON + timedelta(microseconds=3), ids[3])) == []
 
 
 async def test_a_page_reads_the_index_by_time_from_where_it_begins(database: Database, database_url: str) -> None:
@@ -55,7 +57,7 @@ async def test_a_page_reads_the_index_by_time_from_where_it_begins(database: Dat
     )
     await administer(database_url, "ANALYZE traces, trace_signs")
     filtered = ResolvedFilter(trace_filter=TraceFilter(agent_models=("m1",)), tag_ids={})
-    later = Position(NOON + timedelta(seconds=10_000), UUID(int=0))
+    later = Cursor(NOON + timedelta(seconds=10_000), UUID(int=0))
     for trace_filter, size, after in product((None, filtered), (1, 100, 500), (None, later)):
         plan = await _plan(database, trace_filter, size=size, after=after)
         text = "\n".join(plan)
@@ -81,12 +83,12 @@ async def test_a_page_of_what_is_rare_reads_no_more_than_that(database: Database
 
 
 async def _plan(
-    database: Database, trace_filter: ResolvedFilter | None, *, size: int, after: Position | None
+    database: Database, trace_filter: ResolvedFilter | None, *, size: int, after: Cursor | None
 ) -> list[str]:
     """What the server's own statement does, and how much it reads."""
 
     async def explain(reading: Reading) -> list[str]:
-        connection = reading.export._connection
+        connection = reading.trace_export._connection
         parameters = page_parameters(trace_filter, after=after, size=size, text_bytes=1 << 21, model=("model", "1"))
         query = page_statement(kinds_of(trace_filter), is_continued=after is not None, with_embeddings=True)
         compiled = query.compile(dialect=connection.dialect)

@@ -67,7 +67,7 @@ def each(change: Callable[[UUID, UnitOfWork], Awaitable[object]]) -> Change:
 async def vote(trace_id: UUID, work: UnitOfWork, voter: int, vote_type: str = UP, *, threshold: int = 2) -> None:
     reason = None if vote_type == UP else "incorrect"
     ballot = Ballot(trace_id=trace_id, vote_type=vote_type, reason=reason, comment="", revision=None)
-    voter_id = await work.users.ensure(f"voter-{voter}@example.org")
+    voter_id = await work.users.get_or_create(f"voter-{voter}@example.org")
     await voting.cast(ballot, work, voter_id, validation_threshold=threshold)
 
 
@@ -85,19 +85,19 @@ async def validate(trace_id: UUID, work: UnitOfWork) -> None:
 
 async def validate_and_retract(trace_id: UUID, work: UnitOfWork) -> None:
     await validate(trace_id, work)
-    voter_id = await work.users.ensure("voter-1@example.org")
+    voter_id = await work.users.get_or_create("voter-1@example.org")
     await voting.retract(trace_id, work, voter_id, validation_threshold=2)
 
 
 async def supersede(trace_id: UUID, work: UnitOfWork) -> None:
-    await work.trace_changes.set(trace_id, {"superseded_by_id": trace_id})
+    await work.trace_changes.update(trace_id, {"superseded_by_id": trace_id})
 
 
 async def fail_to_encode(trace_id: UUID, work: UnitOfWork) -> None:
-    await work.encoding_jobs.add(trace_id)
-    jobs = await work.encoding_jobs.claim(1, lease_seconds=60)
-    await work.encoding_jobs.put_off(jobs, 0.0, "it fails")
-    await work.encoding_jobs.give_up(jobs, "it fails")
+    await work.encoding_jobs.enqueue(trace_id)
+    jobs = await work.encoding_jobs.lease(1, lease_seconds=60)
+    await work.encoding_jobs.postpone(jobs, 0.0, "it fails")
+    await work.encoding_jobs.mark_dead(jobs, "it fails")
 
 
 async def encode(trace_id: UUID, work: UnitOfWork) -> None:
@@ -105,7 +105,7 @@ async def encode(trace_id: UUID, work: UnitOfWork) -> None:
 
 
 async def delete(trace_id: UUID, work: UnitOfWork) -> None:
-    await deleting.delete(trace_id, "", work, await work.users.ensure(EMAIL))
+    await deleting.delete(trace_id, "", work, await work.users.get_or_create(EMAIL))
 
 
 async def hide(trace_id: UUID, work: UnitOfWork) -> None:

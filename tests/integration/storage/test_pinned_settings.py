@@ -8,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines
 from commontrace.storage import migrations as migrating
-from commontrace.storage.connections import PINNED
+from commontrace.storage.connections import PINNED_SETTINGS
 from commontrace.storage.database import Database
-from commontrace.storage.doctor.database import looking_into
+from commontrace.storage.doctor.inspector import inspect_database
 from commontrace.storage.encoding.reembedding import Reembedding
-from commontrace.storage.encoding.reembedding_claim import claimed
+from commontrace.storage.encoding.reembedding_lock import exclusive_reembedding
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.conftest import ServerFactory, administer
 from tests.contract.calls import call
@@ -71,7 +71,7 @@ async def test_every_connection_has_what_statements_rely_on(database_url: str) -
         return [(row["name"], row["setting"]) for row in rows]
 
     async def of_diagnosis() -> list[tuple[str, str]]:
-        async with looking_into(database_url) as looking:
+        async with inspect_database(database_url) as looking:
             rows = await looking._connection.execute(text(SETTINGS), {"names": names})
             return [(name, setting) for name, setting in rows]
 
@@ -89,13 +89,13 @@ async def test_every_connection_has_what_statements_rely_on(database_url: str) -
     limits = {name for name in names if name.endswith("_timeout")} - {*LATER}
     for session, found in sessions.items():
         settings = dict(found)
-        assert {*PINNED} <= {*settings}, session
-        expected = PINNED | LATER
+        assert {*PINNED_SETTINGS} <= {*settings}, session
+        expected = PINNED_SETTINGS | LATER
         for name in {*settings} - limits:
             assert settings[name] == expected[name], (session, name)
         # Each has limits of its own, and none that of the database.
         assert all(settings[name] == "0" or int(settings[name]) >= 1000 for name in limits), session
-    assert {*HOSTILE} == {*PINNED, *LATER} - {*NEWER}
+    assert {*HOSTILE} == {*PINNED_SETTINGS, *LATER} - {*NEWER}
     await database.close()
 
 
@@ -131,8 +131,8 @@ async def test_re_encoding_goes_on_whatever_the_defaults_are(database_url: str) 
     await database.close()
     await make_hostile(database_url)
     steps, model = Reembedding(database_url), LexicalEmbedder(64)
-    async with claimed(database_url):
-        await steps.begin(model)
+    async with exclusive_reembedding(database_url):
+        await steps.start(model)
         await steps.validate()
         await steps.build_indexes()
         await steps.cancel()

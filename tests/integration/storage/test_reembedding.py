@@ -22,7 +22,7 @@ from commontrace.serving import bootstrap
 from commontrace.serving.bootstrap import Postgres
 from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
-from commontrace.storage.encoding.reembedding_claim import ReembeddingElsewhere
+from commontrace.storage.encoding.reembedding_lock import ReembeddingInProgress
 from tests.conftest import administer, query
 from tests.integration.storage.reembedding_runs import every_vector_is_of, move_to
 from tests.integration.storage.storing import stored
@@ -97,7 +97,16 @@ async def test_broken_off_after_any_statement_it_goes_on(
     model, seen = OTHER, 0
 
     async with bootstrap.reembedding(Postgres(url=database_url, is_embedded=False)) as steps:
-        for name in ("begin", "validate", "window", "write", "build_indexes", "missing", "total", "analyze"):
+        for name in (
+            "start",
+            "validate",
+            "list_window",
+            "save_vectors",
+            "build_indexes",
+            "list_missing",
+            "count_traces",
+            "analyze",
+        ):
             original = getattr(steps, name)
 
             def cutting(original: Any = original) -> Any:
@@ -125,12 +134,12 @@ async def test_broken_off_after_any_statement_it_goes_on(
 async def test_an_index_that_was_broken_off_is_built_anew(database: Database, database_url: str) -> None:
     await fill(database)
     async with bootstrap.reembedding(Postgres(url=database_url, is_embedded=False)) as steps:
-        await steps.begin(OTHER)
+        await steps.start(OTHER)
         await steps.build_indexes()
         for name in ("ix_traces_next_embedding_hnsw", "ix_traces_next_embedding_missing"):
             invalid = f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{name}'::regclass"  # noqa: S608 - ours
             await administer(database_url, invalid)
-        with pytest.raises(ReembeddingElsewhere, match="another `commontrace reembed` is at work"):
+        with pytest.raises(ReembeddingInProgress, match="another `commontrace reembed` is at work"):
             await move_to(OTHER, database_url)
     assert await move_to(OTHER, database_url) == 40
     assert "(96)" in await schema(database_url)
@@ -185,7 +194,7 @@ async def test_giving_up_leaves_nothing(database: Database, database_url: str) -
     golden = await schema(database_url)
     async with bootstrap.reembedding(Postgres(url=database_url, is_embedded=False)) as steps:
         assert await reembedding.cancel(steps) is None
-        await steps.begin(OTHER)
+        await steps.start(OTHER)
         await steps.build_indexes()
         assert await schema(database_url) != golden
         for model in (LexicalEmbedder(384), LexicalEmbedder(95), Renamed(OTHER, "2")):
@@ -197,8 +206,8 @@ async def test_giving_up_leaves_nothing(database: Database, database_url: str) -
         assert given_up is not None
         assert given_up.dimensions == 96
         with pytest.raises(CommonTraceError, match="no longer being moved"):
-            async with steps.without_writers() as closing:
-                await closing.swap(OTHER)
+            async with steps.cutover() as cutover:
+                await cutover.swap(OTHER)
     assert await schema(database_url) == golden
 
 

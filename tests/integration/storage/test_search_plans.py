@@ -124,7 +124,7 @@ async def approximate(search: ApproximateSearch, query: Vector, *, limit: int, e
 
 
 async def compare_all(reading: Reading, query: Vector, limit: int) -> list[Neighbour]:
-    return await reading.search.neighbours(NeighbourQuery(vector=query, **NAME, limit=limit))
+    return await reading.exact_search.neighbours(NeighbourQuery(vector=query, **NAME, limit=limit))
 
 
 async def explain(
@@ -270,13 +270,13 @@ async def names_read(url: str, corpus: Corpus) -> dict[str, int]:
         "search, filtered": partial(found, corpus.query(0), 10, database, trace_filter=tagged, fetches_full=True),
         "search, many": partial(found, corpus.query(0), 100, database),
         "search like a trace": partial(found, corpus.ids[0], 10, database, fetches_full=False),
-        "tag ids": partial(database.tag_ids, [red, "unknown"]),
+        "tag ids": partial(database.get_tag_ids, [red, "unknown"]),
         "search, ranked": partial(
             found, corpus.query(0), 10, database, ranking=Ranking.TRUST_WEIGHTED, fetches_full=True
         ),
         "words": partial(
             database.read,
-            lambda reading: reading.keywords.find_matches(
+            lambda reading: reading.keyword_search.find_matches(
                 "context", NeighbourQuery(vector=corpus.query(0), **NAME, limit=10)
             ),
         ),
@@ -287,11 +287,13 @@ async def names_read(url: str, corpus: Corpus) -> dict[str, int]:
         ),
         "list": partial(
             database.read,
-            lambda reading: reading.listing.newest_first(resolved_tagged, owner_id=None, after=None, size=50),
+            lambda reading: reading.trace_listing.list_newest_first(
+                resolved_tagged, owner_id=None, after=None, size=50
+            ),
         ),
         "export": partial(
             database.read,
-            lambda reading: reading.export.oldest_first(
+            lambda reading: reading.trace_export.list_oldest_first(
                 resolved_tagged, after=None, size=100, text_bytes=10**6, model=None
             ),
         ),
@@ -443,9 +445,9 @@ async def test_ef_search_is_in_force_for_its_statement_only(corpora: dict[int, C
 
 async def test_search_connections_have_their_settings(database: Database) -> None:
     setting = "SELECT setting FROM pg_settings WHERE name = '{}'"
-    for name, value in (engines.SESSION | engines.SEARCH).items():
+    for name, value in (engines.SESSION_SETTINGS | engines.SEARCH_SETTINGS).items():
         assert await database.search(partial(run, sql=setting.format(name))) == value
-    for name, value in engines.SESSION.items():
+    for name, value in engines.SESSION_SETTINGS.items():
         assert await database.read(partial(run, sql=setting.format(name))) == value
 
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -13,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from commontrace.domain.events.commit_order import CommitOrder, Snapshot
 from commontrace.storage import engines
 from commontrace.storage.database import Database
-from commontrace.storage.events.repository import EventRepository
 from commontrace.storage.events.tail import EventTail
 from tests.conftest import query
 
 WRITERS, CHANGES = 16, 600
+DRAW = text("INSERT INTO trace_events (trace_id, event_type, revision) VALUES (gen_random_uuid(), 'updated', 1)")
 BEGINS = text("SELECT pg_current_xact_id()::text::bigint")
 SNAPSHOT = text(
     "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM pg_current_snapshot() AS s"
@@ -43,7 +42,7 @@ class Writers:
 
 @pytest.fixture
 async def writers(database_url: str) -> AsyncIterator[Writers]:
-    engine = engines.pooled(database_url, engines.SESSION, size=WRITERS, timeout=10)
+    engine = engines.pooled(database_url, engines.SESSION_SETTINGS, size=WRITERS, timeout=10)
     yield Writers(engine)
     await engine.dispose()
 
@@ -55,13 +54,13 @@ async def tail(database: Database) -> AsyncIterator[EventTail]:
 
 
 async def draw(connection: AsyncConnection) -> None:
-    await EventRepository(connection).add(uuid4(), "updated", revision=1)
+    await connection.execute(DRAW)
 
 
 async def settled(settlement: CommitOrder, tail: EventTail) -> int | None:
     """What is settled after as many looks as teach something."""
     for _ in range(3):
-        settlement.take(await tail.look(settlement.settled, draws=not settlement.is_pending))
+        settlement.take(await tail.take_snapshot(settlement.settled, draws=not settlement.is_pending))
     return settlement.settled
 
 
@@ -77,7 +76,7 @@ async def test_what_has_no_gap_is_settled_at_once(writers: Writers, settlement: 
     async with writers.transaction() as late:
         for _ in range(3):
             await draw(late)
-    assert settlement.take(await tail.look(0, draws=True)) is False
+    assert settlement.take(await tail.take_snapshot(0, draws=True)) is False
     assert (settlement.settled, settlement.is_pending) == (4, False)
 
 
@@ -182,14 +181,14 @@ async def test_the_first_look_waits_for_what_is_under_way(writers: Writers, tail
 async def test_looks_draw_ids_only_for_gaps(writers: Writers, settlement: CommitOrder, tail: EventTail) -> None:
     async with writers.transaction():
         pass
-    assert (await tail.look(0, draws=True)).drawn is None
-    assert (await tail.look(1, draws=True)).drawn is None
+    assert (await tail.take_snapshot(0, draws=True)).drawn is None
+    assert (await tail.take_snapshot(1, draws=True)).drawn is None
     async with writers.transaction() as rolled_back:
         await rolled_back.rollback()
     async with writers.transaction():
         pass
-    assert (await tail.look(1, draws=True)).drawn is not None
-    assert (await tail.look(1, draws=False)).drawn is None
+    assert (await tail.take_snapshot(1, draws=True)).drawn is not None
+    assert (await tail.take_snapshot(1, draws=False)).drawn is None
     assert await settled(settlement, tail) == 3
 
 
@@ -214,7 +213,7 @@ class Follower:
 
     async def settled(self) -> int | None:
         settlement = self._settlement
-        settlement.take(await self._tail.look(settlement.settled, draws=not settlement.is_pending))
+        settlement.take(await self._tail.take_snapshot(settlement.settled, draws=not settlement.is_pending))
         return settlement.settled
 
     async def follow(self, database: Database, until: asyncio.Event) -> None:
@@ -222,7 +221,7 @@ class Follower:
         while looks_left:
             looks_left -= until.is_set()
             after, settled = self._position, await self.settled() or 0
-            rows = await database.read(lambda r, a=after, s=settled: r.events.between(a, s, most=10_000))  # type: ignore[misc]
+            rows = await database.read(lambda r, a=after, s=settled: r.events.list_between(a, s, limit=10_000))  # type: ignore[misc]
             self.told.extend(row.sequence for row in rows)
             self._position = max(self._position, settled)
             await asyncio.sleep(0.001)
@@ -232,7 +231,7 @@ class FollowerOfWhateverIsVisible(Follower):
     """Without a rule for gaps."""
 
     async def settled(self) -> int | None:
-        return (await self._tail.look(self._position, draws=False)).last
+        return (await self._tail.take_snapshot(self._position, draws=False)).last
 
 
 @pytest.mark.slow
@@ -272,7 +271,7 @@ async def test_racing_writers(
     await asyncio.gather(*(write() for _ in range(WRITERS)))
     is_over.set()
     await following
-    rows = await database.read(lambda reading: reading.events.between(0, 2**62, most=100_000))
+    rows = await database.read(lambda reading: reading.events.list_between(0, 2**62, limit=100_000))
     happened = [row.sequence for row in rows]
     lost = len(set(happened) - set(follower.told))
     rolled_back = happened[-1] - len(happened)

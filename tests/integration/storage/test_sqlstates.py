@@ -15,7 +15,7 @@ from commontrace.domain.errors import (
     Overloaded,
 )
 from commontrace.storage.database import Database
-from commontrace.storage.sqlstates import meaning_of
+from commontrace.storage.sqlstates import map_sqlstate
 from tests.conftest import RunningServer, administer
 from tests.contract.calls import call
 from tests.contract.errors.error_row import CREATE, VALID
@@ -44,7 +44,7 @@ MENDED = {
 
 async def write(database: Database, statement: str) -> None:
     async with database.unit_of_work() as work:
-        await work.traces._session.execute(text(statement))
+        await work.traces._executor.execute(text(statement))
 
 
 async def read(database: Database, statement: str) -> None:
@@ -83,7 +83,7 @@ async def test_every_code_has_its_meaning(database: Database, way: Callable[[Dat
 
 def test_what_is_the_fault_of_a_statement_has_no_meaning() -> None:
     for state in ("", "0A000", "22001", "22P02", "23505", "25P02", "42601", "42P01", "XX000", "P0001"):
-        assert meaning_of(state) is None
+        assert map_sqlstate(state) is None
 
 
 @pytest.mark.parametrize("state", ["53100", "58030", "XX001"])

@@ -10,9 +10,9 @@ from commontrace.domain.errors import InvalidStoredVector
 from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import engines
 from commontrace.storage import migrations as migrating
 from commontrace.storage.database import Database
+from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.storage.unit_of_work import Reading
 from commontrace.storage.vector_type import VectorType
 from tests.conftest import administer
@@ -21,7 +21,7 @@ from tests.integration.storage.storing import EMAIL, a_trace, knows, run, stored
 
 async def test_a_unit_of_work_commits_on_leaving(database: Database) -> None:
     async with database.unit_of_work() as work:
-        await work.users.ensure(EMAIL)
+        await work.users.get_or_create(EMAIL)
         assert not await knows(database, EMAIL)
     assert await knows(database, EMAIL)
 
@@ -29,7 +29,7 @@ async def test_a_unit_of_work_commits_on_leaving(database: Database) -> None:
 async def test_an_exception_rolls_back(database: Database) -> None:
     async def write_and_fail() -> None:
         async with database.unit_of_work() as work:
-            await work.users.ensure(EMAIL)
+            await work.users.get_or_create(EMAIL)
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -42,7 +42,7 @@ async def test_cancellation_rolls_back(database: Database) -> None:
 
     async def write_and_wait() -> None:
         async with database.unit_of_work() as work:
-            await work.users.ensure(EMAIL)
+            await work.users.get_or_create(EMAIL)
             written.set()
             await asyncio.Event().wait()
 
@@ -54,7 +54,7 @@ async def test_cancellation_rolls_back(database: Database) -> None:
     assert not await knows(database, EMAIL)
     # The lock on the unique address is gone too.
     async with asyncio.timeout(1), database.unit_of_work() as work:
-        await work.users.ensure(EMAIL)
+        await work.users.get_or_create(EMAIL)
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.99, 2.0])
@@ -71,19 +71,19 @@ async def test_vectors_come_back_bit_for_bit(database: Database) -> None:
 
     async def there_and_back(reading: Reading) -> list[Vector]:
         statements = [select(cast(bindparam("vector", vector, VectorType()), VectorType())) for vector in vectors]
-        return [(await reading.search._connection.execute(statement)).scalar_one() for statement in statements]
+        return [(await reading.exact_search._connection.execute(statement)).scalar_one() for statement in statements]
 
     for vector, returned in zip(vectors, await database.read(there_and_back), strict=True):
         assert returned.dtype == np.float32
         assert returned.tobytes() == vector.astype(np.float32).tobytes()
     trace_id = await stored(database, embedding=unit_vector(3))
-    embedding = await database.read(lambda reading: reading.traces.embedding_of(trace_id))
+    embedding = await database.read(lambda reading: reading.traces.get_embedding(trace_id))
     assert embedding is not None
     assert embedding.tobytes() == unit_vector(3).tobytes()
 
 
 async def test_the_extension_may_live_in_another_schema(empty_database_url: str) -> None:
-    name = engines.postgres_url(empty_database_url).database
+    name = parse_postgres_url(empty_database_url).database
     for statement in (
         "CREATE SCHEMA extensions",
         "CREATE EXTENSION vector SCHEMA extensions",
@@ -93,7 +93,7 @@ async def test_the_extension_may_live_in_another_schema(empty_database_url: str)
     await migrating.upgrade(empty_database_url, LexicalEmbedder(384))
     database = Database(empty_database_url)
     trace_id = await stored(database, embedding=unit_vector(3))
-    embedding = await database.read(lambda reading: reading.traces.embedding_of(trace_id))
+    embedding = await database.read(lambda reading: reading.traces.get_embedding(trace_id))
     asked = NeighbourQuery(vector=unit_vector(3), model_id="model", model_version="1", limit=1)
     nearest = await database.search(lambda search: search.neighbours(asked, ef_search=40))
     await database.close()
@@ -109,7 +109,7 @@ async def test_many_first_uses_of_users_and_tags_at_once(database_url: str) -> N
     async def contribute(number: int) -> tuple[UUID, UUID]:
         tags = random.Random(number).sample(names, 8)  # noqa: S311 - every caller has an order of its own
         async with database.unit_of_work() as work:
-            trace = a_trace(await work.users.ensure(EMAIL))
+            trace = a_trace(await work.users.get_or_create(EMAIL))
             await work.traces.add(trace)
             await work.tags.attach(trace.id, tags)
             assert (await work.traces.get_many([trace.id], full=True))[trace.id].tags == sorted(tags)
@@ -144,24 +144,24 @@ async def test_deleted_traces_are_invisible_but_their_ids_stay_taken(database: D
         assert (row.title, row.context_text, row.solution_text, row.tags) == ("seed", "context", "solution", [])
         assert (row.status, row.trust_score, row.confirmation_count, row.revision) == ("pending", 0.0, 0, 1)
         assert await traces.get(deleted) is None
-        assert await traces.known(everything) == {live, seed, deleted, deleted_seed}
-        assert await traces.known([]) == set()
-        assert {trace.id for trace in await traces.seeds()} == {seed, deleted_seed}
-        assert [await traces.embedding_of(trace_id) is None for trace_id in everything] == [
+        assert await traces.get_existing_ids(everything) == {live, seed, deleted, deleted_seed}
+        assert await traces.get_existing_ids([]) == set()
+        assert {trace.id for trace in await traces.list_seeds()} == {seed, deleted_seed}
+        assert [await traces.get_embedding(trace_id) is None for trace_id in everything] == [
             False,
             False,
             True,
             True,
             True,
         ]
-        assert not await reading.embedding_models.only_seeds()
+        assert not await reading.embedding_models.has_only_seeds()
 
     await database.read(ask)
 
 
 async def test_only_seeds_until_somebody_contributes(database: Database) -> None:
-    assert await database.read(lambda reading: reading.embedding_models.only_seeds())
+    assert await database.read(lambda reading: reading.embedding_models.has_only_seeds())
     await stored(database, is_seed=True)
-    assert await database.read(lambda reading: reading.embedding_models.only_seeds())
+    assert await database.read(lambda reading: reading.embedding_models.has_only_seeds())
     await stored(database)
-    assert not await database.read(lambda reading: reading.embedding_models.only_seeds())
+    assert not await database.read(lambda reading: reading.embedding_models.has_only_seeds())

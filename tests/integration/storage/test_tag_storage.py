@@ -12,7 +12,7 @@ from commontrace.domain.errors import TagNotFound
 from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.storage.database import Database
 from commontrace.storage.driver_statement import DriverStatement
-from commontrace.storage.tags.changes import LOOK_FOR_UNUSED
+from commontrace.storage.tags.changes import SCAN_FOR_UNUSED
 from commontrace.storage.tags.listing import TagQuery
 from tests.conftest import administer, query
 from tests.integration.storage.storing import run, stored, unit_vector
@@ -91,7 +91,7 @@ async def test_tags_are_read_in_alphabetical_order(database: Database) -> None:
         ).traces[0],
     ]
     exported = await database.read(
-        lambda reading: reading.export.oldest_first(None, after=None, size=10, text_bytes=10**6, model=None)
+        lambda reading: reading.trace_export.list_oldest_first(None, after=None, size=10, text_bytes=10**6, model=None)
     )
     # Twenty, so that those that come as they lie in an index are not in order by chance.
     assert [row.tags for row in (*rows, *exported)] == [sorted(names)] * 4
@@ -100,7 +100,7 @@ async def test_tags_are_read_in_alphabetical_order(database: Database) -> None:
 async def test_ensuring_an_alias_creates_no_tag(database: Database) -> None:
     await merge(database, "old", "new")
     async with database.unit_of_work() as work:
-        ids = await work.tags.ensure(["old", "new", "fresh"])
+        ids = await work.tags.get_or_create(["old", "new", "fresh"])
         assert ids["old"] == ids["new"] != ids["fresh"]
     assert await count(database, "SELECT count(*) FROM tags") == 2
 
@@ -198,12 +198,12 @@ async def test_an_update_waits_for_a_merge_and_changes_the_tag_that_stayed(datab
 
 async def test_what_a_name_stands_for(database: Database) -> None:
     await merge(database, "old", "new")
-    names = await database.read(lambda reading: reading.tags.names_of(["old", "new", "unknown"]))
-    ids = await database.read(lambda reading: reading.tags.ids_of(["old", "new", "unknown"]))
+    names = await database.read(lambda reading: reading.tags.get_canonical_names(["old", "new", "unknown"]))
+    ids = await database.read(lambda reading: reading.tags.get_ids(["old", "new", "unknown"]))
     assert names == {"old": "new", "new": "new"}
     assert ids.keys() == names.keys()
     assert ids["old"] == ids["new"]
-    assert await database.read(lambda reading: reading.tags.names_of([])) == {}
+    assert await database.read(lambda reading: reading.tags.get_canonical_names([])) == {}
 
 
 async def test_a_merge_that_fails_changes_nothing(database: Database) -> None:
@@ -230,7 +230,7 @@ async def names_in(url: str) -> set[str]:
 
 async def ensured(database: Database, *names: str) -> None:
     async with database.unit_of_work() as work:
-        await work.tags.ensure(names)
+        await work.tags.get_or_create(names)
 
 
 async def test_tags_of_no_use_are_removed_after_a_day(database: Database, database_url: str) -> None:
@@ -269,7 +269,7 @@ async def test_who_uses_a_tag_that_is_being_removed_waits_and_makes_it_anew(
     await age_tags(database_url)
     trace_id = await stored(database)
     async with database.unit_of_work() as work:
-        assert (await work.tag_changes.forget_unused(after=UUID(int=0), most=10)).forgotten == 1
+        assert (await work.tag_changes.delete_unused(after=UUID(int=0), limit=10)).deleted == 1
         replacing = asyncio.create_task(replaced(database, trace_id, name))
         await asyncio.sleep(0.2)
         assert not replacing.done()
@@ -286,7 +286,7 @@ async def test_a_tag_that_is_being_removed_is_not_found_by_an_update(database: D
             await tagging.update("old", {"description": "kept"}, work)
 
     async with database.unit_of_work() as work:
-        await work.tag_changes.forget_unused(after=UUID(int=0), most=10)
+        await work.tag_changes.delete_unused(after=UUID(int=0), limit=10)
         describing = asyncio.create_task(describe())
         await asyncio.sleep(0.2)
         assert not describing.done()
@@ -342,7 +342,7 @@ async def test_unused_tags_are_found_by_keys(database_url: str) -> None:
         "INSERT INTO trace_tags (trace_id, tag_id)"
         " SELECT traces.id, tags.id FROM traces, (SELECT id FROM tags LIMIT 20) tags",
     )
-    statement = DriverStatement(LOOK_FOR_UNUSED)
+    statement = DriverStatement(SCAN_FOR_UNUSED)
     given = statement.arguments({"after": UUID(int=0), "most": 1_000})
     connection = await asyncpg.connect(database_url.replace("+asyncpg", ""))
     for statistics in ("SELECT 1", "ANALYZE"):

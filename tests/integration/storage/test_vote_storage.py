@@ -20,7 +20,7 @@ async def cast(
     reason = None if vote_type == UP else "incorrect"
     ballot = Ballot(trace_id=trace_id, vote_type=vote_type, reason=reason, comment="", revision=None)
     async with database.unit_of_work() as work:
-        voter_id = await work.users.ensure(f"voter-{voter}@example.org")
+        voter_id = await work.users.get_or_create(f"voter-{voter}@example.org")
         return await voting.cast(ballot, work, voter_id, validation_threshold=threshold)
 
 
@@ -28,12 +28,12 @@ async def test_votes_on_a_trace_are_dated_in_the_order_they_are_counted(database
     trace_id = await stored(database)
     async with database.unit_of_work() as work:
         # This transaction begins before the other, and votes after it.
-        voter_id = await work.users.ensure("voter-1@example.org")
+        voter_id = await work.users.get_or_create("voter-1@example.org")
         first, _ = await cast(database, trace_id, 2)
         ballot = Ballot(trace_id=trace_id, vote_type=UP, reason=None, comment="", revision=None)
         second, _ = await voting.cast(ballot, work, voter_id, validation_threshold=UNREACHABLE)
     assert second.created_at > first.created_at
-    listed = await database.read(lambda reading: reading.votes.newest_first(trace_id, after=None, size=3))
+    listed = await database.read(lambda reading: reading.votes.list_newest_first(trace_id, after=None, size=3))
     assert listed == [second, first]
 
 
@@ -44,6 +44,6 @@ async def test_a_vote_waits_for_a_new_revision_and_counts_for_it(database: Datab
         await work.trace_changes.lock_live(trace_id)
         waits = asyncio.create_task(cast(database, trace_id, 2))
         await until_waiting(database_url)
-        await work.trace_changes.set(trace_id, {"revision": 2, "confirmation_count": 0, "trust_score": 0.0})
+        await work.trace_changes.update(trace_id, {"revision": 2, "confirmation_count": 0, "trust_score": 0.0})
     vote, counted = await waits
     assert (vote.revision, counted.revision, counted.standing.confirmation_count) == (2, 2, 1)

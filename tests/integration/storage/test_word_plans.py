@@ -108,7 +108,7 @@ async def rows_read(database: Database, text: str, trace_filter: TraceFilter) ->
     parameters |= {"metadata": json.dumps(parameters.get("metadata"))}
 
     async def explain(reading: Reading) -> Any:
-        raw: Any = (await reading.keywords._connection.get_raw_connection()).driver_connection
+        raw: Any = (await reading.keyword_search._connection.get_raw_connection()).driver_connection
         sql = f"EXPLAIN (ANALYZE, FORMAT JSON) {prepared.sql}"
         return (await raw.fetchval(sql, *prepared.arguments(parameters)))[0]["Plan"]
 
@@ -206,4 +206,4 @@ def is_passing(trace_filter: TraceFilter, *, is_few: bool, status: str) -> bool:
 
 
 async def keyword_matches(database: Database, text: str, trace_filter: TraceFilter) -> list[KeywordMatch]:
-    return await database.read(lambda reading: reading.keywords.find_matches(text, query_of(trace_filter)))
+    return await database.read(lambda reading: reading.keyword_search.find_matches(text, query_of(trace_filter)))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from commontrace.domain import limits
 from commontrace.rpc.paging.page_tokens import BY_REVISION, NEWEST_FIRST, TokenField, page_size
 from commontrace.rpc.validation.invalid_request import InvalidRequest
-from commontrace.storage.keyset import Position
+from commontrace.storage.keyset import Cursor
 from commontrace.v1 import error_reason_pb2, trace_filter_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 
@@ -24,7 +24,7 @@ ID = "123e4567-e89b-12d3-a456-426614174000"
 FIRST_PAGE = pb.ListTracesRequest(filter=trace_filter_pb2.TraceFilter(tags_any=["python"]), page_size=3)
 HISTORY = pb.ListTraceRevisionsRequest(trace_id=ID)
 
-_positions = st.builds(Position, st.datetimes(timezones=st.just(UTC)), st.uuids())
+_positions = st.builds(Cursor, st.datetimes(timezones=st.just(UTC)), st.uuids())
 _alphabet = st.sampled_from("ABCZabcz0189-_=+/ \n\0é\N{SNAKE}")
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from([ID, 10**400]),
@@ -62,7 +62,7 @@ def forged(request: Any, packed: Any) -> str:
 
 @stable
 @given(_positions)
-def test_a_token_stands_for_its_position_to_the_microsecond(position: Position) -> None:
+def test_a_token_stands_for_its_position_to_the_microsecond(position: Cursor) -> None:
     token = NEWEST_FIRST.token(FIRST_PAGE, position)
     assert position_of(NEWEST_FIRST, FIRST_PAGE, token) == position
     assert len(token) <= limits.TOKEN_CHARACTERS
@@ -77,14 +77,14 @@ def test_a_token_stands_for_its_revision(revision: int) -> None:
 def test_no_token_stands_for_the_beginning_and_the_end_has_none() -> None:
     assert NEWEST_FIRST.position(FIRST_PAGE) is None
     assert NEWEST_FIRST.next_token(FIRST_PAGE, None) == ""
-    position = Position(datetime(2026, 1, 1, tzinfo=UTC), UUID(ID))
+    position = Cursor(datetime(2026, 1, 1, tzinfo=UTC), UUID(ID))
     assert NEWEST_FIRST.next_token(FIRST_PAGE, position) == NEWEST_FIRST.token(FIRST_PAGE, position)
 
 
 @settings(stable, max_examples=500)
 @given(_positions, st.integers(0, 200), st.integers(0, 200), st.text(_alphabet, max_size=6))
 def test_a_token_that_was_changed_anywhere_is_refused(
-    position: Position, start: int, removed: int, inserted: str
+    position: Cursor, start: int, removed: int, inserted: str
 ) -> None:
     token = NEWEST_FIRST.token(FIRST_PAGE, position)
     changed = token[:start] + inserted + token[start + removed :]
@@ -124,7 +124,7 @@ def _other_requests() -> Sequence[pb.ListTracesRequest]:
 
 
 def test_a_token_belongs_to_the_fields_it_was_made_for_but_not_to_the_size_of_the_page() -> None:
-    position = Position(datetime(2026, 1, 1, tzinfo=UTC), UUID(ID))
+    position = Cursor(datetime(2026, 1, 1, tzinfo=UTC), UUID(ID))
     token = NEWEST_FIRST.token(FIRST_PAGE, position)
     for other in _other_requests():
         assert problem(NEWEST_FIRST, other, token) == "OTHER_REQUEST"
@@ -148,7 +148,7 @@ def test_the_order_of_metadata_and_unknown_fields_make_no_other_request() -> Non
         pb.ListTracesRequest(filter=trace_filter_pb2.TraceFilter(metadata=metadata)) for metadata in (forth, back)
     )
     same.MergeFromString(b"\xc0\x3e\x01")
-    position = Position(datetime(2026, 1, 1, tzinfo=UTC), UUID(ID))
+    position = Cursor(datetime(2026, 1, 1, tzinfo=UTC), UUID(ID))
     assert position_of(NEWEST_FIRST, same, NEWEST_FIRST.token(one, position)) == position
 
 

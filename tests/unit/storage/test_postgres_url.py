@@ -2,7 +2,7 @@
 
 import pytest
 
-from commontrace.storage.postgres_url import postgres_url
+from commontrace.storage.postgres_url import parse_postgres_url
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from commontrace.storage.postgres_url import postgres_url
     ],
 )
 def test_any_spelling_of_a_postgres_url_will_do(given: str, wanted: str) -> None:
-    assert postgres_url(given).render_as_string(hide_password=False) == wanted
+    assert parse_postgres_url(given).render_as_string(hide_password=False) == wanted
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,5 @@ def test_any_spelling_of_a_postgres_url_will_do(given: str, wanted: str) -> None
 )
 def test_what_is_wrong_with_a_url_is_said_without_the_password(given: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as refusal:
-        postgres_url(given)
+        parse_postgres_url(given)
     assert "secret" not in str(refusal.value)

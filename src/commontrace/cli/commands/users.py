@@ -33,10 +33,10 @@ def create_user(
     address, shown = address_of(email), _name(name)
 
     async def create(work: "UnitOfWork") -> "tuple[UUID, bool]":
-        known = await work.users.id_of(address)
+        known = await work.users.get_id(address)
         if known is not None and shown:
             await work.users.rename(known, shown)
-        return known or await work.users.ensure(address, display_name=shown), known is not None
+        return known or await work.users.get_or_create(address, display_name=shown), known is not None
 
     user_id, was_there = work_on_database(create)
     renamed = f", now called {shown}" if was_there and shown else ""

@@ -62,14 +62,14 @@ async def _once(
     async with bootstrap.foundation(where, settings) as foundation:
         database = foundation.database
         await _queue_again_if(retry, foundation)
-        there = await database.read(lambda reading: reading.encoding_jobs.count_waiting())
+        there = await database.read(lambda reading: reading.encoding_jobs.count_queued())
         turn = await encode_what_is_due(
             database,
             foundation.embedder,
             lease_seconds=settings.encoding_lease_seconds,
             on_progress=lambda done: advance(done, max(there, done)),
         )
-        return turn, await database.read(lambda reading: reading.encoding_jobs.count_waiting())
+        return turn, await database.read(lambda reading: reading.encoding_jobs.count_queued())
 
 
 async def _until_stopped(where: "Postgres", settings: "Settings", *, retry: bool) -> None:

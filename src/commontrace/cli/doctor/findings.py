@@ -18,11 +18,14 @@ from commontrace.serving.embedder_factory import choose_embedder, settings_that_
 from commontrace.serving.listening import refuse_open_address
 from commontrace.settings import Settings
 from commontrace.storage import migrations as migrating
-from commontrace.storage.doctor import database as databases
+from commontrace.storage.doctor.inspector import DatabaseInspector, inspect_database
+from commontrace.storage.doctor.refusals import InspectionFailed
+from commontrace.storage.doctor.search_plan import explain_search
+from commontrace.storage.doctor.vectors import create_index_statement, intended_index
 from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.storage.models import VECTOR_INDEX_NAME
-from commontrace.storage.postgres_url import postgres_url
-from commontrace.storage.remedies import REACH, what_to_do
+from commontrace.storage.postgres_url import parse_postgres_url
+from commontrace.storage.remedies import REACH, advice_for
 
 _ENCODING_SECONDS = 10.0
 _REPAIR = "repair what the message names, or restore a backup"
@@ -87,16 +90,16 @@ async def _database(settings: Settings, server: AskedServer) -> AsyncIterator[Fi
         return
     try:
         with bootstrap.postgres(settings, attach=True) as where:
-            async with databases.looking_into(where.url) as database:
+            async with inspect_database(where.url) as database:
                 yield ok("database", _whereabouts(where))
                 async for finding in _inside(database, where, settings, server):
                     yield finding
     except migrating.RevisionNotOurs as error:
         yield problem("revision", error.said, error.advice)
     except CommonTraceError as error:
-        yield problem("database", with_cause(error), what_to_do(error, otherwise=REACH))
-    except databases.CannotTell as error:
-        yield problem("database", with_cause(error), what_to_do(error, otherwise=_REPAIR))
+        yield problem("database", with_cause(error), advice_for(error, otherwise=REACH))
+    except InspectionFailed as error:
+        yield problem("database", with_cause(error), advice_for(error, otherwise=_REPAIR))
     except bootstrap.NotReady as error:
         yield problem("database", "DATABASE_URL cannot be used", str(error))
     except embedded.DataDirectoryInUse as error:
@@ -107,7 +110,7 @@ async def _database(settings: Settings, server: AskedServer) -> AsyncIterator[Fi
 
 
 def _whereabouts(where: bootstrap.Postgres) -> str:
-    url = postgres_url(where.url)
+    url = parse_postgres_url(where.url)
     if where.is_embedded:
         started = ", started for this look" if where.process else ""
         return f"the embedded Postgres answers{started}: psql -h {url.query['host']} -U {url.username}"
@@ -115,13 +118,13 @@ def _whereabouts(where: bootstrap.Postgres) -> str:
 
 
 async def _inside(
-    database: databases.Diagnosis, where: bootstrap.Postgres, settings: Settings, server: AskedServer
+    database: DatabaseInspector, where: bootstrap.Postgres, settings: Settings, server: AskedServer
 ) -> AsyncIterator[Finding]:
-    facts = await database.postgres()
+    facts = await database.get_postgres_facts()
     for finding in postgres_diagnosis.of_postgres(facts):
         yield finding
     yield postgres_diagnosis.of_writing(database.writing)
-    current = await database.revision()
+    current = await database.get_revision()
     revision = postgres_diagnosis.of_revision(current, migrating.newest_revision())
     yield revision
     if current is None:
@@ -136,22 +139,22 @@ async def _inside(
 
 
 async def _contents(
-    database: databases.Diagnosis, where: bootstrap.Postgres, settings: Settings
+    database: DatabaseInspector, where: bootstrap.Postgres, settings: Settings
 ) -> AsyncIterator[Finding]:
-    recorded = await database.model()
-    is_as_new = where.is_embedded and await database.holds_only_seeds()
-    upcoming = await database.next_model()
+    recorded = await database.get_model()
+    is_as_new = where.is_embedded and await database.has_only_seeds()
+    upcoming = await database.get_next_model()
     yield await _model(recorded, upcoming, settings, is_as_new=is_as_new and upcoming is None)
     if upcoming is not None:
-        yield vector_diagnosis.of_reembedding(upcoming, await database.reembedded())
-    create = databases.create_index_statement()
-    index = diagnosis.of_index(VECTOR_INDEX_NAME, await database.index(), databases.intended_index(), create=create)
+        yield vector_diagnosis.of_reembedding(upcoming, await database.get_reembedding_progress())
+    create = create_index_statement()
+    index = diagnosis.of_index(VECTOR_INDEX_NAME, await database.get_vector_index(), intended_index(), create=create)
     yield index
     if index.level is not Level.PROBLEM:
-        plan = await databases.search_plan(where.url, recorded)
+        plan = await explain_search(where.url, recorded)
         yield diagnosis.of_plan(VECTOR_INDEX_NAME, plan, create=create)
-    yield vector_diagnosis.of_vectors(await database.vectors(recorded))
-    yield vector_diagnosis.of_queue(await database.queue())
+    yield vector_diagnosis.of_vectors(await database.count_vectors(recorded))
+    yield vector_diagnosis.of_queue(await database.get_queue())
 
 
 async def _model(

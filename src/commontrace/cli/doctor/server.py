@@ -13,7 +13,7 @@ from commontrace.client import CallFailed, Client, TlsFailed, connect
 from commontrace.client.channel_options import SERVICES
 from commontrace.client.proxies import way_to
 from commontrace.domain.doctor.findings import Finding, ok, problem, warning
-from commontrace.storage.doctor.database import Diagnosis
+from commontrace.storage.doctor.inspector import DatabaseInspector
 
 _PATIENCE_SECONDS = 3.0
 
@@ -79,18 +79,18 @@ async def asked(address: str) -> AskedServer:
     )
 
 
-async def compared(server: AskedServer, database: Diagnosis) -> Finding | None:
+async def compared(server: AskedServer, database: DatabaseInspector) -> Finding | None:
     """Tells whether the server's database is this one; None where that cannot be told. Asks the database last.
 
     A trace of the one must be in the other, made at the same microsecond: samples have the same ids everywhere.
     """
     if server.refused_key is not None:
-        return _another(server) if await database.takes_key(server.refused_key) else None
+        return _another(server) if await database.accepts_key(server.refused_key) else None
     if not server.is_read:
         return None
     if server.newest is None:
         return _another(server) if await database.has_live_traces() else None
-    if await database.created_at(server.newest.trace_id) != server.newest.created_at:
+    if await database.get_creation_time(server.newest.trace_id) != server.newest.created_at:
         return _another(server)
     return ok("server", "its database is the one seen here")
 

@@ -109,12 +109,12 @@ def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[Non
     from commontrace.serving.embedder_factory import settings_that_fit
     from commontrace.storage.embedded_postgres.instance import DataDirectoryInUse, EmbeddedPostgresFailed
     from commontrace.storage.migrations import MigrationLocked, MigrationRefused
-    from commontrace.storage.remedies import what_to_do
+    from commontrace.storage.remedies import advice_for
 
     try:
         yield
     except (DatabaseUnavailable, MigrationRefused, Overloaded) as error:
-        advice = what_to_do(error, otherwise="")
+        advice = advice_for(error, otherwise="")
         tell(f"{with_cause(error)}: {advice}" if advice else with_cause(error))
     except ModelReplaced as error:
         fitting = "" if error.current is None else f": start with {settings_that_fit(error.current)}"

@@ -22,7 +22,7 @@ from commontrace.embeddings.embedder import Embedder, Embedding
 from commontrace.embeddings.recorded_model import RecordedModel
 from commontrace.settings import LEASE_SECONDS
 from commontrace.storage.database import Database
-from commontrace.storage.encoding.jobs import ClaimedJob, WaitingTrace
+from commontrace.storage.encoding.jobs import LeasedJob, QueuedTrace
 
 log = structlog.get_logger()
 
@@ -63,7 +63,7 @@ async def take_turn(database: Database, embedder: Embedder, *, lease_seconds: fl
     own only: whatever failed in company is tried alone.
     """
     async with database.unit_of_work() as work:
-        jobs = await work.encoding_jobs.claim(_BATCH, lease_seconds=lease_seconds)
+        jobs = await work.encoding_jobs.lease(_BATCH, lease_seconds=lease_seconds)
     if not jobs:
         return Turn(outcome=Outcome.NOTHING_DUE)
     is_settled = False
@@ -84,13 +84,13 @@ async def queue_again(database: Database, on_progress: Callable[[int], None] | N
 
     `on_progress` hears how many were queued so far.
     """
-    current = await database.read(lambda reading: reading.embedding_models.current())
+    current = await database.read(lambda reading: reading.embedding_models.get_current())
     async with database.unit_of_work() as work:
-        queued = await work.encoding_jobs.take_up_again()
+        queued = await work.encoding_jobs.retry_dead()
     last: UUID | None = None
     while True:
         async with database.unit_of_work() as work:
-            last, added = await work.encoding_jobs.add_missing(
+            last, added = await work.encoding_jobs.enqueue_missing(
                 model_id=current.model_id, model_version=current.model_version, after=last, size=_MISSING_AT_ONCE
             )
         queued += added
@@ -101,12 +101,12 @@ async def queue_again(database: Database, on_progress: Callable[[int], None] | N
 
 
 async def _carry_out(
-    jobs: Sequence[ClaimedJob], database: Database, embedder: Embedder, *, lease_seconds: float
+    jobs: Sequence[LeasedJob], database: Database, embedder: Embedder, *, lease_seconds: float
 ) -> Turn:
     if jobs[0].attempts > MOST_ATTEMPTS:
         return await _failed(jobs, "the workers that tried it ended before they were done", database)
-    _refuse_other_models(embedder, await database.read(lambda reading: reading.embedding_models.current()))
-    texts = await database.read(lambda reading: reading.encoding_jobs.texts([job.trace_id for job in jobs]))
+    _refuse_other_models(embedder, await database.read(lambda reading: reading.embedding_models.get_current()))
+    texts = await database.read(lambda reading: reading.encoding_jobs.list_texts([job.trace_id for job in jobs]))
     waiting = [text for text in texts if not _has_vector_of(embedder, text)]
     if not waiting:
         return await _store(jobs, {}, database, embedder)
@@ -127,15 +127,15 @@ async def _carry_out(
 
 
 async def _store(
-    jobs: Sequence[ClaimedJob],
-    embeddings: dict[WaitingTrace, Embedding],
+    jobs: Sequence[LeasedJob],
+    embeddings: dict[QueuedTrace, Embedding],
     database: Database,
     embedder: Embedder,
 ) -> Turn:
     async with database.unit_of_work() as work:
         locked = await work.trace_changes.lock([text.id for text in embeddings])
         # Behind the lock, which keeps the model from being replaced until the transaction ends.
-        _refuse_other_models(embedder, await work.embedding_models.current())
+        _refuse_other_models(embedder, await work.embedding_models.get_current())
         encoded = []
         # In the order of ids, for the signs that follow. What was purged meanwhile is not among them.
         by_id = {text.id: (text, embedding) for text, embedding in embeddings.items()}
@@ -145,23 +145,23 @@ async def _store(
             if trace.revision == text.revision:
                 await work.trace_changes.set_vector(text.id, embedding.vector, embedder)
                 encoded.append(text.id)
-        await work.encoding_jobs.remove(encoded)
+        await work.encoding_jobs.delete(encoded)
         in_hand = {text.id for text in embeddings}
         had_vectors = [job for job in jobs if job.trace_id not in in_hand]
         if had_vectors:
-            await work.encoding_jobs.remove_claimed(had_vectors)
+            await work.encoding_jobs.delete_leased(had_vectors)
     return Turn(outcome=Outcome.WORKED, encoded=len(encoded))
 
 
-async def _failed(jobs: Sequence[ClaimedJob], why: str, database: Database) -> Turn:
+async def _failed(jobs: Sequence[LeasedJob], why: str, database: Database) -> Turn:
     is_alone = len(jobs) == 1
     given_up = is_alone and jobs[0].attempts >= MOST_ATTEMPTS
     async with database.unit_of_work() as work:
         if given_up:
-            await work.encoding_jobs.give_up(jobs, why)
+            await work.encoding_jobs.mark_dead(jobs, why)
         else:
             delay = min(2.0 ** jobs[0].attempts, LONGEST_DELAY_SECONDS) if is_alone else 0.0
-            await work.encoding_jobs.put_off(jobs, delay, why)
+            await work.encoding_jobs.postpone(jobs, delay, why)
     if given_up:
         log.error("a trace cannot be encoded and is given up", trace_id=str(jobs[0].trace_id), why=why)
     elif is_alone:
@@ -188,5 +188,5 @@ def _refuse_other_models(embedder: Embedder, current: RecordedModel) -> None:
         )
 
 
-def _has_vector_of(embedder: Embedder, text: WaitingTrace) -> bool:
+def _has_vector_of(embedder: Embedder, text: QueuedTrace) -> bool:
     return (text.embedding_model_id, text.embedding_model_version) == (embedder.model_id, embedder.model_version)

@@ -13,7 +13,9 @@ from commontrace.domain.errors import Busy, CommonTraceError
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model, Vector
 from commontrace.embeddings.recorded_model import RecordedModel
-from commontrace.storage.encoding.reembedding import Closing, Reembedding, Unencoded
+from commontrace.storage.encoding.cutover import Cutover
+from commontrace.storage.encoding.next_embedding import UnencodedTrace
+from commontrace.storage.encoding.reembedding import Reembedding
 
 log = structlog.get_logger()
 
@@ -41,7 +43,7 @@ async def reembed(steps: Reembedding, embedder: Embedder, *, on_progress: Progre
     Goes on where an earlier one was cut off. `on_progress` hears how many traces are encoded, of how many. Waits for an
     embedder that is away. Raises ReembeddingRefused, InvalidStoredVector, DatabaseUnavailable.
     """
-    current, upcoming = await _patiently(steps.models)
+    current, upcoming = await _patiently(steps.get_models)
     if upcoming is not None and not upcoming.made_by(embedder):
         raise ReembeddingRefused(
             f"the database is being moved to {_named(upcoming)}, not to {_named(embedder)}: go on with the settings of"
@@ -50,7 +52,7 @@ async def reembed(steps: Reembedding, embedder: Embedder, *, on_progress: Progre
     if current.made_by(embedder):
         return None
     if upcoming is None:
-        await _patiently(lambda: steps.begin(embedder))
+        await _patiently(lambda: steps.start(embedder))
     else:
         log.info("going on where it was cut off", model=upcoming.model_id)
     await _patiently(steps.validate)
@@ -59,19 +61,19 @@ async def reembed(steps: Reembedding, embedder: Embedder, *, on_progress: Progre
     await _patiently(steps.build_indexes)
     await _swap(steps, embedder)
     await _patiently(steps.analyze)
-    return await _patiently(steps.total)
+    return await _patiently(steps.count_traces)
 
 
 async def cancel(steps: Reembedding) -> RecordedModel | None:
     """Drops what was made for another model and returns which; None if the database was not being moved."""
-    _, upcoming = await _patiently(steps.models)
+    _, upcoming = await _patiently(steps.get_models)
     if upcoming is not None:
         await _patiently(steps.cancel)
     return upcoming
 
 
 async def _fill(steps: Reembedding, embedder: Embedder, on_progress: Progress) -> None:
-    done, total = await _patiently(steps.counts)
+    done, total = await _patiently(steps.count_done)
     on_progress(done, total)
     last = None
     while True:
@@ -85,16 +87,16 @@ async def _fill(steps: Reembedding, embedder: Embedder, on_progress: Progress) -
             on_progress(done, max(total, done))
 
 
-async def _window(last: UUID | None, steps: Reembedding) -> tuple[list[Unencoded], UUID | None]:
-    return await _patiently(lambda: steps.window(last, _WINDOW))
+async def _window(last: UUID | None, steps: Reembedding) -> tuple[list[UnencodedTrace], UUID | None]:
+    return await _patiently(lambda: steps.list_window(last, _WINDOW))
 
 
 async def _swap(steps: Reembedding, embedder: Embedder) -> None:
     for attempt in count(1):
         await _catch_up(steps, embedder)
         try:
-            async with steps.without_writers() as closing:
-                await _close(closing, embedder, is_hopeful=attempt <= _HOPEFUL_SWAPS)
+            async with steps.cutover() as cutover:
+                await _cut_over(cutover, embedder, is_hopeful=attempt <= _HOPEFUL_SWAPS)
         except (_NotYet, Busy, EmbedderUnavailable, TimeoutError) as error:
             log.debug("the swap has to wait", attempt=attempt, why=str(error) or type(error).__name__)
             await asyncio.sleep(_pause(attempt, _WAIT_SECONDS))
@@ -103,29 +105,29 @@ async def _swap(steps: Reembedding, embedder: Embedder) -> None:
 
 
 async def _catch_up(steps: Reembedding, embedder: Embedder) -> None:
-    while missing := await _patiently(lambda: steps.missing(_BATCH)):
+    while missing := await _patiently(lambda: steps.list_missing(_BATCH)):
         await _encode(missing, steps, embedder)
         # The rest may have been written meanwhile, and without end.
         if len(missing) <= _FEW:
             return
 
 
-async def _close(closing: Closing, embedder: Embedder, *, is_hopeful: bool) -> None:
-    missing = await closing.missing(_FEW + 1)
+async def _cut_over(cutover: Cutover, embedder: Embedder, *, is_hopeful: bool) -> None:
+    missing = await cutover.list_missing(_FEW + 1)
     if missing:
         if is_hopeful or len(missing) > _FEW:
             raise _NotYet
         async with asyncio.timeout(_WRITERS_WAIT_SECONDS):
             vectors = await _vectors(missing, embedder)
-        await closing.write(vectors, embedder)
-    await closing.swap(embedder)
+        await cutover.save_vectors(vectors, embedder)
+    await cutover.swap(embedder)
 
 
 class _NotYet(Exception):
     """Somebody wrote between the last encoding and the swap."""
 
 
-async def _encode(missing: Sequence[Unencoded], steps: Reembedding, embedder: Embedder) -> None:
+async def _encode(missing: Sequence[UnencodedTrace], steps: Reembedding, embedder: Embedder) -> None:
     for attempt in count(1):
         try:
             vectors = await _vectors(missing, embedder)
@@ -134,10 +136,10 @@ async def _encode(missing: Sequence[Unencoded], steps: Reembedding, embedder: Em
             seconds = error.retry_after or _pause(attempt, _ENCODER_WAIT_SECONDS)
             log.warning("waiting for the embedder; what is done is kept", why=str(error), seconds=seconds)
             await asyncio.sleep(seconds)
-    await _patiently(lambda: steps.write(vectors, embedder))
+    await _patiently(lambda: steps.save_vectors(vectors, embedder))
 
 
-async def _vectors(missing: Sequence[Unencoded], embedder: Embedder) -> dict[Unencoded, Vector]:
+async def _vectors(missing: Sequence[UnencodedTrace], embedder: Embedder) -> dict[UnencodedTrace, Vector]:
     embeddings = await embedder.encode(
         [embedding_text(trace.title, trace.context, trace.solution) for trace in missing]
     )

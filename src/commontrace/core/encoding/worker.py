@@ -57,7 +57,7 @@ async def run_encoding(
     failures = 0
     while True:
         # Before the turn: what is queued during it is seen.
-        database.encoding_wanted.clear()
+        database.encoding_jobs_added.clear()
         try:
             turn = await take_turn(database, embedder(), lease_seconds=lease_seconds)
         except Exception as error:
@@ -80,7 +80,7 @@ async def run_encoding(
         if turn.outcome is Outcome.NOTHING_DUE:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_IDLE_SECONDS):
-                    await database.encoding_wanted.wait()
+                    await database.encoding_jobs_added.wait()
 
 
 def _pause(failures: int) -> float:

@@ -92,7 +92,7 @@ class EventFollower:
             self._looks_begun += 1
             self._woken.clear()
             before = settlement.settled
-            look = await tail.look(before, draws=not settlement.is_pending)
+            look = await tail.take_snapshot(before, draws=not settlement.is_pending)
             is_more_known_at_once = settlement.take(look)
             self._last_look_done = self._looks_begun
             self._tell()

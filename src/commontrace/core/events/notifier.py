@@ -19,7 +19,7 @@ async def run_notifier(database: Database) -> None:
         await database.events_added.wait()
         database.events_added.clear()
         try:
-            await database.read(lambda reading: reading.events.announce())
+            await database.notify_event_followers()
         except Exception as error:  # noqa: BLE001 - whatever it is, who watches looks without being woken, too
             log.debug("events could not be announced", error=safe_message(error))
         await asyncio.sleep(_PAUSE_SECONDS)

@@ -63,7 +63,7 @@ class EventWatch:
 
     async def _next_events(self, after: int, settled: int) -> list[EventRow]:
         events = await self._database.read(
-            lambda reading: reading.events.between(after, settled, most=limits.EVENTS_A_MESSAGE)
+            lambda reading: reading.events.list_between(after, settled, limit=limits.EVENTS_A_MESSAGE)
         )
         if events and events[0].is_expired:
             # The reader is slow by days: some may have been forgotten before it.
@@ -71,8 +71,8 @@ class EventWatch:
         return events
 
     async def _require_all_behind(self, position: int | None) -> None:
-        kept = await self._database.read(lambda reading: reading.events.kept())
-        if position is not None and not kept.has_all_behind(position):
+        kept = await self._database.read(lambda reading: reading.events.get_retained())
+        if position is not None and not kept.has_all_after(position):
             raise WatchTokenOutOfRange
 
     def _next_checkpoint(self) -> float:

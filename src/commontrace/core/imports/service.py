@@ -33,8 +33,8 @@ class Progress:
 
 async def progress(import_id: UUID, email: str, database: Database) -> Progress:
     """Returns how far a user's import has come."""
-    last_sequence = await database.read(lambda reading: reading.imports.last_sequence(import_id, email))
-    created, existing = await database.read(lambda reading: reading.imports.counts(import_id, email))
+    last_sequence = await database.read(lambda reading: reading.imports.get_last_sequence(import_id, email))
+    created, existing = await database.read(lambda reading: reading.imports.count_items(import_id, email))
     return Progress(last_sequence=last_sequence, created=created, existing=existing)
 
 
@@ -68,11 +68,11 @@ async def store(
 async def _store(
     items: Sequence[Item], import_id: UUID, email: str, model: Model, tag_names: TagNameQuota, work: UnitOfWork
 ) -> Stored:
-    caller_id = await work.users.ensure(email)
-    now = await work.imports.begin(import_id, caller_id)
-    recorded = await work.imports.recorded(import_id, caller_id, [item.sequence for item in items])
+    caller_id = await work.users.get_or_create(email)
+    now = await work.imports.lock(import_id, caller_id)
+    recorded = await work.imports.get_recorded(import_id, caller_id, [item.sequence for item in items])
     new = [item for item in items if item.sequence not in recorded]
-    last_sequence = await work.imports.last_sequence(import_id, email)
+    last_sequence = await work.imports.get_last_sequence(import_id, email)
     if not new:
         return Stored(outcomes=recorded, last_sequence=last_sequence)
     allowance = await tag_names.allowance(email, (name for item in new for name in item.tags), work)
@@ -82,11 +82,11 @@ async def _store(
     if any(trace.item.vector is not None for trace in decisions.traces):
         await work.embedding_models.require(model)
     # Before traces that others see are changed: a merge that is waited for may wait for what that locks.
-    tags = await work.tags.ensure({tag for trace in decisions.traces for tag in trace.item.tags})
-    await work.imports.succeed(decisions.successors)
+    tags = await work.tags.get_or_create({tag for trace in decisions.traces for tag in trace.item.tags})
+    await work.imports.mark_superseded(decisions.successors)
     await work.imports.add_tags((trace.id, {tags[name] for name in trace.item.tags}) for trace in decisions.traces)
     stored = {sequence: one for sequence, one in decisions.outcomes.items() if isinstance(one, Recorded)}
-    await work.imports.record(import_id, caller_id, stored)
+    await work.imports.save_items(import_id, caller_id, stored)
     return Stored(
         outcomes={**recorded, **decisions.outcomes},
         last_sequence=max((last_sequence, *stored)),
@@ -99,10 +99,10 @@ async def _surroundings(items: Iterable[Item], tag_names: Allowance | None, work
     wanted = {item.trace_id for item in items if item.trace_id is not None}
     locked = await work.trace_changes.lock(replaced) if replaced else {}
     return Surroundings(
-        contents=await work.imports.with_contents(contents),
-        known=await work.imports.known(wanted | locked.keys()),
+        contents=await work.imports.get_ids_by_content(contents),
+        known=await work.imports.get_existing(wanted | locked.keys()),
         # Behind the question which are there: what is gone by then, and was purged, is found here.
-        purged=await work.imports.purged(wanted),
+        purged=await work.imports.get_purged_ids(wanted),
         locked=locked,
         tag_names=tag_names,
     )

@@ -51,7 +51,7 @@ class KeyCache:
         self._digests: dict[UUID, bytes] = {}
         self._asking: dict[bytes, asyncio.Task[Caller]] = {}
         self._used: set[UUID] = set()
-        self._rows = BatchedLookup(lambda ids: database.read_reserved(lambda reading: reading.keys.by_id(ids)))
+        self._rows = BatchedLookup(lambda ids: database.read_reserved(lambda reading: reading.keys.get_many(ids)))
 
     def recall(self, text: str) -> Caller | None:
         """Returns who holds the key, None where that has to be asked. Raises InvalidKey for one refused lately."""
@@ -117,7 +117,7 @@ class KeyCache:
             return
         try:
             async with self._database.unit_of_work() as work:
-                await work.keys.note_use(used)
+                await work.keys.record_use(used)
         except Exception as error:  # noqa: BLE001 - whatever it is, calls go on, and it is tried again
             self._used |= used
             log.warning("the use of keys could not be noted", error=safe_message(error))

@@ -86,7 +86,7 @@ class Quotas:
         account.wanted = min(2 * account.wanted, limit) if is_fast else max(account.wanted // 2, 1)
         try:
             lease = await self._database.lease_quota(
-                email, kind, needed=needed, wanted=max(needed, account.wanted), most=limit
+                email, kind, needed=needed, wanted=max(needed, account.wanted), limit=limit
             )
         finally:
             account.leasing = None

@@ -16,11 +16,11 @@ async def create(
     email: str, scopes: Collection[Scope], work: UnitOfWork, *, label: str = "", expires_in: timedelta | None = None
 ) -> ApiKey:
     """Makes a key for a user and returns it: it is never seen again. Raises UserNotFound, TooManyKeys."""
-    user_id = await work.users.id_of(email)
+    user_id = await work.users.get_id(email)
     if user_id is None:
         raise UserNotFound(email)
     # Two at once would each count the keys without the other's.
-    await work.users.hold(user_id)
+    await work.users.lock(user_id)
     if await work.keys.count_live(user_id) >= limits.LIVE_KEYS:
         raise TooManyKeys(email, limits.LIVE_KEYS)
     key = new_key()
@@ -45,7 +45,7 @@ async def revoke(key_id: UUID, work: UnitOfWork) -> KeyRow:
 
 
 async def _live(key_id: UUID, work: UnitOfWork) -> KeyRow:
-    key = await work.keys.find(key_id)
+    key = await work.keys.get(key_id)
     if key is None:
         raise KeyNotFound(key_id)
     if key.state != "LIVE":

@@ -77,7 +77,7 @@ class CandidateGeneration:
         """Returns the nearest of all traces but the excluded ones, after the resume point if there is one."""
         point = self._search.resumed_at or ResumePoint()
         neighbours = await self._database.read(
-            lambda reading: reading.search.neighbours(self._query, excluded_ids=excluded_ids, after=point.last),
+            lambda reading: reading.exact_search.neighbours(self._query, excluded_ids=excluded_ids, after=point.last),
             trace_filter=self._trace_filter,
         )
         similar = self._similar(neighbours)

@@ -49,7 +49,7 @@ async def rank(
     try:
         async with deadline.limit():
             if search.ranking is Ranking.TRUST_WEIGHTED:
-                tallies = await database.read(lambda reading: reading.votes.tallies(neighbours))
+                tallies = await database.read(lambda reading: reading.votes.get_tallies(neighbours))
                 similarities = {trace_id: neighbour.similarity for trace_id, neighbour in neighbours.items()}
                 explanations = rankings.rerank_by_trust(similarities, tallies)
             else:
@@ -85,7 +85,7 @@ async def _keyword_matches(
         trace_filter=nearest.trace_filter,
     )
     matches = await database.read(
-        lambda reading: reading.keywords.find_matches(text, query), trace_filter=nearest.trace_filter
+        lambda reading: reading.keyword_search.find_matches(text, query), trace_filter=nearest.trace_filter
     )
     ranks = rankings.lexical_ranks({match.neighbour.trace_id: match.weight for match in matches})
     return {

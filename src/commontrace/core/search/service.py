@@ -125,7 +125,7 @@ class SearchService:
 
     async def _vector(self, query: UUID | QueryVector | Vector) -> Vector:
         if isinstance(query, UUID):
-            stored = await self._database.read(lambda reading: reading.traces.embedding_of(query))
+            stored = await self._database.read(lambda reading: reading.traces.get_embedding(query))
             if stored is None:
                 await self._database.read(lambda reading: reading.traces.require(query))
                 raise TraceNotEncoded(query)

@@ -24,7 +24,7 @@ class TagNameQuota:
         new = work.tags.created_names
         if not self._limit or not new:
             return
-        lease = await work.quotas.lease(email, TAG_NAMES, needed=new, wanted=new, most=self._limit)
+        lease = await work.quotas.lease(email, TAG_NAMES, needed=new, wanted=new, limit=self._limit)
         if not lease.granted:
             raise self._refusal(email, lease.seconds_left)
 
@@ -32,8 +32,8 @@ class TagNameQuota:
         """Returns how many of some names the user may still bring; None without a limit."""
         if not self._limit:
             return None
-        window = await work.quotas.window(email, TAG_NAMES)
-        known = await work.tags.ids_of(set(names))
+        window = await work.quotas.get_window(email, TAG_NAMES)
+        known = await work.tags.get_ids(set(names))
         return Allowance(self._limit - window.used, self._refusal(email, window.seconds_left), known)
 
     def _refusal(self, email: str, seconds_left: float) -> QuotaExceeded:

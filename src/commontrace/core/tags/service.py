@@ -37,7 +37,7 @@ async def resolve(spellings: Sequence[str], database: Database) -> list[Resolved
     """Returns what each spelling stands for, in their order; one without a canonical name is no failure."""
     canonical_or_problem = [_canonical_or_problem(spelling) for spelling in spellings]
     names = {found.name for found in canonical_or_problem if isinstance(found, CanonicalName)}
-    known = await database.read(lambda reading: reading.tags.names_of(names))
+    known = await database.read(lambda reading: reading.tags.get_canonical_names(names))
     return [
         Resolved(spelling=spelling, problem=found)
         if isinstance(found, str)
@@ -54,11 +54,11 @@ async def resolve(spellings: Sequence[str], database: Database) -> list[Resolved
 async def update(spelling: str, values: Mapping[str, Any], work: UnitOfWork) -> TagRow:
     """Sets some of FIELDS and returns the tag. Raises TagNotFound."""
     name = normalise(spelling)
-    await work.tags.hold_off_merges()
-    tag_id = (await work.tags.hold([name])).get(name)
+    await work.tags.block_merges()
+    tag_id = (await work.tags.lock([name])).get(name)
     if tag_id is None:
         raise TagNotFound(name)
-    await work.tag_changes.set(tag_id, values)
+    await work.tag_changes.update(tag_id, values)
     return await _stored(name, work)
 
 
@@ -68,9 +68,9 @@ async def merge(source: str, target: str, work: UnitOfWork) -> Merged:
     Where names are aliases, the tags that they stand for are merged.
     """
     source_name, target_name = normalise(source), normalise(target)
-    await work.tag_changes.begin_merge()
-    target_id = (await work.tags.ensure([target_name]))[target_name]
-    source_id = (await work.tags.hold([source_name])).get(source_name)
+    await work.tag_changes.lock_for_merge()
+    target_id = (await work.tags.get_or_create([target_name]))[target_name]
+    source_id = (await work.tags.lock([source_name])).get(source_name)
     moved = 0
     if source_id is None:
         await work.tag_changes.add_alias(source_name, target_id)

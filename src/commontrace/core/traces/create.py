@@ -42,7 +42,7 @@ class Existing:
     async def store(self, work: UnitOfWork, _caller_id: UUID) -> Contributed:
         """Returns the trace that is there. Raises ConcurrentChange if it is there no longer."""
         # The answer is stored with the trace's text in it: a purge must wait for it, and erase it, or come before.
-        await work.trace_changes.hold_off_purges([self.trace_id])
+        await work.trace_changes.block_purges([self.trace_id])
         trace = await work.traces.get(self.trace_id)
         if trace is None:
             raise ConcurrentChange
@@ -80,7 +80,7 @@ class Prepared:
             # Somebody stored the same since this was prepared.
             raise ConcurrentChange
         if superseded is not None:
-            await work.trace_changes.set(superseded.id, {"superseded_by_id": trace.id})
+            await work.trace_changes.update(superseded.id, {"superseded_by_id": trace.id})
             await work.events.add(superseded.id, SUPERSEDED, revision=superseded.revision)
         stored = await work.traces.get(trace.id)
         assert stored is not None  # noqa: S101 - stored above, in the same transaction
@@ -98,7 +98,7 @@ class Prepared:
         """Leaves out what was purged meanwhile, and keeps the others: this answer is stored with their titles in it."""
         if not self.similar:
             return []
-        kept = await work.trace_changes.hold_off_purges([similar.trace_id for similar in self.similar])
+        kept = await work.trace_changes.block_purges([similar.trace_id for similar in self.similar])
         return [similar for similar in self.similar if similar.trace_id in kept]
 
     async def _lock_superseded(self, trace_id: UUID, work: UnitOfWork, caller_id: UUID) -> LockedTrace:
@@ -130,7 +130,7 @@ async def prepare(
     tags = normalise_all(contribution.tags)
     hashed = contribution.content_hash
     if on_duplicate is not OnDuplicate.ALLOW:
-        existing = await database.read(lambda reading: reading.traces.with_content(hashed))
+        existing = await database.read(lambda reading: reading.traces.get_id_by_content(hashed))
         if existing is not None and (on_duplicate is OnDuplicate.REJECT or existing == supersedes_id):
             raise DuplicateTrace(existing)
         if existing is not None:
@@ -166,7 +166,7 @@ async def add(trace: NewTrace, tags: list[str], work: UnitOfWork) -> bool:
     if current is None:
         return False
     if trace.embedding is None:
-        await work.encoding_jobs.add(trace.id)
+        await work.encoding_jobs.enqueue(trace.id)
     elif current != (trace.embedding_model_id, trace.embedding_model_version):
         raise ModelReplaced
     await work.revisions.add(

@@ -18,7 +18,7 @@ async def delete(trace_id: UUID, etag: str, work: UnitOfWork, caller_id: UUID) -
     require_owner(trace, caller_id)
     require_etag(trace, etag)
     await mark_deleted(trace, replaced, work)
-    return await work.traces.get_even_deleted(trace_id)
+    return await work.traces.get_including_deleted(trace_id)
 
 
 async def undelete(trace_id: UUID, work: UnitOfWork, caller_id: UUID) -> TraceRow:
@@ -32,15 +32,15 @@ async def undelete(trace_id: UUID, work: UnitOfWork, caller_id: UUID) -> TraceRo
         raise TraceHidden(trace_id)
     if trace.deleted_at is not None:
         await restore(trace, replaced, work)
-    return await work.traces.get_even_deleted(trace_id)
+    return await work.traces.get_including_deleted(trace_id)
 
 
 async def mark_deleted(trace: LockedTrace, replaced: LockedTrace | None, work: UnitOfWork) -> None:
     """Deletes a live trace; the one that it replaces is found again."""
-    await work.trace_changes.delete(trace.id)
+    await work.trace_changes.mark_deleted(trace.id)
     await work.events.add(trace.id, DELETED, revision=trace.revision)
     if replaced is not None and replaced.superseded_by_id == trace.id:
-        await work.trace_changes.set(replaced.id, {"superseded_by_id": None})
+        await work.trace_changes.update(replaced.id, {"superseded_by_id": None})
         await work.events.add(replaced.id, UPDATED, revision=replaced.revision)
 
 
@@ -51,15 +51,15 @@ async def restore(trace: LockedTrace, replaced: LockedTrace | None, work: UnitOf
     if replaced is not None:
         if replaced.superseded_by_id is not None:
             raise AlreadySuperseded(replaced.id, replaced.superseded_by_id)
-        await work.trace_changes.set(replaced.id, {"superseded_by_id": trace.id})
+        await work.trace_changes.update(replaced.id, {"superseded_by_id": trace.id})
         await work.events.add(replaced.id, SUPERSEDED, revision=replaced.revision)
-    await work.trace_changes.undelete(trace.id)
+    await work.trace_changes.restore(trace.id)
     await work.events.add(trace.id, UNDELETED, revision=trace.revision)
 
 
 async def locked_with_replaced(trace_id: UUID, work: UnitOfWork) -> tuple[LockedTrace, LockedTrace | None]:
     """Locks the trace and the one it replaces, if any, which are to be changed. Raises TraceNotFound."""
-    replaced_id = await work.traces.replaced_by(trace_id)
+    replaced_id = await work.traces.get_supersedes_id(trace_id)
     locked = await work.trace_changes.lock([trace_id] if replaced_id is None else [trace_id, replaced_id])
     if trace_id not in locked:
         raise TraceNotFound(trace_id)
@@ -67,5 +67,5 @@ async def locked_with_replaced(trace_id: UUID, work: UnitOfWork) -> tuple[Locked
     replaced = None if replaced_id is None else locked.get(replaced_id)
     if replaced is not None:
         # A merge could lock the signs of the two in the other order.
-        await work.tags.hold_off_merges()
+        await work.tags.block_merges()
     return locked[trace_id], replaced

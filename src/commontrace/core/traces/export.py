@@ -8,7 +8,7 @@ from commontrace.domain import limits
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.embedder import Model
 from commontrace.storage.database import Database
-from commontrace.storage.keyset import Position
+from commontrace.storage.keyset import Cursor
 from commontrace.storage.traces.export import ExportRow
 
 
@@ -21,12 +21,12 @@ class Export:
     """The id and the version of the model whose vectors go with the traces; None leaves vectors out."""
     database: Database
 
-    async def page(self, *, after: Position | None, size: int) -> Sequence[ExportRow]:
+    async def page(self, *, after: Cursor | None, size: int) -> Sequence[ExportRow]:
         """Returns the next traces, at most `size` and as much text as fits into a response; none at the end."""
         if self.trace_filter is not None and self.trace_filter.matches_nothing:
             return ()
         return await self.database.read(
-            lambda reading: reading.export.oldest_first(
+            lambda reading: reading.trace_export.list_oldest_first(
                 self.trace_filter, after=after, size=size, text_bytes=limits.RESPONSE_BYTES, model=self.model
             ),
             trace_filter=self.trace_filter,

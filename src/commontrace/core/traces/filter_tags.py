@@ -9,7 +9,7 @@ async def resolved(trace_filter: TraceFilter, database: Database) -> ResolvedFil
     names = sorted({*trace_filter.tags_all, *trace_filter.tags_any, *trace_filter.tags_none})
     if not names:
         return ResolvedFilter(trace_filter=trace_filter, tag_ids={})
-    tag_ids = await database.tag_ids(names)
+    tag_ids = await database.get_tag_ids(names)
     return ResolvedFilter(
         trace_filter=trace_filter, tag_ids=tag_ids, unknown_tags=tuple(name for name in names if name not in tag_ids)
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 from commontrace.core.traces import filter_tags
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
-from commontrace.storage.keyset import Position
+from commontrace.storage.keyset import Cursor
 from commontrace.storage.traces.repository import TraceRow
 from commontrace.storage.unit_of_work import Reading
 
@@ -18,11 +18,11 @@ class Listed:
 
     trace_filter: ResolvedFilter
     owner_id: UUID | None
-    positions: Sequence[Position]
+    positions: Sequence[Cursor]
 
 
 async def find(
-    trace_filter: TraceFilter, *, owner_email: str | None, after: Position | None, size: int, database: Database
+    trace_filter: TraceFilter, *, owner_email: str | None, after: Cursor | None, size: int, database: Database
 ) -> Listed:
     """Returns where at most `size` matching traces are, newest first, those behind `after` only.
 
@@ -31,20 +31,18 @@ async def find(
     resolved = await filter_tags.resolved(trace_filter, database)
     owner_id = None
     if owner_email is not None:
-        owner_id = await database.read(lambda reading: reading.users.id_of(owner_email))
+        owner_id = await database.read(lambda reading: reading.users.get_id(owner_email))
     # Who never wrote owns nothing.
     if resolved.matches_nothing or (owner_email is not None and owner_id is None):
         return Listed(trace_filter=resolved, owner_id=None, positions=())
     positions = await database.read(
-        lambda reading: reading.listing.newest_first(resolved, owner_id=owner_id, after=after, size=size),
+        lambda reading: reading.trace_listing.list_newest_first(resolved, owner_id=owner_id, after=after, size=size),
         trace_filter=resolved,
     )
     return Listed(trace_filter=resolved, owner_id=owner_id, positions=positions)
 
 
-async def rows(
-    positions: Sequence[Position], *, of: Listed, full: bool, database: Database
-) -> dict[Position, TraceRow]:
+async def rows(positions: Sequence[Cursor], *, of: Listed, full: bool, database: Database) -> dict[Cursor, TraceRow]:
     """Returns the traces at the positions, without those that match no longer."""
     ids = [position.id for position in positions]
     found = await database.read(
@@ -59,6 +57,6 @@ async def revisions(trace_id: UUID, *, before: int | None, size: int, database: 
 
     async def numbers(reading: Reading) -> list[int]:
         await reading.traces.require(trace_id)
-        return await reading.revisions.newest_first(trace_id, before=before, size=size)
+        return await reading.revisions.list_numbers(trace_id, before=before, size=size)
 
     return await database.read(numbers)

@@ -19,7 +19,7 @@ async def hide(trace_id: UUID, reason: str, work: UnitOfWork) -> TraceRow:
     if trace.deleted_at is None:
         await mark_deleted(trace, replaced, work)
     await work.trace_changes.hide(trace_id, reason)
-    return await work.traces.get_even_deleted(trace_id)
+    return await work.traces.get_including_deleted(trace_id)
 
 
 async def unhide(trace_id: UUID, work: UnitOfWork) -> TraceRow:
@@ -33,7 +33,7 @@ async def unhide(trace_id: UUID, work: UnitOfWork) -> TraceRow:
         # One transaction, and so one time, hid and deleted it.
         if trace.deleted_at == trace.hidden_at:
             await restore(trace, replaced, work)
-    return await work.traces.get_even_deleted(trace_id)
+    return await work.traces.get_including_deleted(trace_id)
 
 
 async def purge(trace_id: UUID, work: UnitOfWork, moderator: str) -> None:
@@ -41,13 +41,13 @@ async def purge(trace_id: UUID, work: UnitOfWork, moderator: str) -> None:
 
     What remains are its id in events and in the ledgers of imports, which keep it from being imported again.
     """
-    neighbours = set(await work.trace_purge.neighbours(trace_id))
+    neighbours = set(await work.trace_purge.list_linked_ids(trace_id))
     locked = await work.trace_changes.lock([trace_id, *neighbours])
     if trace_id not in locked:
         raise TraceNotFound(trace_id)
     trace = locked.pop(trace_id)
-    await work.trace_purge.lock_out(trace_id)
-    if not neighbours.issuperset(await work.trace_purge.neighbours(trace_id)):
+    await work.trace_purge.lock_exclusively(trace_id)
+    if not neighbours.issuperset(await work.trace_purge.list_linked_ids(trace_id)):
         # A successor came before the lock; it has to be locked, too, and in the order of ids.
         raise ConcurrentChange
     await work.trace_purge.purge(trace_id)

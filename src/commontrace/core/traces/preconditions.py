@@ -23,6 +23,6 @@ def require_etag(trace: LockedTrace | TraceRow, etag_wanted: str) -> None:
 
 async def require_new_content(content_hash: bytes, trace_id: UUID, work: UnitOfWork) -> None:
     """Raises DuplicateTrace if a live trace other than this one has the content."""
-    existing = await work.traces.with_content(content_hash)
+    existing = await work.traces.get_id_by_content(content_hash)
     if existing not in (None, trace_id):
         raise DuplicateTrace(existing)

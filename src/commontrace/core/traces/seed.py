@@ -25,17 +25,17 @@ def read_seeds(fixtures: Path) -> dict[UUID, Contribution]:
 
 async def seed(seeds: Mapping[UUID, Contribution], database: Database, embedder: Embedder) -> int:
     """Stores the seeds that are not there yet, validated, and returns how many; safe when done twice at once."""
-    known = await database.read(lambda reading: reading.traces.known(seeds))
+    known = await database.read(lambda reading: reading.traces.get_existing_ids(seeds))
     missing = [trace_id for trace_id in seeds if trace_id not in known]
     if not missing:
         return 0
     embeddings = await embedder.encode([seeds[trace_id].text for trace_id in missing])
     async with database.unit_of_work() as work:
-        contributor_id = await work.users.ensure(SEED_EMAIL, display_name=SEED_NAME, is_seed=True)
+        contributor_id = await work.users.get_or_create(SEED_EMAIL, display_name=SEED_NAME, is_seed=True)
         # A twin may have seeded while this one encoded, or waits here until this one is done.
-        await work.users.hold(contributor_id)
-        await work.tags.ensure({tag for trace_id in missing for tag in normalise_all(seeds[trace_id].tags)})
-        missing_still = set(missing) - await work.traces.known(missing)
+        await work.users.lock(contributor_id)
+        await work.tags.get_or_create({tag for trace_id in missing for tag in normalise_all(seeds[trace_id].tags)})
+        missing_still = set(missing) - await work.traces.get_existing_ids(missing)
         for trace_id, embedding in zip(missing, embeddings, strict=True):
             if trace_id in missing_still:
                 contribution = seeds[trace_id]

@@ -104,9 +104,9 @@ class PreparedEdit:
             locked.id, revision=locked.revision + 1, **texts, changed_fields=changed, editor_id=caller_id
         )
         if self.embedding is None:
-            await work.encoding_jobs.add(locked.id)
+            await work.encoding_jobs.enqueue(locked.id)
         else:
-            await work.encoding_jobs.remove([locked.id])
+            await work.encoding_jobs.delete([locked.id])
         # Votes are on a text that is no longer there.
         return changes | {
             "revision": locked.revision + 1,
@@ -132,7 +132,7 @@ async def prepare(
     seen = await database.read(lambda reading: reading.traces.get(edit.trace_id))
     if seen is None:
         raise TraceNotFound(edit.trace_id)
-    require_owner(seen, await database.read(lambda reading: reading.users.id_of(email)))
+    require_owner(seen, await database.read(lambda reading: reading.users.get_id(email)))
     require_etag(seen, edit.etag)
     values = {
         name: value

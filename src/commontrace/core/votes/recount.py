@@ -32,7 +32,7 @@ async def recount(
     """
     batches: list[Recounted] = []
     last, done = None, 0
-    total = await database.read(lambda reading: reading.votes.countable_total()) if on_progress else 0
+    total = await database.read(lambda reading: reading.votes.count_traces()) if on_progress else 0
     while trace_ids := await _next(last, database):
         batches.append(await _recount(trace_ids, database, validation_threshold=validation_threshold))
         last = trace_ids[-1]
@@ -48,7 +48,7 @@ async def recount(
 
 
 async def _next(last: UUID | None, database: Database) -> Sequence[UUID]:
-    return await database.read(lambda reading: reading.votes.countable(after=last, size=_BATCH))
+    return await database.read(lambda reading: reading.votes.list_trace_ids(after=last, size=_BATCH))
 
 
 async def _recount(trace_ids: Sequence[UUID], database: Database, *, validation_threshold: int) -> Recounted:
@@ -56,7 +56,7 @@ async def _recount(trace_ids: Sequence[UUID], database: Database, *, validation_
     changes_of_status: list[tuple[str, str]] = []
     async with database.unit_of_work() as work:
         locked = await work.trace_changes.lock(trace_ids)
-        tallies = await work.votes.tallies(list(locked))
+        tallies = await work.votes.get_tallies(list(locked))
         for trace in locked.values():
             tally = tallies.get(trace.id, Tally())
             due = await apply_tally(trace, tally, work, validation_threshold=validation_threshold)

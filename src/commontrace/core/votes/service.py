@@ -8,7 +8,7 @@ from commontrace.domain.errors import OwnTrace, RevisionNotCurrent, VoteNotFound
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.domain.votes.ballot import Ballot
 from commontrace.domain.votes.trust import Standing, Tally, standing
-from commontrace.storage.keyset import Position
+from commontrace.storage.keyset import Cursor
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 from commontrace.storage.votes.repository import VoteRow
 
@@ -31,14 +31,14 @@ async def cast(
         raise OwnTrace(trace.id)
     if ballot.revision not in (None, trace.revision):
         raise RevisionNotCurrent(trace.id, trace.revision)
-    vote = await work.votes.put(ballot, voter_id, revision=trace.revision)
+    vote = await work.votes.save(ballot, voter_id, revision=trace.revision)
     return vote, await _count(trace, work, validation_threshold=validation_threshold)
 
 
 async def retract(trace_id: UUID, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int) -> Counted:
     """Removes the voter's vote, on whichever revision. Raises TraceNotFound, VoteNotFound."""
     trace = await work.trace_changes.lock_live(trace_id)
-    if not await work.votes.remove(trace_id, voter_id):
+    if not await work.votes.delete(trace_id, voter_id):
         raise VoteNotFound(trace_id)
     return await _count(trace, work, validation_threshold=validation_threshold)
 
@@ -46,17 +46,17 @@ async def retract(trace_id: UUID, work: UnitOfWork, voter_id: UUID, *, validatio
 async def vote_of(email: str, trace_id: UUID, reading: Reading) -> VoteRow:
     """Returns the user's vote. Raises TraceNotFound, VoteNotFound."""
     await reading.traces.require(trace_id)
-    voter_id = await reading.users.id_of(email)
+    voter_id = await reading.users.get_id(email)
     vote = None if voter_id is None else await reading.votes.get(trace_id, voter_id)
     if vote is None:
         raise VoteNotFound(trace_id)
     return vote
 
 
-async def votes_on(trace_id: UUID, reading: Reading, *, after: Position | None, size: int) -> list[VoteRow]:
+async def votes_on(trace_id: UUID, reading: Reading, *, after: Cursor | None, size: int) -> list[VoteRow]:
     """Returns at most `size` votes behind the position, newest first. Raises TraceNotFound."""
     await reading.traces.require(trace_id)
-    return await reading.votes.newest_first(trace_id, after=after, size=size)
+    return await reading.votes.list_newest_first(trace_id, after=after, size=size)
 
 
 async def apply_tally(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, validation_threshold: int) -> Standing:
@@ -68,11 +68,11 @@ async def apply_tally(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, val
         await work.trace_changes.touch(trace.id, changes)
         await tell_status(trace.id, trace.status, due.status, trace.revision, work)
     elif changes:
-        await work.trace_changes.set(trace.id, changes)
+        await work.trace_changes.update(trace.id, changes)
     return due
 
 
 async def _count(trace: LockedTrace, work: UnitOfWork, *, validation_threshold: int) -> Counted:
-    tallies = await work.votes.tallies([trace.id])
+    tallies = await work.votes.get_tallies([trace.id])
     settled = await apply_tally(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
     return Counted(trace_id=trace.id, revision=trace.revision, standing=settled)

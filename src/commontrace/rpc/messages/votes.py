@@ -9,7 +9,7 @@ from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.messages.traces import STATUS
 from commontrace.rpc.paging.page_tokens import NEWEST_FIRST
 from commontrace.rpc.paging.pages import fitting
-from commontrace.storage.keyset import Position
+from commontrace.storage.keyset import Cursor
 from commontrace.storage.votes.repository import VoteRow
 from commontrace.v1 import vote_pb2, vote_service_pb2
 
@@ -72,5 +72,5 @@ def page_message(
     response = vote_service_pb2.ListVotesResponse(votes=votes)
     if len(votes) < len(found):
         last = found[len(votes) - 1]
-        response.next_page_token = NEWEST_FIRST.token(request, Position(last.created_at, last.id))
+        response.next_page_token = NEWEST_FIRST.token(request, Cursor(last.created_at, last.id))
     return response

@@ -18,7 +18,7 @@ from commontrace.domain import limits
 from commontrace.rpc.canonical_bytes import canonical_bytes
 from commontrace.rpc.messages.timestamps import since_epoch
 from commontrace.rpc.validation.invalid_request import InvalidRequest, Violation
-from commontrace.storage.keyset import Position
+from commontrace.storage.keyset import Cursor
 from commontrace.v1 import error_reason_pb2 as reasons
 
 Where = TypeVar("Where")
@@ -113,16 +113,16 @@ def _decoded(token: str) -> bytes:
     return raw if _encoded(raw) == token else b""
 
 
-def _pack_position(position: Position) -> Sequence[Any]:
+def _pack_position(position: Cursor) -> Sequence[Any]:
     return since_epoch(position.created_at) // _MICROSECOND, str(position.id)
 
 
-def _unpack_position(packed: Sequence[Any]) -> Position:
+def _unpack_position(packed: Sequence[Any]) -> Cursor:
     microseconds, item_id = packed
     if type(item_id) is not str:
         raise TypeError
     # Every time that Python can hold is one that Postgres can hold.
-    return Position(_EPOCH + _whole(microseconds) * _MICROSECOND, UUID(item_id))
+    return Cursor(_EPOCH + _whole(microseconds) * _MICROSECOND, UUID(item_id))
 
 
 def _unpack_revision(packed: Sequence[Any]) -> int:

@@ -30,7 +30,7 @@ from commontrace.rpc.streams import watch as watching
 from commontrace.rpc.streams.imports import Importer
 from commontrace.rpc.validation import search_rules
 from commontrace.storage.database import Database
-from commontrace.storage.keyset import Position
+from commontrace.storage.keyset import Cursor
 from commontrace.storage.unit_of_work import UnitOfWork
 from commontrace.v1 import (
     trace_event_pb2,
@@ -71,7 +71,7 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
     ) -> trace_service_pb2.GetServiceInfoResponse:
         """Describes the server."""
         caller = current_caller()
-        user_id = await self._database.read(lambda reading: reading.users.id_of(caller.email))
+        user_id = await self._database.read(lambda reading: reading.users.get_id(caller.email))
         return trace_service_pb2.GetServiceInfoResponse(
             version=commontrace.__version__,
             embedding_model=info.embedding_model_message(self._model.facts),
@@ -190,7 +190,7 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
             database=self._database,
         )
 
-        async def fetch(some: Sequence[Position]) -> dict[Position, trace_pb2.Trace]:
+        async def fetch(some: Sequence[Cursor]) -> dict[Cursor, trace_pb2.Trace]:
             rows = await listing.rows(some, of=listed, full=full, database=self._database)
             return {position: traces.trace_message(row) for position, row in rows.items()}
 

@@ -21,7 +21,7 @@ async def stream(
         for response in responses(request, rows, model_id=model_id):
             stopping.refuse()
             yield response
-        after = rows[-1].position
+        after = rows[-1].cursor
 
 
 def responses(
@@ -31,5 +31,5 @@ def responses(
     sent = 0
     for run in response_budget.cut(record_message(row, model_id=model_id) for row in rows):
         sent += len(run)
-        cursor = OLDEST_FIRST.token(request, rows[sent - 1].position)
+        cursor = OLDEST_FIRST.token(request, rows[sent - 1].cursor)
         yield trace_export_pb2.ExportTracesResponse(traces=run, cursor=cursor)

@@ -90,7 +90,9 @@ class Importer:
         if not request.items:
             return imports.progress_message(await importing.progress(import_id, email, self._database))
         if not received.items:
-            last_sequence = await self._database.read(lambda reading: reading.imports.last_sequence(import_id, email))
+            last_sequence = await self._database.read(
+                lambda reading: reading.imports.get_last_sequence(import_id, email)
+            )
             outcomes = received.refused
         else:
             try:

@@ -34,7 +34,7 @@ class QueueWatch:
     async def look(self) -> None:
         """Asks once."""
         try:
-            self.seen = await self._database.read(lambda reading: reading.encoding_jobs.state())
+            self.seen = await self._database.read(lambda reading: reading.encoding_jobs.get_state())
         except Exception as error:  # noqa: BLE001 - whatever it is, it is asked again
             self.seen = None
             log.debug("the encoding queue cannot be counted", error=safe_message(error))

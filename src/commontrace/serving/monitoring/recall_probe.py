@@ -85,7 +85,7 @@ class RecallProbe:
         if count < self._least_traces or sample is None:
             return "too_few"
         nearest = _around(sample.vector, sample.trace_id, model)
-        wanted = await self._database.read(lambda reading: reading.search.neighbours(nearest))
+        wanted = await self._database.read(lambda reading: reading.exact_search.neighbours(nearest))
         found = await self._database.search(lambda search: search.neighbours(nearest, ef_search=candidates_for(LIMIT)))
         if len(wanted) < LIMIT:
             return "too_few"

@@ -1,1 +1,1 @@
-"""Facts for diagnosis, read from a database as it is."""
+"""Queries of the doctor: facts about a database, whatever its state."""

@@ -1,4 +1,4 @@
-"""Asks a Postgres what it is, and what the user may do there. Any database of any revision answers."""
+"""Facts about a Postgres: version, extension, settings, and privileges of the user. Works at any revision."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -46,8 +46,8 @@ _SETTINGS = """
     FROM pg_settings WHERE name = ANY(:names)"""
 
 
-async def find(connection: AsyncConnection) -> PostgresFacts:
-    """Returns the facts. Raises what the driver does."""
+async def find_facts(connection: AsyncConnection) -> PostgresFacts:
+    """Returns the facts. Raises the driver's errors."""
     [database] = await connection.execute(text(_DATABASE))
     [pgvector] = await connection.execute(text(_PGVECTOR))
     schema = (await connection.execute(text(_SCHEMA), {"ours": list(Base.metadata.tables)})).one_or_none()
@@ -63,9 +63,9 @@ async def find(connection: AsyncConnection) -> PostgresFacts:
     )
 
 
-async def find_writing(connection: AsyncConnection) -> WritingFacts:
-    """Returns whether others can write; the connection must be as it was opened. Raises what the driver does."""
+async def find_writing_facts(connection: AsyncConnection) -> WritingFacts:
+    """Returns whether new connections can write; needs one without changed settings. Raises the driver's errors."""
     is_standby = bool((await connection.execute(text("SELECT pg_is_in_recovery()"))).scalar())
-    asked = {"names": ["default_transaction_read_only"], "wanted": "off"}
-    [default] = await connection.execute(text(_SETTINGS), asked)
+    parameters = {"names": ["default_transaction_read_only"], "wanted": "off"}
+    [default] = await connection.execute(text(_SETTINGS), parameters)
     return WritingFacts(is_standby=is_standby, is_off_by_default=default.setting == "on", remedy=default.remedy)

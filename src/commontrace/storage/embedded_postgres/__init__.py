@@ -1,1 +1,1 @@
-"""Embedded Postgres: created, supervised and stopped with its owner."""
+"""Embedded Postgres: creation, supervision and shutdown of a private PostgreSQL (ADR 0005)."""

@@ -1,7 +1,7 @@
-"""The child of `embedded` before exec: run as a script, it becomes the program that it is given.
+"""Launcher: a script that prepares its process and then becomes the given program by exec.
 
-A process of its own because code between fork and exec is unsafe where the parent has threads.
-Usage: embedded_launcher.py PARENT_PID PROGRAM [ARGUMENT ...]
+A separate process, because code between fork and exec is unsafe if the parent has threads.
+Usage: launcher.py PARENT_PID PROGRAM [ARGUMENT ...]
 """
 
 import ctypes
@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import NoReturn
 
 NAMESPACE_REFUSED = 77
-"""Exit status where Postgres takes no such user, and the user cannot become another; the reason is on stderr."""
+"""Exit status if Postgres refuses the user and no user namespace is allowed. The reason is on stderr."""
 
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
-# All that Postgres gets: nothing of the user's (PG*, LD_*, locale). TZ spares initdb its search for the zone.
+# The whole environment of Postgres: no PG*, LD_* or locale of the user (ADR 0051). With TZ, initdb does not search for
+# the zone.
 _ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
 
 
 def _enter_user_namespace() -> None:
-    """Becomes uid 1 in the eyes of this process, since Postgres refuses root and users without a name. Raises OSError.
+    """Enters a user namespace as uid 1, because Postgres refuses root and users without a name. Raises OSError.
 
-    For files and signals it stays the user it was, so no file changes hands; after exec it has no privileges.
+    For files and signals the user stays the same, so no file changes its owner; after exec it has no privileges.
     """
     user, group = os.geteuid(), os.getegid()
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER) != 0:
@@ -34,7 +35,7 @@ def _enter_user_namespace() -> None:
 
 
 def _has_name(user: int) -> bool:
-    # Windows, which is refused elsewhere, has no such module.
+    # Windows, which `start` refuses, has no such module.
     import pwd
 
     try:
@@ -45,8 +46,8 @@ def _has_name(user: int) -> bool:
 
 
 def _die_with(parent: int) -> None:
-    """Asks the kernel for SIGINT, a fast shutdown, when the thread that started this process ends."""
-    # Python's own handler would swallow a signal that arrives just before exec.
+    """Requests SIGINT, a fast shutdown, from the kernel when the thread that started this process ends."""
+    # Python's handler would lose a signal that arrives just before exec.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGINT), 0, 0, 0)
@@ -64,7 +65,7 @@ def launch(parent: int, program: str, arguments: list[str]) -> NoReturn:
         except OSError as error:
             sys.stderr.write(f"cannot enter a user namespace: {error}\n")
             sys.exit(NAMESPACE_REFUSED)
-    # Last, because the kernel forgets it when credentials change.
+    # Last: a change of credentials clears it.
     _die_with(parent)
     try:
         os.execve(program, [program, *arguments], _ENVIRONMENT)  # noqa: S606 - it shall become that program

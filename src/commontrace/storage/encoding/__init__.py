@@ -1,1 +1,1 @@
-"""Encoding queue, recorded models, re-encoding."""
+"""Storage of the encoding queue, the recorded models, and re-encoding."""

@@ -1,4 +1,4 @@
-"""Which traces wait for their vector: a queue that several workers take from."""
+"""Encoding queue: jobs for traces without a vector, leased by any number of workers (ADR 0017)."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -7,15 +7,16 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Float, String, Uuid, any_, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.backoff import LONGEST_DELAY_SECONDS
+from commontrace.storage.executor import Executor
 from commontrace.storage.models import EncodingJob, Trace
 from commontrace.storage.stored_times import is_ahead
 
 
-class ClaimedJob(NamedTuple):
-    """A job that is this worker's until `due_at`; `attempts` counts this one. All of one claim have one `due_at`."""
+class LeasedJob(NamedTuple):
+    """A job leased until `due_at`, which is the same for all jobs of a lease. `attempts` counts this one."""
 
     trace_id: UUID
     attempts: int
@@ -23,15 +24,15 @@ class ClaimedJob(NamedTuple):
 
 
 class QueueState(NamedTuple):
-    """How many traces wait for their vector, for how many seconds the first, and how many were given up."""
+    """Length of the queue, age of its oldest job in seconds, and number of dead letters (`given_up`)."""
 
     waiting: int
     oldest_seconds: float
     given_up: int
 
 
-class WaitingTrace(NamedTuple):
-    """What is encoded of a trace, deleted or not, and which model made its vector, None without one."""
+class QueuedTrace(NamedTuple):
+    """Text of a queued trace, deleted or not, and the model of its vector, None without one."""
 
     id: UUID
     revision: int
@@ -42,21 +43,21 @@ class WaitingTrace(NamedTuple):
     embedding_model_version: str | None
 
 
-# Made once: putting a statement together costs more than running it.
-_ADD = insert(EncodingJob.__table__)
-_ADD = _ADD.on_conflict_do_update(
+# Built once: building a statement costs more than running it.
+_ENQUEUE = insert(EncodingJob.__table__)
+_ENQUEUE = _ENQUEUE.on_conflict_do_update(
     index_elements=[EncodingJob.trace_id],
     set_={"attempts": 0, "due_at": func.now(), "last_error": "", "given_up_at": None},
 )
 
-_LONGEST = f"interval '{LONGEST_DELAY_SECONDS} seconds'"
-# What was tried before, and failed or ended with its worker, is taken alone: it may be what ends workers.
-_CLAIM = text(
+_LONGEST_DELAY = f"interval '{LONGEST_DELAY_SECONDS} seconds'"
+# A job with earlier attempts is leased alone: its text may be what fails, or what kills workers.
+_LEASE = text(
     f"""
     WITH due AS (
         SELECT trace_id, attempts, due_at FROM encoding_jobs
         WHERE given_up_at IS NULL
-            AND (due_at <= now() OR {is_ahead("due_at", _LONGEST)} OR {is_ahead("created_at")})
+            AND (due_at <= now() OR {is_ahead("due_at", _LONGEST_DELAY)} OR {is_ahead("created_at")})
         ORDER BY due_at LIMIT :batch
         FOR UPDATE SKIP LOCKED
     ), placed AS (
@@ -72,18 +73,18 @@ _CLAIM = text(
 )
 
 _ANY_OF_THEM = any_(bindparam("trace_ids", type_=ARRAY(Uuid)))
-# In one order, whoever changes several: nobody waits in a circle.
+# Locked in one order everywhere, so that transactions wait instead of deadlocking.
 _LOCKED = select(EncodingJob.trace_id).where(EncodingJob.trace_id == _ANY_OF_THEM)
 _IN_ORDER = _LOCKED.order_by(EncodingJob.trace_id).with_for_update()
-# A claim that ran out, or whose trace was edited, has another time by now.
-_STILL_CLAIMED = _LOCKED.where(EncodingJob.due_at == bindparam("claimed_until"))
-_STILL_CLAIMED = _STILL_CLAIMED.order_by(EncodingJob.trace_id).with_for_update()
+# A job whose lease has expired, or whose trace was edited, has another due_at by now.
+_STILL_LEASED = _LOCKED.where(EncodingJob.due_at == bindparam("leased_until"))
+_STILL_LEASED = _STILL_LEASED.order_by(EncodingJob.trace_id).with_for_update()
 
-_REMOVE = delete(EncodingJob.__table__).where(EncodingJob.trace_id.in_(_IN_ORDER))
-_REMOVE_CLAIMED = delete(EncodingJob.__table__).where(EncodingJob.trace_id.in_(_STILL_CLAIMED))
+_DELETE = delete(EncodingJob.__table__).where(EncodingJob.trace_id.in_(_IN_ORDER))
+_DELETE_LEASED = delete(EncodingJob.__table__).where(EncodingJob.trace_id.in_(_STILL_LEASED))
 _RELEASE = (
     update(EncodingJob.__table__)
-    .where(EncodingJob.trace_id.in_(_STILL_CLAIMED))
+    .where(EncodingJob.trace_id.in_(_STILL_LEASED))
     .values(
         attempts=EncodingJob.attempts - 1,
         due_at=func.now(),
@@ -91,19 +92,19 @@ _RELEASE = (
     )
 )
 _SECONDS = func.make_interval(0, 0, 0, 0, 0, 0, bindparam("seconds", type_=Float))
-_PUT_OFF = (
+_POSTPONE = (
     update(EncodingJob.__table__)
-    .where(EncodingJob.trace_id.in_(_STILL_CLAIMED))
+    .where(EncodingJob.trace_id.in_(_STILL_LEASED))
     .values(due_at=func.now() + _SECONDS, last_error=bindparam("why"))
 )
-_GIVE_UP = (
+_MARK_DEAD = (
     update(EncodingJob.__table__)
-    .where(EncodingJob.trace_id.in_(_STILL_CLAIMED))
+    .where(EncodingJob.trace_id.in_(_STILL_LEASED))
     .values(given_up_at=func.now(), last_error=bindparam("why"))
 )
-_TEXTS = select(*(Trace.__table__.c[name] for name in WaitingTrace._fields)).where(Trace.id == _ANY_OF_THEM)
+_TEXTS = select(*(Trace.__table__.c[name] for name in QueuedTrace._fields)).where(Trace.id == _ANY_OF_THEM)
 
-_COUNT_WAITING = select(func.count()).select_from(EncodingJob).where(EncodingJob.given_up_at.is_(None))
+_COUNT_QUEUED = select(func.count()).select_from(EncodingJob).where(EncodingJob.given_up_at.is_(None))
 _STATE = text(
     """
     SELECT count(*) FILTER (WHERE given_up_at IS NULL) AS waiting,
@@ -112,13 +113,13 @@ _STATE = text(
         count(given_up_at) AS given_up
     FROM encoding_jobs"""
 )
-_TAKE_UP_AGAIN = (
+_RETRY_DEAD = (
     update(EncodingJob.__table__)
     .where(EncodingJob.given_up_at.is_not(None))
     .values(attempts=0, due_at=func.now(), given_up_at=None)
 )
-# FOR KEY SHARE: a trace that is being purged is waited for, and left out. Without it, its job would be refused.
-_ADD_MISSING = text(
+# FOR KEY SHARE waits for a purge in progress and leaves its trace out; otherwise the foreign key would refuse the job.
+_ENQUEUE_MISSING = text(
     """
     WITH page AS (
         SELECT id, embedding_model_id, embedding_model_version FROM traces
@@ -139,78 +140,87 @@ _ADD_MISSING = text(
 )
 
 
-class EncodingJobRepository:
-    """The queue. Jobs are added in the transaction that leaves a trace without a vector."""
+class EncodingJobReader:
+    """Read side of the queue."""
 
-    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
-        """Takes where to ask; only a session can change anything."""
-        self._session = session
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def list_texts(self, trace_ids: Collection[UUID]) -> list[QueuedTrace]:
+        """Returns the texts of queued traces."""
+        rows = await self._executor.execute(_TEXTS, {"trace_ids": list(trace_ids)})
+        return [QueuedTrace._make(row) for row in rows]
+
+    async def count_queued(self) -> int:
+        """Returns the number of jobs, due or not, without dead ones."""
+        return (await self._executor.execute(_COUNT_QUEUED)).scalar_one()
+
+    async def get_state(self) -> QueueState:
+        """Returns the state of the queue. Reads every job: 10 ms for 10,000."""
+        return QueueState._make((await self._executor.execute(_STATE)).one())
+
+
+class EncodingJobRepository(EncodingJobReader):
+    """The queue in one unit of work. A job is added in the transaction that leaves a trace without a vector.
+
+    Methods that take leased jobs skip those whose lease has ended.
+    """
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
         self.has_added = False
-        """Whether there is something to do when the transaction commits."""
+        """True if workers have something to do after the commit."""
 
-    async def add(self, trace_id: UUID) -> None:
-        """Queues a trace that this transaction has inserted or locked, anew if it was queued or given up before."""
-        await self._session.execute(_ADD, {"trace_id": trace_id})
+    async def enqueue(self, trace_id: UUID) -> None:
+        """Adds a job for a trace that this transaction has inserted or locked; an earlier job starts anew."""
+        await self._executor.execute(_ENQUEUE, {"trace_id": trace_id})
         self.has_added = True
 
-    async def remove(self, trace_ids: Collection[UUID]) -> None:
-        """Drops the jobs of traces that this transaction has locked and given vectors."""
-        await self._session.execute(_REMOVE, {"trace_ids": list(trace_ids)})
+    async def delete(self, trace_ids: Collection[UUID]) -> None:
+        """Deletes the jobs of traces that this transaction has locked and encoded."""
+        await self._executor.execute(_DELETE, {"trace_ids": list(trace_ids)})
 
-    async def claim(self, batch: int, *, lease_seconds: float) -> list[ClaimedJob]:
-        """Takes up to so many due jobs, longest due first, for as long as the lease; others' are passed over.
+    async def lease(self, batch: int, *, lease_seconds: float) -> list[LeasedJob]:
+        """Leases up to `batch` due jobs, longest due first, and skips jobs that other workers lock.
 
-        What was taken before comes alone.
+        A job with earlier attempts is leased alone.
         """
-        rows = await self._session.execute(_CLAIM, {"batch": batch, "lease": lease_seconds})
-        return [ClaimedJob._make(row) for row in rows]
+        rows = await self._executor.execute(_LEASE, {"batch": batch, "lease": lease_seconds})
+        return [LeasedJob._make(row) for row in rows]
 
-    async def texts(self, trace_ids: Collection[UUID]) -> list[WaitingTrace]:
-        """Returns what is to be encoded."""
-        rows = await self._session.execute(_TEXTS, {"trace_ids": list(trace_ids)})
-        return [WaitingTrace._make(row) for row in rows]
+    async def delete_leased(self, jobs: Sequence[LeasedJob]) -> None:
+        """Deletes jobs."""
+        await self._executor.execute(_DELETE_LEASED, _lease_parameters(jobs))
 
-    async def count_waiting(self) -> int:
-        """Returns how many traces wait, due or not, but for those that were given up."""
-        return (await self._session.execute(_COUNT_WAITING)).scalar_one()
+    async def release(self, jobs: Sequence[LeasedJob], why: str | None = None) -> None:
+        """Makes jobs due at once, without counting the attempt."""
+        await self._executor.execute(_RELEASE, {**_lease_parameters(jobs), "why": why})
 
-    async def state(self) -> QueueState:
-        """Returns how long the queue is. Reads all of it: 10 ms for 10,000."""
-        return QueueState._make((await self._session.execute(_STATE)).one())
+    async def postpone(self, jobs: Sequence[LeasedJob], seconds: float, why: str) -> None:
+        """Makes jobs due in `seconds`."""
+        await self._executor.execute(_POSTPONE, {**_lease_parameters(jobs), "seconds": seconds, "why": why})
 
-    async def remove_claimed(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Drops jobs, but for those that are no longer of this claim."""
-        await self._session.execute(_REMOVE_CLAIMED, _of(jobs))
+    async def mark_dead(self, jobs: Sequence[LeasedJob], why: str) -> None:
+        """Marks jobs as dead letters: no worker leases them again."""
+        await self._executor.execute(_MARK_DEAD, {**_lease_parameters(jobs), "why": why})
 
-    async def release(self, jobs: Sequence[ClaimedJob], why: str | None = None) -> None:
-        """Makes jobs due as if they had not been claimed, but for those that are no longer of this claim."""
-        await self._session.execute(_RELEASE, {**_of(jobs), "why": why})
-
-    async def put_off(self, jobs: Sequence[ClaimedJob], seconds: float, why: str) -> None:
-        """Makes jobs due in so many seconds, but for those that are no longer of this claim."""
-        await self._session.execute(_PUT_OFF, {**_of(jobs), "seconds": seconds, "why": why})
-
-    async def give_up(self, jobs: Sequence[ClaimedJob], why: str) -> None:
-        """Makes jobs due no more, but for those that are no longer of this claim."""
-        await self._session.execute(_GIVE_UP, {**_of(jobs), "why": why})
-
-    async def take_up_again(self) -> int:
-        """Makes due what was given up, with all its attempts, and returns how many."""
+    async def retry_dead(self) -> int:
+        """Makes dead jobs due with all their attempts; returns how many."""
         self.has_added = True
-        return (await self._session.execute(_TAKE_UP_AGAIN)).rowcount  # type: ignore[attr-defined, no-any-return] # an UPDATE's
+        return (await self._executor.execute(_RETRY_DEAD)).rowcount  # type: ignore[attr-defined, no-any-return] # an UPDATE's
 
-    async def add_missing(
+    async def enqueue_missing(
         self, *, model_id: str, model_version: str, after: UUID | None, size: int
     ) -> tuple[UUID | None, int]:
-        """Queues those of the next `size` traces, by id, that have no vector of the model and no job.
+        """Adds jobs for those of the next `size` traces by id that have no vector of the model and no job.
 
-        Returns the last trace looked at, None behind the last one, and how many were queued.
+        Returns the id of the last trace scanned, None at the end, and how many jobs were added.
         """
         parameters = {"model_id": model_id, "model_version": model_version, "after": after, "size": size}
-        [row] = await self._session.execute(_ADD_MISSING, parameters)
+        [row] = await self._executor.execute(_ENQUEUE_MISSING, parameters)
         self.has_added = True
         return row.last, row.added
 
 
-def _of(jobs: Sequence[ClaimedJob]) -> dict[str, object]:
-    return {"trace_ids": [job.trace_id for job in jobs], "claimed_until": jobs[0].due_at}
+def _lease_parameters(jobs: Sequence[LeasedJob]) -> dict[str, object]:
+    return {"trace_ids": [job.trace_id for job in jobs], "leased_until": jobs[0].due_at}

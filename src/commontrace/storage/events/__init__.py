@@ -1,1 +1,1 @@
-"""Event log: appending, reading, its tail."""
+"""Event log: append, read, follow its tail."""

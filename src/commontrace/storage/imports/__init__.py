@@ -1,1 +1,1 @@
-"""Imports: ledger and bulk writes."""
+"""Storage of imports: bulk inserts and the log of imported items."""

@@ -1,4 +1,4 @@
-"""Imports: what is there already, many rows at once, and what is remembered of each item."""
+"""Imports: look-ups of existing traces, bulk inserts by COPY, and the log of imported items (ADR 0018)."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,7 +12,6 @@ from sqlalchemy import (
     BigInteger,
     CursorResult,
     LargeBinary,
-    String,
     Uuid,
     any_,
     bindparam,
@@ -23,51 +22,42 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.events.event_types import CREATED, SUPERSEDED
 from commontrace.domain.imports.decisions import Imported, Known, Recorded
 from commontrace.domain.traces.content_hash import content_hash
 from commontrace.domain.traces.contribution import PENDING, TEXTS
 from commontrace.embeddings.embedder import Model
-from commontrace.storage.models import ImportItem, PurgedTrace, Trace, User
+from commontrace.storage.imports.reader import ImportReader
+from commontrace.storage.models import ImportItem, PurgedTrace, Trace
 
-KEPT = timedelta(days=30)
+RETENTION = timedelta(days=30)
 
-# For every row, a vector goes into the graph: where that does not fit into memory, one COPY takes longer than any other
-# statement may, and other streams of the import wait for it.
-_SECONDS = 30
-_LIMIT = f"{_SECONDS}s"
-
+# Every row adds a vector to the HNSW graph. If the graph does not fit into memory, one COPY takes longer than the
+# statement_timeout of calls, and other streams of the import wait for it.
+_TIMEOUT_SECONDS = 30
+_TIMEOUT = f"{_TIMEOUT_SECONDS}s"
 
 _OF_IMPORT = (
     ImportItem.caller_id == bindparam("of_caller_id", type_=Uuid),
     ImportItem.import_id == bindparam("of_import_id", type_=Uuid),
 )
-# Made once: putting a statement together costs more than running it.
-_BEGIN = select(
-    func.set_config("statement_timeout", _LIMIT, True),  # noqa: FBT003 - SQL's own
-    func.set_config("lock_timeout", _LIMIT, True),  # noqa: FBT003 - SQL's own
+# Built once: building a statement costs more than running it.
+_LOCK = select(
+    func.set_config("statement_timeout", _TIMEOUT, True),  # noqa: FBT003 - SQL's own
+    func.set_config("lock_timeout", _TIMEOUT, True),  # noqa: FBT003 - SQL's own
     func.pg_advisory_xact_lock(bindparam("key", type_=BigInteger)),
     func.now(),
 )
 _RECORDED = select(ImportItem.sequence, ImportItem.trace_id, ImportItem.is_new).where(
     *_OF_IMPORT, ImportItem.sequence == any_(bindparam("sequences", type_=ARRAY(BigInteger)))
 )
-# Not joined: the end of the primary key's index answers for the highest sequence.
-_OF_USERS_IMPORT = (
-    ImportItem.caller_id == select(User.id).where(User.email == bindparam("email", type_=String)).scalar_subquery(),
-    ImportItem.import_id == bindparam("of_import_id", type_=Uuid),
-)
-_LAST = select(func.coalesce(func.max(ImportItem.sequence), 0)).where(*_OF_USERS_IMPORT)
-_COUNTS = select(func.count().filter(ImportItem.is_new), func.count().filter(~ImportItem.is_new)).where(
-    *_OF_USERS_IMPORT
-)
 _WITH_CONTENTS = select(Trace.content_hash, Trace.id).where(
     Trace.content_hash == any_(bindparam("hashes", type_=ARRAY(LargeBinary))), Trace.deleted_at.is_(None)
 )
-# Texts are read where nothing else tells the content.
-_KNOWN = select(
+# Texts are read only for traces without a content hash.
+_EXISTING = select(
     Trace.id,
     Trace.deleted_at.is_(None).label("is_live"),
     Trace.content_hash,
@@ -82,7 +72,7 @@ _PAIRS = (
     .table_valued("replaced_id", "successor_id", name="pairs")
     .render_derived()
 )
-_SUCCEED = (
+_MARK_SUPERSEDED = (
     update(Trace.__table__)
     .where(Trace.id == _PAIRS.c.replaced_id)
     .values(superseded_by_id=_PAIRS.c.successor_id)
@@ -99,64 +89,55 @@ _REVISION_COLUMNS = (
 )
 
 
-class ImportRepository:
-    """Imports of users. What is added here goes through COPY, in the transaction of the unit of work."""
+class ImportRepository(ImportReader):
+    """Imports in one unit of work. Rows are added by COPY, in its transaction."""
 
-    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
-        """Takes where to ask; only a session can add."""
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
         self._session = session
         self.has_added = False
-        """Whether there are events to announce and, perhaps, traces to encode."""
+        """True if there are events to notify of and, perhaps, traces to encode."""
 
-    async def begin(self, import_id: UUID, caller_id: UUID) -> datetime:
-        """Makes other streams of the import wait until the transaction ends, and returns when it began.
+    async def lock(self, import_id: UUID, caller_id: UUID) -> datetime:
+        """Blocks other streams of the import until the transaction ends, and returns when the transaction began.
 
-        A statement of its own: only the next one sees what the stream before has stored.
+        A separate statement: only later statements see what the previous stream has stored.
         """
         key = int.from_bytes(sha256(caller_id.bytes + import_id.bytes).digest()[:8], signed=True)
-        row = (await self._session.execute(_BEGIN, {"key": key})).one()
+        row = (await self._executor.execute(_LOCK, {"key": key})).one()
         return cast("datetime", row[-1])
 
-    async def recorded(self, import_id: UUID, caller_id: UUID, sequences: Sequence[int]) -> dict[int, Recorded]:
-        """Returns what became of those of the items that were stored before."""
-        rows = await self._session.execute(_RECORDED, {"sequences": sequences, **_of(import_id, caller_id)})
+    async def get_recorded(self, import_id: UUID, caller_id: UUID, sequences: Sequence[int]) -> dict[int, Recorded]:
+        """Returns the recorded results of items, by sequence. Items that were not stored are left out."""
+        rows = await self._executor.execute(_RECORDED, {"sequences": sequences, **_parameters(import_id, caller_id)})
         return {row.sequence: Recorded(trace_id=row.trace_id, is_new=row.is_new) for row in rows}
 
-    async def last_sequence(self, import_id: UUID, email: str) -> int:
-        """Returns the highest sequence of a user's import that was stored, 0 before the first."""
-        return (await self._session.execute(_LAST, {"of_import_id": import_id, "email": email})).scalar_one()
-
-    async def counts(self, import_id: UUID, email: str) -> tuple[int, int]:
-        """Returns how many items of a user's import were stored, and how many were there already."""
-        created, existing = (await self._session.execute(_COUNTS, {"of_import_id": import_id, "email": email})).one()
-        return created, existing
-
-    async def with_contents(self, hashes: Sequence[bytes]) -> dict[bytes, UUID]:
-        """Returns the live traces that others of these contents are duplicates of."""
+    async def get_ids_by_content(self, hashes: Sequence[bytes]) -> dict[bytes, UUID]:
+        """Returns the ids of live traces by content hash. Further traces with these contents would be duplicates."""
         if not hashes:
             return {}
-        rows = await self._session.execute(_WITH_CONTENTS, {"hashes": hashes})
+        rows = await self._executor.execute(_WITH_CONTENTS, {"hashes": hashes})
         return {row[0]: row[1] for row in rows if row[0] is not None}
 
-    async def known(self, trace_ids: Collection[UUID]) -> dict[UUID, Known]:
-        """Returns those of the traces that exist, deleted ones too."""
+    async def get_existing(self, trace_ids: Collection[UUID]) -> dict[UUID, Known]:
+        """Returns the traces that exist, deleted ones too, by id."""
         if not trace_ids:
             return {}
-        rows = await self._session.execute(_KNOWN, {"trace_ids": list(trace_ids)})
+        rows = await self._executor.execute(_EXISTING, {"trace_ids": list(trace_ids)})
         return {row[0]: Known(row[0], (row[2] or content_hash(*row[3:])) if row[1] else None) for row in rows}
 
-    async def purged(self, trace_ids: Collection[UUID]) -> set[UUID]:
-        """Returns those of the ids whose traces were purged."""
+    async def get_purged_ids(self, trace_ids: Collection[UUID]) -> set[UUID]:
+        """Returns those of the ids that belonged to purged traces."""
         if not trace_ids:
             return set()
-        return set((await self._session.execute(_PURGED, {"trace_ids": list(trace_ids)})).scalars())
+        return set((await self._executor.execute(_PURGED, {"trace_ids": list(trace_ids)})).scalars())
 
     async def add_traces(self, traces: Iterable[Imported], contributor_id: UUID, model: Model) -> None:
-        """Adds traces with their first revision and their event.
+        """Adds traces with their first revisions, events and encoding jobs.
 
-        Raises ConcurrentChange if a content or an id is taken.
+        Raises ConcurrentChange if another trace has the content or the id.
         """
-        # In one order for all: two who add the same contents wait for each other instead of deadlocking.
+        # In one order everywhere: two transactions that add the same contents wait instead of deadlocking.
         traces = sorted(traces, key=lambda trace: (trace.content_hash or b"", trace.id))
         if not traces:
             return
@@ -164,9 +145,9 @@ class ImportRepository:
         await self._copy("traces", _TRACE_COLUMNS, rows)
         changed = list(TEXTS)
         revisions = (
-            (trace.id, 1, said.title, said.context, said.solution, changed, contributor_id, trace.created_at)
+            (trace.id, 1, text.title, text.context, text.solution, changed, contributor_id, trace.created_at)
             for trace in traces
-            for said in (trace.item.contribution,)
+            for text in (trace.item.contribution,)
         )
         await self._copy("trace_revisions", _REVISION_COLUMNS, revisions)
         waiting = [(trace.id,) for trace in traces if trace.item.vector is None]
@@ -176,63 +157,62 @@ class ImportRepository:
         events += [(trace.id, SUPERSEDED, 1) for trace in traces if trace.superseded_by_id is not None]
         await self._add_events(events)
 
-    async def succeed(self, successors: Mapping[UUID, UUID]) -> None:
-        """Lets traces that are locked be replaced, each by the one that was added."""
+    async def mark_superseded(self, successors: Mapping[UUID, UUID]) -> None:
+        """Marks locked traces as superseded, each by an added trace; `successors` is by superseded id."""
         if not successors:
             return
         pairs = {"replaced_ids": list(successors), "successor_ids": list(successors.values())}
-        rows = await self._session.execute(_SUCCEED, pairs)
+        rows = await self._executor.execute(_MARK_SUPERSEDED, pairs)
         await self._add_events([(row.id, SUPERSEDED, row.revision) for row in rows])
 
     async def add_tags(self, tags: Iterable[tuple[UUID, Iterable[UUID]]]) -> None:
-        """Gives new traces their tags."""
+        """Adds tags to new traces."""
         pairs = [(trace_id, tag_id) for trace_id, tag_ids in tags for tag_id in tag_ids]
         if pairs:
             await self._copy("trace_tags", ("trace_id", "tag_id"), pairs)
 
-    async def record(self, import_id: UUID, caller_id: UUID, items: Mapping[int, Recorded]) -> None:
-        """Remembers what became of items, by sequence."""
+    async def save_items(self, import_id: UUID, caller_id: UUID, items: Mapping[int, Recorded]) -> None:
+        """Records the results of items, by sequence."""
         rows = [(caller_id, import_id, sequence, item.trace_id, item.is_new) for sequence, item in items.items()]
         if rows:
             await self._copy("import_items", ("caller_id", "import_id", "sequence", "trace_id", "is_new"), rows)
 
-    async def forget_expired(self, most: int) -> int:
-        """Forgets up to `most` items that were stored more than 30 days ago; returns how many."""
+    async def delete_expired(self, limit: int) -> int:
+        """Deletes the records of up to `limit` items older than 30 days; returns how many."""
         key = (ImportItem.caller_id, ImportItem.import_id, ImportItem.sequence)
-        oldest = select(*key).where(ImportItem.created_at < func.now() - KEPT).limit(most)
-        dropped = await self._session.execute(delete(ImportItem).where(tuple_(*key).in_(oldest)))
-        return cast("CursorResult[None]", dropped).rowcount
+        oldest = select(*key).where(ImportItem.created_at < func.now() - RETENTION).limit(limit)
+        result = await self._executor.execute(delete(ImportItem).where(tuple_(*key).in_(oldest)))
+        return cast("CursorResult[None]", result).rowcount
 
     async def _add_events(self, events: Sequence[tuple[UUID, str, int]]) -> None:
         await self._copy("trace_events", ("trace_id", "event_type", "revision"), events)
         self.has_added = True
 
     async def _copy(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Copies rows into a table through the driver itself: SQLAlchemy has no COPY.
+        """Copies rows into a table on the driver's connection: SQLAlchemy has no COPY.
 
-        The transaction has begun: something was asked before.
+        A statement must have begun the transaction before.
         """
-        assert isinstance(self._session, AsyncSession)  # noqa: S101 - only units of work add
         connection = await (await self._session.connection()).get_raw_connection()
         driver: Any = connection.driver_connection
-        await driver.copy_records_to_table(table, columns=columns, records=rows, timeout=_SECONDS)
+        await driver.copy_records_to_table(table, columns=columns, records=rows, timeout=_TIMEOUT_SECONDS)
 
 
 def _trace_row(trace: Imported, contributor_id: UUID, model: Model) -> tuple[Any, ...]:
-    item, said = trace.item, trace.item.contribution
+    item, text = trace.item, trace.item.contribution
     made_by = (None, None) if item.vector is None else (model.model_id, model.model_version)
     return (
         trace.id,
-        said.title,
-        said.context,
-        said.solution,
+        text.title,
+        text.context,
+        text.solution,
         item.vector,
         *made_by,
         PENDING,
         contributor_id,
-        said.agent_model,
-        said.agent_version,
-        json.dumps(said.metadata) if said.metadata else "{}",
+        text.agent_model,
+        text.agent_version,
+        json.dumps(text.metadata) if text.metadata else "{}",
         trace.content_hash,
         trace.created_at,
         trace.created_at,
@@ -241,5 +221,5 @@ def _trace_row(trace: Imported, contributor_id: UUID, model: Model) -> tuple[Any
     )
 
 
-def _of(import_id: UUID, caller_id: UUID) -> dict[str, UUID]:
+def _parameters(import_id: UUID, caller_id: UUID) -> dict[str, UUID]:
     return {"of_import_id": import_id, "of_caller_id": caller_id}

@@ -1,1 +1,1 @@
-"""API keys and quotas."""
+"""Storage of API keys and quotas."""

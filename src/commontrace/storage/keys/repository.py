@@ -1,4 +1,4 @@
-"""API keys, by the hash of each."""
+"""API keys, stored by their hashes (ADR 0027)."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -6,17 +6,18 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Double, String, Uuid, any_, bindparam, cast, func, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.scopes import Scope
+from commontrace.storage.executor import Executor
 from commontrace.storage.models import ApiKey, User
 
 CHANNEL = "commontrace_api_keys"
-"""Where servers hear which keys have changed, by id."""
+"""The channel on which servers are notified of changed keys, by id."""
 
 
 class KeyRow(NamedTuple):
-    """A key and whose it is. Whether it has expired is as of the question, by the database's clock."""
+    """A key and the e-mail address of its user. `seconds_left` is by the database's clock, at the time of the query."""
 
     id: UUID
     email: str
@@ -28,7 +29,7 @@ class KeyRow(NamedTuple):
     revoked_at: datetime | None
     last_used_at: datetime | None
     seconds_left: float | None
-    """Until it expires; None where it never does."""
+    """Seconds until the key expires, None if it never does."""
 
     @property
     def state(self) -> str:
@@ -53,9 +54,9 @@ _KEYS = select(
     _SECONDS_LEFT,
 ).join(User, User.id == ApiKey.user_id)
 
-# Made once: putting a statement together costs more than running it.
+# Built once: building a statement costs more than running it.
 _BY_ID = _KEYS.where(ApiKey.id == any_(bindparam("key_ids", type_=ARRAY(Uuid))))
-_NOTE_USE = (
+_RECORD_USE = (
     update(ApiKey)
     .where(ApiKey.id == any_(cast(bindparam("key_ids"), ARRAY(Uuid))))
     .values(last_used_at=func.now())
@@ -63,32 +64,38 @@ _NOTE_USE = (
 )
 
 
-class KeyRepository:
-    """The keys of all users."""
+class KeyReader:
+    """Read side of the keys of all users."""
 
-    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
-        """Takes where to ask."""
-        self._session = session
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
 
-    async def find(self, key_id: UUID) -> KeyRow | None:
-        """Returns the key with the id, whatever has become of it."""
-        return (await self.by_id([key_id])).get(key_id)
+    async def get(self, key_id: UUID) -> KeyRow | None:
+        """Returns the key with the id, also an expired or revoked one, or None."""
+        return (await self.get_many([key_id])).get(key_id)
 
-    async def by_id(self, key_ids: Collection[UUID]) -> dict[UUID, KeyRow]:
-        """Returns the keys with these ids, whatever has become of them."""
-        rows = map(KeyRow._make, await self._session.execute(_BY_ID, {"key_ids": list(key_ids)}))
+    async def get_many(self, key_ids: Collection[UUID]) -> dict[UUID, KeyRow]:
+        """Returns the keys with these ids, also expired and revoked ones, by id. Unknown ids are left out."""
+        rows = map(KeyRow._make, await self._executor.execute(_BY_ID, {"key_ids": list(key_ids)}))
         return {row.id: row for row in rows}
 
     async def list(self, email: str | None = None) -> Sequence[KeyRow]:
-        """Returns all keys, or one user's, the oldest first."""
+        """Returns all keys, or those of one user, oldest first."""
         whose = () if email is None else (User.email == email,)
         wanted = _KEYS.where(*whose).order_by(ApiKey.created_at, ApiKey.id)
-        return [KeyRow._make(row) for row in await self._session.execute(wanted)]
+        return [KeyRow._make(row) for row in await self._executor.execute(wanted)]
 
     async def count_live(self, user_id: UUID) -> int:
-        """Returns how many keys a user can call with."""
+        """Returns how many keys of a user are neither expired nor revoked."""
         live = select(func.count()).select_from(ApiKey).where(ApiKey.user_id == user_id, *_LIVE)
-        return (await self._session.execute(live)).scalar_one()
+        return (await self._executor.execute(live)).scalar_one()
+
+
+class KeyRepository(KeyReader):
+    """Keys in one unit of work. A change notifies the servers when the transaction commits."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
 
     async def add(
         self,
@@ -100,8 +107,8 @@ class KeyRepository:
         label: str,
         expires_in: timedelta | None,
     ) -> None:
-        """Stores a new key, which expires after so long, if ever."""
-        await self._session.execute(
+        """Stores a new key, which expires after `expires_in`, or never."""
+        await self._executor.execute(
             insert(ApiKey).values(
                 id=key_id,
                 user_id=user_id,
@@ -113,17 +120,17 @@ class KeyRepository:
         )
 
     async def revoke(self, key_id: UUID) -> None:
-        """Ends a key now, and tells the servers when the transaction has committed."""
+        """Revokes a key."""
         await self._change(key_id, revoked_at=func.now())
 
     async def expire(self, key_id: UUID, after: timedelta) -> None:
-        """Lets a key end after so long, or when it would anyway, and tells the servers."""
+        """Lets a key expire after a delay, or earlier if it would anyway."""
         await self._change(key_id, expires_at=func.least(ApiKey.expires_at, func.now() + after))
 
-    async def note_use(self, key_ids: Collection[UUID]) -> None:
-        """Remembers that the keys are in use."""
-        await self._session.execute(_NOTE_USE, {"key_ids": sorted(key_ids)})
+    async def record_use(self, key_ids: Collection[UUID]) -> None:
+        """Sets the time of the last use of keys to now."""
+        await self._executor.execute(_RECORD_USE, {"key_ids": sorted(key_ids)})
 
     async def _change(self, key_id: UUID, **values: Any) -> None:
-        await self._session.execute(update(ApiKey).where(ApiKey.id == key_id).values(**values))
-        await self._session.execute(select(func.pg_notify(cast(CHANNEL, String), cast(str(key_id), String))))
+        await self._executor.execute(update(ApiKey).where(ApiKey.id == key_id).values(**values))
+        await self._executor.execute(select(func.pg_notify(cast(CHANNEL, String), cast(str(key_id), String))))

@@ -1,4 +1,4 @@
-"""The tables. The migrations make them; a test compares both."""
+"""Models: the tables as SQLAlchemy sees them. The migrations create them; a test compares both."""
 
 from commontrace.storage.models.base import Base
 from commontrace.storage.models.bookkeeping import (

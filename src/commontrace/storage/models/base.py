@@ -1,4 +1,4 @@
-"""What the tables have in common."""
+"""Declarative base of the tables: types, names of constraints, timestamps."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +18,7 @@ NOW = text("now()")
 
 
 class Base(AsyncAttrs, DeclarativeBase):
-    """Gives every table the same types and every constraint a name that errors can be told by."""
+    """Base of all tables. Every constraint has a name, by which `constraints` maps its violation to an error."""
 
     metadata = MetaData(
         naming_convention={
@@ -30,13 +30,13 @@ class Base(AsyncAttrs, DeclarativeBase):
         }
     )
     if TYPE_CHECKING:
-        # More than SQLAlchemy promises: no model is mapped to anything else here.
+        # Narrower than SQLAlchemy's type: every model is mapped to a table here.
         __table__: ClassVar[Table]
     type_annotation_map = {datetime: DateTime(timezone=True), dict[str, Any]: JSONB, str: String}  # noqa: RUF012 - SQLAlchemy's name
 
 
 class Timestamps:
-    """When a row was made and when it last changed."""
+    """Columns for the times of creation and of the last change."""
 
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)

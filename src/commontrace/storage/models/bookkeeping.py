@@ -1,4 +1,4 @@
-"""What the service remembers about its own work."""
+"""Tables of the service's own records: models, idempotency keys, encoding queue, event log, imports, purges, quotas."""
 
 from datetime import datetime
 from uuid import UUID
@@ -17,7 +17,7 @@ from commontrace.storage.models.base import NOW, Base
 
 
 class EmbeddingModel(Base):
-    """A model that makes vectors of this database: the current one, and the next one while it is being re-encoded."""
+    """An embedding model: the current one, or the next one while the database is being re-encoded (ADR 0002, 0020)."""
 
     __tablename__ = "embedding_models"
     __table_args__ = (
@@ -34,7 +34,7 @@ class EmbeddingModel(Base):
 
 
 class IdempotentRequest(Base):
-    """A write that was asked for under an id, and its answer."""
+    """An idempotency key and the stored answer of its request (ADR 0007)."""
 
     __tablename__ = "idempotent_requests"
     __table_args__ = (Index("ix_idempotent_requests_created_at", "created_at"),)
@@ -48,7 +48,7 @@ class IdempotentRequest(Base):
 
 
 class EncodingJob(Base):
-    """A trace that waits for its vector. Whoever takes it moves `due_at` on: it is nobody's again then."""
+    """A job of the encoding queue (ADR 0017). A lease moves `due_at` forward to its end."""
 
     __tablename__ = "encoding_jobs"
     __table_args__ = (Index("ix_encoding_jobs_due_at", "due_at", postgresql_where=text("given_up_at IS NULL")),)
@@ -62,7 +62,7 @@ class EncodingJob(Base):
 
 
 class TraceEvent(Base):
-    """Something that happened to a trace, written in the transaction that made it happen; never changed."""
+    """An event of the log, inserted in the transaction of the change that it reports; never updated (ADR 0019)."""
 
     __tablename__ = "trace_events"
     __table_args__ = (
@@ -82,7 +82,7 @@ class TraceEvent(Base):
 
 
 class ImportItem(Base):
-    """An item of an import that was stored, or was there already (`is_new` tells)."""
+    """An imported item: stored as a new trace (`is_new`), or found to exist already (ADR 0018)."""
 
     __tablename__ = "import_items"
     __table_args__ = (Index("ix_import_items_created_at", "created_at", postgresql_using="brin"),)
@@ -96,7 +96,7 @@ class ImportItem(Base):
 
 
 class PurgedTrace(Base):
-    """The id of a trace that was purged: no import brings it back."""
+    """The id of a purged trace: no import restores it (ADR 0031)."""
 
     __tablename__ = "purged_traces"
 
@@ -105,7 +105,7 @@ class PurgedTrace(Base):
 
 
 class QuotaWindow(Base):
-    """How much of a quota a user has used, in the latest window. `granted` is what the last lease took of it."""
+    """Use of a quota by a user in the latest window. `granted` is the size of the last lease (ADR 0029)."""
 
     __tablename__ = "quota_windows"
     __table_args__ = (CheckConstraint("kind IN ('reads', 'writes', 'tag_names')", name="kind"),)

@@ -1,4 +1,4 @@
-"""Tags, their other names, and the traces that carry them."""
+"""Tables of tags, their aliases, and the tags of traces."""
 
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +13,7 @@ from commontrace.storage.models.base import NOW, Base, Timestamps
 
 
 class Tag(Timestamps, Base):
-    """A canonical tag name. The unique index `ix_tags_name` is both the constraint and the look-up."""
+    """A tag with its canonical name. The unique index `ix_tags_name` is both the constraint and the look-up."""
 
     __tablename__ = "tags"
     __table_args__ = (Index("ix_tags_name", "name", unique=True),)
@@ -25,7 +25,7 @@ class Tag(Timestamps, Base):
 
 
 class TagAlias(Base):
-    """A name that stands for a tag; never the name of a tag itself."""
+    """Another name of a tag; never the canonical name of a tag (ADR 0010)."""
 
     __tablename__ = "tag_aliases"
     __table_args__ = (Index("ix_tag_aliases_tag_id", "tag_id"),)
@@ -36,7 +36,7 @@ class TagAlias(Base):
 
 
 class TraceTag(Base):
-    """Which trace carries which tag; the second index answers tag -> traces."""
+    """A tag of a trace. The second index finds the traces of a tag."""
 
     __tablename__ = "trace_tags"
     __table_args__ = (Index("ix_trace_tags_tag_id_trace_id", "tag_id", "trace_id"),)

@@ -1,4 +1,4 @@
-"""Traces, their history, and what filtered searches read of them."""
+"""Tables of traces, their revisions, and the narrow tables of filtered and keyword searches."""
 
 from datetime import datetime
 from typing import Any
@@ -27,15 +27,15 @@ VECTOR_INDEX = Index(
     postgresql_with={"m": 16, "ef_construction": 64},
     postgresql_ops={"embedding": "vector_cosine_ops"},
 )
-"""What approximate searches go by."""
+"""The HNSW index of approximate searches (ADR 0026)."""
 
 
 class Trace(Timestamps, Base):
-    """A solved problem.
+    """A trace: a solved problem.
 
-    No index mentions a column that votes change, the status among them, be it in its predicate: such an update would
-    insert the row's vector into the HNSW graph again (ADR 0048). Lists and searches by status go by `TraceSigns`. The
-    storage options keep long text out of line and leave room in the page: votes are HOT updates.
+    No index mentions a column that votes change, such as the status, not even in its predicate: such an update would
+    insert the row's vector into the HNSW graph again (ADR 0048). Lists and searches by status use `TraceSigns`. The
+    storage options keep long text out of line and leave room in the page, so that votes are HOT updates.
     """
 
     __tablename__ = "traces"
@@ -43,7 +43,7 @@ class Trace(Timestamps, Base):
         CheckConstraint("status IN ('pending', 'validated')", name="status"),
         CheckConstraint("confirmation_count >= 0 AND down_count >= 0", name="counts"),
         CheckConstraint("revision >= 1", name="revision"),
-        # A zero vector has no direction: the cosine index would never return it. Stored vectors have unit length.
+        # Stored vectors have unit length. A zero vector has no direction: the cosine index would never return it.
         CheckConstraint("vector_norm(embedding) BETWEEN 0.999 AND 1.001", name="embedding_norm"),
         CheckConstraint(
             "(embedding IS NULL) = (embedding_model_id IS NULL)"
@@ -77,19 +77,19 @@ class Trace(Timestamps, Base):
     is_seed: Mapped[bool] = mapped_column(server_default="false")
     deleted_at: Mapped[datetime | None]
     content_hash: Mapped[bytes | None]
-    """None for a trace that was contributed although duplicates may exist."""
+    """None for a trace that was contributed with duplicates allowed (ADR 0008)."""
     edit_number: Mapped[int] = mapped_column(server_default="1")
-    """Counts the owner's edits; the etag."""
+    """Counts the owner's edits: the etag."""
     supersedes_id: Mapped[UUID | None] = mapped_column(ForeignKey("traces.id"))
     superseded_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("traces.id"))
-    """The live trace that replaces this one."""
+    """The live trace that supersedes this one."""
     hidden_at: Mapped[datetime | None]
-    """When a moderator hid it. Hidden traces are deleted, too; what hiding deleted has both times alike."""
+    """When a moderator hid the trace. Hidden traces are deleted, too; if hiding deleted one, both times are equal."""
     hide_reason: Mapped[str] = mapped_column(server_default="")
 
 
 class TraceRevision(Base):
-    """A version of a trace's text; never changed."""
+    """A revision of a trace's text; never updated."""
 
     __tablename__ = "trace_revisions"
 
@@ -104,7 +104,7 @@ class TraceRevision(Base):
 
 
 class TraceSigns(Base):
-    """What filtered searches read of a trace, deleted or not: small rows, many in a page. Triggers keep it true."""
+    """Narrow copy of a trace, deleted or not, for filtered searches (ADR 0023). Triggers maintain it."""
 
     __tablename__ = "trace_signs"
     __table_args__ = (
@@ -114,21 +114,21 @@ class TraceSigns(Base):
 
     trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"), primary_key=True)
     signs: Mapped[BitString | None] = mapped_column(BIT(varying=True))
-    """A bit for each component of the embedding: whether it is positive."""
+    """Binary quantization of the embedding: a bit for each component, set if it is positive."""
     status: Mapped[str]
     contributor_id: Mapped[UUID]
     agent_model: Mapped[str]
     created_at: Mapped[datetime]
     is_live: Mapped[bool]
     is_current: Mapped[bool]
-    """Whether no live trace replaces it."""
+    """True unless a live trace supersedes the trace."""
     tag_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
 
 
 class TraceWords(Base):
-    """The words of a trace, deleted or not, without their places. Triggers keep it true.
+    """The words of a trace, deleted or not, without positions, for keyword searches (ADR 0025). Triggers maintain it.
 
-    ANALYZE counts them: the statistics tell which words are common.
+    ANALYZE counts the words: its statistics show which are common.
     """
 
     __tablename__ = "trace_words"
@@ -144,4 +144,4 @@ DROP_SIGNS_TRIGGER = "DROP TRIGGER signs_of_embedding ON traces"
 CREATE_SIGNS_TRIGGER = (
     "CREATE TRIGGER signs_of_embedding AFTER UPDATE OF embedding ON traces FOR EACH ROW EXECUTE FUNCTION follow_trace()"
 )
-"""Whoever gives the column `embedding` another type, or another column its name, drops the trigger before."""
+"""The trigger must be dropped before the column `embedding` changes its type, or another column gets its name."""

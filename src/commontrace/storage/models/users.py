@@ -1,4 +1,4 @@
-"""Who calls, and with what."""
+"""Tables of users and API keys."""
 
 from datetime import datetime
 from uuid import UUID
@@ -16,7 +16,7 @@ from commontrace.storage.models.base import NOW, Base, Timestamps
 
 
 class User(Timestamps, Base):
-    """Who contributes and votes."""
+    """A user, who contributes and votes."""
 
     __tablename__ = "users"
 
@@ -28,7 +28,7 @@ class User(Timestamps, Base):
 
 
 class ApiKey(Base):
-    """What a user calls with."""
+    """An API key of a user (ADR 0027)."""
 
     __tablename__ = "api_keys"
     __table_args__ = (
@@ -41,7 +41,7 @@ class ApiKey(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     label: Mapped[str] = mapped_column(server_default="")
     digest: Mapped[bytes]
-    """The SHA-256 of the key, which is stored nowhere."""
+    """SHA-256 of the key. The key itself is not stored."""
     scopes: Mapped[list[str]] = mapped_column(ARRAY(String))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     expires_at: Mapped[datetime | None]

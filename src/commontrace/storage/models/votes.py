@@ -1,4 +1,4 @@
-"""Votes."""
+"""Table of votes."""
 
 from uuid import UUID
 

@@ -28,7 +28,7 @@ class FilterBudget:
     async def limit(self) -> AsyncIterator[None]:
         """Bounds the block. Raises Overloaded, FilterTooSlow."""
         # The call gives back its shares of the server meanwhile: the database does the work.
-        async with elsewhere(), self._limiter.turn():
+        async with elsewhere(), self._limiter.slot():
             try:
                 async with asyncio.timeout(self._seconds) as limit:
                     yield

@@ -1,1 +1,1 @@
-"""Tags and aliases."""
+"""Storage of tags, aliases, and the tags of traces."""

@@ -1,4 +1,4 @@
-"""Tags change: what is said of them, and which of them are one."""
+"""Changes of tags: descriptions, aliases, merges, deletion of unused ones (ADR 0010)."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -24,10 +24,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from commontrace.storage.models import Tag, TagAlias, Trace, TraceTag
 from commontrace.storage.tags.repository import MERGES
 
-# What `TraceChanges.hold_off_purges` does, without a list of the traces: a tag may have ten thousand.
+# As `TraceChanges.block_purges`, without a list of the traces: a tag may have ten thousand.
 _TAGGED = select(TraceTag.trace_id).where(TraceTag.tag_id == bindparam("of_tag", type_=Uuid))
-_HELD = select(Trace.id).where(Trace.id.in_(_TAGGED)).order_by(Trace.id).with_for_update(read=True, key_share=True)
-_HOLD_TAGGED = select(func.count()).select_from(_HELD.subquery())
+_LOCKED = select(Trace.id).where(Trace.id.in_(_TAGGED)).order_by(Trace.id).with_for_update(read=True, key_share=True)
+_BLOCK_PURGES_OF_TAGGED = select(func.count()).select_from(_LOCKED.subquery())
 _ADD_TO_EACH = (
     insert(TraceTag.__table__)
     .from_select(
@@ -37,10 +37,10 @@ _ADD_TO_EACH = (
     .on_conflict_do_nothing()
 )
 
-KEPT_UNUSED = timedelta(days=1)
+UNUSED_RETENTION = timedelta(days=1)
 
-# One entry of the index (tag_id, trace_id) for each tag. Without the order, the planner reads the table from its start
-# where few tags have many traces: it expects to meet one of any tag soon, and meets none of an unused one.
+# Reads one entry of the index (tag_id, trace_id) for each tag. Without ORDER BY, where few tags have many traces, the
+# planner scans the table: it expects a row of any tag soon, and finds none of an unused tag.
 _A_TRACE = (
     select(TraceTag.trace_id)
     .where(TraceTag.tag_id == Tag.id)
@@ -53,74 +53,73 @@ _ALIASES = select(func.count()).select_from(TagAlias).where(TagAlias.tag_id == T
 _IS_UNUSED = and_(
     Tag.is_curated.is_(False),
     Tag.description == "",
-    Tag.created_at < func.now() - KEPT_UNUSED,
+    Tag.created_at < func.now() - UNUSED_RETENTION,
     _A_TRACE.is_(None),
     _ALIASES == 0,
 )
-LOOK_FOR_UNUSED = (
+SCAN_FOR_UNUSED = (
     select(Tag.id, _IS_UNUSED.label("is_unused"))
     .where(Tag.id > bindparam("after", type_=Uuid))
     .order_by(Tag.id)
-    .limit(bindparam("most", type_=Integer))
+    .limit(bindparam("limit", type_=Integer))
 )
-"""What `TagChanges.forget_unused` finds tags with; plan tests explain it."""
+"""The statement with which `TagChanges.delete_unused` finds tags; plan tests EXPLAIN it."""
 _OF_THEM = Tag.id == any_(bindparam("tag_ids", type_=ARRAY(Uuid)))
-# Whoever holds a tag is about to use it.
+# A locked tag is about to be used.
 _LOCK = select(Tag.id).where(_OF_THEM).with_for_update(skip_locked=True)
-_FORGET = delete(Tag).where(_OF_THEM, _IS_UNUSED)
+_DELETE_UNUSED = delete(Tag).where(_OF_THEM, _IS_UNUSED)
 
 
-class Looked(NamedTuple):
-    """How many tags were looked at, the last of them, and how many of them were removed."""
+class UnusedTagScan(NamedTuple):
+    """Result of one step of the scan for unused tags; `last_id` is the cursor for the next step."""
 
-    looked_at: int
-    last: UUID
-    forgotten: int
+    scanned: int
+    last_id: UUID
+    deleted: int
 
 
 class TagChanges:
-    """Changes of tags that exist."""
+    """Changes of existing tags, in one unit of work."""
 
     def __init__(self, session: AsyncSession) -> None:
-        """Takes the session of the unit of work."""
         self._session = session
 
-    async def set(self, tag_id: UUID, values: Mapping[str, Any]) -> None:
-        """Sets columns by name."""
+    async def update(self, tag_id: UUID, values: Mapping[str, Any]) -> None:
+        """Sets columns by name, and the time of the last change."""
         changed = update(Tag).where(Tag.id == tag_id).values(**values, updated_at=func.now())
         await self._session.execute(changed)
 
-    async def forget_unused(self, *, after: UUID, most: int) -> Looked:
-        """Looks at up to `most` tags by id behind `after`, and removes those that are of no use for a day.
+    async def delete_unused(self, *, after: UUID, limit: int) -> UnusedTagScan:
+        """Scans up to `limit` tags by id after the cursor, and deletes those that have been unused for a day.
 
-        These have no trace, not even a deleted one, no alias and no description, and are not curated.
+        Unused tags have no trace, not even a deleted one, no alias and no description, and are not curated.
         """
-        rows = (await self._session.execute(LOOK_FOR_UNUSED, {"after": after, "most": most})).all()
+        rows = (await self._session.execute(SCAN_FOR_UNUSED, {"after": after, "limit": limit})).all()
         unused = [row.id for row in rows if row.is_unused]
-        forgotten = 0
+        deleted = 0
         if unused:
             locked = list((await self._session.execute(_LOCK, {"tag_ids": unused})).scalars())
-            # A statement of its own, once nobody else can begin to use them: only this one sees who has before.
-            dropped = await self._session.execute(_FORGET, {"tag_ids": locked})
-            forgotten = cast("CursorResult[None]", dropped).rowcount
-        return Looked(looked_at=len(rows), last=rows[-1].id if rows else after, forgotten=forgotten)
+            # A separate statement: only a snapshot after the lock, which keeps new uses out, sees all earlier uses.
+            result = await self._session.execute(_DELETE_UNUSED, {"tag_ids": locked})
+            deleted = cast("CursorResult[None]", result).rowcount
+        return UnusedTagScan(scanned=len(rows), last_id=rows[-1].id if rows else after, deleted=deleted)
 
-    async def begin_merge(self) -> None:
-        """Waits for everybody who holds off merges, and keeps them waiting until the transaction ends."""
+    async def lock_for_merge(self) -> None:
+        """Waits for transactions that block merges, and makes later ones wait until this transaction ends."""
         await self._session.execute(select(func.pg_advisory_xact_lock(MERGES)))
 
     async def add_alias(self, name: str, tag_id: UUID) -> None:
-        """Lets a name that stands for nothing stand for the tag. A merge must have begun."""
+        """Makes an unused name an alias of the tag. Needs `lock_for_merge`."""
         await self._session.execute(insert(TagAlias).values(name=name, tag_id=tag_id))
 
     async def merge(self, source_id: UUID, target_id: UUID) -> int:
-        """Gives the target all that the source has, its name included; returns how many traces had the source.
+        """Moves traces, aliases and the name of the source to the target; returns how many traces had the source.
 
-        A merge must have begun.
+        Needs `lock_for_merge`.
         """
-        # A statement of its own: only the next ones see what purges before it have erased.
-        await self._session.execute(_HOLD_TAGGED, {"of_tag": source_id})
-        # Removed first: that locks the signs of all these traces in one order, the insert those of some.
+        # A separate statement: only later ones see what earlier purges have deleted.
+        await self._session.execute(_BLOCK_PURGES_OF_TAGGED, {"of_tag": source_id})
+        # DELETE first: its trigger locks the sign rows of all these traces in one order, the INSERT only those of some.
         removed = delete(TraceTag).where(TraceTag.tag_id == source_id).returning(TraceTag.trace_id)
         trace_ids = (await self._session.execute(removed)).scalars().all()
         await self._session.execute(_ADD_TO_EACH, {"to_traces": trace_ids, "new_tag_id": target_id})

@@ -1,4 +1,4 @@
-"""Tags as readers see them."""
+"""Tags as readers see them: with aliases and counts of traces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from commontrace.storage.executor import Executor
 from commontrace.storage.models import Tag, TagAlias, Trace, TraceTag
 
 
 class TagRow(NamedTuple):
-    """A tag, the names that curators made its aliases, and how many live traces have it."""
+    """A tag with its aliases and the number of its live traces."""
 
     name: str
     description: str
@@ -24,7 +24,7 @@ class TagRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagQuery:
-    """Which tags to list: at most `size`, by name behind `after`, or the most used ones."""
+    """A query for at most `size` tags: by name from `after` on, exclusive, or the most used ones."""
 
     prefix: str = ""
     curated_only: bool = False
@@ -37,32 +37,31 @@ _COLUMNS = ("id", "name", "description", "is_curated", "created_at")
 
 
 class TagListing:
-    """Questions about tags that count their traces; each is one statement, however many tags it returns."""
+    """Queries for tags with their counts. Each is one statement, however many tags it returns."""
 
-    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
-        """Takes where to ask."""
-        self._session = session
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
 
     async def get(self, name: str) -> TagRow | None:
-        """Returns the tag that a canonical name stands for, or None."""
+        """Returns the tag with a canonical name or alias, or None."""
         of_alias = select(TagAlias.tag_id).where(TagAlias.name == name).scalar_subquery()
-        rows = await self._rows(_candidates(or_(Tag.name == name, Tag.id == of_alias)))
+        rows = await self._fetch(_candidates(or_(Tag.name == name, Tag.id == of_alias)))
         return rows[0] if rows else None
 
     async def list(self, query: TagQuery) -> Sequence[TagRow]:
-        """Returns the tags in order: by code points of the name, or by use and then by name."""
+        """Returns the tags, ordered by the code points of their names, or by use and then by name."""
         conditions: list[ColumnElement[bool]] = [func.starts_with(Tag.name, query.prefix)] if query.prefix else []
         if query.curated_only:
             conditions.append(Tag.is_curated.is_(True))
         if query.by_use:
-            return await self._rows(_candidates(*conditions), most=query.size)
+            return await self._fetch(_candidates(*conditions), most=query.size)
         if query.after is not None:
             conditions.append(_by_code_points(Tag.name) > query.after)
         page = _candidates(*conditions).order_by(_by_code_points(Tag.name)).limit(query.size)
-        return await self._rows(page)
+        return await self._fetch(page)
 
-    async def _rows(self, candidates: Select[Any], *, most: int | None = None) -> Sequence[TagRow]:
-        rows = await self._session.execute(_counted(candidates, most))
+    async def _fetch(self, candidates: Select[Any], *, most: int | None = None) -> Sequence[TagRow]:
+        rows = await self._executor.execute(_counted(candidates, most))
         return [TagRow._make(row) for row in rows]
 
 
@@ -73,7 +72,7 @@ def _candidates(*conditions: ColumnElement[bool]) -> Select[Any]:
 def _counted(candidates: Select[Any], most: int | None) -> Select[Any]:
     tag = candidates.subquery()
     aliases = select(TagAlias.name).where(TagAlias.tag_id == tag.c.id).order_by(_by_code_points(TagAlias.name))
-    # Counts the traces, not the tags' rows: those of deleted traces stay.
+    # Counts traces, not rows of trace_tags: deleted traces keep theirs.
     count = func.count(Trace.id)
     counted = (
         select(

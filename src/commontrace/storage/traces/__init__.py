@@ -1,1 +1,1 @@
-"""Traces, their revisions, changes and exports."""
+"""Storage of traces: rows, revisions, changes, lists, exports, purges."""

@@ -1,4 +1,4 @@
-"""Traces as they leave for another server: whole rows, oldest first."""
+"""Export of traces: whole rows, oldest first."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -27,14 +27,14 @@ from sqlalchemy.orm import aliased
 
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Vector
-from commontrace.storage.keyset import Position
+from commontrace.storage.keyset import Cursor
 from commontrace.storage.models import Trace, TraceSigns
 from commontrace.storage.search import filter_sql
-from commontrace.storage.tags.of_traces import tag_names_of
+from commontrace.storage.tags.tag_names import tag_names_of
 
 
 class ExportRow(NamedTuple):
-    """A live trace without what others said of it."""
+    """A live trace without votes and other data of other users."""
 
     id: UUID
     created_at: datetime
@@ -48,44 +48,43 @@ class ExportRow(NamedTuple):
     metadata_json: dict[str, Any]
     allows_duplicates: bool
     supersedes_id: UUID | None
-    """The live trace that it replaces."""
+    """The live trace that this one supersedes."""
     embedding: Vector | None
-    """None where no vector of the model is there, or none was asked for."""
+    """None if the trace has no vector of the model, or if the caller wants none."""
 
     @classmethod
     def of(cls, columns: Iterable[Any]) -> Self:
-        """Returns the row of `page_statement`, whose tags come in no order."""
+        """Returns a row of `page_statement` with its tags in order."""
         row = cls._make(columns)
         row.tags.sort()
         return row
 
     @property
-    def position(self) -> Position:
-        """Where it stands among all."""
-        return Position(self.created_at, self.id)
+    def cursor(self) -> Cursor:
+        """The cursor after which the next page begins."""
+        return Cursor(self.created_at, self.id)
 
 
 class TraceExport:
-    """Reads pages of traces."""
+    """Pages of traces, bounded by rows and bytes."""
 
     def __init__(self, connection: AsyncConnection) -> None:
-        """Takes where to ask."""
         self._connection = connection
 
-    async def oldest_first(
+    async def list_oldest_first(
         self,
         trace_filter: ResolvedFilter | None,
         *,
-        after: Position | None,
+        after: Cursor | None,
         size: int,
         text_bytes: int,
         model: tuple[str, str] | None,
     ) -> list[ExportRow]:
-        """Returns at most `size` live traces by (created_at, id), oldest first, those behind `after` only.
+        """Returns at most `size` live traces by (created_at, id), oldest first, after the cursor `after`.
 
-        The page ends before the trace whose texts would bring it beyond `text_bytes`, but has one if any follows.
-        Without a filter, every live trace is considered. `model` is the id and the version of the model whose vectors
-        to add, None adds none.
+        The page ends before the trace whose texts would exceed `text_bytes` in sum, but has one trace if any follows.
+        Without a filter it has every live trace. `model` is the id and version of the model whose vectors are included;
+        None includes none.
         """
         query = page_statement(
             filter_sql.kinds_of(trace_filter), is_continued=after is not None, with_embeddings=model is not None
@@ -94,12 +93,12 @@ class TraceExport:
         return [ExportRow.of(row) for row in await self._connection.execute(query, parameters)]
 
 
-# Statements are made once: putting one together costs more than running it.
+# Cached: building a statement costs more than running it.
 @lru_cache(maxsize=256)
 def page_statement(kinds: filter_sql.Kinds, *, is_continued: bool, with_embeddings: bool) -> Select[Any]:
-    """Returns what `TraceExport.oldest_first` runs for filters of these kinds; plan tests explain it."""
+    """Returns the statement of `TraceExport.list_oldest_first` for filters of these kinds; plan tests EXPLAIN it."""
     first = _first(kinds, is_continued=is_continued).subquery("first")
-    # The length of a text that lies out of line is known without reading it.
+    # octet_length of an out-of-line text does not read the text.
     text_bytes = func.octet_length(first.c.context_text) + func.octet_length(first.c.solution_text)
     until_then = func.sum(text_bytes).over(order_by=(first.c.created_at, first.c.id), rows=(None, 0))
     page = select(first, text_bytes.label("own_bytes"), until_then.label("bytes")).subquery("page")
@@ -111,15 +110,15 @@ def page_statement(kinds: filter_sql.Kinds, *, is_continued: bool, with_embeddin
 
 
 def _first(kinds: filter_sql.Kinds, *, is_continued: bool) -> Select[Any]:
-    """Returns as many live traces that pass a filter of these kinds as a page has at most."""
+    """Returns a query for the live traces that pass a filter of these kinds, as many as a page has at most."""
     traces, signs = Trace.__table__, TraceSigns.__table__
     if kinds <= {"current_only", "metadata"}:
         matching = select(traces).where(Trace.deleted_at.is_(None), *filter_sql.conditions(kinds))
         return _limited(matching, traces.c.created_at, traces.c.id, is_continued=is_continued)
-    # Narrow rows, with an index for each condition: what is rare is found without reading all traces.
+    # From the narrow table, which has an index for each condition: rare traces are found without reading all.
     matching = select(signs.c.trace_id).where(signs.c.is_live, *filter_sql.conditions_on_signs(kinds))
     found = _limited(matching, signs.c.created_at, signs.c.trace_id, is_continued=is_continued).subquery("found")
-    # As an OFFSET it keeps the subquery apart: joined, large pages would be found by reading all traces.
+    # OFFSET 0 keeps the planner from joining the subquery: for a large page it would then scan all traces.
     row = select(traces).where(traces.c.id == found.c.trace_id).offset(literal_column("0")).lateral("row")
     return select(row).select_from(found.join(row, true()))
 
@@ -136,12 +135,12 @@ def _limited(
 def page_parameters(
     trace_filter: ResolvedFilter | None,
     *,
-    after: Position | None,
+    after: Cursor | None,
     size: int,
     text_bytes: int,
     model: tuple[str, str] | None,
 ) -> dict[str, Any]:
-    """Returns the parameters of the statement."""
+    """Returns the parameters of `page_statement`."""
     parameters = {"row_limit": size, "text_bytes": text_bytes, **filter_sql.parameters(trace_filter)}
     if after is not None:
         parameters |= {"after_time": after.created_at, "after_id": after.id}

@@ -1,4 +1,4 @@
-"""Traces: adding them and reading them back."""
+"""Traces: rows as readers see them, and inserts."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,19 +8,20 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Select, Uuid, any_, bindparam, literal, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.errors import TraceNotFound
 from commontrace.domain.traces.contribution import NewTrace
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Vector
+from commontrace.storage.executor import Executor
 from commontrace.storage.models import EmbeddingModel, Trace
 from commontrace.storage.search import filter_sql
-from commontrace.storage.tags.of_traces import tag_names_of
+from commontrace.storage.tags.tag_names import tag_names_of
 
 
 class TraceRow(NamedTuple):
-    """A trace with its tag names in alphabetical order, as readers see it."""
+    """A trace as readers see it, with its tag names in alphabetical order."""
 
     id: UUID
     title: str
@@ -48,20 +49,20 @@ class TraceRow(NamedTuple):
 
     @classmethod
     def of(cls, columns: Iterable[Any]) -> Self:
-        """Returns the row of `row_columns`, whose tags come in no order."""
+        """Returns a row of `row_columns` with its tags in order."""
         row = cls._make(columns)
         row.tags.sort()
         return row
 
 
 class ModelName(NamedTuple):
-    """What tells an embedding model from others."""
+    """Identity of an embedding model."""
 
     model_id: str
     model_version: str
 
 
-# Made once: putting a statement together costs more than running it.
+# Built once: building a statement costs more than running it.
 _ADD = (
     insert(Trace.__table__)
     .on_conflict_do_nothing(index_elements=[Trace.content_hash], index_where=Trace.deleted_at.is_(None))
@@ -75,17 +76,82 @@ _WITH_CONTENT = select(Trace.id).where(
 )
 
 
-class TraceRepository:
-    """The traces. Deleted ones are invisible here unless a method says otherwise."""
+class TraceReader:
+    """Read side of the traces. Deleted ones are left out unless a method says otherwise."""
 
-    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
-        """Takes where to ask; only a session can add."""
-        self._session = session
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def get_id_by_content(self, content_hash: bytes) -> UUID | None:
+        """Returns the id of the live trace with this content, or None. Further ones would be duplicates of it."""
+        return (await self._executor.execute(_WITH_CONTENT, {"content_hash": content_hash})).scalar_one_or_none()
+
+    async def get(self, trace_id: UUID, *, full: bool = True) -> TraceRow | None:
+        """Returns a trace, or None. Without `full`, context and solution are not read and are ''."""
+        rows = await self.get_many([trace_id], full=full)
+        return rows.get(trace_id)
+
+    async def require(self, trace_id: UUID) -> None:
+        """Raises TraceNotFound unless the trace exists."""
+        query = select(Trace.id).where(Trace.id == trace_id, Trace.deleted_at.is_(None))
+        if (await self._executor.execute(query)).one_or_none() is None:
+            raise TraceNotFound(trace_id)
+
+    async def get_existing_ids(self, trace_ids: Iterable[UUID]) -> set[UUID]:
+        """Returns those of the ids that traces have, deleted ones too."""
+        taken = select(Trace.id).where(Trace.id == _ANY_OF_THEM)
+        return set((await self._executor.execute(taken, {"trace_ids": list(trace_ids)})).scalars())
+
+    async def list_seeds(self) -> list[TraceRow]:
+        """Returns the seed traces, which came with the service, deleted ones too."""
+        rows = await self._executor.execute(_select_rows(full=True).where(Trace.is_seed))
+        return [TraceRow.of(row) for row in rows]
+
+    async def get_many(
+        self,
+        trace_ids: Iterable[UUID],
+        *,
+        full: bool,
+        trace_filter: ResolvedFilter | None = None,
+        owner_id: UUID | None = None,
+    ) -> dict[UUID, TraceRow]:
+        """Returns the traces by id that exist and pass the filter, if one is given.
+
+        With `owner_id`, the traces of one user, deleted ones too.
+        """
+        query = _rows_of_them(filter_sql.kinds_of(trace_filter), full=full, of_owner=owner_id is not None)
+        parameters = {"trace_ids": list(trace_ids), **filter_sql.parameters(trace_filter)}
+        if owner_id is not None:
+            parameters["owner_id"] = owner_id
+        rows = await self._executor.execute(query, parameters)
+        return {row.id: TraceRow.of(row) for row in rows}
+
+    async def get_including_deleted(self, trace_id: UUID) -> TraceRow:
+        """Returns an existing trace, deleted or not, without context and solution."""
+        [row] = await self._executor.execute(_select_rows(full=False).where(Trace.id == trace_id))
+        return TraceRow.of(row)
+
+    async def get_supersedes_id(self, trace_id: UUID) -> UUID | None:
+        """Returns the id of the trace that the trace supersedes, or None. Deleted traces count."""
+        query = select(Trace.supersedes_id).where(Trace.id == trace_id)
+        return (await self._executor.execute(query)).scalar_one_or_none()
+
+    async def get_embedding(self, trace_id: UUID) -> Vector | None:
+        """Returns the trace's vector, None if the trace does not exist or is not encoded yet."""
+        query = select(Trace.embedding).where(Trace.id == trace_id, Trace.deleted_at.is_(None))
+        return (await self._executor.execute(query)).scalar_one_or_none()
+
+
+class TraceRepository(TraceReader):
+    """Traces of one unit of work."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
 
     async def add(self, trace: NewTrace) -> ModelName | None:
-        """Inserts a trace, without its tags, and returns the database's model, which stays until the transaction ends.
+        """Inserts a trace without its tags, and returns the current model, which stays until the transaction ends.
 
-        None if a live trace has the same content. Raises InvalidStoredVector, ModelReplaced.
+        Returns None if a live trace has the same content. Raises InvalidStoredVector, ModelReplaced.
         """
         new = {
             "id": trace.id,
@@ -104,71 +170,12 @@ class TraceRepository:
             "content_hash": trace.content_hash,
             "supersedes_id": trace.supersedes_id,
         }
-        row = (await self._session.execute(_ADD, new)).one_or_none()
+        row = (await self._executor.execute(_ADD, new)).one_or_none()
         return None if row is None else ModelName._make(row)
-
-    async def with_content(self, content_hash: bytes) -> UUID | None:
-        """Returns the live trace that others of this content are duplicates of, or None."""
-        return (await self._session.execute(_WITH_CONTENT, {"content_hash": content_hash})).scalar_one_or_none()
-
-    async def get(self, trace_id: UUID, *, full: bool = True) -> TraceRow | None:
-        """Returns a trace, or None. Without `full`, context and solution stay in the database and read as ''."""
-        rows = await self.get_many([trace_id], full=full)
-        return rows.get(trace_id)
-
-    async def require(self, trace_id: UUID) -> None:
-        """Raises TraceNotFound unless there is such a trace."""
-        query = select(Trace.id).where(Trace.id == trace_id, Trace.deleted_at.is_(None))
-        if (await self._session.execute(query)).one_or_none() is None:
-            raise TraceNotFound(trace_id)
-
-    async def known(self, trace_ids: Iterable[UUID]) -> set[UUID]:
-        """Returns which of the ids are taken, by deleted traces too."""
-        taken = select(Trace.id).where(Trace.id == _ANY_OF_THEM)
-        return set((await self._session.execute(taken, {"trace_ids": list(trace_ids)})).scalars())
-
-    async def seeds(self) -> list[TraceRow]:
-        """Returns the traces that came with the service, deleted ones too."""
-        rows = await self._session.execute(_select_rows(full=True).where(Trace.is_seed))
-        return [TraceRow.of(row) for row in rows]
-
-    async def get_many(
-        self,
-        trace_ids: Iterable[UUID],
-        *,
-        full: bool,
-        trace_filter: ResolvedFilter | None = None,
-        owner_id: UUID | None = None,
-    ) -> dict[UUID, TraceRow]:
-        """Returns those of the traces that exist, and pass the filter if there is one, by id.
-
-        With `owner_id`, those of one user, deleted ones too.
-        """
-        query = _rows_of_them(filter_sql.kinds_of(trace_filter), full=full, of_owner=owner_id is not None)
-        parameters = {"trace_ids": list(trace_ids), **filter_sql.parameters(trace_filter)}
-        if owner_id is not None:
-            parameters["owner_id"] = owner_id
-        rows = await self._session.execute(query, parameters)
-        return {row.id: TraceRow.of(row) for row in rows}
-
-    async def get_even_deleted(self, trace_id: UUID) -> TraceRow:
-        """Returns a trace that exists, deleted or not, without context and solution."""
-        [row] = await self._session.execute(_select_rows(full=False).where(Trace.id == trace_id))
-        return TraceRow.of(row)
-
-    async def replaced_by(self, trace_id: UUID) -> UUID | None:
-        """Returns which trace the trace replaces, or None; deleted ones count."""
-        query = select(Trace.supersedes_id).where(Trace.id == trace_id)
-        return (await self._session.execute(query)).scalar_one_or_none()
-
-    async def embedding_of(self, trace_id: UUID) -> Vector | None:
-        """Returns the trace's vector, or None if there is no such trace, or it has none yet."""
-        query = select(Trace.embedding).where(Trace.id == trace_id, Trace.deleted_at.is_(None))
-        return (await self._session.execute(query)).scalar_one_or_none()
 
 
 def row_columns(*, full: bool) -> list[ColumnElement[Any]]:
-    """Returns what `TraceRow.of` takes; without `full`, context and solution read as ''."""
+    """Returns the columns of `TraceRow.of`; without `full`, context and solution are ''."""
     columns: dict[str, ColumnElement[Any]] = {
         name: Trace.__table__.c[name] for name in TraceRow._fields if name not in ("tags", "is_encoded")
     }
@@ -183,11 +190,11 @@ def _select_rows(*, full: bool) -> Select[Any]:
     return select(*row_columns(full=full))
 
 
-# One array parameter, not a list of parameters: the statement stays the same, and so stays prepared.
+# One array parameter instead of a list: the statement text stays the same, and so does the prepared statement.
 _ANY_OF_THEM = any_(bindparam("trace_ids", type_=ARRAY(Uuid)))
 
 
-# Made once: putting a statement together costs more than running it.
+# Built once: building a statement costs more than running it.
 @lru_cache(maxsize=256)
 def _rows_of_them(kinds: filter_sql.Kinds, *, full: bool, of_owner: bool) -> Select[Any]:
     whose = Trace.contributor_id == bindparam("owner_id", type_=Uuid) if of_owner else Trace.deleted_at.is_(None)

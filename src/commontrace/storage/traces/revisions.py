@@ -1,4 +1,4 @@
-"""The versions of a trace's text."""
+"""Revisions: the versions of a trace's text."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, insert, literal, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from commontrace.storage.executor import Executor
 from commontrace.storage.models import TraceRevision
-from commontrace.storage.users import name_of
+from commontrace.storage.users import display_name_of
 
 
 class RevisionRow(NamedTuple):
-    """One version, as readers see it."""
+    """A revision as readers see it."""
 
     revision: int
     title: str
@@ -28,12 +29,37 @@ class RevisionRow(NamedTuple):
 _ADD = insert(TraceRevision.__table__)
 
 
-class RevisionRepository:
-    """The history of traces: rows are added, never changed."""
+class RevisionReader:
+    """Read side of the revisions."""
 
-    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
-        """Takes where to ask; only a session can add."""
-        self._session = session
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def list_numbers(self, trace_id: UUID, *, before: int | None, size: int) -> list[int]:
+        """Returns the numbers of at most `size` revisions, newest first, those before `before` only."""
+        query = select(TraceRevision.revision).where(TraceRevision.trace_id == trace_id)
+        if before is not None:
+            query = query.where(TraceRevision.revision < before)
+        return list((await self._executor.execute(query.order_by(TraceRevision.revision.desc()).limit(size))).scalars())
+
+    async def get_many(self, trace_id: UUID, revisions: Sequence[int], *, full: bool) -> dict[int, RevisionRow]:
+        """Returns the revisions by number. Without `full`, context and solution read as ''."""
+        kept = TraceRevision.__table__.c
+        columns: dict[str, ColumnElement[Any]] = {name: kept[name] for name in RevisionRow._fields if name in kept}
+        columns["editor_name"] = display_name_of("trace_revisions.editor_id")
+        if not full:
+            columns |= {"context_text": literal(""), "solution_text": literal("")}
+        query = select(*columns.values()).where(
+            TraceRevision.trace_id == trace_id, TraceRevision.revision.in_(revisions)
+        )
+        return {row[0]: RevisionRow._make(row) for row in await self._executor.execute(query)}
+
+
+class RevisionRepository(RevisionReader):
+    """Revisions in one unit of work: rows are added, never changed."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
 
     async def add(
         self,
@@ -46,7 +72,7 @@ class RevisionRepository:
         changed_fields: list[str],
         editor_id: UUID,
     ) -> None:
-        """Records a version of the text."""
+        """Adds a revision."""
         new = {
             "trace_id": trace_id,
             "revision": revision,
@@ -56,23 +82,4 @@ class RevisionRepository:
             "changed_fields": changed_fields,
             "editor_id": editor_id,
         }
-        await self._session.execute(_ADD, new)
-
-    async def newest_first(self, trace_id: UUID, *, before: int | None, size: int) -> list[int]:
-        """Returns the numbers of at most `size` revisions, newest first, those before `before` only."""
-        query = select(TraceRevision.revision).where(TraceRevision.trace_id == trace_id)
-        if before is not None:
-            query = query.where(TraceRevision.revision < before)
-        return list((await self._session.execute(query.order_by(TraceRevision.revision.desc()).limit(size))).scalars())
-
-    async def get_many(self, trace_id: UUID, revisions: Sequence[int], *, full: bool) -> dict[int, RevisionRow]:
-        """Returns the revisions by number. Without `full`, context and solution read as ''."""
-        kept = TraceRevision.__table__.c
-        columns: dict[str, ColumnElement[Any]] = {name: kept[name] for name in RevisionRow._fields if name in kept}
-        columns["editor_name"] = name_of("trace_revisions.editor_id")
-        if not full:
-            columns |= {"context_text": literal(""), "solution_text": literal("")}
-        query = select(*columns.values()).where(
-            TraceRevision.trace_id == trace_id, TraceRevision.revision.in_(revisions)
-        )
-        return {row[0]: RevisionRow._make(row) for row in await self._session.execute(query)}
+        await self._executor.execute(_ADD, new)

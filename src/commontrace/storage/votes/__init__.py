@@ -1,1 +1,1 @@
-"""Votes and tallies."""
+"""Storage of votes and tallies."""

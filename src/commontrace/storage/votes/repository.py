@@ -1,4 +1,4 @@
-"""Votes on traces."""
+"""Votes on traces, and their tallies (ADR 0009)."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -7,17 +7,18 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import ARRAY, CursorResult, Uuid, any_, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.votes.ballot import DOWN, UP, Ballot
 from commontrace.domain.votes.trust import Tally
 from commontrace.storage import keyset
+from commontrace.storage.executor import Executor
 from commontrace.storage.models import Trace, Vote
-from commontrace.storage.users import name_of
+from commontrace.storage.users import display_name_of
 
 
 class VoteRow(NamedTuple):
-    """A vote, as readers see it."""
+    """A vote as readers see it."""
 
     id: UUID
     trace_id: UUID
@@ -33,14 +34,14 @@ class VoteRow(NamedTuple):
 
 _COLUMNS = (
     *(Vote.__table__.c[name] for name in VoteRow._fields if name != "voter_name"),
-    name_of("votes.voter_id").label("voter_name"),
+    display_name_of("votes.voter_id").label("voter_name"),
 )
 
-# Made once: putting a statement together costs more than running it.
-# Dated when the statement began: the transaction may have begun before another vote and waited for it.
+# Built once: building a statement costs more than running it.
+# statement_timestamp(): the transaction may have begun before another vote and waited for it.
 _NOW = func.statement_timestamp()
 _NEW = insert(Vote.__table__).values(created_at=_NOW, updated_at=_NOW)
-_PUT = _NEW.on_conflict_do_update(
+_SAVE = _NEW.on_conflict_do_update(
     index_elements=[Vote.trace_id, Vote.voter_id],
     set_={name: _NEW.excluded[name] for name in ("vote_type", "reason", "comment", "revision", "updated_at")},
 ).returning(*_COLUMNS)
@@ -48,7 +49,7 @@ _IS_THE_VOTERS = (
     Vote.trace_id == bindparam("of_trace_id", type_=Uuid),
     Vote.voter_id == bindparam("of_voter_id", type_=Uuid),
 )
-_REMOVE = delete(Vote.__table__).where(*_IS_THE_VOTERS)
+_DELETE = delete(Vote.__table__).where(*_IS_THE_VOTERS)
 _GET = select(*_COLUMNS).where(*_IS_THE_VOTERS)
 _TALLIES = (
     select(Vote.trace_id, *(func.count().filter(Vote.vote_type == vote_type) for vote_type in (UP, DOWN)))
@@ -58,15 +59,46 @@ _TALLIES = (
 )
 
 
-class VoteRepository:
-    """The votes: one at most for each trace and voter."""
+class VoteReader:
+    """Read side of the votes: at most one for each trace and voter."""
 
-    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
-        """Takes where to ask."""
-        self._session = session
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
 
-    async def put(self, ballot: Ballot, voter_id: UUID, *, revision: int) -> VoteRow:
-        """Stores the voter's vote, or changes the one there is; the trace must be locked."""
+    async def get_tallies(self, trace_ids: Collection[UUID]) -> dict[UUID, Tally]:
+        """Returns the counts of votes on the current revision, by trace. Traces without such votes are left out."""
+        rows = await self._executor.execute(_TALLIES, {"trace_ids": list(trace_ids)})
+        return {row[0]: Tally(up_count=row[1], down_count=row[2]) for row in rows}
+
+    async def get(self, trace_id: UUID, voter_id: UUID) -> VoteRow | None:
+        """Returns the voter's vote, or None."""
+        row = (await self._executor.execute(_GET, {"of_trace_id": trace_id, "of_voter_id": voter_id})).one_or_none()
+        return None if row is None else VoteRow._make(row)
+
+    async def list_newest_first(self, trace_id: UUID, *, after: keyset.Cursor | None, size: int) -> list[VoteRow]:
+        """Returns at most `size` votes on a trace after the cursor, newest first by the time of the first vote."""
+        query = select(*_COLUMNS).where(Vote.trace_id == trace_id)
+        page = keyset.newest_first(query, Vote.__table__.c.created_at, Vote.__table__.c.id, after=after, size=size)
+        return [VoteRow._make(row) for row in await self._executor.execute(page)]
+
+    async def list_trace_ids(self, *, after: UUID | None, size: int) -> Sequence[UUID]:
+        """Returns the ids of at most `size` traces after `after`, deleted ones too, in the order of ids."""
+        query = select(Trace.id) if after is None else select(Trace.id).where(Trace.id > after)
+        return (await self._executor.execute(query.order_by(Trace.id).limit(size))).scalars().all()
+
+    async def count_traces(self) -> int:
+        """Returns the number of traces, deleted ones too."""
+        return (await self._executor.execute(select(func.count()).select_from(Trace))).scalar_one()
+
+
+class VoteRepository(VoteReader):
+    """Votes in one unit of work."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
+
+    async def save(self, ballot: Ballot, voter_id: UUID, *, revision: int) -> VoteRow:
+        """Inserts or updates the voter's vote on a locked trace, and returns it."""
         vote = {
             "id": uuid4(),
             "trace_id": ballot.trace_id,
@@ -76,35 +108,10 @@ class VoteRepository:
             "comment": ballot.comment,
             "revision": revision,
         }
-        [row] = await self._session.execute(_PUT, vote)
+        [row] = await self._executor.execute(_SAVE, vote)
         return VoteRow._make(row)
 
-    async def remove(self, trace_id: UUID, voter_id: UUID) -> bool:
-        """Removes the voter's vote; False if there is none."""
-        removed = await self._session.execute(_REMOVE, {"of_trace_id": trace_id, "of_voter_id": voter_id})
+    async def delete(self, trace_id: UUID, voter_id: UUID) -> bool:
+        """Deletes the voter's vote; returns False if there is none."""
+        removed = await self._executor.execute(_DELETE, {"of_trace_id": trace_id, "of_voter_id": voter_id})
         return cast("CursorResult[None]", removed).rowcount == 1
-
-    async def tallies(self, trace_ids: Collection[UUID]) -> dict[UUID, Tally]:
-        """Counts the votes on the current revision of each trace, by trace; those without such votes are left out."""
-        rows = await self._session.execute(_TALLIES, {"trace_ids": list(trace_ids)})
-        return {row[0]: Tally(up_count=row[1], down_count=row[2]) for row in rows}
-
-    async def get(self, trace_id: UUID, voter_id: UUID) -> VoteRow | None:
-        """Returns the voter's vote, or None."""
-        row = (await self._session.execute(_GET, {"of_trace_id": trace_id, "of_voter_id": voter_id})).one_or_none()
-        return None if row is None else VoteRow._make(row)
-
-    async def newest_first(self, trace_id: UUID, *, after: keyset.Position | None, size: int) -> list[VoteRow]:
-        """Returns at most `size` votes on a trace behind the position, newest first by when they were first cast."""
-        query = select(*_COLUMNS).where(Vote.trace_id == trace_id)
-        page = keyset.newest_first(query, Vote.__table__.c.created_at, Vote.__table__.c.id, after=after, size=size)
-        return [VoteRow._make(row) for row in await self._session.execute(page)]
-
-    async def countable(self, *, after: UUID | None, size: int) -> Sequence[UUID]:
-        """Returns the ids of at most `size` traces, deleted ones too, in the order of their ids."""
-        query = select(Trace.id) if after is None else select(Trace.id).where(Trace.id > after)
-        return (await self._session.execute(query.order_by(Trace.id).limit(size))).scalars().all()
-
-    async def countable_total(self) -> int:
-        """Returns how many traces there are, deleted ones too."""
-        return (await self._session.execute(select(func.count()).select_from(Trace))).scalar_one()

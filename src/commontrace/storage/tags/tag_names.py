@@ -1,4 +1,4 @@
-"""The tags of a trace, as a column of statements that read traces."""
+"""Tag names of a trace, as a column of statements that read traces."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from commontrace.storage.models import Tag, TraceTag
 
 
 def tag_names_of(trace_id: Any) -> ColumnElement[Any]:
-    """Returns the names of the tags of the trace with the id of a column, in no order: rows sort them (ADR 0038).
+    """Returns the tag names of the trace whose id is in a column, in no order: rows sort them (ADR 0038).
 
-    Asked for an order, connections whose planner must not sort read the index of all names, once for every trace; and
-    any planner may join traces with all names. An array of ids leaves it no way but the key.
+    With ORDER BY, connections whose planner must not sort would read the index of all names once for every trace. With
+    a join, any planner may join traces with all names. An array of ids leaves the planner only the primary key.
     """
     ids = select(TraceTag.tag_id).where(TraceTag.trace_id == trace_id).correlate_except(TraceTag).scalar_subquery()
     names = select(Tag.name).where(Tag.id == any_(func.array(ids, type_=ARRAY(Uuid)))).correlate_except(Tag)

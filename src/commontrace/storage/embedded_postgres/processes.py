@@ -1,4 +1,4 @@
-"""The processes of one cluster: start them, stop them, recognise what an earlier owner left behind."""
+"""Processes of a cluster: start, stop, and recovery from an earlier owner that was killed."""
 
 import os
 import signal
@@ -10,15 +10,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from commontrace.storage.embedded_postgres import launcher as embedded_launcher
+from commontrace.storage.embedded_postgres import launcher
 
-_PATIENCE = 10.0
+_STOP_SECONDS = 10.0
+_START_SECONDS = 60.0
 _ACCEPTING = {"ready", "standby"}
 _SHARED_MEMORY_REFUSED = (b"could not map anonymous shared memory", b"could not create shared memory segment")
 
 
 class EmbeddedPostgresFailed(Exception):
-    """Postgres cannot run here. `log_tail`, also the end of the message, is what it logged last."""
+    """Postgres cannot run here. `log_tail` is the end of its log, and of the message."""
 
     def __init__(self, message: str, log: Path | None = None) -> None:
         self.log_tail = ""
@@ -29,11 +30,11 @@ class EmbeddedPostgresFailed(Exception):
 
 
 class SharedMemoryRefused(EmbeddedPostgresFailed):
-    """The system does not give Postgres as much shared memory as it asks for."""
+    """The system refuses the shared memory that Postgres needs."""
 
 
 class PostmasterFile(NamedTuple):
-    """What a running postmaster says of itself in `postmaster.pid`."""
+    """Content of `postmaster.pid`, which a running postmaster writes."""
 
     pid: int
     socket_dir: Path
@@ -41,7 +42,7 @@ class PostmasterFile(NamedTuple):
 
 
 def read_postmaster_file(cluster: Path) -> PostmasterFile | None:
-    """Returns None where there is no complete file: nothing runs, or is not that far yet."""
+    """Returns the content of the file, None if it is absent or incomplete: nothing runs, or is still starting."""
     try:
         lines = (cluster / "postmaster.pid").read_text(encoding="utf-8").split("\n")
         return PostmasterFile(int(lines[0]), Path(lines[4]), is_ready=lines[7].strip() in _ACCEPTING)
@@ -50,13 +51,13 @@ def read_postmaster_file(cluster: Path) -> PostmasterFile | None:
 
 
 def is_ready(pid: int, cluster: Path) -> bool:
-    """Whether postmaster `pid` says that it accepts connections to the cluster."""
-    said = read_postmaster_file(cluster)
-    return said is not None and said.pid == pid and said.is_ready
+    """Returns whether the postmaster `pid` accepts connections to the cluster, by its file."""
+    postmaster = read_postmaster_file(cluster)
+    return postmaster is not None and postmaster.pid == pid and postmaster.is_ready
 
 
 def runs_on(pid: int, cluster: Path) -> bool:
-    """Whether `pid` is a Postgres of this cluster, not a process that was given its number later."""
+    """Returns whether `pid` is a Postgres of this cluster, not a later process with the same pid."""
     if sys.platform == "linux":
         process = Path("/proc") / str(pid)
         try:
@@ -70,7 +71,7 @@ def runs_on(pid: int, cluster: Path) -> bool:
 
 
 def processes_on(cluster: Path) -> list[int]:
-    """Returns the pids that use the cluster, on Linux also backends that outlived their postmaster."""
+    """Returns the pids that use the cluster; on Linux also backends that outlived their postmaster."""
     if sys.platform == "linux":
         numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
     else:
@@ -80,7 +81,7 @@ def processes_on(cluster: Path) -> list[int]:
 
 
 def release_stale_locks(cluster: Path, socket_dir: Path) -> None:
-    """Lets Postgres start although the lock files of a killed run name a pid that another process has by now.
+    """Releases the lock files of a killed run, whose pid another process may have by now.
 
     Only for the owner of the directory, when `processes_on` is empty.
     """
@@ -93,20 +94,20 @@ def release_stale_locks(cluster: Path, socket_dir: Path) -> None:
     if not rest:
         file.unlink()
         return
-    # Not removed, because by its last lines Postgres sees whether shared memory of the killed run is in use.
-    # Its parent's number it takes for a stale one. Replaced in one step: half a file stops Postgres.
+    # Not deleted: from its last lines Postgres sees if shared memory of the killed run is in use. Postgres treats the
+    # pid of its parent as stale. Replaced in one step: an incomplete file keeps Postgres from starting.
     renewed = file.with_name("postmaster.pid.new")
     renewed.write_bytes(b"%d\n" % os.getpid() + rest)
     renewed.replace(file)
 
 
 def await_end_of_all(clusters: Sequence[Path]) -> None:
-    """Waits until nothing of an earlier owner runs on the clusters, after a while asks it to stop.
+    """Waits for the end of an earlier owner's processes on the clusters, and interrupts them after 10 s.
 
-    Raises EmbeddedPostgresFailed where even that does not help.
+    Raises EmbeddedPostgresFailed if they do not end.
     """
-    # On Linux it is stopping already: the kernel told it that its owner died.
-    patience = _PATIENCE if sys.platform == "linux" else 0.0
+    # On Linux they are stopping already: the kernel has signalled them the death of their owner.
+    patience = _STOP_SECONDS if sys.platform == "linux" else 0.0
     for is_last_try in (False, True):
         deadline = time.monotonic() + patience
         while left := [pid for cluster in clusters for pid in processes_on(cluster)]:
@@ -115,7 +116,7 @@ def await_end_of_all(clusters: Sequence[Path]) -> None:
             time.sleep(0.01)
         else:
             return
-        patience = _PATIENCE
+        patience = _STOP_SECONDS
         for pid in [] if is_last_try else left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
@@ -124,8 +125,8 @@ def await_end_of_all(clusters: Sequence[Path]) -> None:
 
 
 def launch(program: Path, arguments: list[str], directory: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Starts `program` in `directory`, in a session of its own, so that Ctrl-C reaches only the owner."""
-    prefix = [sys.executable, "-I", "-S", "-E", embedded_launcher.__file__, str(os.getpid())]
+    """Starts `program` in `directory`, in a new session, so that Ctrl-C reaches only the owner."""
+    prefix = [sys.executable, "-I", "-S", "-E", launcher.__file__, str(os.getpid())]
     log.touch(mode=0o600)
     with log.open("ab") as sink:
         return subprocess.Popen(  # noqa: S603 - our own launcher and a program of the wheel
@@ -139,9 +140,9 @@ def launch(program: Path, arguments: list[str], directory: Path, log: Path) -> s
 
 
 def failure(program: str, status: int, log: Path) -> EmbeddedPostgresFailed:
-    """Returns what to raise when `program` ended with `status` without having done its work."""
+    """Returns the error for a `program` that failed with `status`."""
     message = f"{program} ended with status {status}"
-    if status == embedded_launcher.NAMESPACE_REFUSED:
+    if status == launcher.NAMESPACE_REFUSED:
         who = "root" if os.geteuid() == 0 else f"uid {os.geteuid()}, which has no name on this system"
         message = (
             f"PostgreSQL does not run as {who}, and this system forbids the user namespace that would help: "
@@ -157,8 +158,8 @@ def failure(program: str, status: int, log: Path) -> EmbeddedPostgresFailed:
 
 def await_ready(postmaster: subprocess.Popen[bytes], cluster: Path, log: Path) -> None:
     """Waits until the postmaster accepts connections. Raises EmbeddedPostgresFailed if it ends instead."""
-    # Recovery after a kill replays all since the last checkpoint, hence the patience.
-    deadline = time.monotonic() + 60
+    # Long: recovery after a kill replays everything since the last checkpoint.
+    deadline = time.monotonic() + _START_SECONDS
     while not is_ready(postmaster.pid, cluster):
         if (status := postmaster.poll()) is not None:
             raise failure("postgres", status, log)
@@ -168,8 +169,8 @@ def await_ready(postmaster: subprocess.Popen[bytes], cluster: Path, log: Path) -
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Asks for a fast shutdown, after 10 s for an immediate one, and at last kills the process."""
-    for number, patience in ((signal.SIGINT, _PATIENCE), (signal.SIGQUIT, 6.0), (signal.SIGKILL, 1.0)):
+    """Requests a fast shutdown, after 10 s an immediate one, and kills the process after 6 s more."""
+    for number, patience in ((signal.SIGINT, _STOP_SECONDS), (signal.SIGQUIT, 6.0), (signal.SIGKILL, 1.0)):
         if process.poll() is not None:
             return
         process.send_signal(number)
