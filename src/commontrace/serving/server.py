@@ -165,7 +165,7 @@ async def serving(
         run_cleanup(database),
         run_notifier(database),
         following.run(),
-        keys.follow(),
+        keys.run_invalidation(),
         keys.run_usage_recorder(),
         memory.run_memory_trimmer(),
     ]
@@ -197,7 +197,7 @@ async def serving(
             await asyncio.wait_for(calls.wait_for_none(), _CANCEL_SECONDS)
         # Here, because what is being committed to a Postgres that does not answer may take as long as calls may.
         await asyncio.gather(*background, return_exceptions=True)
-        await keys.note_use()
+        await keys.save_usage()
         await model.close()
         telling.close()
 

@@ -194,8 +194,8 @@ async def test_a_key_lives_by_the_clock_of_now(database: Database, database_url:
     assert row.state == ("EXPIRED" if step in STEPS[:2] else "LIVE")
     if row.state == "LIVE":
         known = KeyCache(database)
-        assert (await known.ask(key.text)).email == EMAIL
-        await known.note_use()
+        assert (await known.load(key.text)).email == EMAIL
+        await known.save_usage()
         assert await query(database_url, "SELECT last_used_at <= now() FROM api_keys") == [(True,)]
     # Revoking it does not ask the time.
     await move(database_url, "api_keys", "expires_at", by="800 days")

@@ -4,14 +4,14 @@ A server leases what its callers need ahead, so that not every call asks the dat
 What is leased and not used when the minute ends is lost. So never more than the quota is used, and at most little less.
 """
 
-import asyncio
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 
 from commontrace.domain.errors import OperatorNeeded, QuotaExceeded
 from commontrace.domain.keys.quotas import READS, WINDOWS
+from commontrace.single_flight_cache import SingleFlight, SingleFlightCache
 from commontrace.storage.database import Database
 
 # Whoever is forgotten loses what was leased for them, no more.
@@ -34,7 +34,6 @@ class _Account:
         self.wanted = 1
         self.leased_at = 0.0
         self.refused: int | None = None
-        self.leasing: asyncio.Task[None] | None = None
 
 
 class Quotas:
@@ -45,7 +44,8 @@ class Quotas:
         self._database = database
         self._uncounted_until = 0.0
         self._limits = limits
-        self._accounts: OrderedDict[tuple[str, str], _Account] = OrderedDict()
+        self._accounts: SingleFlightCache[tuple[str, str], _Account] = SingleFlightCache(_ACCOUNTS)
+        self._leases: SingleFlight[tuple[str, str], None] = SingleFlight()
 
     async def spend(self, email: str, kind: str, amount: int = 1) -> None:
         """Takes one or more from the user's quota. Raises QuotaExceeded, DatabaseUnavailable, Overloaded.
@@ -68,11 +68,9 @@ class Quotas:
                 return
             if account.refused is not None and amount - account.left >= account.refused:
                 raise QuotaExceeded(email, kind, limit, per=WINDOWS[kind], retry_after=_rounded(account.ends_at - now))
-            if account.leasing is None:
-                account.leasing = asyncio.create_task(self._lease(account, email, kind, amount - account.left))
+            lease = partial(self._lease, account, email, kind, amount - account.left)
             try:
-                # Who gives up meanwhile must not take away what the others wait for.
-                await asyncio.shield(account.leasing)
+                await self._leases.run((email, kind), lease)
             except OperatorNeeded:
                 # Nothing can be counted, and reads go on.
                 if kind != READS:
@@ -84,12 +82,9 @@ class Quotas:
         began, limit = time.monotonic(), self._limits[kind]
         is_fast = began - account.leased_at < _LEASE_SECONDS
         account.wanted = min(2 * account.wanted, limit) if is_fast else max(account.wanted // 2, 1)
-        try:
-            lease = await self._database.lease_quota(
-                email, kind, needed=needed, wanted=max(needed, account.wanted), most=limit
-            )
-        finally:
-            account.leasing = None
+        lease = await self._database.lease_quota(
+            email, kind, needed=needed, wanted=max(needed, account.wanted), most=limit
+        )
         # Counted from before the question: never longer than by the database's clock.
         ends_at = began + lease.seconds_left
         if ends_at - account.ends_at > _WINDOW_SECONDS / 2:
@@ -105,10 +100,8 @@ class Quotas:
     def _account(self, key: tuple[str, str]) -> _Account:
         account = self._accounts.get(key)
         if account is None:
-            account = self._accounts[key] = _Account()
-            if len(self._accounts) > _ACCOUNTS:
-                self._accounts.popitem(last=False)
-        self._accounts.move_to_end(key)
+            account = _Account()
+            self._accounts.put(key, account)
         return account
 
 

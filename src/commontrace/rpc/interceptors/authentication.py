@@ -79,7 +79,7 @@ class AuthenticationInterceptor(WrappingInterceptor):
             _enter(_claimed(claims), scope)
             return None
         key = _key(credentials)
-        caller = self._keys.recall(key)
+        caller = self._keys.get(key)
         if caller is None:
             return partial(self._ask, key, claims, scope)
         _enter(_confirmed(caller, claims), scope)
@@ -91,7 +91,7 @@ class AuthenticationInterceptor(WrappingInterceptor):
             await asking()
 
     async def _ask(self, key: str, claims: list[str], scope: Scope) -> None:
-        _enter(_confirmed(await self._keys.ask(key), claims), scope)
+        _enter(_confirmed(await self._keys.load(key), claims), scope)
 
 
 async def _while_admitted(asking: Reauthenticate | None, responses: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
