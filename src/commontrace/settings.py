@@ -18,7 +18,10 @@ INSTALLED_MODEL = "all-MiniLM-L6-v2"
 """The id of the local model that is installed with the service."""
 
 LEASE_SECONDS = 60.0
-"""How long a worker has to itself what it took from the encoding queue, at least."""
+"""The shortest lease, in seconds, of the jobs that a worker takes from the encoding queue (ADR 0017)."""
+
+LONGEST_DELAY_SECONDS = 3600.0
+"""The longest delay of a trace in the encoding queue before it is tried again. No lease is longer (ADR 0039)."""
 
 _NAME_CHARACTERS = 200
 # As many as `domain.limits.TAGS`; a test compares.

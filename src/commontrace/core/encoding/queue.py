@@ -14,13 +14,13 @@ from uuid import UUID
 
 import structlog
 
+from commontrace.backoff import backoff_seconds
 from commontrace.core.encoding.encode import encode_all, reason_of
-from commontrace.domain.backoff import LONGEST_DELAY_SECONDS
 from commontrace.domain.errors import CommonTraceError, ModelReplaced
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, Embedding
 from commontrace.embeddings.recorded_model import RecordedModel
-from commontrace.settings import LEASE_SECONDS
+from commontrace.settings import LEASE_SECONDS, LONGEST_DELAY_SECONDS
 from commontrace.storage.database import Database
 from commontrace.storage.encoding.jobs import ClaimedJob, WaitingTrace
 
@@ -35,6 +35,7 @@ _PROBE = "Does it encode?"
 _PROBE_SECONDS = 10.0
 _WHY_CHARACTERS = 500
 _MISSING_AT_ONCE = 2000
+_FIRST_DELAY_SECONDS = 2.0
 
 
 class Outcome(Enum):
@@ -160,13 +161,17 @@ async def _failed(jobs: Sequence[ClaimedJob], why: str, database: Database) -> T
         if given_up:
             await work.encoding_jobs.give_up(jobs, why)
         else:
-            delay = min(2.0 ** jobs[0].attempts, LONGEST_DELAY_SECONDS) if is_alone else 0.0
+            delay = _retry_delay(jobs[0].attempts) if is_alone else 0.0
             await work.encoding_jobs.put_off(jobs, delay, why)
     if given_up:
         log.error("a trace cannot be encoded and is given up", trace_id=str(jobs[0].trace_id), why=why)
     elif is_alone:
         log.warning("a trace cannot be encoded", trace_id=str(jobs[0].trace_id), why=why, attempts=jobs[0].attempts)
     return Turn(outcome=Outcome.WORKED, given_up=int(given_up), why=why)
+
+
+def _retry_delay(attempts: int) -> float:
+    return backoff_seconds(attempts, first=_FIRST_DELAY_SECONDS, longest=LONGEST_DELAY_SECONDS)
 
 
 async def _answers(embedder: Embedder) -> bool:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from commontrace.domain.backoff import pause as backed_off
+from commontrace.backoff import backoff_seconds
 from commontrace.domain.errors import Busy, CommonTraceError
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model, Vector
@@ -155,8 +155,8 @@ async def _patiently(step: Callable[[], Awaitable[Result]]) -> Result:
 
 
 def _pause(attempt: int, bounds: tuple[float, float]) -> float:
-    least, most = bounds
-    return backed_off(attempt, least=least, most=most)
+    first, longest = bounds
+    return backoff_seconds(attempt, first=first, longest=longest)
 
 
 def _named(model: Model) -> str:

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import structlog
 
+from commontrace.backoff import backoff_seconds
 from commontrace.core.encoding.queue import Outcome, Turn, take_turn
-from commontrace.domain.backoff import pause as backed_off
 from commontrace.domain.errors import ModelReplaced
 from commontrace.domain.log_safety import safe_message
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
@@ -65,13 +65,13 @@ async def run_encoding(
                 raise
             failures += 1
             pause = _pause(failures)
-            log.warning("nothing can be encoded", error=safe_message(error), pause=pause)
+            log.warning("nothing can be encoded", error=safe_message(error), pause=round(pause, 3))
             await asyncio.sleep(pause)
             continue
         if turn.outcome is Outcome.EMBEDDER_AWAY:
             failures += 1
-            wait = max(_pause(failures), turn.retry_after or 0.0)
-            log.warning("traces wait for their vectors: text cannot be encoded", why=turn.why, pause=wait)
+            wait = _pause(failures) + (turn.retry_after or 0.0)
+            log.warning("traces wait for their vectors: text cannot be encoded", why=turn.why, pause=round(wait, 3))
             await asyncio.sleep(wait)
             continue
         failures = 0
@@ -84,4 +84,4 @@ async def run_encoding(
 
 
 def _pause(failures: int) -> float:
-    return backed_off(failures, least=_FIRST_PAUSE_SECONDS, most=_LONGEST_PAUSE_SECONDS)
+    return backoff_seconds(failures, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS)

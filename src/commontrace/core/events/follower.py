@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from commontrace.domain.backoff import pause as backed_off
+from commontrace.backoff import backoff_seconds
 from commontrace.domain.events.commit_order import CommitOrder
 from commontrace.domain.log_safety import safe_message
 from commontrace.storage.database import Database
@@ -82,7 +82,9 @@ class EventFollower:
                     continue
                 self._tell_failure(error)
                 attempts += 1
-                await asyncio.sleep(backed_off(attempts, least=_FIRST_RETRY_SECONDS, most=_LONGEST_RETRY_SECONDS))
+                await asyncio.sleep(
+                    backoff_seconds(attempts, first=_FIRST_RETRY_SECONDS, longest=_LONGEST_RETRY_SECONDS)
+                )
             if not self._watchers:
                 self._wanted.clear()
 
