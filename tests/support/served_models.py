@@ -2,7 +2,7 @@
 
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 
 
 def unchanging(embedder: Embedder) -> ActiveModel:

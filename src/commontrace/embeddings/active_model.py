@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model, ModelNotUsable
+from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, ModelNotUsable
+from commontrace.embeddings.model import Model, RecordedModel
 from commontrace.embeddings.query_cache import QueryCache
-from commontrace.embeddings.recorded_model import RecordedModel
 
 Recorded = tuple[RecordedModel, RecordedModel | None]
 

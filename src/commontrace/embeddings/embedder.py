@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from commontrace.embeddings.model import Model
+
 Vector = NDArray[np.float32]
 
 HOSTED_VERSION = "openai"
@@ -53,26 +55,6 @@ class Embedding:
     vector: Vector
     tokens_read: int
     tokens_total: int
-
-
-class Model(Protocol):
-    """An embedding model, by what tells its vectors from those of others."""
-
-    @property
-    def model_id(self) -> str:
-        """Names the model; vectors are only comparable under the same id."""
-
-    @property
-    def model_version(self) -> str:
-        """Tells apart weights published under one id."""
-
-    @property
-    def dimensions(self) -> int:
-        """The length of every vector."""
-
-    @property
-    def is_lexical(self) -> bool:
-        """Whether similarity means shared words rather than shared meaning."""
 
 
 class Embedder(Model, Protocol):

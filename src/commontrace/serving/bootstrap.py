@@ -14,7 +14,7 @@ from commontrace.domain.doctor.postgres import PostgresFacts, WritingFacts
 from commontrace.domain.errors import DatabaseReadOnly
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, ModelNotUsable
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 from commontrace.serving.embedder_factory import choose_embedder, embedder_of, settings_that_fit
 from commontrace.settings import Settings
 from commontrace.storage import migrations as migrating

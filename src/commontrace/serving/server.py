@@ -21,7 +21,7 @@ from commontrace.domain.keys.quotas import READS, WRITES
 from commontrace.domain.scopes import Scope
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 from commontrace.rpc import services
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health.readiness import Readiness

@@ -12,7 +12,7 @@ from commontrace.domain.doctor import vectors as vector_diagnosis
 from commontrace.domain.doctor.findings import Finding, Level, ok, problem, warning
 from commontrace.domain.errors import CommonTraceError
 from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 from commontrace.serving import bootstrap, certificates
 from commontrace.serving.embedder_factory import choose_embedder, settings_that_fit
 from commontrace.serving.listening import refuse_open_address

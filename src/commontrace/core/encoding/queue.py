@@ -19,7 +19,7 @@ from commontrace.core.encoding.encode import encode_all, reason_of
 from commontrace.domain.errors import CommonTraceError, ModelReplaced
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, Embedding
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 from commontrace.settings import LEASE_SECONDS, LONGEST_DELAY_SECONDS
 from commontrace.storage.database import Database
 from commontrace.storage.encoding.jobs import ClaimedJob, WaitingTrace

@@ -11,8 +11,8 @@ import structlog
 from commontrace.backoff import backoff_seconds
 from commontrace.domain.errors import Busy, CommonTraceError
 from commontrace.domain.traces.contribution import embedding_text
-from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model, Vector
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Vector
+from commontrace.embeddings.model import Model, RecordedModel
 from commontrace.storage.encoding.reembedding import Closing, Reembedding, Unencoded
 
 log = structlog.get_logger()

@@ -9,7 +9,7 @@ from commontrace.domain.errors import ConcurrentChange, ModelReplaced, QuotaExce
 from commontrace.domain.imports.decisions import Item, Outcome, Recorded, Surroundings, decide
 from commontrace.domain.tags.allowance import Allowance
 from commontrace.domain.traces.contribution import OnDuplicate
-from commontrace.embeddings.embedder import Model
+from commontrace.embeddings.model import Model
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import UnitOfWork
 

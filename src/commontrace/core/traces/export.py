@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from commontrace.core.traces import filter_tags
 from commontrace.domain import limits
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.embeddings.embedder import Model
+from commontrace.embeddings.model import Model
 from commontrace.storage.database import Database
 from commontrace.storage.keyset import Position
 from commontrace.storage.traces.export import ExportRow

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from commontrace.domain.doctor.findings import Finding, ok, problem, warning
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 
 _RETRY = "commontrace worker --retry"
 # Longer waits have a cause that somebody may want to know.

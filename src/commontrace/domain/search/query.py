@@ -9,7 +9,8 @@ from commontrace.domain.search.neighbours import Neighbour
 from commontrace.domain.search.rankings import Ranking
 from commontrace.domain.search.resumption import ResumePoint
 from commontrace.domain.traces.trace_filter import TraceFilter
-from commontrace.embeddings.embedder import Model, Vector
+from commontrace.embeddings.embedder import Vector
+from commontrace.embeddings.model import Model
 
 # Candidates the index keeps for every hit asked for. With 64 as the least, recall@10 on 20,000 traces of 1536
 # dimensions lies between the .94 of 40 and the .98 of 100.

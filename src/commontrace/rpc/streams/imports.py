@@ -12,7 +12,7 @@ from commontrace.domain.errors import ModelReplaced, ScopeMissing
 from commontrace.domain.imports.decisions import Item, Outcome
 from commontrace.domain.scopes import Scope
 from commontrace.embeddings.active_model import ActiveModel
-from commontrace.embeddings.embedder import Model
+from commontrace.embeddings.model import Model
 from commontrace.rpc.call import current_caller, still_admitted
 from commontrace.rpc.messages import imports
 from commontrace.rpc.shutdown import ShutdownSignal

@@ -23,7 +23,7 @@ from commontrace.domain.keys.api_key import parsed
 from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.domain.search.query import candidates_for
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 from commontrace.storage import engines
 from commontrace.storage import migrations as migrating
 from commontrace.storage.doctor import postgres as postgres_facts

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.domain.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Vector
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 from commontrace.storage import engines
 from commontrace.storage.encoding.models import EmbeddingModelRepository
 from commontrace.storage.encoding.reembedding_claim import UNLIMITED

@@ -29,7 +29,7 @@ from commontrace.domain.events.event_types import CREATED, SUPERSEDED
 from commontrace.domain.imports.decisions import Imported, Known, Recorded
 from commontrace.domain.traces.content_hash import content_hash
 from commontrace.domain.traces.contribution import PENDING, TEXTS
-from commontrace.embeddings.embedder import Model
+from commontrace.embeddings.model import Model
 from commontrace.storage.models import ImportItem, PurgedTrace, Trace, User
 
 KEPT = timedelta(days=30)

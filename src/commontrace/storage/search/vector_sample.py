@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.embeddings.embedder import Model, Vector
+from commontrace.embeddings.embedder import Vector
+from commontrace.embeddings.model import Model
 from commontrace.storage.models import Trace
 
 # The planner's own estimate costs nothing; -1 before anybody has counted.
