@@ -20,4 +20,4 @@ def unchanging(embedder: Embedder) -> ActiveModel:
     async def make(model: RecordedModel) -> Embedder:
         raise AssertionError(f"nobody needs {model.model_id}")
 
-    return ActiveModel(embedder, recorded=models, make=make)
+    return ActiveModel(embedder, load_recorded=models, create_embedder=make)

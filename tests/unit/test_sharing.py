@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from commontrace.sharing.fair_limiter import FairLimiter
 from commontrace.sharing.round_robin import RoundRobin
 from commontrace.sharing.shares import Shares, served_user
-from commontrace.sharing.turns import FairLimiter
 
 
 def taken_by_greed(shares: Shares, *users: str) -> Counter[str]:
@@ -64,13 +64,13 @@ async def test_next_is_who_has_the_fewest() -> None:
     turns, order, release = FairLimiter(4), [], asyncio.Event()
 
     async def work() -> None:
-        async with turns.turn():
+        async with turns.hold():
             order.append(served_user.get())
             await release.wait()
 
     greedy = [asyncio.create_task(as_user("greedy", work)) for _ in range(20)]
     await asyncio.sleep(0)
-    assert (order, turns.taken, turns.waiting) == (["greedy"] * 3, 3, 17)
+    assert (order, turns.in_use, turns.waiting) == (["greedy"] * 3, 3, 17)
     others = [asyncio.create_task(as_user(user, work)) for user in ("x", "y", "y", "z")]
     await asyncio.sleep(0)
     assert order[3:] == ["x"]
@@ -78,14 +78,14 @@ async def test_next_is_who_has_the_fewest() -> None:
     await asyncio.gather(*greedy, *others)
     # Whoever had none came before those who had some.
     assert order[4:6] == ["y", "z"]
-    assert (turns.taken, turns.waiting) == (0, 0)
+    assert (turns.in_use, turns.waiting) == (0, 0)
 
 
 async def test_where_there_is_one_turn_users_alternate() -> None:
     turns, order = FairLimiter(1), []
 
     async def work() -> None:
-        async with turns.turn():
+        async with turns.hold():
             order.append(served_user.get())
             await asyncio.sleep(0)
 
@@ -96,46 +96,46 @@ async def test_where_there_is_one_turn_users_alternate() -> None:
 
 async def test_who_gives_up_holds_back_nobody() -> None:
     turns = FairLimiter(1)
-    user = await turns.begin()
+    user = await turns.acquire()
     with pytest.raises(TimeoutError):
-        await turns.begin(patience=0.01)
-    waiting = [asyncio.create_task(turns.begin()) for _ in range(3)]
+        await turns.acquire(timeout_seconds=0.01)
+    waiting = [asyncio.create_task(turns.acquire()) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[0].cancel()
-    turns.end(user)
+    turns.release(user)
     # Its turn has come, and it does not want it any more.
     waiting[1].cancel()
     await asyncio.gather(*waiting[:2], return_exceptions=True)
-    turns.end(await asyncio.wait_for(waiting[2], 1))
-    assert (turns.taken, turns.waiting) == (0, 0)
+    turns.release(await asyncio.wait_for(waiting[2], 1))
+    assert (turns.in_use, turns.waiting) == (0, 0)
 
 
 async def test_what_cannot_begin_at_once_takes_nothing() -> None:
     turns = FairLimiter(1)
-    assert turns.begin_at_once()
-    assert not turns.begin_at_once()
-    waiting = asyncio.create_task(turns.begin())
+    assert turns.try_acquire()
+    assert not turns.try_acquire()
+    waiting = asyncio.create_task(turns.acquire())
     await asyncio.sleep(0)
-    turns.end("")
+    turns.release("")
     # Nobody overtakes who waited.
-    assert not turns.begin_at_once()
-    turns.end(await waiting)
-    assert (turns.taken, turns.waiting) == (0, 0)
+    assert not turns.try_acquire()
+    turns.release(await waiting)
+    assert (turns.in_use, turns.waiting) == (0, 0)
 
 
 async def test_a_wait_that_is_closed_gives_nothing_back() -> None:
     turns = FairLimiter(1)
-    user = await turns.begin()
-    first = asyncio.create_task(turns.begin())
+    user = await turns.acquire()
+    first = asyncio.create_task(turns.acquire())
     await asyncio.sleep(0)
-    closed = turns.begin()
+    closed = turns.acquire()
     closed.send(None)
     closed.close()
     await asyncio.sleep(0)
-    assert (first.done(), turns.taken, turns.waiting) == (False, 1, 1)
-    turns.end(user)
-    turns.end(await first)
-    assert (turns.taken, turns.waiting) == (0, 0)
+    assert (first.done(), turns.in_use, turns.waiting) == (False, 1, 1)
+    turns.release(user)
+    turns.release(await first)
+    assert (turns.in_use, turns.waiting) == (0, 0)
 
 
 async def test_random_cancellations_lose_no_turn() -> None:
@@ -144,8 +144,8 @@ async def test_random_cancellations_lose_no_turn() -> None:
 
     async def work() -> None:
         nonlocal most
-        async with turns.turn(chance.choice([0, 1, 1, 2])):
-            most = max(most, turns.taken)
+        async with turns.hold(chance.choice([0, 1, 1, 2])):
+            most = max(most, turns.in_use)
             await asyncio.sleep(chance.uniform(0, 0.002))
 
     async def impatient() -> None:
@@ -156,7 +156,7 @@ async def test_random_cancellations_lose_no_turn() -> None:
             pass
 
     await asyncio.gather(*(as_user(f"user {chance.randrange(4)}", impatient) for _ in range(2_000)))
-    assert (turns.taken, turns.waiting) == (0, 0)
+    assert (turns.in_use, turns.waiting) == (0, 0)
     assert 4 <= most <= 6
 
 

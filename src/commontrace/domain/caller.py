@@ -30,7 +30,7 @@ class Caller:
             raise ScopeMissing(scope)
 
 
-def claimed(email: str) -> Caller:
+def claim_address(email: str) -> Caller:
     """Returns the caller who claims this address. Raises InvalidUser, UserReserved."""
     address = email.strip().lower()
     name, at, host = address.partition("@")

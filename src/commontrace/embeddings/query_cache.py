@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from commontrace.embeddings.embedder import Embedder, Embedding
-from commontrace.sharing.elsewhere import elsewhere
+from commontrace.sharing.slot_release import slot_released
 from commontrace.single_flight_cache import SingleFlightCache
 
 
@@ -43,7 +43,7 @@ class QueryCache:
             self.hits += 1
         else:
             self.misses += 1
-        async with elsewhere():
+        async with slot_released():
             return await self._embeddings.load(key, partial(self._encode, text))
 
     async def _encode(self, text: str) -> Embedding:

@@ -62,7 +62,7 @@ from commontrace.serving.monitoring.monitoring import Monitoring
 from commontrace.serving.open_files import connections_to_serve
 from commontrace.serving.tls import ServedCertificate
 from commontrace.settings import Settings
-from commontrace.sharing.turns import FairLimiter
+from commontrace.sharing.fair_limiter import FairLimiter
 from commontrace.storage.database import Database
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
@@ -96,8 +96,8 @@ async def serving(
     keys, standard_services = KeyCache(database), StandardServicesInterceptor()
     model = ActiveModel(
         monitoring.observed(foundation.embedder),
-        recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
-        make=lambda recorded: _made(recorded, settings, monitoring),
+        load_recorded=lambda: database.read(lambda reading: reading.embedding_models.both()),
+        create_embedder=lambda recorded: _made(recorded, settings, monitoring),
     )
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception. Nothing is received before
@@ -161,7 +161,7 @@ async def serving(
     lasting = [
         *watched,
         readiness.watch(),
-        model.follow(),
+        model.run_refresh(),
         run_cleanup(database),
         run_notifier(database),
         following.run(),

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from commontrace.domain.errors import Overloaded
-from commontrace.sharing.elsewhere import elsewhere
+from commontrace.sharing.fair_limiter import FairLimiter
 from commontrace.sharing.shares import served_user
-from commontrace.sharing.turns import FairLimiter
+from commontrace.sharing.slot_release import slot_released
 from commontrace.storage.error_mapping import ALL_BUSY
 
 
@@ -39,23 +39,23 @@ class PoolLimiter:
     async def turn(self) -> AsyncIterator[None]:
         """Waits for a turn, which lasts until the block ends. Raises Overloaded."""
         user = served_user.get()
-        if not self._turns.begin_at_once():
+        if not self._turns.try_acquire():
             await self._wait(user)
         try:
             yield
         finally:
-            self._turns.end(user)
+            self._turns.release(user)
 
     async def _wait(self, user: str) -> None:
         has_begun = False
         try:
             # While all connections are held, no call works, so that none of the user's others has to wait for it.
-            async with elsewhere():
-                await self._turns.begin(patience=self._timeout)
+            async with slot_released():
+                await self._turns.acquire(timeout_seconds=self._timeout)
                 has_begun = True
         except BaseException as error:
             if has_begun:
-                self._turns.end(user)
+                self._turns.release(user)
             if isinstance(error, TimeoutError):
                 raise Overloaded(ALL_BUSY) from None
             raise
@@ -63,4 +63,4 @@ class PoolLimiter:
     def state(self, *, opened: int) -> PoolState:
         """Returns the state of a pool with so many open connections."""
         turns = self._turns
-        return PoolState(name=self._name, size=self._size, open=opened, in_use=turns.taken, waiting=turns.waiting)
+        return PoolState(name=self._name, size=self._size, open=opened, in_use=turns.in_use, waiting=turns.waiting)

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commontrace.domain.errors import InvalidKey
-from commontrace.domain.keys.api_key import new_key, parsed
+from commontrace.domain.keys.api_key import new_key, parse_key
 
 
 def test_a_key_is_read_back() -> None:
     key = new_key()
     assert re.fullmatch(r"ct_[0-9a-f]{32}_[0-9A-Za-z]{49}", key.text)
-    assert parsed(key.text) == key
+    assert parse_key(key.text) == key
     assert key.text not in repr(key)
 
 
@@ -28,11 +28,11 @@ def test_a_key_with_one_wrong_character_is_none(position: int, character: str) -
     mangled = key[:position] + character + key[position + 1 :]
     if mangled != key:
         with pytest.raises(InvalidKey) as refusal:
-            parsed(mangled)
+            parse_key(mangled)
         assert refusal.value.metadata == {"problem": "MALFORMED"}
 
 
 @given(st.text())
 def test_whatever_is_no_key_is_refused(text: str) -> None:
     with pytest.raises(InvalidKey):
-        parsed(text)
+        parse_key(text)

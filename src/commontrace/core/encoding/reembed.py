@@ -1,4 +1,4 @@
-"""How a database is moved to another embedding model while servers go on."""
+"""Re-encoding: moves a database to another embedding model while servers go on (ADR 0020)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,9 +19,9 @@ log = structlog.get_logger()
 
 _WINDOW = 128
 _BATCH = 32
-# So often it is left to chance that nobody writes between the last encoding and the swap; then writers wait for it.
+# The first swaps hope that nobody writes between the last encoding and the swap; later ones let writers wait.
 _HOPEFUL_SWAPS = 3
-# As many as are encoded while writers wait, and for how long: they give up after 2 s.
+# Traces encoded while writers wait, at most, and for how long: writers give up after 2 s.
 _FEW = 16
 _WRITERS_WAIT_SECONDS = 1.2
 _WAIT_SECONDS = (0.1, 2.0)
@@ -32,16 +32,16 @@ Progress = Callable[[int, int], None]
 
 
 class ReembeddingRefused(CommonTraceError):
-    """The database is on the way to another model. The message says what to do."""
+    """The database is being moved to another model already. The message says what to do."""
 
 
 async def reembed(steps: Reembedding, embedder: Embedder, *, on_progress: Progress) -> int | None:
-    """Moves the database to the embedder's model; returns how many traces it has, None if it is there already.
+    """Moves the database to the embedder's model; returns its number of traces, None if it has that model already.
 
-    Goes on where an earlier one was cut off. `on_progress` hears how many traces are encoded, of how many. Waits for an
-    embedder that is away. Raises ReembeddingRefused, InvalidStoredVector, DatabaseUnavailable.
+    Resumes an interrupted run. `on_progress` gets the number of traces encoded and of all. Waits while the embedder is
+    unavailable. Raises ReembeddingRefused, InvalidStoredVector, DatabaseUnavailable.
     """
-    current, upcoming = await _patiently(steps.models)
+    current, upcoming = await _retry_while_busy(steps.models)
     if upcoming is not None and not upcoming.made_by(embedder):
         raise ReembeddingRefused(
             f"the database is being moved to {_named(upcoming)}, not to {_named(embedder)}: go on with the settings of"
@@ -50,32 +50,32 @@ async def reembed(steps: Reembedding, embedder: Embedder, *, on_progress: Progre
     if current.made_by(embedder):
         return None
     if upcoming is None:
-        await _patiently(lambda: steps.begin(embedder))
+        await _retry_while_busy(lambda: steps.begin(embedder))
     else:
         log.info("going on where it was cut off", model=upcoming.model_id)
-    await _patiently(steps.validate)
+    await _retry_while_busy(steps.validate)
     await _fill(steps, embedder, on_progress)
     log.info("building the vector index")
-    await _patiently(steps.build_indexes)
+    await _retry_while_busy(steps.build_indexes)
     await _swap(steps, embedder)
-    await _patiently(steps.analyze)
-    return await _patiently(steps.total)
+    await _retry_while_busy(steps.analyze)
+    return await _retry_while_busy(steps.total)
 
 
 async def cancel(steps: Reembedding) -> RecordedModel | None:
-    """Drops what was made for another model and returns which; None if the database was not being moved."""
-    _, upcoming = await _patiently(steps.models)
+    """Drops the unfinished vectors and returns their model; None if the database was not being moved."""
+    _, upcoming = await _retry_while_busy(steps.models)
     if upcoming is not None:
-        await _patiently(steps.cancel)
+        await _retry_while_busy(steps.cancel)
     return upcoming
 
 
 async def _fill(steps: Reembedding, embedder: Embedder, on_progress: Progress) -> None:
-    done, total = await _patiently(steps.counts)
+    done, total = await _retry_while_busy(steps.counts)
     on_progress(done, total)
     last = None
     while True:
-        missing, last = await _window(last, steps)
+        missing, last = await _load_window(last, steps)
         if last is None:
             return
         for start in range(0, len(missing), _BATCH):
@@ -85,8 +85,8 @@ async def _fill(steps: Reembedding, embedder: Embedder, on_progress: Progress) -
             on_progress(done, max(total, done))
 
 
-async def _window(last: UUID | None, steps: Reembedding) -> tuple[list[Unencoded], UUID | None]:
-    return await _patiently(lambda: steps.window(last, _WINDOW))
+async def _load_window(last: UUID | None, steps: Reembedding) -> tuple[list[Unencoded], UUID | None]:
+    return await _retry_while_busy(lambda: steps.window(last, _WINDOW))
 
 
 async def _swap(steps: Reembedding, embedder: Embedder) -> None:
@@ -103,9 +103,9 @@ async def _swap(steps: Reembedding, embedder: Embedder) -> None:
 
 
 async def _catch_up(steps: Reembedding, embedder: Embedder) -> None:
-    while missing := await _patiently(lambda: steps.missing(_BATCH)):
+    while missing := await _retry_while_busy(lambda: steps.missing(_BATCH)):
         await _encode(missing, steps, embedder)
-        # The rest may have been written meanwhile, and without end.
+        # Few are left for the swap: with steady writers there would always be some.
         if len(missing) <= _FEW:
             return
 
@@ -122,7 +122,7 @@ async def _close(closing: Closing, embedder: Embedder, *, is_hopeful: bool) -> N
 
 
 class _NotYet(Exception):
-    """Somebody wrote between the last encoding and the swap."""
+    """A trace was written between the last encoding and the swap."""
 
 
 async def _encode(missing: Sequence[Unencoded], steps: Reembedding, embedder: Embedder) -> None:
@@ -134,7 +134,7 @@ async def _encode(missing: Sequence[Unencoded], steps: Reembedding, embedder: Em
             seconds = error.retry_after or _pause(attempt, _ENCODER_WAIT_SECONDS)
             log.warning("waiting for the embedder; what is done is kept", why=str(error), seconds=seconds)
             await asyncio.sleep(seconds)
-    await _patiently(lambda: steps.write(vectors, embedder))
+    await _retry_while_busy(lambda: steps.write(vectors, embedder))
 
 
 async def _vectors(missing: Sequence[Unencoded], embedder: Embedder) -> dict[Unencoded, Vector]:
@@ -144,7 +144,7 @@ async def _vectors(missing: Sequence[Unencoded], embedder: Embedder) -> dict[Une
     return {trace: embedding.vector for trace, embedding in zip(missing, embeddings, strict=True)}
 
 
-async def _patiently(step: Callable[[], Awaitable[Result]]) -> Result:
+async def _retry_while_busy(step: Callable[[], Awaitable[Result]]) -> Result:
     for attempt in count(1):
         try:
             return await step()

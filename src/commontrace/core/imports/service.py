@@ -15,7 +15,7 @@ from commontrace.storage.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stored:
+class StoredItems:
     """What became of some items, by sequence, and how far their import has come."""
 
     outcomes: Mapping[int, Outcome]
@@ -23,7 +23,7 @@ class Stored:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class ImportProgress:
     """How far an import has come: its highest sequence, and how many items were stored and were there already."""
 
     last_sequence: int
@@ -31,14 +31,14 @@ class Progress:
     existing: int
 
 
-async def progress(import_id: UUID, email: str, database: Database) -> Progress:
+async def get_progress(import_id: UUID, email: str, database: Database) -> ImportProgress:
     """Returns how far a user's import has come."""
     last_sequence = await database.read(lambda reading: reading.imports.last_sequence(import_id, email))
     created, existing = await database.read(lambda reading: reading.imports.counts(import_id, email))
-    return Progress(last_sequence=last_sequence, created=created, existing=existing)
+    return ImportProgress(last_sequence=last_sequence, created=created, existing=existing)
 
 
-async def store(
+async def store_items(
     items: Sequence[Item],
     *,
     import_id: UUID,
@@ -46,7 +46,7 @@ async def store(
     model: Model,
     tag_names: TagNameQuota,
     database: Database,
-) -> Stored:
+) -> StoredItems:
     """Stores items in one transaction, those that were stored before excepted; returns what became of each.
 
     `items` are in the order of their sequences, and some. Raises ModelReplaced if the model of their vectors is the
@@ -67,14 +67,14 @@ async def store(
 
 async def _store(
     items: Sequence[Item], import_id: UUID, email: str, model: Model, tag_names: TagNameQuota, work: UnitOfWork
-) -> Stored:
+) -> StoredItems:
     caller_id = await work.users.ensure(email)
     now = await work.imports.begin(import_id, caller_id)
     recorded = await work.imports.recorded(import_id, caller_id, [item.sequence for item in items])
     new = [item for item in items if item.sequence not in recorded]
     last_sequence = await work.imports.last_sequence(import_id, email)
     if not new:
-        return Stored(outcomes=recorded, last_sequence=last_sequence)
+        return StoredItems(outcomes=recorded, last_sequence=last_sequence)
     allowance = await tag_names.allowance(email, (name for item in new for name in item.tags), work)
     decisions = decide(new, await _surroundings(new, allowance, work), caller_id=caller_id, now=now)
     await work.imports.add_traces(decisions.traces, caller_id, model)
@@ -87,7 +87,7 @@ async def _store(
     await work.imports.add_tags((trace.id, {tags[name] for name in trace.item.tags}) for trace in decisions.traces)
     stored = {sequence: one for sequence, one in decisions.outcomes.items() if isinstance(one, Recorded)}
     await work.imports.record(import_id, caller_id, stored)
-    return Stored(
+    return StoredItems(
         outcomes={**recorded, **decisions.outcomes},
         last_sequence=max((last_sequence, *stored)),
     )

@@ -12,7 +12,7 @@ from commontrace.backoff import backoff_seconds
 from commontrace.core.keys.batched_lookup import BatchedLookup
 from commontrace.domain.caller import Caller
 from commontrace.domain.errors import CommonTraceError, InvalidKey, Overloaded
-from commontrace.domain.keys.api_key import ApiKey, digest_of, parsed
+from commontrace.domain.keys.api_key import ApiKey, key_digest, parse_key
 from commontrace.domain.log_safety import safe_message
 from commontrace.domain.scopes import Scope
 from commontrace.single_flight_cache import SingleFlightCache
@@ -57,7 +57,7 @@ class KeyCache:
 
     def get(self, text: str) -> Caller | None:
         """Returns the key's caller, None where it has to be loaded. Raises InvalidKey for one refused lately."""
-        digest = digest_of(text)
+        digest = key_digest(text)
         confirmed = self._confirmed.get(digest)
         if confirmed is not None:
             return self._mark_used(confirmed.caller)
@@ -71,7 +71,7 @@ class KeyCache:
 
         Raises InvalidKey, DatabaseUnavailable, Overloaded.
         """
-        key = parsed(text)
+        key = parse_key(text)
         begins_load = not self._confirmed.is_loading(key.digest)
         if begins_load and self._is_stranger(key.digest) and self._strangers_loading() >= MOST_STRANGERS:
             raise Overloaded("too many keys that are new to this server are being looked up")

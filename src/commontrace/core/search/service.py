@@ -58,11 +58,11 @@ class SearchService:
                 else:
                     found = await self._ranked(search, deadline=deadline, queries=queries)
             except ModelReplaced:
-                if await self._model.is_still(queries):
+                if await self._model.is_current(queries):
                     raise
                 continue
             # Enough is enough: only traces of the model are found. None, or few, may mean that there are none any more.
-            if found.stop_reason in _PROVES_ITSELF or await self._model.is_still(queries):
+            if found.stop_reason in _PROVES_ITSELF or await self._model.is_current(queries):
                 return found
 
     async def nearest(self, search: Search, *, deadline: Deadline, queries: QueryCache) -> SearchResult:
@@ -79,7 +79,7 @@ class SearchService:
         try:
             async with deadline.limit():
                 vector = await self._vector(query)
-                trace_filter = await filter_tags.resolved(search.trace_filter, self._database)
+                trace_filter = await filter_tags.resolve_tags(search.trace_filter, self._database)
                 if trace_filter.matches_nothing:
                     return _nothing(trace_filter, queries)
                 passes = Passes(

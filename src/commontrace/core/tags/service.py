@@ -15,7 +15,7 @@ FIELDS = ("description", "is_curated")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Resolved:
+class ResolvedTag:
     """What a spelling stands for: a name, or a problem. `alias` is the alias that led to the name; '' if none did."""
 
     spelling: str
@@ -26,22 +26,22 @@ class Resolved:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Merged:
+class MergedTags:
     """The tag that stayed, and how many traces had the other one."""
 
     tag: TagRow
     moved_trace_count: int
 
 
-async def resolve(spellings: Sequence[str], database: Database) -> list[Resolved]:
+async def resolve(spellings: Sequence[str], database: Database) -> list[ResolvedTag]:
     """Returns what each spelling stands for, in their order; one without a canonical name is no failure."""
     canonical_or_problem = [_canonical_or_problem(spelling) for spelling in spellings]
     names = {found.name for found in canonical_or_problem if isinstance(found, CanonicalName)}
     known = await database.read(lambda reading: reading.tags.names_of(names))
     return [
-        Resolved(spelling=spelling, problem=found)
+        ResolvedTag(spelling=spelling, problem=found)
         if isinstance(found, str)
-        else Resolved(
+        else ResolvedTag(
             spelling=spelling,
             name=known.get(found.name, found.name),
             alias=found.name if known.get(found.name, found.name) != found.name else found.alias,
@@ -62,7 +62,7 @@ async def update(spelling: str, values: Mapping[str, Any], work: UnitOfWork) -> 
     return await _stored(name, work)
 
 
-async def merge(source: str, target: str, work: UnitOfWork) -> Merged:
+async def merge(source: str, target: str, work: UnitOfWork) -> MergedTags:
     """Makes the source's name an alias of the target, which is created if new. Raises InvalidTag.
 
     Where names are aliases, the tags that they stand for are merged.
@@ -77,7 +77,7 @@ async def merge(source: str, target: str, work: UnitOfWork) -> Merged:
         work.tags.created_names += 1
     elif source_id != target_id:
         moved = await work.tag_changes.merge(source_id, target_id)
-    return Merged(tag=await _stored(target_name, work), moved_trace_count=moved)
+    return MergedTags(tag=await _stored(target_name, work), moved_trace_count=moved)
 
 
 def _canonical_or_problem(spelling: str) -> CanonicalName | str:

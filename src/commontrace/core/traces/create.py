@@ -20,7 +20,7 @@ from commontrace.storage.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Contributed:
+class CreateResult:
     """The trace as stored, or the one that was there (`is_new` tells), and how far the model read its text.
 
     Without a vector yet, nothing was read and nothing similar looked for.
@@ -34,23 +34,23 @@ class Contributed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Existing:
+class ExistingTrace:
     """A contribution that is there already."""
 
     trace_id: UUID
 
-    async def store(self, work: UnitOfWork, _caller_id: UUID) -> Contributed:
+    async def store(self, work: UnitOfWork, _caller_id: UUID) -> CreateResult:
         """Returns the trace that is there. Raises ConcurrentChange if it is there no longer."""
         # The answer is stored with the trace's text in it: a purge must wait for it, and erase it, or come before.
         await work.trace_changes.hold_off_purges([self.trace_id])
         trace = await work.traces.get(self.trace_id)
         if trace is None:
             raise ConcurrentChange
-        return Contributed(trace=trace, is_new=False)
+        return CreateResult(trace=trace, is_new=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
+class PreparedTrace:
     """A contribution ready to be stored; without an embedding, it is queued for one."""
 
     contribution: Contribution
@@ -62,7 +62,7 @@ class Prepared:
     embedder: Embedder
     similar: list[SimilarTrace]
 
-    async def store(self, work: UnitOfWork, caller_id: UUID) -> Contributed:
+    async def store(self, work: UnitOfWork, caller_id: UUID) -> CreateResult:
         """Stores the trace. Raises DuplicateTrace, TraceNotFound, NotOwner, AlreadySuperseded, ConcurrentChange."""
         superseded = None
         if self.supersedes_id is not None:
@@ -85,8 +85,8 @@ class Prepared:
         stored = await work.traces.get(trace.id)
         assert stored is not None  # noqa: S101 - stored above, in the same transaction
         if self.embedding is None:
-            return Contributed(trace=stored, is_new=True)
-        return Contributed(
+            return CreateResult(trace=stored, is_new=True)
+        return CreateResult(
             trace=stored,
             is_new=True,
             tokens_read=self.embedding.tokens_read,
@@ -121,7 +121,7 @@ async def prepare(
     database: Database,
     embedder: Embedder,
     deadline: Deadline = NEVER,
-) -> Existing | Prepared:
+) -> ExistingTrace | PreparedTrace:
     """Does what a contribution takes before it can be stored. Raises InvalidTag, DuplicateTrace, ModelReplaced.
 
     What cannot be encoded, or not in time, is stored without its vector. No transaction is open while something else
@@ -134,7 +134,7 @@ async def prepare(
         if existing is not None and (on_duplicate is OnDuplicate.REJECT or existing == supersedes_id):
             raise DuplicateTrace(existing)
         if existing is not None:
-            return Existing(trace_id=existing)
+            return ExistingTrace(trace_id=existing)
     embedding = await encode_in_time(contribution.text, deadline=deadline, embedder=embedder)
     similar = []
     if embedding is not None:
@@ -145,7 +145,7 @@ async def prepare(
             leaving_out=supersedes_id,
             database=database,
         )
-    return Prepared(
+    return PreparedTrace(
         contribution=contribution,
         tags=tags,
         content_hash=hashed,

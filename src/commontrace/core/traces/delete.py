@@ -12,7 +12,7 @@ from commontrace.storage.unit_of_work import UnitOfWork
 
 async def delete(trace_id: UUID, etag: str, work: UnitOfWork, caller_id: UUID) -> TraceRow:
     """Deletes the caller's trace and returns it. Raises TraceNotFound, NotOwner, StaleEtag."""
-    trace, replaced = await locked_with_replaced(trace_id, work)
+    trace, replaced = await lock_with_replaced(trace_id, work)
     if trace.deleted_at is not None:
         raise TraceNotFound(trace_id)
     require_owner(trace, caller_id)
@@ -26,7 +26,7 @@ async def undelete(trace_id: UUID, work: UnitOfWork, caller_id: UUID) -> TraceRo
 
     Raises TraceNotFound, NotOwner, TraceHidden, DuplicateTrace, AlreadySuperseded.
     """
-    trace, replaced = await locked_with_replaced(trace_id, work)
+    trace, replaced = await lock_with_replaced(trace_id, work)
     require_owner(trace, caller_id)
     if trace.hidden_at is not None:
         raise TraceHidden(trace_id)
@@ -57,7 +57,7 @@ async def restore(trace: LockedTrace, replaced: LockedTrace | None, work: UnitOf
     await work.events.add(trace.id, UNDELETED, revision=trace.revision)
 
 
-async def locked_with_replaced(trace_id: UUID, work: UnitOfWork) -> tuple[LockedTrace, LockedTrace | None]:
+async def lock_with_replaced(trace_id: UUID, work: UnitOfWork) -> tuple[LockedTrace, LockedTrace | None]:
     """Locks the trace and the one it replaces, if any, which are to be changed. Raises TraceNotFound."""
     replaced_id = await work.traces.replaced_by(trace_id)
     locked = await work.trace_changes.lock([trace_id] if replaced_id is None else [trace_id, replaced_id])

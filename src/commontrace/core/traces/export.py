@@ -21,7 +21,7 @@ class Export:
     """The id and the version of the model whose vectors go with the traces; None leaves vectors out."""
     database: Database
 
-    async def page(self, *, after: Position | None, size: int) -> Sequence[ExportRow]:
+    async def load_page(self, *, after: Position | None, size: int) -> Sequence[ExportRow]:
         """Returns the next traces, at most `size` and as much text as fits into a response; none at the end."""
         if self.trace_filter is not None and self.trace_filter.matches_nothing:
             return ()
@@ -33,10 +33,12 @@ class Export:
         )
 
 
-async def begin(trace_filter: TraceFilter | None, *, with_embeddings: bool, database: Database, model: Model) -> Export:
+async def create_export(
+    trace_filter: TraceFilter | None, *, with_embeddings: bool, database: Database, model: Model
+) -> Export:
     """Returns the export of the traces that pass the filter, with the vectors of the model if wanted."""
     return Export(
-        trace_filter=None if trace_filter is None else await filter_tags.resolved(trace_filter, database),
+        trace_filter=None if trace_filter is None else await filter_tags.resolve_tags(trace_filter, database),
         model=(model.model_id, model.model_version) if with_embeddings else None,
         database=database,
     )

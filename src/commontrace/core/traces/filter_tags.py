@@ -4,7 +4,7 @@ from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
 
 
-async def resolved(trace_filter: TraceFilter, database: Database) -> ResolvedFilter:
+async def resolve_tags(trace_filter: TraceFilter, database: Database) -> ResolvedFilter:
     """Returns the filter with its tags looked up, aliases included."""
     names = sorted({*trace_filter.tags_all, *trace_filter.tags_any, *trace_filter.tags_none})
     if not names:

@@ -21,14 +21,14 @@ class Listed:
     positions: Sequence[Position]
 
 
-async def find(
+async def find_positions(
     trace_filter: TraceFilter, *, owner_email: str | None, after: Position | None, size: int, database: Database
 ) -> Listed:
     """Returns where at most `size` matching traces are, newest first, those behind `after` only.
 
     With `owner_email`, deleted traces are listed too, and nothing of others.
     """
-    resolved = await filter_tags.resolved(trace_filter, database)
+    resolved = await filter_tags.resolve_tags(trace_filter, database)
     owner_id = None
     if owner_email is not None:
         owner_id = await database.read(lambda reading: reading.users.id_of(owner_email))
@@ -42,7 +42,7 @@ async def find(
     return Listed(trace_filter=resolved, owner_id=owner_id, positions=positions)
 
 
-async def rows(
+async def load_traces(
     positions: Sequence[Position], *, of: Listed, full: bool, database: Database
 ) -> dict[Position, TraceRow]:
     """Returns the traces at the positions, without those that match no longer."""
@@ -54,7 +54,7 @@ async def rows(
     return {position: found[position.id] for position in positions if position.id in found}
 
 
-async def revisions(trace_id: UUID, *, before: int | None, size: int, database: Database) -> list[int]:
+async def list_revisions(trace_id: UUID, *, before: int | None, size: int, database: Database) -> list[int]:
     """Returns the numbers of at most `size` revisions, newest first. Raises TraceNotFound."""
 
     async def numbers(reading: Reading) -> list[int]:

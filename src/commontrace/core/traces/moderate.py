@@ -4,7 +4,7 @@ from uuid import UUID
 
 import structlog
 
-from commontrace.core.traces.delete import locked_with_replaced, mark_deleted, restore
+from commontrace.core.traces.delete import lock_with_replaced, mark_deleted, restore
 from commontrace.domain.errors import ConcurrentChange, TraceNotFound
 from commontrace.domain.events.event_types import PURGED, UPDATED
 from commontrace.storage.traces.repository import TraceRow
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 async def hide(trace_id: UUID, reason: str, work: UnitOfWork) -> TraceRow:
     """Hides a trace, deleted or not, or gives a hidden one another reason; returns it. Raises TraceNotFound."""
-    trace, replaced = await locked_with_replaced(trace_id, work)
+    trace, replaced = await lock_with_replaced(trace_id, work)
     if trace.deleted_at is None:
         await mark_deleted(trace, replaced, work)
     await work.trace_changes.hide(trace_id, reason)
@@ -27,7 +27,7 @@ async def unhide(trace_id: UUID, work: UnitOfWork) -> TraceRow:
 
     Raises TraceNotFound, DuplicateTrace, AlreadySuperseded.
     """
-    trace, replaced = await locked_with_replaced(trace_id, work)
+    trace, replaced = await lock_with_replaced(trace_id, work)
     if trace.hidden_at is not None:
         await work.trace_changes.unhide(trace_id)
         # One transaction, and so one time, hid and deleted it.

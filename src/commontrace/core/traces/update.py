@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from commontrace.core.encoding.encode import encode_in_time
-from commontrace.core.events.status_changes import tell_status
+from commontrace.core.events.status_changes import add_status_event
 from commontrace.core.traces.preconditions import require_etag, require_new_content, require_owner
 from commontrace.domain.deadline import NEVER, Deadline
 from commontrace.domain.errors import ConcurrentChange, TraceNotFound
@@ -43,7 +43,7 @@ class Edit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Edited:
+class UpdateResult:
     """The trace after the edit, and how far the model read its new text; 0 where it needed not, or has not yet."""
 
     trace: TraceRow
@@ -65,7 +65,7 @@ class PreparedEdit:
     embedding: Embedding | None
     embedder: Embedder
 
-    async def store(self, work: UnitOfWork, caller_id: UUID) -> Edited:
+    async def store(self, work: UnitOfWork, caller_id: UUID) -> UpdateResult:
         """Changes the trace.
 
         Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, ConcurrentChange, ModelReplaced.
@@ -86,12 +86,14 @@ class PreparedEdit:
             await work.trace_changes.touch(locked.id, {**changes, "edit_number": locked.edit_number + 1})
             revision = changes.get("revision", locked.revision)
             await work.events.add(locked.id, UPDATED, revision=revision)
-            await tell_status(locked.id, locked.status, changes.get("status", locked.status), revision, work)
+            await add_status_event(locked.id, locked.status, changes.get("status", locked.status), revision, work)
         trace = await work.traces.get(locked.id)
         assert trace is not None  # noqa: S101 - locked above
         if self.embedding is None:
-            return Edited(trace=trace)
-        return Edited(trace=trace, tokens_read=self.embedding.tokens_read, tokens_total=self.embedding.tokens_total)
+            return UpdateResult(trace=trace)
+        return UpdateResult(
+            trace=trace, tokens_read=self.embedding.tokens_read, tokens_total=self.embedding.tokens_total
+        )
 
     async def _new_revision(self, locked: LockedTrace, work: UnitOfWork, caller_id: UUID) -> dict[str, Any]:
         texts = _texts(self.seen, self.values)

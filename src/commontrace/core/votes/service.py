@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from commontrace.core.events.status_changes import tell_status
+from commontrace.core.events.status_changes import add_status_event
 from commontrace.domain.errors import OwnTrace, RevisionNotCurrent, VoteNotFound
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.domain.votes.ballot import Ballot
@@ -14,7 +14,7 @@ from commontrace.storage.votes.repository import VoteRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Counted:
+class TraceStanding:
     """A trace's standing by the votes on its current revision."""
 
     trace_id: UUID
@@ -24,7 +24,7 @@ class Counted:
 
 async def cast(
     ballot: Ballot, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int
-) -> tuple[VoteRow, Counted]:
+) -> tuple[VoteRow, TraceStanding]:
     """Stores or changes the voter's vote. Raises TraceNotFound, OwnTrace, RevisionNotCurrent."""
     trace = await work.trace_changes.lock_live(ballot.trace_id)
     if trace.contributor_id == voter_id:
@@ -35,7 +35,7 @@ async def cast(
     return vote, await _count(trace, work, validation_threshold=validation_threshold)
 
 
-async def retract(trace_id: UUID, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int) -> Counted:
+async def retract(trace_id: UUID, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int) -> TraceStanding:
     """Removes the voter's vote, on whichever revision. Raises TraceNotFound, VoteNotFound."""
     trace = await work.trace_changes.lock_live(trace_id)
     if not await work.votes.remove(trace_id, voter_id):
@@ -43,7 +43,7 @@ async def retract(trace_id: UUID, work: UnitOfWork, voter_id: UUID, *, validatio
     return await _count(trace, work, validation_threshold=validation_threshold)
 
 
-async def vote_of(email: str, trace_id: UUID, reading: Reading) -> VoteRow:
+async def get_vote(email: str, trace_id: UUID, reading: Reading) -> VoteRow:
     """Returns the user's vote. Raises TraceNotFound, VoteNotFound."""
     await reading.traces.require(trace_id)
     voter_id = await reading.users.id_of(email)
@@ -53,7 +53,7 @@ async def vote_of(email: str, trace_id: UUID, reading: Reading) -> VoteRow:
     return vote
 
 
-async def votes_on(trace_id: UUID, reading: Reading, *, after: Position | None, size: int) -> list[VoteRow]:
+async def list_votes(trace_id: UUID, reading: Reading, *, after: Position | None, size: int) -> list[VoteRow]:
     """Returns at most `size` votes behind the position, newest first. Raises TraceNotFound."""
     await reading.traces.require(trace_id)
     return await reading.votes.newest_first(trace_id, after=after, size=size)
@@ -66,13 +66,13 @@ async def apply_tally(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, val
     changes = {name: value for name, value in asdict(due).items() if value != getattr(trace, name)}
     if "status" in changes:
         await work.trace_changes.touch(trace.id, changes)
-        await tell_status(trace.id, trace.status, due.status, trace.revision, work)
+        await add_status_event(trace.id, trace.status, due.status, trace.revision, work)
     elif changes:
         await work.trace_changes.set(trace.id, changes)
     return due
 
 
-async def _count(trace: LockedTrace, work: UnitOfWork, *, validation_threshold: int) -> Counted:
+async def _count(trace: LockedTrace, work: UnitOfWork, *, validation_threshold: int) -> TraceStanding:
     tallies = await work.votes.tallies([trace.id])
     settled = await apply_tally(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
-    return Counted(trace_id=trace.id, revision=trace.revision, standing=settled)
+    return TraceStanding(trace_id=trace.id, revision=trace.revision, standing=settled)

@@ -51,7 +51,7 @@ class VectorIndex:
     options: Mapping[str, str]
 
 
-def of_model(recorded: RecordedModel, embedder: Embedder, *, is_as_new: bool, fitting: str) -> Finding:
+def check_model(recorded: RecordedModel, embedder: Embedder, *, is_as_new: bool, fitting: str) -> Finding:
     """Holds the database's model against the one that the settings give; `is_as_new` if it can still be changed.
 
     `fitting` are settings that give the database's.
@@ -77,7 +77,7 @@ def of_model(recorded: RecordedModel, embedder: Embedder, *, is_as_new: bool, fi
     return ok("model", f"{stored}, as the settings give")
 
 
-def of_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, create: str) -> Finding:
+def check_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, create: str) -> Finding:
     """Holds the vector index against the one of the migrations; `create` is the statement that makes it."""
     rebuild = f"psql: DROP INDEX CONCURRENTLY {name}; {create}"
     if found is None:
@@ -105,7 +105,7 @@ def of_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, cre
     return ok("index", f"{name}: {found.method}, {found.operator_class}, {_listed(found.options)}")
 
 
-def of_plan(name: str, plan: str, *, create: str) -> Finding:
+def check_plan(name: str, plan: str, *, create: str) -> Finding:
     """Tells whether Postgres answers a search from the vector index; `plan` is what EXPLAIN says."""
     if f"Index Scan using {name} on traces" in plan:
         return ok("plan", f"searches use {name}")

@@ -58,17 +58,17 @@ class WritingFacts:
     remedy: str
 
 
-def of_postgres(facts: PostgresFacts) -> list[Finding]:
+def check_postgres(facts: PostgresFacts) -> list[Finding]:
     """Holds a database against what the service needs of it, whether it is migrated or not."""
-    return [*of_database(facts), of_pgvector(facts), *of_durability(facts)]
+    return [*check_database(facts), check_pgvector(facts), *check_durability(facts)]
 
 
-def of_database(facts: PostgresFacts) -> list[Finding]:
+def check_database(facts: PostgresFacts) -> list[Finding]:
     """Tells whether Postgres is recent enough, and whether the database can hold every text."""
     return [_postgres_version(facts), _encoding(facts)]
 
 
-def of_writing(facts: WritingFacts) -> Finding:
+def check_writing(facts: WritingFacts) -> Finding:
     """Tells whether the database can be written to."""
     if facts.is_standby:
         return problem(
@@ -81,7 +81,7 @@ def of_writing(facts: WritingFacts) -> Finding:
     return ok("writing", "the database reads and writes")
 
 
-def of_pgvector(facts: PostgresFacts) -> Finding:
+def check_pgvector(facts: PostgresFacts) -> Finding:
     """Tells whether the extension is there, recent enough, and found by its name."""
     needed = ".".join(map(str, PGVECTOR_VERSION))
     install = f"install pgvector {needed} or newer on the database's machine"
@@ -104,7 +104,7 @@ def of_pgvector(facts: PostgresFacts) -> Finding:
     return ok("pgvector", f"pgvector {facts.pgvector}")
 
 
-def of_durability(facts: PostgresFacts) -> list[Finding]:
+def check_durability(facts: PostgresFacts) -> list[Finding]:
     """Tells whether what is acknowledged survives a crash."""
     off = [name for name in DURABILITY if facts.durability.get(name) == "off"]
     if not off:
@@ -114,7 +114,7 @@ def of_durability(facts: PostgresFacts) -> list[Finding]:
     ]
 
 
-def of_room(facts: PostgresFacts) -> list[Finding]:
+def check_room(facts: PostgresFacts) -> list[Finding]:
     """Tells what would keep a first migration from making its tables, nothing where there is room for them."""
     own = "give CommonTrace a database of its own, or a schema of its own that is first on its user's search_path"
     if facts.schema is None:
@@ -139,7 +139,7 @@ def of_room(facts: PostgresFacts) -> list[Finding]:
     return []
 
 
-def of_revision(current: str | None, newest: str) -> Finding:
+def check_revision(current: str | None, newest: str) -> Finding:
     """Tells whether the database has the tables that this version works with."""
     if current is None:
         return problem("revision", "the database was never migrated", "commontrace migrate")

@@ -51,7 +51,7 @@ class Reembedded:
     is_under_way: bool
 
 
-def of_vectors(counts: VectorCounts) -> Finding:
+def check_vectors(counts: VectorCounts) -> Finding:
     """Tells whether every live trace can be found."""
     lost = {
         "have no vector": counts.missing,
@@ -71,7 +71,7 @@ def of_vectors(counts: VectorCounts) -> Finding:
     )
 
 
-def of_queue(facts: QueueFacts) -> Finding:
+def check_queue(facts: QueueFacts) -> Finding:
     """Tells whether traces get their vectors in time."""
     because = f", because {facts.why}" if facts.why else ""
     if facts.given_up:
@@ -93,7 +93,7 @@ def of_queue(facts: QueueFacts) -> Finding:
     return ok("queue", waiting)
 
 
-def of_reembedding(upcoming: RecordedModel, progress: Reembedded) -> Finding:
+def check_reembedding(upcoming: RecordedModel, progress: Reembedded) -> Finding:
     """Tells how far the database has got on the way to another model, and whether anybody goes on."""
     what = (
         f"being moved to {upcoming.model_id} {upcoming.model_version} of {upcoming.dimensions} dimensions:"

@@ -29,7 +29,7 @@ class ApiKey:
     @property
     def digest(self) -> bytes:
         """What is stored of it."""
-        return digest_of(self.text)
+        return key_digest(self.text)
 
 
 def new_key() -> ApiKey:
@@ -39,7 +39,7 @@ def new_key() -> ApiKey:
     return ApiKey(id=key_id, text=unchecked + _checksum(unchecked))
 
 
-def parsed(text: str) -> ApiKey:
+def parse_key(text: str) -> ApiKey:
     """Returns the key that a text is. Raises InvalidKey."""
     form = _FORM.fullmatch(text)
     if form is None or _checksum(text[:-_CHECKSUM_DIGITS]) != form[2]:
@@ -47,7 +47,7 @@ def parsed(text: str) -> ApiKey:
     return ApiKey(id=UUID(hex=form[1]), text=text)
 
 
-def digest_of(text: str) -> bytes:
+def key_digest(text: str) -> bytes:
     """Returns the SHA-256 of what may be a key."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 

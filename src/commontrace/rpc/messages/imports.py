@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC
 
-from commontrace.core.imports.service import Progress
+from commontrace.core.imports.service import ImportProgress
 from commontrace.domain.imports.decisions import Item, Outcome, Recorded
 from commontrace.domain.tags import names as tag_names
 from commontrace.embeddings.embedder import unit
@@ -44,7 +44,7 @@ def acknowledgement(
     )
 
 
-def progress_message(progress: Progress) -> trace_import_pb2.ImportTracesResponse:
+def progress_message(progress: ImportProgress) -> trace_import_pb2.ImportTracesResponse:
     """Returns how far an import has come."""
     return trace_import_pb2.ImportTracesResponse(
         last_sequence=progress.last_sequence, created_count=progress.created, existing_count=progress.existing

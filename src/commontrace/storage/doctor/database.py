@@ -19,7 +19,7 @@ from commontrace.domain.doctor.findings import VectorIndex
 from commontrace.domain.doctor.postgres import PostgresFacts, WritingFacts
 from commontrace.domain.doctor.vectors import QueueFacts, Reembedded, VectorCounts
 from commontrace.domain.errors import InvalidKey
-from commontrace.domain.keys.api_key import parsed
+from commontrace.domain.keys.api_key import parse_key
 from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.domain.search.query import candidates_for
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
@@ -183,7 +183,7 @@ class Diagnosis:
     async def takes_key(self, key: str) -> bool:
         """Tells whether a server of this database takes the API key. Needs the newest revision."""
         try:
-            wanted = parsed(key)
+            wanted = parse_key(key)
         except InvalidKey:
             return False
         with _refusals_told():

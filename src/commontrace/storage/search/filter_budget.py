@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from commontrace.domain.errors import FilterTooSlow
 from commontrace.domain.traces.trace_filter import ResolvedFilter
-from commontrace.sharing.elsewhere import elsewhere
+from commontrace.sharing.slot_release import slot_released
 from commontrace.storage.pool_limiter import PoolLimiter
 
 SECONDS = 1.0
@@ -30,7 +30,7 @@ class FilterBudget:
             yield
             return
         # The work is the database's.
-        async with elsewhere(), self._turns.turn():
+        async with slot_released(), self._turns.turn():
             try:
                 async with asyncio.timeout(self._seconds) as limit:
                     yield
