@@ -1,4 +1,4 @@
-"""Imports: messages of items, each stored in one transaction."""
+"""Imports: messages of items, each stored in one transaction and remembered by item (ADR 0018)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from commontrace.storage.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredItems:
-    """What became of some items, by sequence, and how far their import has come."""
+    """Outcomes of items by sequence, and the highest sequence of their import so far."""
 
     outcomes: Mapping[int, Outcome]
     last_sequence: int
@@ -24,7 +24,7 @@ class StoredItems:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportProgress:
-    """How far an import has come: its highest sequence, and how many items were stored and were there already."""
+    """Progress of an import: its highest sequence, the items it created and those that existed already."""
 
     last_sequence: int
     created: int
@@ -32,7 +32,7 @@ class ImportProgress:
 
 
 async def get_progress(import_id: UUID, email: str, database: Database) -> ImportProgress:
-    """Returns how far a user's import has come."""
+    """Returns the progress of a user's import; zeros for one that has not begun."""
     last_sequence = await database.read(lambda reading: reading.imports.last_sequence(import_id, email))
     created, existing = await database.read(lambda reading: reading.imports.counts(import_id, email))
     return ImportProgress(last_sequence=last_sequence, created=created, existing=existing)
@@ -47,10 +47,10 @@ async def store_items(
     tag_names: TagNameQuota,
     database: Database,
 ) -> StoredItems:
-    """Stores items in one transaction, those that were stored before excepted; returns what became of each.
+    """Stores the items that are not recorded yet in one transaction; returns the outcome of every item.
 
-    `items` are in the order of their sequences, and some. Raises ModelReplaced if the model of their vectors is the
-    database's no more.
+    `items` are in the order of their sequences, and not empty. Raises ModelReplaced if the model of their vectors is no
+    longer the database's.
     """
     while True:
         try:
@@ -61,7 +61,7 @@ async def store_items(
         except ModelReplaced:
             raise
         except (ConcurrentChange, QuotaExceeded):
-            # Somebody stored the same content, took an id, or used up the names of tags, since this looked.
+            # A concurrent write stored the same content, took an id, or used up the quota of tag names.
             continue
 
 
@@ -78,10 +78,10 @@ async def _store(
     allowance = await tag_names.allowance(email, (name for item in new for name in item.tags), work)
     decisions = decide(new, await _surroundings(new, allowance, work), caller_id=caller_id, now=now)
     await work.imports.add_traces(decisions.traces, caller_id, model)
-    # Behind the first of them, which keeps the model from being replaced until the transaction ends.
+    # After the first insert, which keeps the model from being replaced until the transaction ends (ADR 0020).
     if any(trace.item.vector is not None for trace in decisions.traces):
         await work.embedding_models.require(model)
-    # Before traces that others see are changed: a merge that is waited for may wait for what that locks.
+    # Before the locks of superseded traces: a merge of tags that this waits for may wait for those.
     tags = await work.tags.ensure({tag for trace in decisions.traces for tag in trace.item.tags})
     await work.imports.succeed(decisions.successors)
     await work.imports.add_tags((trace.id, {tags[name] for name in trace.item.tags}) for trace in decisions.traces)
@@ -101,7 +101,7 @@ async def _surroundings(items: Iterable[Item], tag_names: Allowance | None, work
     return Surroundings(
         contents=await work.imports.with_contents(contents),
         known=await work.imports.known(wanted | locked.keys()),
-        # Behind the question which are there: what is gone by then, and was purged, is found here.
+        # After the query of known traces, so that a trace purged in between is in one of the two.
         purged=await work.imports.purged(wanted),
         locked=locked,
         tag_names=tag_names,

@@ -1,7 +1,8 @@
-"""How much each user may read and write in a minute, over all servers of a database together.
+"""Quotas of reads and writes for each user and minute, shared by all servers of a database (ADR 0029).
 
-A server leases what its callers need ahead, so that not every call asks the database: the more, the faster they use it.
-What is leased and not used when the minute ends is lost. So never more than the quota is used, and at most little less.
+A server leases ahead what its callers need, so that not every call asks the database: the more, the faster they use it.
+Units leased and not used when the minute ends are lost. So a user never gets more than the quota, and at most little
+less.
 """
 
 import math
@@ -14,19 +15,22 @@ from commontrace.domain.keys.quotas import READS, WINDOWS
 from commontrace.single_flight_cache import SingleFlight, SingleFlightCache
 from commontrace.storage.database import Database
 
-# Whoever is forgotten loses what was leased for them, no more.
+# A user whose account is evicted loses what was leased for them, no more.
 _ACCOUNTS = 10_000
 _WINDOW_SECONDS = 60.0
-# A lease that lasts for less is followed by one of twice its size.
+# A lease used up in less time is followed by one of twice its size.
 _LEASE_SECONDS = 1.0
-# While nothing can be counted, so long nobody asks for it.
+# While the database cannot count, reads go uncounted for so long before it is asked again.
 _UNCOUNTED_SECONDS = 1.0
-# The end of the minute by our clock may come a little before that by the database's.
+# The minute may end by this clock a little before it ends by the database's.
 _LEAST_RETRY_SECONDS = 0.1
 
 
 class _Account:
-    """What this server holds of one user's quota."""
+    """Units that this server holds of one user's quota. Times are of the monotonic clock.
+
+    `wanted` is the size of the next lease; `refused` is the least amount that was refused in this minute.
+    """
 
     def __init__(self) -> None:
         self.left = 0
@@ -37,10 +41,9 @@ class _Account:
 
 
 class Quotas:
-    """Counts what users read and write; `limits` are a minute's, by kind. Kinds without one are not counted."""
+    """Counts what users read and write; `limits` are those of a minute, by kind. Kinds without one are not counted."""
 
     def __init__(self, database: Database, limits: Mapping[str, int]) -> None:
-        """Takes where servers count together."""
         self._database = database
         self._uncounted_until = 0.0
         self._limits = limits
@@ -48,9 +51,9 @@ class Quotas:
         self._leases: SingleFlight[tuple[str, str], None] = SingleFlight()
 
     async def spend(self, email: str, kind: str, amount: int = 1) -> None:
-        """Takes one or more from the user's quota. Raises QuotaExceeded, DatabaseUnavailable, Overloaded.
+        """Takes units from the user's quota. Raises QuotaExceeded, DatabaseUnavailable, Overloaded.
 
-        What is more than a whole quota takes one that is whole: it could never be had otherwise.
+        An amount above the whole quota takes the whole quota: it could never be had otherwise.
         """
         limit = self._limits.get(kind)
         if limit is None or amount == 0:
@@ -72,7 +75,7 @@ class Quotas:
             try:
                 await self._leases.run((email, kind), lease)
             except OperatorNeeded:
-                # Nothing can be counted, and reads go on.
+                # The database cannot count (it is read-only, say): reads go on, uncounted.
                 if kind != READS:
                     raise
                 self._uncounted_until = time.monotonic() + _UNCOUNTED_SECONDS
@@ -85,16 +88,16 @@ class Quotas:
         lease = await self._database.lease_quota(
             email, kind, needed=needed, wanted=max(needed, account.wanted), most=limit
         )
-        # Counted from before the question: never longer than by the database's clock.
+        # Counted from before the query, so that the window never lasts longer than by the database's clock.
         ends_at = began + lease.seconds_left
         if ends_at - account.ends_at > _WINDOW_SECONDS / 2:
-            # The minute turned between the question and the answer, or before.
+            # A new minute has begun, before the query or during it.
             account.left, account.refused = 0, None
         account.ends_at = ends_at
         account.left += lease.granted
         account.leased_at = began
         if not lease.granted:
-            # Others that need less may still have it.
+            # Smaller amounts may still be granted.
             account.refused = needed if account.refused is None else min(account.refused, needed)
 
     def _account(self, key: tuple[str, str]) -> _Account:

@@ -1,4 +1,4 @@
-"""What spellings of tags stand for, and how tags change."""
+"""Tags: resolving spellings to canonical names, updates, merges (ADR 0010)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from commontrace.storage.tags.listing import TagRow
 from commontrace.storage.unit_of_work import UnitOfWork
 
 FIELDS = ("description", "is_curated")
-"""What can be said of a tag."""
+"""The fields of a tag that `update` can set."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedTag:
-    """What a spelling stands for: a name, or a problem. `alias` is the alias that led to the name; '' if none did."""
+    """A spelling with its canonical name, or its problem. `alias` is the alias that led to the name, '' if none did."""
 
     spelling: str
     name: str = ""
@@ -27,14 +27,14 @@ class ResolvedTag:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergedTags:
-    """The tag that stayed, and how many traces had the other one."""
+    """The tag that stayed, and the number of traces moved to it."""
 
     tag: TagRow
     moved_trace_count: int
 
 
 async def resolve(spellings: Sequence[str], database: Database) -> list[ResolvedTag]:
-    """Returns what each spelling stands for, in their order; one without a canonical name is no failure."""
+    """Returns each spelling resolved, in order; one without a canonical name has a problem and fails nothing."""
     canonical_or_problem = [_canonical_or_problem(spelling) for spelling in spellings]
     names = {found.name for found in canonical_or_problem if isinstance(found, CanonicalName)}
     known = await database.read(lambda reading: reading.tags.names_of(names))
@@ -63,9 +63,9 @@ async def update(spelling: str, values: Mapping[str, Any], work: UnitOfWork) -> 
 
 
 async def merge(source: str, target: str, work: UnitOfWork) -> MergedTags:
-    """Makes the source's name an alias of the target, which is created if new. Raises InvalidTag.
+    """Makes the source's name an alias of the target, and creates the target if it is new. Raises InvalidTag.
 
-    Where names are aliases, the tags that they stand for are merged.
+    Aliases stand for their tags.
     """
     source_name, target_name = normalise(source), normalise(target)
     await work.tag_changes.begin_merge()
@@ -89,5 +89,5 @@ def _canonical_or_problem(spelling: str) -> CanonicalName | str:
 
 async def _stored(name: str, work: UnitOfWork) -> TagRow:
     tag = await work.tag_listing.get(name)
-    assert tag is not None  # noqa: S101 - held against merges in the same transaction
+    assert tag is not None  # noqa: S101 - locked against merges in the same transaction
     return tag

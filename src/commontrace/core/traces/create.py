@@ -1,4 +1,4 @@
-"""How a contribution becomes a trace."""
+"""Creating a trace: prepare (encode, look for duplicates) outside the transaction, then store (ADR 0008)."""
 
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -21,9 +21,9 @@ from commontrace.storage.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CreateResult:
-    """The trace as stored, or the one that was there (`is_new` tells), and how far the model read its text.
+    """The trace as stored, or the existing one (`is_new` tells), with the tokens of its text that the model read.
 
-    Without a vector yet, nothing was read and nothing similar looked for.
+    Without a vector yet, no tokens are counted and no similar traces looked for.
     """
 
     trace: TraceRow
@@ -35,13 +35,13 @@ class CreateResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExistingTrace:
-    """A contribution that is there already."""
+    """A contribution whose content a live trace has already."""
 
     trace_id: UUID
 
     async def store(self, work: UnitOfWork, _caller_id: UUID) -> CreateResult:
-        """Returns the trace that is there. Raises ConcurrentChange if it is there no longer."""
-        # The answer is stored with the trace's text in it: a purge must wait for it, and erase it, or come before.
+        """Returns the existing trace. Raises ConcurrentChange if it has gone meanwhile."""
+        # The idempotent answer is stored with the trace's text: a purge must come before it, or wait and erase it.
         await work.trace_changes.hold_off_purges([self.trace_id])
         trace = await work.traces.get(self.trace_id)
         if trace is None:
@@ -51,7 +51,7 @@ class ExistingTrace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedTrace:
-    """A contribution ready to be stored; without an embedding, it is queued for one."""
+    """A contribution ready to be stored. Without an embedding, it is queued for one."""
 
     contribution: Contribution
     tags: list[str]
@@ -77,7 +77,7 @@ class PreparedTrace:
             supersedes_id=self.supersedes_id,
         )
         if not await add(trace, self.tags, work):
-            # Somebody stored the same since this was prepared.
+            # The same content was stored since this was prepared.
             raise ConcurrentChange
         if superseded is not None:
             await work.trace_changes.set(superseded.id, {"superseded_by_id": trace.id})
@@ -95,7 +95,7 @@ class PreparedTrace:
         )
 
     async def _similar_still(self, work: UnitOfWork) -> list[SimilarTrace]:
-        """Leaves out what was purged meanwhile, and keeps the others: this answer is stored with their titles in it."""
+        """Leaves out purged traces, and locks the others against purges: the stored answer has their titles."""
         if not self.similar:
             return []
         kept = await work.trace_changes.hold_off_purges([similar.trace_id for similar in self.similar])
@@ -122,10 +122,10 @@ async def prepare(
     embedder: Embedder,
     deadline: Deadline = NEVER,
 ) -> ExistingTrace | PreparedTrace:
-    """Does what a contribution takes before it can be stored. Raises InvalidTag, DuplicateTrace, ModelReplaced.
+    """Prepares a contribution outside any transaction. Raises InvalidTag, DuplicateTrace, ModelReplaced.
 
-    What cannot be encoded, or not in time, is stored without its vector. No transaction is open while something else
-    than the database is waited for.
+    A text that cannot be encoded, or not in time, is stored without its vector. No transaction is open while the
+    embedder is waited for.
     """
     tags = normalise_all(contribution.tags)
     hashed = contribution.content_hash
@@ -158,9 +158,9 @@ async def prepare(
 
 
 async def add(trace: NewTrace, tags: list[str], work: UnitOfWork) -> bool:
-    """Stores a trace with its first revision, its tags and its event; False if a live one has the same content.
+    """Stores a trace with its first revision, tags and event; returns False if a live one has the same content.
 
-    Queues one without a vector. Raises ModelReplaced.
+    Queues a trace without a vector for encoding. Raises ModelReplaced.
     """
     current = await work.traces.add(trace)
     if current is None:

@@ -1,4 +1,4 @@
-"""How votes are cast, taken back and read."""
+"""Votes: cast and retract, with the trace's standing updated under its lock (ADR 0009)."""
 
 from dataclasses import asdict, dataclass
 from uuid import UUID
@@ -15,7 +15,7 @@ from commontrace.storage.votes.repository import VoteRow
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TraceStanding:
-    """A trace's standing by the votes on its current revision."""
+    """The standing of a trace, by the votes on its current revision."""
 
     trace_id: UUID
     revision: int
@@ -25,7 +25,7 @@ class TraceStanding:
 async def cast(
     ballot: Ballot, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int
 ) -> tuple[VoteRow, TraceStanding]:
-    """Stores or changes the voter's vote. Raises TraceNotFound, OwnTrace, RevisionNotCurrent."""
+    """Creates or changes the voter's vote. Raises TraceNotFound, OwnTrace, RevisionNotCurrent."""
     trace = await work.trace_changes.lock_live(ballot.trace_id)
     if trace.contributor_id == voter_id:
         raise OwnTrace(trace.id)
@@ -36,7 +36,7 @@ async def cast(
 
 
 async def retract(trace_id: UUID, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int) -> TraceStanding:
-    """Removes the voter's vote, on whichever revision. Raises TraceNotFound, VoteNotFound."""
+    """Deletes the voter's vote, whatever revision it is on. Raises TraceNotFound, VoteNotFound."""
     trace = await work.trace_changes.lock_live(trace_id)
     if not await work.votes.remove(trace_id, voter_id):
         raise VoteNotFound(trace_id)
@@ -54,15 +54,15 @@ async def get_vote(email: str, trace_id: UUID, reading: Reading) -> VoteRow:
 
 
 async def list_votes(trace_id: UUID, reading: Reading, *, after: Position | None, size: int) -> list[VoteRow]:
-    """Returns at most `size` votes behind the position, newest first. Raises TraceNotFound."""
+    """Returns at most `size` votes after the position, newest first. Raises TraceNotFound."""
     await reading.traces.require(trace_id)
     return await reading.votes.newest_first(trace_id, after=after, size=size)
 
 
 async def apply_tally(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, validation_threshold: int) -> Standing:
-    """Gives a locked trace the standing that follows from its votes, and returns it."""
+    """Updates a locked trace to the standing that follows from its votes, and returns it."""
     due = standing(tally, validation_threshold=validation_threshold, is_seed=trace.is_seed)
-    # Most votes change neither; a status that differs is told to watchers.
+    # Only a change of status touches the trace and adds an event.
     changes = {name: value for name, value in asdict(due).items() if value != getattr(trace, name)}
     if "status" in changes:
         await work.trace_changes.touch(trace.id, changes)
@@ -74,5 +74,5 @@ async def apply_tally(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, val
 
 async def _count(trace: LockedTrace, work: UnitOfWork, *, validation_threshold: int) -> TraceStanding:
     tallies = await work.votes.tallies([trace.id])
-    settled = await apply_tally(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
-    return TraceStanding(trace_id=trace.id, revision=trace.revision, standing=settled)
+    updated = await apply_tally(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
+    return TraceStanding(trace_id=trace.id, revision=trace.revision, standing=updated)
