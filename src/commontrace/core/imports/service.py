@@ -6,7 +6,7 @@ from uuid import UUID
 
 from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.errors import ConcurrentChange, ModelReplaced, QuotaExceeded
-from commontrace.domain.imports.decisions import Item, Outcome, Recorded, Surroundings, decide
+from commontrace.domain.imports.decisions import Item, Outcome, Recorded, StoredState, decide
 from commontrace.domain.tags.allowance import Allowance
 from commontrace.domain.traces.contribution import OnDuplicate
 from commontrace.embeddings.model import Model
@@ -76,7 +76,7 @@ async def _store(
     if not new:
         return StoredItems(outcomes=recorded, last_sequence=last_sequence)
     allowance = await tag_names.allowance(email, (name for item in new for name in item.tags), work)
-    decisions = decide(new, await _surroundings(new, allowance, work), caller_id=caller_id, now=now)
+    decisions = decide(new, await _stored_state(new, allowance, work), caller_id=caller_id, now=now)
     await work.imports.add_traces(decisions.traces, caller_id, model)
     # After the first insert, which keeps the model from being replaced until the transaction ends (ADR 0020).
     if any(trace.item.vector is not None for trace in decisions.traces):
@@ -93,12 +93,12 @@ async def _store(
     )
 
 
-async def _surroundings(items: Iterable[Item], tag_names: Allowance | None, work: UnitOfWork) -> Surroundings:
+async def _stored_state(items: Iterable[Item], tag_names: Allowance | None, work: UnitOfWork) -> StoredState:
     contents = [item.content_hash for item in items if item.on_duplicate is not OnDuplicate.ALLOW]
     replaced = {item.supersedes_id for item in items if item.supersedes_id is not None}
     wanted = {item.trace_id for item in items if item.trace_id is not None}
     locked = await work.trace_changes.lock(replaced) if replaced else {}
-    return Surroundings(
+    return StoredState(
         contents=await work.imports.with_contents(contents),
         known=await work.imports.known(wanted | locked.keys()),
         # After the query of known traces, so that a trace purged in between is in one of the two.

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from commontrace.domain.events.event_types import CREATED, SUPERSEDED
-from commontrace.domain.imports.decisions import Imported, Known, Recorded
+from commontrace.domain.imports.decisions import Imported, KnownTrace, Recorded
 from commontrace.domain.traces.content_hash import content_hash
 from commontrace.domain.traces.contribution import PENDING, TEXTS
 from commontrace.embeddings.model import Model
@@ -138,12 +138,12 @@ class ImportRepository:
         rows = await self._session.execute(_WITH_CONTENTS, {"hashes": hashes})
         return {row[0]: row[1] for row in rows if row[0] is not None}
 
-    async def known(self, trace_ids: Collection[UUID]) -> dict[UUID, Known]:
+    async def known(self, trace_ids: Collection[UUID]) -> dict[UUID, KnownTrace]:
         """Returns those of the traces that exist, deleted ones too."""
         if not trace_ids:
             return {}
         rows = await self._session.execute(_KNOWN, {"trace_ids": list(trace_ids)})
-        return {row[0]: Known(row[0], (row[2] or content_hash(*row[3:])) if row[1] else None) for row in rows}
+        return {row[0]: KnownTrace(row[0], (row[2] or content_hash(*row[3:])) if row[1] else None) for row in rows}
 
     async def purged(self, trace_ids: Collection[UUID]) -> set[UUID]:
         """Returns those of the ids whose traces were purged."""
