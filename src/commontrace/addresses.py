@@ -11,7 +11,7 @@ _SOCKET = re.compile("unix(-abstract)?:")
 _SCHEME = re.compile(r"(?:dns|ipv4|ipv6):(?://[^/]*/)?")
 
 
-def split(address: str) -> tuple[str, int]:
+def parse(address: str) -> tuple[str, int]:
     """Returns host, without brackets, and port. Raises ValueError; its message continues after the setting's name."""
     host, _, port = address.rpartition(":")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
@@ -28,7 +28,7 @@ def _is_short(host: str) -> bool:
     return len(host) <= 253 and all(len(label) <= _LABEL_CHARACTERS for label in host.split("."))
 
 
-def joined(host: str, port: int) -> str:
+def format_address(host: str, port: int) -> str:
     """Returns HOST:PORT."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commontrace import DEFAULT_ADDRESS, addresses
 from commontrace.data_files import default_database_directory
-from commontrace.shared_buffers import megabytes
+from commontrace.shared_buffers import parse_megabytes
 
 MAX_DIMENSIONS = 2_000
 """The most that pgvector's HNSW index takes for the `vector` type."""
@@ -120,13 +120,13 @@ class Settings(BaseSettings):
     @classmethod
     def _has_port(cls, address: str | None) -> str | None:
         if address is not None:
-            addresses.split(address)
+            addresses.parse(address)
         return address
 
     @field_validator("embedded_shared_buffers")
     @classmethod
     def _is_size(cls, size: str | None) -> str | None:
-        return None if size is None else f"{megabytes(size)}MB"
+        return None if size is None else f"{parse_megabytes(size)}MB"
 
     @field_validator("data_dir")
     @classmethod
@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     @property
     def embedded_shared_megabytes(self) -> int | None:
         """EMBEDDED_SHARED_BUFFERS in megabytes, None if it is unset."""
-        return None if self.embedded_shared_buffers is None else megabytes(self.embedded_shared_buffers)
+        return None if self.embedded_shared_buffers is None else parse_megabytes(self.embedded_shared_buffers)
 
     @property
     def encoding_lease_seconds(self) -> float:

@@ -14,12 +14,12 @@ _MOST_SET = 1 << 20
 _SHARE = 8
 
 
-def fitting() -> int:
+def default_megabytes() -> int:
     """Returns the megabytes for this machine or container: an eighth of its memory, from 16 to 2,048."""
-    return max(_LEAST, min(_MOST, available() // _SHARE // _MEGABYTE))
+    return max(_LEAST, min(_MOST, available_bytes() // _SHARE // _MEGABYTE))
 
 
-def megabytes(size: str) -> int:
+def parse_megabytes(size: str) -> int:
     """Returns the megabytes of a size such as 512MB or 2GB. Raises ValueError."""
     spelled = re.fullmatch(r"([0-9]{1,7}) ?(MB|GB)", size)
     number = int(spelled[1]) * _UNITS[spelled[2]] if spelled else 0
@@ -28,12 +28,12 @@ def megabytes(size: str) -> int:
     return number
 
 
-def smaller(size: int) -> int | None:
+def next_smaller(size: int) -> int | None:
     """Returns the megabytes to try after the system refused `size`, None at the minimum."""
     return max(size // 4, _LEAST) if size > _LEAST else None
 
 
-def available(root: Path = Path("/")) -> int:
+def available_bytes(root: Path = Path("/")) -> int:
     """Returns the bytes of memory that this process and its children may use: the least of all limits.
 
     `root` is the directory of `proc` and `sys`.

@@ -48,7 +48,7 @@ async def test_those_who_ask_meanwhile_share_a_load_and_later_ones_do_not(source
 
 
 @pytest.mark.parametrize("leaving", [0, 1, 2])
-async def test_who_leaves_does_not_cancel_the_others(source: Source, leaving: int) -> None:
+async def test_a_cancelled_caller_leaves_the_others_undisturbed(source: Source, leaving: int) -> None:
     flights: SingleFlight[str, int] = SingleFlight(cancels_abandoned=True)
     source.gate.clear()
     callers = [asyncio.ensure_future(flights.run("a", source.load)) for _ in range(3)]

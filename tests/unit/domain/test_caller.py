@@ -5,7 +5,7 @@ from commontrace.domain.errors import InvalidUser, UserReserved
 
 
 @pytest.mark.parametrize("email", ["ada@example.org", " Ada@Example.ORG ", "a.b+c@sub.example.co.uk", "o'neil@x.io"])
-def test_an_address_is_taken_in_lower_case(email: str) -> None:
+def test_an_address_is_lower_cased(email: str) -> None:
     assert claim_address(email) == Caller(email=email.strip().lower())
 
 
@@ -28,7 +28,7 @@ def test_an_address_is_taken_in_lower_case(email: str) -> None:
         "a" * 243 + "@example.org",
     ],
 )
-def test_what_is_not_one_plain_address_is_refused(email: str) -> None:
+def test_malformed_addresses_are_refused(email: str) -> None:
     with pytest.raises(InvalidUser):
         claim_address(email)
 

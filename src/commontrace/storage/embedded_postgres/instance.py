@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from commontrace.shared_buffers import fitting, smaller
+from commontrace.shared_buffers import default_megabytes, next_smaller
 from commontrace.storage.embedded_postgres import process as processes
 from commontrace.storage.embedded_postgres.process import EmbeddedPostgresFailed
 
@@ -182,13 +182,13 @@ def _start_owned(
     processes.release_stale_locks(cluster, data_dir)
     socket_dir = _choose_socket_dir(data_dir, resources)
     settings = {**_SETTINGS, "unix_socket_directories": '"{}"'.format(str(socket_dir).replace('"', '""'))}
-    size = shared_buffers or fitting()
+    size = shared_buffers or default_megabytes()
     while True:
         try:
             postmaster = _launch_postmaster(binaries, cluster, log, settings | {"shared_buffers": f"{size}MB"})
             break
         except processes.SharedMemoryRefused:
-            less = None if shared_buffers else smaller(size)
+            less = None if shared_buffers else next_smaller(size)
             if less is None:
                 raise
             size = less

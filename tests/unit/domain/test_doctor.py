@@ -1,4 +1,4 @@
-"""What doctor says of versions and settings that no Postgres of these tests has."""
+"""Doctor's checks of versions and settings that no Postgres of these tests has."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def problems(facts: PostgresFacts) -> dict[str, str]:
     return {finding.message: finding.advice for finding in found if finding.level is Level.PROBLEM}
 
 
-def test_the_oldest_supported_versions_are_well() -> None:
+def test_the_oldest_supported_versions_pass() -> None:
     assert problems(GOOD) == {}
     assert problems(replace(GOOD, version="18beta1", major=18, pgvector="0.10.1", pgvector_available=None)) == {}
 
