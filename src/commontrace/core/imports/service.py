@@ -1,9 +1,12 @@
 """Imports: messages of items, each stored in one transaction and remembered by item (ADR 0018)."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from uuid import UUID
 
+from commontrace.backoff import backoff_seconds
 from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.errors import ConcurrentChange, ModelReplaced, QuotaExceeded
 from commontrace.domain.imports.decisions import Item, Outcome, Recorded, StoredState, decide
@@ -12,6 +15,10 @@ from commontrace.domain.traces.contribution import OnDuplicate
 from commontrace.embeddings.model import Model
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import UnitOfWork
+
+# Retries after concurrent writes: a conflict that lasts for so many, some seconds, is no race.
+_MOST_ATTEMPTS = 20
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +59,7 @@ async def store_items(
     `items` are in the order of their sequences, and not empty. Raises ModelReplaced if the model of their vectors is no
     longer the database's.
     """
-    while True:
+    for attempt in count(1):
         try:
             async with database.unit_of_work() as work:
                 stored = await _store(items, import_id, email, model, tag_names, work)
@@ -62,7 +69,10 @@ async def store_items(
             raise
         except (ConcurrentChange, QuotaExceeded):
             # A concurrent write stored the same content, took an id, or used up the quota of tag names.
-            continue
+            if attempt == _MOST_ATTEMPTS:
+                raise
+            await asyncio.sleep(backoff_seconds(attempt, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS))
+    raise AssertionError  # pragma: no cover - count never ends
 
 
 async def _store(
