@@ -26,7 +26,7 @@ class _Flight(Generic[Value]):
 
 
 class SingleFlight(Generic[Key, Value]):
-    """Deduplicates concurrent loads: whoever asks for a key while it is being loaded joins that load.
+    """Deduplicates concurrent loads: callers that ask for a key while it is being loaded join that load.
 
     A caller that is cancelled leaves the others undisturbed. When the last one has left, the load goes on for those to
     come, unless `cancels_abandoned`.

@@ -16,7 +16,7 @@ HOSTED_VERSION = "openai"
 """The version of every hosted model: endpoints name their models, and do not identify the weights."""
 
 
-def unit(vector: Vector) -> Vector:
+def unit_vector(vector: Vector) -> Vector:
     """Returns a vector scaled to Euclidean norm 1: shape (n,), float32. Its norm must not be 0."""
     # In double precision: the square of a component may not fit in single.
     wide = vector.astype(np.float64)

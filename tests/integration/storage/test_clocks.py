@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from commontrace.core import cleanup as expiry
-from commontrace.core.encoding.queue import Outcome, encode_batch
+from commontrace.core.encoding.queue import BatchOutcome, encode_batch
 from commontrace.core.keys.cache import KeyCache
 from commontrace.core.keys.quotas import Quotas
 from commontrace.domain.errors import QuotaExceeded
@@ -74,7 +74,7 @@ async def test_a_trace_queued_by_another_clock_is_encoded(
     state = await database.read(lambda reading: reading.encoding_jobs.state())
     assert state.oldest_seconds >= 0
     turn = await encode_batch(database, embedder)
-    assert (turn.outcome, turn.encoded) == (Outcome.WORKED, 1)
+    assert (turn.outcome, turn.encoded) == (BatchOutcome.PROCESSED, 1)
 
 
 @pytest.mark.parametrize("step", ["2 hours", "1 day", "400 days"])
@@ -84,7 +84,7 @@ async def test_a_lease_from_beyond_the_longest_has_ended(
     await queue_one(database)
     async with database.unit_of_work() as work:
         assert len(await work.encoding_jobs.claim(1, lease_seconds=60)) == 1
-    assert (await encode_batch(database, embedder)).outcome == Outcome.NOTHING_DUE
+    assert (await encode_batch(database, embedder)).outcome == BatchOutcome.NOTHING_DUE
     await move(database_url, "encoding_jobs", "due_at", by=step)
     assert (await encode_batch(database, embedder)).encoded == 1
 

@@ -38,19 +38,19 @@ _MISSING_AT_ONCE = 2000
 _FIRST_DELAY_SECONDS = 2.0
 
 
-class Outcome(Enum):
+class BatchOutcome(Enum):
     """Outcome of a batch."""
 
     NOTHING_DUE = "nothing due"
-    WORKED = "worked"
-    EMBEDDER_AWAY = "embedder away"
+    PROCESSED = "worked"
+    EMBEDDER_UNAVAILABLE = "embedder away"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchResult:
     """Numbers of traces encoded and given up. `why` is the last failure, `retry_after` is in seconds, if known."""
 
-    outcome: Outcome
+    outcome: BatchOutcome
     encoded: int = 0
     given_up: int = 0
     why: str = ""
@@ -66,7 +66,7 @@ async def encode_batch(database: Database, embedder: Embedder, *, lease_seconds:
     async with database.unit_of_work() as work:
         jobs = await work.encoding_jobs.claim(_BATCH, lease_seconds=lease_seconds)
     if not jobs:
-        return BatchResult(outcome=Outcome.NOTHING_DUE)
+        return BatchResult(outcome=BatchOutcome.NOTHING_DUE)
     is_done = False
     try:
         result = await _process(jobs, database, embedder, lease_seconds=lease_seconds)
@@ -122,7 +122,7 @@ async def _process(
         if retry_after is not None or not await _is_available(embedder):
             async with database.unit_of_work() as work:
                 await work.encoding_jobs.release(jobs, why)
-            return BatchResult(outcome=Outcome.EMBEDDER_AWAY, why=why, retry_after=retry_after)
+            return BatchResult(outcome=BatchOutcome.EMBEDDER_UNAVAILABLE, why=why, retry_after=retry_after)
         return await _failed(jobs, why, database)
     return await _store(jobs, dict(zip(waiting, embeddings, strict=True)), database, embedder)
 
@@ -151,7 +151,7 @@ async def _store(
         had_vectors = [job for job in jobs if job.trace_id not in encoded_here]
         if had_vectors:
             await work.encoding_jobs.remove_claimed(had_vectors)
-    return BatchResult(outcome=Outcome.WORKED, encoded=len(encoded))
+    return BatchResult(outcome=BatchOutcome.PROCESSED, encoded=len(encoded))
 
 
 async def _failed(jobs: Sequence[ClaimedJob], why: str, database: Database) -> BatchResult:
@@ -167,7 +167,7 @@ async def _failed(jobs: Sequence[ClaimedJob], why: str, database: Database) -> B
         log.error("a trace cannot be encoded and is given up", trace_id=str(jobs[0].trace_id), why=why)
     elif is_alone:
         log.warning("a trace cannot be encoded", trace_id=str(jobs[0].trace_id), why=why, attempts=jobs[0].attempts)
-    return BatchResult(outcome=Outcome.WORKED, given_up=int(given_up), why=why)
+    return BatchResult(outcome=BatchOutcome.PROCESSED, given_up=int(given_up), why=why)
 
 
 def _retry_delay(attempts: int) -> float:

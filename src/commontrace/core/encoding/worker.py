@@ -7,7 +7,7 @@ from contextlib import suppress
 import structlog
 
 from commontrace.backoff import backoff_seconds
-from commontrace.core.encoding.queue import BatchResult, Outcome, encode_batch
+from commontrace.core.encoding.queue import BatchOutcome, BatchResult, encode_batch
 from commontrace.domain.errors import ModelReplaced
 from commontrace.domain.log_safety import safe_message
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
@@ -31,14 +31,14 @@ async def drain_queue(
     encoded = given_up = 0
     while True:
         result = await encode_batch(database, embedder, lease_seconds=lease_seconds)
-        if result.outcome is Outcome.EMBEDDER_AWAY:
+        if result.outcome is BatchOutcome.EMBEDDER_UNAVAILABLE:
             raise EmbedderUnavailable(result.why, retry_after=result.retry_after)
         encoded += result.encoded
         given_up += result.given_up
         if on_progress:
             on_progress(encoded)
-        if result.outcome is Outcome.NOTHING_DUE:
-            return BatchResult(outcome=Outcome.NOTHING_DUE, encoded=encoded, given_up=given_up)
+        if result.outcome is BatchOutcome.NOTHING_DUE:
+            return BatchResult(outcome=BatchOutcome.NOTHING_DUE, encoded=encoded, given_up=given_up)
 
 
 async def run_encoding(
@@ -67,7 +67,7 @@ async def run_encoding(
             log.warning("nothing can be encoded", error=safe_message(error), pause=round(pause, 3))
             await asyncio.sleep(pause)
             continue
-        if result.outcome is Outcome.EMBEDDER_AWAY:
+        if result.outcome is BatchOutcome.EMBEDDER_UNAVAILABLE:
             failures += 1
             wait = _pause(failures) + (result.retry_after or 0.0)
             log.warning("traces wait for their vectors: text cannot be encoded", why=result.why, pause=round(wait, 3))
@@ -76,7 +76,7 @@ async def run_encoding(
         failures = 0
         if result.encoded:
             log.info("traces encoded", count=result.encoded)
-        if result.outcome is Outcome.NOTHING_DUE:
+        if result.outcome is BatchOutcome.NOTHING_DUE:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_IDLE_SECONDS):
                     await database.encoding_wanted.wait()

@@ -11,7 +11,7 @@ from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
 from commontrace.domain.search.query import Search, StopReason, similarity
 from commontrace.domain.search.rankings import Explanation, Ranking
 from commontrace.domain.search.resumption import ResumePoint
-from commontrace.embeddings.embedder import unit
+from commontrace.embeddings.embedder import unit_vector
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage.database import Database
 
@@ -76,7 +76,7 @@ async def _by_words(
         return {}
     text = search.query
     nearest = NeighbourQuery(
-        vector=unit((await queries.encode(text)).vector),
+        vector=unit_vector((await queries.encode(text)).vector),
         model_id=queries.embedder.model_id,
         model_version=queries.embedder.model_version,
         limit=rankings.RANKED_BY_WORDS + 1,

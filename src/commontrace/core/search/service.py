@@ -20,7 +20,7 @@ from commontrace.domain.search.query import QueryVector, Search, StopReason
 from commontrace.domain.search.rankings import RANKED, Ranking
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.active_model import ActiveModel
-from commontrace.embeddings.embedder import Vector, unit
+from commontrace.embeddings.embedder import Vector, unit_vector
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage.database import Database
 
@@ -127,7 +127,7 @@ class SearchService:
                 await self._database.read(lambda reading: reading.traces.require(query))
                 raise TraceNotEncoded(query)
             return stored
-        return unit(query.vector if isinstance(query, QueryVector) else query)
+        return unit_vector(query.vector if isinstance(query, QueryVector) else query)
 
 
 def _nothing(trace_filter: ResolvedFilter, queries: QueryCache) -> SearchResult:

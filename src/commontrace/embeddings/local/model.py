@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 from tokenizers import Tokenizer
 
-from commontrace.embeddings.embedder import Embedding, ModelNotUsable, Vector, unit
+from commontrace.embeddings.embedder import Embedding, ModelNotUsable, Vector, unit_vector
 from commontrace.embeddings.local.bert import Bert
 from commontrace.embeddings.local.encoding_threads import EncodingThreads
 from commontrace.embeddings.local.model_directory import (
@@ -195,7 +195,7 @@ class LocalModel:
 def _mean(vectors: Sequence[Vector], *, weights: Sequence[int]) -> Vector:
     if len(vectors) == 1:
         return vectors[0]
-    return unit(np.average(vectors, axis=0, weights=weights))
+    return unit_vector(np.average(vectors, axis=0, weights=weights))
 
 
 def _sha256(path: Path) -> str:
