@@ -132,7 +132,7 @@ async def _encode(missing: Sequence[Unencoded], steps: Reembedding, embedder: Em
             break
         except EmbedderUnavailable as error:
             seconds = error.retry_after or _pause(attempt, _ENCODER_WAIT_SECONDS)
-            log.warning("waiting for the embedder; what is done is kept", why=str(error), seconds=seconds)
+            log.warning("waiting for the embedder; what is done is kept", why=str(error), seconds=round(seconds, 3))
             await asyncio.sleep(seconds)
     await _retry_while_busy(lambda: steps.write(vectors, embedder))
 

@@ -22,10 +22,10 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Gap:
-    """Missing numbers up to `last`. Only transactions with ids below `filled_below` can still fill them."""
+    """Missing numbers up to `last`. Only transactions with ids below the horizon can still fill them."""
 
     last: int
-    filled_below: int
+    horizon: int
 
 
 class CommitOrder:
@@ -51,9 +51,9 @@ class CommitOrder:
         if self._gap is None:
             if snapshot.drawn is None:
                 raise ValueError("a snapshot that shows a gap must have drawn an id")
-            self._gap = _Gap(last=snapshot.last, filled_below=snapshot.drawn)
+            self._gap = _Gap(last=snapshot.last, horizon=snapshot.drawn)
             return False
-        if snapshot.oldest_running < self._gap.filled_below:
+        if snapshot.oldest_running < self._gap.horizon:
             return False
         # All transactions that could have filled the gap have ended: what is missing stays missing.
         self.watermark, self._gap = self._gap.last, None

@@ -15,7 +15,7 @@ _CHARACTERS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
+class _QueuedText:
     text: str
     answer: Future[Embedding] = field(default_factory=Future)
 
@@ -29,7 +29,7 @@ class EncodingThreads:
     def __init__(self, encode: Callable[[Sequence[str]], list[Embedding]], *, name: str) -> None:
         self._encode = encode
         self._name = name
-        self._waiting: RoundRobin[_Waiting] = RoundRobin()
+        self._waiting: RoundRobin[_QueuedText] = RoundRobin()
         self._queue = threading.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="local-model")
         self._closed = False
@@ -46,7 +46,7 @@ class EncodingThreads:
         async def encode_in_turn() -> None:
             for index, text in remaining:
                 self._check_open()
-                embeddings[index] = await self._encode_soon(text)
+                embeddings[index] = await self._encode_one(text)
 
         if len(texts) == 1:
             await encode_in_turn()
@@ -68,16 +68,16 @@ class EncodingThreads:
         if self._closed:
             raise EmbedderUnavailable(f"{self._name} has been closed")
 
-    async def _encode_soon(self, text: str) -> Embedding:
-        waiting = _Waiting(text)
+    async def _encode_one(self, text: str) -> Embedding:
+        waiting = _QueuedText(text)
         with self._queue:
             self._waiting.add(waiting)
         # One job a text. As each job takes several short texts, some find none left.
-        self._threads.submit(self._encode_waiting)
+        self._threads.submit(self._encode_next_batch)
         return await asyncio.wrap_future(waiting.answer)
 
-    def _encode_waiting(self) -> None:
-        taken = self._take()
+    def _encode_next_batch(self) -> None:
+        taken = self._take_batch()
         if not taken:
             return
         try:
@@ -90,9 +90,9 @@ class EncodingThreads:
             for waiting, embedding in zip(taken, embeddings, strict=True):
                 waiting.answer.set_result(embedding)
 
-    def _take(self) -> list[_Waiting]:
+    def _take_batch(self) -> list[_QueuedText]:
         """Takes the next batch off the queue: several texts if they are short, else one; none if the queue is empty."""
-        taken: list[_Waiting] = []
+        taken: list[_QueuedText] = []
         room = _CHARACTERS_AT_ONCE
         with self._queue:
             while self._waiting and (not taken or len(self._waiting.next.text) <= room):
