@@ -3,10 +3,10 @@
 __version__ = "0.1.0"
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
-"""Where a server listens and a client calls unless told otherwise."""
+"""The default address of servers and clients."""
 
 KEY_METADATA = "authorization"
-"""The metadata key under which callers send their API key, behind `Bearer`."""
+"""The metadata key of API keys, which follow `Bearer` (ADR 0027)."""
 
 USER_METADATA = "x-commontrace-user"
-"""The metadata key under which callers without an API key say who they are, by e-mail address."""
+"""The metadata key of callers without an API key: their e-mail address (ADR 0004)."""

@@ -1,4 +1,4 @@
-"""HOST:PORT as settings and callers write it, and which hosts are this machine."""
+"""Addresses: parsing HOST:PORT, and hosts that are this machine."""
 
 import ipaddress
 import re
@@ -7,12 +7,12 @@ _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _LABEL_CHARACTERS = 63
 _EXAMPLES = "must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051"
 _SOCKET = re.compile("unix(-abstract)?:")
-# What gRPC puts before the addresses of a target.
+# The scheme of a gRPC target.
 _SCHEME = re.compile(r"(?:dns|ipv4|ipv6):(?://[^/]*/)?")
 
 
-def split(address: str) -> tuple[str, int]:
-    """Returns host, without brackets, and port. Raises ValueError, whose message goes on from the setting's name."""
+def parse(address: str) -> tuple[str, int]:
+    """Returns host, without brackets, and port. Raises ValueError; its message continues after the setting's name."""
     host, _, port = address.rpartition(":")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         raise ValueError(f"{_EXAMPLES}: the port is a number up to 65535")
@@ -28,13 +28,13 @@ def _is_short(host: str) -> bool:
     return len(host) <= 253 and all(len(label) <= _LABEL_CHARACTERS for label in host.split("."))
 
 
-def joined(host: str, port: int) -> str:
+def format_address(host: str, port: int) -> str:
     """Returns HOST:PORT."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:
-    """Tells whether only this machine reaches a port of the host."""
+    """Tells whether a port of the host can be reached from this machine alone."""
     address = _ip(host)
     return host.lower() == "localhost" if address is None else address.is_loopback
 
@@ -49,7 +49,7 @@ def is_this_machine(host: str) -> bool:
 
 
 def hosts_of_target(target: str) -> list[str]:
-    """Returns the hosts of HOST:PORT or of a target of gRPC's, which may have several; none for a socket's path."""
+    """Returns the hosts of HOST:PORT or of a gRPC target, which may have several; none for a Unix socket."""
     if _SOCKET.match(target):
         return []
     addresses = _SCHEME.sub("", target, count=1).split(",")

@@ -1,4 +1,4 @@
-"""Where the files that are not Python lie: in a checkout beside `src`, in an installed wheel inside the package."""
+"""Data files (migrations, fixtures): beside `src` in a checkout, inside the package in an installed wheel."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ _CHECKOUT = _PACKAGE.parent.parent
 
 
 def data_directory(name: str) -> Path:
-    """Returns the directory `name` (`migrations` or `fixtures`)."""
-    # The checkout first: an editable install may hold a stale copy of what belongs into a wheel.
+    """Returns the directory of that name, `migrations` or `fixtures`."""
+    # The checkout first: an editable install may have a stale copy of the wheel's files.
     return (_CHECKOUT if _is_in_checkout() else _PACKAGE / "_data") / name
 
 
 def default_database_directory() -> Path:
-    """Returns where the embedded database is unless DATA_DIR says otherwise: `.data` of the checkout, for its commands.
+    """Returns the default of DATA_DIR, the directory of the embedded database (ADR 0050).
 
-    Elsewhere it is in the user's data directory, and starts with `~` where the user has no home.
+    It is `.data` of the checkout, else the user's data directory, which starts with `~` if the user has no home.
     """
     if _is_in_checkout():
         return _CHECKOUT / ".data"

@@ -1,6 +1,6 @@
-"""Numbers of things in words."""
+"""Plurals in messages."""
 
 
 def counted(count: int, things: str) -> str:
-    """Returns how many things there are in words: 1 trace, 2 traces. Their plural ends in s."""
+    """Returns a number with its noun: 1 trace, 2 traces. `things` is a plural that ends in s."""
     return f"{count} {things.removesuffix('s') if count == 1 else things}"

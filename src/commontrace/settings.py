@@ -1,4 +1,4 @@
-"""Every setting of the server, from the environment. The command line builds one and passes it down."""
+"""Settings of the server, from the environment. The command line creates them and passes them down."""
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commontrace import DEFAULT_ADDRESS, addresses
 from commontrace.data_files import default_database_directory
-from commontrace.shared_buffers import megabytes
+from commontrace.shared_buffers import parse_megabytes
 
 MAX_DIMENSIONS = 2_000
 """The most that pgvector's HNSW index takes for the `vector` type."""
@@ -18,7 +18,10 @@ INSTALLED_MODEL = "all-MiniLM-L6-v2"
 """The id of the local model that is installed with the service."""
 
 LEASE_SECONDS = 60.0
-"""How long a worker has to itself what it took from the encoding queue, at least."""
+"""The shortest lease, in seconds, of the jobs that a worker takes from the encoding queue (ADR 0017)."""
+
+LONGEST_DELAY_SECONDS = 3600.0
+"""The longest delay of a trace in the encoding queue before it is tried again. No lease is longer (ADR 0039)."""
 
 _NAME_CHARACTERS = 200
 # As many as `domain.limits.TAGS`; a test compares.
@@ -34,96 +37,96 @@ def _expanded(path: Path) -> Path:
         raise ValueError(f"{path} begins with a home directory that is not known: write the whole path") from None
 
 
-# No shell sees what is quoted or comes from a file of variables: `~` means here what it means there.
+# `~` is expanded here: a shell does not expand it in quotes, nor in a file of variables.
 _File: TypeAlias = Annotated[Path, AfterValidator(_expanded)]
 _Word = BeforeValidator(lambda word: word.strip().lower() if isinstance(word, str) else word)
 
 
 class Settings(BaseSettings):
-    """Frozen. Each field is read from the variable of the same name in capitals; an empty variable counts as unset."""
+    """Settings, frozen. Each field has the variable of its name in capitals; an empty variable counts as unset."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
     listen_address: str = DEFAULT_ADDRESS
-    """Host and port to serve on; port 0 picks a free one."""
+    """Host and port to serve on; port 0 picks a free port."""
     workers: int = Field(default=1, ge=1, le=64)
-    """Processes that serve on the one port; more than one needs Linux."""
+    """Processes that serve on one port; more than one needs Linux."""
     authentication: Annotated[Literal["open", "keys"], _Word] = "open"
-    """Who may call: everybody, in the name they give, or whoever has an API key (`commontrace keys create`)."""
+    """`open`: callers are whom they say they are. `keys`: callers need an API key (`commontrace keys create`)."""
     allow_open: bool = False
-    """Serves without authentication beyond loopback: everybody who reaches the port may read and write."""
+    """Serve beyond loopback without authentication: everybody who reaches the port may read and write."""
     tls_cert_file: _File | None = None
-    """The server's certificate in PEM, those of authorities between after it. Unset: no TLS."""
+    """The server's certificate in PEM, followed by those of intermediate authorities. Unset: no TLS."""
     tls_key_file: _File | None = None
-    """The certificate's private key in PEM, without a passphrase."""
+    """The private key of the certificate in PEM, without a passphrase."""
     tls_client_ca_file: _File | None = None
-    """The authorities, in PEM, of clients' certificates: where it is set, clients need one."""
+    """Authorities of client certificates in PEM. Set: every client needs a certificate of theirs (mutual TLS)."""
     database_url: str | None = None
     """A Postgres >= 16 with pgvector >= 0.8.4. Unset: an embedded Postgres in `data_dir`."""
     allow_unsafe_postgres: bool = False
-    """Serves on a Postgres that may lose what it has acknowledged: fsync or the like is off."""
+    """Serve on a Postgres that may lose acknowledged writes, because fsync or the like is off."""
     data_dir: Path = Field(default_factory=default_database_directory, validate_default=True)
-    """Where the embedded Postgres keeps its data. Unset: `.data` of the checkout, else the user's data directory."""
+    """The directory of the embedded Postgres. Unset: `.data` of the checkout, else the user's data directory."""
     embedded_postgres_version: Literal["16", "18"] = "18"
-    """Which of the bundled Postgres versions to run; each keeps data of its own."""
+    """The bundled Postgres version to run; each has data of its own."""
     embedded_shared_buffers: str | None = None
-    """How much memory it keeps pages in, such as 512MB. Unset: an eighth of the machine's or the container's."""
+    """Its shared buffers, such as 512MB. Unset: an eighth of the memory of the machine or container."""
     database_pool_size: int = Field(default=10, ge=1, le=200)
-    """Connections for searches, as many again for other reads and for writes; workers divide them."""
+    """Connections for searches, as many for other reads, and as many for writes; workers divide them."""
     max_calls: int = Field(default=100, ge=1, le=100_000)
-    """Calls in progress, of which reads and writes get three quarters each. Each worker's own."""
+    """The most calls in progress in each worker. Reads may take three quarters of them, and so may writes."""
     max_streams: int = Field(default=200, ge=1, le=100_000)
-    """Exports and watches in progress, each for itself, and an eighth of it imports. Each worker's own."""
+    """The most exports in progress in each worker, as many watches, and an eighth of that number of imports."""
     quota_reads_per_minute: int | None = Field(default=None, ge=0, le=1_000_000_000)
-    """What each user may read in a minute, over all servers of the database. Unset or 0: no limit."""
+    """Quota of reads for each user and minute, over all servers of the database. Unset or 0: no limit."""
     quota_writes_per_minute: int | None = Field(default=None, ge=0, le=1_000_000_000)
-    """The same of writes."""
+    """Quota of writes for each user and minute, likewise."""
     quota_tag_names_per_day: int = Field(default=1_000, ge=0, le=1_000_000_000)
-    """How many tags each user may give names that nobody used before, in a day. 0: no limit."""
+    """Quota of new tag names for each user and day (UTC). 0: no limit."""
     embedder: Annotated[Literal["auto", "local", "openai", "lexical"], _Word] = "auto"
-    """What encodes text. `auto`: the local model, or the lexical embedder where a new database finds no model."""
+    """The embedder. `auto`: the local model, or the lexical embedder if a new database finds no model installed."""
     embedding_model_dir: _File | None = None
     """The directory of a local model (see `docs/embedders.md`). Unset: the installed package's."""
     embedding_model: str | None = None
-    """The name of the model: what the endpoint calls it, or what a directory's model is to be called."""
+    """The name of the model: the endpoint's name for it, or the name to give to a directory's model."""
     embedding_base_url: str = PUBLIC_ENDPOINT
     """The OpenAI-compatible endpoint of EMBEDDER=openai, without `/embeddings`."""
     embedding_api_key: SecretStr | None = None
-    """What the endpoint knows this server by. Never logged."""
+    """The API key of the endpoint. Never logged."""
     embedding_timeout_seconds: float = Field(default=30.0, gt=0, le=600)
-    """How long a request to the endpoint may take, its repetitions included."""
+    """Seconds that a request to the endpoint may take, its retries included."""
     embedding_dimensions: int = 1536
-    """The length of vectors of embedders that can choose it: the lexical one and, if it is set, hosted ones."""
+    """The length of vectors: of the lexical embedder and, if it is set, of hosted models that let callers choose."""
     encoding_worker: bool = True
-    """Whether the server itself encodes traces that wait for their vector; `commontrace worker` does it beside it."""
+    """Encode queued traces in the server itself. `commontrace worker` does so in a process of its own."""
     validation_threshold: int = Field(default=2, ge=1, le=1_000_000)
-    """UP votes from which on a trace can be validated. `commontrace recount` applies a changed one to stored traces."""
+    """The least UP votes of a validated trace. `commontrace recount` applies a changed one to stored traces."""
     reflection: bool = True
-    """Serves gRPC reflection, which grpcurl and `buf curl` ask for the contract."""
+    """Serve gRPC reflection, from which grpcurl and `buf curl` read the contract."""
     drain_seconds: float | None = Field(default=None, ge=0, le=600)
-    """How long calls are still taken after SIGTERM while health says NOT_SERVING. Unset: 2, on loopback 0."""
+    """Seconds of draining after SIGTERM: health says NOT_SERVING, calls are still taken. Unset: 2, on loopback 0."""
     stop_grace_seconds: float = Field(default=10.0, ge=0)
-    """How long calls in progress may go on after that."""
+    """Seconds that calls in progress may go on after draining."""
     metrics_address: str | None = None
-    """Host and port of the metrics and of /healthz, over HTTP; unset: none. Each further worker takes the next port."""
+    """Host and port of metrics and /healthz, over HTTP. Unset: none. Each further worker takes the next port."""
     recall_probe_seconds: float = Field(default=300.0, ge=0, le=86_400)
-    """How often, with metrics, the vector index is tried out on a stored vector; 0: never."""
+    """Seconds between probes of the vector index's recall with a stored vector, if there are metrics. 0: never."""
     tracing: bool = False
-    """Exports a span for every call over OTLP/HTTP, as the variables OTEL_* say; needs `commontrace[otel]`."""
+    """Export a span of every call over OTLP/HTTP, as the variables OTEL_* say; needs `commontrace[otel]`."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _Word] = "info"
-    """The least severe log line that is written. `info` has one line a call."""
+    """The least severity of log lines. `info` has one line a call."""
 
     @field_validator("listen_address", "metrics_address")
     @classmethod
     def _has_port(cls, address: str | None) -> str | None:
         if address is not None:
-            addresses.split(address)
+            addresses.parse(address)
         return address
 
     @field_validator("embedded_shared_buffers")
     @classmethod
     def _is_size(cls, size: str | None) -> str | None:
-        return None if size is None else f"{megabytes(size)}MB"
+        return None if size is None else f"{parse_megabytes(size)}MB"
 
     @field_validator("data_dir")
     @classmethod
@@ -149,7 +152,7 @@ class Settings(BaseSettings):
     @field_validator("tls_key_file")
     @classmethod
     def _has_certificate(cls, file: Path | None, others: ValidationInfo) -> Path | None:
-        # Absent where it is wrong itself.
+        # Absent if it is invalid itself.
         certificate = others.data.get("tls_cert_file", file)
         if (file is None) != (certificate is None):
             raise ValueError("goes with TLS_CERT_FILE: set both, or none")
@@ -165,23 +168,23 @@ class Settings(BaseSettings):
         return file
 
     def metrics_address_of(self, worker: int) -> str | None:
-        """Returns where the worker of that number, from 0, exports its metrics."""
+        """Returns the metrics address of a worker, numbered from 0."""
         host, _, port = (self.metrics_address or "").rpartition(":")
         return f"{host}:{int(port) + worker}" if port not in {"", "0"} else self.metrics_address
 
     @property
     def embedded_shared_megabytes(self) -> int | None:
-        """EMBEDDED_SHARED_BUFFERS in megabytes, if it is set."""
-        return None if self.embedded_shared_buffers is None else megabytes(self.embedded_shared_buffers)
+        """EMBEDDED_SHARED_BUFFERS in megabytes, None if it is unset."""
+        return None if self.embedded_shared_buffers is None else parse_megabytes(self.embedded_shared_buffers)
 
     @property
     def encoding_lease_seconds(self) -> float:
-        """How long a worker has to itself what it took from the queue: long enough for an endpoint that is slow."""
+        """The lease of encoding jobs in seconds, long enough for a slow endpoint (ADR 0017)."""
         return max(LEASE_SECONDS, 2 * self.embedding_timeout_seconds)
 
     @property
     def asked_dimensions(self) -> int | None:
-        """EMBEDDING_DIMENSIONS if it is set."""
+        """EMBEDDING_DIMENSIONS, None if it is unset."""
         return self.embedding_dimensions if "embedding_dimensions" in self.model_fields_set else None
 
     @field_validator("embedding_model_dir")

@@ -1,4 +1,4 @@
-"""How much memory the embedded Postgres may keep pages in (ADR 0049)."""
+"""Size of the embedded Postgres' shared buffers, by the memory of the machine or container (ADR 0049)."""
 
 import os
 import re
@@ -14,12 +14,12 @@ _MOST_SET = 1 << 20
 _SHARE = 8
 
 
-def fitting() -> int:
-    """Returns how many megabytes suit this machine or container: an eighth of its memory, 16 to 2,048."""
-    return max(_LEAST, min(_MOST, available() // _SHARE // _MEGABYTE))
+def default_megabytes() -> int:
+    """Returns the megabytes for this machine or container: an eighth of its memory, from 16 to 2,048."""
+    return max(_LEAST, min(_MOST, available_bytes() // _SHARE // _MEGABYTE))
 
 
-def megabytes(size: str) -> int:
+def parse_megabytes(size: str) -> int:
     """Returns the megabytes of a size such as 512MB or 2GB. Raises ValueError."""
     spelled = re.fullmatch(r"([0-9]{1,7}) ?(MB|GB)", size)
     number = int(spelled[1]) * _UNITS[spelled[2]] if spelled else 0
@@ -28,15 +28,15 @@ def megabytes(size: str) -> int:
     return number
 
 
-def smaller(size: int) -> int | None:
-    """Returns the megabytes to try where the system does not give so many, None where there is no use in less."""
+def next_smaller(size: int) -> int | None:
+    """Returns the megabytes to try after the system refused `size`, None at the minimum."""
     return max(size // 4, _LEAST) if size > _LEAST else None
 
 
-def available(root: Path = Path("/")) -> int:
-    """Returns the bytes that this process and its children may use: the least of what bounds them.
+def available_bytes(root: Path = Path("/")) -> int:
+    """Returns the bytes of memory that this process and its children may use: the least of all limits.
 
-    `root` is where `proc` and `sys` are.
+    `root` is the directory of `proc` and `sys`.
     """
     return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_of_this_process(), *_of_groups(root)])
 
@@ -48,10 +48,10 @@ def _of_this_process() -> Iterator[int]:
 
 
 def _of_groups(root: Path) -> Iterator[int]:
-    """Yields the limits of the control groups of this process, of version 1 and 2, and of those that hold them.
+    """Yields the memory limits of this process' control groups (version 1 and 2) and of their parents.
 
-    In a container, the paths may be those of the system outside: what is there under them then is nothing, and the
-    container's own limit stands at the top.
+    In a container, the paths may be those of the host: then they do not exist here, and the container's own limit is at
+    the top.
     """
     groups = root / "sys/fs/cgroup"
     for line in _read(root / "proc/self/cgroup").splitlines():
@@ -62,7 +62,7 @@ def _of_groups(root: Path) -> Iterator[int]:
         parts = [part for part in path.split("/") if part not in {"", ".."}]
         for depth in range(len(parts) + 1):
             limit = _read(top.joinpath(*parts[:depth], name)).strip()
-            # "max" where there is none.
+            # "max" means no limit.
             if limit.isdecimal():
                 yield int(limit)
 

@@ -2,7 +2,7 @@
 
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 
 
 def unchanging(embedder: Embedder) -> ActiveModel:
@@ -20,4 +20,4 @@ def unchanging(embedder: Embedder) -> ActiveModel:
     async def make(model: RecordedModel) -> Embedder:
         raise AssertionError(f"nobody needs {model.model_id}")
 
-    return ActiveModel(embedder, recorded=models, make=make)
+    return ActiveModel(embedder, load_recorded=models, create_embedder=make)

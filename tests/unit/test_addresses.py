@@ -1,4 +1,4 @@
-"""HOST:PORT, and the hosts of targets."""
+"""Parsing HOST:PORT, and the hosts of gRPC targets."""
 
 import pytest
 
@@ -17,17 +17,17 @@ from commontrace import addresses
         "db:٣",
     ],
 )
-def test_what_is_no_address_is_refused(address: str) -> None:
+def test_malformed_addresses_are_refused(address: str) -> None:
     with pytest.raises(ValueError, match="must be HOST:PORT"):
-        addresses.split(address)
+        addresses.parse(address)
 
 
 @pytest.mark.parametrize(
     ("address", "host", "port"),
     [("[::1]:65535", "::1", 65535), (f"{'a' * 63}.org:00080", f"{'a' * 63}.org", 80), ("unix1:1", "unix1", 1)],
 )
-def test_what_is_one_is_taken_apart(address: str, host: str, port: int) -> None:
-    assert addresses.split(address) == (host, port)
+def test_addresses_are_parsed(address: str, host: str, port: int) -> None:
+    assert addresses.parse(address) == (host, port)
 
 
 @pytest.mark.parametrize(

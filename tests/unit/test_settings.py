@@ -36,7 +36,7 @@ def test_an_address_has_host_and_port(address: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("log_level", "INFO"), ("embedder", " Lexical"), ("authentication", "KEYS")]
 )
-def test_words_are_taken_in_capitals_too(name: str, value: str) -> None:
+def test_words_may_be_in_capitals(name: str, value: str) -> None:
     assert getattr(server_settings(**{name: value}), name) == value.strip().lower()
 
 
@@ -131,7 +131,7 @@ def test_the_key_is_not_shown() -> None:
         OPENAI | {"embedding_model": "BAAI/bge-small-en-v1.5", "embedding_model_dir": "/nonexistent"},
     ],
 )
-def test_what_another_embedder_would_need_does_no_harm(settings: dict[str, object]) -> None:
+def test_settings_of_other_embedders_are_ignored(settings: dict[str, object]) -> None:
     assert server_settings(**settings).embedder == settings["embedder"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from commontrace import shared_buffers
-from commontrace.shared_buffers import available
+from commontrace.shared_buffers import available_bytes
 
 WHOLE_MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 LIMIT = 256 << 20
@@ -58,7 +58,7 @@ def machine(root: Path, group: str, **limits: str) -> Path:
     ],
 )
 def test_the_limit_of_a_group_counts(tmp_path: Path, group: str, limits: dict[str, str]) -> None:
-    assert available(machine(tmp_path, group, **limits)) == LIMIT
+    assert available_bytes(machine(tmp_path, group, **limits)) == LIMIT
 
 
 @pytest.mark.parametrize(
@@ -73,24 +73,24 @@ def test_the_limit_of_a_group_counts(tmp_path: Path, group: str, limits: dict[st
     ],
 )
 def test_without_a_limit_the_machine_counts(tmp_path: Path, group: str, limits: dict[str, str]) -> None:
-    assert available(machine(tmp_path, group, **limits)) == WHOLE_MACHINE
-    assert available(tmp_path / "another system") == WHOLE_MACHINE
+    assert available_bytes(machine(tmp_path, group, **limits)) == WHOLE_MACHINE
+    assert available_bytes(tmp_path / "another system") == WHOLE_MACHINE
 
 
 def test_the_limit_of_a_process_counts() -> None:
-    program = "from commontrace.shared_buffers import available; print(available())"
+    program = "from commontrace.shared_buffers import available_bytes; print(available_bytes())"
     limited = subprocess.run(
         ["/bin/sh", "-c", f"ulimit -v {1 << 20}; exec {sys.executable} -c '{program}'"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert int(limited.stdout) == min(1 << 30, available())
+    assert int(limited.stdout) == min(1 << 30, available_bytes())
 
 
 @pytest.mark.parametrize(
     ("memory", "megabytes"), [(64, 16), (256, 32), (2048, 256), (8192, 1024), (65_536, 2048)], ids=str
 )
 def test_an_eighth_is_taken_within_bounds(memory: int, megabytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_buffers, "available", lambda: memory << 20)
-    assert shared_buffers.fitting() == megabytes
+    monkeypatch.setattr(shared_buffers, "available_bytes", lambda: memory << 20)
+    assert shared_buffers.default_megabytes() == megabytes

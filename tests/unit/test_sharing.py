@@ -1,4 +1,4 @@
-"""What users share: how much each may have, whose turn it is, and in what order things are done."""
+"""Fair sharing: dynamic thresholds, the fair limiter, round robin."""
 
 import asyncio
 import random
@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from commontrace.sharing.fair_limiter import FairLimiter
 from commontrace.sharing.round_robin import RoundRobin
 from commontrace.sharing.shares import Shares, served_user
-from commontrace.sharing.turns import FairLimiter
 
 
 def taken_by_greed(shares: Shares, *users: str) -> Counter[str]:
@@ -33,7 +33,7 @@ def test_the_greedy_leave_something(size: int, users: str, each: int) -> None:
     assert shares.has_room("another") == (shares.taken < size)
 
 
-def test_what_is_given_back_is_there_for_everybody() -> None:
+def test_released_units_are_there_for_every_user() -> None:
     shares = Shares(8)
     taken_by_greed(shares, "a")
     assert not shares.has_room("a")
@@ -42,13 +42,13 @@ def test_what_is_given_back_is_there_for_everybody() -> None:
     assert (shares.taken, shares.taken_by("a"), shares.taken_by("b")) == (2, 2, 0)
 
 
-def test_who_has_nothing_may_have_one_though_all_is_taken() -> None:
+def test_a_user_without_units_may_take_one_though_none_is_left() -> None:
     shares = Shares(4, one_each=True)
     assert taken_by_greed(shares, "a", "b", "c", "d", "e") == Counter(a=1, b=1, c=1, d=1, e=1)
     assert not shares.has_room("a")
 
 
-def test_more_than_there_is_can_be_given_and_is_no_room() -> None:
+def test_units_can_be_taken_beyond_the_size_and_leave_no_room() -> None:
     shares = Shares(8)
     shares.take("a", 20)
     assert not shares.has_room("a")
@@ -60,92 +60,92 @@ async def as_user(user: str, do: Callable[[], Awaitable[object]]) -> None:
     await do()
 
 
-async def test_next_is_who_has_the_fewest() -> None:
-    turns, order, release = FairLimiter(4), [], asyncio.Event()
+async def test_the_user_with_the_fewest_units_is_next() -> None:
+    limiter, order, release = FairLimiter(4), [], asyncio.Event()
 
     async def work() -> None:
-        async with turns.turn():
+        async with limiter.hold():
             order.append(served_user.get())
             await release.wait()
 
     greedy = [asyncio.create_task(as_user("greedy", work)) for _ in range(20)]
     await asyncio.sleep(0)
-    assert (order, turns.taken, turns.waiting) == (["greedy"] * 3, 3, 17)
+    assert (order, limiter.in_use, limiter.waiting) == (["greedy"] * 3, 3, 17)
     others = [asyncio.create_task(as_user(user, work)) for user in ("x", "y", "y", "z")]
     await asyncio.sleep(0)
     assert order[3:] == ["x"]
     release.set()
     await asyncio.gather(*greedy, *others)
-    # Whoever had none came before those who had some.
+    # Users without units came before those with some.
     assert order[4:6] == ["y", "z"]
-    assert (turns.taken, turns.waiting) == (0, 0)
+    assert (limiter.in_use, limiter.waiting) == (0, 0)
 
 
-async def test_where_there_is_one_turn_users_alternate() -> None:
-    turns, order = FairLimiter(1), []
+async def test_users_alternate_at_a_limiter_of_one() -> None:
+    limiter, order = FairLimiter(1), []
 
     async def work() -> None:
-        async with turns.turn():
+        async with limiter.hold():
             order.append(served_user.get())
             await asyncio.sleep(0)
 
     await asyncio.gather(*(as_user(user, work) for user in "aaaaabbc"))
-    # The first has had its turn before anybody waited.
+    # The first was admitted before anybody waited.
     assert "".join(order) == "aabcabaa"
 
 
-async def test_who_gives_up_holds_back_nobody() -> None:
-    turns = FairLimiter(1)
-    user = await turns.begin()
+async def test_a_waiter_that_gives_up_holds_nobody_back() -> None:
+    limiter = FairLimiter(1)
+    user = await limiter.acquire()
     with pytest.raises(TimeoutError):
-        await turns.begin(patience=0.01)
-    waiting = [asyncio.create_task(turns.begin()) for _ in range(3)]
+        await limiter.acquire(timeout_seconds=0.01)
+    waiting = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[0].cancel()
-    turns.end(user)
-    # Its turn has come, and it does not want it any more.
+    limiter.release(user)
+    # It is cancelled in the moment of being admitted.
     waiting[1].cancel()
     await asyncio.gather(*waiting[:2], return_exceptions=True)
-    turns.end(await asyncio.wait_for(waiting[2], 1))
-    assert (turns.taken, turns.waiting) == (0, 0)
+    limiter.release(await asyncio.wait_for(waiting[2], 1))
+    assert (limiter.in_use, limiter.waiting) == (0, 0)
 
 
-async def test_what_cannot_begin_at_once_takes_nothing() -> None:
-    turns = FairLimiter(1)
-    assert turns.begin_at_once()
-    assert not turns.begin_at_once()
-    waiting = asyncio.create_task(turns.begin())
+async def test_a_failed_try_acquire_takes_nothing() -> None:
+    limiter = FairLimiter(1)
+    assert limiter.try_acquire()
+    assert not limiter.try_acquire()
+    waiting = asyncio.create_task(limiter.acquire())
     await asyncio.sleep(0)
-    turns.end("")
-    # Nobody overtakes who waited.
-    assert not turns.begin_at_once()
-    turns.end(await waiting)
-    assert (turns.taken, turns.waiting) == (0, 0)
+    limiter.release("")
+    # A waiter is not overtaken.
+    assert not limiter.try_acquire()
+    limiter.release(await waiting)
+    assert (limiter.in_use, limiter.waiting) == (0, 0)
 
 
-async def test_a_wait_that_is_closed_gives_nothing_back() -> None:
-    turns = FairLimiter(1)
-    user = await turns.begin()
-    first = asyncio.create_task(turns.begin())
+async def test_a_closed_wait_releases_nothing() -> None:
+    limiter = FairLimiter(1)
+    user = await limiter.acquire()
+    first = asyncio.create_task(limiter.acquire())
     await asyncio.sleep(0)
-    closed = turns.begin()
+    closed = limiter.acquire()
     closed.send(None)
     closed.close()
     await asyncio.sleep(0)
-    assert (first.done(), turns.taken, turns.waiting) == (False, 1, 1)
-    turns.end(user)
-    turns.end(await first)
-    assert (turns.taken, turns.waiting) == (0, 0)
+    assert (first.done(), limiter.in_use, limiter.waiting) == (False, 1, 1)
+    limiter.release(user)
+    limiter.release(await first)
+    assert (limiter.in_use, limiter.waiting) == (0, 0)
 
 
-async def test_random_cancellations_lose_no_turn() -> None:
-    chance, turns = random.Random(7), FairLimiter(5)  # noqa: S311 - any moments will do
+async def test_random_cancellations_lose_no_unit() -> None:
+    chance, limiter = random.Random(7), FairLimiter(5)  # noqa: S311 - any moments will do
     most = 0
 
     async def work() -> None:
         nonlocal most
-        async with turns.turn(chance.choice([0, 1, 1, 2])):
-            most = max(most, turns.taken)
+        async with limiter.hold(chance.choice([0, 1, 1, 2])):
+            most = max(most, limiter.in_use)
             await asyncio.sleep(chance.uniform(0, 0.002))
 
     async def impatient() -> None:
@@ -156,11 +156,11 @@ async def test_random_cancellations_lose_no_turn() -> None:
             pass
 
     await asyncio.gather(*(as_user(f"user {chance.randrange(4)}", impatient) for _ in range(2_000)))
-    assert (turns.taken, turns.waiting) == (0, 0)
+    assert (limiter.in_use, limiter.waiting) == (0, 0)
     assert 4 <= most <= 6
 
 
-async def test_users_take_turns_with_what_waits_to_be_done() -> None:
+async def test_round_robin_serves_users_in_turn() -> None:
     waiting: RoundRobin[str] = RoundRobin()
     assert not waiting
     for item in ("a1", "a2", "a3", "b1", "c1", "c2"):

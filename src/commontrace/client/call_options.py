@@ -112,7 +112,7 @@ def _check_address(address: str) -> None:
     if "/" in address or address.startswith(_TARGETS):
         return
     try:
-        _, port = addresses.split(address)
+        _, port = addresses.parse(address)
     except ValueError as error:
         raise ValueError(f"address {error}, not {address!r}") from None
     if port == 0:

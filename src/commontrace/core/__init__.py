@@ -1,1 +1,1 @@
-"""Core decides: the rules of traces, tags and searches. No SQL, no gRPC, no environment."""
+"""Use cases of traces, searches, votes, tags, imports, events and keys. No SQL, no gRPC, no environment."""

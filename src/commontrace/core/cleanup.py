@@ -1,4 +1,4 @@
-"""What is not kept for ever."""
+"""Retention: deletes what has expired, in short transactions of one batch each."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,48 +16,48 @@ _PERIOD_SECONDS = 300.0
 _BEFORE_ALL = UUID(int=0)
 
 
-async def forget_expired_answers(database: Database, batch: int = 500) -> int:
-    """Drops the stored answers of requests older than 24 hours and returns how many, a short transaction a batch."""
-    return await _forget(lambda work: work.idempotency.delete_expired(batch), database, batch)
+async def delete_expired_answers(database: Database, batch: int = 500) -> int:
+    """Deletes the stored answers of idempotent writes older than 24 hours; returns how many (ADR 0007)."""
+    return await _delete(lambda work: work.idempotency.delete_expired(batch), database, batch)
 
 
-async def forget_expired_imports(database: Database, batch: int = 5_000) -> int:
-    """Drops what is known of items imported more than 30 days ago and returns how many, likewise."""
-    return await _forget(lambda work: work.imports.delete_expired(batch), database, batch)
+async def delete_expired_imports(database: Database, batch: int = 5_000) -> int:
+    """Deletes the ledger entries of items imported more than 30 days ago; returns how many (ADR 0018)."""
+    return await _delete(lambda work: work.imports.delete_expired(batch), database, batch)
 
 
-async def forget_expired_events(database: Database, batch: int = 500) -> int:
-    """Drops the events older than 7 days, all but the last of them, and returns how many, likewise."""
-    return await _forget(lambda work: work.events.delete_expired(batch), database, batch)
+async def delete_expired_events(database: Database, batch: int = 500) -> int:
+    """Deletes the events older than 7 days, except the last one of all; returns how many (ADR 0019)."""
+    return await _delete(lambda work: work.events.delete_expired(batch), database, batch)
 
 
-async def forget_expired_quotas(database: Database, batch: int = 500) -> int:
-    """Drops what was counted of quotas more than two days ago and returns how many rows, likewise."""
-    return await _forget(lambda work: work.quotas.delete_expired(batch), database, batch)
+async def delete_expired_quotas(database: Database, batch: int = 500) -> int:
+    """Deletes the counts of quota windows older than two days; returns how many."""
+    return await _delete(lambda work: work.quotas.delete_expired(batch), database, batch)
 
 
-async def forget_unused_tags(database: Database, batch: int = 1_000) -> int:
-    """Drops the tags that are of no use to anybody for a day and returns how many; looks at all, likewise."""
-    forgotten, after = 0, _BEFORE_ALL
+async def delete_unused_tags(database: Database, batch: int = 1_000) -> int:
+    """Deletes the tags unused for a day; returns how many. Walks over all tags."""
+    deleted, after = 0, _BEFORE_ALL
     while True:
         async with database.unit_of_work() as work:
             scan = await work.tag_changes.delete_unused(after=after, limit=batch)
-        forgotten += scan.deleted
+        deleted += scan.deleted
         after = scan.last_id
         if scan.scanned < batch:
-            return forgotten
+            return deleted
 
 
 async def run_cleanup(database: Database) -> None:
-    """Runs until cancelled. A database that is away is asked again later."""
+    """Runs until cancelled: deletes what has expired every five minutes. A failed round is left to the next one."""
     while True:
         await asyncio.sleep(_PERIOD_SECONDS)
         try:
-            answers = await forget_expired_answers(database)
-            items = await forget_expired_imports(database)
-            events = await forget_expired_events(database)
-            await forget_expired_quotas(database)
-            tags = await forget_unused_tags(database)
+            answers = await delete_expired_answers(database)
+            items = await delete_expired_imports(database)
+            events = await delete_expired_events(database)
+            await delete_expired_quotas(database)
+            tags = await delete_unused_tags(database)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             log.warning("what has expired could not be removed", error=safe_message(error))
         else:
@@ -67,11 +67,11 @@ async def run_cleanup(database: Database) -> None:
                 )
 
 
-async def _forget(some: Callable[[UnitOfWork], Awaitable[int]], database: Database, batch: int) -> int:
-    forgotten = 0
+async def _delete(delete_batch: Callable[[UnitOfWork], Awaitable[int]], database: Database, batch: int) -> int:
+    deleted = 0
     while True:
         async with database.unit_of_work() as work:
-            dropped = await some(work)
-        forgotten += dropped
-        if dropped < batch:
-            return forgotten
+            deleted_now = await delete_batch(work)
+        deleted += deleted_now
+        if deleted_now < batch:
+            return deleted

@@ -1,1 +1,1 @@
-"""Domain: values, errors and pure rules that every layer above shares. No I/O of its own."""
+"""Domain: values, errors and pure rules that every layer above shares. No I/O."""

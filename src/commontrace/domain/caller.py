@@ -1,4 +1,4 @@
-"""Who is asking."""
+"""Callers: the identity behind a call and its permissions (ADR 0004, 0027)."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -15,9 +15,9 @@ SEED_NAME = "CommonTrace Seed"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """The user behind a call, by e-mail address, and what the call may do.
+    """The user behind a call, by e-mail address, with the scopes of the call.
 
-    `key_id` is None where nobody is authenticated; then the user's row appears with the first write.
+    `key_id` is None without authentication; then the user's row is created with the first write.
     """
 
     email: str
@@ -25,13 +25,13 @@ class Caller:
     key_id: UUID | None = None
 
     def require(self, scope: Scope) -> None:
-        """Raises ScopeMissing."""
+        """Raises ScopeMissing unless the caller has the scope."""
         if scope not in self.scopes:
             raise ScopeMissing(scope)
 
 
-def claimed(email: str) -> Caller:
-    """Returns the caller who claims this address. Raises InvalidUser, UserReserved."""
+def claim_address(email: str) -> Caller:
+    """Returns the caller who claims an address without authentication. Raises InvalidUser, UserReserved."""
     address = email.strip().lower()
     name, at, host = address.partition("@")
     plain = address.isascii() and address.isprintable() and not any(c.isspace() or c in '<>,;:"()[]\\' for c in address)

@@ -1,4 +1,4 @@
-"""When the work for one caller must be over."""
+"""Deadlines: the time by which the work for a caller must be done."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,27 +6,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deadline:
-    """A time by the running event loop's clock; None never comes."""
+    """A time by the running event loop's clock, in seconds; None for no deadline."""
 
     at: float | None = None
 
     @property
     def has_passed(self) -> bool:
-        """Whether there is no time left."""
+        """Whether no time is left."""
         return self.at is not None and self.at <= asyncio.get_running_loop().time()
 
     def limit(self) -> asyncio.Timeout:
-        """Returns what ends an `async with` block with TimeoutError. Raises it itself where it is too late to begin.
+        """Returns a context manager that ends its block with TimeoutError. Raises it at once if no time is left.
 
-        Nothing may be yielded inside the block.
+        A generator must not yield inside the block.
         """
-        # Work that is cancelled at once would still cost a database connection.
+        # Statements that are cancelled at once would still cost their database connections.
         if self.has_passed:
             raise TimeoutError
         return asyncio.timeout_at(self.at)
 
     def leaving(self, *, share: float, most: float) -> "Deadline":
-        """Returns an earlier one, which leaves this share of the time that is left, `most` seconds at most."""
+        """Returns an earlier deadline, which leaves `share` of the remaining time, at most `most` seconds."""
         if self.at is None:
             return self
         left = self.at - asyncio.get_running_loop().time()

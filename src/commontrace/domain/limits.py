@@ -1,4 +1,4 @@
-"""The largest values a request may carry. Characters are Unicode code points."""
+"""Limits of requests and responses. Characters are Unicode code points; defaults apply to fields that are 0."""
 
 TITLE_CHARACTERS = 200
 CONTEXT_CHARACTERS = 50_000
@@ -8,10 +8,10 @@ TAG_CHARACTERS = 50
 AGENT_MODEL_CHARACTERS = 100
 AGENT_VERSION_CHARACTERS = 50
 METADATA_BYTES = 10_000
-# A response holds an object two messages deeper than a request does, and parsers give up at a hundred messages, three
-# of them for an object in an object: what only just fits a request would make every answer that holds it unreadable.
+# Protobuf parsers give up at 100 nested messages, and each level of an object takes three. A response nests an object
+# two messages deeper than a request does, so the limit leaves room for every response to be readable.
 METADATA_LEVELS = 16
-# Whether an object passes a filter costs their values' product: those of a list are compared each with each (ADR 0041).
+# A filter by metadata costs the product of both numbers of values: lists are compared each with each (ADR 0041).
 METADATA_VALUES = 1_000
 QUERY_CHARACTERS = 8_000
 SEARCH_HITS = 1_000

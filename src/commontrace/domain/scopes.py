@@ -1,10 +1,10 @@
-"""What a caller may be allowed to do."""
+"""Scopes: the permissions of API keys."""
 
 from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """Every RPC needs one of these; the contract says which."""
+    """Permissions. Every RPC requires one of them, as the contract declares."""
 
     TRACES_READ = "traces:read"
     TRACES_WRITE = "traces:write"
@@ -15,7 +15,7 @@ class Scope(StrEnum):
 
 
 EVERYTHING = frozenset(Scope)
-"""What everybody may do where nobody is authenticated."""
+"""The scopes of every caller of a server without authentication."""
 
 OF_AN_AGENT = (Scope.TRACES_READ, Scope.TRACES_WRITE, Scope.VOTES_WRITE)
-"""What a key may do unless it is made for something else."""
+"""The scopes of a key unless others are given."""

@@ -1,12 +1,12 @@
-"""Which characters a text may hold."""
+"""Characters of texts: forbidden and invisible ones."""
 
 import re
 
-# NUL and the other C0/C1 controls but TAB, LF and CR; bidirectional controls; tag characters. They hide or reorder what
-# a reader sees, and NUL cannot be stored at all.
+# C0 and C1 controls except TAB, LF and CR; bidirectional controls; tag characters. They hide or reorder the visible
+# text, and Postgres cannot store NUL.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 
-# A character that leaves a mark or a word behind. Others are spaces, controls, what Unicode calls default-ignorable
+# A visible character. Others are spaces, controls, what Unicode calls default-ignorable
 # (DerivedCoreProperties.txt: joiners, fillers, variation selectors), and blanks by another name: U+2800 is Braille
 # without a dot, U+1D159 a note without a head, U+FFF9 to U+FFFB stand around annotations, U+13430 to U+1343F around
 # hieroglyphs; U+FDD0 and others are no characters.
@@ -18,16 +18,16 @@ _VISIBLE = re.compile(
 
 
 def first_forbidden(text: str) -> tuple[int, str] | None:
-    """Returns position and character of the first one that is never stored, or None."""
+    """Returns position and character of the first forbidden character, None if there is none."""
     match = _FORBIDDEN.search(text)
     return (match.start(), match.group()) if match else None
 
 
 def without_forbidden(text: str) -> str:
-    """Returns the text as it reads without them: pasted terminal output makes a fine query."""
+    """Returns the text without forbidden characters, for queries: pasted terminal output has some."""
     return _FORBIDDEN.sub("", text)
 
 
 def is_blank(text: str) -> bool:
-    """Tells whether the text shows nothing: whatever must not be empty must not be blank."""
+    """Tells whether the text has no visible character. A text that must not be empty must not be blank either."""
     return _VISIBLE.search(text) is None

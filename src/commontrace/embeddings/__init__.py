@@ -1,1 +1,1 @@
-"""Encoding: turns texts into unit vectors whose dot product is their cosine similarity."""
+"""Embedding models: texts become unit vectors whose dot product is their cosine similarity."""

@@ -1,70 +1,68 @@
-"""The embedding model a running server encodes with: that of the database, also after the database moved to another."""
+"""Active model: the embedder of the database's current model, also after the database moved to another (ADR 0020)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
 
-from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model, ModelNotUsable
+from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, ModelNotUsable
+from commontrace.embeddings.model import Model, RecordedModel
 from commontrace.embeddings.query_cache import QueryCache
-from commontrace.embeddings.recorded_model import RecordedModel
 
-Recorded = tuple[RecordedModel, RecordedModel | None]
+CurrentAndNext = tuple[RecordedModel, RecordedModel | None]
 
 log = structlog.get_logger()
 
 _PERIOD_SECONDS = 1.0
-# What has begun with a model that was replaced may end; a hosted one's request may take so long.
+# Calls that began with a replaced model may finish with it; a request to a hosted one may take so long.
 _RETIREMENT_SECONDS = 60.0
 # A refused key or missing files seldom change from second to second.
-_SECONDS_UNTIL_TRIED_AGAIN = 15.0
+_RETRY_SECONDS = 15.0
 
 
 class ActiveModel:
-    """The embedder of the database's current model. Everything asks for it when it needs it, and keeps it for a call.
+    """The embedder of the database's current model. A call gets it when it needs it, and keeps it until it ends.
 
-    Belongs to one event loop.
+    `embedder` is the first one; its owner closes it, not this class. `load_recorded` reads the database's current model
+    and the one that it is being moved to; `create_embedder` returns a model's embedder, or raises ModelNotUsable or
+    EmbedderUnavailable. Belongs to one event loop.
     """
 
     def __init__(
         self,
         embedder: Embedder,
         *,
-        recorded: Callable[[], Awaitable[Recorded]],
-        make: Callable[[RecordedModel], Awaitable[Embedder]],
+        load_recorded: Callable[[], Awaitable[CurrentAndNext]],
+        create_embedder: Callable[[RecordedModel], Awaitable[Embedder]],
     ) -> None:
-        """Takes the embedder to begin with, which stays the caller's to close.
-
-        `recorded` asks the database for its model, and for the one it is being moved to; `make` returns a model's
-        embedder, or raises ModelNotUsable or EmbedderUnavailable.
-        """
         self._queries: QueryCache | None = QueryCache(embedder)
         # A copy: the embedder may be wrapped in others, each of which searches would ask.
-        self._facts: Model = RecordedModel(
+        self._info: Model = RecordedModel(
             model_id=embedder.model_id,
             model_version=embedder.model_version,
             dimensions=embedder.dimensions,
             is_lexical=embedder.is_lexical,
         )
-        self._recorded = recorded
-        self._make = make
-        self._looking = asyncio.Lock()
+        self._load_recorded = load_recorded
+        self._create_embedder = create_embedder
+        self._refreshing = asyncio.Lock()
         self._prepared: Embedder | None = None
+        # When creating an embedder failed, by the loop's clock, and why.
         self._failed: dict[RecordedModel, tuple[float, str]] = {}
-        self._made: list[Embedder] = []
+        self._created: list[Embedder] = []
         self._retiring: set[asyncio.Task[None]] = set()
 
     @property
-    def facts(self) -> Model:
+    def info(self) -> Model:
         """Id, version, dimensions and kind of the model, also while it cannot be used."""
-        return self._facts
+        return self._info
 
     @property
     def queries(self) -> QueryCache:
-        """The embedder with its memory of texts. Raises EmbedderUnavailable if these settings have no such model."""
+        """The embedder behind its query cache. Raises EmbedderUnavailable if these settings have no such model."""
         if self._queries is None:
             raise EmbedderUnavailable(
-                f"this server's settings do not give {self._facts.model_id}, which the database was moved to;"
+                f"this server's settings do not give {self._info.model_id}, which the database was moved to;"
                 " its log tells which settings do"
             )
         return self._queries
@@ -79,56 +77,58 @@ class ActiveModel:
         """Whether there is an embedder of the database's model."""
         return self._queries is not None
 
-    async def follow(self) -> None:
-        """Looks every second, until cancelled."""
+    async def run_refresh(self) -> None:
+        """Runs until cancelled: refreshes every second, and creates the next model's embedder ahead of its swap."""
         while True:
             await asyncio.sleep(_PERIOD_SECONDS)
             try:
-                await self._prepare(await self.look())
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next look may see more
+                await self._prepare(await self.refresh())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next refresh may succeed
                 log.debug("the recorded model is not known", error=str(error) or type(error).__name__)
 
-    async def is_still(self, queries: QueryCache) -> bool:
-        """Asks the database whether that is the embedder of its model, and follows it if not."""
-        # Not behind others who look: searches with few hits ask all the time.
-        current, _ = await self._recorded()
+    async def is_current(self, queries: QueryCache) -> bool:
+        """Tells whether the database's model is that of the embedder, and refreshes if not. Raises as `refresh`."""
+        # Without the lock of `refresh`: searches with few hits ask all the time.
+        current, _ = await self._load_recorded()
         if current.made_by(queries.embedder):
             return True
-        await self.look()
+        await self.refresh()
         return False
 
-    async def look(self) -> RecordedModel | None:
-        """Asks the database for its model, follows it, and returns the next one. Raises what asking raises."""
-        async with self._looking:
-            current, upcoming = await self._recorded()
+    async def refresh(self) -> RecordedModel | None:
+        """Reads the recorded model, switches to it, and returns the next one. Raises what the database raises."""
+        async with self._refreshing:
+            current, upcoming = await self._load_recorded()
             if self._queries is None or not current.made_by(self._queries.embedder):
                 await self._replace(current)
             return upcoming
 
     async def close(self) -> None:
-        """Closes every embedder that was made here."""
+        """Closes every embedder that was created here."""
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
-        for embedder in self._made:
+        for embedder in self._created:
             await embedder.close()
 
     async def _replace(self, current: RecordedModel) -> None:
         if self._prepared is not None and current.made_by(self._prepared):
-            made: Embedder | str = self._prepared
+            created: Embedder | str = self._prepared
             self._prepared = None
         else:
-            # Meanwhile calls begin with the old one, learn that it is replaced, and wait here.
-            made = await self._made_or_reason(current)
-        old, self._queries = self._queries, None if isinstance(made, str) else QueryCache(made)
-        self._facts = current
+            # Calls that begin meanwhile with the old one learn that it is replaced, and wait for the lock.
+            created = await self._created_or_reason(current)
+        old, self._queries = self._queries, None if isinstance(created, str) else QueryCache(created)
+        self._info = current
         if old is not None:
             self._retire(old.embedder)
         if self._queries is not None:
             log.info("the database's model is followed", model=current.model_id, dimensions=current.dimensions)
         elif old is not None:
             log.error(
-                "the database was moved to a model that this server cannot use", model=current.model_id, why=str(made)
+                "the database was moved to a model that this server cannot use",
+                model=current.model_id,
+                why=str(created),
             )
 
     async def _prepare(self, upcoming: RecordedModel | None) -> None:
@@ -137,37 +137,39 @@ class ActiveModel:
             self._prepared = None
         if upcoming is None or self._prepared is not None:
             return
-        _, said = self._failed.get(upcoming, (0.0, ""))
-        made = await self._made_or_reason(upcoming)
-        if not isinstance(made, str):
-            self._prepared = made
-        elif made != said:
+        _, logged = self._failed.get(upcoming, (0.0, ""))
+        created = await self._created_or_reason(upcoming)
+        if not isinstance(created, str):
+            self._prepared = created
+        elif created != logged:
             log.warning(
-                "the database is being moved to a model that this server cannot use", model=upcoming.model_id, why=made
+                "the database is being moved to a model that this server cannot use",
+                model=upcoming.model_id,
+                why=created,
             )
 
-    async def _made_or_reason(self, model: RecordedModel) -> Embedder | str:
+    async def _created_or_reason(self, model: RecordedModel) -> Embedder | str:
         now = asyncio.get_running_loop().time()
-        failed_at, said = self._failed.get(model, (now, ""))
-        if said and now - failed_at < _SECONDS_UNTIL_TRIED_AGAIN:
-            return said
+        failed_at, reason = self._failed.get(model, (now, ""))
+        if reason and now - failed_at < _RETRY_SECONDS:
+            return reason
         try:
-            embedder = await self._make(model)
+            embedder = await self._create_embedder(model)
         except (ModelNotUsable, EmbedderUnavailable) as error:
             self._failed[model] = (now, str(error))
             return str(error)
         self._failed.pop(model, None)
-        self._made.append(embedder)
+        self._created.append(embedder)
         return embedder
 
     def _retire(self, embedder: Embedder) -> None:
-        # The first one is not ours to close.
-        if embedder not in self._made:
+        # The first embedder belongs to its owner.
+        if embedder not in self._created:
             return
 
         async def close_later() -> None:
             await asyncio.sleep(_RETIREMENT_SECONDS)
-            self._made.remove(embedder)
+            self._created.remove(embedder)
             await embedder.close()
 
         task = asyncio.create_task(close_later())

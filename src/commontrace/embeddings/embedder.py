@@ -1,4 +1,4 @@
-"""What every embedder offers, whatever encodes the text behind it."""
+"""Embedder protocol: encodes texts into unit vectors, whatever the model behind it."""
 
 import math
 from collections.abc import Sequence
@@ -8,37 +8,41 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from commontrace.embeddings.model import Model
+
 Vector = NDArray[np.float32]
 
 HOSTED_VERSION = "openai"
-"""The version of every hosted model: endpoints name their models, and tell nothing of the weights."""
+"""The version of every hosted model: endpoints name their models, and do not identify the weights."""
 
 
-def unit(vector: Vector) -> Vector:
-    """Returns the direction of a vector of any length but 0: shape (n,), float32, Euclidean norm 1."""
+def unit_vector(vector: Vector) -> Vector:
+    """Returns a vector scaled to Euclidean norm 1: shape (n,), float32. Its norm must not be 0."""
     # In double precision: the square of a component may not fit in single.
     wide = vector.astype(np.float64)
     return (wide / math.sqrt(wide @ wide)).astype(np.float32)
 
 
 def euclidean_norm(vector: Vector) -> float:
-    """Returns the length of a vector of shape (n,); not finite where a component is not."""
+    """Returns the Euclidean norm of a vector of shape (n,); not finite if a component is not."""
     # In double precision: the square of a component may not fit in single.
     wide = vector.astype(np.float64)
     return math.sqrt(wide @ wide)
 
 
 class EmbedderUnavailable(Exception):
-    """The embedder cannot encode now; the same text may succeed later, in `retry_after` seconds if that is known."""
+    """The embedder cannot encode now; the same text may succeed later, in `retry_after` seconds if that is known.
+
+    Callers read the message: it holds no secret and no text.
+    """
 
     def __init__(self, message: str = "text cannot be encoded now", *, retry_after: float | None = None) -> None:
-        """Takes what callers may read: no secret, no text."""
         super().__init__(message)
         self.retry_after = retry_after
 
 
 class ModelNotUsable(Exception):
-    """The model cannot be used as it is or as the settings ask for it. The message says what to change."""
+    """The model cannot be used at all, or not with these settings. The message says what to change."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,8 +50,8 @@ class Embedding:
     """The vector of one text.
 
     `vector` has shape (dimensions,), dtype float32 and Euclidean norm 1.
-    `tokens_read` of the text's `tokens_total` tokens went into it; the rest was beyond what the model reads. Both are 0
-    where nobody counted them; the embedder's own docstring tells when, and when `tokens_total` is an estimate.
+    `tokens_read` of the text's `tokens_total` tokens went into it; the rest was truncated. Both are 0 if they were not
+    counted. The embedder's docstring says when that is, and when `tokens_total` is an estimate.
     """
 
     vector: Vector
@@ -55,28 +59,8 @@ class Embedding:
     tokens_total: int
 
 
-class Model(Protocol):
-    """An embedding model, by what tells its vectors from those of others."""
-
-    @property
-    def model_id(self) -> str:
-        """Names the model; vectors are only comparable under the same id."""
-
-    @property
-    def model_version(self) -> str:
-        """Tells apart weights published under one id."""
-
-    @property
-    def dimensions(self) -> int:
-        """The length of every vector."""
-
-    @property
-    def is_lexical(self) -> bool:
-        """Whether similarity means shared words rather than shared meaning."""
-
-
 class Embedder(Model, Protocol):
-    """Turns texts into unit vectors whose dot product is their cosine similarity."""
+    """Encodes texts into unit vectors, whose dot product is their cosine similarity."""
 
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
         """Returns one embedding per text, in order. Raises EmbedderUnavailable."""

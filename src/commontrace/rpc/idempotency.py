@@ -69,7 +69,7 @@ class IdempotentWrites:
             try:
                 return await self._carry_out(await prepare(), key, dry_run=dry_run)
             except ModelReplaced:
-                await self._model.look()
+                await self._model.refresh()
                 replacements += 1
                 if replacements > _REPLACEMENTS:
                     raise

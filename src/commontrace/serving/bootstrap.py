@@ -14,7 +14,7 @@ from commontrace.domain.doctor.postgres import PostgresFacts, WritingFacts
 from commontrace.domain.errors import DatabaseReadOnly
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, ModelNotUsable
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 from commontrace.serving.embedder_factory import choose_embedder, embedder_of, settings_that_fit
 from commontrace.settings import Settings
 from commontrace.storage import migrations as migrating
@@ -93,16 +93,16 @@ def missing_database(settings: Settings) -> str | None:
 async def migrate(where: Postgres, settings: Settings) -> bool:
     """Migrates to the newest revision; returns whether there was anything to do. Raises NotReady, ModelNotUsable."""
     facts, writing = await _look(where)
-    _refuse_problems(postgres_diagnosis.of_database(facts))
+    _refuse_problems(postgres_diagnosis.check_database(facts))
     revision, newest = await migrating.current_revision(where.url), migrating.newest_revision()
     if revision == newest:
         return False
     _refuse_newer(revision, newest)
-    _refuse_problems([postgres_diagnosis.of_writing(writing)])
+    _refuse_problems([postgres_diagnosis.check_writing(writing)])
     if revision is None:
-        _refuse_problems(postgres_diagnosis.of_room(facts))
+        _refuse_problems(postgres_diagnosis.check_room(facts))
     if facts.pgvector is not None or not facts.offers_pgvector:
-        _refuse_problems([postgres_diagnosis.of_pgvector(facts)])
+        _refuse_problems([postgres_diagnosis.check_pgvector(facts)])
     if revision is not None and migrating.records_model(revision):
         # Nothing in it depends on a model any more, so a hosted one may be away.
         return await migrating.upgrade(where.url, None)
@@ -164,7 +164,7 @@ async def _opened(where: Postgres, settings: Settings) -> AsyncIterator[Database
 async def _require_fit(where: Postgres) -> PostgresFacts:
     """Returns the facts of a database that holds every text, is at the newest revision and speaks vectors."""
     facts, _ = await _look(where)
-    _refuse_problems(postgres_diagnosis.of_database(facts))
+    _refuse_problems(postgres_diagnosis.check_database(facts))
     newest = migrating.newest_revision()
     revision = await migrating.current_revision(where.url)
     _refuse_newer(revision, newest)
@@ -172,7 +172,7 @@ async def _require_fit(where: Postgres) -> PostgresFacts:
         raise NotReady("the database was never migrated: run `commontrace migrate`")
     if revision != newest:
         raise NotReady(f"the database is at revision {revision}, this server needs {newest}: run `commontrace migrate`")
-    _refuse_problems([postgres_diagnosis.of_pgvector(facts)])
+    _refuse_problems([postgres_diagnosis.check_pgvector(facts)])
     return facts
 
 
@@ -200,7 +200,7 @@ def _refuse_newer(revision: str | None, newest: str) -> None:
 
 def _require_durable(facts: PostgresFacts, settings: Settings) -> None:
     """Raises NotReady where what is acknowledged might be lost, unless the settings allow it."""
-    for finding in postgres_diagnosis.of_durability(facts):
+    for finding in postgres_diagnosis.check_durability(facts):
         if finding.level is not Level.PROBLEM:
             continue
         if not settings.allow_unsafe_postgres:

@@ -12,7 +12,7 @@ from commontrace.settings import INSTALLED_MODEL
 
 if TYPE_CHECKING:
     from commontrace.embeddings.hosted.model import HostedModel
-    from commontrace.embeddings.recorded_model import RecordedModel
+    from commontrace.embeddings.model import RecordedModel
     from commontrace.settings import Settings
 
 DEFAULT_HOSTED_MODEL = "text-embedding-3-small"

@@ -31,7 +31,7 @@ def is_open_to_strangers(settings: Settings) -> bool:
 
 def refuse_taken_address(settings: Settings) -> None:
     """Raises NotReady where another server listens already: better before a Postgres is started for nothing."""
-    host, port = addresses.split(settings.listen_address)
+    host, port = addresses.parse(settings.listen_address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
@@ -56,7 +56,7 @@ def reserved(listen_address: str) -> Iterator[str]:
     Processes of this user that ask for SO_REUSEPORT may listen there, nobody else may. Raises NotReady where
     somebody else has it.
     """
-    host, port = addresses.split(listen_address)
+    host, port = addresses.parse(listen_address)
     with ExitStack() as reservations:
         try:
             for family, name in _families(host):
@@ -75,7 +75,7 @@ def reserved(listen_address: str) -> Iterator[str]:
 
 def is_loopback(address: str) -> bool:
     """Tells whether only this machine reaches HOST:PORT."""
-    return addresses.is_loopback(addresses.split(address)[0])
+    return addresses.is_loopback(addresses.parse(address)[0])
 
 
 def drain_seconds(settings: Settings) -> float:

@@ -21,7 +21,7 @@ from commontrace.domain.keys.quotas import READS, WRITES
 from commontrace.domain.scopes import Scope
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 from commontrace.rpc import services
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health.readiness import Readiness
@@ -62,7 +62,7 @@ from commontrace.serving.monitoring.monitoring import Monitoring
 from commontrace.serving.open_files import connections_to_serve
 from commontrace.serving.tls import ServedCertificate
 from commontrace.settings import Settings
-from commontrace.sharing.turns import FairLimiter
+from commontrace.sharing.fair_limiter import FairLimiter
 from commontrace.storage.database import Database
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
@@ -96,8 +96,8 @@ async def serving(
     keys, standard_services = KeyCache(database), StandardServicesInterceptor()
     model = ActiveModel(
         monitoring.observed(foundation.embedder),
-        recorded=lambda: database.read(lambda reading: reading.embedding_models.get_current_and_next()),
-        make=lambda recorded: _made(recorded, settings, monitoring),
+        load_recorded=lambda: database.read(lambda reading: reading.embedding_models.get_current_and_next()),
+        create_embedder=lambda recorded: _made(recorded, settings, monitoring),
     )
     server = grpc.aio.server(
         # Outermost first: logging sees every call's final code, the guard every exception. Nothing is received before
@@ -161,11 +161,11 @@ async def serving(
     lasting = [
         *watched,
         readiness.watch(),
-        model.follow(),
+        model.run_refresh(),
         run_cleanup(database),
         run_notifier(database),
         following.run(),
-        keys.follow(),
+        keys.run_invalidation(),
         keys.run_usage_recorder(),
         memory.run_memory_trimmer(),
     ]
@@ -197,7 +197,7 @@ async def serving(
             await asyncio.wait_for(calls.wait_for_none(), _CANCEL_SECONDS)
         # Here, because what is being committed to a Postgres that does not answer may take as long as calls may.
         await asyncio.gather(*background, return_exceptions=True)
-        await keys.note_use()
+        await keys.save_usage()
         await model.close()
         telling.close()
 

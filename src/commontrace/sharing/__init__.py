@@ -1,1 +1,1 @@
-"""Fair sharing: limits that no one user can take from the others."""
+"""Fair sharing among users: no one user can take a limited resource from all others (ADR 0042)."""

@@ -1,4 +1,4 @@
-"""A queue that serves users in turn."""
+"""Round-robin scheduling: a queue that serves users in turn."""
 
 from collections import deque
 from typing import Generic, TypeVar
@@ -9,10 +9,9 @@ Item = TypeVar("Item")
 
 
 class RoundRobin(Generic[Item]):
-    """Holds items: one of each user in turn is next, each user's in order. Not for several threads at a time."""
+    """A queue of one item of each user in turn, each user's in order of arrival. Not thread-safe."""
 
     def __init__(self) -> None:
-        """Starts with none."""
         self._items: dict[str, deque[Item]] = {}
 
     def __bool__(self) -> bool:
@@ -24,11 +23,11 @@ class RoundRobin(Generic[Item]):
 
     @property
     def next(self) -> Item:
-        """The item that is next; there is one."""
+        """The next item. The queue must not be empty."""
         return next(iter(self._items.values()))[0]
 
     def take(self) -> Item:
-        """Removes and returns the item that is next; there is one."""
+        """Removes and returns the next item. The queue must not be empty."""
         user, items = next(iter(self._items.items()))
         item = items.popleft()
         del self._items[user]

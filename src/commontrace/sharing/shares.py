@@ -1,31 +1,35 @@
-"""Limits that users share: of what is there, each may have a part."""
+"""Dynamic thresholds: the share of a resource that each user may hold shrinks as less of it is left (ADR 0042).
+
+Source: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998.
+"""
 
 from collections import Counter
 from contextvars import ContextVar
 
 served_user: ContextVar[str] = ContextVar("served_user", default="")
-"""The user for whom something is done. Empty: the server does it by itself, or nobody knows yet who asks."""
+"""The user on whose behalf work is done. Empty: the server's own work, or a caller not authenticated yet."""
 
+# The threshold's alpha: a user alone gets 3 / (1 + 3) of everything.
 _TIMES_WHAT_IS_LEFT = 3
 
 
 class Shares:
-    """Some of a thing, such as places or bytes. A user takes one more while it has less than three times what is left.
+    """A resource of `size` units, such as slots or bytes, of which each user may hold a share.
 
-    So one alone gets three quarters, and whoever comes next finds the rest; the more ask for much, the less each has.
-    Source: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998.
+    A user may take more while it holds less than three times what is left. So a user alone gets three quarters, and the
+    next one finds the rest; the more users ask for much, the less each gets. With `one_each`, a user that holds nothing
+    may take even when nothing is left.
     """
 
     def __init__(self, size: int, *, one_each: bool = False) -> None:
-        """Takes how much there is, and whether a user who has nothing may take more than that."""
         self._size = size
         self._one_each = one_each
         self._taken: Counter[str] = Counter()
         self.taken = 0
-        """How much all users have."""
+        """Units held by all users together."""
 
     def taken_by(self, user: str) -> int:
-        """Returns how much a user has."""
+        """Returns the units that a user holds."""
         return self._taken[user]
 
     def has_room(self, user: str) -> bool:
@@ -34,12 +38,12 @@ class Shares:
         return own < _TIMES_WHAT_IS_LEFT * (self._size - self.taken) or (self._one_each and not own)
 
     def take(self, user: str, amount: int = 1) -> None:
-        """Gives to a user, whether or not there is room."""
+        """Gives units to a user, whether or not there is room."""
         self._taken[user] += amount
         self.taken += amount
 
     def give_back(self, user: str, amount: int = 1) -> None:
-        """Takes from a user what it was given."""
+        """Takes units back from a user."""
         self.taken -= amount
         self._taken[user] -= amount
         if not self._taken[user]:

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from commontrace.domain.errors import Overloaded
-from commontrace.sharing.elsewhere import elsewhere
+from commontrace.sharing.fair_limiter import FairLimiter
 from commontrace.sharing.shares import served_user
-from commontrace.sharing.turns import FairLimiter
+from commontrace.sharing.slot_release import slot_released
 from commontrace.storage.error_mapping import POOL_EXHAUSTED
 
 
@@ -33,34 +33,34 @@ class PoolLimiter:
         self._name = name
         self._size = size
         self._timeout = timeout
-        self._turns = FairLimiter(size)
+        self._limiter = FairLimiter(size)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Waits for a slot, and frees it when the block ends. Raises Overloaded."""
         user = served_user.get()
-        if not self._turns.begin_at_once():
+        if not self._limiter.try_acquire():
             await self._wait(user)
         try:
             yield
         finally:
-            self._turns.end(user)
+            self._limiter.release(user)
 
     async def _wait(self, user: str) -> None:
         has_begun = False
         try:
             # A call that waits for a connection uses no CPU, so it does not count against its user's share.
-            async with elsewhere():
-                await self._turns.begin(patience=self._timeout)
+            async with slot_released():
+                await self._limiter.acquire(timeout_seconds=self._timeout)
                 has_begun = True
         except BaseException as error:
             if has_begun:
-                self._turns.end(user)
+                self._limiter.release(user)
             if isinstance(error, TimeoutError):
                 raise Overloaded(POOL_EXHAUSTED) from None
             raise
 
     def state(self, *, opened: int) -> PoolState:
         """Returns the use of the pool, which has `opened` connections open."""
-        turns = self._turns
-        return PoolState(name=self._name, size=self._size, open=opened, in_use=turns.taken, waiting=turns.waiting)
+        limiter = self._limiter
+        return PoolState(name=self._name, size=self._size, open=opened, in_use=limiter.in_use, waiting=limiter.waiting)

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from commontrace.cli.doctor import findings as diagnosing
 from commontrace.cli.doctor import server as diagnosing_server
-from commontrace.core.encoding.queue import queue_again
-from commontrace.core.encoding.worker import encode_what_is_due
+from commontrace.core.encoding.queue import requeue
+from commontrace.core.encoding.worker import drain_queue
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
 from commontrace.settings import LEASE_SECONDS
@@ -127,11 +127,11 @@ async def test_traces_that_no_search_finds_are_counted(
     await administer(database_url, f"{unset} WHERE embedding_model_id <> 'model'")
     finding = (await look(monkeypatch, database_url))["vectors"]
     assert "4 live traces 3 have no vector and 1 have a vector of another model" in finding.message
-    assert await queue_again(database) == 4
+    assert await requeue(database) == 4
     found = await look(monkeypatch, database_url)
     assert found["vectors"].message == "0 of 4 live traces can be found, the others are in the queue"
     assert {found[name].level for name in ("vectors", "queue")} == {Level.OK}
-    await encode_what_is_due(database, embedder, lease_seconds=LEASE_SECONDS)
+    await drain_queue(database, embedder, lease_seconds=LEASE_SECONDS)
     found = await look(monkeypatch, database_url)
     assert found["vectors"].message == "each of 4 live traces can be found"
     assert found["queue"].message == "no trace waits for its vector"

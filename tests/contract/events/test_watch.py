@@ -11,7 +11,7 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.core.cleanup import forget_expired_events
+from commontrace.core.cleanup import delete_expired_events
 from commontrace.core.events.follower import EventFollower
 from commontrace.core.events.watch import EventWatch
 from commontrace.core.traces import seed as seeding
@@ -221,15 +221,15 @@ async def test_a_token_beyond_what_was_forgotten(server: RunningServer, database
         await administer(database_url, many_events(30))
         events = await watcher.events(30)
     tokens = [watcher.messages[0].resume_token, *(event.resume_token for event in events)]
-    assert await forget_expired_events(database) == 0
+    assert await delete_expired_events(database) == 0
     await administer(database_url, "UPDATE trace_events SET created_at = now() - interval '6 days 23 hours'")
-    assert await forget_expired_events(database) == 0
+    assert await delete_expired_events(database) == 0
     await administer(
         database_url, "UPDATE trace_events SET created_at = now() - interval '8 days' WHERE sequence <= 20"
     )
     # One that is not old keeps what is behind it, in whichever order they were begun.
     await administer(database_url, "UPDATE trace_events SET created_at = now() WHERE sequence = 18")
-    assert await forget_expired_events(database, batch=5) == 16
+    assert await delete_expired_events(database, batch=5) == 16
     kept = await query(database_url, "SELECT sequence FROM trace_events ORDER BY 1")
     assert [row.sequence for row in kept] == list(range(17, 31))
     for count, token in enumerate(tokens):
@@ -247,8 +247,8 @@ async def test_the_last_event_is_kept_however_old(server: RunningServer, databas
         await administer(database_url, many_events(3))
         events = await watcher.events(3)
     await administer(database_url, "UPDATE trace_events SET created_at = now() - interval '1 year'")
-    assert await forget_expired_events(database) == 2
-    assert await forget_expired_events(database) == 0
+    assert await delete_expired_events(database) == 2
+    assert await delete_expired_events(database) == 0
     async with watching(server, events[-1].resume_token) as again:
         trace = await created(server, 1)
         assert told(await again.events(1)) == [("CREATED", trace, 1)]
@@ -264,7 +264,7 @@ async def test_a_reader_slower_than_the_expiry_is_not_told_less(database: Databa
         await administer(database_url, many_events(300, age="8 days"))
         # What is old and still there is told.
         assert [len((await anext(events)).events) for _ in range(2)] == [100, 100]
-        await forget_expired_events(database)
+        await delete_expired_events(database)
         with pytest.raises(WatchTokenOutOfRange):
             await anext(events)
 

@@ -26,7 +26,7 @@ def quiet() -> Iterator[None]:
 
 
 def without_the_rule(settlement: CommitOrder, look: Snapshot) -> bool:
-    settlement.settled = look.last
+    settlement.watermark = look.last
     return False
 
 
@@ -42,7 +42,7 @@ async def test_the_rule_for_gaps(
     has_rule: bool,
 ) -> None:
     if not has_rule:
-        monkeypatch.setattr(CommitOrder, "take", without_the_rule)
+        monkeypatch.setattr(CommitOrder, "apply", without_the_rule)
     chance = Random(3)  # noqa: S311 - no secret
     tally = Tally(wanted=CHANGES)
     async with (

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from commontrace.core.cleanup import forget_expired_imports
+from commontrace.core.cleanup import delete_expired_imports
 from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.caller import Caller
 from commontrace.embeddings.active_model import ActiveModel
@@ -21,7 +21,7 @@ from commontrace.rpc.call import Call, current_call
 from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.streams.imports import Importer
 from commontrace.serving.embedder_factory import embedder_of
-from commontrace.sharing.turns import FairLimiter
+from commontrace.sharing.fair_limiter import FairLimiter
 from commontrace.storage.database import Database
 from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.v1 import trace_import_pb2 as imports_pb
@@ -187,8 +187,8 @@ async def test_no_more_than_one_message_is_received_ahead(
     current_call.set(Call(method="", id="", caller=Caller(email="ada@example.org")))
     model = ActiveModel(
         embedder,
-        recorded=lambda: database.read(lambda reading: reading.embedding_models.get_current_and_next()),
-        make=lambda recorded: embedder_of(recorded, server_settings()),
+        load_recorded=lambda: database.read(lambda reading: reading.embedding_models.get_current_and_next()),
+        create_embedder=lambda recorded: embedder_of(recorded, server_settings()),
     )
     importer = Importer(database, model, ShutdownSignal(), TagNameQuota(0), FairLimiter(1))
     answers = importer.acknowledge(requests())
@@ -346,7 +346,7 @@ async def test_items_are_forgotten_after_thirty_days(server: RunningServer, data
     await administer(
         database_url, "UPDATE import_items SET created_at = now() - interval '30 days 1 minute' WHERE sequence <= 12"
     )
-    assert await forget_expired_imports(server.database, batch=5) == 12
-    assert await forget_expired_imports(server.database, batch=5) == 0
+    assert await delete_expired_imports(server.database, batch=5) == 12
+    assert await delete_expired_imports(server.database, batch=5) == 0
     [response] = await acknowledged(server.traces, message(records, import_id=import_id))
     assert outcomes(response.results) == ["existing"] * 12 + ["created"] * 8

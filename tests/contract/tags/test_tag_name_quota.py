@@ -8,7 +8,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from commontrace.client import Client, ResourceExhausted, connect
-from commontrace.core.cleanup import forget_expired_quotas
+from commontrace.core.cleanup import delete_expired_quotas
 from commontrace.storage.database import Database
 from commontrace.v1 import error_reason_pb2, trace_record_pb2
 from tests.conftest import RunningServer, ServerFactory, administer, query, server_settings
@@ -152,7 +152,7 @@ async def test_a_day_is_not_forgotten_before_it_is_over(
 ) -> None:
     async with connect(rationed.address, user=SPENDER) as client:
         await use_up(client)
-        assert await forget_expired_quotas(database) == 0
+        assert await delete_expired_quotas(database) == 0
         # A day of a clock that was ahead, and the next one.
         for other_day in ("started_at + interval '1 day'", "started_at - interval '1 day'"):
             await administer(database_url, f"UPDATE quota_windows SET started_at = {other_day}")  # noqa: S608 - one of two

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from commontrace.core.encoding.queue import queue_again
+from commontrace.core.encoding.queue import requeue
 from commontrace.core.tags import service as tagging
 from commontrace.core.traces import moderate as moderating
 from commontrace.storage.tags.repository import MERGES
@@ -105,7 +105,7 @@ async def test_queueing_what_misses_its_vector_waits_for_a_purge_under_way(
     await administer(database_url, "UPDATE traces SET embedding_model_version = 'earlier'")
     async with server.database.unit_of_work() as work:
         await moderating.purge(UUID(traces[1]), work, "eve@example.org")
-        queueing = asyncio.create_task(queue_again(server.database))
+        queueing = asyncio.create_task(requeue(server.database))
         await until_waiting(database_url)
     assert await queueing == 2
 

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from commontrace.core.cleanup import forget_expired_answers
+from commontrace.core.cleanup import delete_expired_answers
 from commontrace.v1 import tag_pb2, tag_service_pb2, trace_pb2, vote_pb2, vote_service_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.conftest import RunningServer, administer, query
@@ -126,8 +126,8 @@ async def test_expired_answers_are_removed(server: RunningServer, database_url: 
         await server.traces.CreateTrace(a_contribution(number, request_id=str(uuid4())))
     old = "UPDATE idempotent_requests SET created_at = now() - interval '25 hours' WHERE ctid IN (SELECT ctid FROM {})"
     await administer(database_url, old.format("idempotent_requests LIMIT 20"))
-    assert await forget_expired_answers(server.database, batch=7) == 20
-    assert await forget_expired_answers(server.database, batch=7) == 0
+    assert await delete_expired_answers(server.database, batch=7) == 20
+    assert await delete_expired_answers(server.database, batch=7) == 0
     assert await query(database_url, "SELECT count(*) FROM idempotent_requests") == [(5,)]
 
 

@@ -66,7 +66,7 @@ async def measure_revoked(trial: Trial) -> list[Figure]:
     with forgetting:
         async with _database(trial.place) as database, AsyncExitStack() as servers:
             hearing = await _serve(database, servers, count=2)
-            with patch.object(KeyCache, "follow", _hear_nothing):
+            with patch.object(KeyCache, "run_invalidation", _hear_nothing):
                 deaf = await _serve(database, servers, count=1)
             users = [f"user-{trial.seed}-{number}@example.org" for number in range(trial.times(30))]
             seconds = await asyncio.gather(*(_accepted_for(database, hearing + deaf, user) for user in users))

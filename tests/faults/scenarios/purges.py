@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.struct_pb2 import Struct
 
-from commontrace.core.encoding.queue import queue_again, take_turn
+from commontrace.core.encoding.queue import encode_batch, requeue
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage.database import Database
 from commontrace.v1 import tag_service_pb2 as tag_pb
@@ -149,8 +149,8 @@ class _Purging:
 
     async def _encode(self, trace_id: str) -> str:
         await self.postgres.ask(_WITHOUT_VECTOR.format(trace_id))
-        await queue_again(self.database)
-        await take_turn(self.database, LexicalEmbedder(_DIMENSIONS))
+        await requeue(self.database)
+        await encode_batch(self.database, LexicalEmbedder(_DIMENSIONS))
         return "OK"
 
     async def _purge(self, trace_id: str) -> str:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from commontrace.core import cleanup as expiry
-from commontrace.core.encoding.queue import Outcome, take_turn
+from commontrace.core.encoding.queue import BatchOutcome, encode_batch
 from commontrace.core.keys.cache import KeyCache
 from commontrace.core.keys.quotas import Quotas
 from commontrace.domain.errors import QuotaExceeded
@@ -73,8 +73,8 @@ async def test_a_trace_queued_by_another_clock_is_encoded(
     await move(database_url, "encoding_jobs", "due_at", "created_at", by=step)
     state = await database.read(lambda reading: reading.encoding_jobs.get_state())
     assert state.oldest_seconds >= 0
-    turn = await take_turn(database, embedder)
-    assert (turn.outcome, turn.encoded) == (Outcome.WORKED, 1)
+    turn = await encode_batch(database, embedder)
+    assert (turn.outcome, turn.encoded) == (BatchOutcome.PROCESSED, 1)
 
 
 @pytest.mark.parametrize("step", ["2 hours", "1 day", "400 days"])
@@ -84,9 +84,9 @@ async def test_a_lease_from_beyond_the_longest_has_ended(
     await queue_one(database)
     async with database.unit_of_work() as work:
         assert len(await work.encoding_jobs.lease(1, lease_seconds=60)) == 1
-    assert (await take_turn(database, embedder)).outcome == Outcome.NOTHING_DUE
+    assert (await encode_batch(database, embedder)).outcome == BatchOutcome.NOTHING_DUE
     await move(database_url, "encoding_jobs", "due_at", by=step)
-    assert (await take_turn(database, embedder)).encoded == 1
+    assert (await encode_batch(database, embedder)).encoded == 1
 
 
 async def test_a_lease_of_a_job_from_the_future_is_one(database: Database, database_url: str) -> None:
@@ -107,10 +107,10 @@ async def queue_one(database: Database) -> None:
 
 # The table, and what removes what has expired from it.
 KEPT: list[tuple[str, Callable[[Database], Awaitable[int]]]] = [
-    ("idempotent_requests", expiry.forget_expired_answers),
-    ("import_items", expiry.forget_expired_imports),
-    ("trace_events", expiry.forget_expired_events),
-    ("tags", expiry.forget_unused_tags),
+    ("idempotent_requests", expiry.delete_expired_answers),
+    ("import_items", expiry.delete_expired_imports),
+    ("trace_events", expiry.delete_expired_events),
+    ("tags", expiry.delete_unused_tags),
 ]
 
 
@@ -160,7 +160,7 @@ async def test_events_of_a_clock_that_was_ahead_keep_those_behind_them(
         database_url,
         f"UPDATE trace_events SET created_at = now() + interval '{step}' WHERE sequence = {first + 1}",  # noqa: S608
     )
-    assert await expiry.forget_expired_events(database) == 0
+    assert await expiry.delete_expired_events(database) == 0
     kept = await database.read(lambda reading: reading.events.get_retained())
     assert kept.has_all_after(first)
 
@@ -194,8 +194,8 @@ async def test_a_key_lives_by_the_clock_of_now(database: Database, database_url:
     assert row.state == ("EXPIRED" if step in STEPS[:2] else "LIVE")
     if row.state == "LIVE":
         known = KeyCache(database)
-        assert (await known.ask(key.text)).email == EMAIL
-        await known.note_use()
+        assert (await known.load(key.text)).email == EMAIL
+        await known.save_usage()
         assert await query(database_url, "SELECT last_used_at <= now() FROM api_keys") == [(True,)]
     # Revoking it does not ask the time.
     await move(database_url, "api_keys", "expires_at", by="800 days")

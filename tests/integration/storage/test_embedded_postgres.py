@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from commontrace.shared_buffers import fitting
+from commontrace.shared_buffers import default_megabytes
 from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.storage.embedded_postgres import launcher as embedded_launcher
 from tests.integration.storage.postgres_owners import (
@@ -261,13 +261,13 @@ def test_shared_buffers_are_those_asked_for_or_suit_the_machine(home: Path) -> N
     with embedded.start(home / "data", shared_buffers=48) as postgres:
         assert query(postgres.url, size) == [48]
     with embedded.start(home / "data") as postgres:
-        assert query(postgres.url, size) == [fitting()]
+        assert query(postgres.url, size) == [default_megabytes()]
 
 
 def test_a_machine_without_so_much_shared_memory_gets_less(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # More than any machine gives.
     too_much = 1 << 20
-    monkeypatch.setattr(embedded, "fitting", lambda: too_much)
+    monkeypatch.setattr(embedded, "default_megabytes", lambda: too_much)
     with embedded.start(home / "data") as postgres:
         [size] = query(postgres.url, "SELECT setting::int / 128 FROM pg_settings WHERE name = 'shared_buffers'")
         assert 16 <= size < too_much

@@ -1,4 +1,4 @@
-"""The queue of traces that wait for their vector, asked turn by turn on a real Postgres."""
+"""The encoding queue, batch by batch, on a real Postgres."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace.core.encoding.queue import MOST_ATTEMPTS, Outcome, queue_again, take_turn
-from commontrace.core.encoding.worker import encode_what_is_due, run_encoding
+from commontrace.core.encoding.queue import MOST_ATTEMPTS, BatchOutcome, encode_batch, requeue
+from commontrace.core.encoding.worker import drain_queue, run_encoding
 from commontrace.core.traces import moderate as moderating
 from commontrace.core.traces import update as editing
 from commontrace.core.traces.update import Edit
@@ -58,12 +58,12 @@ async def edited(database: Database, embedder: Any, trace_id: UUID, title: str) 
 
 @asynccontextmanager
 async def under_way(database: Database, told: ToldEmbedder) -> AsyncIterator["asyncio.Task[Any]"]:
-    """A turn whose texts have been read and are being encoded, until the block ends."""
+    """A batch whose texts have been read and are being encoded, until the block ends."""
     told.gate.clear()
     told.waits.clear()
-    turn = asyncio.create_task(take_turn(database, told))
+    result = asyncio.create_task(encode_batch(database, told))
     await told.waits.wait()
-    yield turn
+    yield result
     told.gate.set()
 
 
@@ -80,8 +80,8 @@ async def test_what_is_due_is_encoded_in_batches_oldest_first(
     ids = await queued(database, *(f"title {number}" for number in range(19)))
     async with database.unit_of_work() as work:
         await work.trace_changes.mark_deleted(ids[0])
-    turn = await encode_what_is_due(database, told, lease_seconds=LEASE_SECONDS)
-    assert (turn.encoded, turn.given_up, turn.outcome) == (19, 0, Outcome.NOTHING_DUE)
+    result = await drain_queue(database, told, lease_seconds=LEASE_SECONDS)
+    assert (result.encoded, result.given_up, result.outcome) == (19, 0, BatchOutcome.NOTHING_DUE)
     assert [len(texts) for texts in told.asked] == [8, 8, 3]
     assert sorted(told.asked[0])[0].startswith("title 0\n")
     assert await query(database_url, JOBS) == []
@@ -98,18 +98,18 @@ async def test_no_lock_and_no_transaction_is_held_while_a_text_is_encoded(
     database: Database, database_url: str, told: ToldEmbedder
 ) -> None:
     [trace_id] = await queued(database, "slow")
-    async with under_way(database, told) as turn:
+    async with under_way(database, told) as result:
         activity = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         [[open_ones]] = await query(database_url, f"SELECT count(*) FROM {activity} AND xact_start IS NOT NULL")  # noqa: S608 - ours
         locks = "pg_locks WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         [[held]] = await query(database_url, f"SELECT count(*) FROM {locks} AND pid <> pg_backend_pid()")  # noqa: S608 - ours
         assert (open_ones, held) == (0, 0)
         # It is taken, for as long as the lease.
-        assert (await take_turn(database, told)).outcome is Outcome.NOTHING_DUE
+        assert (await encode_batch(database, told)).outcome is BatchOutcome.NOTHING_DUE
         [job] = await query(database_url, JOBS)
         assert job.attempts == 1
         assert LEASE_SECONDS - 20 < job.due_in <= LEASE_SECONDS
-    assert (await turn).encoded == 1
+    assert (await result).encoded == 1
     assert await vector_of(database, trace_id) is not None
 
 
@@ -117,9 +117,9 @@ async def test_a_purge_meanwhile_does_not_keep_the_others_from_their_vectors(
     database: Database, database_url: str, told: ToldEmbedder
 ) -> None:
     purged, other = await queued(database, "purged", "other")
-    async with under_way(database, told) as turn, database.unit_of_work() as work:
+    async with under_way(database, told) as result, database.unit_of_work() as work:
         await moderating.purge(purged, work, EMAIL)
-    assert (await turn).encoded == 1
+    assert (await result).encoded == 1
     assert await vector_of(database, other) is not None
     assert await query(database_url, JOBS) == []
 
@@ -130,15 +130,15 @@ async def test_an_edit_meanwhile_keeps_the_stale_vector_out(
     absent = ToldEmbedder(embedder)
     absent.answer = away
     waits, done = await queued(database, "first", "second")
-    async with under_way(database, told) as turn:
+    async with under_way(database, told) as result:
         await edited(database, absent, waits, "first, better")
         await edited(database, embedder, done, "second, better")
-    assert (await turn).encoded == 0
+    assert (await result).encoded == 0
     assert await vector_of(database, waits) is None
     assert await is_found_by(database, embedder, done, "second, better")
     [job] = await query(database_url, JOBS)
     assert (job.trace_id, job.attempts, job.due_in <= 0) == (waits, 0, True)
-    assert (await take_turn(database, embedder)).encoded == 1
+    assert (await encode_batch(database, embedder)).encoded == 1
     assert await is_found_by(database, embedder, waits, "first, better")
     assert await query(database_url, JOBS) == []
 
@@ -153,7 +153,7 @@ async def test_an_edit_while_queued_is_what_gets_encoded(
     await edited(database, embedder, now, "second, better")
     [job] = await query(database_url, JOBS)
     assert (job.trace_id, job.attempts, job.last_error, job.given_up_at) == (again, 0, "", None)
-    assert (await take_turn(database, embedder)).encoded == 1
+    assert (await encode_batch(database, embedder)).encoded == 1
     assert await is_found_by(database, embedder, again, "first, better")
 
 
@@ -162,18 +162,19 @@ async def test_an_embedder_that_is_away_costs_no_attempt(
 ) -> None:
     await queued(database, "one", "two")
     told.answer = away
-    turn = await take_turn(database, told)
-    assert (turn.outcome, turn.why, turn.retry_after) == (Outcome.EMBEDDER_AWAY, "the endpoint is away", None)
+    result = await encode_batch(database, told)
+    assert result.outcome is BatchOutcome.EMBEDDER_UNAVAILABLE
+    assert (result.why, result.retry_after) == ("the endpoint is away", None)
 
     def overloaded(_texts: object) -> None:
         raise EmbedderUnavailable("too many", retry_after=42)
 
     told.answer = overloaded
-    assert (await take_turn(database, told)).retry_after == 42
+    assert (await encode_batch(database, told)).retry_after == 42
     rows = await query(database_url, JOBS)
     assert {(row.attempts, row.last_error, row.due_in <= 0) for row in rows} == {(0, "too many", True)}
     with pytest.raises(EmbedderUnavailable, match="too many"):
-        await encode_what_is_due(database, told, lease_seconds=LEASE_SECONDS)
+        await drain_queue(database, told, lease_seconds=LEASE_SECONDS)
 
 
 async def test_a_text_that_cannot_be_encoded_is_given_up_and_blocks_nobody(
@@ -182,24 +183,24 @@ async def test_a_text_that_cannot_be_encoded_is_given_up_and_blocks_nobody(
     ids = await queued(database, "one", "two", "poison", "three")
     told.answer = refusing("poison")
     with capture_logs() as logs:
-        turn = await encode_what_is_due(database, told, lease_seconds=LEASE_SECONDS)
-        assert turn.encoded == 3
+        result = await drain_queue(database, told, lease_seconds=LEASE_SECONDS)
+        assert result.encoded == 3
         [job] = await query(database_url, JOBS)
         assert (job.trace_id, job.attempts, job.last_error) == (ids[2], 2, "ValueError")
-        assert 3 < job.due_in <= 4
+        assert 1.5 < job.due_in <= 4
         # Most of the failures that follow are like this one.
         await administer(database_url, DUE_NOW.replace(" SET ", f" SET attempts = {MOST_ATTEMPTS - 3}, "))
         for attempts in range(MOST_ATTEMPTS - 2, MOST_ATTEMPTS + 1):
-            turn = await take_turn(database, told)
+            result = await encode_batch(database, told)
             [job] = await query(database_url, JOBS)
             assert (job.attempts, job.given_up_at is not None) == (attempts, attempts == MOST_ATTEMPTS)
-            assert turn.given_up or 3500 < job.due_in <= 3600
+            assert result.given_up or 1790 < job.due_in <= 3600
             await administer(database_url, DUE_NOW)
     assert [line["trace_id"] for line in logs if "is given up" in line["event"]] == [str(ids[2])]
-    assert (await take_turn(database, told)).outcome is Outcome.NOTHING_DUE
+    assert (await encode_batch(database, told)).outcome is BatchOutcome.NOTHING_DUE
     told.answer = lambda _texts: None
-    assert await queue_again(database) == 1
-    assert (await take_turn(database, told)).encoded == 1
+    assert await requeue(database) == 1
+    assert (await encode_batch(database, told)).encoded == 1
 
 
 async def test_vectors_that_searches_could_not_use_are_not_stored(
@@ -210,7 +211,7 @@ async def test_vectors_that_searches_could_not_use_are_not_stored(
     for attempts, value in enumerate((np.nan, 0.0, 2.0), start=1):
         broken = replace(good, vector=np.full_like(good.vector, value))
         told.answer = lambda texts, broken=broken: [broken] if "broken" in texts[0] else None  # type: ignore[misc]
-        assert (await take_turn(database, told)).outcome is Outcome.WORKED
+        assert (await encode_batch(database, told)).outcome is BatchOutcome.PROCESSED
         assert await vector_of(database, trace_id) is None
         [job] = await query(database_url, JOBS)
         said = "the embedder answered with a vector that is not of unit length"
@@ -239,8 +240,8 @@ async def test_what_a_dead_worker_had_comes_back_alone_and_is_given_up_if_it_kil
         database_url,
         f"UPDATE encoding_jobs SET attempts = {MOST_ATTEMPTS} WHERE trace_id = '{other}'",  # noqa: S608 - ours
     )
-    turn = await encode_what_is_due(database, embedder, lease_seconds=LEASE_SECONDS)
-    assert (turn.encoded, turn.given_up) == (3, 1)
+    result = await drain_queue(database, embedder, lease_seconds=LEASE_SECONDS)
+    assert (result.encoded, result.given_up) == (3, 1)
     [job] = await query(database_url, JOBS)
     assert (job.trace_id, "ended before they were done" in job.last_error) == (other, True)
 
@@ -249,10 +250,10 @@ async def test_a_worker_that_is_stopped_gives_back_what_it_had(
     database: Database, database_url: str, told: ToldEmbedder
 ) -> None:
     await queued(database, "one", "two")
-    async with under_way(database, told) as turn:
-        turn.cancel()
+    async with under_way(database, told) as result:
+        result.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await turn
+            await result
     rows = await query(database_url, JOBS)
     assert {(row.attempts, row.due_in <= 0) for row in rows} == {(0, True)}
 
@@ -263,8 +264,8 @@ async def test_an_embedder_that_never_answers_is_given_up_with_the_lease(
     await queued(database, "one")
     told.gate.clear()
     asyncio.get_running_loop().call_later(0.5, told.gate.set)
-    turn = await take_turn(database, told, lease_seconds=0.2)
-    assert (turn.outcome, turn.why) == (Outcome.WORKED, "the embedder did not answer in time")
+    result = await encode_batch(database, told, lease_seconds=0.2)
+    assert (result.outcome, result.why) == (BatchOutcome.PROCESSED, "the embedder did not answer in time")
     [job] = await query(database_url, JOBS)
     assert job.attempts == 1
 
@@ -273,9 +274,9 @@ async def test_vectors_of_a_replaced_model_are_not_stored(
     database: Database, database_url: str, told: ToldEmbedder
 ) -> None:
     [trace_id] = await queued(database, "one")
-    async with under_way(database, told) as turn:
+    async with under_way(database, told) as result:
         await administer(database_url, "UPDATE embedding_models SET version = 'another'")
-    for replaced in (turn, take_turn(database, told), keep_encoding_to_its_end(database, told)):
+    for replaced in (result, encode_batch(database, told), keep_encoding_to_its_end(database, told)):
         with pytest.raises(ModelReplaced, match="by now"):
             await replaced
     assert await vector_of(database, trace_id) is None
@@ -284,7 +285,7 @@ async def test_vectors_of_a_replaced_model_are_not_stored(
 
 
 async def keep_encoding_to_its_end(database: Database, embedder: Any) -> None:
-    await run_encoding(database, lambda: embedder, lease_seconds=LEASE_SECONDS, ends_with_its_model=True)
+    await run_encoding(database, lambda: embedder, lease_seconds=LEASE_SECONDS, raises_when_replaced=True)
 
 
 async def test_everything_without_a_vector_of_the_model_can_be_queued_again(
@@ -297,13 +298,13 @@ async def test_everything_without_a_vector_of_the_model_can_be_queued_again(
     [given_up] = await queued(database, "given up")
     await administer(database_url, "UPDATE encoding_jobs SET given_up_at = now(), attempts = 20")
     await queued(database, "waits")
-    assert await queue_again(database) == 4
-    assert await queue_again(database) == 0
+    assert await requeue(database) == 4
+    assert await requeue(database) == 0
     assert {row.trace_id for row in await query(database_url, JOBS)} >= {lost, foreign, old, given_up}
     async with database.unit_of_work() as work:
         await work.encoding_jobs.enqueue(well)
-    turn = await encode_what_is_due(database, told, lease_seconds=LEASE_SECONDS)
-    assert turn.encoded == 5
+    result = await drain_queue(database, told, lease_seconds=LEASE_SECONDS)
+    assert result.encoded == 5
     # What has its vector is not encoded again.
     assert sum(map(len, told.asked)) == 5
     assert await query(database_url, JOBS) == []

@@ -14,7 +14,7 @@ from commontrace.core.search import selectivity
 from commontrace.core.search.result import SearchResult
 from commontrace.core.search.selectivity import FilterSelectivityCache
 from commontrace.core.search.service import SearchService
-from commontrace.core.traces.filter_tags import resolved
+from commontrace.core.traces.filter_tags import resolve_tags
 from commontrace.domain.deadline import NEVER
 from commontrace.domain.search.query import QueryVector, Search, StopReason
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
@@ -137,7 +137,7 @@ async def test_only_filters_that_many_pass_use_the_vector_index(
 
     assert int(passing("tag", "most").sum()) > MOST_MATCHES
     assert await index_scans_of("tags_any most") == len(QUERIES)
-    most = await resolved(FILTERS["tags_any most"][0], populated)
+    most = await resolve_tags(FILTERS["tags_any most"][0], populated)
     assert searches.selectivities.get(most) == pytest.approx(SHARES["most"], abs=0.15)
     assert await index_scans_of("tags_any half") == 0
 

@@ -16,14 +16,14 @@ async def test_an_answer_that_comes_late_is_not_taken_for_a_fresh_one(
     monkeypatch.setattr(known_keys, "FRESH_SECONDS", 0.5)
     key = await a_key(database, "ada@example.org")
     known = known_keys.KeyCache(database)
-    assert (await known.ask(key.text)).email == "ada@example.org"
-    assert known.recall(key.text) is not None
-    known.forget_all()
+    assert (await known.load(key.text)).email == "ada@example.org"
+    assert known.get(key.text) is not None
+    known.invalidate_all()
     async with held(database_url, "LOCK TABLE api_keys"):
-        asking = asyncio.create_task(known.ask(key.text))
+        asking = asyncio.create_task(known.load(key.text))
         await asyncio.sleep(0.5)
     assert (await asking).email == "ada@example.org"
-    assert known.recall(key.text) is None
+    assert known.get(key.text) is None
 
 
 async def test_those_who_come_after_a_change_do_not_take_an_answer_from_before(
@@ -32,13 +32,13 @@ async def test_those_who_come_after_a_change_do_not_take_an_answer_from_before(
     key = await a_key(database, "ada@example.org")
     known = known_keys.KeyCache(database)
     async with held(database_url, "LOCK TABLE api_keys"):
-        before = [asyncio.create_task(known.ask(key.text)) for _ in range(2)]
+        before = [asyncio.create_task(known.load(key.text)) for _ in range(2)]
         await until_waiting(database_url)
-        known.forget(key.id)
-        after = asyncio.create_task(known.ask(key.text))
+        known.invalidate(key.id)
+        after = asyncio.create_task(known.load(key.text))
         await asyncio.sleep(0.1)
         for asking in before:
             asking.cancel()
     await asyncio.gather(*before, return_exceptions=True)
     assert (await after).email == "ada@example.org"
-    assert known.recall(key.text) is not None
+    assert known.get(key.text) is not None

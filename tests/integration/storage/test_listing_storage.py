@@ -54,12 +54,12 @@ async def test_a_position_need_not_be_that_of_a_trace(database: Database) -> Non
 async def test_what_went_away_or_changed_after_it_was_found_is_left_out(database: Database) -> None:
     [deleted, validated, replaced, same] = await store_at(database, *range(4))
     asked = TraceFilter(statuses=("pending",))
-    found = await listing.find(asked, owner_email=None, after=None, size=10, database=database)
+    found = await listing.find_positions(asked, owner_email=None, after=None, size=10, database=database)
     async with database.unit_of_work() as work:
         await work.trace_changes.mark_deleted(deleted.id)
         await work.trace_changes.update(validated.id, {"status": "validated"})
         await work.trace_changes.update(replaced.id, {"superseded_by_id": same.id})
-    rows = await listing.rows(found.positions, of=found, full=True, database=database)
+    rows = await listing.load_traces(found.positions, of=found, full=True, database=database)
     assert list(rows) == [same]
     assert rows[same].context_text == "context"
 
@@ -69,9 +69,9 @@ async def test_an_owner_finds_deleted_traces_but_never_those_of_others(database:
     async with database.unit_of_work() as work:
         await work.trace_changes.mark_deleted(mine.id)
         stranger = await work.users.get_or_create("stranger@example.org")
-    own = await listing.find(TraceFilter(), owner_email=EMAIL, after=None, size=10, database=database)
+    own = await listing.find_positions(TraceFilter(), owner_email=EMAIL, after=None, size=10, database=database)
     assert list(own.positions) == [mine]
-    [row] = (await listing.rows([mine], of=own, full=False, database=database)).values()
+    [row] = (await listing.load_traces([mine], of=own, full=False, database=database)).values()
     assert row.deleted_at is not None
     for owner_id in (None, stranger):
 

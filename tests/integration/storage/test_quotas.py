@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from commontrace.core.cleanup import forget_expired_quotas
+from commontrace.core.cleanup import delete_expired_quotas
 from commontrace.core.keys.quotas import Quotas
 from commontrace.domain.errors import DatabaseUnavailable, QuotaExceeded
 from commontrace.domain.keys.quotas import READS, WRITES
@@ -104,5 +104,5 @@ async def test_old_windows_are_forgotten(database: Database, database_url: str) 
     await quotas.spend(ADA, READS)
     await administer(database_url, "UPDATE quota_windows SET started_at = started_at - interval '3 days'")
     await quotas.spend(BOB, READS)
-    assert await forget_expired_quotas(database) == 1
+    assert await delete_expired_quotas(database) == 1
     assert await query(database_url, "SELECT email FROM quota_windows") == [(BOB,)]

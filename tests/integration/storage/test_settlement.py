@@ -60,8 +60,8 @@ async def draw(connection: AsyncConnection) -> None:
 async def settled(settlement: CommitOrder, tail: EventTail) -> int | None:
     """What is settled after as many looks as teach something."""
     for _ in range(3):
-        settlement.take(await tail.take_snapshot(settlement.settled, draws=not settlement.is_pending))
-    return settlement.settled
+        settlement.apply(await tail.take_snapshot(settlement.watermark, draws=not settlement.has_gap))
+    return settlement.watermark
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ async def test_what_has_no_gap_is_settled_at_once(writers: Writers, settlement: 
     async with writers.transaction() as late:
         for _ in range(3):
             await draw(late)
-    assert settlement.take(await tail.take_snapshot(0, draws=True)) is False
-    assert (settlement.settled, settlement.is_pending) == (4, False)
+    assert settlement.apply(await tail.take_snapshot(0, draws=True)) is False
+    assert (settlement.watermark, settlement.has_gap) == (4, False)
 
 
 async def test_a_gap_waits_for_its_transaction(writers: Writers, settlement: CommitOrder, tail: EventTail) -> None:
@@ -111,10 +111,10 @@ async def test_the_upper_end_of_a_snapshot_is_no_horizon(
         [(oldest_running, upper_end)] = await query(database_url, str(SNAPSHOT))
         assert oldest_running == upper_end == await early.scalar(BEGINS)
         mistaken = CommitOrder()
-        mistaken.settled = 0
+        mistaken.watermark = 0
         for _ in range(2):
-            mistaken.take(Snapshot(count=1, last=2, oldest_running=oldest_running, drawn=upper_end))
-        assert mistaken.settled == 2
+            mistaken.apply(Snapshot(count=1, last=2, oldest_running=oldest_running, drawn=upper_end))
+        assert mistaken.watermark == 2
         # An id that is drawn behind the snapshot is above them all.
         assert await settled(settlement, tail) == 0
     assert await settled(settlement, tail) == 2
@@ -213,8 +213,8 @@ class Follower:
 
     async def settled(self) -> int | None:
         settlement = self._settlement
-        settlement.take(await self._tail.take_snapshot(settlement.settled, draws=not settlement.is_pending))
-        return settlement.settled
+        settlement.apply(await self._tail.take_snapshot(settlement.watermark, draws=not settlement.has_gap))
+        return settlement.watermark
 
     async def follow(self, database: Database, until: asyncio.Event) -> None:
         looks_left = 5

@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from commontrace.core.cleanup import forget_unused_tags
+from commontrace.core.cleanup import delete_unused_tags
 from commontrace.core.tags import service as tagging
 from commontrace.domain.errors import TagNotFound
 from commontrace.domain.search.neighbours import NeighbourQuery
@@ -242,11 +242,11 @@ async def test_tags_of_no_use_are_removed_after_a_day(database: Database, databa
     async with database.unit_of_work() as work:
         await tagging.update("curated", {"is_curated": True}, work)
         await tagging.update("described", {"description": "kept"}, work)
-    assert await forget_unused_tags(database) == 0
+    assert await delete_unused_tags(database) == 0
     await age_tags(database_url)
     await ensured(database, "new", "unused-7")
-    assert await forget_unused_tags(database, batch=7) == 21
-    assert await forget_unused_tags(database, batch=7) == 0
+    assert await delete_unused_tags(database, batch=7) == 21
+    assert await delete_unused_tags(database, batch=7) == 0
     assert await names_in(database_url) == {"of-a-deleted-trace", "with-an-alias", "curated", "described", "new"}
 
 
@@ -256,9 +256,9 @@ async def test_a_tag_that_is_about_to_be_used_is_not_removed(database: Database,
     trace_id = await stored(database)
     async with database.unit_of_work() as work:
         await work.tags.attach(trace_id, ["old"])
-        assert await forget_unused_tags(database) == 1
+        assert await delete_unused_tags(database) == 1
     assert await tags_of(database, trace_id) == ["old"]
-    assert await forget_unused_tags(database) == 0
+    assert await delete_unused_tags(database) == 0
 
 
 @pytest.mark.parametrize("name", ["old", "renamed"])
@@ -319,7 +319,7 @@ async def test_removing_tags_while_traces_are_given_them(wide: Database, databas
     async def remove() -> None:
         nonlocal removed
         while not is_done:
-            removed += await forget_unused_tags(wide, batch=5)
+            removed += await delete_unused_tags(wide, batch=5)
 
     async with asyncio.TaskGroup() as beside:
         for some in (age(), remove(), remove()):
@@ -328,7 +328,7 @@ async def test_removing_tags_while_traces_are_given_them(wide: Database, databas
         is_done = True
     assert [await tags_of(wide, trace_id) for trace_id in trace_ids] == used
     await age_tags(database_url)
-    await forget_unused_tags(wide)
+    await delete_unused_tags(wide)
     assert await names_in(database_url) == {name for wanted in used for name in wanted}
 
 

@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID
 
 from commontrace.core.votes import service as voting
-from commontrace.core.votes.service import Counted
+from commontrace.core.votes.service import TraceStanding
 from commontrace.domain.votes.ballot import UP, Ballot
 from commontrace.storage.database import Database
 from commontrace.storage.votes.repository import VoteRow
@@ -16,7 +16,7 @@ UNREACHABLE = 1_000_000
 
 async def cast(
     database: Database, trace_id: UUID, voter: int, vote_type: str = UP, *, threshold: int = UNREACHABLE
-) -> tuple[VoteRow, Counted]:
+) -> tuple[VoteRow, TraceStanding]:
     reason = None if vote_type == UP else "incorrect"
     ballot = Ballot(trace_id=trace_id, vote_type=vote_type, reason=reason, comment="", revision=None)
     async with database.unit_of_work() as work:

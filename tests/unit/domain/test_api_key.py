@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commontrace.domain.errors import InvalidKey
-from commontrace.domain.keys.api_key import new_key, parsed
+from commontrace.domain.keys.api_key import new_key, parse_key
 
 
-def test_a_key_is_read_back() -> None:
+def test_a_key_parses_to_itself() -> None:
     key = new_key()
     assert re.fullmatch(r"ct_[0-9a-f]{32}_[0-9A-Za-z]{49}", key.text)
-    assert parsed(key.text) == key
+    assert parse_key(key.text) == key
     assert key.text not in repr(key)
 
 
@@ -23,16 +23,16 @@ def test_no_two_keys_are_alike() -> None:
 
 
 @given(position=st.integers(min_value=0, max_value=84), character=st.characters(min_codepoint=32, max_codepoint=126))
-def test_a_key_with_one_wrong_character_is_none(position: int, character: str) -> None:
+def test_a_key_with_one_wrong_character_is_refused(position: int, character: str) -> None:
     key = new_key().text
     mangled = key[:position] + character + key[position + 1 :]
     if mangled != key:
         with pytest.raises(InvalidKey) as refusal:
-            parsed(mangled)
+            parse_key(mangled)
         assert refusal.value.metadata == {"problem": "MALFORMED"}
 
 
 @given(st.text())
-def test_whatever_is_no_key_is_refused(text: str) -> None:
+def test_malformed_keys_are_refused(text: str) -> None:
     with pytest.raises(InvalidKey):
-        parsed(text)
+        parse_key(text)

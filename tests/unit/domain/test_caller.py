@@ -1,12 +1,12 @@
 import pytest
 
-from commontrace.domain.caller import Caller, claimed
+from commontrace.domain.caller import Caller, claim_address
 from commontrace.domain.errors import InvalidUser, UserReserved
 
 
 @pytest.mark.parametrize("email", ["ada@example.org", " Ada@Example.ORG ", "a.b+c@sub.example.co.uk", "o'neil@x.io"])
-def test_an_address_is_taken_in_lower_case(email: str) -> None:
-    assert claimed(email) == Caller(email=email.strip().lower())
+def test_an_address_is_lower_cased(email: str) -> None:
+    assert claim_address(email) == Caller(email=email.strip().lower())
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,12 @@ def test_an_address_is_taken_in_lower_case(email: str) -> None:
         "a" * 243 + "@example.org",
     ],
 )
-def test_what_is_not_one_plain_address_is_refused(email: str) -> None:
+def test_malformed_addresses_are_refused(email: str) -> None:
     with pytest.raises(InvalidUser):
-        claimed(email)
+        claim_address(email)
 
 
 @pytest.mark.parametrize("email", ["seed@commontrace.dev", "SEED@CommonTrace.dev"])
 def test_the_seeds_own_address_cannot_be_claimed(email: str) -> None:
     with pytest.raises(UserReserved):
-        claimed(email)
+        claim_address(email)

@@ -42,12 +42,12 @@ def test_what_two_orders_hold_passes_what_one_holds() -> None:
     assert max(explained, key=lambda trace_id: explained[trace_id].score) == C
 
 
-def test_equals_by_words_share_a_place() -> None:
+def test_equal_keyword_scores_share_a_rank() -> None:
     assert lexical_ranks({A: 7.0, B: 5.0, C: 5.0, D: 1.0}) == {A: 1, B: 2, C: 2, D: 4}
     assert lexical_ranks({}) == {}
 
 
-def test_equals_of_which_some_were_cut_off_have_no_place() -> None:
+def test_equal_keyword_scores_that_were_cut_off_have_no_rank() -> None:
     assert lexical_ranks({uuid4(): 0.1 for _ in range(51)}) == {}
     heavy = {uuid4(): 2.0 + number for number in range(10)}
     assert lexical_ranks(heavy | {uuid4(): 1.0 for _ in range(41)}).keys() == heavy.keys()

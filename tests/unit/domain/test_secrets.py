@@ -99,7 +99,7 @@ def test_every_form_of_every_kind_is_found(rule: str) -> None:
 
 
 @pytest.mark.parametrize("rule", SECRETS)
-def test_wherever_it_stands(rule: str) -> None:
+def test_a_secret_is_found_in_any_surroundings(rule: str) -> None:
     for secret in (planted(rule, seed) for seed in range(len(SECRETS[rule]))):
         settings_file = json.dumps({"lines": f"first\n{secret}\nlast"})
         for text in (
@@ -121,7 +121,7 @@ def test_all_kinds_have_forms_and_are_described() -> None:
     assert set(SECRETS) == {rule.name for rule in RULES}
 
 
-def test_the_line_is_told() -> None:
+def test_a_finding_has_its_line() -> None:
     secrets = scan.find(f"one\ntwo {planted('github-token', 1)}\n\n{planted('npm-token', 1)}")
     assert [(secret.rule.name, secret.line) for secret in secrets] == [("github-token", 2), ("npm-token", 4)]
 
@@ -132,11 +132,11 @@ def test_placeholders_pass(text: str) -> None:
 
 
 @pytest.mark.parametrize("what", _HARMLESS)
-def test_what_only_looks_random_passes(what: str) -> None:
+def test_values_that_only_look_random_pass(what: str) -> None:
     assert _names(_HARMLESS[what]) == []
 
 
-def test_what_is_written_here_passes() -> None:
+def test_texts_of_this_repository_pass() -> None:
     assert len(_WRITTEN) > 60
     found = {path.name: names for path in _WRITTEN if (names := _names(path.read_text()))}
     assert found == {}
@@ -168,7 +168,7 @@ def test_no_hostile_text_hides_a_secret_behind_it() -> None:
     assert hiding == []
 
 
-def test_a_hostile_text_has_few_values_looked_at() -> None:
+def test_few_values_of_a_hostile_text_are_examined() -> None:
     looked_at: Counter[str] = Counter()
 
     def counting(name: str) -> SecretScan:

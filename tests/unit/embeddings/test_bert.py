@@ -1,4 +1,4 @@
-"""The forward pass, held against a slow one in float64 that shares nothing with it but the weights."""
+"""The BERT encoder, compared with a slow one in float64 that shares nothing with it but the weights."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_agrees_with_the_float64_reference(model: Bert, weights: Weights, tokens
     assert float(vector @ reference(weights, np.array(some_ids(tokens)), MINILM)) >= 0.995
 
 
-def test_a_text_has_the_same_vector_in_every_company(model: Bert) -> None:
+def test_a_texts_vector_does_not_depend_on_its_batch(model: Bert) -> None:
     texts = [some_ids(tokens) for tokens in (3, 40, 11, 60, 256, 2, 127, 128, 1)]
 
     together = model.encode(texts)

@@ -1,4 +1,4 @@
-"""What the environment has to do with an embedding endpoint: its proxies, its authorities, variables of the library."""
+"""Environment variables and an embedding endpoint: proxies, certificate authorities, the library's own."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ def endpoint_of(base_url: str, *, key: str = KEY) -> Endpoint:
 
 
 @pytest.mark.parametrize(("variables", "said"), FAULTS)
-async def test_what_the_environment_breaks_is_told_by_the_variable(
+async def test_a_broken_environment_is_explained_by_its_variable(
     monkeypatch: pytest.MonkeyPatch, server: EmbeddingServer, variables: dict[str, str], said: str
 ) -> None:
     for name, value in variables.items():

@@ -1,4 +1,4 @@
-"""The hosted model against a real HTTP server: what it sends, what it makes of answers, good and bad."""
+"""The hosted model against a real HTTP server: its requests, and its handling of good and bad answers."""
 
 import asyncio
 import time
@@ -203,9 +203,7 @@ async def test_more_texts_than_an_endpoint_takes_are_sent_one_by_one(
     [failing(500), failing(503), failing(429, Retry_After="0.3"), dying],
     ids=["500", "503", "429", "dies in mid-answer"],
 )
-async def test_a_passing_failure_is_not_noticed(
-    server: EmbeddingServer, model: HostedModel, failure: Answering
-) -> None:
+async def test_transient_failures_are_retried(server: EmbeddingServer, model: HostedModel, failure: Answering) -> None:
     server.next_answers.append(failure)
     began = time.monotonic()
 
@@ -244,7 +242,7 @@ async def test_a_passing_failure_is_not_noticed(
         (answering(answer_of([[1.0, 2.0]], 1)), 1, "set EMBEDDING_DIMENSIONS=96"),
     ],
 )
-async def test_a_lasting_failure_is_told_without_secrets(
+async def test_lasting_failures_are_explained_without_secrets(
     server: EmbeddingServer, failure: Answering, requests: int, message: str
 ) -> None:
     server.answering = failure
@@ -275,7 +273,7 @@ async def test_a_lasting_failure_is_told_without_secrets(
         ("soon", 3, None),
     ],
 )
-async def test_how_long_to_wait_is_passed_on_and_only_waited_if_short(
+async def test_retry_after_is_passed_on_and_only_waited_for_if_short(
     server: EmbeddingServer, model: HostedModel, header: str, requests: int, told: float | None
 ) -> None:
     server.answering = failing(429, Retry_After=header)
@@ -287,7 +285,7 @@ async def test_how_long_to_wait_is_passed_on_and_only_waited_if_short(
     assert caught.value.retry_after == told
 
 
-async def test_an_endpoint_that_is_away_and_comes_back(server: EmbeddingServer, model: HostedModel) -> None:
+async def test_an_endpoint_that_comes_back_is_used_again(server: EmbeddingServer, model: HostedModel) -> None:
     await model.encode(["text"])
     server.stop()
     with pytest.raises(EmbedderUnavailable, match="cannot be reached"):
@@ -343,7 +341,7 @@ async def test_after_closing_nothing_is_encoded(server: EmbeddingServer) -> None
     ],
     ids=["key", "model", "dimensions", "ignored dimensions", "refused dimensions", "too long a vector"],
 )
-async def test_what_is_wrong_at_the_start_says_what_to_set(
+async def test_a_failure_at_the_start_names_the_setting(
     server: EmbeddingServer, changes: dict[str, Any], answer: Answering, message: str | None
 ) -> None:
     server.answering = answer

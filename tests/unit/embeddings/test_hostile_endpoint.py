@@ -1,4 +1,4 @@
-"""An embedding endpoint that is hostile or broken ends in a named failure: in time, within memory, texts kept here."""
+"""Hostile and broken embedding endpoints: a named failure in time, within memory, without leaking texts."""
 
 import base64
 import json
@@ -179,14 +179,14 @@ async def assert_told(
 
 
 @pytest.mark.parametrize(("answer", "message"), named(JSON_ANSWERS + BODIES))
-async def test_what_cannot_be_an_answer_is_named_after_one_request(
+async def test_malformed_answers_are_named_after_one_request(
     server: EmbeddingServer, answer: Answering, message: str
 ) -> None:
     await assert_told(server, answer, message, requests=1)
 
 
 @pytest.mark.parametrize("answer", named(WIRES))
-async def test_what_is_no_http_is_named(server: EmbeddingServer, answer: Answering) -> None:
+async def test_malformed_http_is_named(server: EmbeddingServer, answer: Answering) -> None:
     server.answering = answer
     model = hosted(server)
     with pytest.raises(EmbedderUnavailable, match=BROKEN):
@@ -195,6 +195,6 @@ async def test_what_is_no_http_is_named(server: EmbeddingServer, answer: Answeri
 
 
 @pytest.mark.parametrize("answer", named(DRIPS))
-async def test_what_does_not_end_ends_with_the_time_there_is(server: EmbeddingServer, answer: Answering) -> None:
+async def test_endless_answers_end_with_the_timeout(server: EmbeddingServer, answer: Answering) -> None:
     await assert_told(server, answer, "did not answer within 0.5 s", requests=None, seconds=0.5)
     assert server.left.wait(2)

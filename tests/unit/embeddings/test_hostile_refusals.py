@@ -1,4 +1,4 @@
-"""What an endpoint sends beside its answers steers nothing: redirects, waits, cookies, texts of refusals, memory."""
+"""Redirects, waits, cookies and refusals of hostile embedding endpoints are not obeyed (ADR 0037)."""
 
 import json
 import time
@@ -57,7 +57,7 @@ async def test_a_redirect_is_refused_and_no_text_goes_elsewhere(server: Embeddin
 
 
 @pytest.mark.parametrize("location", ["http://[", "//", "\x01", "file:///etc/passwd", "http://" + "x" * 5000, ""])
-async def test_where_a_redirect_leads_is_not_read(server: EmbeddingServer, location: str) -> None:
+async def test_the_target_of_a_redirect_is_not_read(server: EmbeddingServer, location: str) -> None:
     moved = body(b"", f"Location: {location}", status="302 Found")
     assert "302, a redirect" in str(await failure(server, moved)) or location == "\x01"
 
@@ -77,7 +77,7 @@ async def test_where_a_redirect_leads_is_not_read(server: EmbeddingServer, locat
         ("\xff\xfe", None),
     ],
 )
-async def test_a_wait_without_sense_is_bounded_or_left_out(
+async def test_senseless_retry_after_is_bounded_or_ignored(
     server: EmbeddingServer, header: str, told: float | None
 ) -> None:
     server.answering = body(b"{}", f"Retry-After: {header}", status="429 Slow")
@@ -89,7 +89,7 @@ async def test_a_wait_without_sense_is_bounded_or_left_out(
 
 
 @pytest.mark.parametrize("header", ["Retry-After-Ms: 60000", "X-Should-Retry: true"])
-async def test_what_only_the_library_knows_is_not_obeyed(server: EmbeddingServer, header: str) -> None:
+async def test_headers_of_the_library_alone_are_not_obeyed(server: EmbeddingServer, header: str) -> None:
     began = time.monotonic()
     error = await failure(server, body(b"{}", header, status="400 No"))
     assert (str(error), len(server.requests)) == ("the embedding endpoint answers 400", 1)
@@ -142,7 +142,7 @@ async def test_the_body_of_a_refusal_changes_nothing_about_it(server: EmbeddingS
     assert len(server.requests) == 1
 
 
-async def test_what_a_refusal_says_steers_no_terminal(server: EmbeddingServer) -> None:
+async def test_a_refusals_text_steers_no_terminal(server: EmbeddingServer) -> None:
     server.answering = failing(404, f"\x1b[31mno\r\n{KEY} \u202e model" + "x" * 1000)
     model = hosted(server)
     with pytest.raises(ModelNotUsable, match="404 for the model") as caught:
@@ -172,7 +172,7 @@ def test_numbers_and_patterns_in_a_refusal_take_no_time_and_no_huge_numbers(said
 
 
 @pytest.mark.parametrize("tokens", [10**400, -1, 1.5, "7", None, True, [], float("nan")])
-async def test_a_count_that_is_none_is_no_count(server: EmbeddingServer, tokens: Any) -> None:
+async def test_malformed_token_counts_are_ignored(server: EmbeddingServer, tokens: Any) -> None:
     server.answering = lambda handler: handler.send_json(
         answer_of(vectors(handler), 1) | {"usage": {"prompt_tokens": tokens}}
     )
@@ -222,7 +222,7 @@ LARGE: dict[str, Answering] = {
 
 
 @pytest.mark.parametrize("name", LARGE)
-async def test_whatever_is_sent_takes_little_memory_and_is_cut_off(
+async def test_large_answers_are_cut_off_and_take_little_memory(
     server: EmbeddingServer, name: str, record_property: Any
 ) -> None:
     model = hosted(server, known=OWN_DIMENSIONS)

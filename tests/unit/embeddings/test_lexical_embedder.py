@@ -1,4 +1,4 @@
-"""The hashed embedder: what counts as shared, and that a vector is the same everywhere and always."""
+"""The lexical embedder: similarity by shared words, and vectors that never change."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 through its own files: what it means, what it counts, how it behaves under load."""
+"""The local model all-MiniLM-L6-v2: meaning, token counts, behaviour under load."""
 
 import asyncio
 import time
@@ -86,7 +86,7 @@ async def test_counts_the_texts_own_tokens(model: LocalModel, words: int, read: 
     assert (embedding.tokens_read, embedding.tokens_total) == (read, words)
 
 
-async def test_what_is_beyond_the_last_token_read_changes_nothing(model: LocalModel) -> None:
+async def test_truncated_text_changes_nothing(model: LocalModel) -> None:
     cut, whole = await model.encode(["word " * 508, "word " * 508 + "something else altogether"])
     shorter, _ = await model.encode(["word " * 507 + "else", "word"])
 
@@ -167,7 +167,7 @@ async def test_a_cancelled_caller_leaves_the_threads_to_the_others(model: LocalM
     assert len({answer[0].vector.tobytes() for answer in answers}) == 20
 
 
-async def test_what_waits_together_gets_the_vectors_of_single_calls(model: LocalModel) -> None:
+async def test_batched_texts_get_the_vectors_of_single_calls(model: LocalModel) -> None:
     texts = [f"question {number}" + " of a longer kind" * (number % 7) for number in range(40)]
 
     together = await asyncio.gather(*(model.encode([text]) for text in texts))

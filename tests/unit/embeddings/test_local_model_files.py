@@ -1,4 +1,4 @@
-"""The local model's files: found without importing their package, refused if they are not the published ones."""
+"""Files of the local model: found without importing their package, refused unless they are the published ones."""
 
 import os
 import shutil

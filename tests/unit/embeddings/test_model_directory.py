@@ -1,4 +1,4 @@
-"""A user's own model directory: computed as its files say, or refused with what is supported."""
+"""Model directories of users: encoded as their files say, or refused."""
 
 import json
 import shutil
@@ -217,7 +217,7 @@ def test_it_is_called_by_its_directory_or_as_asked_and_told_apart_by_its_weights
         ("tokenizer.json", tokenizer() | {"post_processor": None}, "puts 0 tokens around a text"),
     ],
 )
-def test_what_is_not_supported_is_refused_by_name(
+def test_unsupported_models_are_refused_by_name(
     directory: Path, file: str, content: object, message: str | None
 ) -> None:
     if content is None:
@@ -233,7 +233,7 @@ def test_what_is_not_supported_is_refused_by_name(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"\xff\xfe"])
-def test_what_is_not_json_is_refused(directory: Path, content: bytes) -> None:
+def test_malformed_json_is_refused(directory: Path, content: bytes) -> None:
     for file in ("config.json", "modules.json"):
         (directory / file).write_bytes(content)
         with pytest.raises(ModelNotUsable, match=f"{file} is not JSON"):

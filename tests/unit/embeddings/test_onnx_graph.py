@@ -1,4 +1,4 @@
-"""Products with 8-bit integers, held against exact ones."""
+"""Matrix products with 8-bit integers, compared with exact ones."""
 
 import numpy as np
 import onnxruntime  # type: ignore[import-untyped] # it ships no types
@@ -51,7 +51,7 @@ def test_each_token_is_rounded_by_itself() -> None:
     assert np.array_equal(int8_product(values, weight, bias)[:1], alone)
 
 
-def test_nothing_times_anything_is_nothing() -> None:
+def test_zero_times_anything_is_zero() -> None:
     values, weight = np.zeros((3, 16), np.float32), np.ones((4, 16), np.float32)
     weight[0] = 0
 

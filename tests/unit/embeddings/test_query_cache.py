@@ -1,4 +1,4 @@
-"""The cache in front of an embedder: bounded, one encoding for all who wait, nobody harmed by another's leaving."""
+"""The query cache: bounded, one encoding for concurrent equal texts, cancellation of one caller harms no other."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from commontrace.embeddings.query_cache import QueryCache
 
 
 class CountingEmbedder(LexicalEmbedder):
-    """The lexical embedder with a list of what it was asked, a gate to hold it and a fault to raise."""
+    """The lexical embedder with a list of its texts, a gate that holds it and a fault to raise."""
 
     def __init__(self) -> None:
         super().__init__(8)
@@ -68,7 +68,7 @@ async def test_a_shared_vector_cannot_be_written(embedder: CountingEmbedder) -> 
         embedding.vector[:].setflags(write=True)
 
 
-async def test_the_least_recently_used_is_forgotten(embedder: CountingEmbedder) -> None:
+async def test_the_least_recently_used_is_evicted(embedder: CountingEmbedder) -> None:
     cache = QueryCache(embedder, capacity=2)
 
     for text in ("a", "b", "a", "c", "a", "b"):
@@ -148,7 +148,7 @@ async def test_an_encoding_nobody_waits_for_is_cancelled_and_can_be_asked_again(
     assert embedder.asked == ["text", "text"]
 
 
-async def test_a_failure_reaches_all_who_wait_and_is_not_remembered(embedder: CountingEmbedder) -> None:
+async def test_a_failure_reaches_all_who_wait_and_is_not_cached(embedder: CountingEmbedder) -> None:
     cache = QueryCache(embedder)
     embedder.fault = EmbedderUnavailable("away")
 
@@ -161,7 +161,7 @@ async def test_a_failure_reaches_all_who_wait_and_is_not_remembered(embedder: Co
     assert len(cache) == 1
 
 
-async def test_a_failure_not_yet_told_is_not_given_to_who_asks_now(embedder: CountingEmbedder) -> None:
+async def test_a_failure_not_yet_raised_does_not_reach_later_callers(embedder: CountingEmbedder) -> None:
     cache = QueryCache(embedder)
     later: list[asyncio.Future[Embedding]] = []
 
@@ -184,7 +184,7 @@ async def test_a_failure_not_yet_told_is_not_given_to_who_asks_now(embedder: Cou
     assert embedder.asked == ["text", "text"]
 
 
-async def test_texts_that_utf8_cannot_carry_are_told_apart(embedder: CountingEmbedder) -> None:
+async def test_texts_that_utf8_cannot_encode_are_distinguished(embedder: CountingEmbedder) -> None:
     cache = QueryCache(embedder)
     for text in ("\ud800", "\udfff"):
         await cache.encode(text)

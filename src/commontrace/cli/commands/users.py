@@ -87,7 +87,7 @@ def _name(given: str) -> str:
 
 def address_of(email: str) -> str:
     """Returns an address as it is stored, or says what is wrong with it and ends."""
-    from commontrace.domain.caller import claimed
+    from commontrace.domain.caller import claim_address
 
     with failures_explained():
-        return claimed(email).email
+        return claim_address(email).email

@@ -17,7 +17,7 @@ from commontrace.serving.standard_streams import never_failing
 if TYPE_CHECKING:
     import asyncio
 
-    from commontrace.core.encoding.queue import Turn
+    from commontrace.core.encoding.queue import BatchResult
     from commontrace.serving.bootstrap import Foundation, Postgres
     from commontrace.settings import Settings
 
@@ -55,15 +55,15 @@ def worker(
 
 async def _once(
     where: "Postgres", settings: "Settings", *, retry: bool, advance: Callable[[int, int], None]
-) -> "tuple[Turn, int]":
-    from commontrace.core.encoding.worker import encode_what_is_due
+) -> "tuple[BatchResult, int]":
+    from commontrace.core.encoding.worker import drain_queue
     from commontrace.serving import bootstrap
 
     async with bootstrap.foundation(where, settings) as foundation:
         database = foundation.database
         await _queue_again_if(retry, foundation)
         there = await database.read(lambda reading: reading.encoding_jobs.count_queued())
-        turn = await encode_what_is_due(
+        turn = await drain_queue(
             database,
             foundation.embedder,
             lease_seconds=settings.encoding_lease_seconds,
@@ -85,7 +85,7 @@ async def _until_stopped(where: "Postgres", settings: "Settings", *, retry: bool
                 foundation.database,
                 lambda: foundation.embedder,
                 lease_seconds=settings.encoding_lease_seconds,
-                ends_with_its_model=True,
+                raises_when_replaced=True,
             )
         )
         stop = stop_requested()
@@ -107,13 +107,13 @@ async def _first_of(encoding: "asyncio.Future[None]", stop: "asyncio.Event") -> 
 
 
 async def _queue_again_if(wanted: bool, foundation: "Foundation") -> None:  # noqa: FBT001 - private
-    from commontrace.core.encoding.queue import queue_again
+    from commontrace.core.encoding.queue import requeue
 
     if wanted:
-        note(f"queued again: {counted(await queue_again(foundation.database), 'traces')}")
+        note(f"queued again: {counted(await requeue(foundation.database), 'traces')}")
 
 
-def _said(turn: "Turn", left: int) -> str:
+def _said(turn: "BatchResult", left: int) -> str:
     parts = [f"encoded {counted(turn.encoded, 'traces')}"]
     if turn.given_up:
         parts.append(f"gave up {turn.given_up}")

@@ -12,7 +12,7 @@ from commontrace.domain.doctor import vectors as vector_diagnosis
 from commontrace.domain.doctor.findings import Finding, Level, ok, problem, warning
 from commontrace.domain.errors import CommonTraceError
 from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 from commontrace.serving import bootstrap, certificates
 from commontrace.serving.embedder_factory import choose_embedder, settings_that_fit
 from commontrace.serving.listening import refuse_open_address
@@ -121,14 +121,14 @@ async def _inside(
     database: DatabaseInspector, where: bootstrap.Postgres, settings: Settings, server: AskedServer
 ) -> AsyncIterator[Finding]:
     facts = await database.get_postgres_facts()
-    for finding in postgres_diagnosis.of_postgres(facts):
+    for finding in postgres_diagnosis.check_postgres(facts):
         yield finding
-    yield postgres_diagnosis.of_writing(database.writing)
+    yield postgres_diagnosis.check_writing(database.writing)
     current = await database.get_revision()
-    revision = postgres_diagnosis.of_revision(current, migrating.newest_revision())
+    revision = postgres_diagnosis.check_revision(current, migrating.newest_revision())
     yield revision
     if current is None:
-        for finding in postgres_diagnosis.of_room(facts):
+        for finding in postgres_diagnosis.check_room(facts):
             yield finding
     # Of another revision, tables may be missing or not be what is asked for.
     if revision.level is Level.OK and facts.pgvector_is_visible:
@@ -146,15 +146,15 @@ async def _contents(
     upcoming = await database.get_next_model()
     yield await _model(recorded, upcoming, settings, is_as_new=is_as_new and upcoming is None)
     if upcoming is not None:
-        yield vector_diagnosis.of_reembedding(upcoming, await database.get_reembedding_progress())
+        yield vector_diagnosis.check_reembedding(upcoming, await database.get_reembedding_progress())
     create = create_index_statement()
-    index = diagnosis.of_index(VECTOR_INDEX_NAME, await database.get_vector_index(), intended_index(), create=create)
+    index = diagnosis.check_index(VECTOR_INDEX_NAME, await database.get_vector_index(), intended_index(), create=create)
     yield index
     if index.level is not Level.PROBLEM:
         plan = await explain_search(where.url, recorded)
-        yield diagnosis.of_plan(VECTOR_INDEX_NAME, plan, create=create)
-    yield vector_diagnosis.of_vectors(await database.count_vectors(recorded))
-    yield vector_diagnosis.of_queue(await database.get_queue())
+        yield diagnosis.check_plan(VECTOR_INDEX_NAME, plan, create=create)
+    yield vector_diagnosis.check_vectors(await database.count_vectors(recorded))
+    yield vector_diagnosis.check_queue(await database.get_queue())
 
 
 async def _model(
@@ -174,4 +174,4 @@ async def _model(
         await embedder.close()
     if upcoming is not None and upcoming.made_by(embedder):
         return ok("model", f"the stored vectors come from {recorded.model_id}, the settings give the next model")
-    return diagnosis.of_model(recorded, embedder, is_as_new=is_as_new, fitting=settings_that_fit(recorded))
+    return diagnosis.check_model(recorded, embedder, is_as_new=is_as_new, fitting=settings_that_fit(recorded))

@@ -40,9 +40,9 @@ def _data_dir(settings: "Settings") -> str:
 
 
 def _address_option(address: str) -> str:
-    host, port = addresses.split(address)
+    host, port = addresses.parse(address)
     # No client can call all addresses.
-    called = addresses.joined({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 - not bound
+    called = addresses.format_address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 - not bound
     return "" if called == DEFAULT_ADDRESS else f" --address {shlex.quote(called)}"
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import structlog
 
-from commontrace.domain.backoff import pause
+from commontrace.backoff import backoff_seconds
 from commontrace.serving.bootstrap import NotReady
 
 log = structlog.get_logger()
@@ -52,9 +52,11 @@ class Workers:
             if refused is not None and not (self.all_serve.is_set() and self._serving):
                 raise NotReady(refused or f"a worker ended with {exit_code} before it served")
             failures = 1 if clock.time() - began > _SOUND_SECONDS else failures + 1
-            seconds = pause(failures, least=_FIRST_RESTART_SECONDS, most=_LONGEST_RESTART_SECONDS)
+            seconds = backoff_seconds(failures, first=_FIRST_RESTART_SECONDS, longest=_LONGEST_RESTART_SECONDS)
             why = {"why": refused} if refused else {}
-            log.error("a worker has ended", pid=worker.pid, exit_code=exit_code, restart_seconds=seconds, **why)
+            log.error(
+                "a worker has ended", pid=worker.pid, exit_code=exit_code, restart_seconds=round(seconds, 3), **why
+            )
             await asyncio.sleep(seconds)
 
     async def stop(self, *, within_seconds: float, hurry: asyncio.Event) -> None:

@@ -116,7 +116,7 @@ class ImportProgress:
             raise Unavailable("the stream ended before everything was answered", code=grpc.StatusCode.UNAVAILABLE)
         self._has_begun = self._is_answered = True
         self._on_their_way -= 1
-        self._breaks.are_over()
+        self._breaks.reset()
         self._waits_until = None
         message = self._unacknowledged.popleft()
         if message.refused:

@@ -1,32 +1,34 @@
-"""Whether a stream that broke goes on, and after how long."""
+"""Reconnect policy of resumable streams: exponential back-off with jitter, bounded in number."""
 
 import grpc
 
+from commontrace.backoff import backoff_seconds
 from commontrace.client.errors import CallFailed
 
 BREAKS = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
-"""How a stream ends whose connection, or server, has gone."""
+"""Status codes of a stream whose connection, or whose server, is gone."""
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
 
 
 class ReconnectPolicy:
-    """The breaks in a row: those since the last message that arrived."""
+    """Pauses before each new stream. Gives up after `most` breaks without a message between them; None: never."""
 
     def __init__(self, *, most: int | None) -> None:
-        """Takes how many are borne, None for any number."""
         self._most = most
-        self.are_over()
+        self._breaks = 0
 
-    def are_over(self) -> None:
-        """Counts anew: a message has arrived."""
-        self._count, self._pause = 0, _FIRST_PAUSE_SECONDS
+    def reset(self) -> None:
+        """Begins a new series of breaks: a message has arrived."""
+        self._breaks = 0
 
     def pause_after(self, failure: CallFailed) -> float | None:
-        """Counts one and returns after how many seconds to go on, None if it is one too many."""
-        if self._count == self._most:
+        """Counts a break and returns the seconds until the next attempt, None to give up.
+
+        The pause comes on top of the server's `retry_after`: clients that it refused together come back one by one.
+        """
+        if self._breaks == self._most:
             return None
-        pause = self._pause
-        self._pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-        self._count += 1
-        return max(pause, failure.retry_after or 0.0)
+        self._breaks += 1
+        pause = backoff_seconds(self._breaks, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS)
+        return pause + (failure.retry_after or 0.0)

@@ -43,7 +43,7 @@ class StreamProgress(ABC, Generic[Request, Response, Item]):
 
     def _arrived(self) -> None:
         self._has_begun = True
-        self._breaks.are_over()
+        self._breaks.reset()
 
     def pause_after(self, failure: CallFailed) -> float | None:
         """Returns after how many seconds to ask for the rest, None if the failure is the last word."""

@@ -45,7 +45,7 @@ class WatchProgress:
     def take(self, response: trace_event_pb2.WatchTracesResponse) -> Sequence[trace_event_pb2.TraceEvent]:
         """Returns the events that a message brings."""
         self._has_begun = True
-        self._breaks.are_over()
+        self._breaks.reset()
         self._arrived = response.resume_token
         if not response.events:
             self.resume_token = response.resume_token

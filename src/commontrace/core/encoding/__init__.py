@@ -1,1 +1,1 @@
-"""Encoding: texts into vectors, now or by the queue; re-encoding with another model."""
+"""Encoding: texts into vectors, at once or by the queue; re-encoding with another model."""

@@ -1,8 +1,8 @@
-"""One turn at the queue of traces that wait for their vector: claim, encode with nothing open, store.
+"""Encoding queue: workers lease a batch of traces without a vector, encode it with no transaction open, and store it.
 
-Any number of workers in any number of processes may take turns. A claim is a lease: what a worker that died had claimed
-is due again by itself. A lease that ran out costs double work, never a wrong vector, because a vector is stored only
-on the revision that was read.
+Any number of workers in any number of processes. The jobs of a worker that died are due again when its lease expires.
+An expired lease costs double work, never a wrong vector: a vector is stored only on the revision that was read. A job
+that keeps failing becomes a dead letter (ADR 0017).
 """
 
 import asyncio
@@ -14,75 +14,76 @@ from uuid import UUID
 
 import structlog
 
-from commontrace.core.encoding.encode import encode_all, reason_of
-from commontrace.domain.backoff import LONGEST_DELAY_SECONDS
+from commontrace.backoff import backoff_seconds
+from commontrace.core.encoding.encode import encode_all, safe_reason
 from commontrace.domain.errors import CommonTraceError, ModelReplaced
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, Embedding
-from commontrace.embeddings.recorded_model import RecordedModel
-from commontrace.settings import LEASE_SECONDS
+from commontrace.embeddings.model import RecordedModel
+from commontrace.settings import LEASE_SECONDS, LONGEST_DELAY_SECONDS
 from commontrace.storage.database import Database
 from commontrace.storage.encoding.jobs import LeasedJob, QueuedTrace
 
 log = structlog.get_logger()
 
 MOST_ATTEMPTS = 20
-"""After so many, a trace that cannot be encoded is given up."""
+"""Attempts after which a trace that cannot be encoded is given up (a dead letter)."""
 
-# Queries of the same local model get their turns in between.
+# Small, so that queries of the same local model are encoded in between.
 _BATCH = 8
 _PROBE = "Does it encode?"
 _PROBE_SECONDS = 10.0
 _WHY_CHARACTERS = 500
 _MISSING_AT_ONCE = 2000
+_FIRST_DELAY_SECONDS = 2.0
 
 
-class Outcome(Enum):
-    """What came of a turn."""
+class BatchOutcome(Enum):
+    """Outcome of a batch."""
 
     NOTHING_DUE = "nothing due"
-    WORKED = "worked"
-    EMBEDDER_AWAY = "embedder away"
+    PROCESSED = "worked"
+    EMBEDDER_UNAVAILABLE = "embedder away"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Turn:
-    """What came of a turn, how many traces got their vector or were given up; why not, and how long to wait."""
+class BatchResult:
+    """Numbers of traces encoded and given up. `why` is the last failure, `retry_after` is in seconds, if known."""
 
-    outcome: Outcome
+    outcome: BatchOutcome
     encoded: int = 0
     given_up: int = 0
     why: str = ""
     retry_after: float | None = None
 
 
-async def take_turn(database: Database, embedder: Embedder, *, lease_seconds: float = LEASE_SECONDS) -> Turn:
-    """Encodes some of what is due. Raises ModelReplaced, and what the database raises.
+async def encode_batch(database: Database, embedder: Embedder, *, lease_seconds: float = LEASE_SECONDS) -> BatchResult:
+    """Encodes one batch of due jobs. Raises ModelReplaced, and what the database raises.
 
-    An embedder that is away costs no trace an attempt. A text at which a working embedder fails costs attempts of its
-    own only: whatever failed in company is tried alone.
+    An embedder that is unavailable costs no trace an attempt. A text at which a working embedder fails costs attempts
+    of its own only: jobs that failed together are tried alone.
     """
     async with database.unit_of_work() as work:
         jobs = await work.encoding_jobs.lease(_BATCH, lease_seconds=lease_seconds)
     if not jobs:
-        return Turn(outcome=Outcome.NOTHING_DUE)
-    is_settled = False
+        return BatchResult(outcome=BatchOutcome.NOTHING_DUE)
+    is_done = False
     try:
-        turn = await _carry_out(jobs, database, embedder, lease_seconds=lease_seconds)
-        is_settled = True
+        result = await _process(jobs, database, embedder, lease_seconds=lease_seconds)
+        is_done = True
     finally:
-        if not is_settled:
-            # Whoever ends or lost the database need not keep others waiting for the lease.
+        if not is_done:
+            # Other workers need not wait for the lease of one that ends or has lost the database.
             with suppress(CommonTraceError):
                 async with database.unit_of_work() as work:
                     await work.encoding_jobs.release(jobs)
-    return turn
+    return result
 
 
-async def queue_again(database: Database, on_progress: Callable[[int], None] | None = None) -> int:
-    """Queues what was given up, and every trace without a vector of the current model; returns how many.
+async def requeue(database: Database, on_progress: Callable[[int], None] | None = None) -> int:
+    """Queues all dead letters and every trace without a vector of the current model; returns the number queued.
 
-    `on_progress` hears how many were queued so far.
+    `on_progress` gets the number queued so far.
     """
     current = await database.read(lambda reading: reading.embedding_models.get_current())
     async with database.unit_of_work() as work:
@@ -100,9 +101,9 @@ async def queue_again(database: Database, on_progress: Callable[[int], None] | N
             return queued
 
 
-async def _carry_out(
+async def _process(
     jobs: Sequence[LeasedJob], database: Database, embedder: Embedder, *, lease_seconds: float
-) -> Turn:
+) -> BatchResult:
     if jobs[0].attempts > MOST_ATTEMPTS:
         return await _failed(jobs, "the workers that tried it ended before they were done", database)
     _refuse_other_models(embedder, await database.read(lambda reading: reading.embedding_models.get_current()))
@@ -115,13 +116,13 @@ async def _carry_out(
             embeddings = await encode_all(
                 embedder, [embedding_text(text.title, text.context_text, text.solution_text) for text in waiting]
             )
-    except Exception as error:  # noqa: BLE001 - whatever it is, other texts may fare better
-        why = reason_of(error)[:_WHY_CHARACTERS]
+    except Exception as error:  # noqa: BLE001 - whatever it is, other texts may be encoded
+        why = safe_reason(error)[:_WHY_CHARACTERS]
         retry_after = getattr(error, "retry_after", None)
-        if retry_after is not None or not await _answers(embedder):
+        if retry_after is not None or not await _is_available(embedder):
             async with database.unit_of_work() as work:
                 await work.encoding_jobs.release(jobs, why)
-            return Turn(outcome=Outcome.EMBEDDER_AWAY, why=why, retry_after=retry_after)
+            return BatchResult(outcome=BatchOutcome.EMBEDDER_UNAVAILABLE, why=why, retry_after=retry_after)
         return await _failed(jobs, why, database)
     return await _store(jobs, dict(zip(waiting, embeddings, strict=True)), database, embedder)
 
@@ -131,46 +132,50 @@ async def _store(
     embeddings: dict[QueuedTrace, Embedding],
     database: Database,
     embedder: Embedder,
-) -> Turn:
+) -> BatchResult:
     async with database.unit_of_work() as work:
         locked = await work.trace_changes.lock([text.id for text in embeddings])
-        # Behind the lock, which keeps the model from being replaced until the transaction ends.
+        # After the lock, which keeps the model from being replaced until the transaction ends (ADR 0020).
         _refuse_other_models(embedder, await work.embedding_models.get_current())
         encoded = []
-        # In the order of ids, for the signs that follow. What was purged meanwhile is not among them.
+        # In the order of ids, which the locks on the sign table follow. Purged traces are not among the locked.
         by_id = {text.id: (text, embedding) for text, embedding in embeddings.items()}
         for trace in locked.values():
             text, embedding = by_id[trace.id]
-            # An edit has queued its own text, or brought its vector.
+            # Otherwise an edit has queued its own text, or brought its vector.
             if trace.revision == text.revision:
                 await work.trace_changes.set_vector(text.id, embedding.vector, embedder)
                 encoded.append(text.id)
         await work.encoding_jobs.delete(encoded)
-        in_hand = {text.id for text in embeddings}
-        had_vectors = [job for job in jobs if job.trace_id not in in_hand]
+        encoded_here = {text.id for text in embeddings}
+        had_vectors = [job for job in jobs if job.trace_id not in encoded_here]
         if had_vectors:
             await work.encoding_jobs.delete_leased(had_vectors)
-    return Turn(outcome=Outcome.WORKED, encoded=len(encoded))
+    return BatchResult(outcome=BatchOutcome.PROCESSED, encoded=len(encoded))
 
 
-async def _failed(jobs: Sequence[LeasedJob], why: str, database: Database) -> Turn:
+async def _failed(jobs: Sequence[LeasedJob], why: str, database: Database) -> BatchResult:
     is_alone = len(jobs) == 1
     given_up = is_alone and jobs[0].attempts >= MOST_ATTEMPTS
     async with database.unit_of_work() as work:
         if given_up:
             await work.encoding_jobs.mark_dead(jobs, why)
         else:
-            delay = min(2.0 ** jobs[0].attempts, LONGEST_DELAY_SECONDS) if is_alone else 0.0
+            delay = _retry_delay(jobs[0].attempts) if is_alone else 0.0
             await work.encoding_jobs.postpone(jobs, delay, why)
     if given_up:
         log.error("a trace cannot be encoded and is given up", trace_id=str(jobs[0].trace_id), why=why)
     elif is_alone:
         log.warning("a trace cannot be encoded", trace_id=str(jobs[0].trace_id), why=why, attempts=jobs[0].attempts)
-    return Turn(outcome=Outcome.WORKED, given_up=int(given_up), why=why)
+    return BatchResult(outcome=BatchOutcome.PROCESSED, given_up=int(given_up), why=why)
 
 
-async def _answers(embedder: Embedder) -> bool:
-    """Tells whether it encodes anything at all."""
+def _retry_delay(attempts: int) -> float:
+    return backoff_seconds(attempts, first=_FIRST_DELAY_SECONDS, longest=LONGEST_DELAY_SECONDS)
+
+
+async def _is_available(embedder: Embedder) -> bool:
+    """Tells whether the embedder encodes a probe."""
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
             await encode_all(embedder, [_PROBE])

@@ -1,4 +1,4 @@
-"""How a database is moved to another embedding model while servers go on."""
+"""Re-encoding: moves a database to another embedding model while servers go on (ADR 0020)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,11 +8,11 @@ from uuid import UUID
 
 import structlog
 
-from commontrace.domain.backoff import pause as backed_off
+from commontrace.backoff import backoff_seconds
 from commontrace.domain.errors import Busy, CommonTraceError
 from commontrace.domain.traces.contribution import embedding_text
-from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Model, Vector
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Vector
+from commontrace.embeddings.model import Model, RecordedModel
 from commontrace.storage.encoding.cutover import Cutover
 from commontrace.storage.encoding.next_embedding import UnencodedTrace
 from commontrace.storage.encoding.reembedding import Reembedding
@@ -21,9 +21,9 @@ log = structlog.get_logger()
 
 _WINDOW = 128
 _BATCH = 32
-# So often it is left to chance that nobody writes between the last encoding and the swap; then writers wait for it.
+# The first swaps hope that nobody writes between the last encoding and the swap; later ones let writers wait.
 _HOPEFUL_SWAPS = 3
-# As many as are encoded while writers wait, and for how long: they give up after 2 s.
+# Traces encoded while writers wait, at most, and for how long: writers give up after 2 s.
 _FEW = 16
 _WRITERS_WAIT_SECONDS = 1.2
 _WAIT_SECONDS = (0.1, 2.0)
@@ -34,16 +34,16 @@ Progress = Callable[[int, int], None]
 
 
 class ReembeddingRefused(CommonTraceError):
-    """The database is on the way to another model. The message says what to do."""
+    """The database is being moved to another model already. The message says what to do."""
 
 
 async def reembed(steps: Reembedding, embedder: Embedder, *, on_progress: Progress) -> int | None:
-    """Moves the database to the embedder's model; returns how many traces it has, None if it is there already.
+    """Moves the database to the embedder's model; returns its number of traces, None if it has that model already.
 
-    Goes on where an earlier one was cut off. `on_progress` hears how many traces are encoded, of how many. Waits for an
-    embedder that is away. Raises ReembeddingRefused, InvalidStoredVector, DatabaseUnavailable.
+    Resumes an interrupted run. `on_progress` gets the number of traces encoded and of all. Waits while the embedder is
+    unavailable. Raises ReembeddingRefused, InvalidStoredVector, DatabaseUnavailable.
     """
-    current, upcoming = await _patiently(steps.get_models)
+    current, upcoming = await _retry_while_busy(steps.get_models)
     if upcoming is not None and not upcoming.made_by(embedder):
         raise ReembeddingRefused(
             f"the database is being moved to {_named(upcoming)}, not to {_named(embedder)}: go on with the settings of"
@@ -52,32 +52,32 @@ async def reembed(steps: Reembedding, embedder: Embedder, *, on_progress: Progre
     if current.made_by(embedder):
         return None
     if upcoming is None:
-        await _patiently(lambda: steps.start(embedder))
+        await _retry_while_busy(lambda: steps.start(embedder))
     else:
         log.info("going on where it was cut off", model=upcoming.model_id)
-    await _patiently(steps.validate)
+    await _retry_while_busy(steps.validate)
     await _fill(steps, embedder, on_progress)
     log.info("building the vector index")
-    await _patiently(steps.build_indexes)
+    await _retry_while_busy(steps.build_indexes)
     await _swap(steps, embedder)
-    await _patiently(steps.analyze)
-    return await _patiently(steps.count_traces)
+    await _retry_while_busy(steps.analyze)
+    return await _retry_while_busy(steps.count_traces)
 
 
 async def cancel(steps: Reembedding) -> RecordedModel | None:
-    """Drops what was made for another model and returns which; None if the database was not being moved."""
-    _, upcoming = await _patiently(steps.get_models)
+    """Drops the unfinished vectors and returns their model; None if the database was not being moved."""
+    _, upcoming = await _retry_while_busy(steps.get_models)
     if upcoming is not None:
-        await _patiently(steps.cancel)
+        await _retry_while_busy(steps.cancel)
     return upcoming
 
 
 async def _fill(steps: Reembedding, embedder: Embedder, on_progress: Progress) -> None:
-    done, total = await _patiently(steps.count_done)
+    done, total = await _retry_while_busy(steps.count_done)
     on_progress(done, total)
     last = None
     while True:
-        missing, last = await _window(last, steps)
+        missing, last = await _load_window(last, steps)
         if last is None:
             return
         for start in range(0, len(missing), _BATCH):
@@ -87,8 +87,8 @@ async def _fill(steps: Reembedding, embedder: Embedder, on_progress: Progress) -
             on_progress(done, max(total, done))
 
 
-async def _window(last: UUID | None, steps: Reembedding) -> tuple[list[UnencodedTrace], UUID | None]:
-    return await _patiently(lambda: steps.list_window(last, _WINDOW))
+async def _load_window(last: UUID | None, steps: Reembedding) -> tuple[list[UnencodedTrace], UUID | None]:
+    return await _retry_while_busy(lambda: steps.list_window(last, _WINDOW))
 
 
 async def _swap(steps: Reembedding, embedder: Embedder) -> None:
@@ -105,9 +105,9 @@ async def _swap(steps: Reembedding, embedder: Embedder) -> None:
 
 
 async def _catch_up(steps: Reembedding, embedder: Embedder) -> None:
-    while missing := await _patiently(lambda: steps.list_missing(_BATCH)):
+    while missing := await _retry_while_busy(lambda: steps.list_missing(_BATCH)):
         await _encode(missing, steps, embedder)
-        # The rest may have been written meanwhile, and without end.
+        # Few are left for the swap: with steady writers there would always be some.
         if len(missing) <= _FEW:
             return
 
@@ -124,7 +124,7 @@ async def _cut_over(cutover: Cutover, embedder: Embedder, *, is_hopeful: bool) -
 
 
 class _NotYet(Exception):
-    """Somebody wrote between the last encoding and the swap."""
+    """A trace was written between the last encoding and the swap."""
 
 
 async def _encode(missing: Sequence[UnencodedTrace], steps: Reembedding, embedder: Embedder) -> None:
@@ -134,9 +134,9 @@ async def _encode(missing: Sequence[UnencodedTrace], steps: Reembedding, embedde
             break
         except EmbedderUnavailable as error:
             seconds = error.retry_after or _pause(attempt, _ENCODER_WAIT_SECONDS)
-            log.warning("waiting for the embedder; what is done is kept", why=str(error), seconds=seconds)
+            log.warning("waiting for the embedder; what is done is kept", why=str(error), seconds=round(seconds, 3))
             await asyncio.sleep(seconds)
-    await _patiently(lambda: steps.save_vectors(vectors, embedder))
+    await _retry_while_busy(lambda: steps.save_vectors(vectors, embedder))
 
 
 async def _vectors(missing: Sequence[UnencodedTrace], embedder: Embedder) -> dict[UnencodedTrace, Vector]:
@@ -146,7 +146,7 @@ async def _vectors(missing: Sequence[UnencodedTrace], embedder: Embedder) -> dic
     return {trace: embedding.vector for trace, embedding in zip(missing, embeddings, strict=True)}
 
 
-async def _patiently(step: Callable[[], Awaitable[Result]]) -> Result:
+async def _retry_while_busy(step: Callable[[], Awaitable[Result]]) -> Result:
     for attempt in count(1):
         try:
             return await step()
@@ -157,8 +157,8 @@ async def _patiently(step: Callable[[], Awaitable[Result]]) -> Result:
 
 
 def _pause(attempt: int, bounds: tuple[float, float]) -> float:
-    least, most = bounds
-    return backed_off(attempt, least=least, most=most)
+    first, longest = bounds
+    return backoff_seconds(attempt, first=first, longest=longest)
 
 
 def _named(model: Model) -> str:

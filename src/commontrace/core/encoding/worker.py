@@ -1,4 +1,4 @@
-"""Whoever takes turns at the queue: as long as there is something due, or for ever."""
+"""Encoding workers: encode batches of the queue until it is empty, or until cancelled (ADR 0017)."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import structlog
 
-from commontrace.core.encoding.queue import Outcome, Turn, take_turn
-from commontrace.domain.backoff import pause as backed_off
+from commontrace.backoff import backoff_seconds
+from commontrace.core.encoding.queue import BatchOutcome, BatchResult, encode_batch
 from commontrace.domain.errors import ModelReplaced
 from commontrace.domain.log_safety import safe_message
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
@@ -15,31 +15,30 @@ from commontrace.storage.database import Database
 
 log = structlog.get_logger()
 
-# How often a queue is looked into that others, in other processes, may fill.
+# The polling interval: other processes may fill the queue without waking this one.
 _IDLE_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 60.0
 
 
-async def encode_what_is_due(
+async def drain_queue(
     database: Database, embedder: Embedder, *, lease_seconds: float, on_progress: Callable[[int], None] | None = None
-) -> Turn:
-    """Takes turns until nothing is due and returns what came of all of them.
+) -> BatchResult:
+    """Encodes batches until nothing is due and returns their sum.
 
-    Raises EmbedderUnavailable where the embedder is away, and what `take_turn` does. `on_progress` hears how many are
-    encoded.
+    Raises EmbedderUnavailable, and what `encode_batch` raises. `on_progress` gets the number encoded so far.
     """
     encoded = given_up = 0
     while True:
-        turn = await take_turn(database, embedder, lease_seconds=lease_seconds)
-        if turn.outcome is Outcome.EMBEDDER_AWAY:
-            raise EmbedderUnavailable(turn.why, retry_after=turn.retry_after)
-        encoded += turn.encoded
-        given_up += turn.given_up
+        result = await encode_batch(database, embedder, lease_seconds=lease_seconds)
+        if result.outcome is BatchOutcome.EMBEDDER_UNAVAILABLE:
+            raise EmbedderUnavailable(result.why, retry_after=result.retry_after)
+        encoded += result.encoded
+        given_up += result.given_up
         if on_progress:
             on_progress(encoded)
-        if turn.outcome is Outcome.NOTHING_DUE:
-            return Turn(outcome=Outcome.NOTHING_DUE, encoded=encoded, given_up=given_up)
+        if result.outcome is BatchOutcome.NOTHING_DUE:
+            return BatchResult(outcome=BatchOutcome.NOTHING_DUE, encoded=encoded, given_up=given_up)
 
 
 async def run_encoding(
@@ -47,41 +46,41 @@ async def run_encoding(
     embedder: Callable[[], Embedder],
     *,
     lease_seconds: float,
-    ends_with_its_model: bool = False,
+    raises_when_replaced: bool = False,
 ) -> None:
-    """Takes turns until cancelled. An embedder or a database that is away is asked again, later and later.
+    """Runs until cancelled: encodes batches, and backs off while the embedder or the database is unavailable.
 
-    `embedder` gives the one that is to be used now. With `ends_with_its_model`, raises ModelReplaced when the
-    database's vectors are another model's.
+    `embedder` returns the embedder to use now. With `raises_when_replaced`, raises ModelReplaced once the database's
+    vectors come from another model.
     """
     failures = 0
     while True:
-        # Before the turn: what is queued during it is seen.
+        # Before the batch, so that what is queued during it is not missed.
         database.encoding_jobs_added.clear()
         try:
-            turn = await take_turn(database, embedder(), lease_seconds=lease_seconds)
+            result = await encode_batch(database, embedder(), lease_seconds=lease_seconds)
         except Exception as error:
-            if isinstance(error, ModelReplaced) and ends_with_its_model:
+            if isinstance(error, ModelReplaced) and raises_when_replaced:
                 raise
             failures += 1
             pause = _pause(failures)
-            log.warning("nothing can be encoded", error=safe_message(error), pause=pause)
+            log.warning("nothing can be encoded", error=safe_message(error), pause=round(pause, 3))
             await asyncio.sleep(pause)
             continue
-        if turn.outcome is Outcome.EMBEDDER_AWAY:
+        if result.outcome is BatchOutcome.EMBEDDER_UNAVAILABLE:
             failures += 1
-            wait = max(_pause(failures), turn.retry_after or 0.0)
-            log.warning("traces wait for their vectors: text cannot be encoded", why=turn.why, pause=wait)
+            wait = _pause(failures) + (result.retry_after or 0.0)
+            log.warning("traces wait for their vectors: text cannot be encoded", why=result.why, pause=round(wait, 3))
             await asyncio.sleep(wait)
             continue
         failures = 0
-        if turn.encoded:
-            log.info("traces encoded", count=turn.encoded)
-        if turn.outcome is Outcome.NOTHING_DUE:
+        if result.encoded:
+            log.info("traces encoded", count=result.encoded)
+        if result.outcome is BatchOutcome.NOTHING_DUE:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_IDLE_SECONDS):
                     await database.encoding_jobs_added.wait()
 
 
 def _pause(failures: int) -> float:
-    return backed_off(failures, least=_FIRST_PAUSE_SECONDS, most=_LONGEST_PAUSE_SECONDS)
+    return backoff_seconds(failures, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS)

@@ -1,1 +1,1 @@
-"""Events: follower, watch, notifier."""
+"""Watching events: follower, watch, notifier, events of status changes."""

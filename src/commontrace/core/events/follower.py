@@ -1,4 +1,4 @@
-"""Follows the events of a database, for all who watch at this server together."""
+"""Event follower: tracks the watermark of the event log for all watchers of this server together (ADR 0019)."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from commontrace.domain.backoff import pause as backed_off
+from commontrace.backoff import backoff_seconds
 from commontrace.domain.events.commit_order import CommitOrder
 from commontrace.domain.log_safety import safe_message
 from commontrace.storage.database import Database
@@ -14,27 +14,29 @@ from commontrace.storage.events.tail import EventTail
 
 log = structlog.get_logger()
 
-# Being woken is not relied on.
+# The polling interval: notifications are not relied on.
 _PERIOD_SECONDS = 1.0
-# Of looks one after the other, however many wake-ups come; a gap is looked at again after twice as long each time.
+# The least time between two snapshots, however many notifications come.
 _LEAST_PAUSE_SECONDS = 0.01
-_LONGEST_GAP_PAUSE_SECONDS = 0.25
+_FIRST_GAP_SECONDS, _LONGEST_GAP_SECONDS = 0.02, 0.25
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.1, 2.0
 
 
 class EventFollower:
-    """How far the events are settled, as long as somebody watches. One connection, which listens, serves all."""
+    """The watermark, as long as there are watchers. One listening connection serves all of them.
+
+    The database is not asked before the first watcher.
+    """
 
     def __init__(self, database: Database) -> None:
-        """Takes which database to follow; nothing is asked before somebody watches."""
         self._database = database
-        self._settlement = CommitOrder()
+        self._order = CommitOrder()
         self._watchers = 0
         self._wanted = asyncio.Event()
         self._woken = asyncio.Event()
         self._changed = asyncio.Event()
-        self._looks_begun = 0
-        self._last_look_done = 0
+        self._snapshots_begun = 0
+        self._last_snapshot_done = 0
         self._failures = 0
         self._failure: Exception | None = None
 
@@ -48,61 +50,67 @@ class EventFollower:
         finally:
             self._watchers -= 1
 
-    async def now(self) -> int:
-        """Returns the last settled event, as of a look that begins after this call. Raises what makes looks fail."""
-        due, failures = self._looks_begun + 1, self._failures
+    async def current_watermark(self) -> int:
+        """Returns the watermark of a snapshot that begins after this call. Raises what makes snapshots fail."""
+        due, failures = self._snapshots_begun + 1, self._failures
         self._woken.set()
-        while self._last_look_done < due or self._settlement.settled is None:
+        while self._last_snapshot_done < due or self._order.watermark is None:
             await self._changed.wait()
             self._raise_if_failed_since(failures)
-        return self._settlement.settled
+        return self._order.watermark
 
-    async def behind(self, sequence: int) -> int:
-        """Returns the last settled event once it is behind the given one. Raises what makes looks fail."""
+    async def watermark_after(self, sequence: int) -> int:
+        """Returns the watermark once it is beyond the sequence number. Raises what makes snapshots fail."""
         failures = self._failures
-        while self._settlement.settled is None or self._settlement.settled <= sequence:
+        while self._order.watermark is None or self._order.watermark <= sequence:
             await self._changed.wait()
             self._raise_if_failed_since(failures)
-        return self._settlement.settled
+        return self._order.watermark
 
     async def run(self) -> None:
-        """Runs until cancelled. Whoever watches is told of a database that is away, which is tried again meanwhile."""
+        """Runs until cancelled. Failures reach the watchers; the connection is retried with back-off meanwhile."""
         attempts = 0
         while True:
             await self._wanted.wait()
-            looks = self._last_look_done
+            snapshots = self._last_snapshot_done
             try:
                 async with self._database.tail_events(self._woken.set) as tail:
                     await self._follow(tail)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and tried again
-                if self._last_look_done > looks:
-                    # The connection worked, so another one may: only if it does not is there something to tell.
+            except Exception as error:  # noqa: BLE001 - whatever it is, watchers get it, and it is tried again
+                if self._last_snapshot_done > snapshots:
+                    # The connection worked, so another one may: watchers get a failure only if that one fails.
                     attempts = 0
                     log.warning("the connection that follows events was lost", error=safe_message(error))
                     continue
-                self._tell_failure(error)
+                self._notify_failure(error)
                 attempts += 1
-                await asyncio.sleep(backed_off(attempts, least=_FIRST_RETRY_SECONDS, most=_LONGEST_RETRY_SECONDS))
+                await asyncio.sleep(
+                    backoff_seconds(attempts, first=_FIRST_RETRY_SECONDS, longest=_LONGEST_RETRY_SECONDS)
+                )
             if not self._watchers:
                 self._wanted.clear()
 
     async def _follow(self, tail: EventTail) -> None:
-        settlement, pause = self._settlement, _LEAST_PAUSE_SECONDS
+        order, waits_for_gap = self._order, 0
         while self._watchers:
-            self._looks_begun += 1
+            self._snapshots_begun += 1
             self._woken.clear()
-            before = settlement.settled
-            look = await tail.take_snapshot(before, draws=not settlement.is_pending)
-            is_more_known_at_once = settlement.take(look)
-            self._last_look_done = self._looks_begun
-            self._tell()
-            if is_more_known_at_once:
+            before = order.watermark
+            snapshot = await tail.take_snapshot(before, draws=not order.has_gap)
+            moves_at_once = order.apply(snapshot)
+            self._last_snapshot_done = self._snapshots_begun
+            self._notify()
+            if moves_at_once:
                 continue
             await asyncio.sleep(_LEAST_PAUSE_SECONDS)
-            pause = _LEAST_PAUSE_SECONDS if settlement.settled != before else min(2 * pause, _LONGEST_GAP_PAUSE_SECONDS)
-            await self._until_woken(pause if settlement.is_pending else _PERIOD_SECONDS)
-        # Behind a long time without looks, counting would take longer than starting anew.
-        self._settlement = CommitOrder()
+            if order.has_gap:
+                waits_for_gap = waits_for_gap + 1 if order.watermark == before else 1
+                pause = backoff_seconds(waits_for_gap, first=_FIRST_GAP_SECONDS, longest=_LONGEST_GAP_SECONDS)
+            else:
+                waits_for_gap, pause = 0, _PERIOD_SECONDS
+            await self._until_woken(pause)
+        # After a long time without watchers, starting anew takes less than counting all events since.
+        self._order = CommitOrder()
 
     async def _until_woken(self, seconds: float) -> None:
         try:
@@ -111,14 +119,14 @@ class EventFollower:
         except TimeoutError:
             return
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _tell_failure(self, error: Exception) -> None:
+    def _notify_failure(self, error: Exception) -> None:
         self._failures += 1
         self._failure = error
-        self._tell()
+        self._notify()
 
     def _raise_if_failed_since(self, failures: int) -> None:
         if self._failures > failures and self._failure is not None:

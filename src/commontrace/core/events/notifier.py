@@ -1,4 +1,4 @@
-"""Wakes the servers at which somebody watches."""
+"""Event notifier: wakes the servers that have watchers, by NOTIFY (ADR 0019)."""
 
 import asyncio
 
@@ -9,17 +9,17 @@ from commontrace.storage.database import Database
 
 log = structlog.get_logger()
 
-# What is committed meanwhile is announced together.
+# Commits of so many seconds share one notification.
 _PAUSE_SECONDS = 0.02
 
 
 async def run_notifier(database: Database) -> None:
-    """Runs until cancelled: after commits that added events, says once for all of them that there are some."""
+    """Runs until cancelled: after commits that added events, sends one notification for all of them."""
     while True:
         await database.events_added.wait()
         database.events_added.clear()
         try:
             await database.notify_event_followers()
-        except Exception as error:  # noqa: BLE001 - whatever it is, who watches looks without being woken, too
+        except Exception as error:  # noqa: BLE001 - whatever it is, followers poll as well
             log.debug("events could not be announced", error=safe_message(error))
         await asyncio.sleep(_PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""Events of a status that has changed."""
+"""Events of status changes."""
 
 from uuid import UUID
 
@@ -7,7 +7,7 @@ from commontrace.domain.traces.contribution import VALIDATED
 from commontrace.storage.unit_of_work import UnitOfWork
 
 
-async def tell_status(trace_id: UUID, before: str, after: str, revision: int, work: UnitOfWork) -> None:
-    """Tells of a trace whose status may have changed."""
+async def add_status_event(trace_id: UUID, before: str, after: str, revision: int, work: UnitOfWork) -> None:
+    """Adds the event of a trace whose status may have changed; none if it has not."""
     if before != after:
         await work.events.add(trace_id, VALIDATED if after == VALIDATED else DEMOTED, revision=revision)

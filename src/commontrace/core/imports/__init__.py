@@ -1,1 +1,1 @@
-"""Imports: messages stored one transaction each."""
+"""Imports: each message is stored in one transaction."""

@@ -1,44 +1,51 @@
-"""Imports: messages of items, each stored in one transaction."""
+"""Imports: messages of items, each stored in one transaction and remembered by item (ADR 0018)."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from uuid import UUID
 
+from commontrace.backoff import backoff_seconds
 from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.errors import ConcurrentChange, ModelReplaced, QuotaExceeded
-from commontrace.domain.imports.decisions import Item, Outcome, Recorded, Surroundings, decide
+from commontrace.domain.imports.decisions import Item, Outcome, Recorded, StoredState, decide
 from commontrace.domain.tags.allowance import Allowance
 from commontrace.domain.traces.contribution import OnDuplicate
-from commontrace.embeddings.embedder import Model
+from commontrace.embeddings.model import Model
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import UnitOfWork
 
+# Retries after concurrent writes: a conflict that lasts for so many, some seconds, is no race.
+_MOST_ATTEMPTS = 20
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 0.5
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stored:
-    """What became of some items, by sequence, and how far their import has come."""
+class StoredItems:
+    """Outcomes of items by sequence, and the highest sequence of their import so far."""
 
     outcomes: Mapping[int, Outcome]
     last_sequence: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """How far an import has come: its highest sequence, and how many items were stored and were there already."""
+class ImportProgress:
+    """Progress of an import: its highest sequence, the items it created and those that existed already."""
 
     last_sequence: int
     created: int
     existing: int
 
 
-async def progress(import_id: UUID, email: str, database: Database) -> Progress:
-    """Returns how far a user's import has come."""
+async def get_progress(import_id: UUID, email: str, database: Database) -> ImportProgress:
+    """Returns the progress of a user's import; zeros for one that has not begun."""
     last_sequence = await database.read(lambda reading: reading.imports.get_last_sequence(import_id, email))
     created, existing = await database.read(lambda reading: reading.imports.count_items(import_id, email))
-    return Progress(last_sequence=last_sequence, created=created, existing=existing)
+    return ImportProgress(last_sequence=last_sequence, created=created, existing=existing)
 
 
-async def store(
+async def store_items(
     items: Sequence[Item],
     *,
     import_id: UUID,
@@ -46,13 +53,13 @@ async def store(
     model: Model,
     tag_names: TagNameQuota,
     database: Database,
-) -> Stored:
-    """Stores items in one transaction, those that were stored before excepted; returns what became of each.
+) -> StoredItems:
+    """Stores the items that are not recorded yet in one transaction; returns the outcome of every item.
 
-    `items` are in the order of their sequences, and some. Raises ModelReplaced if the model of their vectors is the
-    database's no more.
+    `items` are in the order of their sequences, and not empty. Raises ModelReplaced if the model of their vectors is no
+    longer the database's.
     """
-    while True:
+    for attempt in count(1):
         try:
             async with database.unit_of_work() as work:
                 stored = await _store(items, import_id, email, model, tag_names, work)
@@ -61,47 +68,50 @@ async def store(
         except ModelReplaced:
             raise
         except (ConcurrentChange, QuotaExceeded):
-            # Somebody stored the same content, took an id, or used up the names of tags, since this looked.
-            continue
+            # A concurrent write stored the same content, took an id, or used up the quota of tag names.
+            if attempt == _MOST_ATTEMPTS:
+                raise
+            await asyncio.sleep(backoff_seconds(attempt, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS))
+    raise AssertionError  # pragma: no cover - count never ends
 
 
 async def _store(
     items: Sequence[Item], import_id: UUID, email: str, model: Model, tag_names: TagNameQuota, work: UnitOfWork
-) -> Stored:
+) -> StoredItems:
     caller_id = await work.users.get_or_create(email)
     now = await work.imports.lock(import_id, caller_id)
     recorded = await work.imports.get_recorded(import_id, caller_id, [item.sequence for item in items])
     new = [item for item in items if item.sequence not in recorded]
     last_sequence = await work.imports.get_last_sequence(import_id, email)
     if not new:
-        return Stored(outcomes=recorded, last_sequence=last_sequence)
+        return StoredItems(outcomes=recorded, last_sequence=last_sequence)
     allowance = await tag_names.allowance(email, (name for item in new for name in item.tags), work)
-    decisions = decide(new, await _surroundings(new, allowance, work), caller_id=caller_id, now=now)
+    decisions = decide(new, await _stored_state(new, allowance, work), caller_id=caller_id, now=now)
     await work.imports.add_traces(decisions.traces, caller_id, model)
-    # Behind the first of them, which keeps the model from being replaced until the transaction ends.
+    # After the first insert, which keeps the model from being replaced until the transaction ends (ADR 0020).
     if any(trace.item.vector is not None for trace in decisions.traces):
         await work.embedding_models.require(model)
-    # Before traces that others see are changed: a merge that is waited for may wait for what that locks.
+    # Before the locks of superseded traces: a merge of tags that this waits for may wait for those.
     tags = await work.tags.get_or_create({tag for trace in decisions.traces for tag in trace.item.tags})
     await work.imports.mark_superseded(decisions.successors)
     await work.imports.add_tags((trace.id, {tags[name] for name in trace.item.tags}) for trace in decisions.traces)
     stored = {sequence: one for sequence, one in decisions.outcomes.items() if isinstance(one, Recorded)}
     await work.imports.save_items(import_id, caller_id, stored)
-    return Stored(
+    return StoredItems(
         outcomes={**recorded, **decisions.outcomes},
         last_sequence=max((last_sequence, *stored)),
     )
 
 
-async def _surroundings(items: Iterable[Item], tag_names: Allowance | None, work: UnitOfWork) -> Surroundings:
+async def _stored_state(items: Iterable[Item], tag_names: Allowance | None, work: UnitOfWork) -> StoredState:
     contents = [item.content_hash for item in items if item.on_duplicate is not OnDuplicate.ALLOW]
     replaced = {item.supersedes_id for item in items if item.supersedes_id is not None}
     wanted = {item.trace_id for item in items if item.trace_id is not None}
     locked = await work.trace_changes.lock(replaced) if replaced else {}
-    return Surroundings(
+    return StoredState(
         contents=await work.imports.get_ids_by_content(contents),
         known=await work.imports.get_existing(wanted | locked.keys()),
-        # Behind the question which are there: what is gone by then, and was purged, is found here.
+        # After the query of known traces, so that a trace purged in between is in one of the two.
         purged=await work.imports.get_purged_ids(wanted),
         locked=locked,
         tag_names=tag_names,

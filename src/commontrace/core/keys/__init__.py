@@ -1,1 +1,1 @@
-"""API keys and quotas: management, cache, counting."""
+"""API keys and quotas: management, cache, leases."""

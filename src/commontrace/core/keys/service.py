@@ -1,4 +1,4 @@
-"""Makes, replaces and revokes the keys of users."""
+"""API keys of users: create, rotate, revoke (ADR 0027)."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -15,11 +15,11 @@ from commontrace.storage.unit_of_work import UnitOfWork
 async def create(
     email: str, scopes: Collection[Scope], work: UnitOfWork, *, label: str = "", expires_in: timedelta | None = None
 ) -> ApiKey:
-    """Makes a key for a user and returns it: it is never seen again. Raises UserNotFound, TooManyKeys."""
+    """Creates a key for a user and returns it; it cannot be read again. Raises UserNotFound, TooManyKeys."""
     user_id = await work.users.get_id(email)
     if user_id is None:
         raise UserNotFound(email)
-    # Two at once would each count the keys without the other's.
+    # Without the lock, two transactions would each count the keys without the other's.
     await work.users.lock(user_id)
     if await work.keys.count_live(user_id) >= limits.LIVE_KEYS:
         raise TooManyKeys(email, limits.LIVE_KEYS)
@@ -29,8 +29,8 @@ async def create(
 
 
 async def rotate(key_id: UUID, work: UnitOfWork, *, overlap: timedelta, expires_in: timedelta | None = None) -> ApiKey:
-    """Makes a key like another of the same user, which goes on for the overlap. Raises KeyNotFound, TooManyKeys."""
-    old = await _live(key_id, work)
+    """Creates a key like an old one, which expires after the overlap. Raises KeyNotFound, TooManyKeys."""
+    old = await _get_live(key_id, work)
     scopes = [Scope(scope) for scope in old.scopes]
     new = await create(old.email, scopes, work, label=old.label, expires_in=expires_in)
     await work.keys.expire(key_id, overlap)
@@ -38,13 +38,13 @@ async def rotate(key_id: UUID, work: UnitOfWork, *, overlap: timedelta, expires_
 
 
 async def revoke(key_id: UUID, work: UnitOfWork) -> KeyRow:
-    """Ends a key at once and returns what it was. Raises KeyNotFound."""
-    old = await _live(key_id, work)
+    """Revokes a key at once and returns it as it was. Raises KeyNotFound."""
+    old = await _get_live(key_id, work)
     await work.keys.revoke(key_id)
     return old
 
 
-async def _live(key_id: UUID, work: UnitOfWork) -> KeyRow:
+async def _get_live(key_id: UUID, work: UnitOfWork) -> KeyRow:
     key = await work.keys.get(key_id)
     if key is None:
         raise KeyNotFound(key_id)

@@ -10,7 +10,8 @@ from commontrace.domain import limits
 from commontrace.domain.search.neighbours import ApproximateStep, Neighbour, NeighbourQuery, ResumePoint
 from commontrace.domain.search.query import Search, StopReason, candidates_for
 from commontrace.domain.traces.trace_filter import ResolvedFilter
-from commontrace.embeddings.embedder import Model, Vector
+from commontrace.embeddings.embedder import Vector
+from commontrace.embeddings.model import Model
 from commontrace.storage.database import Database
 from commontrace.storage.search.binary_quantized import RerankedCandidates
 from commontrace.storage.traces.repository import TraceRow

@@ -13,7 +13,7 @@ from commontrace.domain.search import rankings
 from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery, ResumePoint
 from commontrace.domain.search.query import Search, StopReason
 from commontrace.domain.search.rankings import Explanation, Ranking
-from commontrace.embeddings.embedder import unit
+from commontrace.embeddings.embedder import unit_vector
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage.database import Database
 
@@ -78,7 +78,7 @@ async def _keyword_matches(
         return {}
     text = search.query
     query = NeighbourQuery(
-        vector=unit((await queries.encode(text)).vector),
+        vector=unit_vector((await queries.encode(text)).vector),
         model_id=queries.embedder.model_id,
         model_version=queries.embedder.model_version,
         limit=rankings.RANKED_BY_KEYWORDS + 1,

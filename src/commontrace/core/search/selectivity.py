@@ -1,30 +1,23 @@
-"""Remembers how wide filters are: which share of the traces passes."""
-
-import time
-from collections import OrderedDict
+"""Selectivity of filters: the share of traces that pass one, as last measured."""
 
 from commontrace.domain.traces.trace_filter import ResolvedFilter
+from commontrace.single_flight_cache import SingleFlightCache
 
+# Traces come and go.
 _SECONDS = 60.0
 _CAPACITY = 1024
 
 
 class FilterSelectivityCache:
-    """The widths of the `capacity` filters that were measured last, each for a minute: traces come and go."""
+    """Selectivities of the filters used last, each held for a minute. Searches measure them in passing."""
 
     def __init__(self, capacity: int = _CAPACITY) -> None:
-        self._capacity = capacity
-        self._widths: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._selectivities: SingleFlightCache[str, float] = SingleFlightCache(capacity, ttl=lambda _: _SECONDS)
 
     def get(self, trace_filter: ResolvedFilter) -> float | None:
-        """Returns the width, within 0..1, 0.0 for few; None for a filter that is not known."""
-        width, until = self._widths.get(repr(trace_filter), (None, 0.0))
-        return width if time.monotonic() < until else None
+        """Returns the selectivity, within 0..1, 0.0 for few traces; None where it was not measured lately."""
+        return self._selectivities.get(repr(trace_filter))
 
-    def remember(self, trace_filter: ResolvedFilter, width: float) -> None:
-        """Remembers the width."""
-        key = repr(trace_filter)
-        self._widths[key] = (width, time.monotonic() + _SECONDS)
-        self._widths.move_to_end(key)
-        if len(self._widths) > self._capacity:
-            self._widths.popitem(last=False)
+    def remember(self, trace_filter: ResolvedFilter, selectivity: float) -> None:
+        """Stores a measured selectivity."""
+        self._selectivities.put(repr(trace_filter), selectivity)

@@ -24,7 +24,8 @@ from commontrace.domain.search.query import UNFILTERED, QueryVector, Search, Sto
 from commontrace.domain.search.rankings import RANKED, Ranking
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.active_model import ActiveModel
-from commontrace.embeddings.embedder import Model, Vector, unit
+from commontrace.embeddings.embedder import Vector, unit_vector
+from commontrace.embeddings.model import Model
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage.database import Database
 
@@ -54,7 +55,7 @@ class SearchService:
         another model than the database's, and ModelReplaced where the database contradicts its own record.
         """
         while True:
-            queries, model = self._model.queries, self._model.facts
+            queries, model = self._model.queries, self._model.info
             if isinstance(search.query, QueryVector) and not search.query.made_by(model):
                 raise QueryOfAnotherModel
             try:
@@ -63,11 +64,11 @@ class SearchService:
                 else:
                     result = await self._ranked(search, deadline=deadline, queries=queries, model=model)
             except ModelReplaced:
-                if await self._model.is_still(queries):
+                if await self._model.is_current(queries):
                     raise
                 continue
             # Only traces of the model are found: no hits, or few, may mean that no traces of it are left.
-            if result.stop_reason in _NEEDS_NO_PROOF or await self._model.is_still(queries):
+            if result.stop_reason in _NEEDS_NO_PROOF or await self._model.is_current(queries):
                 return result
 
     async def find_nearest(
@@ -86,7 +87,7 @@ class SearchService:
                 vector = await self._vector(query)
                 trace_filter = UNFILTERED
                 if search.trace_filter is not None:
-                    trace_filter = await filter_tags.resolved(search.trace_filter, self._database)
+                    trace_filter = await filter_tags.resolve_tags(search.trace_filter, self._database)
                     if trace_filter.matches_nothing:
                         return _no_matches(trace_filter, model)
                 candidates = CandidateGeneration(
@@ -130,7 +131,7 @@ class SearchService:
                 await self._database.read(lambda reading: reading.traces.require(query))
                 raise TraceNotEncoded(query)
             return stored
-        return unit(query.vector if isinstance(query, QueryVector) else query)
+        return unit_vector(query.vector if isinstance(query, QueryVector) else query)
 
 
 def _no_matches(trace_filter: ResolvedFilter, model: Model) -> SearchResult:

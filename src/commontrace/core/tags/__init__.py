@@ -1,1 +1,1 @@
-"""Tags: vocabulary, aliases, quota of new names."""
+"""Tags: resolving spellings, updates, merges, quota of new names."""

@@ -1,7 +1,7 @@
-"""How many new names of tags each user may bring in a day, over all servers of a database together.
+"""Quota of new tag names for each user and day, shared by all servers of a database.
 
-Names are counted in the transaction that creates them, at its end: what is rolled back costs nothing, and two writes of
-one user wait for each other no longer than a commit takes. Names that exist cost nothing.
+Names are counted at the end of the transaction that creates them: a rollback costs nothing, and two writes of one user
+wait for each other no longer than a commit takes. Existing names cost nothing.
 """
 
 from collections.abc import Iterable
@@ -13,14 +13,13 @@ from commontrace.storage.unit_of_work import UnitOfWork
 
 
 class TagNameQuota:
-    """A day's quota; 0 for no limit. A trace of nothing but new names fits into a whole one."""
+    """The quota of a day; `limit` 0 means none. A trace with nothing but new names fits into a whole quota."""
 
     def __init__(self, limit: int) -> None:
-        """Takes how many names."""
         self._limit = limit
 
     async def spend(self, email: str, work: UnitOfWork) -> None:
-        """Counts the names that the unit of work has created, at its end. Raises QuotaExceeded."""
+        """Counts the names that the unit of work has created; called at its end. Raises QuotaExceeded."""
         new = work.tags.created_names
         if not self._limit or not new:
             return
@@ -29,7 +28,7 @@ class TagNameQuota:
             raise self._refusal(email, lease.seconds_left)
 
     async def allowance(self, email: str, names: Iterable[str], work: UnitOfWork) -> Allowance | None:
-        """Returns how many of some names the user may still bring; None without a limit."""
+        """Returns the user's allowance of new names, and which of `names` exist; None without a limit."""
         if not self._limit:
             return None
         window = await work.quotas.get_window(email, TAG_NAMES)

@@ -1,4 +1,4 @@
-"""What spellings of tags stand for, and how tags change."""
+"""Tags: resolving spellings to canonical names, updates, merges (ADR 0010)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from commontrace.storage.tags.listing import TagRow
 from commontrace.storage.unit_of_work import UnitOfWork
 
 FIELDS = ("description", "is_curated")
-"""What can be said of a tag."""
+"""The fields of a tag that `update` can set."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Resolved:
-    """What a spelling stands for: a name, or a problem. `alias` is the alias that led to the name; '' if none did."""
+class ResolvedTag:
+    """A spelling with its canonical name, or its problem. `alias` is the alias that led to the name, '' if none did."""
 
     spelling: str
     name: str = ""
@@ -26,22 +26,22 @@ class Resolved:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Merged:
-    """The tag that stayed, and how many traces had the other one."""
+class MergedTags:
+    """The tag that stayed, and the number of traces moved to it."""
 
     tag: TagRow
     moved_trace_count: int
 
 
-async def resolve(spellings: Sequence[str], database: Database) -> list[Resolved]:
-    """Returns what each spelling stands for, in their order; one without a canonical name is no failure."""
+async def resolve(spellings: Sequence[str], database: Database) -> list[ResolvedTag]:
+    """Returns each spelling resolved, in order; one without a canonical name has a problem and fails nothing."""
     canonical_or_problem = [_canonical_or_problem(spelling) for spelling in spellings]
     names = {found.name for found in canonical_or_problem if isinstance(found, CanonicalName)}
     known = await database.read(lambda reading: reading.tags.get_canonical_names(names))
     return [
-        Resolved(spelling=spelling, problem=found)
+        ResolvedTag(spelling=spelling, problem=found)
         if isinstance(found, str)
-        else Resolved(
+        else ResolvedTag(
             spelling=spelling,
             name=known.get(found.name, found.name),
             alias=found.name if known.get(found.name, found.name) != found.name else found.alias,
@@ -62,10 +62,10 @@ async def update(spelling: str, values: Mapping[str, Any], work: UnitOfWork) -> 
     return await _stored(name, work)
 
 
-async def merge(source: str, target: str, work: UnitOfWork) -> Merged:
-    """Makes the source's name an alias of the target, which is created if new. Raises InvalidTag.
+async def merge(source: str, target: str, work: UnitOfWork) -> MergedTags:
+    """Makes the source's name an alias of the target, and creates the target if it is new. Raises InvalidTag.
 
-    Where names are aliases, the tags that they stand for are merged.
+    Aliases stand for their tags.
     """
     source_name, target_name = normalise(source), normalise(target)
     await work.tag_changes.lock_for_merge()
@@ -77,7 +77,7 @@ async def merge(source: str, target: str, work: UnitOfWork) -> Merged:
         work.tags.created_names += 1
     elif source_id != target_id:
         moved = await work.tag_changes.merge(source_id, target_id)
-    return Merged(tag=await _stored(target_name, work), moved_trace_count=moved)
+    return MergedTags(tag=await _stored(target_name, work), moved_trace_count=moved)
 
 
 def _canonical_or_problem(spelling: str) -> CanonicalName | str:
@@ -89,5 +89,5 @@ def _canonical_or_problem(spelling: str) -> CanonicalName | str:
 
 async def _stored(name: str, work: UnitOfWork) -> TagRow:
     tag = await work.tag_listing.get(name)
-    assert tag is not None  # noqa: S101 - held against merges in the same transaction
+    assert tag is not None  # noqa: S101 - locked against merges in the same transaction
     return tag

@@ -1,4 +1,4 @@
-"""How a contribution becomes a trace."""
+"""Creating a trace: prepare (encode, look for duplicates) outside the transaction, then store (ADR 0008)."""
 
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -20,10 +20,10 @@ from commontrace.storage.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Contributed:
-    """The trace as stored, or the one that was there (`is_new` tells), and how far the model read its text.
+class CreateResult:
+    """The trace as stored, or the existing one (`is_new` tells), with the tokens of its text that the model read.
 
-    Without a vector yet, nothing was read and nothing similar looked for.
+    Without a vector yet, no tokens are counted and no similar traces looked for.
     """
 
     trace: TraceRow
@@ -34,24 +34,24 @@ class Contributed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Existing:
-    """A contribution that is there already."""
+class ExistingTrace:
+    """A contribution whose content a live trace has already."""
 
     trace_id: UUID
 
-    async def store(self, work: UnitOfWork, _caller_id: UUID) -> Contributed:
-        """Returns the trace that is there. Raises ConcurrentChange if it is there no longer."""
-        # The answer is stored with the trace's text in it: a purge must wait for it, and erase it, or come before.
+    async def store(self, work: UnitOfWork, _caller_id: UUID) -> CreateResult:
+        """Returns the existing trace. Raises ConcurrentChange if it has gone meanwhile."""
+        # The idempotent answer is stored with the trace's text: a purge must come before it, or wait and erase it.
         await work.trace_changes.block_purges([self.trace_id])
         trace = await work.traces.get(self.trace_id)
         if trace is None:
             raise ConcurrentChange
-        return Contributed(trace=trace, is_new=False)
+        return CreateResult(trace=trace, is_new=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
-    """A contribution ready to be stored; without an embedding, it is queued for one."""
+class PreparedTrace:
+    """A contribution ready to be stored. Without an embedding, it is queued for one."""
 
     contribution: Contribution
     tags: list[str]
@@ -62,7 +62,7 @@ class Prepared:
     embedder: Embedder
     similar: list[SimilarTrace]
 
-    async def store(self, work: UnitOfWork, caller_id: UUID) -> Contributed:
+    async def store(self, work: UnitOfWork, caller_id: UUID) -> CreateResult:
         """Stores the trace. Raises DuplicateTrace, TraceNotFound, NotOwner, AlreadySuperseded, ConcurrentChange."""
         superseded = None
         if self.supersedes_id is not None:
@@ -77,7 +77,7 @@ class Prepared:
             supersedes_id=self.supersedes_id,
         )
         if not await add(trace, self.tags, work):
-            # Somebody stored the same since this was prepared.
+            # The same content was stored since this was prepared.
             raise ConcurrentChange
         if superseded is not None:
             await work.trace_changes.update(superseded.id, {"superseded_by_id": trace.id})
@@ -85,8 +85,8 @@ class Prepared:
         stored = await work.traces.get(trace.id)
         assert stored is not None  # noqa: S101 - stored above, in the same transaction
         if self.embedding is None:
-            return Contributed(trace=stored, is_new=True)
-        return Contributed(
+            return CreateResult(trace=stored, is_new=True)
+        return CreateResult(
             trace=stored,
             is_new=True,
             tokens_read=self.embedding.tokens_read,
@@ -95,7 +95,7 @@ class Prepared:
         )
 
     async def _similar_still(self, work: UnitOfWork) -> list[SimilarTrace]:
-        """Leaves out what was purged meanwhile, and keeps the others: this answer is stored with their titles in it."""
+        """Leaves out purged traces, and locks the others against purges: the stored answer has their titles."""
         if not self.similar:
             return []
         kept = await work.trace_changes.block_purges([similar.trace_id for similar in self.similar])
@@ -121,11 +121,11 @@ async def prepare(
     database: Database,
     embedder: Embedder,
     deadline: Deadline = NEVER,
-) -> Existing | Prepared:
-    """Does what a contribution takes before it can be stored. Raises InvalidTag, DuplicateTrace, ModelReplaced.
+) -> ExistingTrace | PreparedTrace:
+    """Prepares a contribution outside any transaction. Raises InvalidTag, DuplicateTrace, ModelReplaced.
 
-    What cannot be encoded, or not in time, is stored without its vector. No transaction is open while something else
-    than the database is waited for.
+    A text that cannot be encoded, or not in time, is stored without its vector. No transaction is open while the
+    embedder is waited for.
     """
     tags = normalise_all(contribution.tags)
     hashed = contribution.content_hash
@@ -134,7 +134,7 @@ async def prepare(
         if existing is not None and (on_duplicate is OnDuplicate.REJECT or existing == supersedes_id):
             raise DuplicateTrace(existing)
         if existing is not None:
-            return Existing(trace_id=existing)
+            return ExistingTrace(trace_id=existing)
     embedding = await encode_in_time(contribution.text, deadline=deadline, embedder=embedder)
     similar = []
     if embedding is not None:
@@ -145,7 +145,7 @@ async def prepare(
             excluded_id=supersedes_id,
             database=database,
         )
-    return Prepared(
+    return PreparedTrace(
         contribution=contribution,
         tags=tags,
         content_hash=hashed,
@@ -158,9 +158,9 @@ async def prepare(
 
 
 async def add(trace: NewTrace, tags: list[str], work: UnitOfWork) -> bool:
-    """Stores a trace with its first revision, its tags and its event; False if a live one has the same content.
+    """Stores a trace with its first revision, tags and event; returns False if a live one has the same content.
 
-    Queues one without a vector. Raises ModelReplaced.
+    Queues a trace without a vector for encoding. Raises ModelReplaced.
     """
     current = await work.traces.add(trace)
     if current is None:

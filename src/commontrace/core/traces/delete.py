@@ -1,4 +1,4 @@
-"""Deleting a trace and bringing it back."""
+"""Deleting and undeleting traces, with the trace that they supersede (ADR 0008)."""
 
 from uuid import UUID
 
@@ -12,60 +12,60 @@ from commontrace.storage.unit_of_work import UnitOfWork
 
 async def delete(trace_id: UUID, etag: str, work: UnitOfWork, caller_id: UUID) -> TraceRow:
     """Deletes the caller's trace and returns it. Raises TraceNotFound, NotOwner, StaleEtag."""
-    trace, replaced = await locked_with_replaced(trace_id, work)
+    trace, superseded = await lock_with_superseded(trace_id, work)
     if trace.deleted_at is not None:
         raise TraceNotFound(trace_id)
     require_owner(trace, caller_id)
     require_etag(trace, etag)
-    await mark_deleted(trace, replaced, work)
+    await mark_deleted(trace, superseded, work)
     return await work.traces.get_including_deleted(trace_id)
 
 
 async def undelete(trace_id: UUID, work: UnitOfWork, caller_id: UUID) -> TraceRow:
-    """Brings the caller's trace back and returns it.
+    """Undeletes the caller's trace and returns it.
 
     Raises TraceNotFound, NotOwner, TraceHidden, DuplicateTrace, AlreadySuperseded.
     """
-    trace, replaced = await locked_with_replaced(trace_id, work)
+    trace, superseded = await lock_with_superseded(trace_id, work)
     require_owner(trace, caller_id)
     if trace.hidden_at is not None:
         raise TraceHidden(trace_id)
     if trace.deleted_at is not None:
-        await restore(trace, replaced, work)
+        await restore(trace, superseded, work)
     return await work.traces.get_including_deleted(trace_id)
 
 
-async def mark_deleted(trace: LockedTrace, replaced: LockedTrace | None, work: UnitOfWork) -> None:
-    """Deletes a live trace; the one that it replaces is found again."""
+async def mark_deleted(trace: LockedTrace, superseded: LockedTrace | None, work: UnitOfWork) -> None:
+    """Deletes a live trace; the one that it supersedes is found by searches again."""
     await work.trace_changes.mark_deleted(trace.id)
     await work.events.add(trace.id, DELETED, revision=trace.revision)
-    if replaced is not None and replaced.superseded_by_id == trace.id:
-        await work.trace_changes.update(replaced.id, {"superseded_by_id": None})
-        await work.events.add(replaced.id, UPDATED, revision=replaced.revision)
+    if superseded is not None and superseded.superseded_by_id == trace.id:
+        await work.trace_changes.update(superseded.id, {"superseded_by_id": None})
+        await work.events.add(superseded.id, UPDATED, revision=superseded.revision)
 
 
-async def restore(trace: LockedTrace, replaced: LockedTrace | None, work: UnitOfWork) -> None:
-    """Makes a deleted trace live again. Raises DuplicateTrace, AlreadySuperseded."""
+async def restore(trace: LockedTrace, superseded: LockedTrace | None, work: UnitOfWork) -> None:
+    """Undeletes a trace. Raises DuplicateTrace, AlreadySuperseded."""
     if trace.content_hash is not None:
         await require_new_content(trace.content_hash, trace.id, work)
-    if replaced is not None:
-        if replaced.superseded_by_id is not None:
-            raise AlreadySuperseded(replaced.id, replaced.superseded_by_id)
-        await work.trace_changes.update(replaced.id, {"superseded_by_id": trace.id})
-        await work.events.add(replaced.id, SUPERSEDED, revision=replaced.revision)
+    if superseded is not None:
+        if superseded.superseded_by_id is not None:
+            raise AlreadySuperseded(superseded.id, superseded.superseded_by_id)
+        await work.trace_changes.update(superseded.id, {"superseded_by_id": trace.id})
+        await work.events.add(superseded.id, SUPERSEDED, revision=superseded.revision)
     await work.trace_changes.restore(trace.id)
     await work.events.add(trace.id, UNDELETED, revision=trace.revision)
 
 
-async def locked_with_replaced(trace_id: UUID, work: UnitOfWork) -> tuple[LockedTrace, LockedTrace | None]:
-    """Locks the trace and the one it replaces, if any, which are to be changed. Raises TraceNotFound."""
-    replaced_id = await work.traces.get_supersedes_id(trace_id)
-    locked = await work.trace_changes.lock([trace_id] if replaced_id is None else [trace_id, replaced_id])
+async def lock_with_superseded(trace_id: UUID, work: UnitOfWork) -> tuple[LockedTrace, LockedTrace | None]:
+    """Locks the trace and the one it supersedes, if any; returns both. Raises TraceNotFound."""
+    superseded_id = await work.traces.get_supersedes_id(trace_id)
+    locked = await work.trace_changes.lock([trace_id] if superseded_id is None else [trace_id, superseded_id])
     if trace_id not in locked:
         raise TraceNotFound(trace_id)
-    # Whatever was replaced may have been purged meanwhile.
-    replaced = None if replaced_id is None else locked.get(replaced_id)
-    if replaced is not None:
-        # A merge could lock the signs of the two in the other order.
+    # The superseded trace may have been purged meanwhile.
+    superseded = None if superseded_id is None else locked.get(superseded_id)
+    if superseded is not None:
+        # A merge of tags could lock the rows of the two in the other order.
         await work.tags.block_merges()
-    return locked[trace_id], replaced
+    return locked[trace_id], superseded

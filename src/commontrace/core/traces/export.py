@@ -1,4 +1,4 @@
-"""Which traces leave for another server, page by page: nothing is held between two pages."""
+"""Export of traces, page by page (keyset pagination): no connection is held between two pages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from commontrace.core.traces import filter_tags
 from commontrace.domain import limits
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.embeddings.embedder import Model
+from commontrace.embeddings.model import Model
 from commontrace.storage.database import Database
 from commontrace.storage.keyset import Cursor
 from commontrace.storage.traces.export import ExportRow
@@ -14,15 +14,15 @@ from commontrace.storage.traces.export import ExportRow
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Export:
-    """What is exported. Without a filter it is every live trace, those that others replace too."""
+    """An export. Without a filter it has every live trace, superseded ones too."""
 
     trace_filter: ResolvedFilter | None
     model: tuple[str, str] | None
-    """The id and the version of the model whose vectors go with the traces; None leaves vectors out."""
+    """Id and version of the model whose vectors are exported; None leaves vectors out."""
     database: Database
 
-    async def page(self, *, after: Cursor | None, size: int) -> Sequence[ExportRow]:
-        """Returns the next traces, at most `size` and as much text as fits into a response; none at the end."""
+    async def load_page(self, *, after: Cursor | None, size: int) -> Sequence[ExportRow]:
+        """Returns the traces after a position, at most `size` and as much text as fits a response; none at the end."""
         if self.trace_filter is not None and self.trace_filter.matches_nothing:
             return ()
         return await self.database.read(
@@ -33,10 +33,12 @@ class Export:
         )
 
 
-async def begin(trace_filter: TraceFilter | None, *, with_embeddings: bool, database: Database, model: Model) -> Export:
-    """Returns the export of the traces that pass the filter, with the vectors of the model if wanted."""
+async def create_export(
+    trace_filter: TraceFilter | None, *, with_embeddings: bool, database: Database, model: Model
+) -> Export:
+    """Returns an export of the traces that pass the filter, with the vectors of the model if wanted."""
     return Export(
-        trace_filter=None if trace_filter is None else await filter_tags.resolved(trace_filter, database),
+        trace_filter=None if trace_filter is None else await filter_tags.resolve_tags(trace_filter, database),
         model=(model.model_id, model.model_version) if with_embeddings else None,
         database=database,
     )

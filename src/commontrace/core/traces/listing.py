@@ -1,4 +1,4 @@
-"""Listing traces and their revisions."""
+"""Lists of traces and of their revisions (keyset pagination, newest first)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,25 +14,25 @@ from commontrace.storage.unit_of_work import Reading
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
-    """A stretch of a list. With `owner_id`, it is that user's traces, deleted ones too."""
+    """Positions of a list's traces. With `owner_id`, they are that user's, deleted ones included."""
 
     trace_filter: ResolvedFilter
     owner_id: UUID | None
     positions: Sequence[Cursor]
 
 
-async def find(
+async def find_positions(
     trace_filter: TraceFilter, *, owner_email: str | None, after: Cursor | None, size: int, database: Database
 ) -> Listed:
-    """Returns where at most `size` matching traces are, newest first, those behind `after` only.
+    """Returns the positions of at most `size` matching traces after `after`, newest first.
 
-    With `owner_email`, deleted traces are listed too, and nothing of others.
+    With `owner_email`, the list has that user's traces alone, deleted ones included.
     """
-    resolved = await filter_tags.resolved(trace_filter, database)
+    resolved = await filter_tags.resolve_tags(trace_filter, database)
     owner_id = None
     if owner_email is not None:
         owner_id = await database.read(lambda reading: reading.users.get_id(owner_email))
-    # Who never wrote owns nothing.
+    # A user without a row has never written.
     if resolved.matches_nothing or (owner_email is not None and owner_id is None):
         return Listed(trace_filter=resolved, owner_id=None, positions=())
     positions = await database.read(
@@ -42,8 +42,10 @@ async def find(
     return Listed(trace_filter=resolved, owner_id=owner_id, positions=positions)
 
 
-async def rows(positions: Sequence[Cursor], *, of: Listed, full: bool, database: Database) -> dict[Cursor, TraceRow]:
-    """Returns the traces at the positions, without those that match no longer."""
+async def load_traces(
+    positions: Sequence[Cursor], *, of: Listed, full: bool, database: Database
+) -> dict[Cursor, TraceRow]:
+    """Returns the traces at the positions, except those that no longer match."""
     ids = [position.id for position in positions]
     found = await database.read(
         lambda reading: reading.traces.get_many(ids, full=full, trace_filter=of.trace_filter, owner_id=of.owner_id),
@@ -52,7 +54,7 @@ async def rows(positions: Sequence[Cursor], *, of: Listed, full: bool, database:
     return {position: found[position.id] for position in positions if position.id in found}
 
 
-async def revisions(trace_id: UUID, *, before: int | None, size: int, database: Database) -> list[int]:
+async def list_revisions(trace_id: UUID, *, before: int | None, size: int, database: Database) -> list[int]:
     """Returns the numbers of at most `size` revisions, newest first. Raises TraceNotFound."""
 
     async def numbers(reading: Reading) -> list[int]:

@@ -1,10 +1,10 @@
-"""Taking other people's traces away: hidden until a moderator brings them back, or purged for good."""
+"""Moderation: hide, unhide, purge (ADR 0031)."""
 
 from uuid import UUID
 
 import structlog
 
-from commontrace.core.traces.delete import locked_with_replaced, mark_deleted, restore
+from commontrace.core.traces.delete import lock_with_superseded, mark_deleted, restore
 from commontrace.domain.errors import ConcurrentChange, TraceNotFound
 from commontrace.domain.events.event_types import PURGED, UPDATED
 from commontrace.storage.traces.repository import TraceRow
@@ -14,32 +14,32 @@ log = structlog.get_logger()
 
 
 async def hide(trace_id: UUID, reason: str, work: UnitOfWork) -> TraceRow:
-    """Hides a trace, deleted or not, or gives a hidden one another reason; returns it. Raises TraceNotFound."""
-    trace, replaced = await locked_with_replaced(trace_id, work)
+    """Hides a trace, deleted or not, or updates the reason of a hidden one; returns it. Raises TraceNotFound."""
+    trace, superseded = await lock_with_superseded(trace_id, work)
     if trace.deleted_at is None:
-        await mark_deleted(trace, replaced, work)
+        await mark_deleted(trace, superseded, work)
     await work.trace_changes.hide(trace_id, reason)
     return await work.traces.get_including_deleted(trace_id)
 
 
 async def unhide(trace_id: UUID, work: UnitOfWork) -> TraceRow:
-    """Ends the hiding of a trace, if it is hidden, and returns it. One that its owner had deleted before stays deleted.
+    """Unhides a trace, if it is hidden, and returns it. A trace that its owner had deleted before stays deleted.
 
     Raises TraceNotFound, DuplicateTrace, AlreadySuperseded.
     """
-    trace, replaced = await locked_with_replaced(trace_id, work)
+    trace, superseded = await lock_with_superseded(trace_id, work)
     if trace.hidden_at is not None:
         await work.trace_changes.unhide(trace_id)
-        # One transaction, and so one time, hid and deleted it.
+        # Equal times: one transaction hid and deleted it.
         if trace.deleted_at == trace.hidden_at:
-            await restore(trace, replaced, work)
+            await restore(trace, superseded, work)
     return await work.traces.get_including_deleted(trace_id)
 
 
 async def purge(trace_id: UUID, work: UnitOfWork, moderator: str) -> None:
-    """Erases all that is stored of a trace. Raises TraceNotFound, ConcurrentChange.
+    """Erases everything stored of a trace but its id. Raises TraceNotFound, ConcurrentChange.
 
-    What remains are its id in events and in the ledgers of imports, which keep it from being imported again.
+    The id remains in events and in the ledgers of imports, which keep it from being imported again.
     """
     neighbours = set(await work.trace_purge.list_linked_ids(trace_id))
     locked = await work.trace_changes.lock([trace_id, *neighbours])
@@ -48,7 +48,7 @@ async def purge(trace_id: UUID, work: UnitOfWork, moderator: str) -> None:
     trace = locked.pop(trace_id)
     await work.trace_purge.lock_exclusively(trace_id)
     if not neighbours.issuperset(await work.trace_purge.list_linked_ids(trace_id)):
-        # A successor came before the lock; it has to be locked, too, and in the order of ids.
+        # A successor appeared before the lock. It has to be locked as well, in the order of ids.
         raise ConcurrentChange
     await work.trace_purge.purge(trace_id)
     for neighbour in locked.values():

@@ -1,4 +1,4 @@
-"""The traces that come with the service."""
+"""Seed traces: the samples that a new database is filled with."""
 
 import json
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ _NAMESPACE = UUID("5f2f7c1e-8f0e-4d7c-9a51-0d3a3a0c6b52")
 
 
 def read_seeds(fixtures: Path) -> dict[UUID, Contribution]:
-    """Returns the seed traces by id. A trace's id follows from its slug, so that seeding twice adds nothing."""
+    """Reads the seed traces from the fixtures, by id. Ids follow from slugs, so that seeding twice adds nothing."""
     seeds: list[Mapping[str, Any]] = json.loads((fixtures / "sample_traces.json").read_text(encoding="utf-8"))
     return {uuid5(_NAMESPACE, seed["slug"]): _contribution(seed) for seed in seeds}
 
 
 async def seed(seeds: Mapping[UUID, Contribution], database: Database, embedder: Embedder) -> int:
-    """Stores the seeds that are not there yet, validated, and returns how many; safe when done twice at once."""
+    """Stores the missing seeds as validated traces; returns how many. Safe when run twice at once."""
     known = await database.read(lambda reading: reading.traces.get_existing_ids(seeds))
     missing = [trace_id for trace_id in seeds if trace_id not in known]
     if not missing:
@@ -32,7 +32,7 @@ async def seed(seeds: Mapping[UUID, Contribution], database: Database, embedder:
     embeddings = await embedder.encode([seeds[trace_id].text for trace_id in missing])
     async with database.unit_of_work() as work:
         contributor_id = await work.users.get_or_create(SEED_EMAIL, display_name=SEED_NAME, is_seed=True)
-        # A twin may have seeded while this one encoded, or waits here until this one is done.
+        # Another process may have seeded while this one encoded, or waits here for this transaction.
         await work.users.lock(contributor_id)
         await work.tags.get_or_create({tag for trace_id in missing for tag in normalise_all(seeds[trace_id].tags)})
         missing_still = set(missing) - await work.traces.get_existing_ids(missing)
@@ -50,7 +50,7 @@ async def seed(seeds: Mapping[UUID, Contribution], database: Database, embedder:
                     is_seed=True,
                 )
                 tags = normalise_all(contribution.tags)
-                # Somebody may have contributed the same before.
+                # A user may have contributed the same content before.
                 if not await add(trace, tags, work):
                     await add(replace(trace, content_hash=None), tags, work)
         return len(missing_still)

@@ -1,4 +1,4 @@
-"""How the owner of a trace changes it."""
+"""Updating a trace: prepare the edit outside the transaction, then store it under the trace's lock (ADR 0008)."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from commontrace.core.encoding.encode import encode_in_time
-from commontrace.core.events.status_changes import tell_status
+from commontrace.core.events.status_changes import add_status_event
 from commontrace.core.traces.preconditions import require_etag, require_new_content, require_owner
 from commontrace.domain.deadline import NEVER, Deadline
 from commontrace.domain.errors import ConcurrentChange, TraceNotFound
@@ -30,12 +30,12 @@ _COLUMNS = {
     "metadata": "metadata_json",
 }
 FIELDS = (*_COLUMNS, "tags")
-"""What an owner may change."""
+"""The fields that an owner may change."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edit:
-    """What an owner wants: new values of some of FIELDS, each as a whole. Without an etag, the last edit wins."""
+    """New values of some of FIELDS, each as a whole. Without an etag, the last edit wins."""
 
     trace_id: UUID
     values: Mapping[str, Any]
@@ -43,8 +43,8 @@ class Edit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Edited:
-    """The trace after the edit, and how far the model read its new text; 0 where it needed not, or has not yet."""
+class UpdateResult:
+    """The trace after the edit, with the tokens of a new text that the model read; 0 if it read none, or not yet."""
 
     trace: TraceRow
     tokens_read: int = 0
@@ -53,9 +53,9 @@ class Edited:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedEdit:
-    """An edit of the trace as it was read. `values` are those that differ; `embedding` is of a changed text.
+    """An edit of the trace as it was read. `values` are those that differ; `embedding` is that of a changed text.
 
-    A changed text without one is queued for it.
+    A changed text without an embedding is queued for one.
     """
 
     edit: Edit
@@ -65,7 +65,7 @@ class PreparedEdit:
     embedding: Embedding | None
     embedder: Embedder
 
-    async def store(self, work: UnitOfWork, caller_id: UUID) -> Edited:
+    async def store(self, work: UnitOfWork, caller_id: UUID) -> UpdateResult:
         """Changes the trace.
 
         Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, ConcurrentChange, ModelReplaced.
@@ -77,7 +77,7 @@ class PreparedEdit:
             raise ConcurrentChange
         changes: dict[str, Any] = {_COLUMNS[name]: value for name, value in self.values.items()}
         if self.embedding is not None:
-            # Behind the lock, which keeps the model from being replaced until the transaction ends.
+            # After the lock, which keeps the model from being replaced until the transaction ends (ADR 0020).
             await work.embedding_models.require(self.embedder)
         if _is_new_text(self.values):
             changes |= await self._new_revision(locked, work, caller_id)
@@ -86,12 +86,14 @@ class PreparedEdit:
             await work.trace_changes.touch(locked.id, {**changes, "edit_number": locked.edit_number + 1})
             revision = changes.get("revision", locked.revision)
             await work.events.add(locked.id, UPDATED, revision=revision)
-            await tell_status(locked.id, locked.status, changes.get("status", locked.status), revision, work)
+            await add_status_event(locked.id, locked.status, changes.get("status", locked.status), revision, work)
         trace = await work.traces.get(locked.id)
         assert trace is not None  # noqa: S101 - locked above
         if self.embedding is None:
-            return Edited(trace=trace)
-        return Edited(trace=trace, tokens_read=self.embedding.tokens_read, tokens_total=self.embedding.tokens_total)
+            return UpdateResult(trace=trace)
+        return UpdateResult(
+            trace=trace, tokens_read=self.embedding.tokens_read, tokens_total=self.embedding.tokens_total
+        )
 
     async def _new_revision(self, locked: LockedTrace, work: UnitOfWork, caller_id: UUID) -> dict[str, Any]:
         texts = _texts(self.seen, self.values)
@@ -107,14 +109,14 @@ class PreparedEdit:
             await work.encoding_jobs.enqueue(locked.id)
         else:
             await work.encoding_jobs.delete([locked.id])
-        # Votes are on a text that is no longer there.
+        # Votes count for the revision that they were cast on.
         return changes | {
             "revision": locked.revision + 1,
             "status": PENDING,
             "trust_score": 0.0,
             "confirmation_count": 0,
             "down_count": 0,
-            # The old vector says what is no longer there.
+            # The old vector is of the old text.
             "embedding": self.embedding and self.embedding.vector,
             "embedding_model_id": self.embedding and self.embedder.model_id,
             "embedding_model_version": self.embedding and self.embedder.model_version,
@@ -124,10 +126,10 @@ class PreparedEdit:
 async def prepare(
     edit: Edit, email: str, *, database: Database, embedder: Embedder, deadline: Deadline = NEVER
 ) -> PreparedEdit:
-    """Does what an edit takes before it can be stored. Raises what `PreparedEdit.store` does.
+    """Prepares an edit outside any transaction. Raises what `PreparedEdit.store` raises.
 
-    What cannot be encoded, or not in time, is stored without its vector. No transaction is open while something else
-    than the database is waited for.
+    A text that cannot be encoded, or not in time, is stored without its vector. No transaction is open while the
+    embedder is waited for.
     """
     seen = await database.read(lambda reading: reading.traces.get(edit.trace_id))
     if seen is None:
@@ -155,5 +157,5 @@ def _is_new_text(values: Mapping[str, Any]) -> bool:
 
 
 def _differ(new: Any, old: Any) -> bool:
-    # As JSON: Python takes true for 1.
+    # Compared as JSON, because True == 1 in Python.
     return json.dumps(new, sort_keys=True) != json.dumps(old, sort_keys=True)

@@ -1,1 +1,1 @@
-"""Votes: cast, retract, recount."""
+"""Votes: cast, retract, list, recount."""

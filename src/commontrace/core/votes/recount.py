@@ -1,4 +1,4 @@
-"""Counting all votes anew: whatever is stored of them beside the votes follows from the votes."""
+"""Recount: derives counts, trust score and status of all traces from their votes anew (ADR 0009)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from commontrace.domain.traces.contribution import PENDING, VALIDATED
 from commontrace.domain.votes.trust import Tally
 from commontrace.storage.database import Database
 
-# So many traces are locked at once, and voters on them wait.
+# Traces locked at once, whose voters wait.
 _BATCH = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recounted:
-    """How many traces were recounted, in how many counts or trust were wrong, and whose status changed how."""
+    """Numbers of traces recounted, of those with wrong counts or trust score, and of changes of status."""
 
     traces: int = 0
     corrected: int = 0
@@ -26,14 +26,14 @@ class Recounted:
 async def recount(
     database: Database, *, validation_threshold: int, on_progress: Callable[[int, int], None] | None = None
 ) -> Recounted:
-    """Gives every trace, deleted ones too, the standing that follows from its votes. Votes may be cast meanwhile.
+    """Updates every trace, deleted or not, to the standing that follows from its votes. Votes may be cast meanwhile.
 
-    `on_progress` hears after each batch how many traces are done, of how many there were at the start.
+    `on_progress` gets the number of traces done after each batch, and that of all at the start.
     """
     batches: list[Recounted] = []
     last, done = None, 0
     total = await database.read(lambda reading: reading.votes.count_traces()) if on_progress else 0
-    while trace_ids := await _next(last, database):
+    while trace_ids := await _next_batch(last, database):
         batches.append(await _recount(trace_ids, database, validation_threshold=validation_threshold))
         last = trace_ids[-1]
         done += batches[-1].traces
@@ -47,7 +47,7 @@ async def recount(
     )
 
 
-async def _next(last: UUID | None, database: Database) -> Sequence[UUID]:
+async def _next_batch(last: UUID | None, database: Database) -> Sequence[UUID]:
     return await database.read(lambda reading: reading.votes.list_trace_ids(after=last, size=_BATCH))
 
 

@@ -1,9 +1,9 @@
-"""How votes are cast, taken back and read."""
+"""Votes: cast and retract, with the trace's standing updated under its lock (ADR 0009)."""
 
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from commontrace.core.events.status_changes import tell_status
+from commontrace.core.events.status_changes import add_status_event
 from commontrace.domain.errors import OwnTrace, RevisionNotCurrent, VoteNotFound
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.domain.votes.ballot import Ballot
@@ -14,8 +14,8 @@ from commontrace.storage.votes.repository import VoteRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Counted:
-    """A trace's standing by the votes on its current revision."""
+class TraceStanding:
+    """The standing of a trace, by the votes on its current revision."""
 
     trace_id: UUID
     revision: int
@@ -24,8 +24,8 @@ class Counted:
 
 async def cast(
     ballot: Ballot, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int
-) -> tuple[VoteRow, Counted]:
-    """Stores or changes the voter's vote. Raises TraceNotFound, OwnTrace, RevisionNotCurrent."""
+) -> tuple[VoteRow, TraceStanding]:
+    """Creates or changes the voter's vote. Raises TraceNotFound, OwnTrace, RevisionNotCurrent."""
     trace = await work.trace_changes.lock_live(ballot.trace_id)
     if trace.contributor_id == voter_id:
         raise OwnTrace(trace.id)
@@ -35,15 +35,15 @@ async def cast(
     return vote, await _count(trace, work, validation_threshold=validation_threshold)
 
 
-async def retract(trace_id: UUID, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int) -> Counted:
-    """Removes the voter's vote, on whichever revision. Raises TraceNotFound, VoteNotFound."""
+async def retract(trace_id: UUID, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int) -> TraceStanding:
+    """Deletes the voter's vote, whatever revision it is on. Raises TraceNotFound, VoteNotFound."""
     trace = await work.trace_changes.lock_live(trace_id)
     if not await work.votes.delete(trace_id, voter_id):
         raise VoteNotFound(trace_id)
     return await _count(trace, work, validation_threshold=validation_threshold)
 
 
-async def vote_of(email: str, trace_id: UUID, reading: Reading) -> VoteRow:
+async def get_vote(email: str, trace_id: UUID, reading: Reading) -> VoteRow:
     """Returns the user's vote. Raises TraceNotFound, VoteNotFound."""
     await reading.traces.require(trace_id)
     voter_id = await reading.users.get_id(email)
@@ -53,26 +53,26 @@ async def vote_of(email: str, trace_id: UUID, reading: Reading) -> VoteRow:
     return vote
 
 
-async def votes_on(trace_id: UUID, reading: Reading, *, after: Cursor | None, size: int) -> list[VoteRow]:
-    """Returns at most `size` votes behind the position, newest first. Raises TraceNotFound."""
+async def list_votes(trace_id: UUID, reading: Reading, *, after: Cursor | None, size: int) -> list[VoteRow]:
+    """Returns at most `size` votes after the position, newest first. Raises TraceNotFound."""
     await reading.traces.require(trace_id)
     return await reading.votes.list_newest_first(trace_id, after=after, size=size)
 
 
 async def apply_tally(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, validation_threshold: int) -> Standing:
-    """Gives a locked trace the standing that follows from its votes, and returns it."""
+    """Updates a locked trace to the standing that follows from its votes, and returns it."""
     due = standing(tally, validation_threshold=validation_threshold, is_seed=trace.is_seed)
-    # Most votes change neither; a status that differs is told to watchers.
+    # Only a change of status touches the trace and adds an event.
     changes = {name: value for name, value in asdict(due).items() if value != getattr(trace, name)}
     if "status" in changes:
         await work.trace_changes.touch(trace.id, changes)
-        await tell_status(trace.id, trace.status, due.status, trace.revision, work)
+        await add_status_event(trace.id, trace.status, due.status, trace.revision, work)
     elif changes:
         await work.trace_changes.update(trace.id, changes)
     return due
 
 
-async def _count(trace: LockedTrace, work: UnitOfWork, *, validation_threshold: int) -> Counted:
+async def _count(trace: LockedTrace, work: UnitOfWork, *, validation_threshold: int) -> TraceStanding:
     tallies = await work.votes.get_tallies([trace.id])
-    settled = await apply_tally(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
-    return Counted(trace_id=trace.id, revision=trace.revision, standing=settled)
+    updated = await apply_tally(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
+    return TraceStanding(trace_id=trace.id, revision=trace.revision, standing=updated)

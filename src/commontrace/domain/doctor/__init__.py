@@ -1,1 +1,1 @@
-"""Diagnosis: facts in, findings with advice out."""
+"""Doctor: checks of an installation, from facts to findings with advice."""

@@ -1,15 +1,15 @@
-"""What is well with an installation and what is not: facts in, findings with advice out."""
+"""Findings of the doctor, and the checks of the embedding model and of the vector index."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from commontrace.embeddings.embedder import Embedder
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -18,7 +18,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """What one check found, in one line, and what to do about it, empty if nothing."""
+    """The result of one check, in one line, and the advice, empty if nothing is to be done."""
 
     check: str
     level: Level
@@ -27,23 +27,23 @@ class Finding:
 
 
 def ok(check: str, message: str) -> Finding:
-    """Returns what is as it should be."""
+    """Returns the finding of a check that passed."""
     return Finding(check=check, level=Level.OK, message=message)
 
 
 def warning(check: str, message: str, advice: str) -> Finding:
-    """Returns what somebody may not have wanted."""
+    """Returns a finding that may be intended."""
     return Finding(check=check, level=Level.WARNING, message=message, advice=advice)
 
 
 def problem(check: str, message: str, advice: str) -> Finding:
-    """Returns what must not stay so."""
+    """Returns a finding that has to be mended."""
     return Finding(check=check, level=Level.PROBLEM, message=message, advice=advice)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VectorIndex:
-    """How the vector index is built: `options` are m and ef_construction."""
+    """Definition of the vector index (HNSW): `options` are m and ef_construction."""
 
     is_valid: bool
     method: str
@@ -51,10 +51,10 @@ class VectorIndex:
     options: Mapping[str, str]
 
 
-def of_model(recorded: RecordedModel, embedder: Embedder, *, is_as_new: bool, fitting: str) -> Finding:
-    """Holds the database's model against the one that the settings give; `is_as_new` if it can still be changed.
+def check_model(recorded: RecordedModel, embedder: Embedder, *, is_as_new: bool, fitting: str) -> Finding:
+    """Compares the database's model with the settings'. `is_as_new`: the database's can still be changed.
 
-    `fitting` are settings that give the database's.
+    `fitting` are settings that give the database's model.
     """
     stored = f"{recorded.model_id} {recorded.model_version} of {recorded.dimensions} dimensions"
     if not recorded.made_by(embedder):
@@ -77,8 +77,8 @@ def of_model(recorded: RecordedModel, embedder: Embedder, *, is_as_new: bool, fi
     return ok("model", f"{stored}, as the settings give")
 
 
-def of_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, create: str) -> Finding:
-    """Holds the vector index against the one of the migrations; `create` is the statement that makes it."""
+def check_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, create: str) -> Finding:
+    """Compares the vector index with that of the migrations; `create` is the statement that creates it."""
     rebuild = f"psql: DROP INDEX CONCURRENTLY {name}; {create}"
     if found is None:
         return problem("index", f"{name} is missing: every search compares all traces", f"psql: {create}")
@@ -105,8 +105,8 @@ def of_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, cre
     return ok("index", f"{name}: {found.method}, {found.operator_class}, {_listed(found.options)}")
 
 
-def of_plan(name: str, plan: str, *, create: str) -> Finding:
-    """Tells whether Postgres answers a search from the vector index; `plan` is what EXPLAIN says."""
+def check_plan(name: str, plan: str, *, create: str) -> Finding:
+    """Checks that Postgres answers a search from the vector index; `plan` is the output of EXPLAIN."""
     if f"Index Scan using {name} on traces" in plan:
         return ok("plan", f"searches use {name}")
     instead = next((line.strip(" ->") for line in plan.splitlines() if " on traces" in line), plan.partition("\n")[0])

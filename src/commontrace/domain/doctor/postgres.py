@@ -1,4 +1,4 @@
-"""What a Postgres must be to hold the service's data: facts in, findings with advice out."""
+"""Checks of a Postgres that is to hold the service's data (ADR 0054)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ DURABILITY = {
     "full_page_writes": "after a power cut pages may be half written",
     "synchronous_commit": "what was acknowledged may be lost in a crash",
 }
-"""Settings of Postgres that must not be off, and why."""
+"""Settings of Postgres that must not be off, with the damage they prevent."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostgresFacts:
-    """A Postgres, one of its databases, and what the user of DATABASE_URL sees there and may do.
+    """Facts of a Postgres and of one of its databases, as the user of DATABASE_URL sees them.
 
-    Names are quoted as SQL wants them. `pgvector` is the version of the extension, None where there is none.
-    `remedies` has, for each `DURABILITY` setting, the statement that turns it on, wherever it was turned off.
+    Names are quoted for SQL. `pgvector` is the version of the extension, None without it. `remedies` has, for each
+    `DURABILITY` setting, the statement that turns it on, wherever it was turned off.
     """
 
     version: str
@@ -32,10 +32,10 @@ class PostgresFacts:
     database: str
     search_path: str
     schema: str | None
-    """Where new tables go; None where nothing on the search path exists."""
+    """The schema of new tables; None if no schema on the search path exists."""
     may_create_tables: bool
     taken: Sequence[str]
-    """The tables of that schema which are called as ours are."""
+    """The tables of that schema that have names of ours."""
     pgvector: str | None
     pgvector_available: str | None
     pgvector_schema: str | None
@@ -45,31 +45,31 @@ class PostgresFacts:
 
     @property
     def offers_pgvector(self) -> bool:
-        """Whether a recent enough pgvector is installed on the machine, created in the database or not."""
+        """Whether the machine has a recent enough pgvector, created in the database or not."""
         return self.pgvector_available is not None and _numbers(self.pgvector_available) >= PGVECTOR_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WritingFacts:
-    """What keeps everybody from writing: a standby, or a default, which the statement `remedy` turns off."""
+    """Reasons for a read-only database: a standby, or a default, which the statement `remedy` turns off."""
 
     is_standby: bool
     is_off_by_default: bool
     remedy: str
 
 
-def of_postgres(facts: PostgresFacts) -> list[Finding]:
-    """Holds a database against what the service needs of it, whether it is migrated or not."""
-    return [*of_database(facts), of_pgvector(facts), *of_durability(facts)]
+def check_postgres(facts: PostgresFacts) -> list[Finding]:
+    """Checks a database, migrated or not: version, encoding, pgvector, durability."""
+    return [*check_database(facts), check_pgvector(facts), *check_durability(facts)]
 
 
-def of_database(facts: PostgresFacts) -> list[Finding]:
-    """Tells whether Postgres is recent enough, and whether the database can hold every text."""
+def check_database(facts: PostgresFacts) -> list[Finding]:
+    """Checks that Postgres is recent enough and that the database can hold every text."""
     return [_postgres_version(facts), _encoding(facts)]
 
 
-def of_writing(facts: WritingFacts) -> Finding:
-    """Tells whether the database can be written to."""
+def check_writing(facts: WritingFacts) -> Finding:
+    """Checks that the database accepts writes."""
     if facts.is_standby:
         return problem(
             "writing",
@@ -81,8 +81,8 @@ def of_writing(facts: WritingFacts) -> Finding:
     return ok("writing", "the database reads and writes")
 
 
-def of_pgvector(facts: PostgresFacts) -> Finding:
-    """Tells whether the extension is there, recent enough, and found by its name."""
+def check_pgvector(facts: PostgresFacts) -> Finding:
+    """Checks that the extension is created, recent enough, and on the search path."""
     needed = ".".join(map(str, PGVECTOR_VERSION))
     install = f"install pgvector {needed} or newer on the database's machine"
     if facts.pgvector is None:
@@ -104,8 +104,8 @@ def of_pgvector(facts: PostgresFacts) -> Finding:
     return ok("pgvector", f"pgvector {facts.pgvector}")
 
 
-def of_durability(facts: PostgresFacts) -> list[Finding]:
-    """Tells whether what is acknowledged survives a crash."""
+def check_durability(facts: PostgresFacts) -> list[Finding]:
+    """Checks that acknowledged writes survive a crash."""
     off = [name for name in DURABILITY if facts.durability.get(name) == "off"]
     if not off:
         return [ok("durability", f"{', '.join(DURABILITY)} are on")]
@@ -114,8 +114,8 @@ def of_durability(facts: PostgresFacts) -> list[Finding]:
     ]
 
 
-def of_room(facts: PostgresFacts) -> list[Finding]:
-    """Tells what would keep a first migration from making its tables, nothing where there is room for them."""
+def check_room(facts: PostgresFacts) -> list[Finding]:
+    """Returns the problems that would keep a first migration from creating its tables; none if it can."""
     own = "give CommonTrace a database of its own, or a schema of its own that is first on its user's search_path"
     if facts.schema is None:
         return [
@@ -139,8 +139,8 @@ def of_room(facts: PostgresFacts) -> list[Finding]:
     return []
 
 
-def of_revision(current: str | None, newest: str) -> Finding:
-    """Tells whether the database has the tables that this version works with."""
+def check_revision(current: str | None, newest: str) -> Finding:
+    """Checks that the database is migrated to the revision of this version."""
     if current is None:
         return problem("revision", "the database was never migrated", "commontrace migrate")
     if current < newest:

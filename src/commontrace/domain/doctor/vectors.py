@@ -1,23 +1,23 @@
-"""Whether every trace can be found: vectors, those who wait for theirs, and those of a next model."""
+"""Checks of vectors: traces without one, the encoding queue, and re-encoding with another model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from commontrace.domain.doctor.findings import Finding, ok, problem, warning
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 
 _RETRY = "commontrace worker --retry"
-# Longer waits have a cause that somebody may want to know.
-_PATIENCE_SECONDS = 300.0
+# A longer wait has a cause that an operator may want to know.
+_LONG_WAIT_SECONDS = 300.0
 _MINUTE, _DAY = 60.0, 86400.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VectorCounts:
-    """Live traces: how many in all, and of them without a vector of the model: those in the queue, and those in none.
+    """Numbers of live traces: all, and those without a vector of the current model, queued or not.
 
-    Those in none have no vector at all (`missing`) or one of another model (`foreign`); `examples` are ids of some.
+    Those not queued have no vector (`missing`) or one of another model (`foreign`); `examples` are ids of some.
     """
 
     live: int
@@ -29,10 +29,10 @@ class VectorCounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueFacts:
-    """How many traces wait for their vector and were given up, deleted ones too.
+    """Numbers of traces in the encoding queue and of dead letters, deleted ones included.
 
-    `oldest_seconds` is how long the first has waited; `why` says what went wrong last, with those that were given up if
-    there are any; `examples` are ids of some of those.
+    `oldest_seconds` is the longest wait; `why` is the last failure, that of a dead letter if there are any; `examples`
+    are ids of dead letters.
     """
 
     waiting: int
@@ -44,15 +44,15 @@ class QueueFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reembedded:
-    """How many traces have the vector of the next model, of how many, and whether a process is at it."""
+    """Progress of re-encoding: traces with a vector of the next model, and of all; whether a process is running."""
 
     done: int
     total: int
     is_under_way: bool
 
 
-def of_vectors(counts: VectorCounts) -> Finding:
-    """Tells whether every live trace can be found."""
+def check_vectors(counts: VectorCounts) -> Finding:
+    """Checks that searches can find every live trace."""
     lost = {
         "have no vector": counts.missing,
         "have a vector of another model": counts.foreign,
@@ -71,8 +71,8 @@ def of_vectors(counts: VectorCounts) -> Finding:
     )
 
 
-def of_queue(facts: QueueFacts) -> Finding:
-    """Tells whether traces get their vectors in time."""
+def check_queue(facts: QueueFacts) -> Finding:
+    """Checks that traces get their vectors in time."""
     because = f", because {facts.why}" if facts.why else ""
     if facts.given_up:
         some = " ".join(map(str, facts.examples))
@@ -84,7 +84,7 @@ def of_queue(facts: QueueFacts) -> Finding:
     if not facts.waiting:
         return ok("queue", "no trace waits for its vector")
     waiting = f"waiting for vectors: {facts.waiting:,}, the first for {_duration(facts.oldest_seconds)}"
-    if facts.oldest_seconds > _PATIENCE_SECONDS:
+    if facts.oldest_seconds > _LONG_WAIT_SECONDS:
         return warning(
             "queue",
             waiting + because,
@@ -93,8 +93,8 @@ def of_queue(facts: QueueFacts) -> Finding:
     return ok("queue", waiting)
 
 
-def of_reembedding(upcoming: RecordedModel, progress: Reembedded) -> Finding:
-    """Tells how far the database has got on the way to another model, and whether anybody goes on."""
+def check_reembedding(upcoming: RecordedModel, progress: Reembedded) -> Finding:
+    """Checks that a begun re-encoding goes on."""
     what = (
         f"being moved to {upcoming.model_id} {upcoming.model_version} of {upcoming.dimensions} dimensions:"
         f" {progress.done:,} of {progress.total:,} traces are encoded"

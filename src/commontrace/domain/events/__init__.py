@@ -1,1 +1,1 @@
-"""Events: their types, and the order in which they can be told."""
+"""Events: their types, and the watermark up to which they can be delivered."""

@@ -1,7 +1,7 @@
-"""Which events can be told: those that no earlier one can still join.
+"""Watermark of the event log: the sequence number up to which no earlier event can still appear (ADR 0019).
 
-Numbers are drawn before their transactions commit, and commit in any order. An event is settled when every lower number
-belongs to an event that is visible, or to none for ever: its transaction was rolled back.
+Sequence numbers are drawn before their transactions commit, and transactions commit in any order. The watermark passes
+a number when every lower one belongs to a visible event, or to none for ever: its transaction was rolled back.
 """
 
 from dataclasses import dataclass
@@ -9,51 +9,52 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """What one snapshot of the database shows of the events behind a number."""
+    """The events after a sequence number, as one snapshot of the database shows them."""
 
     count: int
     last: int
-    """The highest number; where there is none, the one that was asked behind."""
+    """The highest number; without events, the number that was asked about."""
     oldest_running: int
     """Every transaction with a lower id has ended, and is visible if it committed."""
     drawn: int | None
-    """A transaction id drawn after the snapshot was taken: whoever had drawn a number until then has a lower one."""
+    """A transaction id drawn after the snapshot: transactions that had drawn a number by then have lower ids."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Pending:
+class _Gap:
+    """Missing numbers up to `last`. Only transactions with ids below the horizon can still fill them."""
+
     last: int
     horizon: int
 
 
 class CommitOrder:
-    """How far events are settled. None at first: nothing is known of what was under way before the first look."""
+    """Computes the watermark from snapshots. It is None at first, while transactions from before may still run."""
 
     def __init__(self) -> None:
-        """Starts without having looked."""
-        self.settled: int | None = None
-        self._pending: _Pending | None = None
+        self.watermark: int | None = None
+        self._gap: _Gap | None = None
 
     @property
-    def is_pending(self) -> bool:
+    def has_gap(self) -> bool:
         """Whether numbers are missing whose transactions may still run."""
-        return self._pending is not None
+        return self._gap is not None
 
-    def take(self, look: Snapshot) -> bool:
-        """Learns from a look behind `settled`; returns whether another one tells more at once.
+    def apply(self, snapshot: Snapshot) -> bool:
+        """Applies a snapshot of the events after the watermark; returns whether another one would move it at once.
 
-        Looks need a `drawn` id while nothing is pending, if they show a gap or are the first.
+        Without a known gap, the first snapshot and every one that shows a gap need a `drawn` id: raises ValueError.
         """
-        if self.settled is not None and look.last - self.settled == look.count:
-            self.settled, self._pending = look.last, None
+        if self.watermark is not None and snapshot.last - self.watermark == snapshot.count:
+            self.watermark, self._gap = snapshot.last, None
             return False
-        if self._pending is None:
-            if look.drawn is None:
-                raise ValueError("a look that shows a gap must have drawn an id")
-            self._pending = _Pending(last=look.last, horizon=look.drawn)
+        if self._gap is None:
+            if snapshot.drawn is None:
+                raise ValueError("a snapshot that shows a gap must have drawn an id")
+            self._gap = _Gap(last=snapshot.last, horizon=snapshot.drawn)
             return False
-        if look.oldest_running < self._pending.horizon:
+        if snapshot.oldest_running < self._gap.horizon:
             return False
-        # Whoever could have filled a gap below `last` has ended: what is missing stays missing.
-        self.settled, self._pending = self._pending.last, None
-        return look.last > self.settled
+        # All transactions that could have filled the gap have ended: what is missing stays missing.
+        self.watermark, self._gap = self._gap.last, None
+        return snapshot.last > self.watermark

@@ -1,4 +1,4 @@
-"""What happens to traces, as those who watch them are told; and a status, which is told by its own name."""
+"""Event types of traces. An event of a new status has the status as its type, but for DEMOTED."""
 
 CREATED = "created"
 UPDATED = "updated"

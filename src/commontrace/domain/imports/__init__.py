@@ -1,1 +1,1 @@
-"""Imports: what becomes of each item."""
+"""Imports: the outcome of each item."""

@@ -1,4 +1,4 @@
-"""What becomes of each item of an import, decided in memory, one after the other."""
+"""Outcomes of imported items, decided in memory, one after the other (ADR 0018)."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,9 +38,9 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recorded:
-    """The trace that an item was stored as, or the one of the same content that was there (`is_new` tells).
+    """The trace that an item was stored as, or the existing one of the same content (`is_new` tells).
 
-    `unlinked` is why it does not replace the trace that the item names; only told when the item is stored.
+    `unlinked` is the reason why it does not supersede the trace that the item names; known only while it is stored.
     """
 
     trace_id: UUID
@@ -63,23 +63,23 @@ class Imported:
 
     @property
     def content_hash(self) -> bytes | None:
-        """What duplicates share; None where they are allowed."""
+        """The content hash that makes duplicates; None where they are allowed."""
         return None if self.item.on_duplicate is OnDuplicate.ALLOW else self.item.content_hash
 
 
-class Known(NamedTuple):
-    """A trace that is there. `live_content` is its content's hash, duplicates allowed or not; None if it is deleted."""
+class KnownTrace(NamedTuple):
+    """An existing trace. `live_content` is its content hash, duplicates allowed or not; None if it is deleted."""
 
     id: UUID
     live_content: bytes | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
-    """What is stored already and bears on a message: by content, by id, locked if it is replaced; and new tags."""
+class StoredState:
+    """Stored state that a message depends on: traces by content, by id and locked ones, and the quota of tag names."""
 
     contents: Mapping[bytes, UUID]
-    known: Mapping[UUID, Known]
+    known: Mapping[UUID, KnownTrace]
     purged: Collection[UUID]
     locked: Mapping[UUID, LockedTrace]
     tag_names: Allowance | None = None
@@ -87,29 +87,29 @@ class Surroundings:
 
 @dataclass(kw_only=True, slots=True)
 class Decisions:
-    """What becomes of new items: outcomes by sequence, traces to store, and which traces they replace."""
+    """Decisions about new items: outcomes by sequence, traces to store, and the traces that they supersede."""
 
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     traces: list[Imported] = field(default_factory=list)
     successors: dict[UUID, UUID] = field(default_factory=dict)
-    """By the id of a trace that was there before, the one that replaces it."""
+    """The superseding trace's id by the id of a trace that existed before."""
 
 
-def decide(items: Iterable[Item], there: Surroundings, *, caller_id: UUID, now: datetime) -> Decisions:
-    """Decides about items one after the other, as calls of their own would have been decided about."""
+def decide(items: Iterable[Item], stored: StoredState, *, caller_id: UUID, now: datetime) -> Decisions:
+    """Decides about items one after the other, as if each were a call of its own."""
     decisions = Decisions()
-    contents = dict(there.contents)
+    contents = dict(stored.contents)
     new: dict[UUID, Imported] = {}
     for position, item in enumerate(items):
-        outcome = _there_already(item, contents, there.known, there.purged, new)
-        if outcome is None and there.tag_names is not None:
-            outcome = there.tag_names.take(item.tags)
+        outcome = _outcome_of_existing(item, contents, stored.known, stored.purged, new)
+        if outcome is None and stored.tag_names is not None:
+            outcome = stored.tag_names.take(item.tags)
         if outcome is None:
             trace_id = item.trace_id or uuid4()
-            # Successors stay behind their predecessors in every list.
+            # Microseconds apart, so that successors sort after their predecessors in every list.
             created_at = item.created_at or now + timedelta(microseconds=position)
             trace = Imported(id=trace_id, item=item, created_at=created_at)
-            unlinked = _link(trace, there, new, decisions.successors, caller_id)
+            unlinked = _link(trace, stored, new, decisions.successors, caller_id)
             outcome = Recorded(trace_id=trace_id, is_new=True, unlinked=unlinked)
             decisions.traces.append(trace)
             new[trace_id] = trace
@@ -119,21 +119,21 @@ def decide(items: Iterable[Item], there: Surroundings, *, caller_id: UUID, now: 
     return decisions
 
 
-def _there_already(
+def _outcome_of_existing(
     item: Item,
     contents: Mapping[bytes, UUID],
-    known: Mapping[UUID, Known],
+    known: Mapping[UUID, KnownTrace],
     purged: Collection[UUID],
     new: Mapping[UUID, Imported],
 ) -> Outcome | None:
-    """Returns what stands in an item's way, None if nothing does."""
+    """Returns the outcome of an item that is not to be stored; None if it is."""
     existing_id = None if item.on_duplicate is OnDuplicate.ALLOW else contents.get(item.content_hash)
     if existing_id is None and item.trace_id is not None:
-        there, earlier = known.get(item.trace_id), new.get(item.trace_id)
-        if there is None and earlier is None:
+        existing, earlier = known.get(item.trace_id), new.get(item.trace_id)
+        if existing is None and earlier is None:
             return TracePurged(item.trace_id) if item.trace_id in purged else None
-        content = earlier.item.content_hash if earlier is not None else there.live_content if there else None
-        # The same trace, though its content alone would not say so: duplicates of it are allowed.
+        content = earlier.item.content_hash if earlier is not None else existing.live_content if existing else None
+        # Duplicates of it are allowed, so only its id tells that it is the same trace.
         if content != item.content_hash:
             return TraceIdTaken(item.trace_id)
         existing_id = item.trace_id
@@ -146,16 +146,16 @@ def _there_already(
 
 def _link(
     trace: Imported,
-    there: Surroundings,
+    stored: StoredState,
     new: Mapping[UUID, Imported],
     successors: dict[UUID, UUID],
     caller_id: UUID,
 ) -> CommonTraceError | None:
-    """Lets a trace replace the one that it names, where that can be replaced; returns why not, as a call would say."""
+    """Lets a trace supersede the one that it names; returns the error of a call where it cannot."""
     replaced_id, content = trace.item.supersedes_id, trace.item.content_hash
     if replaced_id is None:
         return None
-    earlier, locked = new.get(replaced_id), there.locked.get(replaced_id)
+    earlier, locked = new.get(replaced_id), stored.locked.get(replaced_id)
     replaced_content: bytes | None
     if earlier is not None:
         superseded_by_id, replaced_content = earlier.superseded_by_id, earlier.item.content_hash
@@ -165,7 +165,7 @@ def _link(
         return NotOwner(replaced_id)
     else:
         superseded_by_id = locked.superseded_by_id or successors.get(replaced_id)
-        replaced_content = there.known[replaced_id].live_content
+        replaced_content = stored.known[replaced_id].live_content
     if superseded_by_id is not None:
         return AlreadySuperseded(replaced_id, superseded_by_id)
     if replaced_content == content:

@@ -1,7 +1,7 @@
-"""API keys: `ct_`, the id in 32 hex digits, `_`, 256 random bits and a CRC-32 in 43 and 6 base62 digits.
+"""API keys: `ct_`, the id in 32 hex digits, `_`, 256 random bits and a CRC-32 in 43 and 6 base62 digits (ADR 0027).
 
-The prefix lets scanners find a key where it should not be, the checksum refuses a mangled one without a look at the
-database, and the id finds its row there. Of the whole, only the SHA-256 is stored: what is random needs no slow hash.
+The prefix lets scanners find leaked keys, the checksum refuses a mangled key without a query, and the id finds its row.
+Only the SHA-256 of the whole is stored: random bits need no slow hash.
 """
 
 import hashlib
@@ -21,34 +21,34 @@ _SECRET_BITS, _SECRET_DIGITS, _CHECKSUM_DIGITS = 256, 43, 6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiKey:
-    """A key and its id. Never shown whole but to whom it is made for."""
+    """A key and its id. The whole key is shown once, to the user whom it is created for."""
 
     id: UUID
     text: str = field(repr=False)
 
     @property
     def digest(self) -> bytes:
-        """What is stored of it."""
-        return digest_of(self.text)
+        """The digest that is stored of the key."""
+        return key_digest(self.text)
 
 
 def new_key() -> ApiKey:
-    """Returns a key that nobody has."""
+    """Returns a new random key."""
     key_id = uuid4()
     unchecked = f"ct_{key_id.hex}_{_base62(secrets.randbits(_SECRET_BITS), _SECRET_DIGITS)}"
     return ApiKey(id=key_id, text=unchecked + _checksum(unchecked))
 
 
-def parsed(text: str) -> ApiKey:
-    """Returns the key that a text is. Raises InvalidKey."""
+def parse_key(text: str) -> ApiKey:
+    """Parses a key. Raises InvalidKey."""
     form = _FORM.fullmatch(text)
     if form is None or _checksum(text[:-_CHECKSUM_DIGITS]) != form[2]:
         raise InvalidKey("MALFORMED")
     return ApiKey(id=UUID(hex=form[1]), text=text)
 
 
-def digest_of(text: str) -> bytes:
-    """Returns the SHA-256 of what may be a key."""
+def key_digest(text: str) -> bytes:
+    """Returns the SHA-256 of a text that may be a key."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 

@@ -1,16 +1,16 @@
-"""What quotas count, and what a server learns of them."""
+"""Quotas: their kinds, windows and leases (ADR 0029)."""
 
 from dataclasses import dataclass
 
 READS, WRITES, TAG_NAMES = "reads", "writes", "tag_names"
 
 WINDOWS = {READS: "minute", WRITES: "minute", TAG_NAMES: "day"}
-"""What each quota is for; a day is one of UTC."""
+"""The window of each kind of quota; days are those of UTC."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """How much was granted, 0 if less is left than was needed, and for how long: until the minute ends."""
+    """Units granted, 0 if less is left than needed, and the seconds until the window ends."""
 
     granted: int
     seconds_left: float
@@ -18,7 +18,7 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
-    """How much of a quota is used, and for how long it counts."""
+    """Units of a quota that are used, and the seconds until the window ends."""
 
     used: int
     seconds_left: float

@@ -8,7 +8,8 @@ from commontrace.domain import limits
 from commontrace.domain.search.neighbours import ResumePoint
 from commontrace.domain.search.rankings import Ranking
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.embeddings.embedder import Model, Vector
+from commontrace.embeddings.embedder import Vector
+from commontrace.embeddings.model import Model
 
 # Candidates that the HNSW index keeps for each hit (`hnsw.ef_search`). With 64 as the least, recall@10 on 20,000 traces
 # of 1536 dimensions lies between the .94 of 40 and the .98 of 100.

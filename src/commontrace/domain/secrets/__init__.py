@@ -1,1 +1,1 @@
-"""Secret scan: rules of linear time for texts that would be kept."""
+"""Secret scan: rules that run in linear time over texts that are to be stored (ADR 0030)."""

@@ -1,8 +1,8 @@
-"""What secrets look like: the formats that their issuers document.
+"""Rules of the secret scan: the formats of secrets, as their issuers document them.
 
-How one begins and how it goes on are RE2 patterns over bytes. Together they have one group, the part that a placeholder
-would replace. All beginnings are looked for at once: in them, no repetition may run through its own beginning, or RE2
-builds a state for every way in which a hostile text has them overlap.
+`begins` and `goes_on` are RE2 patterns over bytes. Together they have one group, the part that a placeholder would
+replace. All beginnings are matched at once. In a beginning, no repetition may match its own start: RE2 would build a
+state for every way in which a hostile text overlaps them.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from commontrace.domain.secrets import values
 
 
 class Rule(NamedTuple):
-    """A kind of secret. `what` completes the sentence "It looks like ..."; `holds` tells secrets from placeholders."""
+    """A kind of secret. `what` completes "It looks like ..."; `holds` is true of secrets, false of placeholders."""
 
     name: str
     what: str
@@ -21,7 +21,7 @@ class Rule(NamedTuple):
     holds: Callable[[bytes], bool] = values.is_random
 
 
-# No letter or digit goes before; `\n`, `%3D` and `\u003d` are what other texts make of line ends and signs.
+# No letter or digit before it. `\n`, `%3D` and `\u003d` are escaped line ends and punctuation.
 _START = r"(?:^|[^A-Za-z0-9]|\\[nrtbf]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2})"
 # The same where the secret itself may have hyphens and underscores.
 _EDGE = r"(?:^|[^A-Za-z0-9_-]|\\[nrt]|%[0-9A-Fa-f]{2})"
@@ -29,7 +29,7 @@ _EDGE = r"(?:^|[^A-Za-z0-9_-]|\\[nrt]|%[0-9A-Fa-f]{2})"
 _IS = r"""["'\\\s\]]{0,10}(?:=>|:=|[:=]|%3[AaDd])["'\\\s]{0,10}"""
 
 RULES = (
-    # The body may come in lines, in quotes, after headers; `...` is none.
+    # The body may be in lines, in quotes, after headers; `...` is no body.
     Rule(
         "private-key",
         "a private key (PEM, OpenSSH or PGP)",
@@ -43,7 +43,7 @@ RULES = (
         "aws-secret-access-key",
         "an AWS secret access key",
         r"(?i:secret[ _-]?access[ _-]?key|aws[ _-]?secret(?:[ _-]?key)?|secret[ _-]?key)" + _IS,
-        # What goes on behind 40 signs is something else.
+        # Longer than 40 characters, it is something else.
         r"((?:[A-Za-z0-9+/]|%2[BbFf]){40})(?:[^A-Za-z0-9+/=]|$)",
     ),
     Rule("azure-account-key", "a key of an Azure account", r"(?:Account|SharedAccess)Key=", r"([A-Za-z0-9+/]{43,86}=)"),
@@ -129,4 +129,4 @@ RULES = (
         values.is_opaque,
     ),
 )
-"""In the order in which they are asked: the first that fits names the secret."""
+"""In order of precedence: the first rule that matches names the secret."""

@@ -1,4 +1,4 @@
-"""Finds secrets in texts that are to be kept. Names the kind and the line, and never says the secret."""
+"""Secret scanner: finds secrets in texts, by kind and line. Its findings never contain the secret (ADR 0030)."""
 
 import re
 from collections.abc import Iterator
@@ -8,26 +8,25 @@ import re2
 
 from commontrace.domain.secrets.rules import RULES, Rule
 
-# Characters that are not seen: soft hyphen, zero-width ones, word joiners, byte order mark, variation selectors.
+# Invisible characters: soft hyphen, zero-width ones, word joiners, byte order mark, variation selectors.
 _UNSEEN = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]")
-# Values that are looked at in one text: one that has more of what resembles secrets counts as one.
+# Candidates examined in one text: a text with more of them counts as a secret.
 _VALUES = 200
 
 
 class Secret(NamedTuple):
-    """A secret in a text: the rule that it fits, and the line that it begins in, counted from 1."""
+    """A finding: the rule that matched, and the line where the secret begins, counted from 1."""
 
     rule: Rule
     line: int
 
 
 class SecretScan:
-    """Finds what fits any of a set of rules, in time that grows with the length of the text and no faster."""
+    """A scanner for a set of rules, in time linear in the length of the text."""
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
-        """Compiles the rules."""
         options = re2.Options()
-        # A byte is a character: what secrets are made of is ASCII, whatever stands around them.
+        # A byte is a character: secrets are ASCII, whatever surrounds them.
         options.encoding = re2.Options.Encoding.LATIN1
         self._rules = [(rule, re2.compile((rule.begins + rule.goes_on).encode(), options)) for rule in rules]
         self._beginnings = re2.Set.SearchSet(options)
@@ -36,7 +35,7 @@ class SecretScan:
         self._beginnings.Compile()
 
     def find(self, text: str) -> list[Secret]:
-        """Returns the secrets in a text, the first of each rule, by rule."""
+        """Returns the secrets of a text, the first one of each rule, in the order of rules."""
         data = (text if text.isascii() else _UNSEEN.sub("", text)).encode()
         begun = self._beginnings.Match(data)
         return list(self._found(data, sorted(begun))) if begun else []

@@ -1,11 +1,11 @@
-"""Tells the values of secrets from what people write in their place."""
+"""Classification of candidate values: secrets or placeholders (ADR 0030)."""
 
 import base64
 import binascii
 import math
 from collections import Counter
 
-# Whatever holds one of these, in any case, stands for a secret. None is short enough to turn up by chance.
+# Placeholders contain one of these, in any case. None is short enough to turn up by chance.
 _MARKERS = (
     b"example",
     b"sample",
@@ -21,9 +21,9 @@ _MARKERS = (
     b"*****",
     b"eby8vdm02xnocqflquwj",  # the key that Azure's storage emulator is documented with
 )
-# These are too short for that: they count between hyphens or underscores.
+# Shorter marks of placeholders, which count only between hyphens or underscores.
 _WORDS = {b"your", b"fake", b"test", b"demo", b"mock", b"some", b"insert", b"replace", b"todo", b"abc123", b"here"}
-# What people call a password that is none, or that everybody knows.
+# Passwords that are placeholders or well known.
 _PASSWORDS = (
     b"password",
     b"passwd",
@@ -39,31 +39,31 @@ _TEMPLATES = (b"$", b"{", b"[", b"(", b"*", b"%(")
 _LOCAL_HOSTS = (b"localhost", b"127.", b"0.0.0.0", b"host.docker.internal")
 _RESERVED_ENDS = (b"example", b"example.com", b"example.org", b"example.net", b"test", b"invalid", b"localhost")
 
-# Bits a sign. Of 300,000 random values of 16 signs, the fewest that a rule asks for, one has less.
+# Bits per character. Of 300,000 random values of 16 characters, the least that a rule asks for, one has less.
 _LEAST_ENTROPY = 2.5
 _LEAST_RUN = 16
 _SEPARATED = bytes.maketrans(b"_+/=.~-", b"       ")
-# As much of a value as is looked at. Its end is where its text says so, which may be far away.
+# Bytes of a value that are examined: its end may be far away.
 _EXAMINED = 128
 
 
 def is_random(value: bytes) -> bool:
-    """Whether the value is no word, no sequence, no repetition and no documented example."""
+    """Tells whether the value is random: no word, sequence, repetition or documented example."""
     value = value[:_EXAMINED]
     lower = value.lower()
     return not (_names_itself(lower) or _is_sequence(lower) or _is_words(value)) and _entropy(value) >= _LEAST_ENTROPY
 
 
 def is_opaque(value: bytes) -> bool:
-    """The same of a value without a format of its own: also, 16 letters and digits in a row, both more than once."""
+    """Tells the same of a value without a format of its own: it must also mix 16 letters and digits in a row."""
     if value.startswith(b"eyJ") and (value.count(b".") < 2 or len(value.rpartition(b".")[2]) < _LEAST_RUN):
-        # A JSON Web Token that is cut off, as documents have them.
+        # A truncated JSON Web Token, as in documentation.
         return False
     return any(map(_is_mixed, value[:_EXAMINED].translate(_SEPARATED).split())) and is_random(value)
 
 
 def is_authorization(value: bytes) -> bool:
-    """The same of what an Authorization header holds: where that is a user and a password, of the password."""
+    """Tells the same of the credentials of an Authorization header: of the password, with basic authentication."""
     user_and_password = _decoded(value)
     if b":" in user_and_password and user_and_password.isascii() and not value.startswith(b"eyJ"):
         return is_password(user_and_password + b"@")
@@ -71,13 +71,13 @@ def is_authorization(value: bytes) -> bool:
 
 
 def is_signed_object(header_and_payload: bytes) -> bool:
-    """Whether `eyJ` and this begin a JSON Web Token, other than the one that everybody documents them with."""
+    """Tells whether `eyJ` and this begin a JSON Web Token other than the well-known example."""
     header, payload = map(_decoded, (b"eyJ" + header_and_payload).split(b"."))
     return header.startswith(b"{") and b'"alg"' in header and b'"John Doe"' not in payload
 
 
 def is_password(authority: bytes) -> bool:
-    """Whether `user:password@host` opens anything: no well-known word, no template, no host that is only an example."""
+    """Tells whether `user:password@host` is real: no well-known word, no template, no example host."""
     credentials, _, host = authority.rpartition(b"@")
     user, _, password = credentials.partition(b":")
     lower, host = password.lower(), host.lower().rstrip(b".")
@@ -95,18 +95,18 @@ def _names_itself(lower: bytes) -> bool:
 
 
 def _is_sequence(lower: bytes) -> bool:
-    """Whether most of it goes on as it began: `xxxx`, `abcd`, `1234`, `1a2b3c`."""
+    """Tells whether most characters repeat or continue the one before: `xxxx`, `abcd`, `1234`, `1a2b3c`."""
     return _goes_on(lower, 1) >= 0.5 or _goes_on(lower, 2) >= 0.7
 
 
 def _goes_on(lower: bytes, step: int) -> float:
-    """Returns the share of signs that are followed, after so many, by the same or the next one."""
+    """Returns the share of characters whose `step`-th follower is the same or the next one."""
     following = sum(later - earlier in (0, 1) for earlier, later in zip(lower, lower[step:], strict=False))
     return following / max(1, len(lower) - step)
 
 
 def _is_words(value: bytes) -> bool:
-    """Whether it is made of small letters alone, as no issuer makes it and many a document has it."""
+    """Tells whether it has lower-case letters alone, as placeholders do and no issuer's secrets."""
     letters = value.replace(b"-", b"").replace(b"_", b"")
     return letters.isalpha() and letters.islower()
 
@@ -117,7 +117,7 @@ def _is_mixed(run: bytes) -> bool:
 
 
 def _entropy(value: bytes) -> float:
-    """Returns bits a byte: Shannon's, of the value's own frequencies."""
+    """Returns the Shannon entropy of the value's own byte frequencies, in bits per byte."""
     return -sum(count / len(value) * math.log2(count / len(value)) for count in Counter(value).values())
 
 

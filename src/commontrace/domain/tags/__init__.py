@@ -1,1 +1,1 @@
-"""Tags: canonical names and the aliases to begin with."""
+"""Tags: canonical names, starter aliases, allowance of new names."""

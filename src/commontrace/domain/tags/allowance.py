@@ -1,4 +1,4 @@
-"""How many new names of tags a user may still bring."""
+"""Allowance of new tag names: the rest of a user's daily quota."""
 
 from collections.abc import Iterable
 
@@ -6,16 +6,18 @@ from commontrace.domain.errors import QuotaExceeded
 
 
 class Allowance:
-    """What a user may still bring, as of a question; others may use it meanwhile."""
+    """New tag names that a user may still create, as of one query; concurrent writes may use them meanwhile.
+
+    `refusal` is the error beyond that; `known` are names that exist, which cost nothing.
+    """
 
     def __init__(self, left: int, refusal: QuotaExceeded, known: Iterable[str]) -> None:
-        """Takes how many names, what to say beyond them, and which names exist."""
         self._left = left
         self._refusal = refusal
         self._known = set(known)
 
     def take(self, names: Iterable[str]) -> QuotaExceeded | None:
-        """Takes as many as are new of the names, all or none; returns why none."""
+        """Takes the new ones of the names, all or none; returns the error if none."""
         new = set(names) - self._known
         # A limit that was lowered leaves less than nothing.
         if new and len(new) > self._left:

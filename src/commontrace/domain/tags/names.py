@@ -1,4 +1,4 @@
-"""The canonical name of a tag: two spellings of one tag are one tag."""
+"""Canonical names of tags: spellings of one tag get one name (ADR 0010)."""
 
 import re
 import unicodedata
@@ -12,9 +12,9 @@ from commontrace.domain.tags.starter_aliases import STARTER_ALIASES
 from commontrace.domain.text import first_forbidden, is_blank
 
 _SPACES_AND_SLASHES = re.compile(r"[\s/]+")
-# The same before NFKC, which makes a slash of the full-width one.
+# The same before NFKC, which turns the full-width slash into `/`.
 _SEPARATORS = re.compile(r"[\s/\uff0f]+")
-# Composing makes at most this many characters one: U+1F82 is a letter with three marks.
+# NFKC composes at most this many characters into one: U+1F82 is a letter with three marks.
 _COMPOSED = 4
 _STARTER_SPELLINGS = {
     target: [spelling for spelling, name in STARTER_ALIASES.items() if name == target]
@@ -23,7 +23,7 @@ _STARTER_SPELLINGS = {
 
 
 class CanonicalName(NamedTuple):
-    """What a spelling stands for, and the starter alias that led there; '' if none did."""
+    """A canonical name, and the starter alias that led to it, '' if none did."""
 
     name: str
     alias: str
@@ -36,16 +36,16 @@ def canonical(tag: str) -> CanonicalName:
     What remains must be Unicode letters, marks and digits, `-`, `.` and `_`, with a letter or digit among them; nothing
     is dropped silently.
     """
-    # The same few tags come again and again; what is longer than any tag is not worth keeping.
-    return _remembered(tag) if len(tag) <= limits.TAG_CHARACTERS else _canonical(tag)
+    # Cached: the same few tags come again and again. Spellings longer than any tag are not worth a place.
+    return _canonical_cached(tag) if len(tag) <= limits.TAG_CHARACTERS else _canonical(tag)
 
 
 def _canonical(tag: str) -> CanonicalName:
-    # Before anything else: Python takes some control characters for spaces.
+    # First, because Python counts some control characters as spaces.
     forbidden = first_forbidden(tag)
     if forbidden is not None:
         raise _character_refused(tag, forbidden[1])
-    # Sorting a long run of combining marks takes NFKC time by the square of its length: minutes for a megabyte.
+    # NFKC takes quadratic time for a long run of combining marks: minutes for a megabyte (ADR 0041).
     if len(_SEPARATORS.sub("-", tag)) > _COMPOSED * limits.TAG_CHARACTERS:
         raise _too_long(tag)
     spelling = folded(tag)
@@ -56,7 +56,7 @@ def _canonical(tag: str) -> CanonicalName:
     for character in spelling:
         if not _is_allowed(character):
             raise _character_refused(tag, character)
-    # Fillers such as U+3164 are letters by their category, and show nothing.
+    # Fillers such as U+3164 are letters by category, and invisible.
     if not any(unicodedata.category(character)[0] in "LN" and not is_blank(character) for character in spelling):
         raise InvalidTag(tag, "has no letter or digit")
     if len(spelling) > limits.TAG_CHARACTERS:
@@ -64,7 +64,7 @@ def _canonical(tag: str) -> CanonicalName:
     return CanonicalName(spelling, "")
 
 
-_remembered = lru_cache(maxsize=4096)(_canonical)
+_canonical_cached = lru_cache(maxsize=4096)(_canonical)
 
 
 def normalise(tag: str) -> str:
@@ -78,14 +78,14 @@ def normalise_all(tags: Iterable[str]) -> list[str]:
 
 
 def folded(text: str) -> str:
-    """Returns the text in NFKC, trimmed, in lower case. Only for text of limited length: see `canonical`."""
+    """Returns the text in NFKC, trimmed, in lower case. Quadratic: only for text of limited length."""
     lower = unicodedata.normalize("NFKC", text).strip().lower()
     # Lower-casing can decompose a letter (U+0130 gives two code points): compose again.
     return unicodedata.normalize("NFKC", lower)
 
 
 def starter_spellings(names: Iterable[str]) -> set[str]:
-    """Returns the starter aliases that stand for one of the names."""
+    """Returns the starter aliases of the names."""
     return {spelling for name in names for spelling in _STARTER_SPELLINGS.get(name, ())}
 
 

@@ -1,11 +1,11 @@
-"""Spellings that stand for another name from the start; those that curators add later are in the database."""
+"""Starter aliases of tags; aliases that curators add are in the database (ADR 0010)."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 STARTER_ALIASES: Mapping[str, str] = MappingProxyType(
     {
-        # Names of which the rules for characters would refuse the usual spelling.
+        # Usual spellings that have characters which no tag may have.
         "c++": "cpp",
         "c++11": "cpp11",
         "c++14": "cpp14",

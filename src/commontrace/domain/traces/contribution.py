@@ -1,4 +1,4 @@
-"""What a trace consists of before it is stored."""
+"""Contributions, and new traces made of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ PENDING = "pending"
 VALIDATED = "validated"
 
 TEXTS = ("title", "context", "solution")
-"""What makes two traces the same, what the embedding model reads, and what a revision keeps."""
+"""The fields that the content hash covers, the embedding model reads and a revision keeps."""
 
 
 class OnDuplicate(Enum):
-    """What becomes of a contribution whose content is there already."""
+    """Policy for a contribution whose content a live trace has already (ADR 0008)."""
 
     RETURN_EXISTING = "return_existing"
     REJECT = "reject"
@@ -26,7 +26,7 @@ class OnDuplicate(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contribution:
-    """A trace in its contributor's words. Tags need not be canonical names yet."""
+    """A trace as contributed. Tags need not be canonical names yet."""
 
     title: str
     context: str
@@ -38,12 +38,12 @@ class Contribution:
 
     @property
     def text(self) -> str:
-        """What the embedding model reads."""
+        """The text that the embedding model reads."""
         return embedding_text(self.title, self.context, self.solution)
 
     @property
     def content_hash(self) -> bytes:
-        """What contributions of the same content share."""
+        """The hash that contributions of the same content share."""
         return content_hash(self.title, self.context, self.solution)
 
 
@@ -51,7 +51,7 @@ class Contribution:
 class NewTrace:
     """A trace ready to be stored.
 
-    `embedding` has shape (dimensions,) and unit length. It and its model are None for a trace that waits for it.
+    `embedding` has shape (dimensions,) and unit length. It and its model are None for a trace that waits for encoding.
     """
 
     id: UUID
@@ -84,7 +84,7 @@ def new_trace(
     status: str = PENDING,
     is_seed: bool = False,
 ) -> NewTrace:
-    """Returns the contribution with what the service adds to it; without an embedding it waits for one."""
+    """Returns the trace of a contribution. Without an embedding, it waits for encoding."""
     return NewTrace(
         id=trace_id,
         title=contribution.title,
@@ -105,10 +105,10 @@ def new_trace(
 
 
 def embedding_text(title: str, context: str, solution: str) -> str:
-    """Returns what the embedding model reads of a trace, the most telling part first: it may not read to the end."""
+    """Returns the text that the embedding model reads, the title first: the model may not read to the end."""
     return f"{title}\n\n{context}\n\n{solution}"
 
 
 def etag(edit_number: int) -> str:
-    """Returns the name of the state that the owner's last edit left."""
+    """Returns the etag of a trace after so many edits by its owner (ADR 0008)."""
     return f"e{edit_number}"

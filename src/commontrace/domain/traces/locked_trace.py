@@ -1,4 +1,4 @@
-"""What decisions about a trace depend on."""
+"""A trace's row under a lock."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from uuid import UUID
 
 
 class LockedTrace(NamedTuple):
-    """What decisions about a trace depend on. Nobody else changes it until the transaction ends."""
+    """The fields that decisions depend on, locked against changes until the transaction ends."""
 
     id: UUID
     contributor_id: UUID

@@ -1,4 +1,4 @@
-"""Which traces a search or a list considers."""
+"""Trace filters: conditions on the traces of a search, list or export."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TraceFilter:
-    """What a trace must be like; whatever is empty or None asks for nothing. Tags are canonical names."""
+    """Conditions that all must hold; empty and None are no condition. Tags are canonical names."""
 
     tags_all: tuple[str, ...] = ()
     tags_any: tuple[str, ...] = ()
@@ -24,13 +24,13 @@ class TraceFilter:
 
     @property
     def passes_all(self) -> bool:
-        """Whether every trace passes, or every one that no other replaces."""
+        """Whether every trace passes, or every trace that is not superseded."""
         return self == TraceFilter(include_superseded=self.include_superseded)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedFilter:
-    """A filter whose tags were looked up: their ids by name, and the names that no tag has, in alphabetical order."""
+    """A filter with the ids of its tags by name, and the names that no tag has, in alphabetical order (ADR 0038)."""
 
     trace_filter: TraceFilter
     tag_ids: Mapping[str, UUID]
@@ -38,6 +38,6 @@ class ResolvedFilter:
 
     @property
     def matches_nothing(self) -> bool:
-        """Tells whether no trace can pass because of tags that do not exist."""
-        asked, known = self.trace_filter, self.tag_ids.keys()
-        return not known >= set(asked.tags_all) or (bool(asked.tags_any) and known.isdisjoint(asked.tags_any))
+        """Whether no trace can pass, because of tags that do not exist."""
+        wanted, known = self.trace_filter, self.tag_ids.keys()
+        return not known >= set(wanted.tags_all) or (bool(wanted.tags_any) and known.isdisjoint(wanted.tags_any))

@@ -1,4 +1,4 @@
-"""What voters say of traces."""
+"""Ballots: votes as cast."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,7 +9,7 @@ DOWN = "down"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ballot:
-    """What a voter says of a trace. DOWN has a reason. Without a revision, the current one is meant."""
+    """A vote on a trace. DOWN needs a reason. Without a revision, it is on the current one."""
 
     trace_id: UUID
     vote_type: str

@@ -1,4 +1,4 @@
-"""What the votes on a trace say of it."""
+"""Trust: a trace's score (Wilson lower bound) and status, derived from its votes (ADR 0009)."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -11,7 +11,7 @@ _Z = 1.959963984540054
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tally:
-    """The votes on a trace's current revision."""
+    """Numbers of votes on a trace's current revision."""
 
     up_count: int = 0
     down_count: int = 0
@@ -19,7 +19,7 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """Where its votes leave a trace. The names are those of the stored columns."""
+    """Counts, score and status of a trace, derived from its votes. The names are those of the stored columns."""
 
     confirmation_count: int
     down_count: int
@@ -28,7 +28,7 @@ class Standing:
 
 
 def standing(tally: Tally, *, validation_threshold: int, is_seed: bool) -> Standing:
-    """Returns what follows from the votes alone. Seeds are validated whatever the votes say."""
+    """Returns the standing that follows from the votes. Seeds are validated whatever the votes."""
     is_confirmed = tally.up_count >= validation_threshold and tally.up_count > tally.down_count
     return Standing(
         confirmation_count=tally.up_count,
@@ -50,5 +50,5 @@ def trust_score(tally: Tally) -> float:
     if votes == 0:
         return 0.0
     bound = (up + _Z**2 / 2 - _Z * sqrt(up * down / votes + _Z**2 / 4)) / (votes + _Z**2)
-    # Rounding may lead just below.
+    # Rounding errors may lead just outside of 0..1.
     return min(max(bound, 0.0), 1.0)

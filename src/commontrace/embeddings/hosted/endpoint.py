@@ -11,7 +11,7 @@ from commontrace.embeddings.embedder import EmbedderUnavailable
 from commontrace.embeddings.hosted.answer import Answer, longest_answer, read_answer, retry_after
 from commontrace.embeddings.hosted.client import EndpointClient, most_bytes
 from commontrace.embeddings.hosted.environment import proxy_variable
-from commontrace.sharing.turns import FairLimiter
+from commontrace.sharing.fair_limiter import FairLimiter
 
 _RETRIES = 2
 _REQUESTS_AT_ONCE = 8
@@ -97,7 +97,7 @@ class Endpoint:
         most_bytes.set(longest_answer(texts=len(texts), dimensions=expected_dimensions))
         client = self._client if patiently else self._impatient
         try:
-            async with asyncio.timeout(self._timeout), self._turns.turn():
+            async with asyncio.timeout(self._timeout), self._turns.hold():
                 answer = await client.embeddings.with_raw_response.create(
                     input=list(texts),
                     model=self.model,

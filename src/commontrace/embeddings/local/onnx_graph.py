@@ -1,4 +1,4 @@
-"""Writing an ONNX graph down, product by product: what nodes and tensors of a BERT encoder have in common."""
+"""Builder of ONNX graphs, with the operations of a BERT encoder (ADR 0024)."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ Array = NDArray[np.float32]
 
 _OPSET = 23
 _IR_VERSION = 11
-"""The oldest that knows this operator set."""
+"""The oldest version of the format that has this operator set."""
 _OF_ONNXRUNTIME = "com.microsoft"
 
 
 class Graph:
-    """Grows node by node; every method returns the name of a value. Values are of shape (tokens, features), float32."""
+    """A graph under construction. Methods return names of values, which have shape (tokens, features), float32."""
 
     def __init__(self) -> None:
         self._nodes: list[NodeProto] = []
@@ -44,11 +44,11 @@ class Graph:
         return names
 
     def norm(self, values: str, gain: Array, bias: Array, epsilon: float) -> str:
-        """Adds a layer norm of each token's features."""
+        """Adds a layer normalisation of each token's features."""
         return self.node("LayerNormalization", values, self.tensor(gain), self.tensor(bias), axis=-1, epsilon=epsilon)
 
     def heads(self, values: str, heads: int, *order: int) -> str:
-        """Divides each token's features among heads; `order` is that of the axes, out of (token, head, feature)."""
+        """Divides each token's features among heads; `order` permutes the axes (token, head, feature)."""
         divided = self.node("Reshape", values, self.tensor(np.array([0, heads, -1], np.int64)))
         return self.node("Transpose", divided, perm=order)
 
@@ -77,16 +77,16 @@ class Graph:
             self.tensor(scale_of_rows),
             domain=_OF_ONNXRUNTIME,
         )
-        # The product was taken of what is stored; the token's zero counts once for every weight.
+        # The product used the stored integers; the token's zero point is subtracted once for every weight.
         zeros = self.node("Mul", self.node("Unsqueeze", zero, self._as_column), self.tensor(sums_of_rows[None]))
         shifted = self.node("Sub", product, zeros)
         scaled = self.node("Mul", shifted, self.node("Unsqueeze", scale, self._as_column))
         return self.node("Add", scaled, self.tensor(bias))
 
     def serialised(self, *, result: str, features: int) -> bytes:
-        """Returns the model: takes `embedded`, float32 (tokens, features), and `of_other_texts`, (tokens, tokens).
+        """Returns the model. Inputs: `embedded`, float32 (tokens, features); `of_other_texts`, (tokens, tokens).
 
-        The latter is 0 where two tokens are of one text, else minus infinity.
+        The latter is the attention mask: 0 where two tokens are of one text, else minus infinity.
         """
         graph = helper.make_graph(
             self._nodes,

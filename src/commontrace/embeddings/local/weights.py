@@ -1,4 +1,4 @@
-"""A checkpoint's tensors from a safetensors file, in single precision whatever they are stored in."""
+"""Weights of a checkpoint, from a safetensors file, in single precision."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ Array = NDArray[np.float32]
 
 
 def read_weights(path: Path) -> dict[str, Array]:
-    """Returns the tensors of 32-bit, 16-bit and brain floating point by name.
+    """Reads the tensors of 32-bit, 16-bit and bfloat16 numbers, by name.
 
     Raises ModelNotUsable if the file cannot be read or holds a number that is not finite.
     """
@@ -29,7 +29,7 @@ def read_weights(path: Path) -> dict[str, Array]:
 
 def _weights(path: Path) -> dict[str, Array]:
     with safe_open(path, framework="np") as file:
-        # Others are no weights: some checkpoints carry the numbers of their positions.
+        # Tensors of other types are no weights: some checkpoints have integer position ids.
         kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - not a mapping
         weights = {
             name: file.get_tensor(name).astype(np.float32, copy=False)
@@ -42,7 +42,7 @@ def _weights(path: Path) -> dict[str, Array]:
 
 
 def _brain_floats(path: Path) -> dict[str, Array]:
-    # numpy does not know them. They are the upper half of a float32.
+    # numpy has no bfloat16, which is the upper half of a float32.
     tensors: list[tuple[str, dict[str, Any]]] = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
     return {
         name: (np.frombuffer(tensor["data"], "<u2").astype(np.uint32) << 16).view(np.float32).reshape(tensor["shape"])

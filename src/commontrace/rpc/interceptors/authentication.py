@@ -13,7 +13,7 @@ import grpc
 
 from commontrace import KEY_METADATA, USER_METADATA
 from commontrace.core.keys.cache import KeyCache
-from commontrace.domain.caller import LOCAL_EMAIL, Caller, claimed
+from commontrace.domain.caller import LOCAL_EMAIL, Caller, claim_address
 from commontrace.domain.errors import InvalidKey, InvalidUser, KeyRequired
 from commontrace.domain.scopes import Scope
 from commontrace.rpc.call import Context, Reauthenticate, current_call, current_caller, still_admitted
@@ -79,7 +79,7 @@ class AuthenticationInterceptor(WrappingInterceptor):
             _enter(_claimed(claims), scope)
             return None
         key = _key(credentials)
-        caller = self._keys.recall(key)
+        caller = self._keys.get(key)
         if caller is None:
             return partial(self._ask, key, claims, scope)
         _enter(_confirmed(caller, claims), scope)
@@ -91,7 +91,7 @@ class AuthenticationInterceptor(WrappingInterceptor):
             await asking()
 
     async def _ask(self, key: str, claims: list[str], scope: Scope) -> None:
-        _enter(_confirmed(await self._keys.ask(key), claims), scope)
+        _enter(_confirmed(await self._keys.load(key), claims), scope)
 
 
 async def _while_admitted(asking: Reauthenticate | None, responses: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
@@ -121,7 +121,7 @@ def _claimed(claims: list[str]) -> Caller:
         return _LOCAL
     if len(claims) > 1:
         raise InvalidUser(f"{USER_METADATA} must be sent once, not {len(claims)} times")
-    return claimed(claims[0])
+    return claim_address(claims[0])
 
 
 def _confirmed(caller: Caller, claims: list[str]) -> Caller:

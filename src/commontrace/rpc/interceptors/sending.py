@@ -18,9 +18,9 @@ from commontrace.rpc.interceptors.interceptor import (
     streaming_handler,
     unary_behavior,
 )
-from commontrace.sharing.elsewhere import given_back_elsewhere
+from commontrace.sharing.fair_limiter import FairLimiter
 from commontrace.sharing.shares import served_user
-from commontrace.sharing.turns import FairLimiter
+from commontrace.sharing.slot_release import release_slot
 
 Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[bytes]]
 
@@ -136,18 +136,18 @@ class _Making:
         size, worth = self._wanted
         while True:
             await self._room()
-            await self._efforts.begin(worth)
+            await self._efforts.acquire(worth)
             # Not taken before: what waits to be worked on is not unread.
-            if self._unread.begin_at_once(size):
+            if self._unread.try_acquire(size):
                 break
-            self._efforts.end(self._user, worth)
+            self._efforts.release(self._user, worth)
         self._size, self._effort = size, worth
         self._goes_on = True
-        given_back_elsewhere.set(self._elsewhere)
+        release_slot.set(self._elsewhere)
 
     async def _room(self) -> None:
         try:
-            await self._unread.begin(0, patience=self._patience)
+            await self._unread.acquire(0, timeout_seconds=self._patience)
         except TimeoutError:
             raise Overloaded(
                 "your answers that wait to be read take all the memory there is for them: read them first",
@@ -166,8 +166,8 @@ class _Making:
         worth, self._effort = self._effort, 0
         self._size -= size
         self._goes_on = False
-        self._efforts.end(self._user, worth)
-        self._unread.end(self._user, size)
+        self._efforts.release(self._user, worth)
+        self._unread.release(self._user, size)
 
     @asynccontextmanager
     async def _elsewhere(self) -> AsyncIterator[None]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from datetime import UTC
 
-from commontrace.core.imports.service import Progress
+from commontrace.core.imports.service import ImportProgress
 from commontrace.domain.imports.decisions import Item, Outcome, Recorded
 from commontrace.domain.tags import names as tag_names
-from commontrace.embeddings.embedder import unit
+from commontrace.embeddings.embedder import unit_vector
 from commontrace.rpc.messages import traces
 from commontrace.rpc.messages.item_errors import item_error
 from commontrace.rpc.messages.vectors import vector_array
@@ -26,7 +26,7 @@ def item(message: trace_import_pb2.ImportItem) -> Item:
         trace_id=traces.optional_id(record.id),
         created_at=record.create_time.ToDatetime(tzinfo=UTC) if record.HasField("create_time") else None,
         supersedes_id=traces.optional_id(record.supersedes_trace_id),
-        vector=unit(vector_array(record.embedding)) if record.HasField("embedding") else None,
+        vector=unit_vector(vector_array(record.embedding)) if record.HasField("embedding") else None,
     )
 
 
@@ -44,7 +44,7 @@ def acknowledgement(
     )
 
 
-def progress_message(progress: Progress) -> trace_import_pb2.ImportTracesResponse:
+def progress_message(progress: ImportProgress) -> trace_import_pb2.ImportTracesResponse:
     """Returns how far an import has come."""
     return trace_import_pb2.ImportTracesResponse(
         last_sequence=progress.last_sequence, created_count=progress.created, existing_count=progress.existing

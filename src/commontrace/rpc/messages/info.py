@@ -1,7 +1,7 @@
 """The server's description as messages."""
 
 from commontrace.domain import limits
-from commontrace.embeddings.embedder import Model
+from commontrace.embeddings.model import Model
 from commontrace.v1 import trace_service_pb2
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from commontrace.core.tags.service import Merged, Resolved
+from commontrace.core.tags.service import MergedTags, ResolvedTag
 from commontrace.domain import limits
 from commontrace.domain.tags.names import folded, starter_spellings
 from commontrace.domain.text import first_forbidden
@@ -72,7 +72,7 @@ def changes(request: tag_service_pb2.UpdateTagRequest) -> dict[str, Any]:
     return {path: getattr(request.tag, path) for path in request.update_mask.paths}
 
 
-def resolved_message(resolved: Resolved) -> tag_service_pb2.ResolvedTag:
+def resolved_message(resolved: ResolvedTag) -> tag_service_pb2.ResolvedTag:
     """Returns what became of a spelling."""
     state = tag_service_pb2.TAG_STATE_EXISTING if resolved.is_known else tag_service_pb2.TAG_STATE_NEW
     return tag_service_pb2.ResolvedTag(
@@ -85,6 +85,6 @@ def resolved_message(resolved: Resolved) -> tag_service_pb2.ResolvedTag:
     )
 
 
-def merged_message(merged: Merged) -> tag_service_pb2.MergeTagsResponse:
+def merged_message(merged: MergedTags) -> tag_service_pb2.MergeTagsResponse:
     """Returns what a merge did."""
     return tag_service_pb2.MergeTagsResponse(tag=tag_message(merged.tag), moved_trace_count=merged.moved_trace_count)

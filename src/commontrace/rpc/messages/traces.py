@@ -7,8 +7,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 
 from commontrace.core.search.near_duplicates import SimilarTrace
-from commontrace.core.traces.create import Contributed
-from commontrace.core.traces.update import Edit, Edited
+from commontrace.core.traces.create import CreateResult
+from commontrace.core.traces.update import Edit, UpdateResult
 from commontrace.domain.traces.contribution import PENDING, VALIDATED, Contribution, OnDuplicate, etag
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.storage.traces.repository import TraceRow
@@ -71,7 +71,7 @@ def on_duplicate(value: trace_pb2.OnDuplicate.ValueType) -> OnDuplicate:
     return _ON_DUPLICATE.get(value, OnDuplicate.RETURN_EXISTING)
 
 
-def contributed_message(contributed: Contributed, *, is_stored: bool) -> trace_service_pb2.CreateTraceResponse:
+def contributed_message(contributed: CreateResult, *, is_stored: bool) -> trace_service_pb2.CreateTraceResponse:
     """Returns what became of a contribution, or what would become of it."""
     trace = trace_message(contributed.trace)
     if not contributed.is_new:
@@ -97,7 +97,7 @@ def edit(request: trace_service_pb2.UpdateTraceRequest) -> Edit:
     return Edit(trace_id=UUID(request.trace.id), values=values, etag=request.etag)
 
 
-def edited_message(edited: Edited) -> trace_service_pb2.UpdateTraceResponse:
+def edited_message(edited: UpdateResult) -> trace_service_pb2.UpdateTraceResponse:
     """Returns what became of an edit."""
     return trace_service_pb2.UpdateTraceResponse(
         trace=trace_message(edited.trace), tokens_read=edited.tokens_read, tokens_total=edited.tokens_total

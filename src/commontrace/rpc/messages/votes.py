@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from commontrace.core.votes.service import Counted
+from commontrace.core.votes.service import TraceStanding
 from commontrace.domain.votes.ballot import DOWN, UP, Ballot
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.messages.traces import STATUS
@@ -52,7 +52,7 @@ def vote_message(vote: VoteRow) -> vote_pb2.Vote:
     )
 
 
-def tally_message(counted: Counted) -> vote_pb2.TraceTally:
+def tally_message(counted: TraceStanding) -> vote_pb2.TraceTally:
     """Returns where the votes leave a trace."""
     return vote_pb2.TraceTally(
         trace_id=str(counted.trace_id),

@@ -74,7 +74,7 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
         user_id = await self._database.read(lambda reading: reading.users.get_id(caller.email))
         return trace_service_pb2.GetServiceInfoResponse(
             version=commontrace.__version__,
-            embedding_model=info.embedding_model_message(self._model.facts),
+            embedding_model=info.embedding_model_message(self._model.info),
             limits=info.limits_message(),
             caller=trace_service_pb2.Caller(
                 user_id=str(user_id or ""),
@@ -182,7 +182,7 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
     ) -> trace_service_pb2.ListTracesResponse:
         """Lists traces."""
         size, full = page_size(request.page_size), lists.is_full(request.view)
-        listed = await listing.find(
+        listed = await listing.find_positions(
             filters.trace_filter_of(request.filter),
             owner_email=current_caller().email if request.show_deleted else None,
             after=NEWEST_FIRST.position(request),
@@ -191,7 +191,7 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
         )
 
         async def fetch(some: Sequence[Cursor]) -> dict[Cursor, trace_pb2.Trace]:
-            rows = await listing.rows(some, of=listed, full=full, database=self._database)
+            rows = await listing.load_traces(some, of=listed, full=full, database=self._database)
             return {position: traces.trace_message(row) for position, row in rows.items()}
 
         page = await pages.filled(listed.positions, size, fetch)
@@ -207,7 +207,7 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
         """Lists the revisions of a trace."""
         trace_id, full = UUID(request.trace_id), lists.is_full(request.view)
         size = page_size(request.page_size)
-        numbers = await listing.revisions(
+        numbers = await listing.list_revisions(
             trace_id, before=BY_REVISION.position(request), size=size + 1, database=self._database
         )
 
@@ -228,7 +228,7 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
         try:
             result = await self._searches.search(searches.search(request), deadline=deadline)
         except QueryOfAnotherModel:
-            search_rules.refuse_vector(request, self._model.facts)
+            search_rules.refuse_vector(request, self._model.info)
             raise
         batches = fetch_batches(
             result,
@@ -254,8 +254,8 @@ class TraceServicer(Moderation, trace_service_pb2_grpc.TraceServiceServicer):
         self, request: trace_export_pb2.ExportTracesRequest, _context: Context
     ) -> AsyncIterator[trace_export_pb2.ExportTracesResponse]:
         """Streams traces as records."""
-        model = self._model.facts
-        export = await exporting.begin(
+        model = self._model.info
+        export = await exporting.create_export(
             exports.trace_filter(request),
             with_embeddings=request.include_embeddings,
             database=self._database,

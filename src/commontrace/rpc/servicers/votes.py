@@ -52,7 +52,7 @@ class VoteServicer(vote_service_pb2_grpc.VoteServiceServicer):
     ) -> vote_service_pb2.GetVoteResponse:
         """Returns the caller's vote."""
         email, trace_id = current_caller().email, UUID(request.trace_id)
-        vote = await self._database.read(lambda reading: voting.vote_of(email, trace_id, reading))
+        vote = await self._database.read(lambda reading: voting.get_vote(email, trace_id, reading))
         return vote_service_pb2.GetVoteResponse(vote=votes.vote_message(vote))
 
     async def ListVotes(
@@ -62,6 +62,6 @@ class VoteServicer(vote_service_pb2_grpc.VoteServiceServicer):
         trace_id, after, size = UUID(request.trace_id), NEWEST_FIRST.position(request), page_size(request.page_size)
         # One more than asked for tells whether another page follows.
         found = await self._database.read(
-            lambda reading: voting.votes_on(trace_id, reading, after=after, size=size + 1)
+            lambda reading: voting.list_votes(trace_id, reading, after=after, size=size + 1)
         )
         return votes.page_message(request, found, size)

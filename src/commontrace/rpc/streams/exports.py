@@ -17,7 +17,7 @@ async def stream(
 ) -> AsyncGenerator[trace_export_pb2.ExportTracesResponse]:
     """Yields what is left of the export behind the request's cursor. Raises ServerStopping between two messages."""
     after, size = OLDEST_FIRST.position(request), request.batch_size or limits.EXPORT_TRACES_DEFAULT
-    while rows := await stopping.unless_begun(export.page(after=after, size=size)):
+    while rows := await stopping.unless_begun(export.load_page(after=after, size=size)):
         for response in responses(request, rows, model_id=model_id):
             stopping.refuse()
             yield response

@@ -12,13 +12,13 @@ from commontrace.domain.errors import ModelReplaced, ScopeMissing
 from commontrace.domain.imports.decisions import Item, Outcome
 from commontrace.domain.scopes import Scope
 from commontrace.embeddings.active_model import ActiveModel
-from commontrace.embeddings.embedder import Model
+from commontrace.embeddings.model import Model
 from commontrace.rpc.call import current_caller, still_admitted
 from commontrace.rpc.messages import imports
 from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.validation import import_rules
 from commontrace.rpc.validation.invalid_request import InvalidRequest
-from commontrace.sharing.turns import FairLimiter
+from commontrace.sharing.fair_limiter import FairLimiter
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_import_pb2
 
@@ -88,7 +88,7 @@ class Importer:
     async def _answer(self, received: _Received, import_id: UUID) -> trace_import_pb2.ImportTracesResponse:
         email, request = current_caller().email, received.request
         if not request.items:
-            return imports.progress_message(await importing.progress(import_id, email, self._database))
+            return imports.progress_message(await importing.get_progress(import_id, email, self._database))
         if not received.items:
             last_sequence = await self._database.read(
                 lambda reading: reading.imports.get_last_sequence(import_id, email)
@@ -96,8 +96,8 @@ class Importer:
             outcomes = received.refused
         else:
             try:
-                async with self._turns.turn():
-                    stored = await importing.store(
+                async with self._turns.hold():
+                    stored = await importing.store_items(
                         received.items,
                         import_id=import_id,
                         email=email,
@@ -107,8 +107,8 @@ class Importer:
                     )
             except ModelReplaced:
                 # What was right by the old model may be wrong by the new one.
-                await self._model.look()
-                if self._model.facts is received.model:
+                await self._model.refresh()
+                if self._model.info is received.model:
                     raise
                 return await self._answer(await self._checked(request), import_id)
             last_sequence, outcomes = stored.last_sequence, {**stored.outcomes, **received.refused}
@@ -122,7 +122,7 @@ class Importer:
         return None if request is None else await self._checked(request)
 
     async def _checked(self, request: trace_import_pb2.ImportTracesRequest) -> _Received:
-        model, scopes = self._model.facts, current_caller().scopes
+        model, scopes = self._model.info, current_caller().scopes
         received = _Received(request=request, model=model)
         checked_bytes = 0
         for position, message in enumerate(request.items):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from commontrace.domain import limits
 from commontrace.domain.search.rankings import RANKED
 from commontrace.domain.text import is_blank, without_forbidden
-from commontrace.embeddings.embedder import Model
+from commontrace.embeddings.model import Model
 from commontrace.rpc.messages import searches
 from commontrace.rpc.messages.vectors import vector_violations
 from commontrace.rpc.validation import field_rules as rules

@@ -40,7 +40,7 @@ class Validator:
         }
 
     def _search_traces(self, request: trace_service_pb2.SearchTracesRequest) -> Violations:
-        model = self._model.facts
+        model = self._model.info
         return search_rules.search_traces(request, model_id=model.model_id, dimensions=model.dimensions)
 
     def check(self, request: Message) -> None:

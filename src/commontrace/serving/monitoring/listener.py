@@ -27,7 +27,7 @@ def exported(address: str, registry: CollectorRegistry, *, is_ready: Callable[[]
     /healthz answers 200 while the services are ready, else 503, for probes that do not speak gRPC.
     """
     try:
-        host, port = addresses.split(address)
+        host, port = addresses.parse(address)
     except ValueError as error:
         # Of workers, the last ones may have got beyond the last port.
         raise NotReady(f"cannot export metrics on {address}: METRICS_ADDRESS {error}") from error
@@ -51,7 +51,7 @@ def exported(address: str, registry: CollectorRegistry, *, is_ready: Callable[[]
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="metrics", daemon=True)
     thread.start()
     try:
-        yield addresses.joined(host, server.server_port)
+        yield addresses.format_address(host, server.server_port)
     finally:
         server.shutdown()
         server.server_close()

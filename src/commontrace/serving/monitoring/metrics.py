@@ -50,7 +50,7 @@ class Metrics:
     ) -> Iterator[list[Coroutine[Any, Any, None]]]:
         """Exports as long as the block runs; yields what has to run meanwhile. Raises NotReady."""
         queue = QueueWatch(database)
-        recall = RecallProbe(database, lambda: model.facts, period_seconds=self._recall_probe_seconds)
+        recall = RecallProbe(database, lambda: model.info, period_seconds=self._recall_probe_seconds)
         self._registry.register(
             StateCollector(
                 pools=lambda: database.pools,

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from commontrace.embeddings.embedder import Model, Vector
+    from commontrace.embeddings.embedder import Vector
+    from commontrace.embeddings.model import Model
     from commontrace.storage.database import Database
 
 log = structlog.get_logger()

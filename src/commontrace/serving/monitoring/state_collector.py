@@ -40,7 +40,7 @@ class StateCollector(Collector):
         yield GaugeMetricFamily(
             "commontrace_ready", "1 while the services are SERVING, else 0.", float(self._is_ready())
         )
-        facts = self._model.facts
+        facts = self._model.info
         build = GaugeMetricFamily(
             "commontrace_build_info",
             "Always 1: the server's version, and the embedding model of its database.",

@@ -13,8 +13,8 @@ from commontrace.domain.doctor.findings import VectorIndex
 from commontrace.domain.doctor.postgres import PostgresFacts, WritingFacts
 from commontrace.domain.doctor.vectors import QueueFacts, Reembedded, VectorCounts
 from commontrace.domain.errors import InvalidKey
-from commontrace.domain.keys.api_key import parsed
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.domain.keys.api_key import parse_key
+from commontrace.embeddings.model import RecordedModel
 from commontrace.storage import engines, migrations
 from commontrace.storage.doctor import postgres, vectors
 from commontrace.storage.doctor.refusals import InspectionFailed, translate_refusals
@@ -105,7 +105,7 @@ class DatabaseInspector:
     async def accepts_key(self, key: str) -> bool:
         """Returns whether a server of this database accepts the API key. Needs the newest revision."""
         try:
-            wanted = parsed(key)
+            wanted = parse_key(key)
         except InvalidKey:
             return False
         with translate_refusals():

@@ -9,7 +9,7 @@ from sqlalchemy.ext.compiler import compiles
 from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.domain.search.query import candidates_for
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 from commontrace.storage import engines
 from commontrace.storage.doctor.refusals import translate_refusals
 from commontrace.storage.search import filter_sql

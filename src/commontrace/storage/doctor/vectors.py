@@ -7,7 +7,7 @@ from sqlalchemy.schema import CreateIndex
 
 from commontrace.domain.doctor.findings import VectorIndex
 from commontrace.domain.doctor.vectors import QueueFacts, VectorCounts
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, EncodingJob, Trace
 
 _EXAMPLES = 3

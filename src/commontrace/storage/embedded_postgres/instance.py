@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
-from commontrace.shared_buffers import fitting, smaller
+from commontrace.shared_buffers import default_megabytes, next_smaller
 from commontrace.storage.embedded_postgres import processes
 from commontrace.storage.embedded_postgres.cluster import create_cluster, find_binaries
 from commontrace.storage.embedded_postgres.data_directory import (
@@ -128,13 +128,13 @@ def _start_locked(
     processes.release_stale_locks(cluster, data_dir)
     socket_dir = choose_socket_directory(data_dir, resources)
     settings = {**_SETTINGS, "unix_socket_directories": '"{}"'.format(str(socket_dir).replace('"', '""'))}
-    size = shared_buffers or fitting()
+    size = shared_buffers or default_megabytes()
     while True:
         try:
             postmaster = _launch_postmaster(binaries, cluster, log, settings | {"shared_buffers": f"{size}MB"})
             break
         except processes.SharedMemoryRefused:
-            less = None if shared_buffers else smaller(size)
+            less = None if shared_buffers else next_smaller(size)
             if less is None:
                 raise
             size = less

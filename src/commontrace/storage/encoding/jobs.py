@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, Float, String, Uuid, any_, bindparam, delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from commontrace.domain.backoff import LONGEST_DELAY_SECONDS
+from commontrace.settings import LONGEST_DELAY_SECONDS
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import EncodingJob, Trace
 from commontrace.storage.stored_times import is_ahead

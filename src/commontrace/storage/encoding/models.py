@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.schema import CreateIndex, DropIndex
 
 from commontrace.domain.errors import ModelReplaced
-from commontrace.embeddings.embedder import Embedder, Model, Vector
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.embedder import Embedder, Vector
+from commontrace.embeddings.model import Model, RecordedModel
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import CREATE_SIGNS_TRIGGER, DROP_SIGNS_TRIGGER, VECTOR_INDEX, EmbeddingModel, Trace
 from commontrace.storage.traces.changes import TraceChanges

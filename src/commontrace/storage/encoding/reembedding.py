@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.embeddings.embedder import Embedder, Vector
-from commontrace.embeddings.recorded_model import RecordedModel
+from commontrace.embeddings.model import RecordedModel
 from commontrace.storage import engines
 from commontrace.storage.encoding.cutover import Cutover
 from commontrace.storage.encoding.models import EmbeddingModelReader, insert_model

@@ -25,10 +25,10 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.events.event_types import CREATED, SUPERSEDED
-from commontrace.domain.imports.decisions import Imported, Known, Recorded
+from commontrace.domain.imports.decisions import Imported, KnownTrace, Recorded
 from commontrace.domain.traces.content_hash import content_hash
 from commontrace.domain.traces.contribution import PENDING, TEXTS
-from commontrace.embeddings.embedder import Model
+from commontrace.embeddings.model import Model
 from commontrace.storage.imports.reader import ImportReader
 from commontrace.storage.models import ImportItem, PurgedTrace, Trace
 
@@ -119,12 +119,12 @@ class ImportRepository(ImportReader):
         rows = await self._executor.execute(_WITH_CONTENTS, {"hashes": hashes})
         return {row[0]: row[1] for row in rows if row[0] is not None}
 
-    async def get_existing(self, trace_ids: Collection[UUID]) -> dict[UUID, Known]:
+    async def get_existing(self, trace_ids: Collection[UUID]) -> dict[UUID, KnownTrace]:
         """Returns the traces that exist, deleted ones too, by id."""
         if not trace_ids:
             return {}
         rows = await self._executor.execute(_EXISTING, {"trace_ids": list(trace_ids)})
-        return {row[0]: Known(row[0], (row[2] or content_hash(*row[3:])) if row[1] else None) for row in rows}
+        return {row[0]: KnownTrace(row[0], (row[2] or content_hash(*row[3:])) if row[1] else None) for row in rows}
 
     async def get_purged_ids(self, trace_ids: Collection[UUID]) -> set[UUID]:
         """Returns those of the ids that belonged to purged traces."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from commontrace.domain.errors import FilterTooSlow
-from commontrace.sharing.elsewhere import elsewhere
+from commontrace.sharing.slot_release import slot_released
 from commontrace.storage.pool_limiter import PoolLimiter
 
 SECONDS = 1.0
@@ -28,7 +28,7 @@ class FilterBudget:
     async def limit(self) -> AsyncIterator[None]:
         """Bounds the block. Raises Overloaded, FilterTooSlow."""
         # The call gives back its shares of the server meanwhile: the database does the work.
-        async with elsewhere(), self._limiter.slot():
+        async with slot_released(), self._limiter.slot():
             try:
                 async with asyncio.timeout(self._seconds) as limit:
                     yield

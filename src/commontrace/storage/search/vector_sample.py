@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.embeddings.embedder import Model, Vector
+from commontrace.embeddings.embedder import Vector
+from commontrace.embeddings.model import Model
 from commontrace.storage.models import Trace
 
 # The planner's estimate, which costs nothing to read; -1 before the first ANALYZE.

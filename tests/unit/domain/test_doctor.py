@@ -1,4 +1,4 @@
-"""What doctor says of versions and settings that no Postgres of these tests has."""
+"""Doctor's checks of versions and settings that no Postgres of these tests has."""
 
 from dataclasses import replace
 
@@ -7,9 +7,9 @@ from commontrace.domain.doctor.postgres import (
     DURABILITY,
     PostgresFacts,
     WritingFacts,
-    of_postgres,
-    of_room,
-    of_writing,
+    check_postgres,
+    check_room,
+    check_writing,
 )
 
 GOOD = PostgresFacts(
@@ -33,11 +33,11 @@ GOOD = PostgresFacts(
 
 def problems(facts: PostgresFacts) -> dict[str, str]:
     """The advice for each problem."""
-    found = of_postgres(facts)
+    found = check_postgres(facts)
     return {finding.message: finding.advice for finding in found if finding.level is Level.PROBLEM}
 
 
-def test_the_oldest_supported_versions_are_well() -> None:
+def test_the_oldest_supported_versions_pass() -> None:
     assert problems(GOOD) == {}
     assert problems(replace(GOOD, version="18beta1", major=18, pgvector="0.10.1", pgvector_available=None)) == {}
 
@@ -63,20 +63,20 @@ def test_each_setting_that_risks_data_is_a_problem() -> None:
 
 def test_a_database_that_cannot_be_written_to_is_a_problem() -> None:
     writing = WritingFacts(is_standby=False, is_off_by_default=False, remedy="turn it off")
-    assert of_writing(writing).level is Level.OK
-    standby = of_writing(replace(writing, is_standby=True, is_off_by_default=True))
+    assert check_writing(writing).level is Level.OK
+    standby = check_writing(replace(writing, is_standby=True, is_off_by_default=True))
     assert (standby.level, "pg_promote()" in standby.advice) == (Level.PROBLEM, True)
-    assert of_writing(replace(writing, is_off_by_default=True)).advice == "psql: turn it off"
+    assert check_writing(replace(writing, is_off_by_default=True)).advice == "psql: turn it off"
 
 
 def test_room_for_the_tables() -> None:
-    assert of_room(GOOD) == []
+    assert check_room(GOOD) == []
     for facts in (
         replace(GOOD, schema=None),
         replace(GOOD, may_create_tables=False),
         replace(GOOD, taken=("users",), may_create_tables=False),
     ):
-        [finding] = of_room(facts)
+        [finding] = check_room(facts)
         assert (finding.check, finding.level) == ("schema", Level.PROBLEM)
 
 
