@@ -13,7 +13,7 @@ MEANINGS = {
 }
 """By exit code, for people."""
 
-# By the names of gRPC's codes: `commontrace --help` does not owe the import.
+# Keyed by the names of gRPC status codes, so that `commontrace --help` need not import grpc.
 _BY_STATUS = {
     "NOT_FOUND": NOT_FOUND,
     "ALREADY_EXISTS": CONFLICT,

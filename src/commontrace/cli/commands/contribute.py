@@ -12,7 +12,6 @@ from commontrace.cli.runtime.calls import Address, As, Etag, Json, TraceId, call
 from commontrace.cli.runtime.input_files import contribution, texts
 from commontrace.cli.runtime.short_ids import whole_trace_id
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client
     from commontrace.v1 import trace_pb2, trace_service_pb2

@@ -12,7 +12,6 @@ from commontrace.cli.output.progress import progress
 from commontrace.cli.runtime.calls import Address, Json, silence_grpc
 from commontrace.cli.runtime.environment import configure_logging
 
-# Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.domain.doctor.findings import Finding
 

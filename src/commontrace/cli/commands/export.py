@@ -26,7 +26,6 @@ from commontrace.cli.runtime.filters import (
 )
 from commontrace.plurals import counted
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client, TraceFilter
     from commontrace.v1 import trace_record_pb2

@@ -24,7 +24,6 @@ from commontrace.cli.runtime.filters import (
 from commontrace.cli.runtime.short_ids import whole_trace_id
 from commontrace.domain import limits
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client, SearchHits
     from commontrace.client.requests import Ranking

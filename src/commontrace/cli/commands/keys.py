@@ -15,7 +15,6 @@ from commontrace.cli.runtime.short_ids import digits_of
 from commontrace.domain import limits
 from commontrace.domain.scopes import OF_AN_AGENT, Scope
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any

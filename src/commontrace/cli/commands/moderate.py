@@ -9,7 +9,6 @@ from commontrace.cli.output.printing import as_dict, fail, json_line, one_line
 from commontrace.cli.runtime.calls import Address, As, Json, TraceId, call_on
 from commontrace.domain import limits
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client
 

@@ -9,7 +9,6 @@ from commontrace.cli.output.progress import progress
 from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
 from commontrace.plurals import counted
 
-# Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.serving.bootstrap import Postgres
     from commontrace.settings import Settings

@@ -13,7 +13,6 @@ from commontrace.cli.runtime.environment import configure_logging, failures_expl
 from commontrace.cli.runtime.signals import run, stop_requested
 from commontrace.serving.standard_streams import never_failing
 
-# Imported when a server starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     import asyncio
 

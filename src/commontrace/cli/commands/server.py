@@ -9,7 +9,6 @@ from commontrace.cli import exit_codes
 from commontrace.cli.output.printing import as_dict, fail, json_line, note, one_line
 from commontrace.cli.runtime.calls import Address, As, Json, call, exit_code_of, silence_grpc, usable_tls
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.v1 import trace_service_pb2
 

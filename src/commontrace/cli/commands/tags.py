@@ -10,7 +10,6 @@ from commontrace.cli.output.printing import as_dict, json_line, one_line
 from commontrace.cli.runtime.calls import Address, As, Json, call, first
 from commontrace.domain import limits
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client
     from commontrace.v1 import tag_pb2

@@ -11,7 +11,6 @@ from commontrace.cli.runtime.environment import failures_explained
 from commontrace.domain import limits
 from commontrace.domain.text import is_blank
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID

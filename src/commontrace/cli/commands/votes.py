@@ -11,7 +11,6 @@ from commontrace.cli.output.printing import as_dict, json_line, minute, one_line
 from commontrace.cli.runtime.calls import Address, As, Json, TraceId, call_on, first
 from commontrace.domain import limits
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client
     from commontrace.v1 import vote_pb2

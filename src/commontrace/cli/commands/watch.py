@@ -12,7 +12,6 @@ from commontrace.cli.output.enum_labels import event_name
 from commontrace.cli.output.printing import as_dict, json_line, note, one_line, second
 from commontrace.cli.runtime.calls import Address, As, Json, call
 
-# Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client, WatchStream
     from commontrace.v1 import trace_event_pb2

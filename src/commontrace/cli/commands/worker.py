@@ -13,7 +13,6 @@ from commontrace.cli.runtime.signals import stop_requested
 from commontrace.plurals import counted
 from commontrace.serving.standard_streams import never_failing
 
-# Imported when a worker starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     import asyncio
 

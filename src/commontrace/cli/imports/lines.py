@@ -9,7 +9,6 @@ from uuid import UUID, uuid5
 
 from commontrace.cli.runtime.json_input import Unreadable, read_into
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.v1 import trace_record_pb2
 

@@ -9,7 +9,6 @@ from commontrace.cli.imports.waiting import Imported
 from commontrace.cli.output.printing import json_line, note, one_line, printable
 from commontrace.cli.runtime.json_input import Unreadable
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client
     from commontrace.v1 import trace_import_pb2

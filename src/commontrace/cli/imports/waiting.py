@@ -8,7 +8,6 @@ from uuid import UUID
 
 from commontrace.cli.output.enum_labels import is_waiting
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client
 

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Literal
 
 from commontrace.cli.output.printing import one_line
 
-# Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.v1 import trace_event_pb2, trace_pb2, vote_pb2
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from commontrace.cli.exit_codes import FAILED
 from commontrace.domain.text import without_forbidden
 
-# Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp

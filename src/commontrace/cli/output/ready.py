@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from commontrace import DEFAULT_ADDRESS, addresses
 
-# Imported when a server starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.settings import Settings
 

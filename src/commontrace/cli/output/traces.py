@@ -10,7 +10,6 @@ from commontrace.cli.output.enum_labels import is_waiting, person, status_name
 from commontrace.cli.output.printing import day, minute, one_line
 from commontrace.cli.output.untrusted import marked, quoted
 
-# Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.v1 import trace_pb2, trace_service_pb2
 

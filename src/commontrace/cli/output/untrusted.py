@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from commontrace.cli.output.printing import one_line
 
-# Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from rich.console import Console
 

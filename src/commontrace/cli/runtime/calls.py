@@ -12,7 +12,6 @@ from commontrace.cli.output.printing import fail
 from commontrace.cli.runtime.short_ids import LEAST_DIGITS, UnknownId, whole_trace_id
 from commontrace.cli.runtime.tls_options import given_tls
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import CallFailed, Client, Tls
 

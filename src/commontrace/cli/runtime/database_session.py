@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.storage.unit_of_work import UnitOfWork
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 from commontrace.cli.output.printing import fail
 
-# Imported when a command needs them: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from structlog.typing import EventDict
 

@@ -9,7 +9,6 @@ import typer
 
 from commontrace.cli.runtime.short_ids import whole_contributor_id
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client, TraceFilter
 

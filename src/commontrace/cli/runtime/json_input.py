@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.v1 import trace_record_pb2, trace_service_pb2
 

@@ -4,7 +4,6 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-# Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Coroutine

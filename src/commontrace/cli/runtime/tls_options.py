@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-# Imported when a command calls: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Tls
 
