@@ -23,7 +23,7 @@ from commontrace.cli.commands.votes import vote, votes
 from commontrace.cli.commands.watch import watch
 from commontrace.cli.commands.worker import worker
 from commontrace.cli.exit_codes import MEANINGS
-from commontrace.cli.help import Command, Commands
+from commontrace.cli.help import Command, Commands, ServerCommand
 from commontrace.cli.runtime.tls_options import CaFile, CertFile, KeyFile, ServerName, UseTls, remember
 
 # Each command with its examples.
@@ -97,7 +97,7 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
     },
 }
 
-# Commands of two words, under the heading of each first one.
+# Commands of two words, by the first one; all of them work on the server's database.
 _NOUNS: dict[str, tuple[str, dict[str, tuple[Callable[..., None], tuple[str, ...]]]]] = {
     "users": (
         "Create, name and list users.",
@@ -122,6 +122,9 @@ _NOUNS: dict[str, tuple[str, dict[str, tuple[Callable[..., None], tuple[str, ...
         },
     ),
 }
+
+# Commands of one word that need the extra `server`.
+_SERVER_COMMANDS: set[Callable[..., None]] = {doctor, migrate, recount, reembed, seed, serve, worker}
 
 # Python has a `list` and an `import` of its own.
 _NAMES: dict[Callable[..., None], str] = {list_traces: "list", import_traces: "import"}
@@ -161,11 +164,12 @@ def app() -> typer.Typer:
     for heading, commands in _GROUPS.items():
         for command, examples in commands.items():
             name = _NAMES.get(command)
-            app.command(name, cls=Command, epilog=_examples(examples), rich_help_panel=heading)(command)
+            cls = ServerCommand if command in _SERVER_COMMANDS else Command
+            app.command(name, cls=cls, epilog=_examples(examples), rich_help_panel=heading)(command)
     for noun, (about, verbs) in _NOUNS.items():
         group = typer.Typer(cls=Commands, help=about, no_args_is_help=True, rich_markup_mode=None)
         for name, (command, examples) in verbs.items():
-            group.command(name, cls=Command, epilog=_examples(examples))(command)
+            group.command(name, cls=ServerCommand, epilog=_examples(examples))(command)
         app.add_typer(group, name=noun, rich_help_panel="Users and keys")
     return app
 

@@ -1,4 +1,7 @@
-"""How `--help` is laid out: commands in groups, examples as they are typed, the same with and without a terminal."""
+"""Click command classes: the layout of `--help`, and usage errors as JSON.
+
+Help is the same with and without a terminal: commands in groups, examples as they are typed.
+"""
 
 import sys
 from typing import Any, cast
@@ -8,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from commontrace.cli.exit_codes import USAGE
 from commontrace.cli.output.printing import fail, wants_json
+from commontrace.cli.runtime.server_extra import require_server
 
 # Whatever is wrong with a command line; Typer does not export it.
 _UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
@@ -23,6 +27,15 @@ class Command(TyperCommand):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
         """Writes the epilogue."""
         _write(self.epilog, formatter)
+
+
+class ServerCommand(Command):
+    """A command that runs code of the server, and so needs the extra `server`; its help does not."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command, or ends with what to install."""
+        require_server()
+        return super().invoke(ctx)
 
 
 class Commands(TyperGroup):

@@ -11,7 +11,6 @@ import typer
 from commontrace.cli.output.ready import ready_lines
 from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.runtime.signals import run, stop_requested
-from commontrace.serving.standard_streams import never_failing
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.5
 
 
-@never_failing()
 def serve(
     *,
     migrate: Annotated[
@@ -45,9 +43,16 @@ def serve(
 
     By default on an embedded Postgres with the sample traces loaded; on that of DATABASE_URL where it is set.
     """
-    # Read when gRPC is imported, here and by workers. gRPC has a line, not in JSON, for every handshake that fails, and
-    # strangers decide how many there are.
+    # Read when gRPC is imported, here and by workers. Below ERROR, gRPC writes a line that is not JSON for every failed
+    # handshake, and any client can cause those.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    from commontrace.serving.standard_streams import never_failing
+
+    with never_failing():
+        _run_server(migrate=migrate, workers=workers)
+
+
+def _run_server(*, migrate: bool, workers: int | None) -> None:
     from commontrace.serving import bootstrap
     from commontrace.serving.listening import refuse_open_address, refuse_taken_address, reserved
     from commontrace.serving.tls import ServedCertificate

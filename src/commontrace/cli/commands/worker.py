@@ -11,7 +11,6 @@ from commontrace.cli.output.progress import progress
 from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.runtime.signals import stop_requested
 from commontrace.plurals import counted
-from commontrace.serving.standard_streams import never_failing
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,6 +38,7 @@ def worker(
     import asyncio
 
     from commontrace.serving import bootstrap
+    from commontrace.serving.standard_streams import never_failing
 
     settings = read_settings()
     configure_logging(settings.log_level)
