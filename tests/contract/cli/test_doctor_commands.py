@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from commontrace.cli.doctor import findings as diagnosing
-from commontrace.cli.doctor import server as diagnosing_server
+from commontrace.cli.doctor import checks as diagnosing
+from commontrace.cli.doctor import server_checks as diagnosing_server
 from commontrace.core.encoding.queue import queue_again
 from commontrace.core.encoding.worker import encode_what_is_due
 from commontrace.domain.doctor.findings import Finding, Level

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from commontrace.cli.imports import waiting as imported
+from commontrace.cli.imports import imported_traces as imported
 from tests.contract.cli.command_line import ABSENT, Commands
 from tests.faults.server_process import ServerProcess
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2
 
-from commontrace.cli.doctor import findings as diagnosing
+from commontrace.cli.doctor import checks as diagnosing
 from commontrace.client import vector
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder

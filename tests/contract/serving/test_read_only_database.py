@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace.cli.doctor import findings as diagnosing
+from commontrace.cli.doctor import checks as diagnosing
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import migrations as migrating

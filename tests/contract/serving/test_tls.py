@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from commontrace.cli.doctor import findings as diagnosing
+from commontrace.cli.doctor import checks as diagnosing
 from commontrace.cli.exit_codes import FAILED, TRY_AGAIN
 from commontrace.cli.runtime import tls_options
 from commontrace.client import Tls, TlsFailed, connect, sync

@@ -8,8 +8,8 @@ import typer
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.output.enum_labels import is_waiting
 from commontrace.cli.output.printing import as_dict, json_line, note, one_line
-from commontrace.cli.runtime.calls import Address, As, Etag, Json, TraceId, call, call_on
 from commontrace.cli.runtime.input_files import contribution, texts
+from commontrace.cli.runtime.server_calls import Address, As, Etag, Json, TraceId, call, call_on
 from commontrace.cli.runtime.short_ids import whole_trace_id
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.output.printing import json_line, one_line
 from commontrace.cli.output.progress import progress
-from commontrace.cli.runtime.calls import Address, Json, silence_grpc
 from commontrace.cli.runtime.environment import configure_logging
+from commontrace.cli.runtime.server_calls import Address, Json, silence_grpc
 
 if TYPE_CHECKING:
     from commontrace.domain.doctor.findings import Finding
@@ -45,7 +45,7 @@ def doctor(*, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None
 def _findings(address: str) -> "list[Finding]":
     import asyncio
 
-    from commontrace.cli.doctor.findings import findings
+    from commontrace.cli.doctor.checks import findings
 
     async def all_of_them() -> "list[Finding]":
         return [finding async for finding in findings(address)]

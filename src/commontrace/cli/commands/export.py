@@ -12,7 +12,6 @@ from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.output.printing import as_json, note
 from commontrace.cli.output.progress import progress
 from commontrace.cli.runtime.atomic_write import written_whole
-from commontrace.cli.runtime.calls import Address, As, call
 from commontrace.cli.runtime.filters import (
     AnyTags,
     By,
@@ -24,6 +23,7 @@ from commontrace.cli.runtime.filters import (
     contributor_id,
     trace_filter,
 )
+from commontrace.cli.runtime.server_calls import Address, As, call
 from commontrace.plurals import counted
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ import typer
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.output.printing import as_dict, json_line, note
 from commontrace.cli.output.untrusted import FIELDS
-from commontrace.cli.runtime.calls import Address, As, Json, TraceId, call, call_on, first, uuid
 from commontrace.cli.runtime.filters import (
     AnyTags,
     By,
@@ -21,6 +20,7 @@ from commontrace.cli.runtime.filters import (
     contributor_id,
     trace_filter,
 )
+from commontrace.cli.runtime.server_calls import Address, As, Json, TraceId, call, call_on, first, uuid
 from commontrace.cli.runtime.short_ids import whole_trace_id
 from commontrace.domain import limits
 

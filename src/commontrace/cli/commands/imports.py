@@ -10,12 +10,12 @@ import typer
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.exit_codes import FAILED, TRY_AGAIN
-from commontrace.cli.imports.lines import identified
-from commontrace.cli.imports.run import ImportRun
+from commontrace.cli.imports.import_run import ImportRun
+from commontrace.cli.imports.json_lines import identified
 from commontrace.cli.output.printing import fail, note
 from commontrace.cli.output.progress import progress
-from commontrace.cli.runtime.calls import Address, As, Json, call
 from commontrace.cli.runtime.input_files import standard_input
+from commontrace.cli.runtime.server_calls import Address, As, Json, call
 from commontrace.plurals import counted
 
 

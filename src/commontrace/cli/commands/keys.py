@@ -8,9 +8,9 @@ import typer
 
 from commontrace.cli.commands.users import Email, address_of
 from commontrace.cli.output.printing import json_line, note, one_line
-from commontrace.cli.runtime.calls import Json
 from commontrace.cli.runtime.database_session import work_on_database
 from commontrace.cli.runtime.durations import duration
+from commontrace.cli.runtime.server_calls import Json
 from commontrace.cli.runtime.short_ids import digits_of
 from commontrace.domain import limits
 from commontrace.domain.scopes import OF_AN_AGENT, Scope

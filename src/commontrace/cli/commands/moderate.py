@@ -6,7 +6,7 @@ import typer
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.output.printing import as_dict, fail, json_line, one_line
-from commontrace.cli.runtime.calls import Address, As, Json, TraceId, call_on
+from commontrace.cli.runtime.server_calls import Address, As, Json, TraceId, call_on
 from commontrace.domain import limits
 
 if TYPE_CHECKING:

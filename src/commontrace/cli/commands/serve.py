@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commontrace.cli.output.ready import ready_lines
+from commontrace.cli.output.ready_message import ready_lines
 from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.runtime.signals import run, stop_requested
 

@@ -7,7 +7,7 @@ import typer
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli import exit_codes
 from commontrace.cli.output.printing import as_dict, fail, json_line, note, one_line
-from commontrace.cli.runtime.calls import Address, As, Json, call, exit_code_of, silence_grpc, usable_tls
+from commontrace.cli.runtime.server_calls import Address, As, Json, call, exit_code_of, silence_grpc, usable_tls
 
 if TYPE_CHECKING:
     from commontrace.v1 import trace_service_pb2

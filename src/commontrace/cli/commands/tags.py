@@ -7,7 +7,7 @@ import typer
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.output.printing import as_dict, json_line, one_line
-from commontrace.cli.runtime.calls import Address, As, Json, call, first
+from commontrace.cli.runtime.server_calls import Address, As, Json, call, first
 from commontrace.domain import limits
 
 if TYPE_CHECKING:

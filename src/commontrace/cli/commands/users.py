@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace.cli.output.printing import json_line, one_line
-from commontrace.cli.runtime.calls import Json
 from commontrace.cli.runtime.database_session import work_on_database
 from commontrace.cli.runtime.environment import failures_explained
+from commontrace.cli.runtime.server_calls import Json
 from commontrace.domain import limits
 from commontrace.domain.text import is_blank
 

@@ -8,7 +8,7 @@ import typer
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.output.enum_labels import DownReason, Verdict, person, reason_name, status_name, vote_name
 from commontrace.cli.output.printing import as_dict, json_line, minute, one_line
-from commontrace.cli.runtime.calls import Address, As, Json, TraceId, call_on, first
+from commontrace.cli.runtime.server_calls import Address, As, Json, TraceId, call_on, first
 from commontrace.domain import limits
 
 if TYPE_CHECKING:

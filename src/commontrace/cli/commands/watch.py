@@ -10,7 +10,7 @@ import typer
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.output.enum_labels import event_name
 from commontrace.cli.output.printing import as_dict, json_line, note, one_line, second
-from commontrace.cli.runtime.calls import Address, As, Json, call
+from commontrace.cli.runtime.server_calls import Address, As, Json, call
 
 if TYPE_CHECKING:
     from commontrace.client import Client, WatchStream

@@ -7,14 +7,14 @@ from typing import Self
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.client.aio.calls import open_channel
-from commontrace.client.aio.moderating import Moderating
-from commontrace.client.aio.tags import Tags
-from commontrace.client.aio.trace_exporting import TraceExporting
-from commontrace.client.aio.trace_importing import TraceImporting
-from commontrace.client.aio.trace_reading import TraceReading
-from commontrace.client.aio.trace_writing import TraceWriting
-from commontrace.client.aio.votes import Votes
-from commontrace.client.aio.watching import Watching
+from commontrace.client.aio.export_calls import TraceExporting
+from commontrace.client.aio.import_calls import TraceImporting
+from commontrace.client.aio.moderation_calls import Moderating
+from commontrace.client.aio.read_calls import TraceReading
+from commontrace.client.aio.tag_calls import Tags
+from commontrace.client.aio.vote_calls import Votes
+from commontrace.client.aio.watch_calls import Watching
+from commontrace.client.aio.write_calls import TraceWriting
 from commontrace.client.call_options import DEFAULT_DEADLINE, CallOptions
 from commontrace.client.tls import Tls
 

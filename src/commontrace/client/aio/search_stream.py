@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from commontrace.client.aio.resumed import OpenStream, items
+from commontrace.client.aio.resumable_stream import OpenStream, items
 from commontrace.client.streams.search_progress import SearchProgress
 from commontrace.v1 import trace_service_pb2
 

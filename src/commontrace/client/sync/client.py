@@ -9,14 +9,14 @@ from typing import Self
 from commontrace import DEFAULT_ADDRESS
 from commontrace.client.call_options import DEFAULT_DEADLINE, CallOptions
 from commontrace.client.sync.calls import open_channel
-from commontrace.client.sync.moderating import Moderating
-from commontrace.client.sync.tags import Tags
-from commontrace.client.sync.trace_exporting import TraceExporting
-from commontrace.client.sync.trace_importing import TraceImporting
-from commontrace.client.sync.trace_reading import TraceReading
-from commontrace.client.sync.trace_writing import TraceWriting
-from commontrace.client.sync.votes import Votes
-from commontrace.client.sync.watching import Watching
+from commontrace.client.sync.export_calls import TraceExporting
+from commontrace.client.sync.import_calls import TraceImporting
+from commontrace.client.sync.moderation_calls import Moderating
+from commontrace.client.sync.read_calls import TraceReading
+from commontrace.client.sync.tag_calls import Tags
+from commontrace.client.sync.vote_calls import Votes
+from commontrace.client.sync.watch_calls import Watching
+from commontrace.client.sync.write_calls import TraceWriting
 from commontrace.client.tls import Tls
 
 

@@ -4,7 +4,7 @@
 from typing import Self
 
 from commontrace.client.streams.search_progress import SearchProgress
-from commontrace.client.sync.resumed import OpenStream, items
+from commontrace.client.sync.resumable_stream import OpenStream, items
 from commontrace.v1 import trace_service_pb2
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from commontrace import __version__
 from commontrace.cli.runtime import server_health
-from commontrace.cli.runtime.calls import first, key_of_environment
+from commontrace.cli.runtime.server_calls import first, key_of_environment
 from commontrace.cli.runtime.tls_options import given_tls
 from commontrace.client import CallFailed, Client, TlsFailed, connect
 from commontrace.client.channel_options import SERVICES

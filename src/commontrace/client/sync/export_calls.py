@@ -1,11 +1,12 @@
+# Generated from the asynchronous client by `make generate`. Do not edit.
 """Calls that take traces elsewhere."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import Generator
 from functools import partial
 
-from commontrace.client.aio.calls import Calls
-from commontrace.client.aio.resumed import items
 from commontrace.client.streams.export_progress import ExportProgress
+from commontrace.client.sync.calls import Calls
+from commontrace.client.sync.resumable_stream import items
 from commontrace.v1 import trace_export_pb2, trace_filter_pb2, trace_record_pb2
 
 
@@ -18,7 +19,7 @@ class TraceExporting(Calls):
         *,
         embeddings: bool = False,
         batch_size: int = 0,
-    ) -> AsyncGenerator[trace_record_pb2.TraceRecord]:
+    ) -> Generator[trace_record_pb2.TraceRecord]:
         """Yields traces as records that another server can import, oldest first, and holds one message.
 
         Without a filter, they are all live traces, those that others replace too. `embeddings` adds their vectors,

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 
-from commontrace.cli.doctor.server import AskedServer, asked, compared
+from commontrace.cli.doctor.server_checks import AskedServer, asked, compared
 from commontrace.cli.runtime.environment import SettingsWrong, settings_from_environment, with_cause
 from commontrace.domain.doctor import findings as diagnosis
 from commontrace.domain.doctor import postgres as postgres_diagnosis

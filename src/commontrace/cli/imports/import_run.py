@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import UUID
 
-from commontrace.cli.imports.lines import lines, record
-from commontrace.cli.imports.waiting import Imported
+from commontrace.cli.imports.imported_traces import Imported
+from commontrace.cli.imports.json_lines import lines, record
 from commontrace.cli.output.printing import json_line, note, one_line, printable
 from commontrace.cli.runtime.json_input import Unreadable
 
