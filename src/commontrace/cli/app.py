@@ -24,7 +24,7 @@ from commontrace.cli.commands.watch import watch
 from commontrace.cli.commands.worker import worker
 from commontrace.cli.exit_codes import MEANINGS
 from commontrace.cli.help import Command, Commands, ServerCommand
-from commontrace.cli.runtime.tls_options import CaFile, CertFile, KeyFile, ServerName, UseTls, remember
+from commontrace.cli.runtime.tls_options import CaFile, CertFile, KeyFile, ServerName, UseTls, save_tls_options
 
 # Each command with its examples.
 _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
@@ -187,7 +187,7 @@ def _commontrace(
     if version:
         print(f"commontrace {__version__}")
         raise typer.Exit
-    remember(use_tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, server_name=server_name)
+    save_tls_options(use_tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, server_name=server_name)
     if context.invoked_subcommand is None:
         print(context.get_help())
 

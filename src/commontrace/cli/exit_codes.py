@@ -31,6 +31,6 @@ _BY_STATUS = {
 _LASTING_REASONS = {"REQUEST_TOO_LARGE", "RESPONSE_TOO_LARGE"}
 
 
-def of_call(status: str, reason: str) -> int:
+def exit_code_of_call(status: str, reason: str) -> int:
     """Returns the exit code for a call that failed with a gRPC code and a reason of the contract (or none)."""
     return FAILED if reason in _LASTING_REASONS else _BY_STATUS.get(status, FAILED)

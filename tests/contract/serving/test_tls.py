@@ -118,11 +118,11 @@ async def test_doctor_looks_at_certificates(
     for name, file in place.files.items():
         monkeypatch.setenv(name.upper(), str(file))
     async with start_server(settings=server_settings(**place.files)) as server:
-        tls_options.remember(True, ca_file=str(place.trusting.ca_file), cert_file=None, key_file=None, server_name=None)  # noqa: FBT003 - as given
+        tls_options.save_tls_options(True, ca_file=str(place.trusting.ca_file), cert_file=None, key_file=None, server_name=None)  # noqa: FBT003 - as given
         found = await look()
         assert {found[check][0] for check in ("certificate", "server", "health")} == {Level.OK}
         assert found["certificate"][1].startswith("that of CN=server is valid until 20")
-        tls_options.remember(False, ca_file=None, cert_file=None, key_file=None, server_name=None)  # noqa: FBT003
+        tls_options.save_tls_options(False, ca_file=None, cert_file=None, key_file=None, server_name=None)  # noqa: FBT003
         written(tmp_path / "server", OURS.issue("server", days=13))
         found = await look()
         assert (found["certificate"][0], found["server"][0]) == (Level.WARNING, Level.PROBLEM)

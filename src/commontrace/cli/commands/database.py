@@ -1,7 +1,7 @@
 """Commands that work on the database itself: migrate, seed, recount."""
 
 from commontrace.cli.output.progress import progress
-from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
+from commontrace.cli.runtime.environment import configure_logging, explain_failures, read_settings
 from commontrace.plurals import counted
 
 
@@ -14,7 +14,7 @@ def migrate() -> None:
 
     settings = read_settings()
     configure_logging(settings.log_level)
-    with failures_explained(), progress("migrating"), bootstrap.postgres(settings, attach=True) as where:
+    with explain_failures(), progress("migrating"), bootstrap.postgres(settings, attach=True) as where:
         changed = asyncio.run(bootstrap.migrate(where, settings))
     print(f"{'migrated to' if changed else 'already at'} {newest_revision()}")
 
@@ -32,7 +32,7 @@ def seed() -> None:
         async with bootstrap.foundation(where, settings) as foundation:
             return await bootstrap.seed(foundation)
 
-    with failures_explained(), progress("loading samples"), bootstrap.postgres(settings, attach=True) as where:
+    with explain_failures(), progress("loading samples"), bootstrap.postgres(settings, attach=True) as where:
         stored = asyncio.run(load(where))
     print(f"seeded {counted(stored, 'traces')}" if stored else "Already seeded")
 
@@ -50,7 +50,7 @@ def recount() -> None:
     settings = read_settings()
     configure_logging(settings.log_level)
     with (
-        failures_explained(),
+        explain_failures(),
         progress("counting votes") as advance,
         bootstrap.postgres(settings, attach=True) as where,
     ):

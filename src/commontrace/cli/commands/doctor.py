@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import json_line, one_line
+from commontrace.cli.output.printing import one_line, print_json
 from commontrace.cli.output.progress import progress
 from commontrace.cli.runtime.environment import configure_logging
 from commontrace.cli.runtime.server_calls import Address, Json, silence_grpc
@@ -33,7 +33,7 @@ def doctor(*, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None
     for finding in _findings(address):
         levels[finding.level] += 1
         if as_json:
-            json_line(asdict(finding))
+            print_json(asdict(finding))
         else:
             _print(finding)
     if not as_json:
@@ -57,11 +57,11 @@ def _findings(address: str) -> "list[Finding]":
 def _print(finding: "Finding") -> None:
     from rich.text import Text
 
-    from commontrace.cli.output.console import print_line, standard_output, takes_tables
+    from commontrace.cli.output.console import print_line, standard_output, supports_tables
 
     console = standard_output()
     message = one_line(finding.message)
-    lines = textwrap.wrap(message, console.width - _INDENT) if takes_tables(console) else [message]
+    lines = textwrap.wrap(message, console.width - _INDENT) if supports_tables(console) else [message]
     head = Text.assemble((f"{finding.level:7}", _STYLES[finding.level]), f"  {finding.check:10}  ")
     print_line(console, head.append(lines[0]))
     for line in lines[1:]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import as_json, note
+from commontrace.cli.output.printing import as_json, print_note
 from commontrace.cli.output.progress import progress
-from commontrace.cli.runtime.atomic_write import written_whole
+from commontrace.cli.runtime.atomic_write import atomic_file
 from commontrace.cli.runtime.filters import (
     AnyTags,
     By,
@@ -23,7 +23,7 @@ from commontrace.cli.runtime.filters import (
     contributor_id,
     trace_filter,
 )
-from commontrace.cli.runtime.server_calls import Address, As, call
+from commontrace.cli.runtime.server_calls import Address, As, call_server
 from commontrace.plurals import counted
 
 if TYPE_CHECKING:
@@ -73,22 +73,22 @@ def export(
     async def ask(client: "Client") -> int:
         count = 0
         records = client.export_traces(await given_filter(client), embeddings=embeddings)
-        with written_whole(file) as output, _progress(file) as advance:
+        with atomic_file(file) as output, _progress(file) as advance:
             async with aclosing(records):
-                async for record in records:
-                    output.write(_line(record))
+                async for parse_record in records:
+                    output.write(_line(parse_record))
                     count += 1
                     advance(count, None)
         return count
 
-    note(f"exported {counted(call(address, user, ask), 'traces')}")
+    print_note(f"exported {counted(call_server(address, user, ask), 'traces')}")
 
 
-def _line(record: "trace_record_pb2.TraceRecord") -> bytes:
+def _line(parse_record: "trace_record_pb2.TraceRecord") -> bytes:
     from google.protobuf.json_format import MessageToDict
 
     # In metadata, protobuf keeps no order: the same traces are to be the same file.
-    return as_json(MessageToDict(record, preserving_proto_field_name=True), sort_keys=True).encode() + b"\n"
+    return as_json(MessageToDict(parse_record, preserving_proto_field_name=True), sort_keys=True).encode() + b"\n"
 
 
 def _progress(file: Path) -> AbstractContextManager[Callable[[int, int | None], None]]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import as_dict, json_line, note
-from commontrace.cli.output.untrusted import FIELDS
+from commontrace.cli.output.printing import message_to_dict, print_json, print_note
+from commontrace.cli.output.untrusted import UNTRUSTED_FIELDS
 from commontrace.cli.runtime.filters import (
     AnyTags,
     By,
@@ -20,8 +20,17 @@ from commontrace.cli.runtime.filters import (
     contributor_id,
     trace_filter,
 )
-from commontrace.cli.runtime.server_calls import Address, As, Json, TraceId, call, call_on, first, uuid
-from commontrace.cli.runtime.short_ids import whole_trace_id
+from commontrace.cli.runtime.server_calls import (
+    Address,
+    As,
+    Json,
+    TraceId,
+    call_about_trace,
+    call_server,
+    take_first,
+    uuid,
+)
+from commontrace.cli.runtime.short_ids import resolve_trace_id
 from commontrace.domain import limits
 
 if TYPE_CHECKING:
@@ -81,7 +90,7 @@ def search(
     async def ask(client: "Client") -> "SearchHits":
         traces = trace_filter(tags=tag, any_tags=any_tag, without_tags=without_tag, status=status)
         return await client.search(
-            text if like is None else uuid(await whole_trace_id(like, client)),
+            text if like is None else uuid(await resolve_trace_id(like, client)),
             limit=limit,
             full=not ids_only,
             filter=traces,
@@ -91,15 +100,23 @@ def search(
             explain=explain,
         )
 
-    hits = call(address, user, ask)
+    hits = call_server(address, user, ask)
     _note_what_is_missing(hits.summary)
     if ids_only:
         _print_ids(hit.trace for hit in hits)
     elif as_json:
         for hit in hits:
-            trace = as_dict(hit.trace)
-            why = {"explanation": as_dict(hit.explanation)} if explain else {}
-            json_line({"title": trace.pop("title"), "similarity": round(hit.similarity, 6), **why, **trace, **FIELDS})
+            trace = message_to_dict(hit.trace)
+            why = {"explanation": message_to_dict(hit.explanation)} if explain else {}
+            print_json(
+                {
+                    "title": trace.pop("title"),
+                    "similarity": round(hit.similarity, 6),
+                    **why,
+                    **trace,
+                    **UNTRUSTED_FIELDS,
+                }
+            )
     elif hits:
         from commontrace.cli.output.traces import print_hits
 
@@ -138,14 +155,14 @@ def list_traces(
             until=until,
         )
         page_size = min(limit, limits.PAGE_ITEMS)
-        return await first(limit, client.list(traces, show_deleted=deleted, page_size=page_size))
+        return await take_first(limit, client.list(traces, show_deleted=deleted, page_size=page_size))
 
-    found = call(address, user, ask)
+    found = call_server(address, user, ask)
     if ids_only:
         _print_ids(found)
     elif as_json:
         for trace in found:
-            json_line(_without_texts(as_dict(trace)))
+            print_json(_without_texts(message_to_dict(trace)))
     elif found:
         from commontrace.cli.output.traces import print_traces
 
@@ -162,9 +179,9 @@ def get(
     as_json: Json = False,
 ) -> None:
     """Print one trace in full."""
-    trace = call_on(trace_id, address, user, lambda client, whole_id: client.get(whole_id))
+    trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.get(whole_id))
     if as_json:
-        json_line(as_dict(trace) | FIELDS)
+        print_json(message_to_dict(trace) | UNTRUSTED_FIELDS)
     else:
         from commontrace.cli.output.traces import print_trace
 
@@ -184,15 +201,15 @@ def history(
     async def ask(client: "Client", whole_id: str) -> "list[trace_service_pb2.TraceRevision]":
         return [revision async for revision in client.history(whole_id, full=full)]
 
-    revisions = call_on(trace_id, address, user, ask)
+    revisions = call_about_trace(trace_id, address, user, ask)
     if not as_json:
         from commontrace.cli.output.traces import print_revisions
 
         print_revisions(revisions, full=full)
         return
     for revision in revisions:
-        fields = as_dict(revision)
-        json_line(fields if full else _without_texts(fields))
+        fields = message_to_dict(revision)
+        print_json(fields if full else _without_texts(fields))
 
 
 def _require_one_form(*, ids_only: bool, as_json: bool) -> None:
@@ -207,7 +224,7 @@ def _print_ids(traces: "Iterable[trace_pb2.Trace]") -> None:
         print(trace.id)
         is_empty = False
     if is_empty:
-        note("nothing found")
+        print_note("nothing found")
 
 
 def _without_texts(fields: dict[str, Any]) -> dict[str, Any]:
@@ -219,6 +236,6 @@ def _note_what_is_missing(summary: "trace_service_pb2.SearchSummary") -> None:
     from commontrace.v1 import trace_service_pb2
 
     for tag in summary.unknown_tags:
-        note(f"no trace has the tag {tag}")
+        print_note(f"no trace has the tag {tag}")
     if summary.stop_reason == trace_service_pb2.STOP_REASON_SCAN_BUDGET:
-        note("there was no time for a complete search: there may be more")
+        print_note("there was no time for a complete search: there may be more")

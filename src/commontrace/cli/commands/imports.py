@@ -11,11 +11,11 @@ import typer
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.exit_codes import FAILED, TRY_AGAIN
 from commontrace.cli.imports.import_run import ImportRun
-from commontrace.cli.imports.json_lines import identified
-from commontrace.cli.output.printing import fail, note
+from commontrace.cli.imports.json_lines import derive_import_id
+from commontrace.cli.output.printing import fail, print_note
 from commontrace.cli.output.progress import progress
 from commontrace.cli.runtime.input_files import standard_input
-from commontrace.cli.runtime.server_calls import Address, As, Json, call
+from commontrace.cli.runtime.server_calls import Address, As, Json, call_server
 from commontrace.plurals import counted
 
 
@@ -52,7 +52,7 @@ def import_traces(
     with _opened(file) as source:
         # What comes through a pipe cannot be read twice.
         can_be_read_again = source.seekable()
-        derived_id, total = identified(source, on_duplicate) if can_be_read_again else (uuid4(), None)
+        derived_id, total = derive_import_id(source, on_duplicate) if can_be_read_again else (uuid4(), None)
         with progress("importing") as advance:
             run = ImportRun(
                 source,
@@ -65,20 +65,20 @@ def import_traces(
                 advance=lambda line: advance(line, total),
             )
             try:
-                call(address, user, run.through)
+                call_server(address, user, run.run)
             except BrokenPipeError:
                 fail("nobody reads the output any more: what was stored stays, the same command goes on from there")
         with progress("encoding") as advance:
-            call(address, user, lambda client: run.look(client, advance if wait else None))
+            call_server(address, user, lambda client: run.look(client, advance if wait else None))
     earlier = f"{run.created_before} in an earlier run, " if run.created_before else ""
     created = counted(run.created, "traces")
     summary = f"imported {created} ({earlier}{run.existing} were there already, {run.failed} failed)"
     if as_json:
-        note(summary)
+        print_note(summary)
     else:
         print(summary)
     if run.failed_before:
-        note(f"{run.failed_before} of them failed in an earlier run: --again tells why")
+        print_note(f"{run.failed_before} of them failed in an earlier run: --again tells why")
     _note_what_is_not_found(run, again=again or wait)
     if wait and run.imported.waiting:
         fail("none of them got its vector for a minute: `commontrace doctor` says why", TRY_AGAIN)
@@ -88,11 +88,13 @@ def import_traces(
 
 def _note_what_is_not_found(run: ImportRun, *, again: bool) -> None:
     for line, trace_id in sorted(run.imported.deleted.items()):
-        note(f"line {line}: its trace {trace_id} is gone: if you deleted it, `commontrace undelete` brings it back")
+        print_note(
+            f"line {line}: its trace {trace_id} is gone: if you deleted it, `commontrace undelete` brings it back"
+        )
     if run.created_before and not again:
-        note("what of an earlier run was deleted since stays deleted: --again tells which")
+        print_note("what of an earlier run was deleted since stays deleted: --again tells which")
     if run.imported.waiting:
-        note(f"{run.imported.waiting} of them wait for their vectors: no search finds them yet (--wait waits)")
+        print_note(f"{run.imported.waiting} of them wait for their vectors: no search finds them yet (--wait waits)")
 
 
 @contextmanager

@@ -7,11 +7,11 @@ from uuid import UUID
 import typer
 
 from commontrace.cli.commands.users import Email, address_of
-from commontrace.cli.output.printing import json_line, note, one_line
+from commontrace.cli.output.printing import one_line, print_json, print_note
 from commontrace.cli.runtime.database_session import work_on_database
-from commontrace.cli.runtime.durations import duration
+from commontrace.cli.runtime.durations import parse_duration
 from commontrace.cli.runtime.server_calls import Json
-from commontrace.cli.runtime.short_ids import digits_of
+from commontrace.cli.runtime.short_ids import prefix_digits
 from commontrace.domain import limits
 from commontrace.domain.scopes import OF_AN_AGENT, Scope
 
@@ -66,7 +66,7 @@ def rotate_key(
     """Make a key that replaces another, and let the old one end."""
     from commontrace.core.keys import service as keys
 
-    remaining, lifetime = duration(overlap), _lifetime(expires_in)
+    remaining, lifetime = parse_duration(overlap), _lifetime(expires_in)
 
     async def replace(work: "UnitOfWork") -> "ApiKey":
         return await keys.rotate(await _whole(key_id, work), work, overlap=remaining, expires_in=lifetime)
@@ -100,7 +100,7 @@ def list_keys(
     found = work_on_database(ask)
     if as_json:
         for key in found:
-            json_line(_facts(key))
+            print_json(_facts(key))
     elif found:
         _print_keys(found)
     else:
@@ -109,11 +109,11 @@ def list_keys(
 
 def _print_key(key: "ApiKey", *, as_json: bool) -> None:
     if as_json:
-        json_line({"id": str(key.id), "key": key.text})
+        print_json({"id": str(key.id), "key": key.text})
         return
     # Alone on standard output, for scripts.
     print(key.text)
-    note(
+    print_note(
         "this is the only time it is shown: callers send it as `authorization: Bearer ...`, commands as COMMONTRACE_KEY"
     )
 
@@ -149,15 +149,15 @@ def _print_keys(found: "Sequence[KeyRow]") -> None:
 
 
 def _lifetime(expires_in: str | None) -> timedelta | None:
-    return None if expires_in is None else duration(expires_in)
+    return None if expires_in is None else parse_duration(expires_in)
 
 
 async def _whole(given: str, work: "UnitOfWork") -> UUID:
     """Returns the id of the one key that is meant, by all of the id or by its first digits."""
     try:
-        if digits_of(given) is None:
+        if prefix_digits(given) is None:
             return UUID(given)
-        found = [key.id for key in await work.keys.list(None) if key.id.hex.startswith(digits_of(given) or "")]
+        found = [key.id for key in await work.keys.list(None) if key.id.hex.startswith(prefix_digits(given) or "")]
         [whole] = found
     except ValueError:
         # Not repeated: somebody may give the key itself.

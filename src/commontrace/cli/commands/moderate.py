@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import as_dict, fail, json_line, one_line
-from commontrace.cli.runtime.server_calls import Address, As, Json, TraceId, call_on
+from commontrace.cli.output.printing import fail, message_to_dict, one_line, print_json
+from commontrace.cli.runtime.server_calls import Address, As, Json, TraceId, call_about_trace
 from commontrace.domain import limits
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def hide(
     as_json: Json = False,
 ) -> None:
     """Hide anybody's trace; its owner sees why."""
-    trace = call_on(trace_id, address, user, lambda client, whole_id: client.hide(whole_id, reason))
+    trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.hide(whole_id, reason))
     if as_json:
-        json_line(as_dict(trace))
+        print_json(message_to_dict(trace))
     else:
         print(f"hidden {trace.id}: {one_line(trace.title)}")
 
@@ -42,9 +42,9 @@ def unhide(
     as_json: Json = False,
 ) -> None:
     """Show a hidden trace again."""
-    trace = call_on(trace_id, address, user, lambda client, whole_id: client.unhide(whole_id))
+    trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.unhide(whole_id))
     if as_json:
-        json_line(as_dict(trace))
+        print_json(message_to_dict(trace))
     else:
         deleted = ", and stays deleted by its owner" if trace.HasField("delete_time") else ""
         print(f"no longer hidden{deleted}: {trace.id}")
@@ -65,4 +65,4 @@ def purge(
         await client.purge(whole_id)
         return whole_id
 
-    print(f"purged {call_on(trace_id, address, user, ask)}")
+    print(f"purged {call_about_trace(trace_id, address, user, ask)}")

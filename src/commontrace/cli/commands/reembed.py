@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace.cli.output.progress import progress
-from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
+from commontrace.cli.runtime.environment import configure_logging, explain_failures, read_settings
 from commontrace.plurals import counted
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def reembed(
     settings = read_settings()
     configure_logging(settings.log_level)
     with (
-        failures_explained(),
+        explain_failures(),
         progress("encoding") as advance,
         bootstrap.postgres(settings, attach=True) as where,
     ):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace.cli.output.ready_message import ready_lines
-from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
-from commontrace.cli.runtime.signals import run, stop_requested
+from commontrace.cli.runtime.environment import configure_logging, explain_failures, read_settings
+from commontrace.cli.runtime.signals import run, stop_on_signals
 
 if TYPE_CHECKING:
     import asyncio
@@ -61,7 +61,7 @@ def _run_server(*, migrate: bool, workers: int | None) -> None:
     if workers is not None:
         settings = settings.model_copy(update={"workers": workers})
     configure_logging(settings.log_level)
-    with failures_explained():
+    with explain_failures():
         refuse_open_address(settings)
         # Whoever serves reads it again: here it is refused before a Postgres is started.
         ServedCertificate.of_settings(settings)
@@ -88,7 +88,7 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
     from commontrace.serving.server import serving
 
     hurry = asyncio.Event()
-    stop = stop_requested(hurry)
+    stop = stop_on_signals(hurry)
     if where.is_embedded or migrate:
         await bootstrap.migrate(where, settings)
     async with bootstrap.foundation(where, settings) as foundation:
@@ -104,12 +104,12 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
 async def _supervise(where: "Postgres", settings: "Settings", address: str, *, migrate: bool) -> None:
     import asyncio
 
-    from commontrace.cli.workers.supervisor import Workers
+    from commontrace.cli.workers.supervisor import WorkerSupervisor
     from commontrace.serving import bootstrap
     from commontrace.serving.listening import drain_seconds
 
     hurry = asyncio.Event()
-    stop = stop_requested(hurry)
+    stop = stop_on_signals(hurry)
     if where.is_embedded or migrate:
         await bootstrap.migrate(where, settings)
     if where.is_embedded:
@@ -117,14 +117,14 @@ async def _supervise(where: "Postgres", settings: "Settings", address: str, *, m
             await bootstrap.seed_if_possible(foundation)
     pool_size = max(1, settings.database_pool_size // settings.workers)
     replaced = {"listen_address": address, "database_pool_size": pool_size}
-    workers = Workers(
+    workers = WorkerSupervisor(
         [
             {"url": where.url, "settings": replaced | {"metrics_address": settings.metrics_address_of(number)}}
             for number in range(settings.workers)
         ]
     )
     ending = asyncio.create_task(_end(stop, where))
-    keeping = [asyncio.create_task(workers.keep_one(number)) for number in range(settings.workers)]
+    keeping = [asyncio.create_task(workers.run_worker(number)) for number in range(settings.workers)]
     ready = asyncio.create_task(workers.all_serve.wait())
     try:
         await _first_of([ending, ready, *keeping])

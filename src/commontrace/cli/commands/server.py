@@ -6,8 +6,8 @@ import typer
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli import exit_codes
-from commontrace.cli.output.printing import as_dict, fail, json_line, note, one_line
-from commontrace.cli.runtime.server_calls import Address, As, Json, call, exit_code_of, silence_grpc, usable_tls
+from commontrace.cli.output.printing import fail, message_to_dict, one_line, print_json, print_note
+from commontrace.cli.runtime.server_calls import Address, As, Json, call_server, checked_tls, exit_code_of, silence_grpc
 
 if TYPE_CHECKING:
     from commontrace.v1 import trace_service_pb2
@@ -41,14 +41,14 @@ def health(
     except ValueError as error:
         raise typer.BadParameter(f"--{error}") from None
     try:
-        health = server_health.ask(address, wanted, seconds=_PATIENCE_SECONDS, tls=usable_tls())
+        health = server_health.ask(address, wanted, seconds=_PATIENCE_SECONDS, tls=checked_tls())
     except UnicodeEncodeError:
         fail("what you give must be UTF-8 text")
     # The first that is not ready speaks for all.
     found = health.services
     status = next((status for status in found.values() if status != server_health.SERVING), server_health.SERVING)
     if as_json:
-        json_line({"status": status, "services": found})
+        print_json({"status": status, "services": found})
     else:
         print(status)
     if health.tls_failed is not None:
@@ -56,7 +56,7 @@ def health(
     if status == server_health.UNKNOWN:
         raise typer.Exit(exit_codes.NOT_FOUND)
     if status == server_health.UNREACHABLE and (way := way_to(address)):
-        note(f"nobody answers on {address}{way}")
+        print_note(f"nobody answers on {address}{way}")
     if status != server_health.SERVING:
         raise typer.Exit(exit_codes.TRY_AGAIN)
 
@@ -68,9 +68,9 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Print a server's version, model and limits, and who you are."""
-    answer = call(address, user, lambda client: client.service_info())
+    answer = call_server(address, user, lambda client: client.service_info())
     if as_json:
-        json_line(as_dict(answer))
+        print_json(message_to_dict(answer))
     else:
         _print_info(answer, address)
 

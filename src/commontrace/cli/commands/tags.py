@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import as_dict, json_line, one_line
-from commontrace.cli.runtime.server_calls import Address, As, Json, call, first
+from commontrace.cli.output.printing import message_to_dict, one_line, print_json
+from commontrace.cli.runtime.server_calls import Address, As, Json, call_server, take_first
 from commontrace.domain import limits
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ def tags(
     async def ask(client: "Client") -> "Sequence[tag_pb2.Tag]":
         if by_use:
             return await client.most_used_tags(limit, prefix=prefix, curated_only=curated)
-        return await first(limit, client.tags(prefix=prefix, curated_only=curated, page_size=limit))
+        return await take_first(limit, client.tags(prefix=prefix, curated_only=curated, page_size=limit))
 
-    found = call(address, user, ask)
+    found = call_server(address, user, ask)
     if as_json:
         for tag in found:
-            json_line(as_dict(tag))
+            print_json(message_to_dict(tag))
     elif found:
         _print_tags(found)
     else:
@@ -62,9 +62,9 @@ def describe_tag(
     """Say what belongs under a tag."""
     if text is None and curated is None:
         raise typer.BadParameter("give a text, --curated or --not-curated")
-    tag = call(address, user, lambda client: client.update_tag(name, description=text, is_curated=curated))
+    tag = call_server(address, user, lambda client: client.update_tag(name, description=text, is_curated=curated))
     if as_json:
-        json_line(as_dict(tag))
+        print_json(message_to_dict(tag))
     else:
         _print_tags([tag])
 
@@ -80,15 +80,15 @@ def merge_tags(
     as_json: Json = False,
 ) -> None:
     """Make one tag an alias of another, on every trace and for good."""
-    merged = call(address, user, lambda client: client.merge_tags(source, target))
+    merged = call_server(address, user, lambda client: client.merge_tags(source, target))
     if as_json:
-        json_line(as_dict(merged))
+        print_json(message_to_dict(merged))
     else:
         print(f"{one_line(source)} is now {one_line(merged.tag.name)}; traces changed: {merged.moved_trace_count}")
 
 
 def _print_tags(found: "Sequence[tag_pb2.Tag]") -> None:
-    from commontrace.cli.output.console import print_line, print_table, standard_output, takes_tables
+    from commontrace.cli.output.console import print_line, print_table, standard_output, supports_tables
 
     console = standard_output()
     facts = [
@@ -101,7 +101,7 @@ def _print_tags(found: "Sequence[tag_pb2.Tag]") -> None:
         )
         for tag in found
     ]
-    if takes_tables(console):
+    if supports_tables(console):
         rows = [
             (count, name, "  ".join(filter(None, (curated, also, description))))
             for count, name, curated, also, description in facts

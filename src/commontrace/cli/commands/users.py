@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commontrace.cli.output.printing import json_line, one_line
+from commontrace.cli.output.printing import one_line, print_json
 from commontrace.cli.runtime.database_session import work_on_database
-from commontrace.cli.runtime.environment import failures_explained
+from commontrace.cli.runtime.environment import explain_failures
 from commontrace.cli.runtime.server_calls import Json
 from commontrace.domain import limits
 from commontrace.domain.text import is_blank
@@ -51,7 +51,7 @@ def list_users(*, as_json: Json = False) -> None:
     found = work_on_database(ask)
     if as_json:
         for user in found:
-            json_line(
+            print_json(
                 {
                     "id": str(user.id),
                     "email": user.email,
@@ -88,5 +88,5 @@ def address_of(email: str) -> str:
     """Returns an address as it is stored, or says what is wrong with it and ends."""
     from commontrace.domain.caller import claimed
 
-    with failures_explained():
+    with explain_failures():
         return claimed(email).email

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.enum_labels import event_name
-from commontrace.cli.output.printing import as_dict, json_line, note, one_line, second
-from commontrace.cli.runtime.server_calls import Address, As, Json, call
+from commontrace.cli.output.enum_labels import event_label
+from commontrace.cli.output.printing import format_second, message_to_dict, one_line, print_json, print_note
+from commontrace.cli.runtime.server_calls import Address, As, Json, call_server
 
 if TYPE_CHECKING:
     from commontrace.client import Client, WatchStream
@@ -35,22 +35,22 @@ def watch(
         nonlocal told_up_to
         async with client.watch(since) as stream:
             told_up_to = stream.resume_token
-            note("watching; Ctrl-C ends it")
+            print_note("watching; Ctrl-C ends it")
             async with aclosing(_batches(stream)) as batches:
                 async for events in batches:
                     if as_json:
                         for event in events:
-                            json_line(as_dict(event))
+                            print_json(message_to_dict(event))
                     else:
                         _print(events, await _titles(events, client))
                     sys.stdout.flush()
                     told_up_to = events[-1].resume_token
 
     try:
-        call(address, user, follow)
+        call_server(address, user, follow)
     finally:
         if told_up_to:
-            note(f"go on with: commontrace watch --since {told_up_to}")
+            print_note(f"go on with: commontrace watch --since {told_up_to}")
 
 
 async def _batches(stream: "WatchStream") -> "AsyncGenerator[list[trace_event_pb2.TraceEvent]]":
@@ -98,5 +98,5 @@ def _print(events: "Sequence[trace_event_pb2.TraceEvent]", titles: Sequence[str]
 
     console = standard_output()
     for event, title in zip(events, titles, strict=True):
-        line = f"{second(event.event_time)}  {event_name(event):10}  {event.trace_id}  {title}"
+        line = f"{format_second(event.event_time)}  {event_label(event):10}  {event.trace_id}  {title}"
         print_entry(console, line.rstrip())

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commontrace.cli.output.printing import note
+from commontrace.cli.output.printing import print_note
 from commontrace.cli.output.progress import progress
-from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
-from commontrace.cli.runtime.signals import stop_requested
+from commontrace.cli.runtime.environment import configure_logging, explain_failures, read_settings
+from commontrace.cli.runtime.signals import stop_on_signals
 from commontrace.plurals import counted
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def worker(
 
     settings = read_settings()
     configure_logging(settings.log_level)
-    with failures_explained(), bootstrap.postgres(settings, attach=True) as where:
+    with explain_failures(), bootstrap.postgres(settings, attach=True) as where:
         if once:
             with progress("encoding") as advance:
                 turn, left = asyncio.run(_once(where, settings, retry=retry, advance=advance))
@@ -87,10 +87,10 @@ async def _until_stopped(where: "Postgres", settings: "Settings", *, retry: bool
                 ends_with_its_model=True,
             )
         )
-        stop = stop_requested()
+        stop = stop_on_signals()
         print(f"commontrace worker ready, encoding with {foundation.embedder.model_id}", flush=True)
         await _first_of(encoding, stop)
-        note("commontrace worker is stopping")
+        print_note("commontrace worker is stopping")
 
 
 async def _first_of(encoding: "asyncio.Future[None]", stop: "asyncio.Event") -> None:
@@ -109,7 +109,7 @@ async def _queue_again_if(wanted: bool, foundation: "Foundation") -> None:  # no
     from commontrace.core.encoding.queue import queue_again
 
     if wanted:
-        note(f"queued again: {counted(await queue_again(foundation.database), 'traces')}")
+        print_note(f"queued again: {counted(await queue_again(foundation.database), 'traces')}")
 
 
 def _said(turn: "Turn", left: int) -> str:

@@ -4,8 +4,8 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 
-from commontrace.cli.doctor.server_checks import AskedServer, asked, compared
-from commontrace.cli.runtime.environment import SettingsWrong, settings_from_environment, with_cause
+from commontrace.cli.doctor.server_checks import ServerReport, asked, compare_databases
+from commontrace.cli.runtime.environment import InvalidSettings, load_settings, message_with_cause
 from commontrace.domain.doctor import findings as diagnosis
 from commontrace.domain.doctor import postgres as postgres_diagnosis
 from commontrace.domain.doctor import vectors as vector_diagnosis
@@ -33,8 +33,8 @@ async def findings(address: str) -> AsyncIterator[Finding]:
     # Before the database, which then has whatever the server tells of its own.
     server = await asked(address)
     try:
-        settings = settings_from_environment()
-    except SettingsWrong as error:
+        settings = load_settings()
+    except InvalidSettings as error:
         for said in error.problems:
             name = said.partition(":")[0]
             yield problem("settings", said, f"correct {name}, or unset it" if os.environ.get(name) else f"set {name}")
@@ -72,7 +72,7 @@ def _certificate(settings: Settings) -> Finding:
     return ok("certificate", until)
 
 
-async def _database(settings: Settings, server: AskedServer) -> AsyncIterator[Finding]:
+async def _database(settings: Settings, server: ServerReport) -> AsyncIterator[Finding]:
     try:
         is_running = settings.database_url is None and embedded.attach(settings.data_dir) is not None
         missing = None if settings.database_url or is_running else bootstrap.missing_database(settings)
@@ -94,9 +94,9 @@ async def _database(settings: Settings, server: AskedServer) -> AsyncIterator[Fi
     except migrating.RevisionNotOurs as error:
         yield problem("revision", error.said, error.advice)
     except CommonTraceError as error:
-        yield problem("database", with_cause(error), what_to_do(error, otherwise=REACH))
+        yield problem("database", message_with_cause(error), what_to_do(error, otherwise=REACH))
     except databases.CannotTell as error:
-        yield problem("database", with_cause(error), what_to_do(error, otherwise=_REPAIR))
+        yield problem("database", message_with_cause(error), what_to_do(error, otherwise=_REPAIR))
     except bootstrap.NotReady as error:
         yield problem("database", "DATABASE_URL cannot be used", str(error))
     except embedded.DataDirectoryInUse as error:
@@ -115,7 +115,7 @@ def _whereabouts(where: bootstrap.Postgres) -> str:
 
 
 async def _inside(
-    database: databases.Diagnosis, where: bootstrap.Postgres, settings: Settings, server: AskedServer
+    database: databases.Diagnosis, where: bootstrap.Postgres, settings: Settings, server: ServerReport
 ) -> AsyncIterator[Finding]:
     facts = await database.postgres()
     for finding in postgres_diagnosis.of_postgres(facts):
@@ -131,7 +131,7 @@ async def _inside(
     if revision.level is Level.OK and facts.pgvector_is_visible:
         async for finding in _contents(database, where, settings):
             yield finding
-        if (comparison := await compared(server, database)) is not None:
+        if (comparison := await compare_databases(server, database)) is not None:
             yield comparison
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from commontrace import __version__
 from commontrace.cli.runtime import server_health
-from commontrace.cli.runtime.server_calls import first, key_of_environment
-from commontrace.cli.runtime.tls_options import given_tls
+from commontrace.cli.runtime.server_calls import environment_key, take_first
+from commontrace.cli.runtime.tls_options import tls_from_options
 from commontrace.client import CallFailed, Client, TlsFailed, connect
 from commontrace.client.channel_options import SERVICES
 from commontrace.client.proxies import way_to
@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Newest:
+class NewestTrace:
     """The newest trace that a server lists."""
 
     trace_id: UUID
@@ -27,21 +27,21 @@ class Newest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AskedServer:
+class ServerReport:
     """What a server said. `newest` is None where it lists no trace, or where it was not read (`is_read`)."""
 
     address: str
     findings: list[Finding]
     is_there: bool = False
     is_read: bool = False
-    newest: Newest | None = None
+    newest: NewestTrace | None = None
     refused_key: str | None = None
     """The key of the environment, if the server does not take it."""
 
 
-async def asked(address: str) -> AskedServer:
+async def asked(address: str) -> ServerReport:
     """Calls the server and returns what it said, or why it said nothing."""
-    tls, key = given_tls(), key_of_environment()
+    tls, key = tls_from_options(), environment_key()
     newest, is_read, refused_key = None, False, None
     try:
         async with connect(address, key=key, deadline=_PATIENCE_SECONDS, tls=tls or False) as client:
@@ -50,13 +50,13 @@ async def asked(address: str) -> AskedServer:
     except ValueError as error:
         is_of_key = str(error).startswith("key")
         advice = "correct COMMONTRACE_KEY, or unset it" if is_of_key else "give --address and the options of TLS"
-        return AskedServer(address=address, findings=[problem("server", str(error), advice)])
+        return ServerReport(address=address, findings=[problem("server", str(error), advice)])
     except TlsFailed as error:
         advice = "see `commontrace --help` for the options of TLS"
-        return AskedServer(address=address, findings=[problem("server", str(error), advice)])
+        return ServerReport(address=address, findings=[problem("server", str(error), advice)])
     except CallFailed as error:
         if not error.reason:
-            return AskedServer(address=address, findings=[_silent(error, address)])
+            return ServerReport(address=address, findings=[_silent(error, address)])
         if error.code.name == "UNAUTHENTICATED":
             advice = (
                 "set COMMONTRACE_KEY to a key of `commontrace keys create`:"
@@ -69,7 +69,7 @@ async def asked(address: str) -> AskedServer:
     else:
         found = _version(version, address)
     health = await asyncio.to_thread(server_health.ask, address, SERVICES, seconds=_PATIENCE_SECONDS, tls=tls)
-    return AskedServer(
+    return ServerReport(
         address=address,
         findings=[found, *(_health(service, status) for service, status in health.services.items())],
         is_there=True,
@@ -79,7 +79,7 @@ async def asked(address: str) -> AskedServer:
     )
 
 
-async def compared(server: AskedServer, database: Diagnosis) -> Finding | None:
+async def compare_databases(server: ServerReport, database: Diagnosis) -> Finding | None:
     """Tells whether the server's database is this one; None where that cannot be told. Asks the database last.
 
     A trace of the one must be in the other, made at the same microsecond: samples have the same ids everywhere.
@@ -95,7 +95,7 @@ async def compared(server: AskedServer, database: Diagnosis) -> Finding | None:
     return ok("server", "its database is the one seen here")
 
 
-def _another(server: AskedServer) -> Finding:
+def _another(server: ServerReport) -> Finding:
     return problem(
         "server",
         f"the database of the server on {server.address} is another one than that seen here",
@@ -103,9 +103,9 @@ def _another(server: AskedServer) -> Finding:
     )
 
 
-async def _newest(client: Client) -> Newest | None:
-    for trace in await first(1, client.list(page_size=1)):
-        return Newest(trace_id=UUID(trace.id), created_at=trace.create_time.ToDatetime(tzinfo=UTC))
+async def _newest(client: Client) -> NewestTrace | None:
+    for trace in await take_first(1, client.list(page_size=1)):
+        return NewestTrace(trace_id=UUID(trace.id), created_at=trace.create_time.ToDatetime(tzinfo=UTC))
     return None
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import UUID
 
-from commontrace.cli.imports.imported_traces import Imported
-from commontrace.cli.imports.json_lines import lines, record
-from commontrace.cli.output.printing import json_line, note, one_line, printable
-from commontrace.cli.runtime.json_input import Unreadable
+from commontrace.cli.imports.imported_traces import ImportedTraces
+from commontrace.cli.imports.json_lines import lines, parse_record
+from commontrace.cli.output.printing import one_line, print_json, print_note, printable
+from commontrace.cli.runtime.json_input import InvalidInput
 
 if TYPE_CHECKING:
     from commontrace.client import Client
@@ -33,7 +33,7 @@ class ImportRun:
     ) -> None:
         """Takes the lines and how to tell of them."""
         self.created = self.created_before = self.existing = self.failed = self.failed_before = 0
-        self.imported = Imported()
+        self.imported = ImportedTraces()
         """What of this run is not sure to be found by searches."""
         self._source = source
         self._import_id = import_id
@@ -47,7 +47,7 @@ class ImportRun:
         self._on_their_way: dict[int, tuple[str, bool]] = {}
         """Of each trace its title, and whether it brings its vector, by line."""
 
-    async def through(self, client: "Client") -> None:
+    async def run(self, client: "Client") -> None:
         """Imports everything that was not imported before."""
         from commontrace.client import CallFailed
 
@@ -66,7 +66,7 @@ class ImportRun:
                 self.created -= self.created_before
         except CallFailed:
             if self._can_go_on:
-                note("what was stored stays: the same command goes on where this one stopped")
+                print_note("what was stored stays: the same command goes on where this one stopped")
             raise
 
     async def look(self, client: "Client", advance: "Callable[[int, int | None], None] | None") -> None:
@@ -77,8 +77,8 @@ class ImportRun:
             await (self.imported.look(client) if advance is None else self.imported.wait(client, advance))
         except CallFailed as error:
             # The import itself has succeeded: a key that may only write cannot read.
-            self.imported = Imported()
-            note(f"whether searches find them already cannot be told: {one_line(str(error))}")
+            self.imported = ImportedTraces()
+            print_note(f"whether searches find them already cannot be told: {one_line(str(error))}")
 
     def _items(self, last_line: int) -> "Iterator[trace_import_pb2.ImportItem]":
         """Yields the lines behind the last one that was stored; of those before, only counts how many there are."""
@@ -91,8 +91,8 @@ class ImportRun:
                 self.failed = self.failed_before = max(0, -stored)
                 continue
             try:
-                trace = record(line)
-            except Unreadable as error:
+                trace = parse_record(line)
+            except InvalidInput as error:
                 self._fail(line.number, str(error))
                 continue
             if self._on_duplicate is not None:
@@ -117,10 +117,12 @@ class ImportRun:
             self.imported.add(result.sequence, trace_id)
         unlinked = result.supersedes_error.message
         if unlinked:
-            note(f"line {result.sequence}: {one_line(title)}: imported, and replaces nothing: {one_line(unlinked)}")
+            print_note(
+                f"line {result.sequence}: {one_line(title)}: imported, and replaces nothing: {one_line(unlinked)}"
+            )
         if self._as_json:
             outcome = {"outcome": "created" if is_new else "existing"}
-            json_line(
+            print_json(
                 {"line": result.sequence, **outcome, "trace_id": trace_id, "title": title}
                 | ({"supersedes_error": unlinked} if unlinked else {})
             )
@@ -128,6 +130,8 @@ class ImportRun:
     def _fail(self, line: int, problem: str, *, title: str = "", reason: str = "") -> None:
         self.failed += 1
         # One line each, however long what they quote is.
-        note(f"line {line}: {one_line(title)}: {one_line(problem)}" if reason else f"line {line} {printable(problem)}")
+        print_note(
+            f"line {line}: {one_line(title)}: {one_line(problem)}" if reason else f"line {line} {printable(problem)}"
+        )
         if self._as_json:
-            json_line({"line": line, "outcome": "failed", "title": title, "reason": reason, "message": problem})
+            print_json({"line": line, "outcome": "failed", "title": title, "reason": reason, "message": problem})

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from commontrace.cli.output.enum_labels import is_waiting
+from commontrace.cli.output.enum_labels import is_encoding_pending
 
 if TYPE_CHECKING:
     from commontrace.client import Client
@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 60.0
 """How long none may get its vector before waiting for the others ends."""
 
 
-class Imported:
+class ImportedTraces:
     """Traces to look at, by line: 24 bytes each, for there may be millions."""
 
     def __init__(self) -> None:
@@ -41,13 +41,13 @@ class Imported:
 
     async def look(self, client: "Client") -> None:
         """Leaves out those that searches find by now, and those that are deleted. Raises CallFailed, in the midst."""
-        left, looked_at = Imported(), 0
+        left, looked_at = ImportedTraces(), 0
         try:
             for lines, ids in self._batches():
                 for line, trace_id, trace in zip(lines, ids, await client.get_many(ids, full=False), strict=True):
                     if trace is None:
                         self.deleted[line] = trace_id
-                    elif is_waiting(trace):
+                    elif is_encoding_pending(trace):
                         left.add(line, trace.id)
                 looked_at += len(lines)
         finally:

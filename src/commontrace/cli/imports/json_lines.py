@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import UUID, uuid5
 
-from commontrace.cli.runtime.json_input import Unreadable, read_into
+from commontrace.cli.runtime.json_input import InvalidInput, parse_into
 
 if TYPE_CHECKING:
     from commontrace.v1 import trace_record_pb2
@@ -40,18 +40,18 @@ def lines(source: BinaryIO) -> Iterator[Line]:
             yield Line(number=number, text=text)
 
 
-def record(line: Line) -> "trace_record_pb2.TraceRecord":
+def parse_record(line: Line) -> "trace_record_pb2.TraceRecord":
     """Returns the trace that a line holds. Raises Unreadable."""
     from commontrace.v1 import trace_record_pb2
 
     if line.problem:
-        raise Unreadable(line.problem)
+        raise InvalidInput(line.problem)
     trace = trace_record_pb2.TraceRecord()
-    read_into(trace, line.text, tuple(trace.DESCRIPTOR.fields_by_name))
+    parse_into(trace, line.text, tuple(trace.DESCRIPTOR.fields_by_name))
     return trace
 
 
-def identified(source: BinaryIO, on_duplicate: str | None) -> tuple[UUID, int]:
+def derive_import_id(source: BinaryIO, on_duplicate: str | None) -> tuple[UUID, int]:
     """Returns the import that follows from a file's content and what is to become of duplicates, and its lines.
 
     The file is read to its end, and stands where it stood before.

@@ -46,7 +46,7 @@ def print_entry(console: Console, text: str | Text, style: str = "") -> None:
     print_line(console, line)
 
 
-def takes_tables(console: Console) -> bool:
+def supports_tables(console: Console) -> bool:
     """Whether columns can be read there: on a terminal of the usual width. Elsewhere lines serve better."""
     return console.is_terminal and console.width >= _TABLE_WIDTH
 

@@ -11,7 +11,7 @@ Verdict = Literal["up", "down", "retract"]
 DownReason = Literal["outdated", "incorrect", "harmful", "duplicate", "spam"]
 
 
-def person(name: str, user_id: str) -> str:
+def person_label(name: str, user_id: str) -> str:
     """Returns who somebody is: their name and how their id begins, which tells them from others of that name.
 
     Without a name, it is the id.
@@ -19,35 +19,35 @@ def person(name: str, user_id: str) -> str:
     return f"{one_line(name)} ({user_id[:8]})" if name else user_id
 
 
-def status_name(status: "trace_pb2.TraceStatus.ValueType") -> str:
+def status_label(status: "trace_pb2.TraceStatus.ValueType") -> str:
     """Returns a status, such as `pending`."""
     from commontrace.v1 import trace_pb2
 
     return trace_pb2.TraceStatus.Name(status).removeprefix("TRACE_STATUS_").lower()
 
 
-def is_waiting(trace: "trace_pb2.Trace") -> bool:
+def is_encoding_pending(trace: "trace_pb2.Trace") -> bool:
     """Tells whether a trace has no vector yet, so that no search finds it."""
     from commontrace.v1 import trace_pb2
 
     return trace.embedding_state == trace_pb2.EMBEDDING_STATE_PENDING
 
 
-def event_name(event: "trace_event_pb2.TraceEvent") -> str:
+def event_label(event: "trace_event_pb2.TraceEvent") -> str:
     """Returns what happened, such as `created`."""
     from commontrace.v1 import trace_event_pb2
 
     return trace_event_pb2.TraceEventType.Name(event.type).removeprefix("TRACE_EVENT_TYPE_").lower()
 
 
-def vote_name(vote: "vote_pb2.Vote") -> str:
+def vote_label(vote: "vote_pb2.Vote") -> str:
     """Returns a verdict, `up` or `down`."""
     from commontrace.v1 import vote_pb2
 
     return vote_pb2.VoteType.Name(vote.type).removeprefix("VOTE_TYPE_").lower()
 
 
-def reason_name(vote: "vote_pb2.Vote") -> str:
+def down_reason_label(vote: "vote_pb2.Vote") -> str:
     """Returns why a vote is DOWN, such as `outdated`; empty for UP."""
     from commontrace.v1 import vote_pb2
 

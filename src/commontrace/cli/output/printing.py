@@ -33,7 +33,7 @@ def print_failure(message: str, exit_code: int, *, reason: str = "") -> None:
     if wants_json():
         _to_standard_error(as_json({"error": message, "reason": reason, "exit_code": exit_code}))
     else:
-        note(f"commontrace: {message}")
+        print_note(f"commontrace: {message}")
 
 
 def wants_json() -> bool:
@@ -41,7 +41,7 @@ def wants_json() -> bool:
     return "--json" in sys.argv[1:]
 
 
-def note(message: str) -> None:
+def print_note(message: str) -> None:
     """Says what is no result."""
     _to_standard_error(printable(message))
 
@@ -52,7 +52,7 @@ def _to_standard_error(line: str) -> None:
         print(line, file=sys.stderr)
 
 
-def json_line(fields: Mapping[str, Any]) -> None:
+def print_json(fields: Mapping[str, Any]) -> None:
     """Prints one object on one line, with escapes for what could steer a terminal."""
     print(as_json(fields, encoding=sys.stdout.encoding))
 
@@ -69,7 +69,7 @@ def as_json(fields: Mapping[str, Any], *, sort_keys: bool = False, encoding: str
     return "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text)
 
 
-def as_dict(message: "Message") -> dict[str, Any]:
+def message_to_dict(message: "Message") -> dict[str, Any]:
     """Returns a message as JSON knows it, with the contract's own field names and every field present."""
     from google.protobuf.json_format import MessageToDict
 
@@ -89,16 +89,16 @@ def one_line(text: str) -> str:
     return printable(_GAP.sub(" ", text).strip(" "))
 
 
-def second(time: "Timestamp") -> str:
+def format_second(time: "Timestamp") -> str:
     """Returns the time of an event as people read it."""
     return f"{time.ToDatetime().isoformat(' ', 'seconds')} UTC"
 
 
-def minute(time: "Timestamp") -> str:
+def format_minute(time: "Timestamp") -> str:
     """Returns a time as people read it."""
     return f"{time.ToDatetime().isoformat(' ', 'minutes')} UTC"
 
 
-def day(time: "Timestamp") -> str:
+def format_day(time: "Timestamp") -> str:
     """Returns the day of a time."""
     return time.ToDatetime().date().isoformat()

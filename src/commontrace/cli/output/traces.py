@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from commontrace.cli.output.console import print_entry, print_line, print_text, standard_output
-from commontrace.cli.output.enum_labels import is_waiting, person, status_name
-from commontrace.cli.output.printing import day, minute, one_line
-from commontrace.cli.output.untrusted import marked, quoted
+from commontrace.cli.output.enum_labels import is_encoding_pending, person_label, status_label
+from commontrace.cli.output.printing import format_day, format_minute, one_line
+from commontrace.cli.output.untrusted import marked_untrusted, quoted
 
 if TYPE_CHECKING:
     from commontrace.v1 import trace_pb2, trace_service_pb2
@@ -33,7 +33,7 @@ def print_traces(traces: "Iterable[trace_pb2.Trace]") -> None:
     for trace in traces:
         deleted = "deleted  " if trace.HasField("delete_time") else ""
         print_entry(console, one_line(trace.title), "bold")
-        print_entry(console, f"  {trace.id}  {day(trace.create_time)}  {deleted}{_standing(trace)}", "dim")
+        print_entry(console, f"  {trace.id}  {format_day(trace.create_time)}  {deleted}{_standing(trace)}", "dim")
 
 
 def print_trace(trace: "trace_pb2.Trace") -> None:
@@ -42,12 +42,12 @@ def print_trace(trace: "trace_pb2.Trace") -> None:
     trust = f"  trust {trace.trust_score:.2f}" if _votes(trace) else ""
     print_line(console, one_line(trace.title), "bold")
     print_line(console, f"{_standing(trace)}{trust}", "dim")
-    print_line(console, f"{trace.id}  revision {trace.revision}  {minute(trace.create_time)}", "dim")
+    print_line(console, f"{trace.id}  revision {trace.revision}  {format_minute(trace.create_time)}", "dim")
     if trace.superseded_by_trace_id:
         print_line(console, f"replaced by {trace.superseded_by_trace_id}", "bold yellow")
     if trace.supersedes_trace_id:
         print_line(console, f"replaces {trace.supersedes_trace_id}", "dim")
-    with marked(console):
+    with marked_untrusted(console):
         print_text(console, "Context", trace.context)
         print_text(console, "Solution", trace.solution)
 
@@ -57,11 +57,11 @@ def print_revisions(revisions: "Iterable[trace_service_pb2.TraceRevision]", *, f
     console = standard_output()
     for revision in revisions:
         what = "first" if revision.revision == 1 else f"changed {', '.join(revision.changed_fields)}"
-        print_line(console, f"revision {revision.revision}  {minute(revision.create_time)}  {what}", "bold cyan")
+        print_line(console, f"revision {revision.revision}  {format_minute(revision.create_time)}  {what}", "bold cyan")
         print_line(console, f"  {one_line(revision.title)}")
-        print_line(console, f"  by {person(revision.editor_name, revision.editor_id)}", "dim")
+        print_line(console, f"  by {person_label(revision.editor_name, revision.editor_id)}", "dim")
         if full:
-            with marked(console):
+            with marked_untrusted(console):
                 print_text(console, "Context", revision.context)
                 print_text(console, "Solution", revision.solution)
             console.print()
@@ -80,8 +80,8 @@ def _why(explanation: "trace_service_pb2.HitExplanation") -> str:
 
 def _standing(trace: "trace_pb2.Trace") -> str:
     tags = " ".join(f"#{tag}" for tag in trace.tags)
-    waits = "not encoded yet" if is_waiting(trace) else ""
-    return "  ".join(part for part in (status_name(trace.status), waits, tags, _votes(trace)) if part)
+    waits = "not encoded yet" if is_encoding_pending(trace) else ""
+    return "  ".join(part for part in (status_label(trace.status), waits, tags, _votes(trace)) if part)
 
 
 def _votes(trace: "trace_pb2.Trace") -> str:

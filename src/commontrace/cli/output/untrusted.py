@@ -11,12 +11,12 @@ from commontrace.cli.output.printing import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-FIELDS = {"untrusted": ["title", "context", "solution", "tags", "agent_model", "agent_version", "metadata"]}
+UNTRUSTED_FIELDS = {"untrusted": ["title", "context", "solution", "tags", "agent_model", "agent_version", "metadata"]}
 """What the objects of `--json` say of themselves."""
 
 
 @contextmanager
-def marked(console: "Console") -> Iterator[None]:
+def marked_untrusted(console: "Console") -> Iterator[None]:
     """Prints a line before and a line after what the block prints, with a number that its writer could not know."""
     from commontrace.cli.output.console import print_line
 

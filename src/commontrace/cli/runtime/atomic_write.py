@@ -14,7 +14,7 @@ from commontrace.cli.output.printing import fail
 
 
 @contextmanager
-def written_whole(file: Path) -> Iterator[BinaryIO]:
+def atomic_file(file: Path) -> Iterator[BinaryIO]:
     """Yields what to write to; when the block is left, the file has its name, and replaces one that had it before.
 
     Until then, it is a hidden neighbour whose name ends with `.part`, which an exception removes. `-` is standard

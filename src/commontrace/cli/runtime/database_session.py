@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
+from commontrace.cli.runtime.environment import configure_logging, explain_failures, read_settings
 
 if TYPE_CHECKING:
     from commontrace.storage.unit_of_work import UnitOfWork
@@ -24,5 +24,5 @@ def work_on_database(do: Callable[["UnitOfWork"], Awaitable[Result]]) -> Result:
         async with bootstrap.migrated(where, settings) as database, database.unit_of_work() as work:
             return await do(work)
 
-    with failures_explained(), bootstrap.postgres(settings, attach=True) as where:
+    with explain_failures(), bootstrap.postgres(settings, attach=True) as where:
         return asyncio.run(done(where))

@@ -9,7 +9,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _MOST = timedelta(days=36_500)
 
 
-def duration(text: str) -> timedelta:
+def parse_duration(text: str) -> timedelta:
     """Returns what `90d` or `12h` means, or says what was expected and ends."""
     form = re.fullmatch(r"([0-9]{1,10})([smhdw])", text)
     # Compared as a number: more weeks than a timedelta can hold are no timedelta.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from commontrace.settings import Settings
 
 
-class SettingsWrong(Exception):
+class InvalidSettings(Exception):
     """The environment holds values that no setting takes. `problems` names each variable and what is wrong with it."""
 
     def __init__(self, problems: list[str]) -> None:
@@ -23,7 +23,7 @@ class SettingsWrong(Exception):
         self.problems = problems
 
 
-def settings_from_environment() -> "Settings":
+def load_settings() -> "Settings":
     """Returns the settings. Raises SettingsWrong."""
     from pydantic import ValidationError
 
@@ -32,7 +32,7 @@ def settings_from_environment() -> "Settings":
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsWrong(
+        raise InvalidSettings(
             [
                 f"{str(problem['loc'][0]).upper()}: {_said(problem['type'], problem['msg'], problem.get('ctx', {}))}"
                 for problem in error.errors()
@@ -65,8 +65,8 @@ def _said(kind: str, message: str, context: Mapping[str, Any]) -> str:
 def read_settings() -> "Settings":
     """Returns the settings, or says which variable is wrong and ends."""
     try:
-        return settings_from_environment()
-    except SettingsWrong as error:
+        return load_settings()
+    except InvalidSettings as error:
         fail(str(error))
 
 
@@ -124,7 +124,7 @@ class _StandardError:
 
 
 @contextmanager
-def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[None]:
+def explain_failures(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[None]:
     """Turns what keeps a database from being used into one sentence and exit code 1, or whatever `tell` does."""
     from commontrace.domain.errors import CommonTraceError, DatabaseUnavailable, ModelReplaced, Overloaded
     from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
@@ -138,7 +138,7 @@ def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[Non
         yield
     except (DatabaseUnavailable, MigrationRefused, Overloaded) as error:
         advice = what_to_do(error, otherwise="")
-        tell(f"{with_cause(error)}: {advice}" if advice else with_cause(error))
+        tell(f"{message_with_cause(error)}: {advice}" if advice else message_with_cause(error))
     except ModelReplaced as error:
         fitting = "" if error.current is None else f": start with {settings_that_fit(error.current)}"
         tell(f"{error}{fitting}")
@@ -154,7 +154,7 @@ def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[Non
         tell(str(error))
 
 
-def with_cause(error: BaseException) -> str:
+def message_with_cause(error: BaseException) -> str:
     """Returns what an error of the domain says and what the driver says that is behind it, if anything is: one line."""
     cause = _first_cause(error)
     # After it come details, and the driver's hints for programs.

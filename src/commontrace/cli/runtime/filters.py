@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from commontrace.cli.runtime.short_ids import whole_contributor_id
+from commontrace.cli.runtime.short_ids import resolve_contributor_id
 
 if TYPE_CHECKING:
     from commontrace.client import Client, TraceFilter
@@ -62,6 +62,6 @@ async def contributor_id(by: str | None, client: "Client") -> str | None:
     if by is None:
         return None
     if by != "me":
-        return await whole_contributor_id(by, client)
+        return await resolve_contributor_id(by, client)
     # Whoever has never written anything has no id, and no traces either.
     return (await client.service_info()).caller.user_id or str(UUID(int=0))

@@ -6,15 +6,15 @@ from typing import Any, BinaryIO
 
 import typer
 
-from commontrace.cli.output.printing import note
-from commontrace.cli.runtime.json_input import Unreadable, decoded, read_into
+from commontrace.cli.output.printing import print_note
+from commontrace.cli.runtime.json_input import InvalidInput, decode_utf8, parse_into
 
 _FIELDS = ("title", "context", "solution", "tags", "agent_model", "agent_version", "metadata")
 _STANDARD_INPUT = Path("-")
 _IS_STANDARD_INPUT = ("-", "@-")
 
 
-def texts(file: Path | None = None, **given: str | None) -> dict[str, str | None]:
+def read_texts(file: Path | None = None, **given: str | None) -> dict[str, str | None]:
     """Returns the texts that options give, by the name of the option, and says which files they are read from.
 
     `@FILE` stands for what the file holds, `-` for standard input, and `@@` for an @ that begins the text itself.
@@ -24,14 +24,14 @@ def texts(file: Path | None = None, **given: str | None) -> dict[str, str | None
     return {name: None if value is None else _text(name, value) for name, value in given.items()}
 
 
-def contribution(file: Path) -> dict[str, Any]:
+def read_contribution(file: Path) -> dict[str, Any]:
     """Returns the fields of a contribution that a JSON file holds."""
     from commontrace.v1 import trace_service_pb2
 
     try:
         # A string where a list belongs would become a list of its characters.
-        fields = read_into(trace_service_pb2.CreateTraceRequest(), _read(file), _FIELDS)
-    except Unreadable as error:
+        fields = parse_into(trace_service_pb2.CreateTraceRequest(), _read(file), _FIELDS)
+    except InvalidInput as error:
         raise typer.BadParameter(f"{file} {error}") from None
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -56,7 +56,7 @@ def _text(name: str, value: str) -> str:
         content = _content(file)
     except typer.BadParameter as error:
         raise typer.BadParameter(f"{error.message}; a text that begins with @ is written @{value}") from None
-    note(f"{name}: read from {file}, {len(content)} characters")
+    print_note(f"{name}: read from {file}, {len(content)} characters")
     return content
 
 
@@ -70,8 +70,8 @@ def _at_home(file: Path) -> Path:
 
 def _content(file: Path) -> str:
     try:
-        return decoded(_read(file))
-    except Unreadable as error:
+        return decode_utf8(_read(file))
+    except InvalidInput as error:
         raise typer.BadParameter(f"{file} {error}") from None
 
 

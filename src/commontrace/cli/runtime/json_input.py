@@ -19,35 +19,35 @@ _SURELY_SHALLOW = 30
 _SHOWN = 60
 
 
-class Unreadable(Exception):
+class InvalidInput(Exception):
     """What was given cannot be used; the message completes the sentence "line 7 ..." or "trace.json ..."."""
 
 
-def decoded(raw: bytes) -> str:
+def decode_utf8(raw: bytes) -> str:
     """Returns text in UTF-8 without the byte order mark that some editors put before it. Raises Unreadable."""
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Unreadable("is not UTF-8 text") from None
+        raise InvalidInput("is not UTF-8 text") from None
 
 
-def read_into(message: "HoldsTrace", raw: bytes, known: Collection[str]) -> dict[str, Any]:
+def parse_into(message: "HoldsTrace", raw: bytes, known: Collection[str]) -> dict[str, Any]:
     """Fills a message that holds a trace from a JSON object of known fields; returns these. Raises Unreadable."""
     from google.protobuf.json_format import ParseDict, ParseError
 
-    text = decoded(raw)
+    text = decode_utf8(raw)
     fields = _parsed(text)
     if not isinstance(fields, dict):
-        raise Unreadable("must hold one JSON object")
+        raise InvalidInput("must hold one JSON object")
     unknown = next((name for name in fields if name not in known), None)
     if unknown is not None:
-        raise Unreadable(f"has the unknown field {unknown[:_SHOWN]!r}; a trace has {', '.join(known)}")
+        raise InvalidInput(f"has the unknown field {unknown[:_SHOWN]!r}; a trace has {', '.join(known)}")
     if _HALF_ESCAPED.search(text):
         _require_characters(fields)
     try:
         ParseDict(fields, message)
     except (ParseError, ValueError, RecursionError) as error:
-        raise Unreadable(f"holds no trace: {str(error).partition(chr(10))[0]}") from None
+        raise InvalidInput(f"holds no trace: {str(error).partition(chr(10))[0]}") from None
     if text.count("{") + text.count("[") > _SURELY_SHALLOW:
         _require_readable(message)
     return fields
@@ -57,15 +57,15 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text, parse_int=_whole)
     except json.JSONDecodeError as error:
-        raise Unreadable(f"is not JSON: {error.msg} at character {error.pos + 1}") from None
+        raise InvalidInput(f"is not JSON: {error.msg} at character {error.pos + 1}") from None
     except RecursionError:
-        raise Unreadable("is nested too deep") from None
+        raise InvalidInput("is nested too deep") from None
 
 
 def _whole(digits: str) -> int:
     """Returns a number that fits into a double, as which the contract keeps it; Python reads no longer ones."""
     if not math.isfinite(float(digits)):
-        raise Unreadable(f"holds a number of {len(digits.lstrip('-'))} digits; the largest has 309")
+        raise InvalidInput(f"holds a number of {len(digits.lstrip('-'))} digits; the largest has 309")
     return int(digits)
 
 
@@ -74,7 +74,7 @@ def _require_characters(fields: dict[str, Any]) -> None:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise Unreadable(f"holds no trace: {name} has half of a surrogate pair, which is no character") from None
+            raise InvalidInput(f"holds no trace: {name} has half of a surrogate pair, which is no character") from None
 
 
 def _require_readable(message: "HoldsTrace") -> None:
@@ -88,4 +88,4 @@ def _require_readable(message: "HoldsTrace") -> None:
         request = trace_import_pb2.ImportTracesRequest(items=[trace_import_pb2.ImportItem(trace=record)])
         trace_import_pb2.ImportTracesRequest.FromString(request.SerializeToString())
     except (DecodeError, EncodeError):
-        raise Unreadable("is nested too deep") from None
+        raise InvalidInput("is nested too deep") from None

@@ -9,8 +9,8 @@ import typer
 
 from commontrace.cli import exit_codes
 from commontrace.cli.output.printing import fail
-from commontrace.cli.runtime.short_ids import LEAST_DIGITS, UnknownId, whole_trace_id
-from commontrace.cli.runtime.tls_options import given_tls
+from commontrace.cli.runtime.short_ids import MIN_DIGITS, UnknownId, resolve_trace_id
+from commontrace.cli.runtime.tls_options import tls_from_options
 
 if TYPE_CHECKING:
     from commontrace.client import CallFailed, Client, Tls
@@ -28,7 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line
 TraceId = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help=f"The trace's UUID, or its first {LEAST_DIGITS} digits or more.", show_default=False
+        metavar="ID", help=f"The trace's UUID, or its first {MIN_DIGITS} digits or more.", show_default=False
     ),
 ]
 Etag = Annotated[
@@ -36,15 +36,15 @@ Etag = Annotated[
 ]
 
 
-def call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Answer]]) -> Answer:
+def call_server(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Answer]]) -> Answer:
     """Returns what the server answers, or says why it does not and ends."""
     import asyncio
 
     silence_grpc()
     from commontrace.client import CallFailed, CallOptions, connect
 
-    key = key_of_environment()
-    tls = usable_tls()
+    key = environment_key()
+    tls = checked_tls()
     try:
         CallOptions(address=address, user=user, key=key)
     except ValueError as error:
@@ -64,7 +64,7 @@ def call(address: str, user: str | None, ask: Callable[["Client"], Awaitable[Ans
         fail("what you give must be UTF-8 text")
 
 
-def call_on(
+def call_about_trace(
     trace_id: str,
     address: str,
     user: str | None,
@@ -75,19 +75,19 @@ def call_on(
     """Returns what the server answers about a trace whose id may be short; with `deleted`, one of the caller's."""
 
     async def asked(client: "Client") -> Answer:
-        return await ask(client, await whole_trace_id(trace_id, client, deleted=deleted))
+        return await ask(client, await resolve_trace_id(trace_id, client, deleted=deleted))
 
-    return call(address, user, asked)
+    return call_server(address, user, asked)
 
 
-def key_of_environment() -> str | None:
+def environment_key() -> str | None:
     """Returns the API key to call with. No option takes one: other users of the machine can read command lines."""
     return os.environ.get("COMMONTRACE_KEY") or None
 
 
-def usable_tls() -> "Tls | None":
+def checked_tls() -> "Tls | None":
     """Returns how to speak TLS, None where it was not asked for, or says which file cannot be used and ends."""
-    tls = given_tls()
+    tls = tls_from_options()
     try:
         if tls is not None:
             tls.credentials()
@@ -107,7 +107,7 @@ def exit_code_of(error: "CallFailed") -> int:
 
     if isinstance(error, TlsFailed) and error.is_certain:
         return exit_codes.FAILED
-    return exit_codes.of_call(error.code.name, error.reason)
+    return exit_codes.exit_code_of_call(error.code.name, error.reason)
 
 
 def _explained(error: "CallFailed", address: str) -> str:
@@ -129,7 +129,7 @@ def _explained(error: "CallFailed", address: str) -> str:
     return "\n".join([f"{error}{when}", *(f"  {field} {problem}" for field, problem in others)])
 
 
-async def first(count: int, items: AsyncIterator[Answer]) -> list[Answer]:
+async def take_first(count: int, items: AsyncIterator[Answer]) -> list[Answer]:
     """Returns the first items, at most `count`, and asks for no further page."""
     taken: list[Answer] = []
     async for item in items:

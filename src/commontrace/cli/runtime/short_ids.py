@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from commontrace.v1 import trace_pb2
 
 _DIGITS = 32
-LEAST_DIGITS = 4
+MIN_DIGITS = 4
 """Of 500 traces, one more than that is rarely needed."""
 
 
@@ -24,17 +24,17 @@ class UnknownId(Exception):
     """No id begins like that; the message says where it was looked for."""
 
 
-def digits_of(given: str) -> str | None:
+def prefix_digits(given: str) -> str | None:
     """Returns the digits of what an id begins with, hyphens or not; None where no id does, or all of it is there."""
     digits = given.replace("-", "").lower()
     if not re.fullmatch("[0-9a-f]+", digits) or len(digits) >= _DIGITS:
         return None
-    if len(digits) < LEAST_DIGITS:
-        raise typer.BadParameter(f"{given!r} is too short: give an id, or {LEAST_DIGITS} digits of its beginning")
+    if len(digits) < MIN_DIGITS:
+        raise typer.BadParameter(f"{given!r} is too short: give an id, or {MIN_DIGITS} digits of its beginning")
     return digits
 
 
-async def whole_trace_id(given: str, client: "Client", *, deleted: bool = False) -> str:
+async def resolve_trace_id(given: str, client: "Client", *, deleted: bool = False) -> str:
     """Returns the id of the one trace that is meant, with `deleted` one of the caller's own.
 
     What cannot begin an id is returned as it is, for the server to refuse. Raises UnknownId, typer.BadParameter.
@@ -42,7 +42,7 @@ async def whole_trace_id(given: str, client: "Client", *, deleted: bool = False)
     return await _whole(given, client, lambda trace: trace.id, deleted=deleted)
 
 
-async def whole_contributor_id(given: str, client: "Client") -> str:
+async def resolve_contributor_id(given: str, client: "Client") -> str:
     """Returns the id of the one contributor that is meant, in the same way."""
     return await _whole(given, client, lambda trace: trace.contributor_id, deleted=False)
 
@@ -50,7 +50,7 @@ async def whole_contributor_id(given: str, client: "Client") -> str:
 async def _whole(given: str, client: "Client", id_of: "Callable[[trace_pb2.Trace], str]", *, deleted: bool) -> str:
     from commontrace.client import TraceFilter
 
-    digits = digits_of(given)
+    digits = prefix_digits(given)
     if digits is None:
         return given
     found = ""

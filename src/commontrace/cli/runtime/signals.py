@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 
-def stop_requested(hurry: "asyncio.Event | None" = None) -> "asyncio.Event":
+def stop_on_signals(hurry: "asyncio.Event | None" = None) -> "asyncio.Event":
     """Returns what Ctrl-C, SIGTERM and SIGHUP set from now on, instead of ending the running event loop.
 
     From the second one on, they also set `hurry`. SIGHUP stays ignored where it was, as under `nohup` (ADR 0047).

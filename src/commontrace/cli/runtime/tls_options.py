@@ -58,7 +58,7 @@ ServerName = Annotated[
 _given: ContextVar[tuple[bool, dict[str, str]]] = ContextVar("tls_options", default=(False, {}))
 
 
-def remember(
+def save_tls_options(
     use_tls: bool,  # noqa: FBT001 - as given
     *,
     ca_file: str | None,
@@ -71,7 +71,7 @@ def remember(
     _given.set((use_tls, {name: value for name, value in given.items() if value}))
 
 
-def given_tls() -> "Tls | None":
+def tls_from_options() -> "Tls | None":
     """Returns how to speak TLS, None where it was not asked for."""
     from commontrace.client import Tls
 

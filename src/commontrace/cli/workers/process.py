@@ -10,8 +10,8 @@ import threading
 from typing import TYPE_CHECKING, NoReturn
 
 from commontrace.cli.exit_codes import FAILED
-from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
-from commontrace.cli.runtime.signals import run, stop_requested
+from commontrace.cli.runtime.environment import configure_logging, explain_failures, read_settings
+from commontrace.cli.runtime.signals import run, stop_on_signals
 from commontrace.serving.standard_streams import never_failing
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def main() -> None:
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     settings = read_settings().model_copy(update=job["settings"])
     configure_logging(settings.log_level, names_process=True)
-    with failures_explained(_refuse):
+    with explain_failures(_refuse):
         run(_serve(settings, url=job["url"]))
 
 
@@ -39,7 +39,7 @@ async def _serve(settings: "Settings", *, url: str) -> None:
     from commontrace.serving.server import serving
 
     hurry = asyncio.Event()
-    stop = stop_requested(hurry)
+    stop = stop_on_signals(hurry)
     # The supervisor has done what an embedded database needs first.
     where = bootstrap.Postgres(url=url, is_embedded=False)
     async with (

@@ -21,7 +21,7 @@ _SOUND_SECONDS = 60.0
 _END_SECONDS = 15.0
 
 
-class Workers:
+class WorkerSupervisor:
     """Processes that serve on one port, each a new interpreter: gRPC does not survive a fork."""
 
     def __init__(self, jobs: Sequence[Mapping[str, object]]) -> None:
@@ -32,7 +32,7 @@ class Workers:
         self.all_serve = asyncio.Event()
         """Set once all have served at the same time."""
 
-    async def keep_one(self, number: int) -> None:
+    async def run_worker(self, number: int) -> None:
         """Runs the worker of that number, from 0, until cancelled, which leaves it running.
 
         Raises NotReady where none can serve.
