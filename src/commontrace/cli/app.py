@@ -1,4 +1,4 @@
-"""Every command in its group, with its examples; what `commontrace --help` says beside them."""
+"""The Typer application: all commands in groups, with their examples, and the text of `commontrace --help`."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -126,7 +126,7 @@ _NOUNS: dict[str, tuple[str, dict[str, tuple[Callable[..., None], tuple[str, ...
 # Commands of one word that need the extra `server`.
 _SERVER_COMMANDS: set[Callable[..., None]] = {doctor, migrate, recount, reembed, seed, serve, worker}
 
-# Python has a `list` and an `import` of its own.
+# Names that Python functions cannot have, or should not shadow.
 _NAMES: dict[Callable[..., None], str] = {list_traces: "list", import_traces: "import"}
 
 _EPILOGUE = f"""\
@@ -151,7 +151,7 @@ Exit codes:
 
 
 def app() -> typer.Typer:
-    """Returns the whole command line."""
+    """Returns the application with all commands."""
     app = typer.Typer(
         cls=Commands,
         help="A shared memory for AI agents: traces of solved problems, searched by meaning.",
@@ -187,7 +187,7 @@ def _commontrace(
     if version:
         print(f"commontrace {__version__}")
         raise typer.Exit
-    save_tls_options(use_tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, server_name=server_name)
+    save_tls_options(use_tls=use_tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, server_name=server_name)
     if context.invoked_subcommand is None:
         print(context.get_help())
 

@@ -13,15 +13,15 @@ from commontrace.cli.exit_codes import USAGE
 from commontrace.cli.output.printing import fail, wants_json
 from commontrace.cli.runtime.server_extra import require_server
 
-# Whatever is wrong with a command line; Typer does not export it.
+# The base class of all usage errors, which Typer does not export.
 _UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
 
 
 class Command(TyperCommand):
-    """A command whose first line and epilogue are printed as they stand."""
+    """A command whose first line and epilogue are printed unchanged."""
 
     def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - Typer's signature
-        """Returns the first line, which fits wherever it is shown."""
+        """Returns the first line of the help, untruncated."""
         return str(self.help).partition("\n")[0]
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
@@ -39,21 +39,21 @@ class ServerCommand(Command):
 
 
 class Commands(TyperGroup):
-    """All commands under the headings of their `rich_help_panel`, none of their lines cut short."""
+    """A group that lists its commands under the headings of their `rich_help_panel`, untruncated."""
 
     def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - Typer's signature
-        """Returns the first line, which fits wherever it is shown."""
+        """Returns the first line of the help, untruncated."""
         return str(self.help).partition("\n")[0]
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; whoever reads its output and leaves has what they want, so that is no failure."""
+        """Runs the command; a closed output pipe ends it with exit code 0."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
             raise typer.Exit from None
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Runs the whole; with --json, what is wrong with how the command was given is JSON, too."""
+        """Runs the command line; with --json, usage errors are JSON, too."""
         if not wants_json():
             return super().main(*args, **options)
         try:
@@ -62,7 +62,7 @@ class Commands(TyperGroup):
             fail(cast("typer.BadParameter", error).format_message(), USAGE)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
-        """Writes one section a group, in the order in which the commands were added."""
+        """Writes one section for each heading, in the order in which the commands were added."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for name, command in self.commands.items():
             heading = str(getattr(command, "rich_help_panel", None) or "Commands")
@@ -78,6 +78,6 @@ class Commands(TyperGroup):
 
 
 def _write(epilogue: str | None, formatter: Any) -> None:
-    # click would fill its lines.
+    # Past click's formatter, which would rewrap the lines.
     if epilogue:
         formatter.write(f"\n{epilogue}\n")

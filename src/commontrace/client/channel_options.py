@@ -2,7 +2,7 @@
 
 import json
 
-from commontrace.client.proxies import stays_here
+from commontrace.client.proxies import is_local
 from commontrace.v1 import tag_service_pb2, trace_service_pb2, vote_service_pb2
 
 SERVICES: tuple[str, ...] = tuple(
@@ -53,5 +53,5 @@ def options(address: str) -> list[tuple[str, str | int]]:
     names_several = "," in address or "/" in address
     config = _RETRY_ALL | _SPREAD if names_several else _RETRY_ALL
     # Of the environment, for what is elsewhere.
-    proxies = ("grpc.enable_http_proxy", int(not stays_here(address)))
+    proxies = ("grpc.enable_http_proxy", int(not is_local(address)))
     return [("grpc.service_config", json.dumps(config)), proxies, *_OPTIONS]

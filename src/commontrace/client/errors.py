@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from commontrace.client import tls_failures
-from commontrace.client.proxies import way_to
+from commontrace.client.proxies import proxy_hint
 
 
 class CallFailed(Exception):
@@ -61,7 +61,7 @@ class CallFailed(Exception):
             detail.Unpack(info)
             detail.Unpack(bad_request)
             detail.Unpack(retry)
-        where = f"{address}{way_to(address)}"
+        where = f"{address}{proxy_hint(address)}"
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             text = f"no answer from {where}" + ("" if deadline is None else f" within {deadline:g} s")
         elif code is grpc.StatusCode.UNAVAILABLE and not info.reason:

@@ -10,15 +10,15 @@ _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 _EXCEPTIONS = ("no_grpc_proxy", "no_proxy")
 
 
-def stays_here(address: str) -> bool:
+def is_local(address: str) -> bool:
     """Tells whether all servers of the address are on this machine, which no proxy has anything to do with."""
     return all(map(is_this_machine, hosts_of_target(address)))
 
 
-def way_to(address: str) -> str:
+def proxy_hint(address: str) -> str:
     """Returns what to add to a failure behind a proxy: the variable and what helps; empty where there is no proxy."""
     variable = next((name for name in _PROXIES if os.environ.get(name)), None)
-    if variable is None or stays_here(address) or all(map(_is_excepted, hosts_of_target(address))):
+    if variable is None or is_local(address) or all(map(_is_excepted, hosts_of_target(address))):
         return ""
     return f" through the proxy of {variable} (unset it, or put the host into no_proxy, to go without)"
 

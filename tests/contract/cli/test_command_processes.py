@@ -1,4 +1,4 @@
-"""Processes of `commontrace` say what commands in this process say, which leave nothing behind in it."""
+"""Commands run in the tests' process print the same as processes of their own, and leave no state behind."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What holds for all commands: failures explained, nothing that steers a terminal."""
+"""Properties of all commands: one-line failures, exit codes, no terminal control characters."""
 
 import asyncio
 import json

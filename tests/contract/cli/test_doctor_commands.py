@@ -70,7 +70,7 @@ async def look(monkeypatch: pytest.MonkeyPatch, url: str | None, address: str = 
     """The worst finding of each check."""
     if url is not None:
         monkeypatch.setenv("DATABASE_URL", url)
-    found = [finding async for finding in diagnosing.findings(address)]
+    found = [finding async for finding in diagnosing.run_checks(address)]
     assert all(finding.advice for finding in found if finding.level is not Level.OK)
     assert all("\n" not in finding.message for finding in found)
     return {finding.check: finding for finding in sorted(found, key=lambda finding: [*Level].index(finding.level))}

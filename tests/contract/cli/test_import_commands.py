@@ -64,7 +64,7 @@ def test_what_was_deleted_since_is_not_said_to_be_imported(
 def test_how_many_traces_cannot_be_found_yet_is_told(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imported, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(imported, "STALL_SECONDS", 0.1)
     waiting = "3 of them wait for their vectors: no search finds them yet (--wait waits)"
     file = a_file(tmp_path, *(a_line() for _ in range(3)))
     with ServerProcess(tmp_path, DATABASE_URL=database_url, ENCODING_WORKER="false") as server:

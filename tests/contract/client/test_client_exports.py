@@ -1,4 +1,4 @@
-"""Exports read by clients, over connections that break and from servers that stop."""
+"""Exports by the client, over broken connections and server shutdowns."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Imports through the client, over connections that break."""
+"""Imports by the client, over broken connections."""
 
 import asyncio
 import socket

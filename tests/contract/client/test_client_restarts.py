@@ -1,4 +1,4 @@
-"""Clients of a server that is away for a while."""
+"""Clients of a server that restarts: waiting, failing at once, reconnecting."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""A server that fails: what the client sends again."""
+"""Retries by the client: which failures of a server it repeats, under the same request id."""
 
 from collections.abc import AsyncIterator
 from typing import Any

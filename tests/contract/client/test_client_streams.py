@@ -1,4 +1,4 @@
-"""Searches read as they arrive, over connections that break."""
+"""Streaming searches, over broken connections."""
 
 import asyncio
 import itertools

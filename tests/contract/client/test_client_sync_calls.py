@@ -1,4 +1,4 @@
-"""The synchronous client on a channel of grpcio-testing: what it sends, and what it makes of answers."""
+"""The synchronous client on a channel of grpcio-testing: its requests, and its handling of responses."""
 
 import inspect
 import queue

@@ -1,4 +1,4 @@
-"""Watching with the Python client, over connections that break, servers that go and servers that say nothing."""
+"""Watching events with the client, over broken connections, server shutdowns and silent servers."""
 
 import asyncio
 import itertools

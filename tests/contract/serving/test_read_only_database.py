@@ -47,7 +47,7 @@ async def works(server: RunningServer) -> None:
 
 async def found(monkeypatch: pytest.MonkeyPatch, url: str) -> Finding:
     monkeypatch.setenv("DATABASE_URL", url)
-    [finding] = [finding async for finding in diagnosing.findings("nonsense") if finding.check == "writing"]
+    [finding] = [finding async for finding in diagnosing.run_checks("nonsense") if finding.check == "writing"]
     return finding
 
 

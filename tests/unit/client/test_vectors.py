@@ -1,4 +1,4 @@
-"""Vectors are packed as numpy would pack them, without numpy."""
+"""Vector packing: the same bytes as numpy's, without numpy."""
 
 import re
 import subprocess

@@ -1,13 +1,13 @@
-"""Commands that change traces: contribute, update, delete, undelete."""
+"""Writes of a contributor's own traces: contribute, update, delete, undelete."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.enum_labels import is_encoding_pending
-from commontrace.cli.output.printing import message_to_dict, one_line, print_json, print_note
+from commontrace.cli.output.enum_labels import OnDuplicate, is_encoding_pending
+from commontrace.cli.output.printing import message_to_dict, one_line, print_json, print_message, print_note
 from commontrace.cli.runtime.input_files import read_contribution, read_texts
 from commontrace.cli.runtime.server_calls import Address, As, Etag, Json, TraceId, call_about_trace, call_server
 from commontrace.cli.runtime.short_ids import resolve_trace_id
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from commontrace.client import Client
     from commontrace.v1 import trace_pb2, trace_service_pb2
 
-OnDuplicate = Annotated[
-    Literal["return_existing", "reject", "allow"],
+OnDuplicateOption = Annotated[
+    OnDuplicate,
     typer.Option(help="What to do if a trace with the same content is there already."),
 ]
 
-# As curl takes what it sends.
+# The same syntax as curl's --data.
 _FROM_FILES = "; @FILE reads a file, - standard input, @@ begins with an @."
 
 
@@ -43,7 +43,7 @@ def contribute(
     agent_model: Annotated[str, typer.Option(metavar="NAME", help="The agent's model.")] = "",
     agent_version: Annotated[str, typer.Option(metavar="VERSION", help="The agent's version.")] = "",
     supersedes: Annotated[str, typer.Option(metavar="ID", help="Your trace that this one replaces.")] = "",
-    on_duplicate: OnDuplicate = "return_existing",
+    on_duplicate: OnDuplicateOption = "return_existing",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and store nothing.")] = False,
     address: Address = DEFAULT_ADDRESS,
     user: As = None,
@@ -132,10 +132,7 @@ def delete(
 ) -> None:
     """Delete a trace of yours."""
     trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.delete(whole_id, etag=etag))
-    if as_json:
-        print_json(message_to_dict(trace))
-    else:
-        print(f"deleted {trace.id}: undelete brings it back")
+    print_message(trace, f"deleted {trace.id}: undelete brings it back", as_json=as_json)
 
 
 def undelete(
@@ -147,10 +144,7 @@ def undelete(
 ) -> None:
     """Bring back a trace of yours that was deleted."""
     trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.undelete(whole_id), deleted=True)
-    if as_json:
-        print_json(message_to_dict(trace))
-    else:
-        print(f"back again: {trace.id}")
+    print_message(trace, f"back again: {trace.id}", as_json=as_json)
 
 
 def _print_json(response: "trace_service_pb2.CreateTraceResponse") -> None:

@@ -1,4 +1,4 @@
-"""`commontrace doctor`: looks at everything a server stands on, and changes nothing."""
+"""Read-only diagnosis of an installation: doctor."""
 
 import sys
 import textwrap
@@ -27,10 +27,10 @@ def doctor(*, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None
     1 if anything is a problem.
     """
     silence_grpc()
-    # What it warns of stands among the findings.
+    # Warnings of the log would repeat findings.
     configure_logging("error")
     levels = Counter[str]()
-    for finding in _findings(address):
+    for finding in _collect_findings(address):
         levels[finding.level] += 1
         if as_json:
             print_json(asdict(finding))
@@ -42,16 +42,16 @@ def doctor(*, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None
     sys.exit(1 if levels["problem"] else 0)
 
 
-def _findings(address: str) -> "list[Finding]":
+def _collect_findings(address: str) -> "list[Finding]":
     import asyncio
 
-    from commontrace.cli.doctor.checks import findings
+    from commontrace.cli.doctor.checks import run_checks
 
-    async def all_of_them() -> "list[Finding]":
-        return [finding async for finding in findings(address)]
+    async def collect() -> "list[Finding]":
+        return [finding async for finding in run_checks(address)]
 
     with progress("looking"):
-        return asyncio.run(all_of_them())
+        return asyncio.run(collect())
 
 
 def _print(finding: "Finding") -> None:
@@ -67,5 +67,5 @@ def _print(finding: "Finding") -> None:
     for line in lines[1:]:
         print_line(console, f"{'':{_INDENT}}{line}")
     if finding.advice:
-        # Not broken into lines: a command is to be copied.
+        # Not wrapped, so that a command can be copied.
         print_line(console, f"{'':{_INDENT}}-> {one_line(finding.advice)}")

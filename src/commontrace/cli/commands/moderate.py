@@ -1,11 +1,11 @@
-"""Commands that take other people's traces away: hide, unhide, purge."""
+"""Moderation of anybody's traces: hide, unhide, purge."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import fail, message_to_dict, one_line, print_json
+from commontrace.cli.output.printing import fail, one_line, print_message
 from commontrace.cli.runtime.server_calls import Address, As, Json, TraceId, call_about_trace
 from commontrace.domain import limits
 
@@ -28,10 +28,7 @@ def hide(
 ) -> None:
     """Hide anybody's trace; its owner sees why."""
     trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.hide(whole_id, reason))
-    if as_json:
-        print_json(message_to_dict(trace))
-    else:
-        print(f"hidden {trace.id}: {one_line(trace.title)}")
+    print_message(trace, f"hidden {trace.id}: {one_line(trace.title)}", as_json=as_json)
 
 
 def unhide(
@@ -43,11 +40,8 @@ def unhide(
 ) -> None:
     """Show a hidden trace again."""
     trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.unhide(whole_id))
-    if as_json:
-        print_json(message_to_dict(trace))
-    else:
-        deleted = ", and stays deleted by its owner" if trace.HasField("delete_time") else ""
-        print(f"no longer hidden{deleted}: {trace.id}")
+    deleted = ", and stays deleted by its owner" if trace.HasField("delete_time") else ""
+    print_message(trace, f"no longer hidden{deleted}: {trace.id}", as_json=as_json)
 
 
 def purge(

@@ -1,4 +1,4 @@
-"""Commands that ask about a server: health, info."""
+"""State of a server: health, info."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from commontrace.cli.runtime.server_calls import Address, As, Json, call_server,
 if TYPE_CHECKING:
     from commontrace.v1 import trace_service_pb2
 
-_PATIENCE_SECONDS = 2.0
+_HEALTH_SECONDS = 2.0
 
 
 def health(
@@ -33,19 +33,19 @@ def health(
     from commontrace.cli.runtime import server_health
     from commontrace.client import CallOptions
     from commontrace.client.channel_options import SERVICES
-    from commontrace.client.proxies import way_to
+    from commontrace.client.proxies import proxy_hint
 
-    wanted = SERVICES if service is None else (_full_name(service, server_health.PACKAGE),)
+    services = SERVICES if service is None else (_full_name(service, server_health.PACKAGE),)
     try:
         CallOptions(address=address)
     except ValueError as error:
         raise typer.BadParameter(f"--{error}") from None
     try:
-        health = server_health.ask(address, wanted, seconds=_PATIENCE_SECONDS, tls=checked_tls())
+        health = server_health.check_health(address, services, seconds=_HEALTH_SECONDS, tls=checked_tls())
     except UnicodeEncodeError:
         fail("what you give must be UTF-8 text")
-    # The first that is not ready speaks for all.
     found = health.services
+    # The status of the first service that is not ready stands for all.
     status = next((status for status in found.values() if status != server_health.SERVING), server_health.SERVING)
     if as_json:
         print_json({"status": status, "services": found})
@@ -55,8 +55,8 @@ def health(
         fail(str(health.tls_failed), exit_code_of(health.tls_failed))
     if status == server_health.UNKNOWN:
         raise typer.Exit(exit_codes.NOT_FOUND)
-    if status == server_health.UNREACHABLE and (way := way_to(address)):
-        print_note(f"nobody answers on {address}{way}")
+    if status == server_health.UNREACHABLE and (hint := proxy_hint(address)):
+        print_note(f"nobody answers on {address}{hint}")
     if status != server_health.SERVING:
         raise typer.Exit(exit_codes.TRY_AGAIN)
 

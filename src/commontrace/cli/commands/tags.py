@@ -1,4 +1,4 @@
-"""Commands about the vocabulary of tags: tags, describe-tag, merge-tags."""
+"""The vocabulary of tags: tags, describe-tag, merge-tags."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import message_to_dict, one_line, print_json
+from commontrace.cli.output.printing import join_facts, message_to_dict, one_line, print_json, print_list, print_message
 from commontrace.cli.runtime.server_calls import Address, As, Json, call_server, take_first
 from commontrace.domain import limits
 
@@ -37,13 +37,7 @@ def tags(
         return await take_first(limit, client.tags(prefix=prefix, curated_only=curated, page_size=limit))
 
     found = call_server(address, user, ask)
-    if as_json:
-        for tag in found:
-            print_json(message_to_dict(tag))
-    elif found:
-        _print_tags(found)
-    else:
-        print("nothing found")
+    print_list(found, as_json=as_json, to_dict=message_to_dict, print_items=_print_tags, empty="nothing found")
 
 
 def describe_tag(
@@ -81,10 +75,8 @@ def merge_tags(
 ) -> None:
     """Make one tag an alias of another, on every trace and for good."""
     merged = call_server(address, user, lambda client: client.merge_tags(source, target))
-    if as_json:
-        print_json(message_to_dict(merged))
-    else:
-        print(f"{one_line(source)} is now {one_line(merged.tag.name)}; traces changed: {merged.moved_trace_count}")
+    line = f"{one_line(source)} is now {one_line(merged.tag.name)}; traces changed: {merged.moved_trace_count}"
+    print_message(merged, line, as_json=as_json)
 
 
 def _print_tags(found: "Sequence[tag_pb2.Tag]") -> None:
@@ -103,10 +95,9 @@ def _print_tags(found: "Sequence[tag_pb2.Tag]") -> None:
     ]
     if supports_tables(console):
         rows = [
-            (count, name, "  ".join(filter(None, (curated, also, description))))
-            for count, name, curated, also, description in facts
+            (count, name, join_facts(curated, also, description)) for count, name, curated, also, description in facts
         ]
         print_table(console, ("TRACES", "TAG", "ABOUT"), rows)
         return
     for line in facts:
-        print_line(console, "  ".join(filter(None, line)))
+        print_line(console, join_facts(*line))

@@ -1,4 +1,4 @@
-"""Commands about votes: vote, votes."""
+"""Votes on traces: vote, votes."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from commontrace.cli.output.enum_labels import (
     status_label,
     vote_label,
 )
-from commontrace.cli.output.printing import format_minute, message_to_dict, one_line, print_json
+from commontrace.cli.output.printing import format_minute, message_to_dict, one_line, print_json, print_list
 from commontrace.cli.runtime.server_calls import Address, As, Json, TraceId, call_about_trace, take_first
 from commontrace.domain import limits
 
@@ -66,7 +66,7 @@ def vote(
     if as_json:
         print_json(fields)
     else:
-        print(f"{done}: {_standing(tally)}")
+        print(f"{done}: {_tally_line(tally)}")
 
 
 def votes(
@@ -85,13 +85,9 @@ def votes(
         return await take_first(limit, client.votes(whole_id))
 
     found = call_about_trace(trace_id, address, user, ask)
-    if as_json:
-        for vote in found:
-            print_json(message_to_dict(vote))
-    elif found:
-        _print_votes(found)
-    else:
-        print("nobody has voted on it")
+    print_list(
+        found, as_json=as_json, to_dict=message_to_dict, print_items=_print_votes, empty="nobody has voted on it"
+    )
 
 
 def _print_votes(found: "Sequence[vote_pb2.Vote]") -> None:
@@ -121,6 +117,6 @@ def _print_votes(found: "Sequence[vote_pb2.Vote]") -> None:
         )
 
 
-def _standing(tally: "vote_pb2.TraceTally") -> str:
+def _tally_line(tally: "vote_pb2.TraceTally") -> str:
     votes = f"{tally.confirmation_count} up, {tally.down_count} down"
     return f"{votes}, trust {tally.trust_score:.2f}, {status_label(tally.status)}"

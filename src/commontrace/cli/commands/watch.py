@@ -1,4 +1,4 @@
-"""The command that prints what happens to traces."""
+"""Live events of traces: watch."""
 
 import sys
 from collections.abc import AsyncGenerator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from commontrace.client import Client, WatchStream
     from commontrace.v1 import trace_event_pb2
 
-_AT_ONCE = 100
+_MAX_BATCH_EVENTS = 100
 
 
 def watch(
@@ -29,12 +29,12 @@ def watch(
     as_json: Json = False,
 ) -> None:
     """Print what happens to traces, as it happens; Ctrl-C ends it."""
-    told_up_to = since
+    resume_token = since
 
     async def follow(client: "Client") -> None:
-        nonlocal told_up_to
+        nonlocal resume_token
         async with client.watch(since) as stream:
-            told_up_to = stream.resume_token
+            resume_token = stream.resume_token
             print_note("watching; Ctrl-C ends it")
             async with aclosing(_batches(stream)) as batches:
                 async for events in batches:
@@ -44,20 +44,20 @@ def watch(
                     else:
                         _print(events, await _titles(events, client))
                     sys.stdout.flush()
-                    told_up_to = events[-1].resume_token
+                    resume_token = events[-1].resume_token
 
     try:
         call_server(address, user, follow)
     finally:
-        if told_up_to:
-            print_note(f"go on with: commontrace watch --since {told_up_to}")
+        if resume_token:
+            print_note(f"go on with: commontrace watch --since {resume_token}")
 
 
 async def _batches(stream: "WatchStream") -> "AsyncGenerator[list[trace_event_pb2.TraceEvent]]":
-    """Yields what has arrived since the last batch was taken; a full batch that nobody takes holds the stream back."""
+    """Yields the events that arrived since the last batch; the stream waits while a full batch is not taken."""
     import asyncio
 
-    arrived: asyncio.Queue[trace_event_pb2.TraceEvent | None] = asyncio.Queue(_AT_ONCE)
+    arrived: asyncio.Queue[trace_event_pb2.TraceEvent | None] = asyncio.Queue(_MAX_BATCH_EVENTS)
 
     async def receive() -> None:
         try:
@@ -83,7 +83,7 @@ async def _batches(stream: "WatchStream") -> "AsyncGenerator[list[trace_event_pb
 
 
 async def _titles(events: "Sequence[trace_event_pb2.TraceEvent]", client: "Client") -> list[str]:
-    """Returns what the traces are called now; nothing for those that are deleted, or that cannot be asked for."""
+    """Returns the current title of each event's trace; "" for a deleted trace, and for all where the call fails."""
     from commontrace.client import CallFailed
 
     try:

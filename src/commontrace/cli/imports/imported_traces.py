@@ -1,4 +1,4 @@
-"""What became of imported traces since they were stored: which wait for their vectors, and which are deleted."""
+"""Imported traces since they were stored: those whose encoding is pending, and those deleted meanwhile."""
 
 import time
 from array import array
@@ -14,72 +14,77 @@ if TYPE_CHECKING:
 _ID_BYTES = 16
 _TRACES_A_CALL = 100
 _PAUSE_SECONDS = 0.5
-# A quota that is used up, a server that restarts.
-_PASSING = {"RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
-PATIENCE_SECONDS = 60.0
-"""How long none may get its vector before waiting for the others ends."""
+# Names of gRPC codes: an exhausted quota, a server that restarts.
+_TRANSIENT_CODES = {"RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
+STALL_SECONDS = 60.0
+"""Waiting ends when no trace gets its vector for so long."""
 
 
 class ImportedTraces:
-    """Traces to look at, by line: 24 bytes each, for there may be millions."""
+    """Traces to check, by line, in 24 bytes each, because there may be millions."""
 
     def __init__(self) -> None:
         self.deleted: dict[int, UUID] = {}
-        """By line, those that were deleted since."""
+        """Traces that were deleted since, by line."""
         self._lines = array("q")
         self._ids = bytearray()
 
     def add(self, line: int, trace_id: str) -> None:
-        """Adds the trace that a line became or was there already."""
+        """Adds the trace that a line created, or of which it is a duplicate."""
         self._lines.append(line)
         self._ids += UUID(trace_id).bytes
 
     @property
     def waiting(self) -> int:
-        """How many wait for their vectors, after `look`."""
+        """Count of traces without a vector, as of the last `refresh`."""
         return len(self._lines)
 
-    async def look(self, client: "Client") -> None:
-        """Leaves out those that searches find by now, and those that are deleted. Raises CallFailed, in the midst."""
-        left, looked_at = ImportedTraces(), 0
+    async def refresh(self, client: "Client") -> None:
+        """Fetches all traces and keeps those whose encoding is pending; the deleted ones go to `deleted`.
+
+        Raises CallFailed, after which the traces not fetched yet are kept, too.
+        """
+        pending, fetched = ImportedTraces(), 0
         try:
             for lines, ids in self._batches():
                 for line, trace_id, trace in zip(lines, ids, await client.get_many(ids, full=False), strict=True):
                     if trace is None:
                         self.deleted[line] = trace_id
                     elif is_encoding_pending(trace):
-                        left.add(line, trace.id)
-                looked_at += len(lines)
+                        pending.add(line, trace.id)
+                fetched += len(lines)
         finally:
-            self._lines = left._lines + self._lines[looked_at:]
-            self._ids = left._ids + self._ids[looked_at * _ID_BYTES :]
+            self._lines = pending._lines + self._lines[fetched:]
+            self._ids = pending._ids + self._ids[fetched * _ID_BYTES :]
 
     async def wait(self, client: "Client", advance: Callable[[int, int | None], None]) -> None:
-        """Looks until none waits any more, or none got its vector for a minute. Raises CallFailed."""
+        """Refreshes until no trace waits, or none got its vector for STALL_SECONDS. Raises CallFailed.
+
+        `advance` takes how many traces are encoded, and how many there are in all.
+        """
         import asyncio
 
         from commontrace.client import CallFailed
 
-        begun = time.monotonic()
-        total, least, since = self.waiting, self.waiting, begun
+        total, fewest, last_progress = self.waiting, self.waiting, time.monotonic()
         while True:
             pause = _PAUSE_SECONDS
             try:
-                await self.look(client)
+                await self.refresh(client)
             except CallFailed as error:
-                if error.code.name not in _PASSING:
+                if error.code.name not in _TRANSIENT_CODES:
                     raise
                 pause = error.retry_after or pause
-                since += pause
+                last_progress += pause
             advance(total - self.waiting, total)
-            if self.waiting < least:
-                least, since = self.waiting, time.monotonic()
-            if not self.waiting or time.monotonic() - since > PATIENCE_SECONDS:
+            if self.waiting < fewest:
+                fewest, last_progress = self.waiting, time.monotonic()
+            if not self.waiting or time.monotonic() - last_progress > STALL_SECONDS:
                 return
             await asyncio.sleep(pause)
 
     def _batches(self) -> Iterator[tuple["array[int]", list[UUID]]]:
         for start in range(0, len(self._lines), _TRACES_A_CALL):
             lines = self._lines[start : start + _TRACES_A_CALL]
-            places = range(start * _ID_BYTES, (start + len(lines)) * _ID_BYTES, _ID_BYTES)
-            yield lines, [UUID(bytes=bytes(self._ids[place : place + _ID_BYTES])) for place in places]
+            offsets = range(start * _ID_BYTES, (start + len(lines)) * _ID_BYTES, _ID_BYTES)
+            yield lines, [UUID(bytes=bytes(self._ids[offset : offset + _ID_BYTES])) for offset in offsets]

@@ -1,4 +1,4 @@
-"""Settings from the environment, and what every command that opens a database does with failures."""
+"""Server settings from the environment, logging, and failures of server commands as one-line messages."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class InvalidSettings(Exception):
-    """The environment holds values that no setting takes. `problems` names each variable and what is wrong with it."""
+    """Environment variables with invalid values. `problems` holds a message for each, which begins with its name."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -24,7 +24,7 @@ class InvalidSettings(Exception):
 
 
 def load_settings() -> "Settings":
-    """Returns the settings. Raises SettingsWrong."""
+    """Returns the settings of the environment. Raises InvalidSettings."""
     from pydantic import ValidationError
 
     from commontrace.settings import Settings
@@ -34,14 +34,14 @@ def load_settings() -> "Settings":
     except ValidationError as error:
         raise InvalidSettings(
             [
-                f"{str(problem['loc'][0]).upper()}: {_said(problem['type'], problem['msg'], problem.get('ctx', {}))}"
-                for problem in error.errors()
+                f"{str(found['loc'][0]).upper()}: {_message_of(found['type'], found['msg'], found.get('ctx', {}))}"
+                for found in error.errors()
             ]
         ) from None
 
 
-# By Pydantic's type of error; what is filled in is its context.
-_WORDS = {
+# By the type of Pydantic's error, whose context fills in the braces.
+_MESSAGES = {
     "literal_error": "must be {expected}",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number of fewer digits",
@@ -56,24 +56,16 @@ _WORDS = {
 }
 
 
-def _said(kind: str, message: str, context: Mapping[str, Any]) -> str:
-    """Returns what is wrong with a setting, without its value, which may be a secret."""
-    words = _WORDS.get(kind)
-    return message.removeprefix("Value error, ") if words is None else words.format(**context)
-
-
-def read_settings() -> "Settings":
-    """Returns the settings, or says which variable is wrong and ends."""
-    try:
-        return load_settings()
-    except InvalidSettings as error:
-        fail(str(error))
+def _message_of(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    """Returns the message for an invalid setting, without its value, which may be a secret."""
+    template = _MESSAGES.get(kind)
+    return message.removeprefix("Value error, ") if template is None else template.format(**context)
 
 
 def configure_logging(level: str, *, names_process: bool = False) -> None:
-    """Sends logs to standard error: for people on a terminal, one JSON object a line otherwise.
+    """Sends logs to standard error: as text on a terminal, as one JSON object a line elsewhere.
 
-    With `names_process`, every line says which process wrote it.
+    With `names_process`, every line holds the process id.
     """
     import structlog
 
@@ -98,10 +90,24 @@ def configure_logging(level: str, *, names_process: bool = False) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
-    # What libraries say: asyncio of tasks that failed, SQLAlchemy of connections that did.
+    # Loggers of libraries: asyncio logs failed tasks, SQLAlchemy failed connections.
     others = logging.StreamHandler(cast("TextIO", _StandardError()))
     others.setFormatter(structlog.stdlib.ProcessorFormatter(renderer, foreign_pre_chain=[*processors, _first_line]))
     logging.basicConfig(handlers=[others], level=logging.WARNING, force=True)
+
+
+def prepare_server_command(overrides: Mapping[str, object] | None = None, *, names_process: bool = False) -> "Settings":
+    """Returns the settings, and configures logging by them; an invalid setting ends the command with its message.
+
+    `overrides` replace settings of the environment.
+    """
+    try:
+        settings = load_settings()
+    except InvalidSettings as error:
+        fail(str(error))
+    settings = settings.model_copy(update=overrides or {})
+    configure_logging(settings.log_level, names_process=names_process)
+    return settings
 
 
 def _add_pid(_logger: object, _method: str, event: "EventDict") -> "EventDict":
@@ -109,12 +115,12 @@ def _add_pid(_logger: object, _method: str, event: "EventDict") -> "EventDict":
 
 
 def _first_line(_logger: object, _method: str, event: "EventDict") -> "EventDict":
-    # The next ones of asyncio show the task and what its failure said.
+    # Further lines of asyncio hold the message of the failure, which may quote stored text (see tracebacks).
     return {**event, "event": str(event["event"]).partition("\n")[0]}
 
 
 class _StandardError:
-    """Whatever standard error is when a line is written: while progress is shown, lines go above it."""
+    """A stream to the current `sys.stderr`, which a progress bar replaces so that lines appear above it."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -124,8 +130,8 @@ class _StandardError:
 
 
 @contextmanager
-def explain_failures(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[None]:
-    """Turns what keeps a database from being used into one sentence and exit code 1, or whatever `tell` does."""
+def explain_failures(on_failure: "Callable[[str], NoReturn]" = fail) -> Iterator[None]:
+    """Passes the message of a failure of database, model or server to `on_failure`, which by default exits with 1."""
     from commontrace.domain.errors import CommonTraceError, DatabaseUnavailable, ModelReplaced, Overloaded
     from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
     from commontrace.serving.bootstrap import NotReady
@@ -138,10 +144,10 @@ def explain_failures(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[None]
         yield
     except (DatabaseUnavailable, MigrationRefused, Overloaded) as error:
         advice = what_to_do(error, otherwise="")
-        tell(f"{message_with_cause(error)}: {advice}" if advice else message_with_cause(error))
+        on_failure(f"{message_with_cause(error)}: {advice}" if advice else message_with_cause(error))
     except ModelReplaced as error:
-        fitting = "" if error.current is None else f": start with {settings_that_fit(error.current)}"
-        tell(f"{error}{fitting}")
+        remedy = "" if error.current is None else f": start with {settings_that_fit(error.current)}"
+        on_failure(f"{error}{remedy}")
     except (
         CommonTraceError,
         DataDirectoryInUse,
@@ -151,15 +157,15 @@ def explain_failures(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[None]
         ModelNotUsable,
         NotReady,
     ) as error:
-        tell(str(error))
+        on_failure(str(error))
 
 
 def message_with_cause(error: BaseException) -> str:
-    """Returns what an error of the domain says and what the driver says that is behind it, if anything is: one line."""
+    """Returns an error's message, with the first line of the driver's error that caused it, if any."""
     cause = _first_cause(error)
-    # After it come details, and the driver's hints for programs.
-    said = str(cause).partition("\n")[0]
-    return str(error) if cause is error else f"{error}: {said or type(cause).__name__}"
+    # Further lines hold details, and hints of the driver for programmers.
+    first_line = str(cause).partition("\n")[0]
+    return str(error) if cause is error else f"{error}: {first_line or type(cause).__name__}"
 
 
 def _first_cause(error: BaseException) -> BaseException:
