@@ -126,7 +126,7 @@ _NOUNS: dict[str, tuple[str, dict[str, tuple[Callable[..., None], tuple[str, ...
 # Commands of one word that need the extra `server`.
 _SERVER_COMMANDS: set[Callable[..., None]] = {doctor, migrate, recount, reembed, seed, serve, worker}
 
-# Names that Python functions cannot have, or should not shadow.
+# Names of commands that would shadow a builtin or a keyword of Python as function names.
 _NAMES: dict[Callable[..., None], str] = {list_traces: "list", import_traces: "import"}
 
 _EPILOGUE = f"""\

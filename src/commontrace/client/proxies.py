@@ -1,30 +1,30 @@
-"""Proxies of the environment, as gRPC reads them: which one stands before a server, and none before this machine."""
+"""HTTP proxies of the environment, by gRPC's rules, but never for this machine (ADR 0051)."""
 
 import ipaddress
 import os
 
 from commontrace.addresses import hosts_of_target, is_this_machine
 
-# In gRPC's order; it knows no other spelling.
-_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
-_EXCEPTIONS = ("no_grpc_proxy", "no_proxy")
+# In gRPC's order of precedence; it reads lower-case names only.
+_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
+_EXCEPTION_VARIABLES = ("no_grpc_proxy", "no_proxy")
 
 
 def is_local(address: str) -> bool:
-    """Tells whether all servers of the address are on this machine, which no proxy has anything to do with."""
+    """Returns True if all servers of the address are on this machine."""
     return all(map(is_this_machine, hosts_of_target(address)))
 
 
 def proxy_hint(address: str) -> str:
-    """Returns what to add to a failure behind a proxy: the variable and what helps; empty where there is no proxy."""
-    variable = next((name for name in _PROXIES if os.environ.get(name)), None)
+    """Returns the end of an error message that names the proxy's variable and its remedy; empty without a proxy."""
+    variable = next((name for name in _PROXY_VARIABLES if os.environ.get(name)), None)
     if variable is None or is_local(address) or all(map(_is_excepted, hosts_of_target(address))):
         return ""
     return f" through the proxy of {variable} (unset it, or put the host into no_proxy, to go without)"
 
 
 def _is_excepted(host: str) -> bool:
-    listed = next((os.environ[name] for name in _EXCEPTIONS if os.environ.get(name)), "")
+    listed = next((os.environ[name] for name in _EXCEPTION_VARIABLES if os.environ.get(name)), "")
     entries = [entry.strip() for entry in listed.split(",")]
     return any(entry and (host.lower().endswith(entry.lower()) or _is_within(host, entry)) for entry in entries)
 

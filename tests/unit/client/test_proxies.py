@@ -3,7 +3,7 @@
 import pytest
 
 from commontrace.addresses import is_loopback, is_this_machine
-from commontrace.client.channel_options import options
+from commontrace.client.channel_options import channel_options
 from commontrace.client.proxies import proxy_hint
 
 HERE = [
@@ -42,7 +42,7 @@ def test_proxies_are_for_what_is_elsewhere(monkeypatch: pytest.MonkeyPatch, addr
     assert proxy_hint(address) == ""
     monkeypatch.setenv(variable, "http://127.0.0.1:9")
     is_elsewhere = address in ELSEWHERE
-    assert dict(options(address))["grpc.enable_http_proxy"] == int(is_elsewhere)
+    assert dict(channel_options(address))["grpc.enable_http_proxy"] == int(is_elsewhere)
     assert (f"through the proxy of {variable} " in proxy_hint(address)) is is_elsewhere
 
 

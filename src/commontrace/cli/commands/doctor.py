@@ -1,4 +1,4 @@
-"""Read-only diagnosis of an installation: doctor."""
+"""Read-only diagnosis of an installation: doctor (ADR 0016)."""
 
 import sys
 import textwrap

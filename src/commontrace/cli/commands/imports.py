@@ -1,4 +1,4 @@
-"""Bulk import of traces from a file: import."""
+"""Bulk import of traces from a file: import (ADR 0018)."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""API keys of users: `keys create`, `keys list`, `keys rotate`, `keys revoke`."""
+"""API keys of users: `keys create`, `keys list`, `keys rotate`, `keys revoke` (ADR 0027)."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""Moderation of anybody's traces: hide, unhide, purge."""
+"""Moderation of anybody's traces: hide, unhide, purge (ADR 0031)."""
 
 from typing import TYPE_CHECKING, Annotated
 

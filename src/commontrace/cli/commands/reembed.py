@@ -1,4 +1,4 @@
-"""Online re-encoding of all traces with another embedding model: reembed."""
+"""Online re-encoding of all traces with another embedding model: reembed (ADR 0020)."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""The server process, or the supervisor of several: serve."""
+"""The server process, or the supervisor of several: serve (ADR 0021)."""
 
 import os
 import sys

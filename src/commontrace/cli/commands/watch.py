@@ -1,4 +1,4 @@
-"""Live events of traces: watch."""
+"""Live events of traces: watch (ADR 0019)."""
 
 import sys
 from collections.abc import AsyncGenerator, Sequence

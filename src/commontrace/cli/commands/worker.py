@@ -1,4 +1,4 @@
-"""Encoding worker beside the server: worker."""
+"""Encoding worker beside the server: worker (ADR 0017)."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,1 +1,1 @@
-"""Checks of `commontrace doctor`."""
+"""Checks of `commontrace doctor` (ADR 0016)."""

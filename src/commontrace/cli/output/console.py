@@ -67,7 +67,7 @@ def print_text(console: Console, heading: str, text: str) -> None:
     print_line(console, "")
     print_line(console, heading, "bold cyan")
     if console.is_terminal:
-        # Without hyperlinks, Rich prints the target of a link, which is untrusted.
+        # Without hyperlinks, Rich prints the target of each link, so that a reader sees where it leads.
         console.print(_Printable(Markdown(text, hyperlinks=False)))
     else:
         print(printable(text))

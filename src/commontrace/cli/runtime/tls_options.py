@@ -1,4 +1,4 @@
-"""TLS options of `commontrace`, before the command, for all commands that call a server."""
+"""TLS options of `commontrace`, before the command, for all commands that call a server (ADR 0028)."""
 
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, TypeAlias

@@ -1,4 +1,4 @@
-"""The call that tells what happens to traces."""
+"""Live events of traces: WatchTraces."""
 
 from functools import partial
 
@@ -7,16 +7,16 @@ from commontrace.client.aio.watch_stream import WatchStream
 from commontrace.client.streams.watch_progress import WatchProgress
 
 
-class Watching(Calls):
-    """The call that tells what happens to traces."""
+class WatchCalls(Calls):
+    """The call that watches events."""
 
     def watch(self, resume_token: str = "") -> WatchStream:
-        """Returns an iterator over what happens to traces, for as long as it is read; it has no deadline.
+        """Returns an endless iterator over events of traces, without a deadline.
 
-        Begins behind the event, or the stream, whose `resume_token` is given, without one from now on. Every event
-        comes once, those of one trace in their order. Where the connection breaks or says nothing for 30 s, or the
-        server stops, it goes on behind the last event, however long that takes (a client that is not to wait, see
-        `connect`, tries five times). Fails with the reason WATCH_TOKEN_OUT_OF_RANGE for a token older than 7 days.
+        Begins after the event, or the stream, with this `resume_token`, by default now. Every event comes once, those
+        of one trace in order. Where the connection breaks or is silent for 30 s, or the server shuts down, watching
+        resumes after the last event, however long that takes (with `wait_for_ready=False`, it fails after five attempts
+        to reconnect). Fails with the reason WATCH_TOKEN_OUT_OF_RANGE for a token older than 7 days.
         """
-        open_stream = partial(self._lasting_responses, self._traces.WatchTraces)
+        open_stream = partial(self._responses_without_deadline, self._traces.WatchTraces)
         return WatchStream(open_stream, WatchProgress(resume_token, self._options))
