@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _DIGITS = 32
 MIN_DIGITS = 4
-"""Of 500 traces, two rarely share their first four digits."""
+"""Among 500 traces, fewer than 1% share these digits with another one."""
 
 
 class UnknownId(Exception):
-    """No id begins with the prefix; the message says where it was looked for."""
+    """An id prefix without a match; the message names the traces that were searched."""
 
 
 def parse_uuid(text: str, problem: str) -> UUID:
