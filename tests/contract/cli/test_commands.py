@@ -278,7 +278,7 @@ def test_a_trace_cannot_steer_the_terminal(commands: Commands) -> None:
 
 
 async def smuggle(database_url: str, trace_id: str, title: str, solution: str) -> None:
-    """Stores what the server would refuse."""
+    """Stores texts that the server would refuse."""
     engine = engines.unpooled(database_url)
     statements = (
         "UPDATE traces SET title = :title, solution_text = :solution WHERE id = CAST(:id AS uuid)",

@@ -11,12 +11,12 @@ from tests.faults.server_process import ServerProcess
 
 
 def a_line(**changes: Any) -> dict[str, Any]:
-    """A trace that is like no other."""
+    """Returns a trace unlike all others."""
     return {"title": f"Title {uuid4()}", "context": "A problem", "solution": "A cure", "tags": ["imported"]} | changes
 
 
 def a_file(place: Path, *lines: Any) -> str:
-    """The path of a file of these lines, objects as JSON."""
+    """Writes a file of lines, objects as JSON, and returns its path."""
     path = place / f"{uuid4()}.jsonl"
     texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
     path.write_text("".join(f"{text}\n" for text in texts))
