@@ -4,6 +4,8 @@ Help is the same with and without a terminal: commands in groups, examples as th
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import typer
@@ -45,12 +47,15 @@ class Commands(TyperGroup):
         """Returns the first line of the help, untruncated."""
         return str(self.help).partition("\n")[0]
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Parses the command line, and prints the output of `--help`, `--version` and their like."""
+        with _closed_pipe_allowed():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; a closed output pipe ends it with exit code 0."""
-        try:
+        with _closed_pipe_allowed():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise typer.Exit from None
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Runs the command line; with --json, usage errors are JSON, too."""
@@ -75,6 +80,15 @@ class Commands(TyperGroup):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
         """Writes the epilogue."""
         _write(self.epilog, formatter)
+
+
+@contextmanager
+def _closed_pipe_allowed() -> Iterator[None]:
+    """Exits with code 0 where the reader of the output closes the pipe, for which click exits with 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise typer.Exit from None
 
 
 def _write(epilogue: str | None, formatter: Any) -> None:
