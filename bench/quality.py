@@ -20,7 +20,7 @@ import uvloop
 
 from bench.metrics import first_rank, mean_reciprocal_rank, recall_at
 from bench.search_cases import ANSWERABLE, EXACT, NEAR_DUPLICATE, UNANSWERABLE, SearchCase, read, read_search_cases
-from commontrace.cli.runtime.environment import configure_logging, failures_explained
+from commontrace.cli.runtime.environment import configure_logging, explain_failures
 from commontrace.client import Client, connect
 from commontrace.client.requests import Ranking
 from commontrace.serving import bootstrap
@@ -180,7 +180,7 @@ def main() -> None:
     configure_logging("error")
     kinds = Counter(case.kind for case in read_search_cases())
     print(", ".join(f"{count} {kind}" for kind, count in kinds.items()), "queries")
-    with failures_explained():
+    with explain_failures():
         measure("local", misses=arguments.misses)
         measure("lexical", misses=arguments.misses)
 

@@ -44,7 +44,9 @@ def a_server(place: Path) -> ServerProcess:
 
 def workers_of(server: ServerProcess) -> set[int]:
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    return {int(pid) for pid in children if b"cli.workers.process" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    return {
+        int(pid) for pid in children if b"commontrace.cli.workers.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    }
 
 
 def left_of(pids: set[int]) -> set[int]:

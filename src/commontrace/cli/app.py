@@ -1,4 +1,4 @@
-"""Every command in its group, with its examples; what `commontrace --help` says beside them."""
+"""The Typer application: all commands in groups, with their examples, and the text of `commontrace --help`."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -23,8 +23,8 @@ from commontrace.cli.commands.votes import vote, votes
 from commontrace.cli.commands.watch import watch
 from commontrace.cli.commands.worker import worker
 from commontrace.cli.exit_codes import MEANINGS
-from commontrace.cli.help import Command, Commands
-from commontrace.cli.runtime.tls_options import CaFile, CertFile, KeyFile, ServerName, UseTls, remember
+from commontrace.cli.help import Command, Commands, ServerCommand
+from commontrace.cli.runtime.tls_options import CaFile, CertFile, KeyFile, ServerName, UseTls, save_tls_options
 
 # Each command with its examples.
 _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
@@ -97,7 +97,7 @@ _GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
     },
 }
 
-# Commands of two words, under the heading of each first one.
+# Commands of two words, by the first one; all of them work on the server's database.
 _NOUNS: dict[str, tuple[str, dict[str, tuple[Callable[..., None], tuple[str, ...]]]]] = {
     "users": (
         "Create, name and list users.",
@@ -123,7 +123,10 @@ _NOUNS: dict[str, tuple[str, dict[str, tuple[Callable[..., None], tuple[str, ...
     ),
 }
 
-# Python has a `list` and an `import` of its own.
+# Commands of one word that need the extra `server`.
+_SERVER_COMMANDS: set[Callable[..., None]] = {doctor, migrate, recount, reembed, seed, serve, worker}
+
+# Names of commands that would shadow a builtin or a keyword of Python as function names.
 _NAMES: dict[Callable[..., None], str] = {list_traces: "list", import_traces: "import"}
 
 _EPILOGUE = f"""\
@@ -148,7 +151,7 @@ Exit codes:
 
 
 def app() -> typer.Typer:
-    """Returns the whole command line."""
+    """Returns the application with all commands."""
     app = typer.Typer(
         cls=Commands,
         help="A shared memory for AI agents: traces of solved problems, searched by meaning.",
@@ -161,11 +164,12 @@ def app() -> typer.Typer:
     for heading, commands in _GROUPS.items():
         for command, examples in commands.items():
             name = _NAMES.get(command)
-            app.command(name, cls=Command, epilog=_examples(examples), rich_help_panel=heading)(command)
+            cls = ServerCommand if command in _SERVER_COMMANDS else Command
+            app.command(name, cls=cls, epilog=_examples(examples), rich_help_panel=heading)(command)
     for noun, (about, verbs) in _NOUNS.items():
         group = typer.Typer(cls=Commands, help=about, no_args_is_help=True, rich_markup_mode=None)
         for name, (command, examples) in verbs.items():
-            group.command(name, cls=Command, epilog=_examples(examples))(command)
+            group.command(name, cls=ServerCommand, epilog=_examples(examples))(command)
         app.add_typer(group, name=noun, rich_help_panel="Users and keys")
     return app
 
@@ -183,7 +187,7 @@ def _commontrace(
     if version:
         print(f"commontrace {__version__}")
         raise typer.Exit
-    remember(use_tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, server_name=server_name)
+    save_tls_options(use_tls=use_tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, server_name=server_name)
     if context.invoked_subcommand is None:
         print(context.get_help())
 

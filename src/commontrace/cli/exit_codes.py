@@ -1,4 +1,4 @@
-"""What a command's exit code means, and which one a failed call ends with."""
+"""Exit codes of commands, and their mapping from gRPC status codes."""
 
 FAILED, USAGE, NOT_FOUND, CONFLICT, TRY_AGAIN = 1, 2, 3, 4, 5
 
@@ -11,9 +11,9 @@ MEANINGS = {
     TRY_AGAIN: "no server answers, it is not ready or overloaded: try again",
     130: "ended by Ctrl-C",
 }
-"""By exit code, for people."""
+"""Meanings by exit code, for `--help`."""
 
-# By the names of gRPC's codes: `commontrace --help` does not owe the import.
+# Keyed by the names of gRPC status codes, so that `commontrace --help` need not import grpc.
 _BY_STATUS = {
     "NOT_FOUND": NOT_FOUND,
     "ALREADY_EXISTS": CONFLICT,
@@ -21,16 +21,16 @@ _BY_STATUS = {
     "ABORTED": CONFLICT,
     "PERMISSION_DENIED": CONFLICT,
     "UNAVAILABLE": TRY_AGAIN,
-    # A server that stops.
+    # Sent by a server that is shutting down.
     "CANCELLED": TRY_AGAIN,
     "DEADLINE_EXCEEDED": TRY_AGAIN,
     "RESOURCE_EXHAUSTED": TRY_AGAIN,
 }
 
-# Of the same code as what passes by itself, these do not.
-_LASTING_REASONS = {"REQUEST_TOO_LARGE", "RESPONSE_TOO_LARGE"}
+# RESOURCE_EXHAUSTED for these reasons is permanent: the same call fails again.
+_PERMANENT_REASONS = {"REQUEST_TOO_LARGE", "RESPONSE_TOO_LARGE"}
 
 
-def of_call(status: str, reason: str) -> int:
-    """Returns the exit code for a call that failed with a gRPC code and a reason of the contract (or none)."""
-    return FAILED if reason in _LASTING_REASONS else _BY_STATUS.get(status, FAILED)
+def exit_code_of_call(status: str, reason: str) -> int:
+    """Returns the exit code for a failed call, by the name of its gRPC code and its ErrorReason ("" without one)."""
+    return FAILED if reason in _PERMANENT_REASONS else _BY_STATUS.get(status, FAILED)

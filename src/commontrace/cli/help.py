@@ -1,4 +1,7 @@
-"""How `--help` is laid out: commands in groups, examples as they are typed, the same with and without a terminal."""
+"""Click command classes: the layout of `--help`, and usage errors as JSON.
+
+Help is the same with and without a terminal: commands in groups, examples as they are typed.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -11,13 +14,14 @@ from typer.core import TyperCommand, TyperGroup
 from commontrace.cli.exit_codes import USAGE
 from commontrace.cli.output.printing import fail, wants_json
 from commontrace.cli.output.value_errors import words_of
+from commontrace.cli.runtime.server_extra import require_server
 
-# Whatever is wrong with a command line; Typer does not export it.
+# The base class of all usage errors, which Typer does not export.
 _UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
 
 
 class Command(TyperCommand):
-    """A command whose first line and epilogue are printed as they stand."""
+    """A command whose first line and epilogue are printed unchanged."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Reads the arguments; what is wrong with a value is told in our words."""
@@ -25,7 +29,7 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
 
     def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - Typer's signature
-        """Returns the first line, which fits wherever it is shown."""
+        """Returns the first line of the help, untruncated."""
         return str(self.help).partition("\n")[0]
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
@@ -33,25 +37,34 @@ class Command(TyperCommand):
         _write(self.epilog, formatter)
 
 
+class ServerCommand(Command):
+    """A command that runs code of the server, and so needs the extra `server`; its help does not."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command, or ends with what to install."""
+        require_server()
+        return super().invoke(ctx)
+
+
 class Commands(TyperGroup):
-    """All commands under the headings of their `rich_help_panel`, none of their lines cut short."""
+    """A group that lists its commands under the headings of their `rich_help_panel`, untruncated."""
 
     def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - Typer's signature
-        """Returns the first line, which fits wherever it is shown."""
+        """Returns the first line of the help, untruncated."""
         return str(self.help).partition("\n")[0]
 
     def make_context(self, *args: Any, **options: Any) -> Any:
-        """Reads the command line, and prints what `--help` and its like ask for."""
-        with _reader_may_leave():
+        """Parses the command line, and prints the output of `--help`, `--version` and their like."""
+        with _closed_pipe_allowed():
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command."""
-        with _reader_may_leave():
+        """Runs the command; a closed output pipe ends it with exit code 0."""
+        with _closed_pipe_allowed():
             return super().invoke(ctx)
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Runs the whole; with --json, what is wrong with how the command was given is JSON, too."""
+        """Runs the command line; with --json, usage errors are JSON, too."""
         if not wants_json():
             return super().main(*args, **options)
         try:
@@ -60,7 +73,7 @@ class Commands(TyperGroup):
             fail(cast("typer.BadParameter", error).format_message(), USAGE)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
-        """Writes one section a group, in the order in which the commands were added."""
+        """Writes one section for each heading, in the order in which the commands were added."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for name, command in self.commands.items():
             heading = str(getattr(command, "rich_help_panel", None) or "Commands")
@@ -76,8 +89,8 @@ class Commands(TyperGroup):
 
 
 @contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """Whoever reads the output and leaves has what they want: that is no failure, as it is click's."""
+def _closed_pipe_allowed() -> Iterator[None]:
+    """Exits with code 0 where the reader of the output closes the pipe, for which click exits with 1."""
     try:
         yield
     except BrokenPipeError:
@@ -97,6 +110,6 @@ def _in_our_words() -> Iterator[None]:
 
 
 def _write(epilogue: str | None, formatter: Any) -> None:
-    # click would fill its lines.
+    # Past click's formatter, which would rewrap the lines.
     if epilogue:
         formatter.write(f"\n{epilogue}\n")

@@ -1,4 +1,4 @@
-"""What the calls of a client have in common: for whom, for how long, and with failures translated."""
+"""Call options of a client: address, credentials, deadline, and the translation of gRPC errors (ADR 0014)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,29 +12,31 @@ from commontrace.client.errors import CallFailed, DeadlineExceeded
 from commontrace.client.tls import Tls
 
 DEFAULT_DEADLINE = 10.0
-"""What a call may take, in seconds."""
+"""Default deadline of a call, in seconds."""
 
-_LONGEST_DEADLINE = 86_400.0
-# gRPC's own names of where servers are, such as dns:///HOST:PORT.
-_TARGETS = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
+_MAX_DEADLINE = 86_400.0
+# Schemes of gRPC targets, such as dns:///HOST:PORT.
+_TARGET_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
 
 
 @dataclass(kw_only=True, slots=True)
-class Contact:
-    """Whether the server has ever answered; a client and those made from it by `within` share one."""
+class ServerState:
+    """State of the server as seen by a client, shared with the clients made from it by `within`.
 
-    made: bool = False
+    `has_answered` is True once any call was answered.
+    """
+
+    has_answered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallOptions:
-    """How calls are made. Raises ValueError where they could not be.
+    """Options of all calls of a client. Raises ValueError for values that no call could use.
 
-    `key` is the API key to call with, `user` the e-mail address of who is calling a server that asks for no key.
-    `deadline` is what every call may take, in seconds. With
-    `wait_for_ready`, calls wait for a server that is not there, until their deadline; without it, they fail at once;
-    None makes them wait for a server that has answered before. `tls` is how the channel speaks TLS,
-    None if it does not.
+    `key` is the API key. `user` is the caller's e-mail address, for a server that asks for no key. `deadline` is the
+    deadline of each call, in seconds. With `wait_for_ready` True, calls wait for an unreachable server until their
+    deadline; with False, they fail at once; with None, they wait only for a server that has answered before. `tls` is
+    None for a channel without TLS.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -43,7 +45,7 @@ class CallOptions:
     deadline: float = DEFAULT_DEADLINE
     wait_for_ready: bool | None = False
     tls: Tls | None = None
-    contact: Contact = field(default_factory=Contact)
+    server_state: ServerState = field(default_factory=ServerState)
 
     def __post_init__(self) -> None:
         _check_address(self.address)
@@ -51,57 +53,57 @@ class CallOptions:
             raise ValueError(f"user must be one plain e-mail address, such as ada@example.org, not {self.user!r}")
         if self.key is not None and not (self.key and self.key.isascii() and self.key.isprintable()):
             raise ValueError("key must be an API key, such as ct_...")
-        if not 0 < self.deadline <= _LONGEST_DEADLINE:
+        if not 0 < self.deadline <= _MAX_DEADLINE:
             raise ValueError(
-                f"a deadline must be more than 0 and at most {_LONGEST_DEADLINE:,.0f} seconds, not {self.deadline!r}"
+                f"a deadline must be more than 0 and at most {_MAX_DEADLINE:,.0f} seconds, not {self.deadline!r}"
             )
 
     @property
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        """Who is calling."""
+        """Metadata of a call: the API key and the user, as far as given."""
         user = () if self.user is None else ((USER_METADATA, self.user),)
         return user if self.key is None else ((KEY_METADATA, f"Bearer {self.key}"), *user)
 
     @property
-    def waits(self) -> bool:
-        """Whether calls wait for a server that is not there."""
-        return self.contact.made if self.wait_for_ready is None else self.wait_for_ready
+    def waits_for_server(self) -> bool:
+        """True if calls wait for an unreachable server."""
+        return self.server_state.has_answered if self.wait_for_ready is None else self.wait_for_ready
 
     def within(self, seconds: float) -> Self:
-        """Returns the same with another deadline."""
+        """Returns these options with another deadline, in seconds."""
         return replace(self, deadline=seconds)
 
     def arguments(self, seconds: float | None = None) -> dict[str, Any]:
-        """Returns what gRPC takes beside the request; `seconds` are what is left of the deadline."""
+        """Returns the keyword arguments of a gRPC call; `seconds` is its timeout, by default the deadline."""
         arguments: dict[str, Any] = {
             "timeout": self.deadline if seconds is None else seconds,
             "metadata": self._metadata,
         }
-        if self.waits:
+        if self.waits_for_server:
             arguments["wait_for_ready"] = True
         return arguments
 
-    def lasting_arguments(self) -> dict[str, Any]:
-        """Returns the same for a call that may take any time."""
+    def arguments_without_deadline(self) -> dict[str, Any]:
+        """Returns the keyword arguments of a gRPC call that has no timeout."""
         return self.arguments() | {"timeout": None}
 
-    def silent(self, seconds: float) -> CallFailed:
-        """Returns the failure of a call without a deadline from which nothing came for so long."""
+    def silence_failure(self, seconds: float) -> CallFailed:
+        """Returns the error for a stream without a deadline that was silent for so many seconds."""
         message = f"nothing came from {self.address} for {seconds:g} s"
         return DeadlineExceeded(message, code=grpc.StatusCode.DEADLINE_EXCEEDED)
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Makes CallFailed of what gRPC raises, and remembers whether a server answered."""
+    def translate_errors(self) -> Iterator[None]:
+        """Raises CallFailed for a gRPC error of the block, and records whether the server answered."""
         try:
             yield
         except grpc.RpcError as error:
             failure = CallFailed.from_rpc_error(
                 error, address=self.address, deadline=self.deadline, uses_tls=self.tls is not None
             )
-            self.contact.made |= bool(failure.reason)
+            self.server_state.has_answered |= bool(failure.reason)
             raise failure from error
-        self.contact.made = True
+        self.server_state.has_answered = True
 
 
 def _check_address(address: str) -> None:
@@ -109,7 +111,7 @@ def _check_address(address: str) -> None:
         raise ValueError(f"address must be HOST:PORT, such as {DEFAULT_ADDRESS}, not {address!r}")
     if address.startswith(("http://", "https://")):
         raise ValueError(f"address must be HOST:PORT, without http://, not {address!r}")
-    if "/" in address or address.startswith(_TARGETS):
+    if "/" in address or address.startswith(_TARGET_SCHEMES):
         return
     try:
         _, port = addresses.parse(address)

@@ -1,8 +1,8 @@
-"""How a channel repeats calls and finds a server again."""
+"""Channel options: retry policy, load balancing, reconnection and keepalive (ADR 0014, ADR 0046)."""
 
 import json
 
-from commontrace.client.proxies import stays_here
+from commontrace.client.proxies import is_local
 from commontrace.v1 import tag_service_pb2, trace_service_pb2, vote_service_pb2
 
 SERVICES: tuple[str, ...] = tuple(
@@ -10,12 +10,12 @@ SERVICES: tuple[str, ...] = tuple(
     for contract in (trace_service_pb2, vote_service_pb2, tag_service_pb2)
     for service in contract.DESCRIPTOR.services_by_name.values()
 )
-"""Every service of the contract, by its full name."""
+"""The full names of all services of the contract."""
 
-# The channel itself repeats calls that broke, writes too: one that reports failure may have been committed, but it
-# carries a request id, and the server carries it out once. A server that is stopping answers a call that it has not
-# read yet with CANCELLED.
-_RETRY_ALL = {
+# The channel retries calls whose connection broke, including writes: a failed write may have been committed, but its
+# request id makes the server execute it once. CANCELLED is how a server that shuts down answers a call that it has not
+# read yet.
+_RETRY_CONFIG = {
     "methodConfig": [
         {
             "name": [{"service": service} for service in SERVICES],
@@ -30,28 +30,27 @@ _RETRY_ALL = {
     ],
 }
 
-# Calls go to all servers whose health says SERVING under the empty name: to all but those that stop. A server without
-# its database says why a call fails, so it is not left out. One server alone leaves nothing to choose, and what stands
-# before it may refuse to be asked for health.
-_SPREAD = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+# Round robin over all servers whose overall health (the empty service name) is SERVING: all but those that shut down. A
+# server without its database stays in, because it answers calls with the reason. For a single server, health checks
+# would decide nothing, and a proxy before it may not pass them.
+_BALANCING_CONFIG = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
 
 _OPTIONS: list[tuple[str, str | int]] = [
-    # gRPC forgets, and so never repeats, what is larger than this; by default, a quarter of the largest request.
+    # gRPC retries no call that exceeds this buffer. The default of 256 KiB is a quarter of the largest request.
     ("grpc.per_rpc_retry_buffer_size", 2 << 20),
-    # By default, gRPC looks for a lost server after 1 s, and in the end every 120 s: too late for calls that wait.
+    # By default, gRPC reconnects after 1 s, and in the end every 120 s: too late for calls that wait.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # While calls are under way, a connection that has gone without a word is noticed within 40 s instead of minutes.
-    # The server takes no more frequent pings.
+    # Detects a dead connection within 40 s while calls are in progress. The server accepts no more frequent pings.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
 
 
-def options(address: str) -> list[tuple[str, str | int]]:
-    """Returns what a channel to the address takes: HOST:PORT, or a target of gRPC's that may name several servers."""
-    names_several = "," in address or "/" in address
-    config = _RETRY_ALL | _SPREAD if names_several else _RETRY_ALL
-    # Of the environment, for what is elsewhere.
-    proxies = ("grpc.enable_http_proxy", int(not stays_here(address)))
+def channel_options(address: str) -> list[tuple[str, str | int]]:
+    """Returns the options of a channel to an address: HOST:PORT, or a gRPC target that may name several servers."""
+    has_several_servers = "," in address or "/" in address
+    config = _RETRY_CONFIG | _BALANCING_CONFIG if has_several_servers else _RETRY_CONFIG
+    # Proxies of the environment apply to other machines only.
+    proxies = ("grpc.enable_http_proxy", int(not is_local(address)))
     return [("grpc.service_config", json.dumps(config)), proxies, *_OPTIONS]

@@ -1,4 +1,4 @@
-"""What a failed call says, taken from the details of its status."""
+"""Errors of calls, with the details of their gRPC status."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -10,16 +10,16 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from commontrace.client import tls_failures
-from commontrace.client.proxies import way_to
+from commontrace.client.proxies import proxy_hint
 
 
 class CallFailed(Exception):
-    """A call that the server refused or could not answer.
+    """A call that failed: base class of all errors of calls.
 
-    `reason` is a name of the contract's ErrorReason, empty if the failure did not come from CommonTrace (nobody
-    listens, the deadline passed). `metadata` holds the facts that the contract lists for the reason. `violations` maps
-    the fields at fault to what is wrong with them. `retry_after` is after how many seconds the server expects a
-    repeated call to succeed, None if it says nothing about that.
+    `code` is the gRPC status code. `reason` is a name of the contract's ErrorReason, empty if the failure did not come
+    from CommonTrace (no server, an exceeded deadline). `metadata` holds the keys that the contract lists for the
+    reason. `violations` maps invalid fields to their problems. `retry_after` is the number of seconds after which the
+    server expects a retry to succeed, None if it names none.
     """
 
     def __init__(
@@ -32,7 +32,6 @@ class CallFailed(Exception):
         violations: Mapping[str, str] | None = None,
         retry_after: float | None = None,
     ) -> None:
-        """Takes the status's parts."""
         super().__init__(message)
         self.code = code
         self.reason = reason
@@ -48,7 +47,7 @@ class CallFailed(Exception):
         deadline: float | None = None,
         uses_tls: bool = False,
     ) -> "CallFailed":
-        """Reads the details of a failed call to `address` that was to take `deadline` seconds at most."""
+        """Returns the error for a gRPC error of a call to `address` with a `deadline` in seconds."""
         call = cast("grpc.Call", error)
         code, text = call.code(), call.details() or ""
         info, bad_request, retry = (
@@ -57,17 +56,17 @@ class CallFailed(Exception):
             error_details_pb2.RetryInfo(),
         )
         for detail in _details(call):
-            # Each unpacks what is of its own type.
+            # Does nothing for a detail of another type.
             detail.Unpack(info)
             detail.Unpack(bad_request)
             detail.Unpack(retry)
-        where = f"{address}{way_to(address)}"
+        where = f"{address}{proxy_hint(address)}"
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             text = f"no answer from {where}" + ("" if deadline is None else f" within {deadline:g} s")
         elif code is grpc.StatusCode.UNAVAILABLE and not info.reason:
-            if about_tls := tls_failures.explanation(text, uses_tls=uses_tls):
-                meaning, is_certain = about_tls
-                return TlsFailed(f"the server on {where} {meaning}", code=code, is_certain=is_certain)
+            if tls_failure := tls_failures.explain_tls_failure(text, uses_tls=uses_tls):
+                explanation, is_certain = tls_failure
+                return TlsFailed(f"the server on {where} {explanation}", code=code, is_certain=is_certain)
             text = f"no CommonTrace server answers on {where}: {text}"
         return _BY_CODE.get(code, CallFailed)(
             text or code.name,
@@ -80,55 +79,54 @@ class CallFailed(Exception):
 
 
 class InvalidArgument(CallFailed):
-    """A field is missing, malformed or outside its limits, whatever is stored: see `violations`."""
+    """A request is invalid by itself: a field is missing, malformed or outside its limits (see `violations`)."""
 
 
 class NotFound(CallFailed):
-    """There is no such trace, vote or tag, or it was deleted."""
+    """A trace, vote or tag does not exist, or was deleted."""
 
 
 class AlreadyExists(CallFailed):
-    """What would be made is there already: a duplicate, a successor, or another request under the same request id."""
+    """A resource exists already: a duplicate, a successor, or another request under the same request id."""
 
 
 class PermissionDenied(CallFailed):
-    """The caller may not do this, for example edit a trace of somebody else."""
+    """The caller lacks the permission, for example to edit another user's trace."""
 
 
 class Unauthenticated(CallFailed):
-    """The server does not accept what the caller says about who it is."""
+    """The server rejects the caller's credentials, or asks for them."""
 
 
 class FailedPrecondition(CallFailed):
-    """The state of what is stored forbids it, for example to vote on one's own trace."""
+    """The stored state forbids the call, for example a vote on one's own trace."""
 
 
 class Aborted(CallFailed):
-    """What the call relies on has changed since it was read: read again, decide again."""
+    """A precondition is outdated, such as an etag: read again and decide again before a retry."""
 
 
 class ResourceExhausted(CallFailed):
-    """Something is used up or too large: connections, or the bytes of a message."""
+    """A quota or a limit is exhausted: connections, calls, or the size of a message."""
 
 
 class Unavailable(CallFailed):
-    """No server answers, or the one that does cannot work now; repeating the call later helps."""
+    """No server answers, or it cannot work at the moment: a later retry may succeed."""
 
 
 class TlsFailed(Unavailable):
-    """A server is there, but the two sides do not agree on TLS: repeating the call does not help where it is certain.
+    """The TLS handshake failed, which no retry mends if `is_certain`.
 
-    `is_certain` is False where the server has just closed the connection, for which there may be another cause.
+    `is_certain` is False where the server only closed the connection, which can have other causes.
     """
 
     def __init__(self, message: str, *, code: grpc.StatusCode, is_certain: bool) -> None:
-        """Takes what is wrong."""
         super().__init__(message, code=code)
         self.is_certain = is_certain
 
 
 class DeadlineExceeded(CallFailed):
-    """The answer did not come in time. A write may have been carried out: repeat it under the same request id."""
+    """No answer arrived within the deadline. A write may have been executed: retry it under the same request id."""
 
 
 _BY_CODE: dict[grpc.StatusCode, type[CallFailed]] = {
@@ -149,6 +147,6 @@ def _details(call: grpc.Call) -> list[AnyMessage]:
     try:
         status = rpc_status.from_call(call)
     except (DecodeError, ValueError):
-        # Whoever stands between may answer in the server's place, with details that do not fit.
+        # A proxy may answer in the server's place, with details that contradict its status.
         return []
     return [] if status is None else list(status.details)

@@ -1,35 +1,35 @@
-"""Proxies of the environment, as gRPC reads them: which one stands before a server, and none before this machine."""
+"""HTTP proxies of the environment, by gRPC's rules, but never for this machine (ADR 0051)."""
 
 import ipaddress
 import os
 
 from commontrace.addresses import hosts_of_target, is_this_machine
 
-# In gRPC's order; it knows no other spelling.
-_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
-_EXCEPTIONS = ("no_grpc_proxy", "no_proxy")
-# gRPC goes without a proxy that wants another one.
+# In gRPC's order of precedence; it reads lower-case names only.
+_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
+_EXCEPTION_VARIABLES = ("no_grpc_proxy", "no_proxy")
+# gRPC ignores proxies of other schemes.
 _SCHEME = "http://"
 
 
-def stays_here(address: str) -> bool:
-    """Tells whether all servers of the address are on this machine, which no proxy has anything to do with."""
+def is_local(address: str) -> bool:
+    """Returns True if all servers of the address are on this machine."""
     return all(map(is_this_machine, hosts_of_target(address)))
 
 
-def way_to(address: str) -> str:
-    """Returns what to add to a failure behind a proxy: the variable and what helps; empty where there is no proxy."""
-    # The first one that is set, also where it is empty.
-    variable = next((name for name in _PROXIES if name in os.environ), None)
+def proxy_hint(address: str) -> str:
+    """Returns the end of an error message that names the proxy's variable and its remedy; empty without a proxy."""
+    # gRPC uses the first variable that is set, even where it is empty.
+    variable = next((name for name in _PROXY_VARIABLES if name in os.environ), None)
     if variable is None or not os.environ[variable].lower().startswith(_SCHEME):
         return ""
-    if stays_here(address) or all(map(_is_excepted, hosts_of_target(address))):
+    if is_local(address) or all(map(_is_excepted, hosts_of_target(address))):
         return ""
     return f" through the proxy of {variable} (unset it, or put the host into no_proxy, to go without)"
 
 
 def _is_excepted(host: str) -> bool:
-    listed = next((os.environ[name] for name in _EXCEPTIONS if name in os.environ), "")
+    listed = next((os.environ[name] for name in _EXCEPTION_VARIABLES if name in os.environ), "")
     entries = [entry.strip() for entry in listed.split(",")]
     return any(entry and (host.lower().endswith(entry.lower()) or _is_within(host, entry)) for entry in entries)
 

@@ -1,4 +1,4 @@
-"""What callers give, as requests carry it."""
+"""Conversion of arguments of client methods to fields of requests."""
 
 from collections.abc import Iterable
 from typing import Literal, TypeVar
@@ -18,19 +18,19 @@ _RANKINGS: dict[Ranking, trace_service_pb2.Ranking.ValueType] = {
 
 
 def request_id_of(given: str | UUID | None) -> str:
-    """Returns the id under which a write is carried out once: the caller's, or a new one."""
+    """Returns the idempotency key of a write: the caller's, or a new UUID (ADR 0007)."""
     return str(uuid4() if given is None else given)
 
 
-def several(name: str, values: Iterable[Value]) -> Iterable[Value]:
-    """Returns the values. Raises TypeError if they are one string, whose letters would be taken for them."""
+def reject_single_string(name: str, values: Iterable[Value]) -> Iterable[Value]:
+    """Returns the values. Raises TypeError for a single string, which would count as one value a character."""
     if isinstance(values, str):
         raise TypeError(f"{name} must be several strings; one string would be taken for one a letter")
     return values
 
 
 def view_of(*, full: bool) -> trace_pb2.TraceView.ValueType:
-    """Returns how much of a trace to ask for."""
+    """Returns the view of traces, with or without their context and solution."""
     return trace_pb2.TRACE_VIEW_FULL if full else trace_pb2.TRACE_VIEW_BASIC
 
 
@@ -46,9 +46,9 @@ def search_request(
     explain: bool,
     batch_size: int,
 ) -> trace_service_pb2.SearchTracesRequest:
-    """Returns the search for a text, for traces like the one with an id, or for a vector.
+    """Returns the request to search for a text, for traces similar to that with an id, or for a vector.
 
-    Raises ValueError for a ranking that there is not.
+    Raises ValueError for an unknown ranking.
     """
     if ranking not in _RANKINGS:
         raise ValueError(f"ranking must be one of {', '.join(_RANKINGS)}, not {ranking!r}")

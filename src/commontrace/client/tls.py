@@ -1,4 +1,4 @@
-"""How a client speaks TLS: whom it trusts, and what it shows of itself."""
+"""TLS options of a client: trusted authorities and the client certificate (ADR 0028)."""
 
 import ssl
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ File = str | PathLike[str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tls:
-    """Files in PEM, read when a client is made; later ones are for later clients.
+    """TLS options as PEM files, which are read when a client connects; later changes apply to later clients.
 
-    `ca_file` holds the authorities that are trusted to say who a server is; without it, they are the public ones that
-    gRPC brings along. `cert_file` and `key_file`, without a passphrase, are for servers that admit clients by their
-    certificates. `server_name` is a name that stands in the server's certificate, for an address that does not.
+    `ca_file` holds the trusted authorities, by default the public ones of gRPC. `cert_file` and `key_file` (without a
+    passphrase) are the client's certificate, for servers that require one. `server_name` is the name to verify in the
+    server's certificate, where that does not hold the address.
     """
 
     ca_file: File | None = None
@@ -26,16 +26,16 @@ class Tls:
 
     @staticmethod
     def of(wanted: "bool | Tls") -> "Tls | None":
-        """Returns what `tls=` means, None without TLS."""
+        """Returns the options for an argument `tls=`, None for False."""
         if isinstance(wanted, Tls):
             return wanted
         return Tls() if wanted else None
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Reads the files. Raises ValueError where they cannot be used."""
+        """Reads the files and returns the channel's credentials. Raises ValueError for files that cannot be used."""
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file go together: give both, or none")
-        # gRPC says nothing but that something is wrong with one of them.
+        # Loaded here first, because gRPC does not name the file at fault.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.ca_file is not None:
             try:
@@ -58,7 +58,7 @@ class Tls:
 
     @property
     def channel_options(self) -> list[tuple[str, str | int]]:
-        """What gRPC takes beside the credentials."""
+        """Channel options that belong to the credentials."""
         return [] if self.server_name is None else [("grpc.ssl_target_name_override", self.server_name)]
 
 

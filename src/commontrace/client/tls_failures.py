@@ -1,7 +1,7 @@
-"""What gRPC's words mean when two sides do not agree on TLS."""
+"""Failures of the TLS handshake, recognised by the error texts of gRPC and BoringSSL."""
 
-# Words of gRPC and BoringSSL, the most particular first; what they say about the server, and what helps.
-_CERTAIN = {
+# Explanation and remedy by error text, the most specific text first.
+_EXPLANATIONS = {
     "certificate has expired": "has a certificate that has expired: renew it there",
     "certificate is not yet valid": "has a certificate that is not valid yet: set the clocks right",
     "CERTIFICATE_VERIFY_FAILED": (
@@ -15,16 +15,16 @@ _CERTAIN = {
 _NOT_CONNECTED, _CLOSED = "failed to connect", "Socket closed"
 
 
-def explanation(details: str, *, uses_tls: bool) -> tuple[str, bool] | None:
-    """Returns what is wrong with the server and whether that is certain, None where it seems not to be about TLS.
+def explain_tls_failure(details: str, *, uses_tls: bool) -> tuple[str, bool] | None:
+    """Returns the explanation of a failed handshake and whether it is certain, None for a failure that is not of TLS.
 
-    `details` is the text of an UNAVAILABLE that gRPC made up itself.
+    `details` is the text of a status UNAVAILABLE that came from the gRPC library, not from a server.
     """
     if _NOT_CONNECTED not in details:
         return None
-    for words, meaning in _CERTAIN.items():
-        if words in details:
-            return meaning, True
+    for text, explanation in _EXPLANATIONS.items():
+        if text in details:
+            return explanation, True
     if _CLOSED not in details:
         return None
     if uses_tls:

@@ -1,4 +1,4 @@
-"""The commands as a user types them: results on standard output, everything else on standard error."""
+"""A command-line driver for tests: runs commands against one server and returns their output and messages."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ class Commands:
         self.place = place
         self.database_url = database_url
         self.variables = {"COMMONTRACE_ADDRESS": server.address, "DATABASE_URL": database_url}
-        """Where server and database are."""
+        """Environment variables that name the server and the database."""
 
     def run(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
         """Returns exit code, standard output and standard error, which never holds a traceback."""
@@ -29,13 +29,13 @@ class Commands:
         return ended.returncode, ended.stdout, ended.stderr
 
     def output(self, *arguments: str, stdin: str = "") -> str:
-        """What a command that works has to say."""
+        """Returns the output of a command, which must succeed without messages."""
         code, output, message = self.run(*arguments, stdin=stdin)
         assert (code, message) == (0, "")
         return output
 
     def refusal(self, *arguments: str, stdin: str = "") -> str:
-        """What a command that does not work has to say, less the line breaks and the usage."""
+        """Returns the message of a command, which must fail, without line breaks and usage."""
         code, output, message = self.run(*arguments, stdin=stdin)
         usage, _, said = message.rpartition("\n\n")
         assert (code == USAGE) is usage.startswith("Usage: ")
@@ -50,5 +50,5 @@ class Commands:
         return trace
 
     def on_terminal(self, *arguments: str, **settings: str) -> str:
-        """What a terminal gets to see."""
+        """Returns the output on a terminal."""
         return run_on_terminal(self.place, *arguments, **self.variables | {"TERM": "xterm-256color"} | settings)

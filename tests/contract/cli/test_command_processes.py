@@ -1,4 +1,4 @@
-"""Processes of `commontrace` say what commands in this process say, which leave nothing behind in it."""
+"""Commands run in the tests' process print the same as processes of their own, and leave no state behind."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from commontrace.cli.exit_codes import FAILED, NOT_FOUND, TRY_AGAIN, USAGE
-from commontrace.cli.runtime.tls_options import given_tls
+from commontrace.cli.runtime.tls_options import tls_from_options
 from tests.contract.cli.command_line import ABSENT, Commands
 from tests.faults.server_process import environment, run_command
 from tests.support.command_in_process import terminal
@@ -91,5 +91,5 @@ def state() -> dict[str, Any]:
         "signals": (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)),
         "logging": (root.handlers[:], root.level),
         "structlog": structlog.get_config(),
-        "tls": given_tls(),
+        "tls": tls_from_options(),
     }

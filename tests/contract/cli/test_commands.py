@@ -1,4 +1,4 @@
-"""What holds for all commands: failures explained, nothing that steers a terminal."""
+"""Properties of all commands: one-line failures, exit codes, no terminal control characters."""
 
 import asyncio
 import json
@@ -284,7 +284,7 @@ def test_a_trace_cannot_steer_the_terminal(commands: Commands) -> None:
 
 
 async def smuggle(database_url: str, trace_id: str, title: str, solution: str) -> None:
-    """Stores what the server would refuse."""
+    """Stores texts that the server would refuse."""
     engine = engines.unpooled(database_url)
     statements = (
         "UPDATE traces SET title = :title, solution_text = :solution WHERE id = CAST(:id AS uuid)",

@@ -1,4 +1,4 @@
-"""Databases as others set them up: commands say in one line what keeps them from using one, and change nothing."""
+"""Unusable databases: server commands fail with a one-line message, and change nothing."""
 
 import asyncio
 import json
@@ -21,17 +21,17 @@ OWN = "give CommonTrace a database of its own"
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What somebody did to a database, in which `{role}` and `{database}` are names, and what is said of it."""
+    """Statements that make a database unusable, with `{role}` and `{database}` as names, and the expected message."""
 
     done: tuple[str, ...]
     said: str
     advice: str
     check: str
     commands: tuple[str, ...] = ("migrate",)
-    """Those that say it."""
+    """Commands that fail with the message."""
     is_migrated: bool = False
     is_owner: bool = False
-    """Whether the role owns the database and everything in it."""
+    """True if the role owns the database and has all rights on its tables."""
     made: str = "TEMPLATE template0"
 
 
@@ -201,7 +201,7 @@ CASES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A database somebody prepared, as its role and as its superuser reach it."""
+    """The database of a case: its URLs for the role and for the superuser."""
 
     url: str
     admin_url: str
@@ -210,7 +210,7 @@ class Prepared:
 
 @pytest.fixture
 def prepared(postgres_url: str, template: str) -> Iterator[Callable[[Case], Prepared]]:
-    """Makes the database of a case."""
+    """Yields a function that creates the database of a case."""
     names = {kind: f"{kind}_{uuid4().hex}" for kind in ("role", "database")}
     admin_url = url_of(postgres_url, names["database"])
 
@@ -235,7 +235,7 @@ def prepared(postgres_url: str, template: str) -> Iterator[Callable[[Case], Prep
 
 
 async def contents(url: str) -> list[tuple[object, ...]]:
-    """Everything that a migration could leave."""
+    """Returns the names of everything that a migration creates."""
     return await query(
         url,
         """
@@ -255,7 +255,7 @@ def test_what_keeps_a_database_from_being_used_is_one_line(
     before = asyncio.run(contents(database.admin_url))
     for command in case.commands:
         ended = run_in_process(tmp_path, *command.split(), DATABASE_URL=database.url)
-        # Behind what the log has of the tests' Postgres, which does without fsync.
+        # The log also warns of the tests' Postgres, which runs without fsync.
         *logged, line = ended.stderr.splitlines()
         assert (ended.returncode, ended.stdout, ["fsync" in line for line in logged]) == (1, "", [True] * len(logged))
         assert line.startswith("commontrace: ")
@@ -271,7 +271,7 @@ def test_what_keeps_a_database_from_being_used_is_one_line(
 
 
 def test_a_schema_of_its_own_will_do(prepared: Callable[[Case], Prepared], tmp_path: Path) -> None:
-    """Beside another application, for a role whose statements may not take long by default."""
+    """Beside the tables of another application, for a role with a short statement_timeout."""
     own_schema = Case(
         done=(
             "CREATE EXTENSION vector",

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from commontrace.cli.doctor import findings as diagnosing
-from commontrace.cli.doctor import server as diagnosing_server
+from commontrace.cli.doctor import checks as diagnosing
+from commontrace.cli.doctor import server_checks as diagnosing_server
 from commontrace.core.encoding.queue import requeue
 from commontrace.core.encoding.worker import drain_queue
 from commontrace.domain.doctor.findings import Finding, Level
@@ -31,7 +31,7 @@ from tests.support.processes import processes_of
 
 NOWHERE = "127.0.0.1:1"
 NO_ADDRESS = "nonsense"
-"""Refused at once, where a server that does not answer is asked four times."""
+"""An address that refuses connections at once; an unanswered one would cost four attempts."""
 INDEX = "ix_traces_embedding_hnsw"
 CREATE = f"CREATE INDEX {INDEX} ON traces USING hnsw (embedding vector_cosine_ops)"
 
@@ -67,17 +67,17 @@ DAMAGES = {
 
 
 async def look(monkeypatch: pytest.MonkeyPatch, url: str | None, address: str = NO_ADDRESS) -> dict[str, Finding]:
-    """The worst finding of each check."""
+    """Returns the worst finding of each check."""
     if url is not None:
         monkeypatch.setenv("DATABASE_URL", url)
-    found = [finding async for finding in diagnosing.findings(address)]
+    found = [finding async for finding in diagnosing.run_checks(address)]
     assert all(finding.advice for finding in found if finding.level is not Level.OK)
     assert all("\n" not in finding.message for finding in found)
     return {finding.check: finding for finding in sorted(found, key=lambda finding: [*Level].index(finding.level))}
 
 
 async def follow(advice: str, url: str) -> None:
-    """Runs what was told to run in psql."""
+    """Runs the statements of an advice for psql."""
     statements = advice.removeprefix("psql: ").replace(" and if that does not help:", "").split("; ")
     for statement in statements:
         await administer(url, statement)
@@ -278,7 +278,7 @@ async def test_a_database_that_cannot_be_reached(
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder) -> Path:
-    """A directory whose embedded database is migrated and has ended; commands used it while it ran."""
+    """A directory with a migrated embedded database that has been used and stopped."""
     place = tmp_path_factory.mktemp("doctor")
     with embedded.start(place / "data") as postgres:
         asyncio.run(migrating.upgrade(postgres.url, embedder))

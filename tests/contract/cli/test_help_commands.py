@@ -1,4 +1,4 @@
-"""What the command line says of itself: help, version, reference, completion. None of it needs a server."""
+"""Help, version, reference and completion, which need no server."""
 
 import re
 import shlex
@@ -128,7 +128,7 @@ def test_bash_completes_commands_and_values(tmp_path: Path, typed: list[str], of
 
 
 def in_bash(place: Path, words: list[str]) -> str:
-    """What bash offers for the last word, once it has run what --show-completion prints."""
+    """Returns bash's completions of the last word, with the script of --show-completion."""
     script = "\n".join(
         (
             'eval "$(commontrace --show-completion)"',

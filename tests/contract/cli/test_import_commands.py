@@ -5,18 +5,18 @@ from uuid import uuid4
 
 import pytest
 
-from commontrace.cli.imports import waiting as imported
+from commontrace.cli.imports import imported_traces as imported
 from tests.contract.cli.command_line import ABSENT, Commands
 from tests.faults.server_process import ServerProcess
 
 
 def a_line(**changes: Any) -> dict[str, Any]:
-    """A trace that is like no other."""
+    """Returns a trace unlike all others."""
     return {"title": f"Title {uuid4()}", "context": "A problem", "solution": "A cure", "tags": ["imported"]} | changes
 
 
 def a_file(place: Path, *lines: Any) -> str:
-    """The path of a file of these lines, objects as JSON."""
+    """Writes a file of lines, objects as JSON, and returns its path."""
     path = place / f"{uuid4()}.jsonl"
     texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
     path.write_text("".join(f"{text}\n" for text in texts))
@@ -64,7 +64,7 @@ def test_what_was_deleted_since_is_not_said_to_be_imported(
 def test_how_many_traces_cannot_be_found_yet_is_told(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imported, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(imported, "STALL_SECONDS", 0.1)
     waiting = "3 of them wait for their vectors: no search finds them yet (--wait waits)"
     file = a_file(tmp_path, *(a_line() for _ in range(3)))
     with ServerProcess(tmp_path, DATABASE_URL=database_url, ENCODING_WORKER="false") as server:

@@ -1,4 +1,4 @@
-"""Texts come out of a command as they were contributed, whatever the output is and claims to be."""
+"""Round trip of texts: commands print them as they were contributed, to any output and encoding."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Commands that ask about a server, those that work beside it, and what exit codes tell of calls."""
+"""Commands about a server (health, info), maintenance beside it, and exit codes of failed calls."""
 
 import asyncio
 import json

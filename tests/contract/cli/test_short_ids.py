@@ -1,4 +1,4 @@
-"""Ids as scripts take them and as people type them."""
+"""Ids on the command line: `--ids` for scripts, prefixes for people."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`commontrace watch` as a user sees it."""
+"""`commontrace watch`: events as text and JSON, resume tokens, interruption."""
 
 import json
 import re
@@ -16,7 +16,7 @@ SECONDS = 30.0
 
 @contextmanager
 def watching(commands: Commands, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """A watch that has begun, in a process group of its own."""
+    """Yields a running `commontrace watch` in a process group of its own."""
     settings = environment(commands.place, COMMONTRACE_ADDRESS=commands.server.address)
     command = [sys.executable, "-m", "commontrace", "watch", *arguments]
     pipe = subprocess.PIPE

@@ -1,4 +1,4 @@
-"""What failed calls raise, what a client refuses by itself, and deadlines."""
+"""Errors of the client: mapping of status codes, invalid arguments, deadlines."""
 
 import builtins
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Exports read by clients, over connections that break and from servers that stop."""
+"""Exports by the client, over broken connections and server shutdowns."""
 
 import asyncio
 import itertools
@@ -38,7 +38,7 @@ async def client(server: RunningServer) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def allowances() -> Iterator[int]:
-    """Bytes until a connection is cut, for a handful of traces each."""
+    """Bytes after which a connection is cut: a few traces each."""
     chance = random.Random(5)  # noqa: S311 - not a secret
     return (chance.randint(90_000, 900_000) for _ in itertools.count())
 

@@ -1,4 +1,4 @@
-"""Imports through the client, over connections that break."""
+"""Imports by the client, over broken connections."""
 
 import asyncio
 import socket
@@ -34,7 +34,7 @@ async def client(server: RunningServer) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def allowances(record_property: Callable[[str, object], None]) -> Iterator[int]:
-    """Bytes of answers until a connection is cut: few messages each."""
+    """Bytes of responses after which a connection is cut: a few messages each."""
     return random_allowances(record_property, 3_000, 20_000)
 
 

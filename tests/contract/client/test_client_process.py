@@ -53,7 +53,7 @@ async def test_the_documented_examples(process: ServerProcess, capsys: pytest.Ca
 
 
 def run(code: CodeType, names: dict[str, Any]) -> Any:
-    """Returns what to wait for if the code awaits anything."""
+    """Runs the code; returns a coroutine where it awaits anything."""
     return eval(code, names)  # noqa: S307 - our own document
 
 

@@ -1,4 +1,4 @@
-"""Clients of a server that is away for a while."""
+"""Clients of a server that restarts: waiting, failing at once, reconnecting."""
 
 import asyncio
 import socket
@@ -19,13 +19,13 @@ COUNT = 150
 
 @pytest.fixture
 def closed_address() -> str:
-    """Where nobody listens."""
+    """An address without a server."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 async def run_again(start_server: ServerFactory, address: str, calling: "asyncio.Task[int]") -> int:
-    """Starts the server again after a while, and returns how many calls were made until and after that."""
+    """Restarts the server after a pause, and returns the result of the calling task."""
     await asyncio.sleep(AWAY_SECONDS)
     async with start_server(settings=server_settings(listen_address=address)):
         return await calling
@@ -113,7 +113,7 @@ async def test_a_lost_server_is_waited_for_until_the_deadline(start_server: Serv
 
 @asynccontextmanager
 async def lost(start_server: ServerFactory, *, wait_for_ready: bool | None = None) -> AsyncIterator[Client]:
-    """Yields a client of a server that has answered it and is gone."""
+    """Yields a client whose server has answered once and then ended."""
     async with AsyncExitStack() as stack:
         async with start_server() as server:
             connecting = connect(server.address, deadline=PATIENT, wait_for_ready=wait_for_ready)

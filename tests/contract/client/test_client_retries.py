@@ -1,4 +1,4 @@
-"""A server that fails: what the client sends again."""
+"""Retries by the client: which failures of a server it repeats, under the same request id."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -31,7 +31,7 @@ READS: dict[str, tuple[Any, ...]] = {"get": (TRACE_ID,), "search": ("x",), "my_v
 
 
 class Unsteady(grpc.GenericRpcHandler):
-    """Fails each call so many times before it answers, and remembers what it was sent."""
+    """A handler that fails each call so many times before it answers, and keeps the requests."""
 
     def __init__(self, failures: int = 2) -> None:
         self.failures = failures
@@ -48,7 +48,7 @@ class Unsteady(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(answer)
 
     def requests(self) -> list[Any]:
-        """What it was sent, read by the contract."""
+        """Returns the requests it received, parsed."""
         return [request_of(path, body) for path, body in self.received]
 
 

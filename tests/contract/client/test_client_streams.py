@@ -1,4 +1,4 @@
-"""Searches read as they arrive, over connections that break."""
+"""Streaming searches, over broken connections."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ COUNT = 200
 
 @pytest.fixture
 async def stored(server: RunningServer, database_url: str) -> list[str]:
-    """Traces of 100 kB each, by id; one message holds 20 of them at most."""
+    """Traces of 100 kB each, by id, of which a message holds 20 at most."""
     ids = await store_vectors(server.database, with_ties(COUNT))
     await administer(database_url, ENLARGE)
     return sorted(map(str, ids))
@@ -35,7 +35,7 @@ async def client(server: RunningServer) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def allowances(record_property: Callable[[str, object], None]) -> Iterator[int]:
-    """Bytes until a connection is cut, for a handful of traces each."""
+    """Bytes after which a connection is cut: a few traces each."""
     # One at least: a search that never heard of its server fails where the first message does not arrive.
     return random_allowances(record_property, 120_000, 900_000)
 

@@ -1,4 +1,4 @@
-"""The synchronous client on a channel of grpcio-testing: what it sends, and what it makes of answers."""
+"""The synchronous client on a channel of grpcio-testing: its requests, and its handling of responses."""
 
 import inspect
 import queue
@@ -50,7 +50,7 @@ WRITES: dict[str, tuple[str, str, Callable[..., Any]]] = {
 
 
 class Server:
-    """The other end of the channel: answers call after call, while a thread makes them."""
+    """The server side of the channel: answers one call after the other, while a thread makes them."""
 
     def __init__(self) -> None:
         self.channel = grpc_testing.channel(SERVICES.values(), grpc_testing.strict_real_time())
@@ -61,14 +61,14 @@ class Server:
         return self._threads.submit(ask, self.client)
 
     def take(self, service: str, method: str) -> tuple[Any, Any, Any]:
-        """Metadata, request and the call of the next one of this method."""
+        """Returns metadata, request and handle of the next call of a method."""
         described = SERVICES[service].methods_by_name[method]
         take = self.channel.take_unary_stream if described.server_streaming else self.channel.take_unary_unary
         metadata, request, rpc = take(described)
         return metadata, request, rpc
 
     def answer(self, service: str, method: str, response: Message) -> Any:
-        """Answers the next call of this method and returns its request."""
+        """Answers the next call of a method and returns its request."""
         metadata, request, rpc = self.take(service, method)
         assert ("x-commontrace-user", "ada@example.org") in metadata
         rpc.terminate(response, (), OK, "")
@@ -79,7 +79,7 @@ class Server:
 
 
 class Searching:
-    """A search under way, its hits read as they arrive."""
+    """A streaming search in progress."""
 
     def __init__(self, server: Server, **options: Any) -> None:
         self.hits: list[pb.SearchHit] = []
@@ -93,7 +93,7 @@ class Searching:
         return stream.summary
 
     def receive(self, message: pb.SearchTracesResponse, code: grpc.StatusCode) -> Any:
-        """Answers the search's next call with a message and, once its hits were read, a code; returns its request."""
+        """Answers the next call of the search with a message, and after its hits with a code; returns the request."""
         _, request, rpc = self._server.take("TraceService", "SearchTraces")
         rpc.send_response(message)
         self.hits.extend([self._arrived.get(timeout=SECONDS) for _ in message.hits])

@@ -1,4 +1,4 @@
-"""Watching with the Python client, over connections that break, servers that go and servers that say nothing."""
+"""Watching events with the client, over broken connections, server shutdowns and silent servers."""
 
 import asyncio
 import itertools
@@ -114,7 +114,7 @@ async def test_leaving_ends_the_call(ada: Client) -> None:
 
 
 class Silent(grpc.GenericRpcHandler):
-    """Says one thing on each call, what it was given, and then nothing for ever."""
+    """A handler that sends at most one of its messages on each call, and then stays silent."""
 
     def __init__(self, *messages: trace_event_pb2.WatchTracesResponse) -> None:
         self.tokens: list[str] = []

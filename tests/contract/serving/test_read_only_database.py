@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace.cli.doctor import findings as diagnosing
+from commontrace.cli.doctor import checks as diagnosing
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import migrations as migrating
@@ -47,7 +47,7 @@ async def works(server: RunningServer) -> None:
 
 async def found(monkeypatch: pytest.MonkeyPatch, url: str) -> Finding:
     monkeypatch.setenv("DATABASE_URL", url)
-    [finding] = [finding async for finding in diagnosing.findings("nonsense") if finding.check == "writing"]
+    [finding] = [finding async for finding in diagnosing.run_checks("nonsense") if finding.check == "writing"]
     return finding
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from commontrace.cli.doctor import findings as diagnosing
+from commontrace.cli.doctor import checks as diagnosing
 from commontrace.cli.exit_codes import FAILED, TRY_AGAIN
 from commontrace.cli.runtime import tls_options
 from commontrace.client import Tls, TlsFailed, connect, sync
@@ -112,17 +112,19 @@ async def test_doctor_looks_at_certificates(
     place = placed(tmp_path)
 
     async def look() -> dict[str, tuple[Level, str]]:
-        return {found.check: (found.level, found.message) async for found in diagnosing.findings(server.address)}
+        return {found.check: (found.level, found.message) async for found in diagnosing.run_checks(server.address)}
 
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "no database"))
     for name, file in place.files.items():
         monkeypatch.setenv(name.upper(), str(file))
     async with start_server(settings=server_settings(**place.files)) as server:
-        tls_options.remember(True, ca_file=str(place.trusting.ca_file), cert_file=None, key_file=None, server_name=None)  # noqa: FBT003 - as given
+        tls_options.save_tls_options(
+            use_tls=True, ca_file=str(place.trusting.ca_file), cert_file=None, key_file=None, server_name=None
+        )
         found = await look()
         assert {found[check][0] for check in ("certificate", "server", "health")} == {Level.OK}
         assert found["certificate"][1].startswith("that of CN=server is valid until 20")
-        tls_options.remember(False, ca_file=None, cert_file=None, key_file=None, server_name=None)  # noqa: FBT003
+        tls_options.save_tls_options(use_tls=False, ca_file=None, cert_file=None, key_file=None, server_name=None)
         written(tmp_path / "server", OURS.issue("server", days=13))
         found = await look()
         assert (found["certificate"][0], found["server"][0]) == (Level.WARNING, Level.PROBLEM)

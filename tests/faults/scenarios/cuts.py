@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from commontrace.client.channel_options import options
+from commontrace.client.channel_options import channel_options
 from tests.faults.harness.contributions import Contributing, findings
 from tests.faults.harness.figure import Figure, Trial
 from tests.faults.harness.journal import Journal
@@ -26,7 +26,7 @@ async def measure(trial: Trial) -> list[Figure]:
     )
     async with (
         running_service(trial) as service,
-        service.callers.channel(service.server.address, options=options(service.server.address)) as channel,
+        service.callers.channel(service.server.address, options=channel_options(service.server.address)) as channel,
     ):
         async with under_load([contributing.writer(number, channel) for number in range(_WRITERS)]):
             for fault in plan:

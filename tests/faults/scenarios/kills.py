@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from commontrace.client.channel_options import options
+from commontrace.client.channel_options import channel_options
 from tests.faults.harness.contributions import Contributing, findings
 from tests.faults.harness.figure import Figure, Trial
 from tests.faults.harness.journal import Journal
@@ -23,7 +23,9 @@ async def measure(trial: Trial) -> list[Figure]:
     contributing = Contributing(journal=Journal(trial.place), chance=chance, sends_request_ids=trial.protected)
     async with running_service(trial, is_forgetful=not trial.protected) as service:
         service.proxy.latency = _LATENCY_SECONDS
-        async with service.callers.channel(service.server.address, options=options(service.server.address)) as channel:
+        async with service.callers.channel(
+            service.server.address, options=channel_options(service.server.address)
+        ) as channel:
             async with under_load([contributing.writer(number, channel) for number in range(_WRITERS)]):
                 for victim in plan:
                     enough = len(contributing.acknowledged) + chance.randint(20, 60)

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from commontrace.client import connect
-from commontrace.client.channel_options import options
+from commontrace.client.channel_options import channel_options
 from commontrace.v1 import trace_pb2
 from tests.contract.events.changes_followed import EventBatch
 from tests.contract.imports.imports import a_record
@@ -177,7 +177,7 @@ async def _reader(trial: Trial, callers: Callers, address: str) -> AsyncIterator
         async with connect(address, key=await callers.key(), deadline=_LONGEST_SECONDS) as client:
             yield GoingOn(client)
     else:
-        async with callers.channel(address, options=[*options(address), *_SMALL_WINDOW]) as channel:
+        async with callers.channel(address, options=[*channel_options(address), *_SMALL_WINDOW]) as channel:
             yield BeginningAnew(channel)
 
 

@@ -1,10 +1,10 @@
-"""Which addresses are this machine's, which no proxy of the environment has anything to do with."""
+"""Proxies of the environment: which addresses use one, and local addresses that never do."""
 
 import pytest
 
 from commontrace.addresses import is_loopback, is_this_machine
-from commontrace.client.channel_options import options
-from commontrace.client.proxies import way_to
+from commontrace.client.channel_options import channel_options
+from commontrace.client.proxies import proxy_hint
 
 HERE = [
     "127.0.0.1:50051",
@@ -39,11 +39,11 @@ ELSEWHERE = [
 def test_proxies_are_for_what_is_elsewhere(monkeypatch: pytest.MonkeyPatch, address: str, variable: str) -> None:
     for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_proxy", "no_grpc_proxy"):
         monkeypatch.delenv(name, raising=False)
-    assert way_to(address) == ""
+    assert proxy_hint(address) == ""
     monkeypatch.setenv(variable, "http://127.0.0.1:9")
     is_elsewhere = address in ELSEWHERE
-    assert dict(options(address))["grpc.enable_http_proxy"] == int(is_elsewhere)
-    assert (f"through the proxy of {variable} " in way_to(address)) is is_elsewhere
+    assert dict(channel_options(address))["grpc.enable_http_proxy"] == int(is_elsewhere)
+    assert (f"through the proxy of {variable} " in proxy_hint(address)) is is_elsewhere
 
 
 @pytest.mark.parametrize("listed", ["example.org", "x, .EXAMPLE.org", "10.0.0.0/8", "10.0.0.1"])
@@ -51,8 +51,8 @@ def test_what_is_excepted_has_no_proxy(monkeypatch: pytest.MonkeyPatch, listed: 
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", listed)
     address = "10.0.0.1:1" if listed.startswith("10") else "traces.example.org:1"
-    assert way_to(address) == ""
-    assert way_to("192.0.2.1:1") != ""
+    assert proxy_hint(address) == ""
+    assert proxy_hint("192.0.2.1:1") != ""
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_only_the_proxy_that_grpc_uses_is_named(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert way_to("192.0.2.1:1").partition(" (")[0] == (f" through the proxy of {used}" if used else "")
+    assert proxy_hint("192.0.2.1:1").partition(" (")[0] == (f" through the proxy of {used}" if used else "")
 
 
 def test_only_addresses_and_the_one_name_are_loopback_to_a_server() -> None:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
 from commontrace.client import Tls
-from commontrace.client.tls_failures import explanation
+from commontrace.client.tls_failures import explain_tls_failure
 from commontrace.serving.bootstrap import NotReady
 from commontrace.serving.certificates import CertificateUnusable, anybody_reads, check_files
 from commontrace.serving.tls import ServedCertificate
@@ -138,8 +138,8 @@ def test_tls_is_wanted_or_not() -> None:
 
 def test_other_failures_are_not_about_tls() -> None:
     for details in ("failed to connect to all addresses; last error: Connection refused", "Socket closed", ""):
-        assert explanation(details, uses_tls=True) is None
-    about_time = explanation(
+        assert explain_tls_failure(details, uses_tls=True) is None
+    about_time = explain_tls_failure(
         "failed to connect: CERTIFICATE_VERIFY_FAILED: certificate is not yet valid", uses_tls=True
     )
     assert about_time == ("has a certificate that is not valid yet: set the clocks right", True)

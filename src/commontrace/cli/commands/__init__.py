@@ -1,1 +1,1 @@
-"""Commands, by group."""
+"""Commands, one module for each group."""

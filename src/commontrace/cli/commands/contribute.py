@@ -1,28 +1,27 @@
-"""Commands that change traces: contribute, update, delete, undelete."""
+"""Writes of a contributor's own traces: contribute, update, delete, undelete."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.enum_labels import is_waiting
-from commontrace.cli.output.printing import as_dict, json_line, note, one_line
-from commontrace.cli.runtime.calls import Address, As, Etag, Json, TraceId, call, call_on
-from commontrace.cli.runtime.input_files import contribution, texts
-from commontrace.cli.runtime.short_ids import whole_trace_id
+from commontrace.cli.output.enum_labels import OnDuplicate, is_encoding_pending
+from commontrace.cli.output.printing import message_to_dict, one_line, print_json, print_message, print_note
+from commontrace.cli.runtime.input_files import read_contribution, read_texts
+from commontrace.cli.runtime.server_calls import Address, As, Etag, Json, TraceId, call_about_trace, call_server
+from commontrace.cli.runtime.short_ids import resolve_trace_id
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client
     from commontrace.v1 import trace_pb2, trace_service_pb2
 
-OnDuplicate = Annotated[
-    Literal["return_existing", "reject", "allow"],
+OnDuplicateOption = Annotated[
+    OnDuplicate,
     typer.Option(help="What to do if a trace with the same content is there already."),
 ]
 
-# As curl takes what it sends.
+# The same syntax as curl's --data.
 _FROM_FILES = "; @FILE reads a file, - standard input, @@ begins with an @."
 
 
@@ -44,7 +43,7 @@ def contribute(
     agent_model: Annotated[str, typer.Option(metavar="NAME", help="The agent's model.")] = "",
     agent_version: Annotated[str, typer.Option(metavar="VERSION", help="The agent's version.")] = "",
     supersedes: Annotated[str, typer.Option(metavar="ID", help="Your trace that this one replaces.")] = "",
-    on_duplicate: OnDuplicate = "return_existing",
+    on_duplicate: OnDuplicateOption = "return_existing",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and store nothing.")] = False,
     address: Address = DEFAULT_ADDRESS,
     user: As = None,
@@ -53,21 +52,21 @@ def contribute(
     """Store what was learned: a problem and its solution."""
     options: dict[str, Any] = {
         "title": title,
-        **texts(file, context=context, solution=solution),
+        **read_texts(file, context=context, solution=solution),
         "tags": tag or [],
         "agent_model": agent_model,
         "agent_version": agent_version,
     }
-    fields = {"title": "", "context": "", "solution": ""} | (contribution(file) if file is not None else {})
+    fields = {"title": "", "context": "", "solution": ""} | (read_contribution(file) if file is not None else {})
     fields |= {name: value for name, value in options.items() if value}
 
     async def ask(client: "Client") -> "trace_service_pb2.CreateTraceResponse":
-        replaced_id = await whole_trace_id(supersedes, client) if supersedes else ""
+        replaced_id = await resolve_trace_id(supersedes, client) if supersedes else ""
         return await client.contribute(
             **fields, supersedes=replaced_id, on_duplicate=on_duplicate, validate_only=dry_run
         )
 
-    response = call(address, user, ask)
+    response = call_server(address, user, ask)
     if as_json:
         _print_json(response)
     elif response.HasField("existing"):
@@ -76,7 +75,7 @@ def contribute(
         print("would be stored" if dry_run else f"stored {response.created.id}")
         _note_what_was_read(response.created, response.tokens_read, response.tokens_total)
         for other in response.similar:
-            note(f"similar ({other.similarity:.3f}): {other.trace_id}  {one_line(other.title)}")
+            print_note(f"similar ({other.similarity:.3f}): {other.trace_id}  {one_line(other.title)}")
 
 
 def update(
@@ -101,18 +100,21 @@ def update(
         raise typer.BadParameter("give either --tag or --no-tags")
     changes: dict[str, Any] = {
         "title": title,
-        **texts(context=context, solution=solution),
+        **read_texts(context=context, solution=solution),
         "tags": [] if no_tags else tag or None,
         "agent_model": agent_model,
         "agent_version": agent_version,
     }
     if all(value is None for value in changes.values()):
         raise typer.BadParameter("say what to change, such as --title")
-    response = call_on(trace_id, address, user, lambda client, whole_id: client.update(whole_id, **changes, etag=etag))
+    response = call_about_trace(
+        trace_id, address, user, lambda client, whole_id: client.update(whole_id, **changes, etag=etag)
+    )
     if as_json:
-        json_line(_read(response) | as_dict(response.trace))
+        print_json(_read(response) | message_to_dict(response.trace))
     elif response.tokens_total or (
-        is_waiting(response.trace) and any(changes[name] is not None for name in ("title", "context", "solution"))
+        is_encoding_pending(response.trace)
+        and any(changes[name] is not None for name in ("title", "context", "solution"))
     ):
         print(f"revision {response.trace.revision}, pending again: votes count for the text they were cast on")
         _note_what_was_read(response.trace, response.tokens_read, response.tokens_total)
@@ -129,11 +131,8 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Delete a trace of yours."""
-    trace = call_on(trace_id, address, user, lambda client, whole_id: client.delete(whole_id, etag=etag))
-    if as_json:
-        json_line(as_dict(trace))
-    else:
-        print(f"deleted {trace.id}: undelete brings it back")
+    trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.delete(whole_id, etag=etag))
+    print_message(trace, f"deleted {trace.id}: undelete brings it back", as_json=as_json)
 
 
 def undelete(
@@ -144,18 +143,15 @@ def undelete(
     as_json: Json = False,
 ) -> None:
     """Bring back a trace of yours that was deleted."""
-    trace = call_on(trace_id, address, user, lambda client, whole_id: client.undelete(whole_id), deleted=True)
-    if as_json:
-        json_line(as_dict(trace))
-    else:
-        print(f"back again: {trace.id}")
+    trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.undelete(whole_id), deleted=True)
+    print_message(trace, f"back again: {trace.id}", as_json=as_json)
 
 
 def _print_json(response: "trace_service_pb2.CreateTraceResponse") -> None:
     outcome = response.WhichOneof("outcome")
     trace = response.existing if outcome == "existing" else response.created
-    similar = [as_dict(other) for other in response.similar]
-    json_line({"outcome": outcome, **as_dict(trace), **_read(response), "similar": similar})
+    similar = [message_to_dict(other) for other in response.similar]
+    print_json({"outcome": outcome, **message_to_dict(trace), **_read(response), "similar": similar})
 
 
 def _read(
@@ -165,7 +161,7 @@ def _read(
 
 
 def _note_what_was_read(trace: "trace_pb2.Trace", read: int, total: int) -> None:
-    if is_waiting(trace):
-        note("it waits for its vector, because text cannot be encoded now: no search finds it until it can")
+    if is_encoding_pending(trace):
+        print_note("it waits for its vector, because text cannot be encoded now: no search finds it until it can")
     if read < total:
-        note(f"the model read the first {read} of {total} tokens: put what matters first")
+        print_note(f"the model read the first {read} of {total} tokens: put what matters first")

@@ -1,7 +1,7 @@
-"""Commands that work on the database itself: migrate, seed, recount."""
+"""Maintenance of the database: migrate, seed, recount."""
 
 from commontrace.cli.output.progress import progress
-from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
+from commontrace.cli.runtime.environment import explain_failures, prepare_server_command
 from commontrace.plurals import counted
 
 
@@ -12,9 +12,8 @@ def migrate() -> None:
     from commontrace.serving import bootstrap
     from commontrace.storage.migrations import newest_revision
 
-    settings = read_settings()
-    configure_logging(settings.log_level)
-    with failures_explained(), progress("migrating"), bootstrap.postgres(settings, attach=True) as where:
+    settings = prepare_server_command()
+    with explain_failures(), progress("migrating"), bootstrap.postgres(settings, attach=True) as where:
         changed = asyncio.run(bootstrap.migrate(where, settings))
     print(f"{'migrated to' if changed else 'already at'} {newest_revision()}")
 
@@ -25,14 +24,13 @@ def seed() -> None:
 
     from commontrace.serving import bootstrap
 
-    settings = read_settings()
-    configure_logging(settings.log_level)
+    settings = prepare_server_command()
 
     async def load(where: bootstrap.Postgres) -> int:
         async with bootstrap.foundation(where, settings) as foundation:
             return await bootstrap.seed(foundation)
 
-    with failures_explained(), progress("loading samples"), bootstrap.postgres(settings, attach=True) as where:
+    with explain_failures(), progress("loading samples"), bootstrap.postgres(settings, attach=True) as where:
         stored = asyncio.run(load(where))
     print(f"seeded {counted(stored, 'traces')}" if stored else "Already seeded")
 
@@ -47,10 +45,9 @@ def recount() -> None:
     from commontrace.core.votes import recount as recounting
     from commontrace.serving import bootstrap
 
-    settings = read_settings()
-    configure_logging(settings.log_level)
+    settings = prepare_server_command()
     with (
-        failures_explained(),
+        explain_failures(),
         progress("counting votes") as advance,
         bootstrap.postgres(settings, attach=True) as where,
     ):

@@ -1,4 +1,4 @@
-"""`commontrace doctor`: looks at everything a server stands on, and changes nothing."""
+"""Read-only diagnosis of an installation: doctor (ADR 0016)."""
 
 import sys
 import textwrap
@@ -7,12 +7,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import json_line, one_line
+from commontrace.cli.output.printing import one_line, print_json
 from commontrace.cli.output.progress import progress
-from commontrace.cli.runtime.calls import Address, Json, silence_grpc
 from commontrace.cli.runtime.environment import configure_logging
+from commontrace.cli.runtime.server_calls import Address, Json, silence_grpc
 
-# Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.domain.doctor.findings import Finding
 
@@ -28,13 +27,13 @@ def doctor(*, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None
     1 if anything is a problem.
     """
     silence_grpc()
-    # What it warns of stands among the findings.
+    # Warnings of the log would repeat findings.
     configure_logging("error")
     levels = Counter[str]()
-    for finding in _findings(address):
+    for finding in _collect_findings(address):
         levels[finding.level] += 1
         if as_json:
-            json_line(asdict(finding))
+            print_json(asdict(finding))
         else:
             _print(finding)
     if not as_json:
@@ -43,30 +42,30 @@ def doctor(*, address: Address = DEFAULT_ADDRESS, as_json: Json = False) -> None
     sys.exit(1 if levels["problem"] else 0)
 
 
-def _findings(address: str) -> "list[Finding]":
+def _collect_findings(address: str) -> "list[Finding]":
     import asyncio
 
-    from commontrace.cli.doctor.findings import findings
+    from commontrace.cli.doctor.checks import run_checks
 
-    async def all_of_them() -> "list[Finding]":
-        return [finding async for finding in findings(address)]
+    async def collect() -> "list[Finding]":
+        return [finding async for finding in run_checks(address)]
 
     with progress("looking"):
-        return asyncio.run(all_of_them())
+        return asyncio.run(collect())
 
 
 def _print(finding: "Finding") -> None:
     from rich.text import Text
 
-    from commontrace.cli.output.console import print_line, standard_output, takes_tables
+    from commontrace.cli.output.console import print_line, standard_output, supports_tables
 
     console = standard_output()
     message = one_line(finding.message)
-    lines = textwrap.wrap(message, console.width - _INDENT) if takes_tables(console) else [message]
+    lines = textwrap.wrap(message, console.width - _INDENT) if supports_tables(console) else [message]
     head = Text.assemble((f"{finding.level:7}", _STYLES[finding.level]), f"  {finding.check:10}  ")
     print_line(console, head.append(lines[0]))
     for line in lines[1:]:
         print_line(console, f"{'':{_INDENT}}{line}")
     if finding.advice:
-        # Not broken into lines: a command is to be copied.
+        # Not wrapped, so that a command can be copied.
         print_line(console, f"{'':{_INDENT}}-> {one_line(finding.advice)}")

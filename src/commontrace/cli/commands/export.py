@@ -1,4 +1,4 @@
-"""The command that takes traces out of a server: export."""
+"""Bulk export of traces to a file: export."""
 
 import sys
 from collections.abc import Callable
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import as_json, note
+from commontrace.cli.output.printing import print_note, to_json
 from commontrace.cli.output.progress import progress
-from commontrace.cli.runtime.atomic_write import written_whole
-from commontrace.cli.runtime.calls import Address, As, call
+from commontrace.cli.runtime.atomic_write import atomic_file
 from commontrace.cli.runtime.filters import (
     AnyTags,
     By,
@@ -21,12 +20,11 @@ from commontrace.cli.runtime.filters import (
     Tags,
     Until,
     WithoutTags,
-    contributor_id,
-    trace_filter,
+    build_trace_filter,
 )
+from commontrace.cli.runtime.server_calls import Address, As, call_server
 from commontrace.plurals import counted
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client, TraceFilter
     from commontrace.v1 import trace_record_pb2
@@ -56,16 +54,17 @@ def export(
     appears when it is complete.
     """
 
-    async def given_filter(client: "Client") -> "TraceFilter | None":
+    async def filter_of_options(client: "Client") -> "TraceFilter | None":
         options = (tag, any_tag, without_tag, status, by, since, until)
         if not any(options):
             return None
-        return trace_filter(
+        return await build_trace_filter(
+            client,
             tags=tag,
             any_tags=any_tag,
             without_tags=without_tag,
             status=status,
-            contributor_id=await contributor_id(by, client),
+            by=by,
             since=since,
             until=until,
             include_superseded=True,
@@ -73,27 +72,27 @@ def export(
 
     async def ask(client: "Client") -> int:
         count = 0
-        records = client.export_traces(await given_filter(client), embeddings=embeddings)
-        with written_whole(file) as output, _progress(file) as advance:
+        records = client.export_traces(await filter_of_options(client), embeddings=embeddings)
+        with atomic_file(file) as output, _progress(file) as advance:
             async with aclosing(records):
-                async for record in records:
-                    output.write(_line(record))
+                async for parse_record in records:
+                    output.write(_line(parse_record))
                     count += 1
                     advance(count, None)
         return count
 
-    note(f"exported {counted(call(address, user, ask), 'traces')}")
+    print_note(f"exported {counted(call_server(address, user, ask), 'traces')}")
 
 
-def _line(record: "trace_record_pb2.TraceRecord") -> bytes:
+def _line(parse_record: "trace_record_pb2.TraceRecord") -> bytes:
     from google.protobuf.json_format import MessageToDict
 
-    # In metadata, protobuf keeps no order: the same traces are to be the same file.
-    return as_json(MessageToDict(record, preserving_proto_field_name=True), sort_keys=True).encode() + b"\n"
+    # Sorted, because protobuf maps have no order, and the same traces are to give the same bytes.
+    return to_json(MessageToDict(parse_record, preserving_proto_field_name=True), sort_keys=True).encode() + b"\n"
 
 
 def _progress(file: Path) -> AbstractContextManager[Callable[[int, int | None], None]]:
     if str(file) == "-" and sys.stdout.isatty():
-        # It would stand among the traces.
+        # The progress bar would mix with the records.
         return nullcontext(lambda _done, _total: None)
     return progress("exporting")

@@ -1,15 +1,15 @@
-"""Commands that find and read traces: search, list, get, history."""
+"""Search and reads of traces: search, list, get, history."""
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import as_dict, json_line, note
-from commontrace.cli.output.untrusted import FIELDS
-from commontrace.cli.runtime.calls import Address, As, Json, TraceId, call, call_on, first, uuid
+from commontrace.cli.output.printing import message_to_dict, print_json, print_list, print_note
+from commontrace.cli.output.untrusted import UNTRUSTED_FIELDS
 from commontrace.cli.runtime.filters import (
     AnyTags,
     By,
@@ -18,13 +18,20 @@ from commontrace.cli.runtime.filters import (
     Tags,
     Until,
     WithoutTags,
-    contributor_id,
-    trace_filter,
+    build_trace_filter,
 )
-from commontrace.cli.runtime.short_ids import whole_trace_id
+from commontrace.cli.runtime.server_calls import (
+    Address,
+    As,
+    Json,
+    TraceId,
+    call_about_trace,
+    call_server,
+    take_first,
+)
+from commontrace.cli.runtime.short_ids import parse_uuid, resolve_trace_id
 from commontrace.domain import limits
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client, SearchHits
     from commontrace.client.requests import Ranking
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class RankingName(StrEnum):
-    """What hits can be ordered by."""
+    """Rankings of hits, as people type them."""
 
     COSINE = "cosine"
     TRUST_WEIGHTED = "trust-weighted"
@@ -75,32 +82,42 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search traces by meaning, most similar first."""
-    _require_one_form(ids_only=ids_only, as_json=as_json)
+    _require_one_format(ids_only=ids_only, as_json=as_json)
     if bool(text) == (like is not None):
         raise typer.BadParameter("give either a text or --like ID")
 
     async def ask(client: "Client") -> "SearchHits":
-        traces = trace_filter(tags=tag, any_tags=any_tag, without_tags=without_tag, status=status)
+        trace_filter = await build_trace_filter(
+            client, tags=tag, any_tags=any_tag, without_tags=without_tag, status=status
+        )
         return await client.search(
-            text if like is None else uuid(await whole_trace_id(like, client)),
+            text if like is None else await _similar_to(like, client),
             limit=limit,
             full=not ids_only,
-            filter=traces,
+            filter=trace_filter,
             min_similarity=min_similarity,
             exact=exact,
             ranking=_RANKINGS[ranking],
             explain=explain,
         )
 
-    hits = call(address, user, ask)
-    _note_what_is_missing(hits.summary)
+    hits = call_server(address, user, ask)
+    _print_search_notes(hits.summary)
     if ids_only:
         _print_ids(hit.trace for hit in hits)
     elif as_json:
         for hit in hits:
-            trace = as_dict(hit.trace)
-            why = {"explanation": as_dict(hit.explanation)} if explain else {}
-            json_line({"title": trace.pop("title"), "similarity": round(hit.similarity, 6), **why, **trace, **FIELDS})
+            trace = message_to_dict(hit.trace)
+            explanation = {"explanation": message_to_dict(hit.explanation)} if explain else {}
+            print_json(
+                {
+                    "title": trace.pop("title"),
+                    "similarity": round(hit.similarity, 6),
+                    **explanation,
+                    **trace,
+                    **UNTRUSTED_FIELDS,
+                }
+            )
     elif hits:
         from commontrace.cli.output.traces import print_hits
 
@@ -126,33 +143,35 @@ def list_traces(
     as_json: Json = False,
 ) -> None:
     """List traces, newest first."""
-    _require_one_form(ids_only=ids_only, as_json=as_json)
+    _require_one_format(ids_only=ids_only, as_json=as_json)
 
     async def ask(client: "Client") -> "Sequence[trace_pb2.Trace]":
-        traces = trace_filter(
+        trace_filter = await build_trace_filter(
+            client,
             tags=tag,
             any_tags=any_tag,
             without_tags=without_tag,
             status=status,
-            contributor_id=await contributor_id(by, client),
+            by=by,
             since=since,
             until=until,
         )
         page_size = min(limit, limits.PAGE_ITEMS)
-        return await first(limit, client.list(traces, show_deleted=deleted, page_size=page_size))
+        return await take_first(limit, client.list(trace_filter, show_deleted=deleted, page_size=page_size))
 
-    found = call(address, user, ask)
+    found = call_server(address, user, ask)
     if ids_only:
         _print_ids(found)
-    elif as_json:
-        for trace in found:
-            json_line(_without_texts(as_dict(trace)))
-    elif found:
-        from commontrace.cli.output.traces import print_traces
+        return
+    from commontrace.cli.output.traces import print_traces
 
-        print_traces(found)
-    else:
-        print("nothing found")
+    print_list(
+        found,
+        as_json=as_json,
+        to_dict=lambda trace: _without_texts(message_to_dict(trace)),
+        print_items=print_traces,
+        empty="nothing found",
+    )
 
 
 def get(
@@ -163,9 +182,9 @@ def get(
     as_json: Json = False,
 ) -> None:
     """Print one trace in full."""
-    trace = call_on(trace_id, address, user, lambda client, whole_id: client.get(whole_id))
+    trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.get(whole_id))
     if as_json:
-        json_line(as_dict(trace) | FIELDS)
+        print_json(message_to_dict(trace) | UNTRUSTED_FIELDS)
     else:
         from commontrace.cli.output.traces import print_trace
 
@@ -185,41 +204,47 @@ def history(
     async def ask(client: "Client", whole_id: str) -> "list[trace_service_pb2.TraceRevision]":
         return [revision async for revision in client.history(whole_id, full=full)]
 
-    revisions = call_on(trace_id, address, user, ask)
+    revisions = call_about_trace(trace_id, address, user, ask)
     if not as_json:
         from commontrace.cli.output.traces import print_revisions
 
         print_revisions(revisions, full=full)
         return
     for revision in revisions:
-        fields = as_dict(revision)
-        json_line(fields if full else _without_texts(fields))
+        fields = message_to_dict(revision)
+        print_json(fields if full else _without_texts(fields))
 
 
-def _require_one_form(*, ids_only: bool, as_json: bool) -> None:
+async def _similar_to(trace_id: str, client: "Client") -> UUID:
+    """Returns the id of the trace that hits are to resemble."""
+    whole_id = await resolve_trace_id(trace_id, client)
+    return parse_uuid(whole_id, f"{whole_id!r} is not the id of a trace")
+
+
+def _require_one_format(*, ids_only: bool, as_json: bool) -> None:
     if ids_only and as_json:
         raise typer.BadParameter("give either --ids or --json")
 
 
 def _print_ids(traces: "Iterable[trace_pb2.Trace]") -> None:
-    """Prints what no text of a trace can be mistaken for."""
+    """Prints ids alone, so that a script reads no untrusted text."""
     is_empty = True
     for trace in traces:
         print(trace.id)
         is_empty = False
     if is_empty:
-        note("nothing found")
+        print_note("nothing found")
 
 
 def _without_texts(fields: dict[str, Any]) -> dict[str, Any]:
-    """Leaves out what was not asked for, instead of passing it off as empty."""
+    """Returns the fields without context and solution, which are empty because the call did not ask for them."""
     return {name: value for name, value in fields.items() if name not in ("context", "solution")}
 
 
-def _note_what_is_missing(summary: "trace_service_pb2.SearchSummary") -> None:
+def _print_search_notes(summary: "trace_service_pb2.SearchSummary") -> None:
     from commontrace.v1 import trace_service_pb2
 
     for tag in summary.unknown_tags:
-        note(f"no trace has the tag {tag}")
+        print_note(f"no trace has the tag {tag}")
     if summary.stop_reason == trace_service_pb2.STOP_REASON_SCAN_BUDGET:
-        note("there was no time for a complete search: there may be more")
+        print_note("there was no time for a complete search: there may be more")

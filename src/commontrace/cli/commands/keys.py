@@ -1,4 +1,4 @@
-"""Commands about API keys: `keys create`, `list`, `revoke`, `rotate`."""
+"""API keys of users: `keys create`, `keys list`, `keys rotate`, `keys revoke` (ADR 0027)."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -6,16 +6,15 @@ from uuid import UUID
 
 import typer
 
-from commontrace.cli.commands.users import Email, address_of
-from commontrace.cli.output.printing import json_line, note, one_line
-from commontrace.cli.runtime.calls import Json
-from commontrace.cli.runtime.database_session import work_on_database
-from commontrace.cli.runtime.durations import duration
-from commontrace.cli.runtime.short_ids import digits_of
+from commontrace.cli.commands.users import Email, normalized_email
+from commontrace.cli.output.printing import one_line, print_json, print_list, print_note
+from commontrace.cli.runtime.database_session import run_in_unit_of_work
+from commontrace.cli.runtime.durations import parse_duration
+from commontrace.cli.runtime.server_calls import Json
+from commontrace.cli.runtime.short_ids import parse_uuid, prefix_digits
 from commontrace.domain import limits
 from commontrace.domain.scopes import OF_AN_AGENT, Scope
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
@@ -50,8 +49,8 @@ def create_key(
     shown = one_line(label)
     if len(shown) > limits.KEY_LABEL_CHARACTERS:
         raise typer.BadParameter(f"--label may have {limits.KEY_LABEL_CHARACTERS} characters at most")
-    address, lifetime = address_of(email), _lifetime(expires_in)
-    key = work_on_database(lambda work: keys.create(address, set(scopes), work, label=shown, expires_in=lifetime))
+    address, lifetime = normalized_email(email), _lifetime(expires_in)
+    key = run_in_unit_of_work(lambda work: keys.create(address, set(scopes), work, label=shown, expires_in=lifetime))
     _print_key(key, as_json=as_json)
 
 
@@ -67,12 +66,12 @@ def rotate_key(
     """Make a key that replaces another, and let the old one end."""
     from commontrace.core.keys import service as keys
 
-    remaining, lifetime = duration(overlap), _lifetime(expires_in)
+    remaining, lifetime = parse_duration(overlap), _lifetime(expires_in)
 
     async def replace(work: "UnitOfWork") -> "ApiKey":
-        return await keys.rotate(await _whole(key_id, work), work, overlap=remaining, expires_in=lifetime)
+        return await keys.rotate(await _resolve_key_id(key_id, work), work, overlap=remaining, expires_in=lifetime)
 
-    key = work_on_database(replace)
+    key = run_in_unit_of_work(replace)
     _print_key(key, as_json=as_json)
 
 
@@ -81,9 +80,9 @@ def revoke_key(key_id: KeyId) -> None:
     from commontrace.core.keys import service as keys
 
     async def end(work: "UnitOfWork") -> "KeyRow":
-        return await keys.revoke(await _whole(key_id, work), work)
+        return await keys.revoke(await _resolve_key_id(key_id, work), work)
 
-    old = work_on_database(end)
+    old = run_in_unit_of_work(end)
     print(f"revoked {old.id}, a key of {one_line(old.email)}")
 
 
@@ -93,33 +92,27 @@ def list_keys(
     as_json: Json = False,
 ) -> None:
     """List keys: whose they are, what they may, and whether they still work."""
-    whose = None if email is None else address_of(email)
+    whose = None if email is None else normalized_email(email)
 
     async def ask(work: "UnitOfWork") -> "Sequence[KeyRow]":
         return await work.keys.list(whose)
 
-    found = work_on_database(ask)
-    if as_json:
-        for key in found:
-            json_line(_facts(key))
-    elif found:
-        _print_keys(found)
-    else:
-        print("no keys")
+    found = run_in_unit_of_work(ask)
+    print_list(found, as_json=as_json, to_dict=_to_dict, print_items=_print_keys, empty="no keys")
 
 
 def _print_key(key: "ApiKey", *, as_json: bool) -> None:
     if as_json:
-        json_line({"id": str(key.id), "key": key.text})
+        print_json({"id": str(key.id), "key": key.text})
         return
     # Alone on standard output, for scripts.
     print(key.text)
-    note(
+    print_note(
         "this is the only time it is shown: callers send it as `authorization: Bearer ...`, commands as COMMONTRACE_KEY"
     )
 
 
-def _facts(key: "KeyRow") -> "dict[str, Any]":
+def _to_dict(key: "KeyRow") -> "dict[str, Any]":
     times = {name: getattr(key, name) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
     return {
         "id": str(key.id),
@@ -150,17 +143,17 @@ def _print_keys(found: "Sequence[KeyRow]") -> None:
 
 
 def _lifetime(expires_in: str | None) -> timedelta | None:
-    return None if expires_in is None else duration(expires_in)
+    return None if expires_in is None else parse_duration(expires_in)
 
 
-async def _whole(given: str, work: "UnitOfWork") -> UUID:
-    """Returns the id of the one key that is meant, by all of the id or by its first digits."""
-    try:
-        if digits_of(given) is None:
-            return UUID(given)
-        found = [key.id for key in await work.keys.list(None) if key.id.hex.startswith(digits_of(given) or "")]
-        [whole] = found
-    except ValueError:
-        # Not repeated: somebody may give the key itself.
-        raise typer.BadParameter("that is not the id of one key: `commontrace keys list` shows them") from None
-    return whole
+async def _resolve_key_id(given: str, work: "UnitOfWork") -> UUID:
+    """Returns the id of the one key with that id or prefix. Raises typer.BadParameter for none and for several."""
+    # Does not repeat what was given, which may be the key itself.
+    problem = "that is not the id of one key: `commontrace keys list` shows them"
+    digits = prefix_digits(given)
+    if digits is None:
+        return parse_uuid(given, problem)
+    found = [key.id for key in await work.keys.list(None) if key.id.hex.startswith(digits)]
+    if len(found) != 1:
+        raise typer.BadParameter(problem)
+    return found[0]

@@ -1,15 +1,14 @@
-"""Commands that take other people's traces away: hide, unhide, purge."""
+"""Moderation of anybody's traces: hide, unhide, purge (ADR 0031)."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import as_dict, fail, json_line, one_line
-from commontrace.cli.runtime.calls import Address, As, Json, TraceId, call_on
+from commontrace.cli.output.printing import fail, one_line, print_message
+from commontrace.cli.runtime.server_calls import Address, As, Json, TraceId, call_about_trace
 from commontrace.domain import limits
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client
 
@@ -28,11 +27,8 @@ def hide(
     as_json: Json = False,
 ) -> None:
     """Hide anybody's trace; its owner sees why."""
-    trace = call_on(trace_id, address, user, lambda client, whole_id: client.hide(whole_id, reason))
-    if as_json:
-        json_line(as_dict(trace))
-    else:
-        print(f"hidden {trace.id}: {one_line(trace.title)}")
+    trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.hide(whole_id, reason))
+    print_message(trace, f"hidden {trace.id}: {one_line(trace.title)}", as_json=as_json)
 
 
 def unhide(
@@ -43,12 +39,9 @@ def unhide(
     as_json: Json = False,
 ) -> None:
     """Show a hidden trace again."""
-    trace = call_on(trace_id, address, user, lambda client, whole_id: client.unhide(whole_id))
-    if as_json:
-        json_line(as_dict(trace))
-    else:
-        deleted = ", and stays deleted by its owner" if trace.HasField("delete_time") else ""
-        print(f"no longer hidden{deleted}: {trace.id}")
+    trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.unhide(whole_id))
+    deleted = ", and stays deleted by its owner" if trace.HasField("delete_time") else ""
+    print_message(trace, f"no longer hidden{deleted}: {trace.id}", as_json=as_json)
 
 
 def purge(
@@ -66,4 +59,4 @@ def purge(
         await client.purge(whole_id)
         return whole_id
 
-    print(f"purged {call_on(trace_id, address, user, ask)}")
+    print(f"purged {call_about_trace(trace_id, address, user, ask)}")

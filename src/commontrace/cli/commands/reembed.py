@@ -1,4 +1,4 @@
-"""`commontrace reembed`: moves the database to the settings' embedding model, while servers go on."""
+"""Online re-encoding of all traces with another embedding model: reembed (ADR 0020)."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace.cli.output.progress import progress
-from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
+from commontrace.cli.runtime.environment import explain_failures, prepare_server_command
 from commontrace.plurals import counted
 
-# Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.serving.bootstrap import Postgres
     from commontrace.settings import Settings
@@ -30,15 +29,14 @@ def reembed(
 
     from commontrace.serving import bootstrap
 
-    settings = read_settings()
-    configure_logging(settings.log_level)
+    settings = prepare_server_command()
     with (
-        failures_explained(),
+        explain_failures(),
         progress("encoding") as advance,
         bootstrap.postgres(settings, attach=True) as where,
     ):
-        done = asyncio.run(_cancel(where) if cancel else _reembed(where, settings, advance))
-    print(done)
+        outcome = asyncio.run(_cancel(where) if cancel else _reembed(where, settings, advance))
+    print(outcome)
 
 
 async def _reembed(where: "Postgres", settings: "Settings", advance: Callable[[int, int], None]) -> str:
@@ -46,7 +44,7 @@ async def _reembed(where: "Postgres", settings: "Settings", advance: Callable[[i
     from commontrace.serving import bootstrap
     from commontrace.serving.embedder_factory import choose_embedder
 
-    # A fallback is for new databases.
+    # With auto, a missing local model would fall back to the lexical one, which only suits new databases.
     chosen = settings.model_copy(update={"embedder": "local"}) if settings.embedder == "auto" else settings
     async with bootstrap.reembedding(where) as steps:
         embedder = await choose_embedder(chosen, recorded=None)
@@ -65,7 +63,7 @@ async def _cancel(where: "Postgres") -> str:
     from commontrace.serving import bootstrap
 
     async with bootstrap.reembedding(where) as steps:
-        given_up = await reembedding.cancel(steps)
-    if given_up is None:
+        cancelled = await reembedding.cancel(steps)
+    if cancelled is None:
         return "nothing to cancel: the database is not being moved to another model"
-    return f"gave up {given_up.model_id} ({given_up.dimensions} dimensions); the database stays with its model"
+    return f"gave up {cancelled.model_id} ({cancelled.dimensions} dimensions); the database stays with its model"

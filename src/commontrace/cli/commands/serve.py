@@ -1,4 +1,4 @@
-"""`commontrace serve`."""
+"""The server process, or the supervisor of several: serve (ADR 0021)."""
 
 import os
 import sys
@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commontrace.cli.output.ready import ready_lines
-from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
-from commontrace.cli.runtime.signals import run, stop_requested
-from commontrace.serving.standard_streams import never_failing
+from commontrace.cli.output.ready_message import ready_lines
+from commontrace.cli.runtime.environment import explain_failures, prepare_server_command
+from commontrace.cli.runtime.signals import run_event_loop, stop_on_signals
 
-# Imported when a server starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     import asyncio
 
@@ -21,10 +19,9 @@ if TYPE_CHECKING:
     from commontrace.settings import Settings
 
 
-_LOOK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 
 
-@never_failing()
 def serve(
     *,
     migrate: Annotated[
@@ -46,20 +43,24 @@ def serve(
 
     By default on an embedded Postgres with the sample traces loaded; on that of DATABASE_URL where it is set.
     """
-    # Read when gRPC is imported, here and by workers. gRPC has a line, not in JSON, for every handshake that fails, and
-    # strangers decide how many there are.
+    # Read when gRPC is imported, here and by workers. Below ERROR, gRPC writes a line that is not JSON for every failed
+    # handshake, and any client can cause those.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    from commontrace.serving.standard_streams import never_failing
+
+    with never_failing():
+        _run_server(migrate=migrate, workers=workers)
+
+
+def _run_server(*, migrate: bool, workers: int | None) -> None:
     from commontrace.serving import bootstrap
     from commontrace.serving.listening import refuse_open_address, refuse_taken_address, reserved
     from commontrace.serving.tls import ServedCertificate
 
-    settings = read_settings()
-    if workers is not None:
-        settings = settings.model_copy(update={"workers": workers})
-    configure_logging(settings.log_level)
-    with failures_explained():
+    settings = prepare_server_command({} if workers is None else {"workers": workers})
+    with explain_failures():
         refuse_open_address(settings)
-        # Whoever serves reads it again: here it is refused before a Postgres is started.
+        # Checked before Postgres starts; the process that serves loads it again.
         ServedCertificate.of_settings(settings)
         if settings.workers > 1 and sys.platform != "linux":
             raise bootstrap.NotReady("more than one worker needs Linux, whose kernel spreads connections over them")
@@ -69,12 +70,12 @@ def serve(
                 address = settings.listen_address
             else:
                 address = port.enter_context(reserved(settings.listen_address))
-            # Before the event loop: the embedded Postgres ends with the thread that started it.
+            # Outside the event loop, because the embedded Postgres ends with the thread that started it.
             with bootstrap.postgres(settings, attach=False) as where:
                 if settings.workers == 1:
-                    run(_serve(where, settings, migrate=migrate))
+                    run_event_loop(_serve(where, settings, migrate=migrate))
                 else:
-                    run(_supervise(where, settings, address, migrate=migrate))
+                    run_event_loop(_supervise(where, settings, address, migrate=migrate))
 
 
 async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> None:
@@ -84,7 +85,7 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
     from commontrace.serving.server import serving
 
     hurry = asyncio.Event()
-    stop = stop_requested(hurry)
+    stop = stop_on_signals(hurry)
     if where.is_embedded or migrate:
         await bootstrap.migrate(where, settings)
     async with bootstrap.foundation(where, settings) as foundation:
@@ -92,20 +93,20 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
             await bootstrap.seed_if_possible(foundation)
         async with serving(settings, foundation, hurry=hurry) as address:
             memory.freeze()
-            _say_ready(address, settings)
-            await _end(stop, where)
+            _print_ready(address, settings)
+            await _stopped(stop, where)
             print("commontrace is stopping", file=sys.stderr)
 
 
 async def _supervise(where: "Postgres", settings: "Settings", address: str, *, migrate: bool) -> None:
     import asyncio
 
-    from commontrace.cli.workers.supervisor import Workers
+    from commontrace.cli.workers.supervisor import WorkerSupervisor
     from commontrace.serving import bootstrap
     from commontrace.serving.listening import drain_seconds
 
     hurry = asyncio.Event()
-    stop = stop_requested(hurry)
+    stop = stop_on_signals(hurry)
     if where.is_embedded or migrate:
         await bootstrap.migrate(where, settings)
     if where.is_embedded:
@@ -113,23 +114,23 @@ async def _supervise(where: "Postgres", settings: "Settings", address: str, *, m
             await bootstrap.seed_if_possible(foundation)
     pool_size = max(1, settings.database_pool_size // settings.workers)
     replaced = {"listen_address": address, "database_pool_size": pool_size}
-    workers = Workers(
+    workers = WorkerSupervisor(
         [
             {"url": where.url, "settings": replaced | {"metrics_address": settings.metrics_address_of(number)}}
             for number in range(settings.workers)
         ]
     )
-    ending = asyncio.create_task(_end(stop, where))
-    keeping = [asyncio.create_task(workers.keep_one(number)) for number in range(settings.workers)]
+    stopping = asyncio.create_task(_stopped(stop, where))
+    running = [asyncio.create_task(workers.run_worker(number)) for number in range(settings.workers)]
     ready = asyncio.create_task(workers.all_serve.wait())
     try:
-        await _first_of([ending, ready, *keeping])
+        await _first_of([stopping, ready, *running])
         if workers.all_serve.is_set():
-            _say_ready(address, settings)
-        await _first_of([ending, *keeping])
+            _print_ready(address, settings)
+        await _first_of([stopping, *running])
         print("commontrace is stopping", file=sys.stderr)
     finally:
-        tasks = [ready, ending, *keeping]
+        tasks = [ready, stopping, *running]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -137,7 +138,7 @@ async def _supervise(where: "Postgres", settings: "Settings", address: str, *, m
 
 
 async def _first_of(tasks: "Iterable[asyncio.Task[None] | asyncio.Task[bool]]") -> None:
-    """Returns when one of the tasks is done; raises what it raised."""
+    """Returns when one of the tasks is done. Raises that task's exception."""
     import asyncio
 
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -145,20 +146,20 @@ async def _first_of(tasks: "Iterable[asyncio.Task[None] | asyncio.Task[bool]]") 
         task.result()
 
 
-def _say_ready(address: str, settings: "Settings") -> None:
-    # At once: whoever waits for the first line may close the pipe after it.
+def _print_ready(address: str, settings: "Settings") -> None:
+    # In one write, because a supervisor that waits for the first line may close the pipe after it.
     print(ready_lines(address, settings), end="", flush=True)
 
 
-async def _end(stop: "asyncio.Event", where: "Postgres") -> None:
-    """Returns when somebody wants the server to stop; raises NotReady when it can serve no longer."""
+async def _stopped(stop: "asyncio.Event", where: "Postgres") -> None:
+    """Waits for the stop signal. Raises NotReady where the embedded Postgres ends before."""
     import asyncio
 
     from commontrace.serving.bootstrap import NotReady
 
     while not stop.is_set():
-        # Left running, the server would fail every call and keep others off the data. A start recovers them.
+        # Without Postgres, the server would fail every call and keep its lock on DATA_DIR. A restart recovers the data.
         if where.process is not None and where.process.has_ended:
             raise NotReady("Postgres has ended, its log is in DATA_DIR: start again, what was acknowledged is kept")
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
+            await asyncio.wait_for(stop.wait(), _CHECK_SECONDS)

@@ -1,4 +1,4 @@
-"""Commands that ask about a server: health, info."""
+"""State of a server: health, info."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -6,14 +6,13 @@ import typer
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli import exit_codes
-from commontrace.cli.output.printing import as_dict, fail, json_line, note, one_line
-from commontrace.cli.runtime.calls import Address, As, Json, call, exit_code_of, silence_grpc, usable_tls
+from commontrace.cli.output.printing import fail, message_to_dict, one_line, print_json, print_note
+from commontrace.cli.runtime.server_calls import Address, As, Json, call_server, checked_tls, exit_code_of, silence_grpc
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.v1 import trace_service_pb2
 
-_PATIENCE_SECONDS = 2.0
+_HEALTH_SECONDS = 2.0
 
 
 def health(
@@ -34,30 +33,30 @@ def health(
     from commontrace.cli.runtime import server_health
     from commontrace.client import CallOptions
     from commontrace.client.channel_options import SERVICES
-    from commontrace.client.proxies import way_to
+    from commontrace.client.proxies import proxy_hint
 
-    wanted = SERVICES if service is None else (_full_name(service, server_health.PACKAGE),)
+    services = SERVICES if service is None else (_full_name(service, server_health.PACKAGE),)
     try:
         CallOptions(address=address)
     except ValueError as error:
         raise typer.BadParameter(f"--{error}") from None
     try:
-        health = server_health.ask(address, wanted, seconds=_PATIENCE_SECONDS, tls=usable_tls())
+        health = server_health.check_health(address, services, seconds=_HEALTH_SECONDS, tls=checked_tls())
     except UnicodeEncodeError:
         fail("what you give must be UTF-8 text")
-    # The first that is not ready speaks for all.
     found = health.services
+    # The status of the first service that is not ready stands for all.
     status = next((status for status in found.values() if status != server_health.SERVING), server_health.SERVING)
     if as_json:
-        json_line({"status": status, "services": found})
+        print_json({"status": status, "services": found})
     else:
         print(status)
     if health.tls_failed is not None:
         fail(str(health.tls_failed), exit_code_of(health.tls_failed))
     if status == server_health.UNKNOWN:
         raise typer.Exit(exit_codes.NOT_FOUND)
-    if status == server_health.UNREACHABLE and (way := way_to(address)):
-        note(f"nobody answers on {address}{way}")
+    if status == server_health.UNREACHABLE and (hint := proxy_hint(address)):
+        print_note(f"nobody answers on {address}{hint}")
     if status != server_health.SERVING:
         raise typer.Exit(exit_codes.TRY_AGAIN)
 
@@ -69,9 +68,9 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Print a server's version, model and limits, and who you are."""
-    answer = call(address, user, lambda client: client.service_info())
+    answer = call_server(address, user, lambda client: client.service_info())
     if as_json:
-        json_line(as_dict(answer))
+        print_json(message_to_dict(answer))
     else:
         _print_info(answer, address)
 

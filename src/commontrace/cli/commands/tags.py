@@ -1,4 +1,4 @@
-"""Commands about the vocabulary of tags: tags, describe-tag, merge-tags."""
+"""The vocabulary of tags: tags, describe-tag, merge-tags."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import as_dict, json_line, one_line
-from commontrace.cli.runtime.calls import Address, As, Json, call, first
+from commontrace.cli.output.printing import join_facts, message_to_dict, one_line, print_json, print_list, print_message
+from commontrace.cli.runtime.server_calls import Address, As, Json, call_server, take_first
 from commontrace.domain import limits
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client
     from commontrace.v1 import tag_pb2
@@ -35,16 +34,10 @@ def tags(
     async def ask(client: "Client") -> "Sequence[tag_pb2.Tag]":
         if by_use:
             return await client.most_used_tags(limit, prefix=prefix, curated_only=curated)
-        return await first(limit, client.tags(prefix=prefix, curated_only=curated, page_size=limit))
+        return await take_first(limit, client.tags(prefix=prefix, curated_only=curated, page_size=limit))
 
-    found = call(address, user, ask)
-    if as_json:
-        for tag in found:
-            json_line(as_dict(tag))
-    elif found:
-        _print_tags(found)
-    else:
-        print("nothing found")
+    found = call_server(address, user, ask)
+    print_list(found, as_json=as_json, to_dict=message_to_dict, print_items=_print_tags, empty="nothing found")
 
 
 def describe_tag(
@@ -63,9 +56,9 @@ def describe_tag(
     """Say what belongs under a tag."""
     if text is None and curated is None:
         raise typer.BadParameter("give a text, --curated or --not-curated")
-    tag = call(address, user, lambda client: client.update_tag(name, description=text, is_curated=curated))
+    tag = call_server(address, user, lambda client: client.update_tag(name, description=text, is_curated=curated))
     if as_json:
-        json_line(as_dict(tag))
+        print_json(message_to_dict(tag))
     else:
         _print_tags([tag])
 
@@ -81,15 +74,13 @@ def merge_tags(
     as_json: Json = False,
 ) -> None:
     """Make one tag an alias of another, on every trace and for good."""
-    merged = call(address, user, lambda client: client.merge_tags(source, target))
-    if as_json:
-        json_line(as_dict(merged))
-    else:
-        print(f"{one_line(source)} is now {one_line(merged.tag.name)}; traces changed: {merged.moved_trace_count}")
+    merged = call_server(address, user, lambda client: client.merge_tags(source, target))
+    line = f"{one_line(source)} is now {one_line(merged.tag.name)}; traces changed: {merged.moved_trace_count}"
+    print_message(merged, line, as_json=as_json)
 
 
 def _print_tags(found: "Sequence[tag_pb2.Tag]") -> None:
-    from commontrace.cli.output.console import print_line, print_table, standard_output, takes_tables
+    from commontrace.cli.output.console import print_line, print_table, standard_output, supports_tables
 
     console = standard_output()
     facts = [
@@ -102,12 +93,11 @@ def _print_tags(found: "Sequence[tag_pb2.Tag]") -> None:
         )
         for tag in found
     ]
-    if takes_tables(console):
+    if supports_tables(console):
         rows = [
-            (count, name, "  ".join(filter(None, (curated, also, description))))
-            for count, name, curated, also, description in facts
+            (count, name, join_facts(curated, also, description)) for count, name, curated, also, description in facts
         ]
         print_table(console, ("TRACES", "TAG", "ABOUT"), rows)
         return
     for line in facts:
-        print_line(console, "  ".join(filter(None, line)))
+        print_line(console, join_facts(*line))

@@ -1,19 +1,19 @@
-"""Commands about users: `users create` and `list`."""
+"""Users of the database: `users create`, `users list`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commontrace.cli.output.printing import json_line, one_line
-from commontrace.cli.runtime.calls import Json
-from commontrace.cli.runtime.database_session import work_on_database
-from commontrace.cli.runtime.environment import failures_explained
+from commontrace.cli.output.printing import join_facts, one_line, print_list
+from commontrace.cli.runtime.database_session import run_in_unit_of_work
+from commontrace.cli.runtime.environment import explain_failures
+from commontrace.cli.runtime.server_calls import Json
 from commontrace.domain import limits
 from commontrace.domain.text import is_blank
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
     from uuid import UUID
 
     from commontrace.storage.unit_of_work import UnitOfWork
@@ -30,7 +30,7 @@ def create_user(
     ] = "",
 ) -> None:
     """Create a user, who can then be given keys; give one that is there another name."""
-    address, shown = address_of(email), _name(name)
+    address, shown = normalized_email(email), _display_name(name)
 
     async def create(work: "UnitOfWork") -> "tuple[UUID, bool]":
         known = await work.users.get_id(address)
@@ -38,7 +38,7 @@ def create_user(
             await work.users.rename(known, shown)
         return known or await work.users.get_or_create(address, display_name=shown), known is not None
 
-    user_id, was_there = work_on_database(create)
+    user_id, was_there = run_in_unit_of_work(create)
     renamed = f", now called {shown}" if was_there and shown else ""
     print(f"{address} {'was there already' if was_there else 'created'}{renamed}: {user_id}")
 
@@ -49,21 +49,17 @@ def list_users(*, as_json: Json = False) -> None:
     async def ask(work: "UnitOfWork") -> "Sequence[UserRow]":
         return await work.users.list()
 
-    found = work_on_database(ask)
-    if as_json:
-        for user in found:
-            json_line(
-                {
-                    "id": str(user.id),
-                    "email": user.email,
-                    "name": user.display_name,
-                    "created_at": user.created_at.isoformat(),
-                }
-            )
-    elif found:
-        _print_users(found)
-    else:
-        print("no users")
+    found = run_in_unit_of_work(ask)
+    print_list(found, as_json=as_json, to_dict=_to_dict, print_items=_print_users, empty="no users")
+
+
+def _to_dict(user: "UserRow") -> "dict[str, Any]":
+    return {
+        "id": str(user.id),
+        "email": user.email,
+        "name": user.display_name,
+        "created_at": user.created_at.isoformat(),
+    }
 
 
 def _print_users(found: "Sequence[UserRow]") -> None:
@@ -71,12 +67,11 @@ def _print_users(found: "Sequence[UserRow]") -> None:
 
     console = standard_output()
     for user in found:
-        facts = (str(user.id), one_line(user.email), one_line(user.display_name))
-        print_line(console, "  ".join(filter(None, facts)))
+        print_line(console, join_facts(str(user.id), one_line(user.email), one_line(user.display_name)))
 
 
-def _name(given: str) -> str:
-    """Returns a name as it is stored, or says what is wrong with it and ends."""
+def _display_name(given: str) -> str:
+    """Returns a display name as it is stored. Raises typer.BadParameter."""
     shown = one_line(given)
     if given and is_blank(shown):
         raise typer.BadParameter("--name must have something that can be seen")
@@ -85,9 +80,9 @@ def _name(given: str) -> str:
     return shown
 
 
-def address_of(email: str) -> str:
-    """Returns an address as it is stored, or says what is wrong with it and ends."""
+def normalized_email(email: str) -> str:
+    """Returns an e-mail address as it is stored; an invalid one ends the command with its message."""
     from commontrace.domain.caller import claim_address
 
-    with failures_explained():
+    with explain_failures():
         return claim_address(email).email

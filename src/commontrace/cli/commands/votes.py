@@ -1,4 +1,4 @@
-"""Commands about votes: vote, votes."""
+"""Votes on traces: vote, votes."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.enum_labels import DownReason, Verdict, person, reason_name, status_name, vote_name
-from commontrace.cli.output.printing import as_dict, json_line, minute, one_line
-from commontrace.cli.runtime.calls import Address, As, Json, TraceId, call_on, first
+from commontrace.cli.output.enum_labels import (
+    DownReason,
+    Verdict,
+    down_reason_label,
+    person_label,
+    status_label,
+    vote_label,
+)
+from commontrace.cli.output.printing import format_minute, message_to_dict, one_line, print_json, print_list
+from commontrace.cli.runtime.server_calls import Address, As, Json, TraceId, call_about_trace, take_first
 from commontrace.domain import limits
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client
     from commontrace.v1 import vote_pb2
@@ -47,20 +53,20 @@ def vote(
     if verdict == "retract":
         if reason or comment or revision:
             raise typer.BadParameter("retract takes no --reason, --comment or --revision")
-        tally = call_on(trace_id, address, user, lambda client, whole_id: client.retract_vote(whole_id))
-        done, fields = "retracted", {"tally": as_dict(tally)}
+        tally = call_about_trace(trace_id, address, user, lambda client, whole_id: client.retract_vote(whole_id))
+        done, fields = "retracted", {"tally": message_to_dict(tally)}
     else:
-        response = call_on(
+        response = call_about_trace(
             trace_id,
             address,
             user,
             lambda client, whole_id: client.vote(whole_id, verdict, reason=reason, comment=comment, revision=revision),
         )
-        tally, done, fields = response.tally, f"voted {verdict}", as_dict(response)
+        tally, done, fields = response.tally, f"voted {verdict}", message_to_dict(response)
     if as_json:
-        json_line(fields)
+        print_json(fields)
     else:
-        print(f"{done}: {_standing(tally)}")
+        print(f"{done}: {_tally_line(tally)}")
 
 
 def votes(
@@ -76,42 +82,41 @@ def votes(
     """List who voted how on a trace and why, newest first."""
 
     async def ask(client: "Client", whole_id: str) -> "list[vote_pb2.Vote]":
-        return await first(limit, client.votes(whole_id))
+        return await take_first(limit, client.votes(whole_id))
 
-    found = call_on(trace_id, address, user, ask)
-    if as_json:
-        for vote in found:
-            json_line(as_dict(vote))
-    elif found:
-        _print_votes(found)
-    else:
-        print("nobody has voted on it")
+    found = call_about_trace(trace_id, address, user, ask)
+    print_list(
+        found, as_json=as_json, to_dict=message_to_dict, print_items=_print_votes, empty="nobody has voted on it"
+    )
 
 
 def _print_votes(found: "Sequence[vote_pb2.Vote]") -> None:
-    from commontrace.cli.output.console import print_line, print_table, standard_output, takes_tables
+    from commontrace.cli.output.console import print_line, print_table, standard_output, supports_tables
 
     console = standard_output()
-    if takes_tables(console):
+    if supports_tables(console):
         rows = [
             (
-                vote_name(vote),
-                reason_name(vote),
+                vote_label(vote),
+                down_reason_label(vote),
                 str(vote.revision),
-                minute(vote.update_time).removesuffix(" UTC"),
-                "\n".join(filter(None, (person(vote.voter_name, vote.voter_id), one_line(vote.comment)))),
+                format_minute(vote.update_time).removesuffix(" UTC"),
+                "\n".join(filter(None, (person_label(vote.voter_name, vote.voter_id), one_line(vote.comment)))),
             )
             for vote in found
         ]
         print_table(console, ("VOTE", "REASON", "REV", "WHEN (UTC)", "VOTER, COMMENT"), rows)
         return
     for vote in found:
-        facts = (f"{vote_name(vote):4}  {reason_name(vote):9}  revision {vote.revision}", minute(vote.update_time))
+        facts = (
+            f"{vote_label(vote):4}  {down_reason_label(vote):9}  revision {vote.revision}",
+            format_minute(vote.update_time),
+        )
         print_line(
-            console, "  ".join((*facts, person(vote.voter_name, vote.voter_id), one_line(vote.comment))).rstrip()
+            console, "  ".join((*facts, person_label(vote.voter_name, vote.voter_id), one_line(vote.comment))).rstrip()
         )
 
 
-def _standing(tally: "vote_pb2.TraceTally") -> str:
+def _tally_line(tally: "vote_pb2.TraceTally") -> str:
     votes = f"{tally.confirmation_count} up, {tally.down_count} down"
-    return f"{votes}, trust {tally.trust_score:.2f}, {status_name(tally.status)}"
+    return f"{votes}, trust {tally.trust_score:.2f}, {status_label(tally.status)}"

@@ -1,4 +1,4 @@
-"""The command that prints what happens to traces."""
+"""Live events of traces: watch (ADR 0019)."""
 
 import sys
 from collections.abc import AsyncGenerator, Sequence
@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.enum_labels import event_name
-from commontrace.cli.output.printing import as_dict, json_line, note, one_line, second
-from commontrace.cli.runtime.calls import Address, As, Json, call
+from commontrace.cli.output.enum_labels import event_label
+from commontrace.cli.output.printing import format_second, message_to_dict, one_line, print_json, print_note
+from commontrace.cli.runtime.server_calls import Address, As, Json, call_server
 
-# Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client, WatchStream
     from commontrace.v1 import trace_event_pb2
 
-_AT_ONCE = 100
+_MAX_BATCH_EVENTS = 100
 
 
 def watch(
@@ -30,36 +29,36 @@ def watch(
     as_json: Json = False,
 ) -> None:
     """Print what happens to traces, as it happens; Ctrl-C ends it."""
-    # Nothing to go on with before the server has taken the token.
-    told_up_to = ""
+    # No hint to go on before the server has accepted the token.
+    resume_token = ""
 
     async def follow(client: "Client") -> None:
-        nonlocal told_up_to
+        nonlocal resume_token
         async with client.watch(since) as stream:
-            told_up_to = stream.resume_token
-            note("watching; Ctrl-C ends it")
+            resume_token = stream.resume_token
+            print_note("watching; Ctrl-C ends it")
             async with aclosing(_batches(stream)) as batches:
                 async for events in batches:
                     if as_json:
                         for event in events:
-                            json_line(as_dict(event))
+                            print_json(message_to_dict(event))
                     else:
                         _print(events, await _titles(events, client))
                     sys.stdout.flush()
-                    told_up_to = events[-1].resume_token
+                    resume_token = events[-1].resume_token
 
     try:
-        call(address, user, follow)
+        call_server(address, user, follow)
     finally:
-        if told_up_to:
-            note(f"go on with: commontrace watch --since {told_up_to}")
+        if resume_token:
+            print_note(f"go on with: commontrace watch --since {resume_token}")
 
 
 async def _batches(stream: "WatchStream") -> "AsyncGenerator[list[trace_event_pb2.TraceEvent]]":
-    """Yields what has arrived since the last batch was taken; a full batch that nobody takes holds the stream back."""
+    """Yields the events that arrived since the last batch; the stream waits while a full batch is not taken."""
     import asyncio
 
-    arrived: asyncio.Queue[trace_event_pb2.TraceEvent | None] = asyncio.Queue(_AT_ONCE)
+    arrived: asyncio.Queue[trace_event_pb2.TraceEvent | None] = asyncio.Queue(_MAX_BATCH_EVENTS)
 
     async def receive() -> None:
         try:
@@ -85,7 +84,7 @@ async def _batches(stream: "WatchStream") -> "AsyncGenerator[list[trace_event_pb
 
 
 async def _titles(events: "Sequence[trace_event_pb2.TraceEvent]", client: "Client") -> list[str]:
-    """Returns what the traces are called now; nothing for those that are deleted, or that cannot be asked for."""
+    """Returns the current title of each event's trace; "" for a deleted trace, and for all where the call fails."""
     from commontrace.client import CallFailed
 
     try:
@@ -100,5 +99,5 @@ def _print(events: "Sequence[trace_event_pb2.TraceEvent]", titles: Sequence[str]
 
     console = standard_output()
     for event, title in zip(events, titles, strict=True):
-        line = f"{second(event.event_time)}  {event_name(event):10}  {event.trace_id}  {title}"
+        line = f"{format_second(event.event_time)}  {event_label(event):10}  {event.trace_id}  {title}"
         print_entry(console, line.rstrip())

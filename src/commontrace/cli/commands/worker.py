@@ -1,4 +1,4 @@
-"""`commontrace worker`."""
+"""Encoding worker beside the server: worker (ADR 0017)."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commontrace.cli.output.printing import note
+from commontrace.cli.output.printing import print_note
 from commontrace.cli.output.progress import progress
-from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
-from commontrace.cli.runtime.signals import stop_requested
+from commontrace.cli.runtime.environment import explain_failures, prepare_server_command
+from commontrace.cli.runtime.signals import stop_on_signals
 from commontrace.plurals import counted
-from commontrace.serving.standard_streams import never_failing
 
-# Imported when a worker starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     import asyncio
 
@@ -40,14 +38,14 @@ def worker(
     import asyncio
 
     from commontrace.serving import bootstrap
+    from commontrace.serving.standard_streams import never_failing
 
-    settings = read_settings()
-    configure_logging(settings.log_level)
-    with failures_explained(), bootstrap.postgres(settings, attach=True) as where:
+    settings = prepare_server_command()
+    with explain_failures(), bootstrap.postgres(settings, attach=True) as where:
         if once:
             with progress("encoding") as advance:
                 turn, left = asyncio.run(_once(where, settings, retry=retry, advance=advance))
-            print(_said(turn, left))
+            print(_summary(turn, left))
         else:
             with never_failing():
                 asyncio.run(_until_stopped(where, settings, retry=retry))
@@ -61,13 +59,13 @@ async def _once(
 
     async with bootstrap.foundation(where, settings) as foundation:
         database = foundation.database
-        await _queue_again_if(retry, foundation)
-        there = await database.read(lambda reading: reading.encoding_jobs.count_queued())
+        await _retry_if(retry, foundation)
+        total = await database.read(lambda reading: reading.encoding_jobs.count_queued())
         turn = await drain_queue(
             database,
             foundation.embedder,
             lease_seconds=settings.encoding_lease_seconds,
-            on_progress=lambda done: advance(done, max(there, done)),
+            on_progress=lambda done: advance(done, max(total, done)),
         )
         return turn, await database.read(lambda reading: reading.encoding_jobs.count_queued())
 
@@ -79,7 +77,7 @@ async def _until_stopped(where: "Postgres", settings: "Settings", *, retry: bool
     from commontrace.serving import bootstrap
 
     async with bootstrap.foundation(where, settings) as foundation:
-        await _queue_again_if(retry, foundation)
+        await _retry_if(retry, foundation)
         encoding = asyncio.ensure_future(
             run_encoding(
                 foundation.database,
@@ -88,14 +86,14 @@ async def _until_stopped(where: "Postgres", settings: "Settings", *, retry: bool
                 raises_when_replaced=True,
             )
         )
-        stop = stop_requested()
+        stop = stop_on_signals()
         print(f"commontrace worker ready, encoding with {foundation.embedder.model_id}", flush=True)
         await _first_of(encoding, stop)
-        note("commontrace worker is stopping")
+        print_note("commontrace worker is stopping")
 
 
 async def _first_of(encoding: "asyncio.Future[None]", stop: "asyncio.Event") -> None:
-    """Returns when somebody wants the worker to stop; raises ModelReplaced when it can encode no longer."""
+    """Waits for the stop signal, then cancels the encoding. Raises ModelReplaced where the encoding ends with it."""
     import asyncio
 
     stopping = asyncio.ensure_future(stop.wait())
@@ -106,14 +104,14 @@ async def _first_of(encoding: "asyncio.Future[None]", stop: "asyncio.Event") -> 
         await encoding
 
 
-async def _queue_again_if(wanted: bool, foundation: "Foundation") -> None:  # noqa: FBT001 - private
+async def _retry_if(wanted: bool, foundation: "Foundation") -> None:  # noqa: FBT001 - private
     from commontrace.core.encoding.queue import requeue
 
     if wanted:
-        note(f"queued again: {counted(await requeue(foundation.database), 'traces')}")
+        print_note(f"queued again: {counted(await requeue(foundation.database), 'traces')}")
 
 
-def _said(turn: "BatchResult", left: int) -> str:
+def _summary(turn: "BatchResult", left: int) -> str:
     parts = [f"encoded {counted(turn.encoded, 'traces')}"]
     if turn.given_up:
         parts.append(f"gave up {turn.given_up}")

@@ -1,1 +1,1 @@
-"""`commontrace doctor`: every check, as far as the answers before allow."""
+"""Checks of `commontrace doctor` (ADR 0016)."""

@@ -1,1 +1,1 @@
-"""`commontrace import`: lines, progress and what remains."""
+"""Steps of `commontrace import`: reading lines, sending them, waiting for their vectors."""

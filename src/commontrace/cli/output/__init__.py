@@ -1,1 +1,1 @@
-"""Output: text for people, JSON for programs, failures."""
+"""Output of commands: text for people, JSON for programs, messages and progress."""

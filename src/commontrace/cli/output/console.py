@@ -1,6 +1,6 @@
-"""What is laid out for people: lines, texts and tables, with colours where a terminal can show them.
+"""Rich console output: lines, Markdown and tables for a terminal, plain text for a pipe.
 
-A pipe gets texts as they were written: Rich would make spaces of tabs and drop those at the end of a line.
+A pipe bypasses Rich, which would expand tabs and strip spaces at the end of a line.
 """
 
 import errno
@@ -16,22 +16,22 @@ from rich.text import Text
 
 from commontrace.cli.output.printing import printable
 
-_TABLE_WIDTH = 80
+_MIN_TABLE_WIDTH = 80
 
 
 class _Output(Console):
     def on_broken_pipe(self) -> None:
-        # Rich would end the program, with 1.
+        # Rich would exit with 1; the caller exits with 0.
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def standard_output() -> Console:
-    """Returns where results go. NO_COLOR, TERM=dumb and a pipe leave colours out, whatever FORCE_COLOR says."""
+    """Returns the console of standard output; FORCE_COLOR does not override NO_COLOR, TERM=dumb or a pipe."""
     return _Output(highlight=False, force_terminal=sys.stdout.isatty())
 
 
 def print_line(console: Console, text: str | Text, style: str = "") -> None:
-    """Prints one line as it is: not broken, nothing in it taken for markup."""
+    """Prints one line without wrapping it and without interpreting markup."""
     if console.is_terminal:
         console.print(Text(text, style=style) if isinstance(text, str) else text, soft_wrap=True)
     else:
@@ -39,20 +39,20 @@ def print_line(console: Console, text: str | Text, style: str = "") -> None:
 
 
 def print_entry(console: Console, text: str | Text, style: str = "") -> None:
-    """Prints one line of a list: cut to the width of a terminal, in full for a pipe."""
+    """Prints one line of a list: truncated to the width of a terminal, in full for a pipe."""
     line = Text(text, style=style) if isinstance(text, str) else text
     if console.is_terminal:
         line.truncate(console.width, overflow="ellipsis")
     print_line(console, line)
 
 
-def takes_tables(console: Console) -> bool:
-    """Whether columns can be read there: on a terminal of the usual width. Elsewhere lines serve better."""
-    return console.is_terminal and console.width >= _TABLE_WIDTH
+def supports_tables(console: Console) -> bool:
+    """Returns True for a terminal of at least 80 columns; elsewhere, lists are printed as lines."""
+    return console.is_terminal and console.width >= _MIN_TABLE_WIDTH
 
 
 def print_table(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints columns under headings for a terminal; what is too long for the last one goes on in it."""
+    """Prints a table without borders; the last column wraps, the others are truncated."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for position, heading in enumerate(headings):
         is_last = position == len(headings) - 1
@@ -63,18 +63,18 @@ def print_table(console: Console, headings: Sequence[str], rows: Sequence[Sequen
 
 
 def print_text(console: Console, heading: str, text: str) -> None:
-    """Prints a long text in Markdown under a heading."""
+    """Prints a heading and a text: Markdown rendered on a terminal, its source for a pipe."""
     print_line(console, "")
     print_line(console, heading, "bold cyan")
     if console.is_terminal:
-        # A link shows where it leads.
+        # Without hyperlinks, Rich prints the target of each link, so that a reader sees where it leads.
         console.print(_Printable(Markdown(text, hyperlinks=False)))
     else:
         print(printable(text))
 
 
 class _Printable:
-    """Markdown whose character references (`&#x202e;`) cannot steer a terminal either."""
+    """Rendered Markdown without control characters, which character references (`&#x202e;`) could still produce."""
 
     def __init__(self, markdown: Markdown) -> None:
         self._markdown = markdown

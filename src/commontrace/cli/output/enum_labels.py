@@ -1,55 +1,52 @@
-"""The contract's enum values as people read and type them."""
+"""Labels of the contract's enum values, as people read and type them."""
 
 from typing import TYPE_CHECKING, Literal
 
 from commontrace.cli.output.printing import one_line
 
-# Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.v1 import trace_event_pb2, trace_pb2, vote_pb2
 
 Verdict = Literal["up", "down", "retract"]
+OnDuplicate = Literal["return_existing", "reject", "allow"]
 DownReason = Literal["outdated", "incorrect", "harmful", "duplicate", "spam"]
 
 
-def person(name: str, user_id: str) -> str:
-    """Returns who somebody is: their name and how their id begins, which tells them from others of that name.
-
-    Without a name, it is the id.
-    """
+def person_label(name: str, user_id: str) -> str:
+    """Returns a user's name with the first 8 digits of their id, since names are not unique; the id without a name."""
     return f"{one_line(name)} ({user_id[:8]})" if name else user_id
 
 
-def status_name(status: "trace_pb2.TraceStatus.ValueType") -> str:
-    """Returns a status, such as `pending`."""
+def status_label(status: "trace_pb2.TraceStatus.ValueType") -> str:
+    """Returns the label of a status, such as `pending`."""
     from commontrace.v1 import trace_pb2
 
     return trace_pb2.TraceStatus.Name(status).removeprefix("TRACE_STATUS_").lower()
 
 
-def is_waiting(trace: "trace_pb2.Trace") -> bool:
-    """Tells whether a trace has no vector yet, so that no search finds it."""
+def is_encoding_pending(trace: "trace_pb2.Trace") -> bool:
+    """Returns True for a trace that has no vector yet, so that no search finds it."""
     from commontrace.v1 import trace_pb2
 
     return trace.embedding_state == trace_pb2.EMBEDDING_STATE_PENDING
 
 
-def event_name(event: "trace_event_pb2.TraceEvent") -> str:
-    """Returns what happened, such as `created`."""
+def event_label(event: "trace_event_pb2.TraceEvent") -> str:
+    """Returns the label of an event's type, such as `created`."""
     from commontrace.v1 import trace_event_pb2
 
     return trace_event_pb2.TraceEventType.Name(event.type).removeprefix("TRACE_EVENT_TYPE_").lower()
 
 
-def vote_name(vote: "vote_pb2.Vote") -> str:
-    """Returns a verdict, `up` or `down`."""
+def vote_label(vote: "vote_pb2.Vote") -> str:
+    """Returns the label of a vote's type, `up` or `down`."""
     from commontrace.v1 import vote_pb2
 
     return vote_pb2.VoteType.Name(vote.type).removeprefix("VOTE_TYPE_").lower()
 
 
-def reason_name(vote: "vote_pb2.Vote") -> str:
-    """Returns why a vote is DOWN, such as `outdated`; empty for UP."""
+def down_reason_label(vote: "vote_pb2.Vote") -> str:
+    """Returns the label of a down vote's reason, such as `outdated`; empty for an up vote."""
     from commontrace.v1 import vote_pb2
 
     return vote_pb2.DownReason.Name(vote.reason).removeprefix("DOWN_REASON_").lower() if vote.reason else ""

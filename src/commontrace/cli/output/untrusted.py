@@ -1,4 +1,4 @@
-"""Tells whoever reads the output, agents above all, what of it others wrote: data, never instructions."""
+"""Marks for untrusted text in the output, so that agents take it as data and not as instructions."""
 
 import json
 import secrets
@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 
 from commontrace.cli.output.printing import one_line
 
-# Imported when something is printed: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from rich.console import Console
 
-FIELDS = {"untrusted": ["title", "context", "solution", "tags", "agent_model", "agent_version", "metadata"]}
-"""What the objects of `--json` say of themselves."""
+UNTRUSTED_FIELDS = {"untrusted": ["title", "context", "solution", "tags", "agent_model", "agent_version", "metadata"]}
+"""The field of `--json` objects that lists which of their fields are untrusted."""
 
 
 @contextmanager
-def marked(console: "Console") -> Iterator[None]:
-    """Prints a line before and a line after what the block prints, with a number that its writer could not know."""
+def marked_untrusted(console: "Console") -> Iterator[None]:
+    """Prints a line before and after the block's output, with a random number that untrusted text cannot contain."""
     from commontrace.cli.output.console import print_line
 
     number = secrets.token_hex(4)
@@ -30,5 +29,5 @@ def marked(console: "Console") -> Iterator[None]:
 
 
 def quoted(text: str) -> str:
-    """Returns a title on one line, in quotes that nothing in it can end."""
+    """Returns a title on one line as a JSON string, whose quotes it cannot end."""
     return json.dumps(one_line(text), ensure_ascii=False)

@@ -1,1 +1,1 @@
-"""What commands share: calls, environment, input, signals."""
+"""Shared parts of commands: calls, settings, input, signals."""

@@ -1,4 +1,4 @@
-"""Files that are complete as soon as they are there."""
+"""Atomic file writes: a temporary file is renamed when it is complete."""
 
 import os
 import sys
@@ -14,11 +14,11 @@ from commontrace.cli.output.printing import fail
 
 
 @contextmanager
-def written_whole(file: Path) -> Iterator[BinaryIO]:
-    """Yields what to write to; when the block is left, the file has its name, and replaces one that had it before.
+def atomic_file(file: Path) -> Iterator[BinaryIO]:
+    """Yields a stream whose content replaces the file when the block ends; an exception leaves the file as it was.
 
-    Until then, it is a hidden neighbour whose name ends with `.part`, which an exception removes. `-` is standard
-    output; that, a pipe or a device is written to directly.
+    Until then, the content is in a hidden `.part` file of the same directory. Standard output (`-`), pipes and devices
+    are written to directly. Raises typer.BadParameter for a file that cannot be written.
     """
     if str(file) == "-":
         try:
@@ -28,14 +28,14 @@ def written_whole(file: Path) -> Iterator[BinaryIO]:
             fail("nobody reads the output any more: it is not complete")
         return
     try:
-        # The file itself, not a link to it, is what changes.
+        # Replaces the target of a link, not the link.
         target = file.resolve()
         is_direct = target.exists() and not target.is_file()
-        # Of a name that nobody else has: neither another process nor one that was killed.
+        # A random name collides neither with another process nor with the rest of a killed one.
         part = target if is_direct else target.with_name(f".{uuid4().hex}.part")
         output = part.open("wb" if is_direct else "xb")
     except (OSError, RuntimeError) as error:
-        # RuntimeError: links in a circle.
+        # A RuntimeError is a loop of links.
         raise typer.BadParameter(f"{file} cannot be written: {getattr(error, 'strerror', error)}") from None
     try:
         with output:

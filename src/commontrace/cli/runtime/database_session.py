@@ -1,29 +1,27 @@
-"""How a command works on the database itself, beside running servers or without."""
+"""Database session of a command: one unit of work, beside running servers or without."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
+from commontrace.cli.runtime.environment import explain_failures, prepare_server_command
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.storage.unit_of_work import UnitOfWork
 
 Result = TypeVar("Result")
 
 
-def work_on_database(do: Callable[["UnitOfWork"], Awaitable[Result]]) -> Result:
-    """Returns what is done in one transaction, or says why it cannot be done and ends."""
+def run_in_unit_of_work(action: Callable[["UnitOfWork"], Awaitable[Result]]) -> Result:
+    """Runs `action` in one transaction and returns its result; a failure ends the command with its message."""
     import asyncio
 
     from commontrace.serving import bootstrap
 
-    settings = read_settings()
-    configure_logging(settings.log_level)
+    settings = prepare_server_command()
 
-    async def done(where: bootstrap.Postgres) -> Result:
+    async def run(where: bootstrap.Postgres) -> Result:
         async with bootstrap.migrated(where, settings) as database, database.unit_of_work() as work:
-            return await do(work)
+            return await action(work)
 
-    with failures_explained(), bootstrap.postgres(settings, attach=True) as where:
-        return asyncio.run(done(where))
+    with explain_failures(), bootstrap.postgres(settings, attach=True) as where:
+        return asyncio.run(run(where))

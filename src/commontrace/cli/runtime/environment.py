@@ -1,32 +1,31 @@
-"""Settings from the environment, and what every command that opens a database does with failures."""
+"""Server settings from the environment, logging, and failures of server commands as one-line messages."""
 
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 from commontrace.cli.output.printing import fail
 from commontrace.cli.output.value_errors import words_of
 
-# Imported when a command needs them: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from structlog.typing import EventDict
 
     from commontrace.settings import Settings
 
 
-class SettingsWrong(Exception):
-    """The environment holds values that no setting takes. `problems` names each variable and what is wrong with it."""
+class InvalidSettings(Exception):
+    """Environment variables with invalid values. `problems` holds a message for each, which begins with its name."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
 
 
-def settings_from_environment() -> "Settings":
-    """Returns the settings. Raises SettingsWrong."""
+def load_settings() -> "Settings":
+    """Returns the settings of the environment. Raises InvalidSettings."""
     from pydantic import ValidationError
 
     from commontrace.settings import Settings
@@ -34,23 +33,15 @@ def settings_from_environment() -> "Settings":
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsWrong(
+        raise InvalidSettings(
             [f"{str(problem['loc'][0]).upper()}: {words_of(problem)}" for problem in error.errors()]
         ) from None
 
 
-def read_settings() -> "Settings":
-    """Returns the settings, or says which variable is wrong and ends."""
-    try:
-        return settings_from_environment()
-    except SettingsWrong as error:
-        fail(str(error))
-
-
 def configure_logging(level: str, *, names_process: bool = False) -> None:
-    """Sends logs to standard error: for people on a terminal, one JSON object a line otherwise.
+    """Sends logs to standard error: as text on a terminal, as one JSON object a line elsewhere.
 
-    With `names_process`, every line says which process wrote it.
+    With `names_process`, every line holds the process id.
     """
     import structlog
 
@@ -75,10 +66,24 @@ def configure_logging(level: str, *, names_process: bool = False) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
-    # What libraries say: asyncio of tasks that failed, SQLAlchemy of connections that did.
+    # Loggers of libraries: asyncio logs failed tasks, SQLAlchemy failed connections.
     others = logging.StreamHandler(cast("TextIO", _StandardError()))
     others.setFormatter(structlog.stdlib.ProcessorFormatter(renderer, foreign_pre_chain=[*processors, _first_line]))
     logging.basicConfig(handlers=[others], level=logging.WARNING, force=True)
+
+
+def prepare_server_command(overrides: Mapping[str, object] | None = None, *, names_process: bool = False) -> "Settings":
+    """Returns the settings, and configures logging by them; an invalid setting ends the command with its message.
+
+    `overrides` replace settings of the environment.
+    """
+    try:
+        settings = load_settings()
+    except InvalidSettings as error:
+        fail(str(error))
+    settings = settings.model_copy(update=overrides or {})
+    configure_logging(settings.log_level, names_process=names_process)
+    return settings
 
 
 def _add_pid(_logger: object, _method: str, event: "EventDict") -> "EventDict":
@@ -86,12 +91,12 @@ def _add_pid(_logger: object, _method: str, event: "EventDict") -> "EventDict":
 
 
 def _first_line(_logger: object, _method: str, event: "EventDict") -> "EventDict":
-    # The next ones of asyncio show the task and what its failure said.
+    # Further lines of asyncio hold the message of the failure, which may quote stored text (see tracebacks).
     return {**event, "event": str(event["event"]).partition("\n")[0]}
 
 
 class _StandardError:
-    """Whatever standard error is when a line is written: while progress is shown, lines go above it."""
+    """A stream to the current `sys.stderr`, which a progress bar replaces so that lines appear above it."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -101,8 +106,8 @@ class _StandardError:
 
 
 @contextmanager
-def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[None]:
-    """Turns what keeps a database from being used into one sentence and exit code 1, or whatever `tell` does."""
+def explain_failures(on_failure: "Callable[[str], NoReturn]" = fail) -> Iterator[None]:
+    """Passes the message of a failure of database, model or server to `on_failure`, which by default exits with 1."""
     from commontrace.domain.errors import CommonTraceError, DatabaseUnavailable, ModelReplaced, Overloaded
     from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
     from commontrace.serving.bootstrap import NotReady
@@ -115,10 +120,10 @@ def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[Non
         yield
     except (DatabaseUnavailable, MigrationRefused, Overloaded) as error:
         advice = advice_for(error, otherwise="")
-        tell(f"{with_cause(error)}: {advice}" if advice else with_cause(error))
+        on_failure(f"{message_with_cause(error)}: {advice}" if advice else message_with_cause(error))
     except ModelReplaced as error:
-        fitting = "" if error.current is None else f": start with {settings_that_fit(error.current)}"
-        tell(f"{error}{fitting}")
+        remedy = "" if error.current is None else f": start with {settings_that_fit(error.current)}"
+        on_failure(f"{error}{remedy}")
     except (
         CommonTraceError,
         DataDirectoryInUse,
@@ -128,15 +133,15 @@ def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[Non
         ModelNotUsable,
         NotReady,
     ) as error:
-        tell(str(error))
+        on_failure(str(error))
 
 
-def with_cause(error: BaseException) -> str:
-    """Returns what an error of the domain says and what the driver says that is behind it, if anything is: one line."""
+def message_with_cause(error: BaseException) -> str:
+    """Returns an error's message, with the first line of the driver's error that caused it, if any."""
     cause = _first_cause(error)
-    # After it come details, and the driver's hints for programs.
-    said = str(cause).partition("\n")[0]
-    return str(error) if cause is error else f"{error}: {said or type(cause).__name__}"
+    # Further lines hold details, and hints of the driver for programmers.
+    first_line = str(cause).partition("\n")[0]
+    return str(error) if cause is error else f"{error}: {first_line or type(cause).__name__}"
 
 
 def _first_cause(error: BaseException) -> BaseException:

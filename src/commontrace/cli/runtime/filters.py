@@ -1,4 +1,4 @@
-"""The options that say which traces to consider."""
+"""Filter options of commands that list or search traces, and the contract's TraceFilter made from them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,10 +7,9 @@ from uuid import UUID
 
 import typer
 
-from commontrace.cli.runtime.short_ids import whole_contributor_id
+from commontrace.cli.runtime.short_ids import resolve_contributor_id
 from commontrace.cli.runtime.times import moment
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client, TraceFilter
 
@@ -34,40 +33,39 @@ Until = Annotated[
 ]
 
 
-def trace_filter(
+async def build_trace_filter(
+    client: "Client",
     *,
     tags: Sequence[str] | None,
     any_tags: Sequence[str] | None,
     without_tags: Sequence[str] | None,
     status: StatusName | None,
-    contributor_id: str | None = None,
+    by: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     include_superseded: bool = False,
 ) -> "TraceFilter":
-    """Returns the filter of the contract. Times are UTC."""
+    """Returns the filter for the options of a command; `by` is an id, a prefix of one, or `me`. Times are UTC."""
     from commontrace.client import TraceFilter
     from commontrace.v1 import trace_pb2
 
-    traces = TraceFilter(
+    trace_filter = TraceFilter(
         tags_all=tags, tags_any=any_tags, tags_none=without_tags, include_superseded=include_superseded
     )
     if status is not None:
-        traces.statuses.append(trace_pb2.TraceStatus.Value(f"TRACE_STATUS_{status.upper()}"))
-    if contributor_id is not None:
-        traces.contributor_ids.append(contributor_id)
+        trace_filter.statuses.append(trace_pb2.TraceStatus.Value(f"TRACE_STATUS_{status.upper()}"))
+    if by is not None:
+        trace_filter.contributor_ids.append(await _find_contributor_id(by, client))
     if since is not None:
-        traces.create_time_from.FromDatetime(since)
+        trace_filter.create_time_from.FromDatetime(since)
     if until is not None:
-        traces.create_time_before.FromDatetime(until)
-    return traces
+        trace_filter.create_time_before.FromDatetime(until)
+    return trace_filter
 
 
-async def contributor_id(by: str | None, client: "Client") -> str | None:
-    """Returns whose traces to consider, None for everybody's."""
-    if by is None:
-        return None
+async def _find_contributor_id(by: str, client: "Client") -> str:
+    """Returns the whole id of a contributor, for `me` that of the caller."""
     if by != "me":
-        return await whole_contributor_id(by, client)
-    # Whoever has never written anything has no id, and no traces either.
+        return await resolve_contributor_id(by, client)
+    # A caller who has never written anything has no id: the nil UUID matches no trace.
     return (await client.service_info()).caller.user_id or str(UUID(int=0))

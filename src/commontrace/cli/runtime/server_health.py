@@ -1,4 +1,4 @@
-"""Asking a server for its health, which costs neither the client nor a database query."""
+"""Health checks by grpc.health.v1, which cost the server no database query."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,22 +19,22 @@ UNREACHABLE = "UNREACHABLE"
 
 @dataclass(kw_only=True, slots=True)
 class Health:
-    """What each service is: a name of grpc.health.v1's ServingStatus, or UNREACHABLE; and which trouble TLS makes."""
+    """Status by service: a name of grpc.health.v1's ServingStatus, or UNREACHABLE; and the failure of TLS, if any."""
 
     services: dict[str, str] = field(default_factory=dict)
     tls_failed: TlsFailed | None = None
 
 
-def ask(address: str, services: Sequence[str], *, seconds: float, tls: Tls | None) -> Health:
-    """Asks for the health of each service. Raises ValueError where the files of `tls` cannot be used."""
+def check_health(address: str, services: Sequence[str], *, seconds: float, tls: Tls | None) -> Health:
+    """Checks all services at once, within so many seconds. Raises ValueError where files of `tls` cannot be used."""
     health = Health()
     with open_channel(address, tls) as channel:
         calls: Any = health_pb2_grpc.HealthStub(channel)
-        asked = {
+        checks = {
             service: calls.Check.future(health_pb2.HealthCheckRequest(service=service), timeout=seconds)
             for service in services
         }
-        for service, answer in asked.items():
+        for service, answer in checks.items():
             try:
                 health.services[service] = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.result().status)
             except grpc.RpcError as error:

@@ -1,6 +1,6 @@
-"""Short ids: what an id begins with, as people type it, in place of the whole one (ADR 0052).
+"""Ids as people type them: whole UUIDs, or unique prefixes of them (ADR 0052).
 
-The contract knows whole ids alone. So all ids are listed, 500 traces a call, until one is sure to be meant.
+The contract takes whole ids only. To resolve a prefix, a command lists all traces, 500 a call, and compares ids.
 """
 
 import re
@@ -12,52 +12,63 @@ import typer
 
 from commontrace.domain import limits
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client
     from commontrace.v1 import trace_pb2
 
 _DIGITS = 32
-LEAST_DIGITS = 4
-"""Of 500 traces, one more than that is rarely needed."""
+MIN_DIGITS = 4
+"""Among 500 traces, fewer than 1% share these digits with another one."""
 
 
 class UnknownId(Exception):
-    """No id begins like that; the message says where it was looked for."""
+    """An id prefix without a match; the message names the traces that were searched."""
 
 
-def digits_of(given: str) -> str | None:
-    """Returns the digits of what an id begins with, hyphens or not; None where no id does, or all of it is there."""
+def parse_uuid(text: str, problem: str) -> UUID:
+    """Returns a UUID from its text. Raises typer.BadParameter with `problem` where the text is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise typer.BadParameter(problem) from None
+
+
+def prefix_digits(given: str) -> str | None:
+    """Returns the hexadecimal digits of an id's prefix, without hyphens; None for a whole id or any other text.
+
+    Raises typer.BadParameter for a prefix of fewer than MIN_DIGITS digits.
+    """
     digits = given.replace("-", "").lower()
     if not re.fullmatch("[0-9a-f]+", digits) or len(digits) >= _DIGITS:
         return None
-    if len(digits) < LEAST_DIGITS:
-        raise typer.BadParameter(f"{given!r} is too short: give an id, or {LEAST_DIGITS} digits of its beginning")
+    if len(digits) < MIN_DIGITS:
+        raise typer.BadParameter(f"{given!r} is too short: give an id, or {MIN_DIGITS} digits of its beginning")
     return digits
 
 
-async def whole_trace_id(given: str, client: "Client", *, deleted: bool = False) -> str:
-    """Returns the id of the one trace that is meant, with `deleted` one of the caller's own.
+async def resolve_trace_id(given: str, client: "Client", *, deleted: bool = False) -> str:
+    """Returns the id of the one trace with that id or prefix; with `deleted`, among the caller's own, deleted ones too.
 
-    What cannot begin an id is returned as it is, for the server to refuse. Raises UnknownId, typer.BadParameter.
+    Text that is no prefix comes back as it is, for the server to refuse. Raises UnknownId where no id has the prefix,
+    typer.BadParameter where several do.
     """
-    return await _whole(given, client, lambda trace: trace.id, deleted=deleted)
+    return await _resolve(given, client, lambda trace: trace.id, deleted=deleted)
 
 
-async def whole_contributor_id(given: str, client: "Client") -> str:
-    """Returns the id of the one contributor that is meant, in the same way."""
-    return await _whole(given, client, lambda trace: trace.contributor_id, deleted=False)
+async def resolve_contributor_id(given: str, client: "Client") -> str:
+    """Returns the id of the one contributor with that id or prefix, in the same way."""
+    return await _resolve(given, client, lambda trace: trace.contributor_id, deleted=False)
 
 
-async def _whole(given: str, client: "Client", id_of: "Callable[[trace_pb2.Trace], str]", *, deleted: bool) -> str:
+async def _resolve(given: str, client: "Client", id_of: "Callable[[trace_pb2.Trace], str]", *, deleted: bool) -> str:
     from commontrace.client import TraceFilter
 
-    digits = digits_of(given)
+    digits = prefix_digits(given)
     if digits is None:
         return _hyphened(given)
     found = ""
-    everything = TraceFilter(include_superseded=True)
-    async for trace in client.list(everything, show_deleted=deleted, page_size=limits.PAGE_ITEMS):
+    all_traces = TraceFilter(include_superseded=True)
+    async for trace in client.list(all_traces, show_deleted=deleted, page_size=limits.PAGE_ITEMS):
         whole = id_of(trace)
         if whole == found or not whole.replace("-", "").startswith(digits):
             continue

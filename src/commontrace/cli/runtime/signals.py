@@ -1,37 +1,36 @@
-"""How a command that runs until somebody stops it runs, and learns of that."""
+"""Signals and event loop of commands that run until they are stopped."""
 
 import signal
 import sys
 from typing import TYPE_CHECKING
 
-# Imported when the command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Coroutine
 
 
-def stop_requested(hurry: "asyncio.Event | None" = None) -> "asyncio.Event":
-    """Returns what Ctrl-C, SIGTERM and SIGHUP set from now on, instead of ending the running event loop.
+def stop_on_signals(hurry: "asyncio.Event | None" = None) -> "asyncio.Event":
+    """Installs handlers of SIGINT, SIGTERM and SIGHUP on the running event loop, and returns the event that they set.
 
-    From the second one on, they also set `hurry`. SIGHUP stays ignored where it was, as under `nohup` (ADR 0047).
+    A second signal also sets `hurry`. SIGHUP stays ignored where it was ignored, as under `nohup` (ADR 0047).
     """
     import asyncio
 
     stop = asyncio.Event()
 
-    def told() -> None:
+    def handle_signal() -> None:
         if stop.is_set() and hurry is not None:
             hurry.set()
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(number, told)
+            asyncio.get_running_loop().add_signal_handler(number, handle_signal)
     return stop
 
 
-def run(main: "Coroutine[None, None, None]") -> None:
-    """Runs a server's event loop."""
+def run_event_loop(main: "Coroutine[None, None, None]") -> None:
+    """Runs a server's main coroutine: on uvloop, except on Windows."""
     if sys.platform == "win32":
         import asyncio
 

@@ -1,11 +1,10 @@
-"""How commands speak TLS to a server: options of `commontrace` itself, before the command, for all that call one."""
+"""TLS options of `commontrace`, before the command, for all commands that call a server (ADR 0028)."""
 
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-# Imported when a command calls: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Tls
 
@@ -56,25 +55,25 @@ ServerName = Annotated[
     ),
 ]
 
-_given: ContextVar[tuple[bool, dict[str, str]]] = ContextVar("tls_options", default=(False, {}))
+_options: ContextVar[tuple[bool, dict[str, str]]] = ContextVar("tls_options", default=(False, {}))
 
 
-def remember(
-    use_tls: bool,  # noqa: FBT001 - as given
+def save_tls_options(
     *,
+    use_tls: bool,
     ca_file: str | None,
     cert_file: str | None,
     key_file: str | None,
     server_name: str | None,
 ) -> None:
-    """Keeps what was given until a command calls."""
+    """Keeps the options for the command that follows them."""
     given = {"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file, "server_name": server_name}
-    _given.set((use_tls, {name: value for name, value in given.items() if value}))
+    _options.set((use_tls, {name: value for name, value in given.items() if value}))
 
 
-def given_tls() -> "Tls | None":
-    """Returns how to speak TLS, None where it was not asked for."""
+def tls_from_options() -> "Tls | None":
+    """Returns the TLS options that were given, None without any."""
     from commontrace.client import Tls
 
-    use_tls, files = _given.get()
+    use_tls, files = _options.get()
     return Tls(**files) if use_tls or files else None

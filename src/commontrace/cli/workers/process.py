@@ -1,7 +1,7 @@
-"""A process of `commontrace serve --workers`: run as a module, it serves on the port that its supervisor keeps.
+"""Worker process of `commontrace serve --workers`: run as a module, it serves on the port that its supervisor reserves.
 
-Standard input brings the job, a line of JSON, and ends with the supervisor. Standard output takes one line of JSON:
-`{}` when it serves, `{"refused": ...}` when it cannot.
+Standard input holds the job, a line of JSON, and reaches its end when the supervisor ends. Standard output takes one
+line of JSON: `{}` once the worker serves, `{"refused": ...}` where it cannot.
 """
 
 import json
@@ -10,8 +10,8 @@ import threading
 from typing import TYPE_CHECKING, NoReturn
 
 from commontrace.cli.exit_codes import FAILED
-from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
-from commontrace.cli.runtime.signals import run, stop_requested
+from commontrace.cli.runtime.environment import explain_failures, prepare_server_command
+from commontrace.cli.runtime.signals import run_event_loop, stop_on_signals
 from commontrace.serving.standard_streams import never_failing
 
 if TYPE_CHECKING:
@@ -22,14 +22,13 @@ _STDIN = 0
 
 @never_failing()
 def main() -> None:
-    """Serves until SIGTERM or the end of the supervisor."""
-    job = json.loads(_line())
-    # A thread, because the event loop may be busy or not there yet.
+    """Serves until SIGTERM, or until the supervisor ends."""
+    job = json.loads(_read_line())
+    # In a thread, because the event loop may be busy or not running yet.
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
-    settings = read_settings().model_copy(update=job["settings"])
-    configure_logging(settings.log_level, names_process=True)
-    with failures_explained(_refuse):
-        run(_serve(settings, url=job["url"]))
+    settings = prepare_server_command(job["settings"], names_process=True)
+    with explain_failures(_refuse):
+        run_event_loop(_serve(settings, url=job["url"]))
 
 
 async def _serve(settings: "Settings", *, url: str) -> None:
@@ -39,8 +38,8 @@ async def _serve(settings: "Settings", *, url: str) -> None:
     from commontrace.serving.server import serving
 
     hurry = asyncio.Event()
-    stop = stop_requested(hurry)
-    # The supervisor has done what an embedded database needs first.
+    stop = stop_on_signals(hurry)
+    # The supervisor has migrated and seeded an embedded database already.
     where = bootstrap.Postgres(url=url, is_embedded=False)
     async with (
         bootstrap.foundation(where, settings) as foundation,
@@ -51,10 +50,10 @@ async def _serve(settings: "Settings", *, url: str) -> None:
         await stop.wait()
 
 
-def _line() -> bytes:
+def _read_line() -> bytes:
     line = b""
     while not line.endswith(b"\n"):
-        # Unbuffered: what a buffer holds, the thread would wait for at the end.
+        # Unbuffered, because a buffer could swallow the end of input that the thread waits for.
         if not (more := os.read(_STDIN, 65536)):
             raise SystemExit(FAILED)
         line += more
@@ -64,7 +63,7 @@ def _line() -> bytes:
 def _end_with_supervisor() -> None:
     while os.read(_STDIN, 1):
         pass
-    # As if killed with it: calls in progress have no Postgres or no port any more.
+    # Without a drain, because Postgres and the port have ended with the supervisor.
     os._exit(FAILED)
 
 

@@ -1,4 +1,4 @@
-"""The supervisor of `commontrace serve --workers`: starts the processes that serve, and starts again what ends."""
+"""Supervisor of `commontrace serve --workers`: starts worker processes, restarts those that end, and drains them."""
 
 import asyncio
 import json
@@ -15,33 +15,35 @@ from commontrace.serving.bootstrap import NotReady
 log = structlog.get_logger()
 
 _FIRST_RESTART_SECONDS, _LONGEST_RESTART_SECONDS = 0.1, 30.0
-# A worker that served for as long was sound: its end is the first of a new series.
-_SOUND_SECONDS = 60.0
-# Beyond the grace, a server waits for cancelled calls and for its connections.
-_END_SECONDS = 15.0
+# After serving for so long, a worker counts as healthy: its end begins a new back-off.
+_HEALTHY_SECONDS = 60.0
+# A worker needs these beyond its grace period, to cancel calls and close connections.
+_EXIT_SECONDS = 15.0
 
 
-class Workers:
-    """Processes that serve on one port, each a new interpreter: gRPC does not survive a fork."""
+class WorkerSupervisor:
+    """Worker processes on one port, each a new interpreter, because gRPC does not survive a fork.
+
+    Each job holds the `url` of the database, and `settings` that replace those of the environment.
+    """
 
     def __init__(self, jobs: Sequence[Mapping[str, object]]) -> None:
-        """Takes what each is told: `url` of the database and `settings` that replace those of the environment."""
         self._jobs = [json.dumps(job).encode() + b"\n" for job in jobs]
         self._processes: set[Process] = set()
         self._serving: set[int] = set()
         self.all_serve = asyncio.Event()
-        """Set once all have served at the same time."""
+        """Set once all workers have served at the same time."""
 
-    async def keep_one(self, number: int) -> None:
-        """Runs the worker of that number, from 0, until cancelled, which leaves it running.
+    async def run_worker(self, number: int) -> None:
+        """Runs the worker with an index from 0 and restarts it whenever it ends; a cancellation leaves it running.
 
-        Raises NotReady where none can serve.
+        Raises NotReady where a worker cannot serve and no other does.
         """
         failures, clock = 0, asyncio.get_running_loop()
         while True:
             began = clock.time()
             worker = await self._start(self._jobs[number])
-            refused = await self._first_word(worker)
+            refused = await self._read_status(worker)
             if refused is None:
                 self._serving.add(worker.pid)
                 if len(self._serving) == len(self._jobs):
@@ -51,7 +53,7 @@ class Workers:
             self._processes.discard(worker)
             if refused is not None and not (self.all_serve.is_set() and self._serving):
                 raise NotReady(refused or f"a worker ended with {exit_code} before it served")
-            failures = 1 if clock.time() - began > _SOUND_SECONDS else failures + 1
+            failures = 1 if clock.time() - began > _HEALTHY_SECONDS else failures + 1
             seconds = backoff_seconds(failures, first=_FIRST_RESTART_SECONDS, longest=_LONGEST_RESTART_SECONDS)
             why = {"why": refused} if refused else {}
             log.error(
@@ -60,16 +62,16 @@ class Workers:
             await asyncio.sleep(seconds)
 
     async def stop(self, *, within_seconds: float, hurry: asyncio.Event) -> None:
-        """Lets every worker finish its calls in the time it has, and returns when all have ended.
+        """Sends SIGTERM to all workers, waits until they have drained and ended, and kills those that are late.
 
-        When `hurry` is set, they are told again.
+        A worker may take `within_seconds` to drain. Setting `hurry` sends SIGTERM again, which shortens the drain.
         """
         self._terminate()
         ends = [asyncio.create_task(process.wait()) for process in self._processes]
         if not ends:
             return
         again = asyncio.create_task(self._terminate_after(hurry))
-        _, late = await asyncio.wait(ends, timeout=within_seconds + _END_SECONDS)
+        _, late = await asyncio.wait(ends, timeout=within_seconds + _EXIT_SECONDS)
         again.cancel()
         if late:
             for process in self._processes:
@@ -99,12 +101,12 @@ class Workers:
         )
         self._processes.add(worker)
         assert worker.stdin is not None  # noqa: S101 - for the types
-        # Never closed: its end tells the worker that the supervisor is gone.
+        # Never closed: the worker takes its end for that of the supervisor.
         worker.stdin.write(job)
         return worker
 
-    async def _first_word(self, worker: Process) -> str | None:
-        """Returns None once the worker serves, or why it does not, "" where it has not said."""
+    async def _read_status(self, worker: Process) -> str | None:
+        """Returns None once the worker serves; else why it cannot, empty if it ended without a reason."""
         assert worker.stdout is not None  # noqa: S101 - for the types
         line = await worker.stdout.readline()
         return json.loads(line).get("refused") if line else ""

@@ -1,9 +1,9 @@
-"""The answers to an import, over all the streams that it takes."""
+"""Import stream: sends batches and yields their responses, and reconnects where the stream breaks (ADR 0018)."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
-from commontrace.client.aio.calls import Queue, Source, each, sleep
+from commontrace.client.aio.calls import Queue, Source, iterate, sleep
 from commontrace.client.errors import CallFailed
 from commontrace.client.streams.import_progress import ImportProgress, Message, Record
 from commontrace.v1 import trace_import_pb2
@@ -11,41 +11,43 @@ from commontrace.v1 import trace_import_pb2
 Requests = AsyncIterator[trace_import_pb2.ImportTracesRequest]
 Responses = AsyncGenerator[trace_import_pb2.ImportTracesResponse]
 OpenStream = Callable[[Requests, Callable[[], float]], Responses]
-"""Sends requests and yields their answers, waiting for each as long as the function says."""
+"""Sends requests and yields their responses; the function returns how many seconds the next one may take."""
 
 
-async def gathered(records: Source[Record], progress: ImportProgress) -> AsyncGenerator[Message]:
-    """Yields the records in as few messages as hold them."""
-    async for record in each(records):
-        message = progress.gather(record)
+async def batch_records(records: Source[Record], progress: ImportProgress) -> AsyncGenerator[Message]:
+    """Yields the records in batches, as few as possible."""
+    async for record in iterate(records):
+        message = progress.add(record)
         if message is not None:
             yield message
-    message = progress.gathered()
+    message = progress.flush()
     if message is not None:
         yield message
 
 
-async def question(progress: ImportProgress) -> AsyncGenerator[Message]:
-    """Yields the one message that asks how far an import has come."""
-    yield progress.question()
+async def progress_question(progress: ImportProgress) -> AsyncGenerator[Message]:
+    """Yields a single empty message, whose response is the progress of the import."""
+    yield progress.progress_request()
 
 
-async def answers(open_stream: OpenStream, messages: AsyncGenerator[Message], progress: ImportProgress) -> Responses:
-    """Yields the answer to each message, in their order. Where the stream breaks, another one goes on."""
-    is_over = False
+async def import_responses(
+    open_stream: OpenStream, messages: AsyncGenerator[Message], progress: ImportProgress
+) -> Responses:
+    """Yields the response to each message, in order, over as many streams as it takes."""
+    is_exhausted = False
     while True:
         requests: Queue[trace_import_pb2.ImportTracesRequest | None] = Queue()
-        progress.begin()
+        progress.begin_stream()
         try:
-            async with aclosing(open_stream(_until_none(requests), progress.seconds_left)) as responses:
+            async with aclosing(open_stream(_requests_until_none(requests), progress.seconds_left)) as responses:
                 has_begun = False
                 while True:
                     while progress.has_room:
-                        request = progress.repeated()
+                        request = progress.next_unacknowledged()
                         if request is None:
-                            message = None if is_over else await anext(messages, None)
+                            message = None if is_exhausted else await anext(messages, None)
                             if message is None:
-                                is_over = True
+                                is_exhausted = True
                                 break
                             request = progress.send(message)
                         requests.put_nowait(request)
@@ -54,10 +56,10 @@ async def answers(open_stream: OpenStream, messages: AsyncGenerator[Message], pr
                         if has_begun:
                             await anext(responses, None)
                         return
-                    yield progress.take(await anext(responses, None))
+                    yield progress.receive(await anext(responses, None))
                     has_begun = True
         except CallFailed as failure:
-            if progress.is_idle and is_over:
+            if progress.is_idle and is_exhausted:
                 return
             pause = progress.pause_after(failure)
             if pause is None:
@@ -67,6 +69,6 @@ async def answers(open_stream: OpenStream, messages: AsyncGenerator[Message], pr
             requests.put_nowait(None)
 
 
-async def _until_none(requests: "Queue[trace_import_pb2.ImportTracesRequest | None]") -> Requests:
+async def _requests_until_none(requests: "Queue[trace_import_pb2.ImportTracesRequest | None]") -> Requests:
     while (request := await requests.get()) is not None:
         yield request

@@ -1,4 +1,4 @@
-"""Lists that come page by page."""
+"""Keyset pagination: lists that are fetched page by page."""
 
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 class PagedCalls(Calls):
-    """Calls that list something."""
+    """Base class of calls that list resources."""
 
     async def _pages(
         self, method: "grpc.aio.UnaryUnaryMultiCallable[Any, Response]", request: Any
     ) -> AsyncIterator[Response]:
-        """Yields all pages, each asked for when the one before has been read."""
+        """Yields all pages, each fetched once the one before has been read."""
         while True:
             page: Any = await self._call(method, request)
             yield page

@@ -1,16 +1,16 @@
-"""The hits of a search, as they arrive."""
+"""Streaming search: an iterator over hits as they arrive."""
 
 from typing import Self
 
-from commontrace.client.aio.resumed import OpenStream, items
+from commontrace.client.aio.resumable_stream import OpenStream, resume_stream
 from commontrace.client.streams.search_progress import SearchProgress
 from commontrace.v1 import trace_service_pb2
 
 
 class SearchStream:
-    """An iterator over the hits of one search, which goes on by itself where a connection breaks.
+    """An iterator over the hits of one search, which resumes by itself after a broken connection.
 
-    Used as a context, it cancels the search when the context is left before the last hit.
+    `Client.search_stream` makes one. As a context manager, it cancels a search whose last hit was not read.
     """
 
     def __init__(
@@ -18,10 +18,9 @@ class SearchStream:
         open_stream: OpenStream[trace_service_pb2.SearchTracesRequest, trace_service_pb2.SearchTracesResponse],
         progress: SearchProgress,
     ) -> None:
-        """Takes how to ask for a request's messages; `Client.search_stream` makes one."""
         self._progress = progress
-        # Not of a method: a stream that nobody holds any more must not be kept alive by its own iterator.
-        self._hits = items(open_stream, progress)
+        # Not a generator method, whose reference to the stream would keep that alive after its last user.
+        self._hits = resume_stream(open_stream, progress)
 
     def __aiter__(self) -> Self:
         return self
@@ -36,12 +35,12 @@ class SearchStream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Cancels the search if it is still under way."""
+        """Cancels the search if it is still in progress."""
         await self._hits.aclose()
 
     @property
     def summary(self) -> trace_service_pb2.SearchSummary:
-        """Why no further hit follows. `hit_count` counts all hits, whatever broke in between.
+        """The summary with the stop reason; `hit_count` counts the hits of all streams.
 
         Raises RuntimeError before the last hit was read.
         """

@@ -1,4 +1,4 @@
-"""What happens to traces, as it happens."""
+"""Live events of traces, as an iterator that reconnects."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -15,30 +15,29 @@ OpenStream = Callable[
 
 
 class WatchStream:
-    """An endless iterator over events, which goes on by itself where a connection breaks or a server stops.
+    """An endless iterator over events, which reconnects where the connection breaks or the server shuts down.
 
-    Watching begins with the first event asked for. Used as a context, it has begun when the context is entered: of what
-    happens from then on, nothing is missed. Leaving the context ends it.
+    `Client.watch` makes one. Watching begins with the first event read; as a context manager, it begins on entry, so
+    that no later event is missed, and ends on exit.
     """
 
     def __init__(self, open_stream: OpenStream, progress: WatchProgress) -> None:
-        """Takes how to ask for messages, silent for so many seconds at most; `Client.watch` makes one."""
         self._progress = progress
-        self._told = _told(open_stream, progress)
+        self._events = _watch_events(open_stream, progress)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> trace_event_pb2.TraceEvent:
         while True:
-            event = await anext(self._told)
+            event = await anext(self._events)
             if event is not None:
                 return event
 
     async def __aenter__(self) -> Self:
         if not self._progress.has_begun:
             # A stream begins with a checkpoint.
-            await anext(self._told)
+            await anext(self._events)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -46,22 +45,24 @@ class WatchStream:
 
     async def aclose(self) -> None:
         """Ends watching."""
-        await self._told.aclose()
+        await self._events.aclose()
 
     @property
     def resume_token(self) -> str:
-        """Where `Client.watch` goes on behind the last event that came out of the iterator; empty before it begins."""
+        """Token with which `Client.watch` resumes after the last event read; empty before watching begins."""
         return self._progress.resume_token
 
 
-# A function, not a method: a stream that nobody holds any more must not be kept alive by its own iterator.
-async def _told(open_stream: OpenStream, progress: WatchProgress) -> AsyncGenerator[trace_event_pb2.TraceEvent | None]:
+# Not a generator method, whose reference to the stream would keep that alive after its last user.
+async def _watch_events(
+    open_stream: OpenStream, progress: WatchProgress
+) -> AsyncGenerator[trace_event_pb2.TraceEvent | None]:
     """Yields events, None for a checkpoint."""
     while True:
         try:
-            async with aclosing(open_stream(progress.next_request(), lambda: progress.silence)) as responses:
+            async with aclosing(open_stream(progress.next_request(), lambda: progress.silence_seconds)) as responses:
                 async for response in responses:
-                    events = progress.take(response)
+                    events = progress.receive(response)
                     if not events:
                         yield None
                     for event in events:

@@ -1,1 +1,1 @@
-"""Streams: progress, resumption and reconnect policy, without I/O; both clients share it."""
+"""State of streams without I/O: progress, resumption, reconnect policy. Both clients share it."""

@@ -1,4 +1,4 @@
-"""What has arrived of an export."""
+"""Progress of an export over reconnects."""
 
 from collections.abc import Iterable
 
@@ -15,35 +15,37 @@ class ExportProgress(
         trace_export_pb2.ExportTracesRequest, trace_export_pb2.ExportTracesResponse, trace_record_pb2.TraceRecord
     ]
 ):
-    """The state of an export over all the streams that it takes, each of which goes on behind the last message."""
+    """The state of an export over all its streams, each of which resumes after the last message.
+
+    The deadline of the calls bounds each stream that brings no message.
+    """
 
     def __init__(self, request: trace_export_pb2.ExportTracesRequest, options: CallOptions) -> None:
-        """Takes what to export and how calls are made; their deadline is for each stream that brings nothing."""
         super().__init__(options)
         self._request = request
-        self._brought_something = False
+        self._stream_brought_message = False
 
     @property
     def seconds_left(self) -> float:
-        """The deadline: that of a stream which brought something is followed by another stream."""
+        """Timeout of the next stream: the deadline. A stream that brought a message by then is followed by another."""
         return self._options.deadline
 
     def next_request(self) -> trace_export_pb2.ExportTracesRequest:
-        """Returns what to ask for."""
-        self._brought_something = False
+        """Returns the next request, with the cursor of the last message."""
+        self._stream_brought_message = False
         request = trace_export_pb2.ExportTracesRequest()
         request.CopyFrom(self._request)
         return request
 
-    def take(self, response: trace_export_pb2.ExportTracesResponse) -> Iterable[trace_record_pb2.TraceRecord]:
-        """Returns the traces that a message brings."""
-        self._arrived()
-        self._brought_something = True
+    def receive(self, response: trace_export_pb2.ExportTracesResponse) -> Iterable[trace_record_pb2.TraceRecord]:
+        """Returns the traces of a message, and stores its cursor."""
+        self._record_message()
+        self._stream_brought_message = True
         self._request.cursor = response.cursor
         return response.traces
 
     def pause_after(self, failure: CallFailed) -> float | None:
-        """Returns the same; no pause where only the stream's own time is over."""
-        if failure.code is grpc.StatusCode.DEADLINE_EXCEEDED and self._brought_something:
+        """Returns the pause before a reconnect: 0 after a timeout with messages, None for a final failure."""
+        if failure.code is grpc.StatusCode.DEADLINE_EXCEEDED and self._stream_brought_message:
             return 0.0
         return super().pause_after(failure)

@@ -1,4 +1,4 @@
-"""What of an import is on its way, and how to go on when its stream breaks."""
+"""Progress of an import: batches, unacknowledged messages, and when to reconnect (ADR 0018)."""
 
 import time
 from collections import deque
@@ -12,9 +12,9 @@ from commontrace.client.streams.reconnect_policy import BREAKS, ReconnectPolicy
 from commontrace.v1 import error_reason_pb2, trace_import_pb2, trace_record_pb2
 
 Record = trace_record_pb2.TraceRecord | trace_import_pb2.ImportItem
-"""A trace to import; an item brings its own sequence."""
+"""A trace to import; an ImportItem has its own sequence."""
 
-# A message that breaks off is sent again as a whole: half of what one may have is enough.
+# Half of the largest request, because a message whose stream breaks is sent again as a whole.
 _MESSAGE_BYTES = 1 << 19
 _MESSAGE_ITEMS = 500
 _ITEM_BYTES = (1 << 20) - 1024
@@ -24,100 +24,99 @@ _UNACKNOWLEDGED_MESSAGES = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """Items that are sent together, and what cannot be sent of those that were to be among them."""
+    """A batch of items, and the results of those among them that are too large to be sent."""
 
     request: trace_import_pb2.ImportTracesRequest
     refused: list[trace_import_pb2.ImportResult] = field(default_factory=list)
 
 
 class ImportProgress:
-    """The state of an import over all the streams that it takes.
+    """The state of an import over all its streams.
 
-    The deadline of the calls bounds how long an answer may be waited for, however often the stream breaks meanwhile.
+    The deadline of the calls bounds the wait for each response, including reconnects.
     """
 
     def __init__(self, import_id: str, options: CallOptions) -> None:
-        """Takes the import's UUID and how calls are made."""
         self._import_id = import_id
         self._options = options
         self._sequence = 0
-        self._gathered = self._empty()
-        self._gathered_bytes = 0
+        self._batch = self._empty()
+        self._batch_bytes = 0
         self._unacknowledged: deque[Message] = deque()
-        self._on_their_way = 0
-        self._waits_until: float | None = None
-        self._has_begun = self._is_answered = False
-        self._breaks = ReconnectPolicy(most=None)
+        self._in_flight = 0
+        self._answer_due: float | None = None
+        self._has_begun = self._stream_is_answered = False
+        self._reconnect_policy = ReconnectPolicy(most=None)
 
     @property
     def has_room(self) -> bool:
-        """Whether another message may be sent in this stream before the next answer."""
-        # The first one alone: what the server has against a stream is lost where gRPC is still sending (see _is_break).
-        return self._on_their_way < (_UNACKNOWLEDGED_MESSAGES if self._is_answered else 1)
+        """True if another message may be sent in this stream before the next response."""
+        # Only one before the first response: gRPC loses an error of the server that arrives during a send.
+        return self._in_flight < (_UNACKNOWLEDGED_MESSAGES if self._stream_is_answered else 1)
 
     @property
     def is_idle(self) -> bool:
-        """Whether everything that was sent is acknowledged."""
+        """True if every message that was sent is acknowledged."""
         return not self._unacknowledged
 
     def seconds_left(self) -> float:
-        """Returns how long the next answer may still take, from when this was asked first since the last one."""
+        """Returns the seconds left for the next response; its deadline runs from the first call since the last one."""
         now = time.monotonic()
-        if self._waits_until is None:
-            self._waits_until = now + self._options.deadline
-        return max(self._waits_until - now, 0.0)
+        if self._answer_due is None:
+            self._answer_due = now + self._options.deadline
+        return max(self._answer_due - now, 0.0)
 
-    def gather(self, record: Record) -> Message | None:
-        """Adds a trace to the next message; returns the one before if it is full."""
+    def add(self, record: Record) -> Message | None:
+        """Adds a trace to the batch; returns the previous batch where that is full, else None."""
         item = self._item(record)
         size, full = item.ByteSize(), None
-        if len(self._gathered.request.items) == _MESSAGE_ITEMS or self._gathered_bytes + size > _MESSAGE_BYTES:
-            full = self.gathered()
+        if len(self._batch.request.items) == _MESSAGE_ITEMS or self._batch_bytes + size > _MESSAGE_BYTES:
+            full = self.flush()
         if size > _ITEM_BYTES:
-            self._gathered.refused.append(_too_large(item.sequence, size))
+            self._batch.refused.append(_too_large(item.sequence, size))
         else:
-            self._gathered.request.items.append(item)
-            self._gathered_bytes += size
+            self._batch.request.items.append(item)
+            self._batch_bytes += size
         return full
 
-    def gathered(self) -> Message | None:
-        """Returns what was gathered since the last message, None if that is nothing."""
-        message = self._gathered
-        self._gathered, self._gathered_bytes = self._empty(), 0
+    def flush(self) -> Message | None:
+        """Returns the batch and begins a new one; None for an empty batch."""
+        message = self._batch
+        self._batch, self._batch_bytes = self._empty(), 0
         return message if message.request.items or message.refused else None
 
-    def question(self) -> Message:
-        """Returns a message without items, which asks how far the import has come."""
+    def progress_request(self) -> Message:
+        """Returns a message without items, whose response is the progress of the import."""
         return self._empty()
 
-    def begin(self) -> None:
-        """Begins a new stream: what no stream before it has seen acknowledged is sent again."""
-        self._on_their_way, self._is_answered = 0, False
+    def begin_stream(self) -> None:
+        """Begins a new stream, in which all unacknowledged messages are sent again."""
+        self._in_flight, self._stream_is_answered = 0, False
 
-    def repeated(self) -> trace_import_pb2.ImportTracesRequest | None:
-        """Returns the next request to send again, None if there is none."""
-        if self._on_their_way == len(self._unacknowledged):
+    def next_unacknowledged(self) -> trace_import_pb2.ImportTracesRequest | None:
+        """Returns the next request to send again in this stream, None without one."""
+        if self._in_flight == len(self._unacknowledged):
             return None
-        self._on_their_way += 1
-        return self._unacknowledged[self._on_their_way - 1].request
+        self._in_flight += 1
+        return self._unacknowledged[self._in_flight - 1].request
 
     def send(self, message: Message) -> trace_import_pb2.ImportTracesRequest:
-        """Returns the request that carries a message, which is sent again until it is acknowledged."""
+        """Returns the request of a message, and keeps the message until it is acknowledged."""
         self._unacknowledged.append(message)
-        self._on_their_way += 1
+        self._in_flight += 1
         return message.request
 
-    def take(self, response: trace_import_pb2.ImportTracesResponse | None) -> trace_import_pb2.ImportTracesResponse:
-        """Takes the answer to the oldest message, and returns it with what could not be sent in its place.
+    def receive(self, response: trace_import_pb2.ImportTracesResponse | None) -> trace_import_pb2.ImportTracesResponse:
+        """Acknowledges the oldest message, and returns the response with the results of items that were not sent.
 
-        Raises Unavailable for None, the end of a stream that should have gone on.
+        Raises Unavailable for None, a stream that ended early.
         """
         if response is None:
             raise Unavailable("the stream ended before everything was answered", code=grpc.StatusCode.UNAVAILABLE)
-        self._has_begun = self._is_answered = True
-        self._on_their_way -= 1
-        self._breaks.reset()
-        self._waits_until = None
+        self._has_begun = self._stream_is_answered = True
+        self._in_flight -= 1
+        self._reconnect_policy.reset()
+        self._answer_due = None
         message = self._unacknowledged.popleft()
         if message.refused:
             results = sorted([*response.results, *message.refused], key=lambda result: result.sequence)
@@ -126,12 +125,12 @@ class ImportProgress:
         return response
 
     def pause_after(self, failure: CallFailed) -> float | None:
-        """Returns after how many seconds to go on, None if the failure is the import's own or time is up."""
-        # A server that never answered is probably none.
-        is_known = self._has_begun or bool(failure.reason) or self._options.waits
-        if not (is_known and _is_break(failure)):
+        """Returns the pause before a reconnect, in seconds, None for a final failure or an exceeded deadline."""
+        # An address that never answered is probably no server.
+        has_answered = self._has_begun or bool(failure.reason) or self._options.waits_for_server
+        if not (has_answered and _is_connection_loss(failure)):
             return None
-        pause = self._breaks.pause_after(failure)
+        pause = self._reconnect_policy.pause_after(failure)
         return pause if pause is not None and pause < self.seconds_left() else None
 
     def _item(self, record: Record) -> trace_import_pb2.ImportItem:
@@ -145,10 +144,10 @@ class ImportProgress:
         return Message(request=trace_import_pb2.ImportTracesRequest(import_id=self._import_id))
 
 
-def _is_break(failure: CallFailed) -> bool:
-    # Where the server ends a stream while grpc.aio is sending, grpc.aio makes up a failure of its own.
-    is_made_up = failure.code is grpc.StatusCode.INTERNAL and not failure.reason
-    return failure.code in BREAKS or failure.retry_after is not None or is_made_up
+def _is_connection_loss(failure: CallFailed) -> bool:
+    # If the server ends the stream while grpc.aio is sending, grpc.aio reports INTERNAL instead of the server's status.
+    is_local = failure.code is grpc.StatusCode.INTERNAL and not failure.reason
+    return failure.code in BREAKS or failure.retry_after is not None or is_local
 
 
 def _too_large(sequence: int, size: int) -> trace_import_pb2.ImportResult:

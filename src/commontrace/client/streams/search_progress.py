@@ -1,4 +1,4 @@
-"""What has arrived of a search."""
+"""Progress of a search over reconnects (ADR 0011)."""
 
 import time
 
@@ -8,7 +8,7 @@ from commontrace.client.streams.stream_progress import StreamProgress
 from commontrace.v1 import trace_service_pb2
 
 _DEFAULT_LIMIT = 10
-"""What the contract makes of a limit of 0."""
+"""The contract's default for a limit of 0."""
 
 
 class SearchProgress(
@@ -16,13 +16,12 @@ class SearchProgress(
         trace_service_pb2.SearchTracesRequest, trace_service_pb2.SearchTracesResponse, trace_service_pb2.SearchHit
     ]
 ):
-    """The state of a search over all the streams that it takes.
+    """The state of a search over all its streams, for which the deadline holds together.
 
-    `summary` is that of the last stream, with the hits of all of them counted; None until it has arrived.
+    `summary` is that of the last stream with the hit count of all streams, None until it has arrived.
     """
 
     def __init__(self, request: trace_service_pb2.SearchTracesRequest, options: CallOptions) -> None:
-        """Takes what to search and how calls are made; their deadline is for all streams together."""
         super().__init__(options)
         self.summary: trace_service_pb2.SearchSummary | None = None
         self._request = request
@@ -32,24 +31,24 @@ class SearchProgress(
 
     @property
     def seconds_left(self) -> float:
-        """Until the deadline, which runs from when this was asked first."""
+        """Seconds until the deadline, which runs from the first use of this property."""
         now = time.monotonic()
         if self._ends_at is None:
             self._ends_at = now + self._options.deadline
         return max(self._ends_at - now, 0.0)
 
     def next_request(self) -> trace_service_pb2.SearchTracesRequest:
-        """Returns what to ask for: everything, or what is missing after the stream broke."""
+        """Returns the next request: for all hits, or after a reconnect for the missing ones."""
         request = trace_service_pb2.SearchTracesRequest()
         request.CopyFrom(self._request)
         if self._has_begun:
-            # A limit of 0 would mean the default; where nothing but the summary is missing, the one hit is left out.
+            # At least 1, because 0 stands for the default. Where only the summary is missing, `receive` drops that hit.
             request.limit = max(self._remaining, 1)
         return request
 
-    def take(self, response: trace_service_pb2.SearchTracesResponse) -> list[trace_service_pb2.SearchHit]:
-        """Returns the hits that a message brings."""
-        self._arrived()
+    def receive(self, response: trace_service_pb2.SearchTracesResponse) -> list[trace_service_pb2.SearchHit]:
+        """Returns the hits of a message, and stores its resume token and summary."""
+        self._record_message()
         hits = list(response.hits[: self._remaining])
         self._remaining -= len(hits)
         self._hit_count += len(hits)
@@ -64,6 +63,6 @@ class SearchProgress(
         return hits
 
     def pause_after(self, failure: CallFailed) -> float | None:
-        """Returns the same, None where the pause would outlast the deadline."""
+        """Returns the pause before a reconnect, None for a final failure or where it would outlast the deadline."""
         pause = super().pause_after(failure)
         return pause if pause is not None and pause < self.seconds_left else None

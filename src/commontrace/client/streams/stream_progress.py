@@ -1,4 +1,4 @@
-"""What has arrived of a stream, and how to go on when it breaks."""
+"""Progress of a resumable stream, and when to reconnect."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -12,41 +12,40 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 Item = TypeVar("Item")
 
-_STOPPING = "SERVER_STOPPING"
-_BREAKS_IN_A_ROW = 5
+_SHUTDOWN_REASON = "SERVER_STOPPING"
+_MAX_CONSECUTIVE_RECONNECTS = 5
 
 
 class StreamProgress(ABC, Generic[Request, Response, Item]):
-    """The state of what is read over as many streams as it takes, each of which goes on behind the one before."""
+    """The state of a read over as many streams as it takes, each of which resumes after the one before."""
 
     is_complete = False
-    """Whether nothing is missing, however the stream ends."""
+    """True once everything has arrived, however the stream ends."""
 
     def __init__(self, options: CallOptions) -> None:
-        """Takes how calls are made."""
         self._options = options
         self._has_begun = False
-        self._breaks = ReconnectPolicy(most=_BREAKS_IN_A_ROW)
+        self._reconnect_policy = ReconnectPolicy(most=_MAX_CONSECUTIVE_RECONNECTS)
 
     @property
     @abstractmethod
     def seconds_left(self) -> float:
-        """What the next stream may take."""
+        """Timeout of the next stream, in seconds."""
 
     @abstractmethod
     def next_request(self) -> Request:
-        """Returns what to ask for: everything, or what is missing after the stream broke."""
+        """Returns the next request: for everything, or after a reconnect for the rest."""
 
     @abstractmethod
-    def take(self, response: Response) -> Iterable[Item]:
-        """Returns what a message brings. Calls `_arrived`."""
+    def receive(self, response: Response) -> Iterable[Item]:
+        """Returns the items of a message. Calls `_record_message`."""
 
-    def _arrived(self) -> None:
+    def _record_message(self) -> None:
         self._has_begun = True
-        self._breaks.reset()
+        self._reconnect_policy.reset()
 
     def pause_after(self, failure: CallFailed) -> float | None:
-        """Returns after how many seconds to ask for the rest, None if the failure is the last word."""
-        # Before the first message, the channel has repeated what the server could not do, and what found no server.
-        is_broken = self._has_begun or (self._options.waits and failure.reason in ("", _STOPPING))
-        return self._breaks.pause_after(failure) if is_broken and failure.code in BREAKS else None
+        """Returns the pause before a reconnect, in seconds, None for a final failure."""
+        # Before the first message, the retry policy of the channel has already done its work.
+        may_reconnect = self._has_begun or (self._options.waits_for_server and failure.reason in ("", _SHUTDOWN_REASON))
+        return self._reconnect_policy.pause_after(failure) if may_reconnect and failure.code in BREAKS else None

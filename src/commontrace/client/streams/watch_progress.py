@@ -1,4 +1,4 @@
-"""How far somebody who watches has been told, and how to go on when the stream breaks."""
+"""Progress of watching events, and when to reconnect (ADR 0019)."""
 
 from collections.abc import Sequence
 
@@ -10,50 +10,58 @@ from commontrace.client.streams.reconnect_policy import BREAKS, ReconnectPolicy
 from commontrace.v1 import trace_event_pb2
 
 _SILENCE_SECONDS = 30.0
-"""Three checkpoints that did not come."""
+"""The time of three missing checkpoints."""
 
-# When a server comes back, everybody does at once: it may be short of connections for a moment.
-_PASSING = BREAKS | {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
-_BREAKS_OF_THE_IMPATIENT = 5
+# After a restart, all watchers reconnect at once, which may exhaust the server's connections for a moment.
+_TRANSIENT_CODES = BREAKS | {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
+_MAX_RECONNECTS_WITHOUT_WAITING = 5
 
 
 class WatchProgress:
-    """The state of watching over all the streams that it takes. `resume_token` is behind the last event taken out."""
+    """The state of watching over all its streams. `resume_token` is that of the last event read.
+
+    An empty token at the beginning stands for now.
+    """
 
     def __init__(self, resume_token: str, options: CallOptions) -> None:
-        """Takes where to begin, empty for from now on, and how calls are made."""
         self.resume_token = resume_token
-        self._arrived = resume_token
+        self._received_token = resume_token
         self._options = options
         self._has_begun = False
-        self._breaks = ReconnectPolicy(most=_BREAKS_OF_THE_IMPATIENT if options.wait_for_ready is False else None)
+        self._reconnect_policy = ReconnectPolicy(
+            most=_MAX_RECONNECTS_WITHOUT_WAITING if options.wait_for_ready is False else None
+        )
 
     @property
     def has_begun(self) -> bool:
-        """Whether anything has arrived: whatever happens from then on will be told."""
+        """True once a message has arrived, from which on no event is missed."""
         return self._has_begun
 
     @property
-    def silence(self) -> float:
-        """How many seconds may pass without a message before the connection counts as dead."""
+    def silence_seconds(self) -> float:
+        """Seconds without a message after which the connection counts as dead."""
         return _SILENCE_SECONDS if self._has_begun else min(self._options.deadline, _SILENCE_SECONDS)
 
     def next_request(self) -> trace_event_pb2.WatchTracesRequest:
-        """Returns what to ask for: what follows the last message."""
-        return trace_event_pb2.WatchTracesRequest(resume_token=self._arrived)
+        """Returns the next request: for events after the last message."""
+        return trace_event_pb2.WatchTracesRequest(resume_token=self._received_token)
 
-    def take(self, response: trace_event_pb2.WatchTracesResponse) -> Sequence[trace_event_pb2.TraceEvent]:
-        """Returns the events that a message brings."""
+    def receive(self, response: trace_event_pb2.WatchTracesResponse) -> Sequence[trace_event_pb2.TraceEvent]:
+        """Returns the events of a message, none for a checkpoint."""
         self._has_begun = True
-        self._breaks.reset()
-        self._arrived = response.resume_token
+        self._reconnect_policy.reset()
+        self._received_token = response.resume_token
         if not response.events:
             self.resume_token = response.resume_token
         return response.events
 
     def pause_after(self, failure: CallFailed) -> float | None:
-        """Returns after how many seconds to ask for the rest, None if there is no going on.
+        """Returns the pause before a reconnect, in seconds, None for a final failure.
 
-        Before the first message, there is none: the channel has repeated what could be repeated.
+        Before the first message, every failure is final, because the channel's retry policy has already done its work.
         """
-        return self._breaks.pause_after(failure) if self._has_begun and failure.code in _PASSING else None
+        return (
+            self._reconnect_policy.pause_after(failure)
+            if self._has_begun and failure.code in _TRANSIENT_CODES
+            else None
+        )

@@ -1,4 +1,4 @@
-"""Time limits for waits that take none."""
+"""Watchdog timer for blocking waits that take no timeout."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,33 +7,32 @@ from time import monotonic
 
 
 class Watchdog:
-    """Ends a blocking wait that takes too long, from a thread of its own."""
+    """Calls `end` from a thread of its own when a blocking wait exceeds its limit."""
 
     def __init__(self, end: Callable[[], object]) -> None:
-        """Takes what ends the wait."""
         self.ended_after: float | None = None
-        """After how many seconds a wait was ended, None if none was."""
+        """The limit in seconds of the wait that was ended, None if none was."""
         self._end = end
         self._seconds = 0.0
-        self._until: float | None = None
+        self._expires_at: float | None = None
         self._is_closed = False
         self._changed = threading.Condition()
         threading.Thread(target=self._run, daemon=True).start()
 
     @contextmanager
-    def of(self, seconds: float) -> Iterator[None]:
-        """Lets the block wait so many seconds."""
+    def limit(self, seconds: float) -> Iterator[None]:
+        """Limits the duration of the block to so many seconds."""
         with self._changed:
-            self._seconds, self._until = seconds, monotonic() + seconds
+            self._seconds, self._expires_at = seconds, monotonic() + seconds
             self._changed.notify()
         try:
             yield
         finally:
             with self._changed:
-                self._until = None
+                self._expires_at = None
 
     def close(self) -> None:
-        """Lets the thread go."""
+        """Ends the thread."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
@@ -41,10 +40,10 @@ class Watchdog:
     def _run(self) -> None:
         with self._changed:
             while not self._is_closed:
-                left = None if self._until is None else self._until - monotonic()
-                if left is not None and left <= 0:
+                remaining = None if self._expires_at is None else self._expires_at - monotonic()
+                if remaining is not None and remaining <= 0:
                     self.ended_after = self._seconds
                     break
-                self._changed.wait(left)
+                self._changed.wait(remaining)
         if self.ended_after is not None:
             self._end()

@@ -1,52 +1,52 @@
 # Generated from the asynchronous client by `make generate`. Do not edit.
-"""The answers to an import, over all the streams that it takes."""
+"""Import stream: sends batches and yields their responses, and reconnects where the stream breaks (ADR 0018)."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 
 from commontrace.client.errors import CallFailed
 from commontrace.client.streams.import_progress import ImportProgress, Message, Record
-from commontrace.client.sync.calls import Queue, Source, each, sleep
+from commontrace.client.sync.calls import Queue, Source, iterate, sleep
 from commontrace.v1 import trace_import_pb2
 
 Requests = Iterator[trace_import_pb2.ImportTracesRequest]
 Responses = Generator[trace_import_pb2.ImportTracesResponse]
 OpenStream = Callable[[Requests, Callable[[], float]], Responses]
-"""Sends requests and yields their answers, waiting for each as long as the function says."""
+"""Sends requests and yields their responses; the function returns how many seconds the next one may take."""
 
 
-def gathered(records: Source[Record], progress: ImportProgress) -> Generator[Message]:
-    """Yields the records in as few messages as hold them."""
-    for record in each(records):
-        message = progress.gather(record)
+def batch_records(records: Source[Record], progress: ImportProgress) -> Generator[Message]:
+    """Yields the records in batches, as few as possible."""
+    for record in iterate(records):
+        message = progress.add(record)
         if message is not None:
             yield message
-    message = progress.gathered()
+    message = progress.flush()
     if message is not None:
         yield message
 
 
-def question(progress: ImportProgress) -> Generator[Message]:
-    """Yields the one message that asks how far an import has come."""
-    yield progress.question()
+def progress_question(progress: ImportProgress) -> Generator[Message]:
+    """Yields a single empty message, whose response is the progress of the import."""
+    yield progress.progress_request()
 
 
-def answers(open_stream: OpenStream, messages: Generator[Message], progress: ImportProgress) -> Responses:
-    """Yields the answer to each message, in their order. Where the stream breaks, another one goes on."""
-    is_over = False
+def import_responses(open_stream: OpenStream, messages: Generator[Message], progress: ImportProgress) -> Responses:
+    """Yields the response to each message, in order, over as many streams as it takes."""
+    is_exhausted = False
     while True:
         requests: Queue[trace_import_pb2.ImportTracesRequest | None] = Queue()
-        progress.begin()
+        progress.begin_stream()
         try:
-            with closing(open_stream(_until_none(requests), progress.seconds_left)) as responses:
+            with closing(open_stream(_requests_until_none(requests), progress.seconds_left)) as responses:
                 has_begun = False
                 while True:
                     while progress.has_room:
-                        request = progress.repeated()
+                        request = progress.next_unacknowledged()
                         if request is None:
-                            message = None if is_over else next(messages, None)
+                            message = None if is_exhausted else next(messages, None)
                             if message is None:
-                                is_over = True
+                                is_exhausted = True
                                 break
                             request = progress.send(message)
                         requests.put_nowait(request)
@@ -55,10 +55,10 @@ def answers(open_stream: OpenStream, messages: Generator[Message], progress: Imp
                         if has_begun:
                             next(responses, None)
                         return
-                    yield progress.take(next(responses, None))
+                    yield progress.receive(next(responses, None))
                     has_begun = True
         except CallFailed as failure:
-            if progress.is_idle and is_over:
+            if progress.is_idle and is_exhausted:
                 return
             pause = progress.pause_after(failure)
             if pause is None:
@@ -68,6 +68,6 @@ def answers(open_stream: OpenStream, messages: Generator[Message], progress: Imp
             requests.put_nowait(None)
 
 
-def _until_none(requests: "Queue[trace_import_pb2.ImportTracesRequest | None]") -> Requests:
+def _requests_until_none(requests: "Queue[trace_import_pb2.ImportTracesRequest | None]") -> Requests:
     while (request := requests.get()) is not None:
         yield request

@@ -1,5 +1,5 @@
 # Generated from the asynchronous client by `make generate`. Do not edit.
-"""Lists that come page by page."""
+"""Keyset pagination: lists that are fetched page by page."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class PagedCalls(Calls):
-    """Calls that list something."""
+    """Base class of calls that list resources."""
 
     def _pages(self, method: "grpc.aio.UnaryUnaryMultiCallable[Any, Response]", request: Any) -> Iterator[Response]:
-        """Yields all pages, each asked for when the one before has been read."""
+        """Yields all pages, each fetched once the one before has been read."""
         while True:
             page: Any = self._call(method, request)
             yield page

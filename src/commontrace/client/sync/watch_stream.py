@@ -1,5 +1,5 @@
 # Generated from the asynchronous client by `make generate`. Do not edit.
-"""What happens to traces, as it happens."""
+"""Live events of traces, as an iterator that reconnects."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -16,30 +16,29 @@ OpenStream = Callable[
 
 
 class WatchStream:
-    """An endless iterator over events, which goes on by itself where a connection breaks or a server stops.
+    """An endless iterator over events, which reconnects where the connection breaks or the server shuts down.
 
-    Watching begins with the first event asked for. Used as a context, it has begun when the context is entered: of what
-    happens from then on, nothing is missed. Leaving the context ends it.
+    `Client.watch` makes one. Watching begins with the first event read; as a context manager, it begins on entry, so
+    that no later event is missed, and ends on exit.
     """
 
     def __init__(self, open_stream: OpenStream, progress: WatchProgress) -> None:
-        """Takes how to ask for messages, silent for so many seconds at most; `Client.watch` makes one."""
         self._progress = progress
-        self._told = _told(open_stream, progress)
+        self._events = _watch_events(open_stream, progress)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> trace_event_pb2.TraceEvent:
         while True:
-            event = next(self._told)
+            event = next(self._events)
             if event is not None:
                 return event
 
     def __enter__(self) -> Self:
         if not self._progress.has_begun:
             # A stream begins with a checkpoint.
-            next(self._told)
+            next(self._events)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,22 +46,22 @@ class WatchStream:
 
     def close(self) -> None:
         """Ends watching."""
-        self._told.close()
+        self._events.close()
 
     @property
     def resume_token(self) -> str:
-        """Where `Client.watch` goes on behind the last event that came out of the iterator; empty before it begins."""
+        """Token with which `Client.watch` resumes after the last event read; empty before watching begins."""
         return self._progress.resume_token
 
 
-# A function, not a method: a stream that nobody holds any more must not be kept alive by its own iterator.
-def _told(open_stream: OpenStream, progress: WatchProgress) -> Generator[trace_event_pb2.TraceEvent | None]:
+# Not a generator method, whose reference to the stream would keep that alive after its last user.
+def _watch_events(open_stream: OpenStream, progress: WatchProgress) -> Generator[trace_event_pb2.TraceEvent | None]:
     """Yields events, None for a checkpoint."""
     while True:
         try:
-            with closing(open_stream(progress.next_request(), lambda: progress.silence)) as responses:
+            with closing(open_stream(progress.next_request(), lambda: progress.silence_seconds)) as responses:
                 for response in responses:
-                    events = progress.take(response)
+                    events = progress.receive(response)
                     if not events:
                         yield None
                     for event in events:

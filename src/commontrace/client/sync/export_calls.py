@@ -1,17 +1,17 @@
 # Generated from the asynchronous client by `make generate`. Do not edit.
-"""Calls that take traces elsewhere."""
+"""Bulk export of traces: ExportTraces."""
 
 from collections.abc import Generator
 from functools import partial
 
 from commontrace.client.streams.export_progress import ExportProgress
 from commontrace.client.sync.calls import Calls
-from commontrace.client.sync.resumed import items
+from commontrace.client.sync.resumable_stream import resume_stream
 from commontrace.v1 import trace_export_pb2, trace_filter_pb2, trace_record_pb2
 
 
-class TraceExporting(Calls):
-    """Calls that take traces elsewhere."""
+class ExportCalls(Calls):
+    """Calls of the bulk export."""
 
     def export_traces(
         self,
@@ -20,15 +20,15 @@ class TraceExporting(Calls):
         embeddings: bool = False,
         batch_size: int = 0,
     ) -> Generator[trace_record_pb2.TraceRecord]:
-        """Yields traces as records that another server can import, oldest first, and holds one message.
+        """Yields traces as records that another server can import, oldest first, with one message in memory.
 
-        Without a filter, they are all live traces, those that others replace too. `embeddings` adds their vectors,
-        `batch_size` is how many traces a message brings at most. Where the connection breaks or the server stops, the
-        export goes on behind the last message that arrived: what is there throughout comes exactly once. It may take as
-        long as it takes, but fails if nothing arrives for as long as a call may take, twice that at most.
+        Without a filter, these are all live traces, superseded ones too. `embeddings` adds their vectors; `batch_size`
+        is the largest number of traces in one message. Where the connection breaks or the server shuts down, the export
+        resumes after the last message: a trace that exists throughout is yielded exactly once. It has no deadline as a
+        whole, but fails if nothing arrives within the client's deadline, at most twice that.
         """
         request = trace_export_pb2.ExportTracesRequest(
             filter=filter, include_embeddings=embeddings, batch_size=batch_size
         )
         open_stream = partial(self._responses, self._traces.ExportTraces)
-        return items(open_stream, ExportProgress(request, self._options))
+        return resume_stream(open_stream, ExportProgress(request, self._options))

@@ -1,5 +1,5 @@
 # Generated from the asynchronous client by `make generate`. Do not edit.
-"""Calls that take other people's traces away; they need a key with the scope `traces:admin`."""
+"""Moderation of anybody's traces, for keys with the scope `traces:admin` (ADR 0031)."""
 
 from uuid import UUID
 
@@ -8,10 +8,10 @@ from commontrace.client.sync.calls import Calls
 from commontrace.v1 import trace_pb2, trace_service_pb2
 
 
-class Moderating(Calls):
+class ModerationCalls(Calls):
     """Calls that hide and purge anybody's traces.
 
-    Each takes a `request_id` (a UUID), one of its own if none is given: calls with the same one are carried out once.
+    Each takes a `request_id` (a UUID, by default a new one), its idempotency key.
     """
 
     def hide(self, trace_id: str | UUID, reason: str, *, request_id: str | UUID | None = None) -> trace_pb2.Trace:
@@ -29,6 +29,6 @@ class Moderating(Calls):
         return response.trace
 
     def purge(self, trace_id: str | UUID, *, request_id: str | UUID | None = None) -> None:
-        """Erases a trace for good: texts, vector, tags, votes, and every stored answer that names it."""
+        """Erases a trace permanently: texts, vector, tags, votes, and every stored response that names it."""
         request = trace_service_pb2.PurgeTraceRequest(trace_id=str(trace_id), request_id=request_id_of(request_id))
         self._call(self._traces.PurgeTrace, request)

@@ -1,4 +1,4 @@
-"""What `commontrace doctor` learns of a server by calling it, and whether its database is the one that doctor sees."""
+"""Checks of a running server: version, key, health, and whether its database is the one that doctor sees."""
 
 import asyncio
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from uuid import UUID
 
 from commontrace import __version__
 from commontrace.cli.runtime import server_health
-from commontrace.cli.runtime.calls import first, key_of_environment
-from commontrace.cli.runtime.tls_options import given_tls
+from commontrace.cli.runtime.server_calls import environment_key, take_first
+from commontrace.cli.runtime.tls_options import tls_from_options
 from commontrace.client import CallFailed, Client, TlsFailed, connect
 from commontrace.client.channel_options import SERVICES
-from commontrace.client.proxies import way_to
+from commontrace.client.proxies import proxy_hint
 from commontrace.domain.doctor.findings import Finding, ok, problem, warning
 from commontrace.storage.doctor.inspector import DatabaseInspector
 
-_PATIENCE_SECONDS = 3.0
+_CALL_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Newest:
+class NewestTrace:
     """The newest trace that a server lists."""
 
     trace_id: UUID
@@ -27,36 +27,36 @@ class Newest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AskedServer:
-    """What a server said. `newest` is None where it lists no trace, or where it was not read (`is_read`)."""
+class ServerReport:
+    """Findings about a server, and its newest trace: None where it has none, or could not be listed (`is_read`)."""
 
     address: str
     findings: list[Finding]
     is_there: bool = False
     is_read: bool = False
-    newest: Newest | None = None
+    newest: NewestTrace | None = None
     refused_key: str | None = None
-    """The key of the environment, if the server does not take it."""
+    """The key of the environment, where the server rejects it."""
 
 
-async def asked(address: str) -> AskedServer:
-    """Calls the server and returns what it said, or why it said nothing."""
-    tls, key = given_tls(), key_of_environment()
+async def check_server(address: str) -> ServerReport:
+    """Calls the server, and returns a report with findings of success or failure."""
+    tls, key = tls_from_options(), environment_key()
     newest, is_read, refused_key = None, False, None
     try:
-        async with connect(address, key=key, deadline=_PATIENCE_SECONDS, tls=tls or False) as client:
+        async with connect(address, key=key, deadline=_CALL_SECONDS, tls=tls or False) as client:
             version = (await client.service_info()).version
-            newest, is_read = await _newest(client), True
+            newest, is_read = await _find_newest(client), True
     except ValueError as error:
         is_of_key = str(error).startswith("key")
         advice = "correct COMMONTRACE_KEY, or unset it" if is_of_key else "give --address and the options of TLS"
-        return AskedServer(address=address, findings=[problem("server", str(error), advice)])
+        return ServerReport(address=address, findings=[problem("server", str(error), advice)])
     except TlsFailed as error:
         advice = "see `commontrace --help` for the options of TLS"
-        return AskedServer(address=address, findings=[problem("server", str(error), advice)])
+        return ServerReport(address=address, findings=[problem("server", str(error), advice)])
     except CallFailed as error:
         if not error.reason:
-            return AskedServer(address=address, findings=[_silent(error, address)])
+            return ServerReport(address=address, findings=[_unreachable(error, address)])
         if error.code.name == "UNAUTHENTICATED":
             advice = (
                 "set COMMONTRACE_KEY to a key of `commontrace keys create`:"
@@ -68,8 +68,8 @@ async def asked(address: str) -> AskedServer:
             found = problem("server", f"CommonTrace on {address} says {error}", "see its log")
     else:
         found = _version(version, address)
-    health = await asyncio.to_thread(server_health.ask, address, SERVICES, seconds=_PATIENCE_SECONDS, tls=tls)
-    return AskedServer(
+    health = await asyncio.to_thread(server_health.check_health, address, SERVICES, seconds=_CALL_SECONDS, tls=tls)
+    return ServerReport(
         address=address,
         findings=[found, *(_health(service, status) for service, status in health.services.items())],
         is_there=True,
@@ -79,23 +79,24 @@ async def asked(address: str) -> AskedServer:
     )
 
 
-async def compared(server: AskedServer, database: DatabaseInspector) -> Finding | None:
-    """Tells whether the server's database is this one; None where that cannot be told. Asks the database last.
+async def compare_databases(server: ServerReport, database: DatabaseInspector) -> Finding | None:
+    """Returns a finding about whether the server's database is this one, None where that cannot be known.
 
-    A trace of the one must be in the other, made at the same microsecond: samples have the same ids everywhere.
+    The server's newest trace must be in the database, created in the same microsecond: sample traces have the same ids
+    in every database.
     """
     if server.refused_key is not None:
-        return _another(server) if await database.accepts_key(server.refused_key) else None
+        return _other_database(server) if await database.accepts_key(server.refused_key) else None
     if not server.is_read:
         return None
     if server.newest is None:
-        return _another(server) if await database.has_live_traces() else None
+        return _other_database(server) if await database.has_live_traces() else None
     if await database.get_creation_time(server.newest.trace_id) != server.newest.created_at:
-        return _another(server)
+        return _other_database(server)
     return ok("server", "its database is the one seen here")
 
 
-def _another(server: AskedServer) -> Finding:
+def _other_database(server: ServerReport) -> Finding:
     return problem(
         "server",
         f"the database of the server on {server.address} is another one than that seen here",
@@ -103,16 +104,16 @@ def _another(server: AskedServer) -> Finding:
     )
 
 
-async def _newest(client: Client) -> Newest | None:
-    for trace in await first(1, client.list(page_size=1)):
-        return Newest(trace_id=UUID(trace.id), created_at=trace.create_time.ToDatetime(tzinfo=UTC))
+async def _find_newest(client: Client) -> NewestTrace | None:
+    for trace in await take_first(1, client.list(page_size=1)):
+        return NewestTrace(trace_id=UUID(trace.id), created_at=trace.create_time.ToDatetime(tzinfo=UTC))
     return None
 
 
-def _silent(error: CallFailed, address: str) -> Finding:
+def _unreachable(error: CallFailed, address: str) -> Finding:
     if error.code.name == "UNAVAILABLE":
         advice = "start it with commontrace serve; or give --address, or set COMMONTRACE_ADDRESS"
-        return warning("server", f"none answers on {address}{way_to(address)}", advice)
+        return warning("server", f"none answers on {address}{proxy_hint(address)}", advice)
     advice = "give --address, or look into its log"
     return problem("server", f"what is on {address} does not answer as CommonTrace does: {error}", advice)
 

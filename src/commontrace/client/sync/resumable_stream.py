@@ -1,5 +1,5 @@
 # Generated from the asynchronous client by `make generate`. Do not edit.
-"""Streams that go on by themselves where a connection breaks."""
+"""Resumable server streams: reconnect after a broken connection and continue after the last message."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -9,18 +9,18 @@ from commontrace.client.streams.stream_progress import Item, Request, Response, 
 from commontrace.client.sync.calls import sleep
 
 OpenStream = Callable[[Request, float], Generator[Response]]
-"""Asks for a request's messages within so many seconds."""
+"""Sends a request with a timeout in seconds, and yields its messages."""
 
 
-def items(
+def resume_stream(
     open_stream: OpenStream[Request, Response], progress: StreamProgress[Request, Response, Item]
 ) -> Generator[Item]:
-    """Yields what the streams bring, and holds one message; closing it early cancels the call."""
+    """Yields the items of all streams, with one message in memory; closing the generator cancels the call."""
     while True:
         try:
             with closing(open_stream(progress.next_request(), progress.seconds_left)) as responses:
                 for response in responses:
-                    yield from progress.take(response)
+                    yield from progress.receive(response)
         except CallFailed as failure:
             if progress.is_complete:
                 return

@@ -1,4 +1,4 @@
-"""Streams that go on by themselves where a connection breaks."""
+"""Resumable server streams: reconnect after a broken connection and continue after the last message."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -8,18 +8,18 @@ from commontrace.client.errors import CallFailed
 from commontrace.client.streams.stream_progress import Item, Request, Response, StreamProgress
 
 OpenStream = Callable[[Request, float], AsyncGenerator[Response]]
-"""Asks for a request's messages within so many seconds."""
+"""Sends a request with a timeout in seconds, and yields its messages."""
 
 
-async def items(
+async def resume_stream(
     open_stream: OpenStream[Request, Response], progress: StreamProgress[Request, Response, Item]
 ) -> AsyncGenerator[Item]:
-    """Yields what the streams bring, and holds one message; closing it early cancels the call."""
+    """Yields the items of all streams, with one message in memory; closing the generator cancels the call."""
     while True:
         try:
             async with aclosing(open_stream(progress.next_request(), progress.seconds_left)) as responses:
                 async for response in responses:
-                    for item in progress.take(response):
+                    for item in progress.receive(response):
                         yield item
         except CallFailed as failure:
             if progress.is_complete:

@@ -1,4 +1,4 @@
-"""Calls that read and search traces."""
+"""Reads and searches of traces: calls of TraceService that change nothing."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
@@ -7,31 +7,31 @@ from uuid import UUID
 
 from commontrace.client.aio.pages import PagedCalls
 from commontrace.client.aio.search_stream import SearchStream
-from commontrace.client.requests import Ranking, SearchQuery, search_request, several, view_of
+from commontrace.client.requests import Ranking, SearchQuery, reject_single_string, search_request, view_of
 from commontrace.client.search_hits import SearchHits
 from commontrace.client.streams.search_progress import SearchProgress
 from commontrace.v1 import error_reason_pb2, trace_filter_pb2, trace_pb2, trace_service_pb2
 
 _TRACES_A_CALL = 100
-"""What the contract lets one BatchGetTraces ask for."""
+"""The contract's limit of ids in one BatchGetTraces."""
 
 
-class TraceReading(PagedCalls):
+class ReadCalls(PagedCalls):
     """Calls that read and search traces."""
 
     async def service_info(self) -> trace_service_pb2.GetServiceInfoResponse:
-        """Returns the server's description."""
+        """Returns the server's version, model and limits, and the caller."""
         return await self._call(self._traces.GetServiceInfo, trace_service_pb2.GetServiceInfoRequest())
 
     async def get(self, trace_id: str | UUID, *, full: bool = True) -> trace_pb2.Trace:
-        """Returns one trace; without `full`, its context and solution are empty."""
+        """Returns a trace; without `full`, its context and solution are empty."""
         request = trace_service_pb2.GetTraceRequest(trace_id=str(trace_id), view=view_of(full=full))
         response = await self._call(self._traces.GetTrace, request)
         return response.trace
 
     async def get_many(self, trace_ids: Iterable[str | UUID], *, full: bool = True) -> Sequence[trace_pb2.Trace | None]:
-        """Returns one trace for each id, in their order, None where there is none; makes as many calls as it takes."""
-        ids = [str(trace_id) for trace_id in several("trace_ids", trace_ids)]
+        """Returns the trace of each id, in order, None for an unknown one. Makes a call for every 100 ids, or more."""
+        ids = [str(trace_id) for trace_id in reject_single_string("trace_ids", trace_ids)]
         found: list[trace_pb2.Trace | None] = []
         while len(found) < len(ids):
             request = trace_service_pb2.BatchGetTracesRequest(
@@ -50,9 +50,10 @@ class TraceReading(PagedCalls):
         show_deleted: bool = False,
         page_size: int = 0,
     ) -> AsyncIterator[trace_pb2.Trace]:
-        """Yields traces, newest first, all that pass the filter.
+        """Yields all traces that pass the filter, newest first.
 
-        With `show_deleted`, they are the caller's own, deleted ones too. `page_size` is how many one call fetches.
+        With `show_deleted`, these are the caller's own, deleted ones too. `page_size` is the number of traces that one
+        call fetches.
         """
         request = trace_service_pb2.ListTracesRequest(
             filter=filter, view=view_of(full=full), show_deleted=show_deleted, page_size=page_size
@@ -82,11 +83,11 @@ class TraceReading(PagedCalls):
         ranking: Ranking = "cosine",
         explain: bool = False,
     ) -> SearchHits:
-        """Returns the nearest traces that pass the filter, most similar first, or in the order of another `ranking`.
+        """Returns the traces nearest to the query that pass the filter, in the order of the `ranking`.
 
-        `query` is a text, the id of a trace to find others like it, or a vector (see `vector`). `exact` compares every
-        trace instead of trusting the index. "trust_weighted" also goes by votes, "hybrid" also by the words of a text;
-        both for a `limit` of at most 100. `explain` sets what each hit's place is made of.
+        `query` is a text, the id of a trace to find similar ones, or a vector (see `vector`). `exact` compares every
+        trace instead of using the index. The ranking "cosine" orders by similarity; "trust_weighted" adds votes,
+        "hybrid" adds full-text matches, both for a `limit` of at most 100. `explain` sets the explanation of each hit.
         """
         hits = SearchHits()
         stream = self.search_stream(
@@ -118,12 +119,11 @@ class TraceReading(PagedCalls):
         explain: bool = False,
         batch_size: int = 0,
     ) -> SearchStream:
-        """Returns an iterator over what `search` returns, which yields hits as they arrive and holds one message.
+        """Returns an iterator over the hits of `search` as they arrive, with one message in memory.
 
-        `batch_size` is how many hits a message brings at most. The deadline is for the whole search, from the first hit
-        asked for to the last one read. Where the connection breaks, the search goes on behind the last hit that
-        arrived: on unchanged data none comes twice and none is missed, and one that the index had overlooked may follow
-        less similar ones there.
+        `batch_size` is the largest number of hits in one message. The deadline covers the whole search, from the first
+        `next` to the last hit. Where the connection breaks, the search resumes after the last hit: on unchanged data no
+        hit is repeated or missed, but one that the index overlooked before may then follow less similar ones.
         """
         request = search_request(
             query,

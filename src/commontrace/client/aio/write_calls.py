@@ -1,5 +1,4 @@
-# Generated from the asynchronous client by `make generate`. Do not edit.
-"""Calls that contribute, edit and delete traces."""
+"""Writes of traces: calls that contribute, update, delete and undelete."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -7,20 +6,20 @@ from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.client.requests import request_id_of, several
-from commontrace.client.sync.calls import Calls
+from commontrace.client.aio.calls import Calls
+from commontrace.client.requests import reject_single_string, request_id_of
 from commontrace.v1 import trace_pb2, trace_service_pb2
 
 OnDuplicate = Literal["return_existing", "reject", "allow"]
 
 
-class TraceWriting(Calls):
-    """Calls that contribute, edit and delete traces.
+class WriteCalls(Calls):
+    """Calls that change the caller's own traces.
 
-    Each takes a `request_id` (a UUID), one of its own if none is given: calls with the same one are carried out once.
+    Each takes a `request_id` (a UUID, by default a new one), its idempotency key.
     """
 
-    def contribute(
+    async def contribute(
         self,
         title: str,
         context: str,
@@ -35,17 +34,17 @@ class TraceWriting(Calls):
         validate_only: bool = False,
         request_id: str | UUID | None = None,
     ) -> trace_service_pb2.CreateTraceResponse:
-        """Stores a trace, durable and searchable when this returns, unless one with the same content is there already.
+        """Stores a trace, durable and searchable on return, unless one with the same content exists already.
 
-        While the server cannot encode text in time, the trace is stored with the `embedding_state` PENDING, without
-        tokens and `similar`; searches find it when the server has encoded it. `supersedes` is the id of an own trace
-        that the new one replaces. Raises TypeError if `tags` is one string.
+        If the server cannot encode the text in time, the trace has the `embedding_state` PENDING, without token counts
+        and `similar`; searches find it once it is encoded. `supersedes` is the id of the caller's trace that the new
+        one replaces. Raises TypeError if `tags` is a single string.
         """
         request = trace_service_pb2.CreateTraceRequest(
             title=title,
             context=context,
             solution=solution,
-            tags=several("tags", tags),
+            tags=reject_single_string("tags", tags),
             agent_model=agent_model,
             agent_version=agent_version,
             on_duplicate=trace_pb2.OnDuplicate.Value(f"ON_DUPLICATE_{on_duplicate.upper()}"),
@@ -55,9 +54,9 @@ class TraceWriting(Calls):
         )
         if metadata:
             request.metadata.update(dict(metadata))
-        return self._call(self._traces.CreateTrace, request)
+        return await self._call(self._traces.CreateTrace, request)
 
-    def update(
+    async def update(
         self,
         trace_id: str | UUID,
         *,
@@ -71,17 +70,16 @@ class TraceWriting(Calls):
         etag: str | None = None,
         request_id: str | UUID | None = None,
     ) -> trace_service_pb2.UpdateTraceResponse:
-        """Changes what is given of an own trace, each field as a whole; what is None stays as it is.
+        """Updates the given fields of one of the caller's traces, each as a whole; None leaves a field unchanged.
 
-        While the server cannot encode a new text in time, the `embedding_state` is PENDING, and no search finds the
-        trace until the server has encoded it. With `etag`, a trace that was edited since it was read stays as it is,
-        and the call fails.
+        If the server cannot encode a new text in time, the `embedding_state` is PENDING, and searches find the trace
+        once it is encoded. With `etag`, the call fails if the trace was edited since it was read.
         """
         changes: dict[str, Any] = {
             "title": title,
             "context": context,
             "solution": solution,
-            "tags": None if tags is None else several("tags", tags),
+            "tags": None if tags is None else reject_single_string("tags", tags),
             "agent_model": agent_model,
             "agent_version": agent_version,
             "metadata": None if metadata is None else dict(metadata),
@@ -93,20 +91,20 @@ class TraceWriting(Calls):
             etag=etag or "",
             request_id=request_id_of(request_id),
         )
-        return self._call(self._traces.UpdateTrace, request)
+        return await self._call(self._traces.UpdateTrace, request)
 
-    def delete(
+    async def delete(
         self, trace_id: str | UUID, *, etag: str | None = None, request_id: str | UUID | None = None
     ) -> trace_pb2.Trace:
-        """Deletes an own trace and returns it without context and solution; `undelete` brings it back."""
+        """Deletes one of the caller's traces, until `undelete`, and returns it without context and solution."""
         request = trace_service_pb2.DeleteTraceRequest(
             trace_id=str(trace_id), etag=etag or "", request_id=request_id_of(request_id)
         )
-        response = self._call(self._traces.DeleteTrace, request)
+        response = await self._call(self._traces.DeleteTrace, request)
         return response.trace
 
-    def undelete(self, trace_id: str | UUID, *, request_id: str | UUID | None = None) -> trace_pb2.Trace:
-        """Brings an own trace back and returns it without context and solution."""
+    async def undelete(self, trace_id: str | UUID, *, request_id: str | UUID | None = None) -> trace_pb2.Trace:
+        """Restores one of the caller's deleted traces and returns it without context and solution."""
         request = trace_service_pb2.UndeleteTraceRequest(trace_id=str(trace_id), request_id=request_id_of(request_id))
-        response = self._call(self._traces.UndeleteTrace, request)
+        response = await self._call(self._traces.UndeleteTrace, request)
         return response.trace

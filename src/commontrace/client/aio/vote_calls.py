@@ -13,8 +13,8 @@ Verdict = Literal["up", "down"]
 DownReason = Literal["outdated", "incorrect", "harmful", "duplicate", "spam"]
 
 
-class Votes(PagedCalls):
-    """Calls of VoteService. Those that write take a `request_id`, as those of TraceService do."""
+class VoteCalls(PagedCalls):
+    """Calls of VoteService. Writes take a `request_id` (a UUID, by default a new one), their idempotency key."""
 
     async def vote(
         self,
@@ -26,9 +26,10 @@ class Votes(PagedCalls):
         revision: int = 0,
         request_id: str | UUID | None = None,
     ) -> vote_service_pb2.CastVoteResponse:
-        """Casts the caller's vote on another's trace, or changes it; `down` needs a reason.
+        """Casts or changes the caller's vote on another user's trace; `down` requires a reason.
 
-        `revision` is the one that the caller saw: if it is no longer the current one, the call fails.
+        `revision` is the revision that the caller saw; the call fails if it is no longer the current one. 0 stands for
+        the current one.
         """
         request = vote_service_pb2.CastVoteRequest(
             trace_id=str(trace_id),
@@ -41,13 +42,13 @@ class Votes(PagedCalls):
         return await self._call(self._votes.CastVote, request)
 
     async def retract_vote(self, trace_id: str | UUID, *, request_id: str | UUID | None = None) -> vote_pb2.TraceTally:
-        """Takes the caller's vote back and returns the tally without it."""
+        """Deletes the caller's vote and returns the tally without it."""
         request = vote_service_pb2.RetractVoteRequest(trace_id=str(trace_id), request_id=request_id_of(request_id))
         response = await self._call(self._votes.RetractVote, request)
         return response.tally
 
     async def my_vote(self, trace_id: str | UUID) -> vote_pb2.Vote | None:
-        """Returns the caller's vote, None if there is none."""
+        """Returns the caller's vote, None without one."""
         request = vote_service_pb2.GetVoteRequest(trace_id=str(trace_id))
         try:
             response = await self._call(self._votes.GetVote, request)
@@ -58,7 +59,7 @@ class Votes(PagedCalls):
         return response.vote
 
     async def votes(self, trace_id: str | UUID) -> AsyncIterator[vote_pb2.Vote]:
-        """Yields all votes on a trace, on earlier revisions too, newest first."""
+        """Yields all votes on a trace, including those on earlier revisions, newest first."""
         async for page in self._pages(self._votes.ListVotes, vote_service_pb2.ListVotesRequest(trace_id=str(trace_id))):
             for vote in page.votes:
                 yield vote

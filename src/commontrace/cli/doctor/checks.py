@@ -1,11 +1,14 @@
-"""Asks everything that `commontrace doctor` wants to know, as far as the answers before allow."""
+"""Checks of `commontrace doctor`: settings, certificate, database, vectors, model, server.
+
+A check runs only if the earlier ones left it something to look at.
+"""
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
 
-from commontrace.cli.doctor.server import AskedServer, asked, compared
-from commontrace.cli.runtime.environment import SettingsWrong, settings_from_environment, with_cause
+from commontrace.cli.doctor.server_checks import ServerReport, check_server, compare_databases
+from commontrace.cli.runtime.environment import InvalidSettings, load_settings, message_with_cause
 from commontrace.domain.doctor import findings as diagnosis
 from commontrace.domain.doctor import postgres as postgres_diagnosis
 from commontrace.domain.doctor import vectors as vector_diagnosis
@@ -31,27 +34,28 @@ _ENCODING_SECONDS = 10.0
 _REPAIR = "repair what the message names, or restore a backup"
 
 
-async def findings(address: str) -> AsyncIterator[Finding]:
-    """Yields what each check found, as soon as it is known. `address` is where the server should be."""
-    # Before the database, which then has whatever the server tells of its own.
-    server = await asked(address)
+async def run_checks(address: str) -> AsyncIterator[Finding]:
+    """Yields the findings of all checks as they are made; `address` is the expected address of the server."""
+    # Before the database, whose rows are compared with what the server lists.
+    server = await check_server(address)
     try:
-        settings = settings_from_environment()
-    except SettingsWrong as error:
-        for said in error.problems:
-            name = said.partition(":")[0]
-            yield problem("settings", said, f"correct {name}, or unset it" if os.environ.get(name) else f"set {name}")
+        settings = load_settings()
+    except InvalidSettings as error:
+        for message in error.problems:
+            name = message.partition(":")[0]
+            advice = f"correct {name}, or unset it" if os.environ.get(name) else f"set {name}"
+            yield problem("settings", message, advice)
     else:
-        yield _settings(settings)
+        yield _check_settings(settings)
         if settings.tls_cert_file is not None:
-            yield _certificate(settings)
-        async for finding in _database(settings, server):
+            yield _check_certificate(settings)
+        async for finding in _check_database(settings, server):
             yield finding
     for finding in server.findings:
         yield finding
 
 
-def _settings(settings: Settings) -> Finding:
+def _check_settings(settings: Settings) -> Finding:
     try:
         refuse_open_address(settings)
     except bootstrap.NotReady as error:
@@ -60,7 +64,7 @@ def _settings(settings: Settings) -> Finding:
     return ok("settings", f"the database is {place}, EMBEDDER is {settings.embedder}")
 
 
-def _certificate(settings: Settings) -> Finding:
+def _check_certificate(settings: Settings) -> Finding:
     try:
         certificate = certificates.check_files(certificates.read_files(settings))
     except certificates.CertificateUnusable as error:
@@ -75,7 +79,7 @@ def _certificate(settings: Settings) -> Finding:
     return ok("certificate", until)
 
 
-async def _database(settings: Settings, server: AskedServer) -> AsyncIterator[Finding]:
+async def _check_database(settings: Settings, server: ServerReport) -> AsyncIterator[Finding]:
     try:
         is_running = settings.database_url is None and embedded.attach(settings.data_dir) is not None
         missing = None if settings.database_url or is_running else bootstrap.missing_database(settings)
@@ -91,15 +95,15 @@ async def _database(settings: Settings, server: AskedServer) -> AsyncIterator[Fi
     try:
         with bootstrap.postgres(settings, attach=True) as where:
             async with inspect_database(where.url) as database:
-                yield ok("database", _whereabouts(where))
-                async for finding in _inside(database, where, settings, server):
+                yield ok("database", _location(where))
+                async for finding in _check_contents(database, where, settings, server):
                     yield finding
     except migrating.RevisionNotOurs as error:
         yield problem("revision", error.said, error.advice)
     except CommonTraceError as error:
-        yield problem("database", with_cause(error), advice_for(error, otherwise=REACH))
+        yield problem("database", message_with_cause(error), advice_for(error, otherwise=REACH))
     except InspectionFailed as error:
-        yield problem("database", with_cause(error), advice_for(error, otherwise=_REPAIR))
+        yield problem("database", message_with_cause(error), advice_for(error, otherwise=_REPAIR))
     except bootstrap.NotReady as error:
         yield problem("database", "DATABASE_URL cannot be used", str(error))
     except embedded.DataDirectoryInUse as error:
@@ -109,7 +113,7 @@ async def _database(settings: Settings, server: AskedServer) -> AsyncIterator[Fi
         yield problem("database", message, log or "see the message")
 
 
-def _whereabouts(where: bootstrap.Postgres) -> str:
+def _location(where: bootstrap.Postgres) -> str:
     url = parse_postgres_url(where.url)
     if where.is_embedded:
         started = ", started for this look" if where.process else ""
@@ -117,8 +121,8 @@ def _whereabouts(where: bootstrap.Postgres) -> str:
     return f"{url.database or url.username} on {url.host or url.query.get('host', 'this machine')} answers"
 
 
-async def _inside(
-    database: DatabaseInspector, where: bootstrap.Postgres, settings: Settings, server: AskedServer
+async def _check_contents(
+    database: DatabaseInspector, where: bootstrap.Postgres, settings: Settings, server: ServerReport
 ) -> AsyncIterator[Finding]:
     facts = await database.get_postgres_facts()
     for finding in postgres_diagnosis.check_postgres(facts):
@@ -130,21 +134,21 @@ async def _inside(
     if current is None:
         for finding in postgres_diagnosis.check_room(facts):
             yield finding
-    # Of another revision, tables may be missing or not be what is asked for.
+    # At another revision, tables may be missing or have other columns.
     if revision.level is Level.OK and facts.pgvector_is_visible:
-        async for finding in _contents(database, where, settings):
+        async for finding in _check_vectors(database, where, settings):
             yield finding
-        if (comparison := await compared(server, database)) is not None:
+        if (comparison := await compare_databases(server, database)) is not None:
             yield comparison
 
 
-async def _contents(
+async def _check_vectors(
     database: DatabaseInspector, where: bootstrap.Postgres, settings: Settings
 ) -> AsyncIterator[Finding]:
     recorded = await database.get_model()
     is_as_new = where.is_embedded and await database.has_only_seeds()
     upcoming = await database.get_next_model()
-    yield await _model(recorded, upcoming, settings, is_as_new=is_as_new and upcoming is None)
+    yield await _check_model(recorded, upcoming, settings, is_as_new=is_as_new and upcoming is None)
     if upcoming is not None:
         yield vector_diagnosis.check_reembedding(upcoming, await database.get_reembedding_progress())
     create = create_index_statement()
@@ -157,7 +161,7 @@ async def _contents(
     yield vector_diagnosis.check_queue(await database.get_queue())
 
 
-async def _model(
+async def _check_model(
     recorded: RecordedModel, upcoming: RecordedModel | None, settings: Settings, *, is_as_new: bool
 ) -> Finding:
     try:
@@ -168,8 +172,8 @@ async def _model(
         async with asyncio.timeout(_ENCODING_SECONDS):
             await embedder.encode(["Does it encode?"])
     except (EmbedderUnavailable, TimeoutError) as error:
-        said = str(error) or f"it took more than {_ENCODING_SECONDS:g} s"
-        return warning("model", f"{embedder.model_id} cannot encode text now: {said}", "see to the endpoint")
+        reason = str(error) or f"it took more than {_ENCODING_SECONDS:g} s"
+        return warning("model", f"{embedder.model_id} cannot encode text now: {reason}", "see to the endpoint")
     finally:
         await embedder.close()
     if upcoming is not None and upcoming.made_by(embedder):

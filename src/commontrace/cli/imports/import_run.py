@@ -1,25 +1,27 @@
-"""One run of an import: what is sent, and what became of it."""
+"""One run of `commontrace import`: sends lines, prints and counts their results."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import UUID
 
-from commontrace.cli.imports.lines import lines, record
-from commontrace.cli.imports.waiting import Imported
-from commontrace.cli.output.printing import json_line, note, one_line, printable
-from commontrace.cli.runtime.json_input import Unreadable
+from commontrace.cli.imports.imported_traces import ImportedTraces
+from commontrace.cli.imports.json_lines import parse_record, read_lines
+from commontrace.cli.output.printing import one_line, print_json, print_note, printable
+from commontrace.cli.runtime.json_input import InvalidInput
 
-# Imported when a command runs: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
     from commontrace.client import Client
     from commontrace.v1 import trace_import_pb2
 
-# How long the server may be silent, its restart included.
-_PATIENCE_SECONDS = 60.0
+# Deadline of one answer; long enough for a restart of the server.
+_ANSWER_SECONDS = 60.0
 
 
 class ImportRun:
-    """One run of an import, and what became of the traces in this run and in those before it."""
+    """One run of an import, which may resume earlier runs, and the counts of both.
+
+    `again` sends lines that are stored already, too. `advance` takes the number of the line that was answered last.
+    """
 
     def __init__(
         self,
@@ -27,82 +29,83 @@ class ImportRun:
         *,
         import_id: UUID,
         on_duplicate: str | None,
-        can_go_on: bool,
+        is_resumable: bool,
         again: bool,
         as_json: bool,
         advance: Callable[[int], None],
     ) -> None:
-        """Takes the lines and how to tell of them."""
         self.created = self.created_before = self.existing = self.failed = self.failed_before = 0
-        self.imported = Imported()
-        """What of this run is not sure to be found by searches."""
+        self.imported = ImportedTraces()
+        """Traces that searches may not find: without a vector when they were stored, or stored by an earlier run."""
         self._source = source
         self._import_id = import_id
         self._on_duplicate = on_duplicate
-        self._can_go_on = can_go_on
+        self._is_resumable = is_resumable
         self._again = again
         self._as_json = as_json
         self._advance = advance
         self._last_line_before = 0
-        """The last one that an earlier run has stored."""
-        self._on_their_way: dict[int, tuple[str, bool]] = {}
-        """Of each trace its title, and whether it brings its vector, by line."""
+        """The last line that an earlier run stored."""
+        self._in_flight: dict[int, tuple[str, bool]] = {}
+        """By line of each unanswered trace: its title, and whether it brings its vector."""
 
-    async def through(self, client: "Client") -> None:
-        """Imports everything that was not imported before."""
+    async def run(self, client: "Client") -> None:
+        """Imports what earlier runs have not stored. Raises CallFailed."""
         from commontrace.client import CallFailed
 
-        patient = client.within(_PATIENCE_SECONDS)
         before = await client.import_progress(self._import_id)
         self._last_line_before = before.last_sequence
         last_line = 0 if self._again else before.last_sequence
         if last_line:
             self.created_before, self.existing = before.created_count, before.existing_count
         try:
-            async for result in patient.import_traces(self._items(last_line), import_id=self._import_id):
-                self._take(result)
+            async for result in client.within(_ANSWER_SECONDS).import_traces(
+                self._items(last_line), import_id=self._import_id
+            ):
+                self._handle(result)
             if self._again:
-                # What an earlier run had stored was only told again.
+                # Results of an earlier run come again under the same import id; they are not new.
                 self.created_before = min(before.created_count, self.created)
                 self.created -= self.created_before
         except CallFailed:
-            if self._can_go_on:
-                note("what was stored stays: the same command goes on where this one stopped")
+            if self._is_resumable:
+                print_note("what was stored stays: the same command goes on where this one stopped")
             raise
 
-    async def look(self, client: "Client", advance: "Callable[[int, int | None], None] | None") -> None:
-        """Learns which of the imported traces cannot be found; with `advance`, waits until there are none."""
+    async def check_encoded(self, client: "Client", advance: "Callable[[int, int | None], None] | None") -> None:
+        """Finds out which imported traces have no vector yet; with `advance`, waits until all have one."""
         from commontrace.client import CallFailed
 
         try:
-            await (self.imported.look(client) if advance is None else self.imported.wait(client, advance))
+            await (self.imported.refresh(client) if advance is None else self.imported.wait(client, advance))
         except CallFailed as error:
-            # The import itself has succeeded: a key that may only write cannot read.
-            self.imported = Imported()
-            note(f"whether searches find them already cannot be told: {one_line(str(error))}")
+            # No failure of the import: a key with the scope traces:write alone may not read.
+            self.imported = ImportedTraces()
+            print_note(f"whether searches find them already cannot be told: {one_line(str(error))}")
 
     def _items(self, last_line: int) -> "Iterator[trace_import_pb2.ImportItem]":
-        """Yields the lines behind the last one that was stored; of those before, only counts how many there are."""
+        """Yields the traces after `last_line`, and counts the lines up to it, which earlier runs stored or failed."""
         from commontrace.v1 import trace_import_pb2, trace_pb2
 
+        # Lines up to `last_line` that are not among the stored ones have failed.
         stored = self.created_before + self.existing
-        for line in lines(self._source):
+        for line in read_lines(self._source):
             if line.number <= last_line:
                 stored -= 1
                 self.failed = self.failed_before = max(0, -stored)
                 continue
             try:
-                trace = record(line)
-            except Unreadable as error:
+                trace = parse_record(line)
+            except InvalidInput as error:
                 self._fail(line.number, str(error))
                 continue
             if self._on_duplicate is not None:
                 trace.on_duplicate = trace_pb2.OnDuplicate.Value(f"ON_DUPLICATE_{self._on_duplicate.upper()}")
-            self._on_their_way[line.number] = trace.title, trace.HasField("embedding")
+            self._in_flight[line.number] = trace.title, trace.HasField("embedding")
             yield trace_import_pb2.ImportItem(sequence=line.number, trace=trace)
 
-    def _take(self, result: "trace_import_pb2.ImportResult") -> None:
-        title, has_vector = self._on_their_way.pop(result.sequence)
+    def _handle(self, result: "trace_import_pb2.ImportResult") -> None:
+        title, has_vector = self._in_flight.pop(result.sequence)
         self._advance(result.sequence)
         if result.HasField("error"):
             from commontrace.v1.error_reason_pb2 import ErrorReason
@@ -118,17 +121,21 @@ class ImportRun:
             self.imported.add(result.sequence, trace_id)
         unlinked = result.supersedes_error.message
         if unlinked:
-            note(f"line {result.sequence}: {one_line(title)}: imported, and replaces nothing: {one_line(unlinked)}")
+            print_note(
+                f"line {result.sequence}: {one_line(title)}: imported, and replaces nothing: {one_line(unlinked)}"
+            )
         if self._as_json:
             outcome = {"outcome": "created" if is_new else "existing"}
-            json_line(
+            print_json(
                 {"line": result.sequence, **outcome, "trace_id": trace_id, "title": title}
                 | ({"supersedes_error": unlinked} if unlinked else {})
             )
 
     def _fail(self, line: int, problem: str, *, title: str = "", reason: str = "") -> None:
         self.failed += 1
-        # One line each, however long what they quote is.
-        note(f"line {line}: {one_line(title)}: {one_line(problem)}" if reason else f"line {line} {printable(problem)}")
+        # One line for each failure, because messages may quote text of several.
+        print_note(
+            f"line {line}: {one_line(title)}: {one_line(problem)}" if reason else f"line {line} {printable(problem)}"
+        )
         if self._as_json:
-            json_line({"line": line, "outcome": "failed", "title": title, "reason": reason, "message": problem})
+            print_json({"line": line, "outcome": "failed", "title": title, "reason": reason, "message": problem})

@@ -1,0 +1,22 @@
+"""Live events of traces: WatchTraces."""
+
+from functools import partial
+
+from commontrace.client.aio.calls import Calls
+from commontrace.client.aio.watch_stream import WatchStream
+from commontrace.client.streams.watch_progress import WatchProgress
+
+
+class WatchCalls(Calls):
+    """The call that watches events."""
+
+    def watch(self, resume_token: str = "") -> WatchStream:
+        """Returns an endless iterator over events of traces, without a deadline.
+
+        Begins after the event, or the stream, with this `resume_token`, by default now. Every event comes once, those
+        of one trace in order. Where the connection breaks or is silent for 30 s, or the server shuts down, watching
+        resumes after the last event, however long that takes (with `wait_for_ready=False`, it fails after five attempts
+        to reconnect). Fails with the reason WATCH_TOKEN_OUT_OF_RANGE for a token older than 7 days.
+        """
+        open_stream = partial(self._responses_without_deadline, self._traces.WatchTraces)
+        return WatchStream(open_stream, WatchProgress(resume_token, self._options))
