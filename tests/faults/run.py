@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from commontrace.cli.runtime.environment import configure_logging
-from commontrace.serving import memory
+from commontrace.serving import process_limits as memory
 from tests.faults.harness.figure import Figure, Trial
 from tests.faults.harness.journal import FILE
 from tests.faults.harness.service import LOG

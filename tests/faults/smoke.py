@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from commontrace.serving import memory
+from commontrace.serving import process_limits as memory
 from tests.faults.harness.figure import Figure, Trial
 from tests.faults.scenario_table import SCENARIOS
 

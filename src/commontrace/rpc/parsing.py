@@ -9,7 +9,7 @@ from commontrace.domain.errors import CommonTraceError
 from commontrace.rpc.validation.invalid_request import MalformedRequest, RequestTooLarge
 
 if TYPE_CHECKING:
-    from commontrace.rpc.interceptors.interceptor import Handler
+    from commontrace.rpc.interceptors.base import Handler
 
 
 def parsed(handler: "Handler", request: bytes | CommonTraceError, *, most: int = limits.REQUEST_BYTES) -> Any:

@@ -29,13 +29,13 @@ from commontrace.rpc.health.service import HealthService
 from commontrace.rpc.idempotency import IdempotentWrites
 from commontrace.rpc.interceptors.admission import AdmissionInterceptor
 from commontrace.rpc.interceptors.authentication import AuthenticationInterceptor
-from commontrace.rpc.interceptors.deferring import DeferringInterceptor
-from commontrace.rpc.interceptors.guard import GuardInterceptor
+from commontrace.rpc.interceptors.backpressure import SendingInterceptor
+from commontrace.rpc.interceptors.deferred_receive import DeferringInterceptor
+from commontrace.rpc.interceptors.error_mapping import GuardInterceptor
 from commontrace.rpc.interceptors.logging import LoggingInterceptor
 from commontrace.rpc.interceptors.metadata_size import MetadataSizeInterceptor
 from commontrace.rpc.interceptors.quota import QuotaInterceptor
-from commontrace.rpc.interceptors.receiving import ReceivingInterceptor
-from commontrace.rpc.interceptors.sending import SendingInterceptor
+from commontrace.rpc.interceptors.receive import ReceivingInterceptor
 from commontrace.rpc.interceptors.standard_services import StandardServicesInterceptor
 from commontrace.rpc.interceptors.validation import ValidationInterceptor
 from commontrace.rpc.reflection import add_reflection
@@ -48,7 +48,7 @@ from commontrace.rpc.servicers.votes import VoteServicer
 from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.streams.imports import Importer
 from commontrace.rpc.validation.validator import Validator
-from commontrace.serving import memory
+from commontrace.serving import process_limits as memory
 from commontrace.serving.bootstrap import Foundation, NotReady
 from commontrace.serving.embedder_factory import embedder_of
 from commontrace.serving.listening import (

@@ -15,7 +15,7 @@ from commontrace.rpc.server_options import OPTIONS
 from commontrace.serving import server as wiring
 from commontrace.serving import tls
 from tests.conftest import ServerFactory, server_settings
-from tests.contract.serving.tls_places import OURS, SERVER, placed, shown
+from tests.contract.serving.tls_files import OURS, SERVER, placed, shown
 from tests.support.certificates import Pair, written
 
 

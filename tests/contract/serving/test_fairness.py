@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from commontrace.domain import limits
 from commontrace.embeddings.embedder import Embedder
-from commontrace.rpc.interceptors import sending
+from commontrace.rpc.interceptors import backpressure as sending
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_export_pb2 import ExportTracesRequest

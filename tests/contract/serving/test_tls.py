@@ -12,7 +12,7 @@ from commontrace.cli.runtime import tls_options
 from commontrace.client import Tls, TlsFailed, connect, sync
 from commontrace.domain.doctor.findings import Level
 from tests.conftest import RunningServer, ServerFactory, server_settings
-from tests.contract.serving.tls_places import OTHERS, OURS, SERVER, placed, shown
+from tests.contract.serving.tls_files import OTHERS, OURS, SERVER, placed, shown
 from tests.faults.server_process import run_command
 from tests.support.certificates import written
 

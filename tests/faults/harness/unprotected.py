@@ -24,9 +24,10 @@ from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.hosted import endpoint
 from commontrace.rpc import request_receiver as arrivals
 from commontrace.rpc.call import Context
-from commontrace.rpc.interceptors import authentication, sending
-from commontrace.rpc.interceptors.deferring import DeferringInterceptor
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor, unary_behavior
+from commontrace.rpc.interceptors import authentication
+from commontrace.rpc.interceptors import backpressure as sending
+from commontrace.rpc.interceptors.base import Handler, Interceptor, unary_behavior
+from commontrace.rpc.interceptors.deferred_receive import DeferringInterceptor
 from commontrace.serving import bootstrap, server
 from commontrace.storage import advisory_lock, database, engines
 from commontrace.storage.database import Answer, Database, Question

@@ -80,7 +80,8 @@ def serve(
 async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> None:
     import asyncio
 
-    from commontrace.serving import bootstrap, memory
+    from commontrace.serving import bootstrap
+    from commontrace.serving import process_limits as memory
     from commontrace.serving.server import serving
 
     hurry = asyncio.Event()

@@ -35,7 +35,8 @@ def main() -> None:
 async def _serve(settings: "Settings", *, url: str) -> None:
     import asyncio
 
-    from commontrace.serving import bootstrap, memory
+    from commontrace.serving import bootstrap
+    from commontrace.serving import process_limits as memory
     from commontrace.serving.server import serving
 
     hurry = asyncio.Event()

@@ -10,7 +10,7 @@ from commontrace.domain.errors import DeadlinePassed, Overloaded
 from commontrace.domain.scopes import Scope
 from commontrace.plurals import counted
 from commontrace.rpc.call import Context
-from commontrace.rpc.interceptors.interceptor import (
+from commontrace.rpc.interceptors.base import (
     Handler,
     WrappingInterceptor,
     streaming_behavior,

@@ -17,7 +17,7 @@ from commontrace.domain.caller import LOCAL_EMAIL, Caller, claimed
 from commontrace.domain.errors import InvalidKey, InvalidUser, KeyRequired
 from commontrace.domain.scopes import Scope
 from commontrace.rpc.call import Context, Reauthenticate, current_call, current_caller, still_admitted
-from commontrace.rpc.interceptors.interceptor import (
+from commontrace.rpc.interceptors.base import (
     Handler,
     WrappingInterceptor,
     streaming_behavior,

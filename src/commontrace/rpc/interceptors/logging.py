@@ -12,7 +12,7 @@ import structlog
 from commontrace.rpc.call import Call, CallObserver, Context, current_call
 from commontrace.rpc.call_ids import REQUEST_ID_METADATA, call_id
 from commontrace.rpc.calls_in_progress import CallsInProgress
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+from commontrace.rpc.interceptors.base import Handler, Interceptor
 
 log = structlog.get_logger()
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from commontrace.domain import limits
 from commontrace.rpc.call import Context
-from commontrace.rpc.interceptors.interceptor import CheckingInterceptor, Handler
+from commontrace.rpc.interceptors.base import CheckingInterceptor, Handler
 from commontrace.rpc.validation.invalid_request import RequestTooLarge
 
 # What HTTP/2 counts for each pair beside its name and value (RFC 9113, 6.5.2).

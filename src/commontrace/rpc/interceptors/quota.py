@@ -8,7 +8,7 @@ from commontrace.core.keys.quotas import Quotas
 from commontrace.domain.keys.quotas import READS, WRITES
 from commontrace.domain.scopes import Scope
 from commontrace.rpc.call import Context, current_caller
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+from commontrace.rpc.interceptors.base import Handler, Interceptor
 
 
 class QuotaInterceptor(Interceptor):

@@ -10,7 +10,7 @@ from typing import Any
 from commontrace.domain.errors import CommonTraceError
 from commontrace.rpc.call import Context
 from commontrace.rpc.call_ids import call_id
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+from commontrace.rpc.interceptors.base import Handler, Interceptor
 from commontrace.rpc.parsing import parsed
 from commontrace.rpc.request_receiver import RequestReceiver
 from commontrace.rpc.status import status_of

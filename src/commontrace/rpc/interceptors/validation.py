@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from commontrace.rpc.call import Context
-from commontrace.rpc.interceptors.interceptor import CheckingInterceptor, Handler
+from commontrace.rpc.interceptors.base import CheckingInterceptor, Handler
 from commontrace.rpc.validation.validator import Validator
 
 

@@ -9,9 +9,9 @@ import grpc
 
 from commontrace.domain import limits
 from commontrace.domain.errors import Overloaded
-from commontrace.rpc import effort
+from commontrace.rpc import call_cost as effort
 from commontrace.rpc.call import Context
-from commontrace.rpc.interceptors.interceptor import (
+from commontrace.rpc.interceptors.base import (
     Handler,
     WrappingInterceptor,
     streaming_behavior,

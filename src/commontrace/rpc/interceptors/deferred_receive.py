@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 import grpc
 
 from commontrace.rpc.call import Context
-from commontrace.rpc.interceptors.interceptor import Handler, WrappingInterceptor, streaming_behavior, unary_behavior
+from commontrace.rpc.interceptors.base import Handler, WrappingInterceptor, streaming_behavior, unary_behavior
 
 
 class _Requests:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from commontrace.rpc.call import Context, current_caller
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+from commontrace.rpc.interceptors.base import Handler, Interceptor
 from commontrace.rpc.parsing import parsed
 from commontrace.rpc.request_receiver import RequestReceiver, no_message
 

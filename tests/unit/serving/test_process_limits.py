@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from commontrace.serving import memory
+from commontrace.serving import process_limits as memory
 from tests.faults.harness.load import until
 
 _BLOCK, _BLOCKS = 4096, 20_000

@@ -3,7 +3,7 @@
 import pytest
 from google.protobuf.message import Message
 
-from commontrace.rpc.effort import MOST, effort_of, traces_asked_for
+from commontrace.rpc.call_cost import MOST, effort_of, traces_asked_for
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_export_pb2 import ExportTracesRequest
 from tests.contract.errors.error_row import VALID

@@ -12,7 +12,7 @@ from commontrace.domain.errors import DatabaseUnavailable, OperatorNeeded
 from commontrace.domain.log_safety import operator_facts
 from commontrace.rpc.call import Context, current_call
 from commontrace.rpc.call_ids import REQUEST_ID_METADATA
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+from commontrace.rpc.interceptors.base import Handler, Interceptor
 from commontrace.rpc.status import code_and_reason, reason_name, status_of
 
 log = structlog.get_logger()
