@@ -73,7 +73,7 @@ class ActiveModel:
         """Whether there is an embedder of the database's model."""
         return self._queries is not None
 
-    async def follow(self) -> None:
+    async def run_refresh(self) -> None:
         """Looks every second, until cancelled."""
         while True:
             await asyncio.sleep(_PERIOD_SECONDS)

@@ -1,14 +1,14 @@
-"""The effort of a call, estimated from its request."""
+"""Cost of a call, estimated from its request: the unit in which users share a server (ADR 0042)."""
 
 from typing import Any
 
 from commontrace.domain import limits
 
-MOST = 50
-"""What more than that costs is bounded by the size of an answer."""
+MAX_COST = 50
+"""The cost of the most expensive calls: what they take beyond it is bounded by the size of a response."""
 
-# What takes about as long to read and check as a trace to find and send.
-_BYTES = 2_048
+# Bytes that take as long to read and check as one trace takes to find and send.
+_BYTES_PER_TRACE = 2_048
 _DEFAULTS = {
     "limit": limits.SEARCH_HITS_DEFAULT,
     "page_size": limits.PAGE_ITEMS_DEFAULT,
@@ -17,15 +17,15 @@ _DEFAULTS = {
 
 
 def traces_asked_for(request: Any) -> int:
-    """Returns how many traces, or other things, the answer to a valid request may hold; of an export, a message."""
+    """Returns how many traces, or other items, the answer may hold; for an export, each message of it."""
     fields = request.DESCRIPTOR.fields_by_name
-    # In this order: the batches of a search are parts of it.
+    # In this order: the batches of a search are parts of its limit.
     for field, default in _DEFAULTS.items():
         if field in fields:
             return int(getattr(request, field)) or default
     return len(request.trace_ids) if "trace_ids" in fields else 1
 
 
-def effort_of(request: Any) -> int:
-    """Returns the effort of a call, from 1 to `MOST`: one for each trace it asks for and for each 2 KiB it brings."""
-    return min(MOST, traces_asked_for(request) + int(request.ByteSize()) // _BYTES)
+def cost_of(request: Any) -> int:
+    """Returns the cost of a valid request, 1..MAX_COST: 1 for each trace it asks for and for each 2 KiB it brings."""
+    return min(MAX_COST, traces_asked_for(request) + int(request.ByteSize()) // _BYTES_PER_TRACE)

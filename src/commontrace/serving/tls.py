@@ -13,8 +13,8 @@ import grpc
 import structlog
 
 from commontrace.serving import certificates
-from commontrace.serving.bootstrap import NotReady
 from commontrace.serving.certificates import Certificate, CertificateUnusable, Files
+from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from commontrace.domain import limits
 from commontrace.embeddings.embedder import Embedder
-from commontrace.rpc.interceptors import backpressure as sending
+from commontrace.rpc.interceptors import backpressure
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_export_pb2 import ExportTracesRequest
@@ -126,7 +126,7 @@ async def test_answers_that_nobody_reads_leave_room_for_those_of_others(
     start_server: ServerFactory, database_url: str, monkeypatch: pytest.MonkeyPatch, rpc: str, request_: Message
 ) -> None:
     # Room for four answers, of which a user has three.
-    monkeypatch.setattr(sending, "UNREAD_BYTES", 4 * limits.RESPONSE_BYTES)
+    monkeypatch.setattr(backpressure, "MAX_UNSENT_BYTES", 4 * limits.RESPONSE_BYTES)
     async with start_server() as running:
         large = "x" * limits.CONTEXT_CHARACTERS
         created = await running.traces.CreateTrace(a_contribution(context=large, solution=large), metadata=BOB)
@@ -155,9 +155,9 @@ async def test_answers_that_nobody_reads_leave_room_for_those_of_others(
 async def test_answers_that_are_read_are_not_refused_however_long_they_take(
     start_server: ServerFactory, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "UNREAD_BYTES", 4 * limits.RESPONSE_BYTES)
+    monkeypatch.setattr(backpressure, "MAX_UNSENT_BYTES", 4 * limits.RESPONSE_BYTES)
     # Shorter than what all of them take.
-    monkeypatch.setattr(sending, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(backpressure, "_MEMORY_WAIT_SECONDS", 0.1)
     async with start_server() as running:
         large = "x" * limits.CONTEXT_CHARACTERS
         created = await running.traces.CreateTrace(a_contribution(context=large, solution=large), metadata=BOB)

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from commontrace.domain.keys.api_key import new_key
 from commontrace.rpc import services
 from commontrace.rpc.scopes import ScopeUndeclared, required_scopes
-from commontrace.serving import server as wiring
+from commontrace.serving import process_limits
 from commontrace.storage.database import Database
 from commontrace.v1.trace_service_pb2 import GetServiceInfoRequest
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings
@@ -187,7 +187,7 @@ async def reflect(
 async def test_connections_beyond_the_bound_are_closed_at_once(
     start_server: ServerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wiring, "connections_to_serve", lambda: 1)
+    monkeypatch.setattr(process_limits, "connections_to_serve", lambda: 1)
     async with start_server() as running:
         assert await health_of(running.channel, "") == SERVING
         own = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))

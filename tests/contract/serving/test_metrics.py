@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from commontrace.embeddings.embedder import Embedder
-from commontrace.serving.bootstrap import NotReady
+from commontrace.serving.not_ready import NotReady
 from commontrace.storage import engines
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_service_pb2 as pb

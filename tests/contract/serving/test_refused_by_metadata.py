@@ -10,7 +10,7 @@ import pytest
 from commontrace.core.keys import cache as known_keys
 from commontrace.domain import limits
 from commontrace.domain.keys.api_key import new_key
-from commontrace.rpc import request_receiver as arrivals
+from commontrace.rpc import request_receiver
 from tests.conftest import RunningServer
 from tests.contract.callers import reason_of
 from tests.contract.calls import METHODS, call
@@ -31,7 +31,7 @@ async def test_who_has_no_key_is_told_before_a_message_comes(keyed: RunningServe
     began = time.perf_counter()
     assert await answer_without_message(keyed, rpc, ()) == "KEY_REQUIRED"
     assert await answer_without_message(keyed, rpc, bearer("nonsense")) == "INVALID_KEY"
-    assert time.perf_counter() - began < arrivals.PROMPT_SECONDS
+    assert time.perf_counter() - began < request_receiver.PROMPT_SECONDS
 
 
 PAYLOADS = {
@@ -78,11 +78,14 @@ async def _search(server: RunningServer, key: Metadata) -> None:
 async def test_slow_messages_of_one_user_keep_no_other_waiting(
     keyed: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrivals, "PROMPT_SECONDS", 0.1)
-    monkeypatch.setattr(arrivals, "LONGEST_SECONDS", 1.5)
+    monkeypatch.setattr(request_receiver, "PROMPT_SECONDS", 0.1)
+    monkeypatch.setattr(request_receiver, "TIMEOUT_SECONDS", 1.5)
     slow, other = [bearer(await a_key(keyed.database, f"{name}@example.org")) for name in ("slow", "other")]
     # As many as are taken in at once, and more.
-    stalled = [asyncio.create_task(answer_without_message(keyed, GET, slow)) for _ in range(2 * arrivals.AT_A_TIME)]
+    stalled = [
+        asyncio.create_task(answer_without_message(keyed, GET, slow))
+        for _ in range(2 * request_receiver.MAX_CONCURRENT)
+    ]
     await asyncio.sleep(0.3)
     method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = keyed.channel.stream_unary(GET)
     late = method(timeout=10, metadata=other)
@@ -97,7 +100,9 @@ async def test_slow_messages_of_one_user_keep_no_other_waiting(
 async def test_large_messages_of_one_user_are_taken_in_a_few_at_a_time_and_all_answered(keyed: RunningServer) -> None:
     key = bearer(await a_key(keyed.database, "ada@example.org"))
     payload = padded(VALID[GET].SerializeToString(), limits.RECEIVED_BYTES)
-    errors = await asyncio.gather(*(call(keyed.channel, GET, payload, key) for _ in range(4 * arrivals.AT_A_TIME)))
+    errors = await asyncio.gather(
+        *(call(keyed.channel, GET, payload, key) for _ in range(4 * request_receiver.MAX_CONCURRENT))
+    )
     told = Counter((error.details() or "").partition(":")[0] for error in errors if error is not None)
     assert sum(told.values()) == len(errors)
     assert told.keys() <= {"REQUEST_TOO_LARGE", "OVERLOADED"}

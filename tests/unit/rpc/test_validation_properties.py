@@ -175,8 +175,8 @@ def test_hits_are_cut_into_messages_in_order_and_none_is_too_large(sizes: list[i
         pb.SearchHit(trace=trace_pb2.Trace(id=str(number), solution=_padding(size)), similarity=1 / (number + 1))
         for number, size in enumerate(sizes)
     ]
-    filling = ResponseBuilder()
-    cut = [full for hit in hits if (full := filling.put(hit)) is not None] + [filling.take()]
+    builder = ResponseBuilder()
+    cut = [full for hit in hits if (full := builder.add(hit)) is not None] + [builder.build()]
     assert [hit for response in cut for hit in response.hits] == hits
     assert all(response.hits for response in cut) or not hits
     for response, following in pairwise(cut):

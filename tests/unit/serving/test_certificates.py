@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from commontrace.client import Tls
 from commontrace.client.tls_failures import explanation
-from commontrace.serving.bootstrap import NotReady
 from commontrace.serving.certificates import CertificateUnusable, anybody_reads, check_files
+from commontrace.serving.not_ready import NotReady
 from commontrace.serving.tls import ServedCertificate
 from tests.conftest import server_settings
 from tests.support.certificates import Authority, Pair, with_passphrase, written

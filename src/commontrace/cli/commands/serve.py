@@ -51,6 +51,7 @@ def serve(
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from commontrace.serving import bootstrap
     from commontrace.serving.listening import refuse_open_address, refuse_taken_address, reserved
+    from commontrace.serving.not_ready import NotReady
     from commontrace.serving.tls import ServedCertificate
 
     settings = read_settings()
@@ -62,7 +63,7 @@ def serve(
         # Whoever serves reads it again: here it is refused before a Postgres is started.
         ServedCertificate.of_settings(settings)
         if settings.workers > 1 and sys.platform != "linux":
-            raise bootstrap.NotReady("more than one worker needs Linux, whose kernel spreads connections over them")
+            raise NotReady("more than one worker needs Linux, whose kernel spreads connections over them")
         with ExitStack() as port:
             if settings.workers == 1:
                 refuse_taken_address(settings)
@@ -80,8 +81,7 @@ def serve(
 async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> None:
     import asyncio
 
-    from commontrace.serving import bootstrap
-    from commontrace.serving import process_limits as memory
+    from commontrace.serving import bootstrap, process_limits
     from commontrace.serving.server import serving
 
     hurry = asyncio.Event()
@@ -92,7 +92,7 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
         if where.is_embedded:
             await bootstrap.seed_if_possible(foundation)
         async with serving(settings, foundation, hurry=hurry) as address:
-            memory.freeze()
+            process_limits.freeze_heap()
             _say_ready(address, settings)
             await _end(stop, where)
             print("commontrace is stopping", file=sys.stderr)
@@ -155,7 +155,7 @@ async def _end(stop: "asyncio.Event", where: "Postgres") -> None:
     """Returns when somebody wants the server to stop; raises NotReady when it can serve no longer."""
     import asyncio
 
-    from commontrace.serving.bootstrap import NotReady
+    from commontrace.serving.not_ready import NotReady
 
     while not stop.is_set():
         # Left running, the server would fail every call and keep others off the data. A start recovers them.

@@ -16,6 +16,7 @@ from commontrace.embeddings.recorded_model import RecordedModel
 from commontrace.serving import bootstrap, certificates
 from commontrace.serving.embedder_factory import choose_embedder, settings_that_fit
 from commontrace.serving.listening import refuse_open_address
+from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
 from commontrace.storage import migrations as migrating
 from commontrace.storage.doctor import database as databases
@@ -51,7 +52,7 @@ async def findings(address: str) -> AsyncIterator[Finding]:
 def _settings(settings: Settings) -> Finding:
     try:
         refuse_open_address(settings)
-    except bootstrap.NotReady as error:
+    except NotReady as error:
         return problem("settings", "LISTEN_ADDRESS would be refused", str(error))
     place = f"embedded in {settings.data_dir}" if settings.database_url is None else "that of DATABASE_URL"
     return ok("settings", f"the database is {place}, EMBEDDER is {settings.embedder}")
@@ -97,7 +98,7 @@ async def _database(settings: Settings, server: AskedServer) -> AsyncIterator[Fi
         yield problem("database", with_cause(error), what_to_do(error, otherwise=REACH))
     except databases.CannotTell as error:
         yield problem("database", with_cause(error), what_to_do(error, otherwise=_REPAIR))
-    except bootstrap.NotReady as error:
+    except NotReady as error:
         yield problem("database", "DATABASE_URL cannot be used", str(error))
     except embedded.DataDirectoryInUse as error:
         yield problem("database", "its Postgres does not answer (yet)", f"wait for it; else: {error}")

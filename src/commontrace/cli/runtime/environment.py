@@ -129,8 +129,8 @@ def failures_explained(tell: "Callable[[str], NoReturn]" = fail) -> Iterator[Non
     """Turns what keeps a database from being used into one sentence and exit code 1, or whatever `tell` does."""
     from commontrace.domain.errors import CommonTraceError, DatabaseUnavailable, ModelReplaced, Overloaded
     from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
-    from commontrace.serving.bootstrap import NotReady
     from commontrace.serving.embedder_factory import settings_that_fit
+    from commontrace.serving.not_ready import NotReady
     from commontrace.storage.embedded_postgres.instance import DataDirectoryInUse, EmbeddedPostgresFailed
     from commontrace.storage.migrations import MigrationLocked, MigrationRefused
     from commontrace.storage.remedies import what_to_do

@@ -35,8 +35,7 @@ def main() -> None:
 async def _serve(settings: "Settings", *, url: str) -> None:
     import asyncio
 
-    from commontrace.serving import bootstrap
-    from commontrace.serving import process_limits as memory
+    from commontrace.serving import bootstrap, process_limits
     from commontrace.serving.server import serving
 
     hurry = asyncio.Event()
@@ -47,7 +46,7 @@ async def _serve(settings: "Settings", *, url: str) -> None:
         bootstrap.foundation(where, settings) as foundation,
         serving(settings, foundation, shares_port=True, hurry=hurry),
     ):
-        memory.freeze()
+        process_limits.freeze_heap()
         print("{}", flush=True)
         await stop.wait()
 

@@ -1,4 +1,4 @@
-"""Answers are made as fast as they are read: what stalled readers keep in memory has a bound."""
+"""Backpressure: responses are made as fast as they are read, so that stalled readers hold bounded memory (ADR 0042)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
@@ -9,7 +9,7 @@ import grpc
 
 from commontrace.domain import limits
 from commontrace.domain.errors import Overloaded
-from commontrace.rpc import call_cost as effort
+from commontrace.rpc import call_cost
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors.base import (
     Handler,
@@ -24,32 +24,32 @@ from commontrace.sharing.turns import FairLimiter
 
 Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[bytes]]
 
-UNREAD_BYTES = 64 << 20
-"""What answers may take that are being made, or have been and are not on their way yet."""
+MAX_UNSENT_BYTES = 64 << 20
+"""Memory for responses that are being made or that the transport has not taken yet."""
 
-EFFORT = effort.MOST + 10
-"""How much may be worked on at a time: of one user a large call, or several small ones. More is done no sooner."""
+MAX_CONCURRENT_COST = call_cost.MAX_COST + 10
+"""Cost of the calls that are worked on at a time: a large one or several small ones. More would finish no sooner."""
 
-# A trace with the longest texts in ASCII: what answers need is not known before they are made.
+# A trace with the longest texts, in ASCII. The size of a response is estimated before it is made.
 _TRACE_BYTES = limits.CONTEXT_CHARACTERS + limits.SOLUTION_CHARACTERS + limits.METADATA_BYTES
-# What a call costs whose answer waits, however small.
-_LEAST_BYTES = 16 << 10
-_PATIENCE_SECONDS = 1.0
+# The memory of a call whose response waits, however small that is.
+_MIN_RESPONSE_BYTES = 16 << 10
+_MEMORY_WAIT_SECONDS = 1.0
 
 
-class SendingInterceptor(WrappingInterceptor):
-    """Lets an answer be made when there is room for it, and counts it until the transport has taken it. The innermost.
+class BackpressureInterceptor(WrappingInterceptor):
+    """Makes a response when there is room for it, and counts its bytes until the transport has taken it. Innermost.
 
-    Readers hold the transport back by flow control, for as long as they like. Whoever has nothing unread, or nothing
-    worked on, is let in whatever others have.
+    Readers hold the transport back by flow control for as long as they like. A user without an unsent response, or
+    without a call that is worked on, gets one whatever others use. `waiting` are the paths of streams that may wait
+    long before they have a response.
     """
 
     def __init__(self, waiting: Collection[str]) -> None:
-        """Takes the paths of streams that may wait long before they have something to answer."""
         super().__init__()
         self._waiting = frozenset(waiting)
-        self._unread = FairLimiter(UNREAD_BYTES, one_each=True)
-        self._efforts = FairLimiter(EFFORT, one_each=True)
+        self._memory = FairLimiter(MAX_UNSENT_BYTES, one_each=True)
+        self._work = FairLimiter(MAX_CONCURRENT_COST, one_each=True)
 
     def wrap(self, handler: Handler, method: str) -> Handler:
         """Returns a handler of the same kind whose responses are bytes. It raises Overloaded."""
@@ -57,123 +57,126 @@ class SendingInterceptor(WrappingInterceptor):
         if handler.response_streaming:
             return streaming_handler(handler, self._stream(handler, method, serialize), sends_bytes=True)
 
-        answer_inside = unary_behavior(handler)
+        inner = unary_behavior(handler)
 
         async def unary(request: Any, context: Context) -> bytes:
-            making = self._making(_wanted_by(request), patience=_PATIENCE_SECONDS)
-            await making.begin()
+            reservation = self._reservation(_estimate(request), timeout=_MEMORY_WAIT_SECONDS)
+            await reservation.acquire()
             try:
-                answer: bytes = serialize(await answer_inside(request, context))
+                response: bytes = serialize(await inner(request, context))
             except BaseException:
-                making.end()
+                reservation.release()
                 raise
-            making.is_made(answer)
+            reservation.finish_work(response)
             task = asyncio.current_task()
             assert task is not None  # noqa: S101 - grpc.aio begins each call in one
-            # grpc.aio sends it in the same task.
-            task.add_done_callback(making.end)
-            return answer
+            # grpc.aio sends the response in the same task.
+            task.add_done_callback(reservation.release)
+            return response
 
         return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, None)
 
     def _stream(self, handler: Handler, method: str, serialize: Any) -> Stream:
-        stream_inside, waits = streaming_behavior(handler), method in self._waiting
+        inner, waits = streaming_behavior(handler), method in self._waiting
 
         async def stream(request: Any, context: Context) -> AsyncIterator[bytes]:
-            wanted = _NOTHING if waits else _wanted_by(request)
-            patience: float | None = _PATIENCE_SECONDS
-            async with aclosing(stream_inside(request, context)) as responses:
+            estimate = _NOTHING if waits else _estimate(request)
+            timeout: float | None = _MEMORY_WAIT_SECONDS
+            async with aclosing(inner(request, context)) as responses:
                 while True:
-                    making = self._making(wanted, patience=patience)
-                    # Once it has begun, it goes on as fast as it is read.
-                    patience = None
-                    await making.begin()
+                    reservation = self._reservation(estimate, timeout=timeout)
+                    # A stream that has begun is never refused: it goes on as fast as it is read.
+                    timeout = None
+                    await reservation.acquire()
                     try:
-                        response = await anext(responses, None)
-                        if response is None:
+                        message = await anext(responses, None)
+                        if message is None:
                             return
-                        answer = serialize(response)
-                        making.is_made(answer)
-                        yield answer
+                        response = serialize(message)
+                        reservation.finish_work(response)
+                        yield response
                     finally:
-                        making.end()
+                        reservation.release()
 
         return stream
 
-    def _making(self, wanted: "_Wanted", *, patience: float | None) -> "_Making":
-        return _Making(self._unread, self._efforts, wanted, patience=patience)
+    def _reservation(self, estimate: "_Estimate", *, timeout: float | None) -> "_Reservation":
+        return _Reservation(self._memory, self._work, estimate, timeout=timeout)
 
 
-class _Wanted(NamedTuple):
-    """What an answer may need: bytes and effort."""
+class _Estimate(NamedTuple):
+    """The bytes of a response, and the cost of making it."""
 
     size: int
-    effort: int
+    cost: int
 
 
-_NOTHING = _Wanted(0, 0)
+_NOTHING = _Estimate(0, 0)
 
 
-def _wanted_by(request: Any) -> _Wanted:
-    size = min(limits.RESPONSE_BYTES, _TRACE_BYTES * effort.traces_asked_for(request))
-    return _Wanted(size, effort.effort_of(request))
+def _estimate(request: Any) -> _Estimate:
+    size = min(limits.RESPONSE_BYTES, _TRACE_BYTES * call_cost.traces_asked_for(request))
+    return _Estimate(size, call_cost.cost_of(request))
 
 
-class _Making:
-    """The making of one answer: what it takes of memory and effort, and then of memory until it is sent."""
+class _Reservation:
+    """The share of memory and work that one response uses: both while it is made, then memory until it is sent.
 
-    def __init__(self, unread: FairLimiter, efforts: FairLimiter, wanted: _Wanted, *, patience: float | None) -> None:
-        """Takes what it may need of both, and how many seconds to wait for memory."""
-        self._unread, self._efforts = unread, efforts
-        self._wanted = wanted
-        self._patience = patience
+    `timeout` is for memory, in seconds; None waits without end.
+    """
+
+    def __init__(self, memory: FairLimiter, work: FairLimiter, estimate: _Estimate, *, timeout: float | None) -> None:
+        self._memory, self._work = memory, work
+        self._estimate = estimate
+        self._timeout = timeout
         self._user = served_user.get()
-        self._size = self._effort = 0
-        self._goes_on = False
+        self._size = self._cost = 0
+        self._is_working = False
 
-    async def begin(self) -> None:
-        """Waits for both. Raises Overloaded."""
-        size, worth = self._wanted
+    async def acquire(self) -> None:
+        """Waits for memory and work. Raises Overloaded."""
+        size, cost = self._estimate
         while True:
-            await self._room()
-            await self._efforts.begin(worth)
-            # Not taken before: what waits to be worked on is not unread.
-            if self._unread.begin_at_once(size):
+            await self._wait_for_memory()
+            await self._work.begin(cost)
+            # Taken last: a call that waits for work must not count as an unsent response.
+            if self._memory.begin_at_once(size):
                 break
-            self._efforts.end(self._user, worth)
-        self._size, self._effort = size, worth
-        self._goes_on = True
+            self._work.end(self._user, cost)
+        self._size, self._cost = size, cost
+        self._is_working = True
         given_back_elsewhere.set(self._elsewhere)
 
-    async def _room(self) -> None:
+    async def _wait_for_memory(self) -> None:
         try:
-            await self._unread.begin(0, patience=self._patience)
+            await self._memory.begin(0, patience=self._timeout)
         except TimeoutError:
             raise Overloaded(
                 "your answers that wait to be read take all the memory there is for them: read them first",
-                retry_after=_PATIENCE_SECONDS,
+                retry_after=_MEMORY_WAIT_SECONDS,
             ) from None
 
-    def is_made(self, answer: bytes) -> None:
-        """Gives back the effort, and keeps as much memory as the answer takes."""
-        self._give_back(self._size - max(len(answer), _LEAST_BYTES))
+    def finish_work(self, response: bytes) -> None:
+        """Releases the work, and the memory that the response does not need."""
+        self._release(self._size - max(len(response), _MIN_RESPONSE_BYTES))
 
-    def end(self, _task: object = None) -> None:
-        """Gives back what it has left."""
-        self._give_back(self._size)
+    def release(self, _task: object = None) -> None:
+        """Releases the rest."""
+        self._release(self._size)
 
-    def _give_back(self, size: int) -> None:
-        worth, self._effort = self._effort, 0
+    def _release(self, size: int) -> None:
+        cost, self._cost = self._cost, 0
         self._size -= size
-        self._goes_on = False
-        self._efforts.end(self._user, worth)
-        self._unread.end(self._user, size)
+        self._is_working = False
+        self._work.end(self._user, cost)
+        self._memory.end(self._user, size)
 
     @asynccontextmanager
     async def _elsewhere(self) -> AsyncIterator[None]:
-        if not self._goes_on:
+        """Releases everything while the call waits for another limit; acquires it anew unless that wait fails."""
+        if not self._is_working:
             yield
             return
-        self.end()
+        self.release()
         yield
-        await self.begin()
+        await self.acquire()

@@ -1,4 +1,4 @@
-"""Begins every call by its metadata alone: its messages stay with the transport until somebody reads them."""
+"""Deferred receive: every call begins by its metadata alone, and its messages stay with the transport until read."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,9 +12,10 @@ from commontrace.rpc.interceptors.base import Handler, WrappingInterceptor, stre
 
 
 class _Requests:
-    """The requests of a call as bytes, each received when it is asked for.
+    """The requests of a call as bytes, each received when it is read.
 
-    grpc.aio's own iterator and its generator keep each other, and the call with its messages, until a full collection.
+    grpc.aio's own iterator and its generator refer to each other: they would keep the call and its messages until the
+    next full garbage collection.
     """
 
     def __init__(self, context: Context) -> None:
@@ -26,75 +27,75 @@ class _Requests:
     async def __anext__(self) -> bytes:
         message = await self._context.read()
         if message is grpc.aio.EOF:
-            # So it ends, too, where a message is too large for the transport, which cancels the call next.
+            # Also the end where a message is too large for the transport, which cancels the call next: let it.
             await asyncio.sleep(0)
             raise StopAsyncIteration
         return cast("bytes", message)
 
 
-class DeferringInterceptor(WrappingInterceptor):
-    """Hands every call its requests as an iterator over bytes, for every service. The outermost of all.
+class DeferredReceiveInterceptor(WrappingInterceptor):
+    """Gives every call of every service its requests as an iterator over bytes. Stands outermost.
 
-    Flow control holds a sender back until the first one is read, which is after the call is authenticated and admitted:
-    what a stranger sends takes no memory. On the wire, one message is a stream of one. Left to itself, grpc.aio would
-    receive it first, and never answer a call that ends without one.
+    Flow control holds a sender back until the first message is read, which is after authentication and admission: what
+    an anonymous caller sends takes no memory. On the wire, one message is a stream of one. By default, grpc.aio
+    receives the message first, and never answers a call that ends without one.
     """
 
     def is_for(self, method: str) -> bool:  # noqa: ARG002 - alike for all
-        """Tells that every method is wrapped."""
+        """Returns True: every method is wrapped."""
         return True
 
     def wrap(self, handler: Handler, method: str) -> Handler:  # noqa: ARG002 - alike for all
         """Returns a handler of a stream of requests, each as bytes."""
         if handler.response_streaming:
-            stream_inside = streaming_behavior(handler)
+            inner_stream = streaming_behavior(handler)
 
             async def stream(_: object, context: Context) -> AsyncIterator[Any]:
                 try:
-                    async with aclosing(stream_inside(_Requests(context), context)) as responses:
+                    async with aclosing(inner_stream(_Requests(context), context)) as responses:
                         async for response in responses:
                             yield response
                 except grpc.aio.InternalError as error:
-                    raise _left() from error
+                    raise _cancelled_by_caller() from error
                 except BaseException as error:
-                    _forget_frames_of(error)
+                    _release_frames_of(error)
                     raise
 
             return grpc.stream_stream_rpc_method_handler(stream, None, handler.response_serializer)
 
-        answer_inside = unary_behavior(handler)
+        inner = unary_behavior(handler)
 
         async def unary(_: object, context: Context) -> Any:
             try:
-                return await answer_inside(_Requests(context), context)
+                return await inner(_Requests(context), context)
             except grpc.aio.InternalError as error:
-                raise _left() from error
+                raise _cancelled_by_caller() from error
             except BaseException as error:
-                _forget_frames_of(error)
+                _release_frames_of(error)
                 raise
 
         return grpc.stream_unary_rpc_method_handler(unary, None, handler.response_serializer)
 
 
-def _left() -> asyncio.CancelledError:
-    """Returns what ends a call whose caller has left.
+def _cancelled_by_caller() -> asyncio.CancelledError:
+    """Returns the exception that ends a call whose caller has left.
 
-    Whatever is done with such a call, as reading and aborting, fails inside gRPC, which would log a traceback for it.
+    Reading from such a call and aborting it raise an InternalError, for which gRPC would log a traceback.
     """
-    left = asyncio.CancelledError()
-    _forget_frames_of(left)
-    return left
+    cancelled = asyncio.CancelledError()
+    _release_frames_of(cancelled)
+    return cancelled
 
 
-def _forget_frames_of(error: BaseException) -> None:
-    """Lets go of what the call held as soon as it is over, instead of at the next full collection.
+def _release_frames_of(error: BaseException) -> None:
+    """Releases what the frames of the error hold when the call is over, not at the next full garbage collection.
 
-    grpc.aio keeps the exception of a call that is aborted with the call, and the exception's frames keep the call.
+    grpc.aio keeps the exception of an aborted call in the call, and the frames of the exception keep the call.
     """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - grpc.aio begins each call in one
 
-    def forget(_: object) -> None:
+    def release(_: object) -> None:
         error.__traceback__ = error.__context__ = error.__cause__ = None
 
-    task.add_done_callback(forget)
+    task.add_done_callback(release)

@@ -1,37 +1,36 @@
-"""Takes in the requests of a call that is authenticated and admitted."""
+"""Receiving and parsing of requests, after their call is authenticated and admitted."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from commontrace.rpc.call import Context, current_caller
-from commontrace.rpc.interceptors.base import Handler, Interceptor
-from commontrace.rpc.parsing import parsed
-from commontrace.rpc.request_receiver import RequestReceiver, no_message
+from commontrace.rpc.interceptors.base import AroundInterceptor, Handler
+from commontrace.rpc.parsing import parse
+from commontrace.rpc.request_receiver import RequestReceiver, missing_message
 
 
-class ReceivingInterceptor(Interceptor):
-    """Receives the one request of a call, or each of a stream as it is read, and parses it."""
+class ReceiveInterceptor(AroundInterceptor):
+    """Receives and parses the one request of a call, or each request of a stream when it is read."""
 
     reads_bytes = True
 
-    def __init__(self, arrivals: RequestReceiver) -> None:
-        """Takes who waits for messages."""
+    def __init__(self, receiver: RequestReceiver) -> None:
         super().__init__()
-        self._arrivals = arrivals
+        self._receiver = receiver
 
     @asynccontextmanager
     async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
         """Yields the parsed request. Raises MalformedRequest, Overloaded, RequestTooLarge."""
         if handler.request_streaming:
-            yield _all_parsed(handler, request)
+            yield _parse_each(handler, request)
         else:
-            yield parsed(handler, await self._arrivals.next(request, user=current_caller().email))
+            yield parse(handler, await self._receiver.receive(request, user=current_caller().email))
 
 
-async def _all_parsed(handler: Handler, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-    # The first one is missed where there is none.
+async def _parse_each(handler: Handler, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    # A stream of no messages is an error.
     first = await anext(requests, None)
-    yield parsed(handler, no_message() if first is None else first)
+    yield parse(handler, missing_message() if first is None else first)
     async for request in requests:
-        yield parsed(handler, request)
+        yield parse(handler, request)

@@ -1,4 +1,4 @@
-"""Search hits cut into messages that every client can receive."""
+"""Search streams: hits in messages of at most 2 MiB, each with a resume token (ADR 0011)."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -11,16 +11,16 @@ from commontrace.rpc.messages import searches
 from commontrace.rpc.paging.response_budget import ResponseBudget
 from commontrace.v1 import trace_service_pb2
 
-# After the others, nothing follows, or, with the deadline near, nothing that is known for sure.
+# After the other stop reasons, no hits follow or, near the deadline, none that are known for sure.
 _RESUMABLE = (None, StopReason.LIMIT)
 
 
 async def stream(
     request: trace_service_pb2.SearchTracesRequest, found: SearchResult, batches: AsyncGenerator[Batch]
 ) -> AsyncGenerator[trace_service_pb2.SearchTracesResponse]:
-    """Yields the batches as messages that say where to resume, the last of them with the summary.
+    """Yields the batches as messages with resume tokens, the last of them with the summary.
 
-    While a reader reads, what was sent is not kept, nor fetched what comes next.
+    While a message is being read, neither those before it are kept nor those behind it fetched.
     """
 
     def token(last: Neighbour | None) -> str:
@@ -29,52 +29,51 @@ async def stream(
     def message(hit: Hit) -> trace_service_pb2.SearchHit:
         return searches.hit_message(hit, found.explanation(hit.neighbour) if request.explain else None)
 
-    filling, last = ResponseBuilder(), None
+    builder, last = ResponseBuilder(), None
     hit_count = dropped_count = 0
     async with aclosing(batches):
         async for batch in batches:
             hit_count += len(batch.hits)
             dropped_count += batch.dropped_count
-            if batch.last is None and filling.response.hits:
-                # Out of time: what the summary rides in cannot be resumed behind.
-                filling.response.resume_token = token(last)
-                yield filling.take()
+            if batch.last is None and builder.response.hits:
+                # The deadline is near: the message of the summary gets no token, so the hits before it go first.
+                builder.response.resume_token = token(last)
+                yield builder.build()
             while batch.hits:
                 hit = batch.hits.pop(0)
-                if (full := filling.put(message(hit))) is not None:
+                if (full := builder.add(message(hit))) is not None:
                     full.resume_token = token(last)
                     yield full
                 last = hit.neighbour
             last = batch.last
             if batch.stop_reason in _RESUMABLE and batch.is_complete:
-                filling.response.resume_token = token(last)
+                builder.response.resume_token = token(last)
             if batch.stop_reason is not None:
                 summary = searches.summary_message(
                     found, batch.stop_reason, hit_count=hit_count, dropped_count=dropped_count
                 )
-                filling.response.summary.CopyFrom(summary)
+                builder.response.summary.CopyFrom(summary)
             if batch.is_complete:
-                yield filling.take()
+                yield builder.build()
 
 
 class ResponseBuilder:
-    """The response that is being filled: where 2 MiB would be exceeded, another one begins."""
+    """Fills a response with hits, and begins another one where 2 MiB would be exceeded."""
 
     def __init__(self) -> None:
-        """Starts with an empty response."""
         self.response, self._budget = trace_service_pb2.SearchTracesResponse(), ResponseBudget()
 
-    def put(self, hit: trace_service_pb2.SearchHit) -> trace_service_pb2.SearchTracesResponse | None:
-        """Takes a hit, and returns the response that was full before, if it was. One hit always fits."""
+    def add(self, hit: trace_service_pb2.SearchHit) -> trace_service_pb2.SearchTracesResponse | None:
+        """Adds a hit. Returns the response before if it was full, else None. A single hit always fits."""
         full = None
         if not self._budget.take(hit) and self.response.hits:
-            full = self.take()
+            full = self.build()
             self._budget.take(hit)
         self.response.hits.append(hit)
         return full
 
-    def take(self) -> trace_service_pb2.SearchTracesResponse:
-        """Returns the response and starts another one."""
+    def build(self) -> trace_service_pb2.SearchTracesResponse:
+        """Returns the response, and begins another one."""
         response = self.response
         self.response, self._budget = trace_service_pb2.SearchTracesResponse(), ResponseBudget()
         return response

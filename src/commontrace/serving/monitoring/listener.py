@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from commontrace import addresses
-from commontrace.serving.bootstrap import NotReady
 from commontrace.serving.listening import why_not
+from commontrace.serving.not_ready import NotReady
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

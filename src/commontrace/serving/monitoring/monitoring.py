@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.call import CallObserver
-from commontrace.serving.bootstrap import NotReady
+from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
 from commontrace.storage.database import Database
 
