@@ -25,11 +25,11 @@ Result = TypeVar("Result")
 StoredResult = TypeVar("StoredResult", covariant=True)
 Response = TypeVar("Response", bound=Message)
 
-# Each attempt that loses, loses to a write that was stored: all of these take seconds of contention for one row.
+# An attempt is outdated by a write that succeeded: so many in a row mean seconds of contention for the same rows.
 _ATTEMPTS = 20
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 0.5
 
-# More of them within one call are no re-encoding, but a record that does not say which model the vectors are of.
+# More within one call mean a record that contradicts the stored vectors, not a re-encoding (ADR 0020).
 _MODEL_REPLACEMENTS = 5
 
 
@@ -106,7 +106,7 @@ class IdempotentWrites:
                     ) from error
                 await asyncio.sleep(_pause_seconds(outdated))
             except CommonTraceError:
-                # A twin that has just finished may be the reason: its answer is this request's.
+                # The cause may be a twin of this request that has just succeeded: its answer counts.
                 of_twin: Response | None = await self._find_answer(key, request) if looks_up else None
                 if of_twin is None:
                     raise
@@ -138,7 +138,7 @@ class IdempotentWrites:
 
 
 class _Answered(Exception):
-    """A twin was faster: its answer is stored."""
+    """A twin of the request was faster: its answer is stored."""
 
 
 class _DryRun(Exception):

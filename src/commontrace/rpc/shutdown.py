@@ -21,7 +21,7 @@ class ShutdownSignal:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the shutdown has begun."""
+        """True once the shutdown has begun."""
         return self._begun.is_set()
 
     def raise_if_begun(self) -> None:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from commontrace.client import Client, Tls, connect
 from commontrace.rpc.server_options import OPTIONS
-from commontrace.serving import server as wiring
+from commontrace.serving import server as lifecycle
 from commontrace.serving import tls
 from tests.conftest import ServerFactory, server_settings
 from tests.contract.serving.tls_files import OURS, SERVER, placed, shown
@@ -87,10 +87,10 @@ def fingerprint(pair: Pair) -> str:
 async def test_certificates_change_and_no_call_fails(
     start_server: ServerFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tls, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(tls, "RELOAD_SECONDS", 0.02)
     # What moves calls to new connections every 15 minutes does so every 0.3 s, in the middle of streams.
     options = [(name, 300 if name == "grpc.max_connection_age_ms" else value) for name, value in OPTIONS]
-    monkeypatch.setattr(wiring, "OPTIONS", options)
+    monkeypatch.setattr(lifecycle, "OPTIONS", options)
     place = placed(tmp_path)
     live = tmp_path / "live"
     relinked(live, 0, SERVER)

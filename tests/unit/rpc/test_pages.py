@@ -28,7 +28,7 @@ def test_pages_hold_everything_once_and_end_only_where_they_must(sizes: list[int
         return {key: items[key] for key in keys if key in items}
 
     async def follow(first: int) -> None:
-        page = await pages.filled(range(first, len(sizes))[: size + 1], size, fetch)
+        page = await pages.fill_page(range(first, len(sizes))[: size + 1], size, fetch)
         held.extend(page.items)
         weight = sum(item.ByteSize() for item in page.items)
         assert weight <= limits.RESPONSE_BYTES

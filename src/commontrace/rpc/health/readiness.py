@@ -33,7 +33,7 @@ class Readiness:
 
     @property
     def is_serving(self) -> bool:
-        """Whether the services were ready at the last check."""
+        """True if the services were ready at the last check."""
         return self._was_serving is True
 
     async def run_checks(self) -> None:

@@ -49,7 +49,7 @@ class AroundInterceptor(WrappingInterceptor):
     """Surrounds every call with an asynchronous context manager, `around`."""
 
     reads_bytes = False
-    """Whether `around` takes the request as bytes and yields it parsed."""
+    """True if `around` takes the request as bytes and yields it parsed."""
 
     @abstractmethod
     def around(self, handler: Handler, method: str, request: Any, context: Context) -> AbstractAsyncContextManager[Any]:

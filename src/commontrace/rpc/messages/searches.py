@@ -1,4 +1,4 @@
-"""Searches as messages."""
+"""Translation of searches, their hits and their resume tokens."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -36,9 +36,9 @@ _UNFILTERED = TraceFilter()
 
 
 def search(request: trace_service_pb2.SearchTracesRequest) -> Search:
-    """Returns what a valid request asks for."""
+    """Returns the domain search of a valid request."""
     limit = request.limit or limits.SEARCH_HITS_DEFAULT
-    comes_at_once = limit <= min(batch_size(request), limits.BATCH_HITS_DEFAULT)
+    is_one_batch = limit <= min(batch_size(request), limits.BATCH_HITS_DEFAULT)
     return Search(
         query=_query(request),
         limit=limit,
@@ -46,19 +46,19 @@ def search(request: trace_service_pb2.SearchTracesRequest) -> Search:
         min_similarity=request.min_similarity if request.HasField("min_similarity") else -1.0,
         exact=request.exact,
         ef_search=request.ef_search,
-        fetches_full=is_full(request.view) if comes_at_once else None,
+        fetches_full=is_full(request.view) if is_one_batch else None,
         resumed_at=RESUME_TOKEN.position(request),
         ranking=_RANKING[request.ranking],
     )
 
 
 def batch_size(request: trace_service_pb2.SearchTracesRequest) -> int:
-    """Returns how many hits a message holds at most."""
+    """Returns the maximum number of hits in a message."""
     return request.batch_size or limits.BATCH_HITS_DEFAULT
 
 
 def hit_message(hit: Hit, explanation: Explanation | None) -> trace_service_pb2.SearchHit:
-    """Returns a hit as callers see it, explained if they asked for that."""
+    """Returns the message of a hit, with an explanation if there is one."""
     return trace_service_pb2.SearchHit(
         trace=trace_message(hit.trace),
         similarity=hit.similarity,
@@ -69,7 +69,7 @@ def hit_message(hit: Hit, explanation: Explanation | None) -> trace_service_pb2.
 def summary_message(
     found: SearchResult, stop_reason: StopReason, *, hit_count: int, dropped_count: int
 ) -> trace_service_pb2.SearchSummary:
-    """Returns the end of a search of which so many hits were sent."""
+    """Returns the summary at the end of a search."""
     return trace_service_pb2.SearchSummary(
         stop_reason=_STOP_REASON[stop_reason],
         exact=found.exact,
@@ -128,7 +128,7 @@ def _unpack(packed: Sequence[Any]) -> ResumePoint:
 
 
 def _packed(neighbour: Neighbour) -> Iterable[Any]:
-    # JSON keeps every bit of a float.
+    # JSON keeps every bit of a Python float.
     return neighbour.distance, str(neighbour.trace_id)
 
 
@@ -140,4 +140,4 @@ def _neighbour(packed: Sequence[Any]) -> Neighbour:
 
 
 RESUME_TOKEN = TokenField(name="resume_token", may_differ=("limit", "batch_size"), pack=_pack, unpack=_unpack)
-"""For streams of hits."""
+"""Resume tokens of search streams (ADR 0011)."""

@@ -36,7 +36,7 @@ class TraceReads:
             found = await self._database.read(lambda reading: reading.traces.get_many(some, full=full))
             return lists.batch_items(some, found)
 
-        page = await pages.filled(trace_ids, len(trace_ids), fetch)
+        page = await pages.fill_page(trace_ids, len(trace_ids), fetch)
         left_out = lists.too_large_items(trace_ids[len(page.items) :])
         return pb.BatchGetTracesResponse(items=[*page.items, *left_out])
 
@@ -56,7 +56,7 @@ class TraceReads:
             rows = await listing.rows(some, of=listed, full=full, database=self._database)
             return {position: traces.trace_message(row) for position, row in rows.items()}
 
-        page = await pages.filled(listed.positions, size, fetch)
+        page = await pages.fill_page(listed.positions, size, fetch)
         return pb.ListTracesResponse(
             traces=page.items,
             next_page_token=NEWEST_FIRST.next_token(request, page.next_after),
@@ -77,7 +77,7 @@ class TraceReads:
             rows = await self._database.read(lambda reading: reading.revisions.get_many(trace_id, some, full=full))
             return {number: lists.revision_message(row) for number, row in rows.items()}
 
-        page = await pages.filled(numbers, size, fetch)
+        page = await pages.fill_page(numbers, size, fetch)
         return pb.ListTraceRevisionsResponse(
             revisions=page.items, next_page_token=BY_REVISION.next_token(request, page.next_after)
         )

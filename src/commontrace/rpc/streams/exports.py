@@ -29,7 +29,7 @@ def responses(
 ) -> Iterator[trace_export_pb2.ExportTracesResponse]:
     """Yields the traces in one response, or in several where one would exceed 2 MiB."""
     sent = 0
-    for run in response_budget.cut(record_message(row, model_id=model_id) for row in rows):
+    for run in response_budget.split(record_message(row, model_id=model_id) for row in rows):
         sent += len(run)
         cursor = OLDEST_FIRST.token(request, rows[sent - 1].position)
         yield trace_export_pb2.ExportTracesResponse(traces=run, cursor=cursor)

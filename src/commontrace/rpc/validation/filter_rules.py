@@ -1,4 +1,4 @@
-"""The rules of filters."""
+"""Validation of filters."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from commontrace.v1 import trace_filter_pb2, trace_pb2
 
 
 def trace_filter(message: trace_filter_pb2.TraceFilter) -> Iterator[Violation]:
-    """Yields what is wrong with the field `filter` of a search or a list."""
+    """Yields the violations of the field `filter`."""
     for name in ("tags_all", "tags_any", "tags_none"):
         yield from rules.tags(f"filter.{name}", getattr(message, name), limits.FILTER_VALUES)
     for name in ("statuses", "agent_models", "contributor_ids"):
