@@ -17,14 +17,14 @@ _NOT_ON_THIS_MACHINE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 def refuse_open_address(settings: Settings) -> None:
     """Raises NotReady for an unauthenticated server on an address beyond this machine, unless the settings allow it."""
-    if is_open_to_strangers(settings) and not settings.allow_open:
+    if is_open_to_network(settings) and not settings.allow_open:
         raise NotReady(
             f"{settings.listen_address} is reachable from outside and nobody is authenticated: set AUTHENTICATION=keys,"
             " or listen on 127.0.0.1, or set ALLOW_OPEN=true to let everybody who reaches the port read and write"
         )
 
 
-def is_open_to_strangers(settings: Settings) -> bool:
+def is_open_to_network(settings: Settings) -> bool:
     """Tells whether callers from other machines are believed without a key."""
     return settings.authentication == "open" and not is_loopback(settings.listen_address)
 

@@ -22,7 +22,7 @@ from commontrace.serving.interceptor_chain import interceptor_chain
 from commontrace.serving.listening import (
     drain_seconds,
     is_loopback,
-    is_open_to_strangers,
+    is_open_to_network,
     refuse_open_address,
     refuse_taken_address,
 )
@@ -153,7 +153,7 @@ async def _stop(server: grpc.aio.Server, components: Components, background: Seq
 
 
 def _warn_of_exposure(settings: Settings) -> None:
-    if is_open_to_strangers(settings):
+    if is_open_to_network(settings):
         log.warning(
             "OPEN TO EVERYBODY: nobody is authenticated,"
             " whoever reaches this port may read and write in anybody's name",

@@ -38,7 +38,7 @@ def dropped_lines() -> int:
 
 
 @contextmanager
-def never_failing() -> Iterator[None]:
+def non_blocking_streams() -> Iterator[None]:
     """Makes `sys.stdout` and `sys.stderr` non-blocking while the block runs.
 
     A thread for each writes the lines. It drops them on a full disk, a closed descriptor and a pipe without a reader,

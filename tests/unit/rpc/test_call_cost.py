@@ -24,11 +24,11 @@ from tests.contract.errors.error_row import VALID
         (pb.CreateTraceRequest(context="x" * 1_000_000), 1, MAX_COST),
     ],
 )
-def test_the_more_is_asked_for_the_more_it_is(request_: Message, traces: int, cost: int) -> None:
+def test_the_cost_grows_with_what_is_asked_for(request_: Message, traces: int, cost: int) -> None:
     assert traces_asked_for(request_) == traces
     assert cost_of(request_) == cost
 
 
 @pytest.mark.parametrize("rpc", VALID)
-def test_every_request_says(rpc: str) -> None:
+def test_every_request_has_a_cost(rpc: str) -> None:
     assert 1 <= cost_of(VALID[rpc]) <= MAX_COST

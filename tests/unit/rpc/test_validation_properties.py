@@ -1,4 +1,4 @@
-"""What must hold for every input of the rules: tags, texts, vectors, metadata, messages of hits."""
+"""Properties of validation and translation: tags, texts, vectors, metadata, messages of hits."""
 
 import unicodedata
 from functools import cache
@@ -114,7 +114,7 @@ def test_the_first_forbidden_character_is_found_and_stripping_takes_no_others(te
 
 
 def _shows_nothing(character: str) -> bool:
-    """Whether a character may show nothing, by its category and its name; some of these categories do show."""
+    """Tells whether a character may be invisible, by its category and name; some of these categories are visible."""
     name = unicodedata.name(character, "")
     blanks = ("FILLER", "BLANK", "JOINER", "VARIATION SELECTOR", "NULL", "INHERENT", "PLANE SPACE")
     is_blank_by_name = any(word in name for word in blanks)
@@ -129,7 +129,7 @@ def _shows_nothing(character: str) -> bool:
 def test_a_text_of_nothing_visible_is_blank(character: str) -> None:
     assert is_blank(character)
     assert is_blank(f" {character}\n{character * 50_000}")
-    # Beside something visible it means something, or does no harm.
+    # Beside visible text it is allowed.
     assert not is_blank(f"{character}.")
     assert not list(stored_text("title", f"{character}a", 200, required=True))
     assert [violation.field for violation in stored_text("title", character, 200, required=True)] == ["title"]

@@ -11,7 +11,7 @@ import typer
 from commontrace.cli.output.ready import ready_lines
 from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.runtime.signals import run, stop_requested
-from commontrace.serving.standard_streams import never_failing
+from commontrace.serving.standard_streams import non_blocking_streams
 
 # Imported when a server starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.5
 
 
-@never_failing()
+@non_blocking_streams()
 def serve(
     *,
     migrate: Annotated[

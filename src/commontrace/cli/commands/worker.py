@@ -11,7 +11,7 @@ from commontrace.cli.output.progress import progress
 from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.runtime.signals import stop_requested
 from commontrace.plurals import counted
-from commontrace.serving.standard_streams import never_failing
+from commontrace.serving.standard_streams import non_blocking_streams
 
 # Imported when a worker starts: `commontrace --help` does not owe the time.
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def worker(
                 turn, left = asyncio.run(_once(where, settings, retry=retry, advance=advance))
             print(_said(turn, left))
         else:
-            with never_failing():
+            with non_blocking_streams():
                 asyncio.run(_until_stopped(where, settings, retry=retry))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from commontrace.cli.exit_codes import FAILED
 from commontrace.cli.runtime.environment import configure_logging, failures_explained, read_settings
 from commontrace.cli.runtime.signals import run, stop_requested
-from commontrace.serving.standard_streams import never_failing
+from commontrace.serving.standard_streams import non_blocking_streams
 
 if TYPE_CHECKING:
     from commontrace.settings import Settings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _STDIN = 0
 
 
-@never_failing()
+@non_blocking_streams()
 def main() -> None:
     """Serves until SIGTERM or the end of the supervisor."""
     job = json.loads(_line())
