@@ -10,7 +10,7 @@ from commontrace.domain import limits
 from commontrace.domain.text import is_blank
 from commontrace.rpc.messages.tags import BY_NAME, is_by_use
 from commontrace.rpc.validation import field_rules as rules
-from commontrace.rpc.validation import kept_text_rules as kept
+from commontrace.rpc.validation import stored_text_rules as kept
 from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import tag_service_pb2

@@ -9,7 +9,7 @@ from commontrace.core.traces import update as editing
 from commontrace.domain import limits
 from commontrace.domain.traces import contribution as traces
 from commontrace.rpc.validation import field_rules as rules
-from commontrace.rpc.validation import kept_text_rules as kept
+from commontrace.rpc.validation import stored_text_rules as kept
 from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import trace_pb2, trace_record_pb2, trace_service_pb2
 

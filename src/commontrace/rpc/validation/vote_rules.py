@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from commontrace.domain import limits
 from commontrace.rpc.paging.page_tokens import NEWEST_FIRST
 from commontrace.rpc.validation import field_rules as rules
-from commontrace.rpc.validation import kept_text_rules as kept
+from commontrace.rpc.validation import stored_text_rules as kept
 from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import vote_pb2, vote_service_pb2
