@@ -23,7 +23,10 @@ RELOAD_SECONDS = 1.0
 
 
 class ServedCertificate:
-    """The certificate of new connections, reloaded from its files. Existing connections keep theirs."""
+    """The certificate of new connections, reloaded from its files. Existing connections keep theirs.
+
+    Made of files that are no usable certificate, it raises CertificateUnusable.
+    """
 
     def __init__(self, settings: Settings, files: Files) -> None:
         self._settings = settings

@@ -17,7 +17,8 @@ from commontrace.domain.tags.names import normalise, normalise_all
 from commontrace.domain.text import first_forbidden, is_blank, without_forbidden
 from commontrace.rpc.messages.vectors import vector_array, vector_violations
 from commontrace.rpc.streams.hits import ResponseBuilder
-from commontrace.rpc.validation.field_rules import json_object, stored_text
+from commontrace.rpc.validation.field_rules import stored_text
+from commontrace.rpc.validation.json_rules import json_object
 from commontrace.v1 import error_reason_pb2, trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 

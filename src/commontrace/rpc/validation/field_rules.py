@@ -1,16 +1,10 @@
 """Validation of fields that several messages share. Each rule yields the violations of a field, none if it is valid."""
 
-import json
-import math
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from commontrace.domain import limits
@@ -20,8 +14,6 @@ from commontrace.domain.text import first_forbidden, is_blank
 from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 
-# The most bytes of protobuf that one byte of JSON stands for: `0,` is a Value of 11 bytes.
-_ENCODED_BYTES = 8
 _MAX_SECONDS = 253_402_300_799  # the end of the year 9999
 _MIN_SECONDS = -62_135_596_800  # the beginning of the year 1
 # Characters of an unknown path that an error repeats.
@@ -142,38 +134,6 @@ def known_enum(field: str, value: int, enum: KnownEnum) -> Iterator[Violation]:
         )
 
 
-def json_object(field: str, value: Struct, *, most_values: int) -> Generator[Violation, None, str]:
-    """Requires an object within the limits of bytes as JSON, levels and values, with finite numbers and storable text.
-
-    Returns the JSON; "" for an invalid object.
-    """
-    limit = limits.METADATA_BYTES
-    if value.ByteSize() > _ENCODED_BYTES * limit:
-        # Too long in any case: a walk through half a million values would delay other calls.
-        yield from not_longer(field, value.ByteSize(), limit, "bytes")
-        return ""
-    content = _content(value)
-    if content.levels > limits.METADATA_LEVELS:
-        yield from not_longer(field, content.levels, limits.METADATA_LEVELS, "levels")
-        return ""
-    if content.count > most_values:
-        yield from not_longer(field, content.count, most_values, "values")
-        return ""
-    for text in content.texts:
-        forbidden = first_forbidden(text)
-        if forbidden is not None:
-            yield forbidden_character(field, *forbidden)
-            return ""
-    if not all(map(math.isfinite, content.numbers)):
-        message = "holds a number that is NaN or infinite; JSON has neither"
-        yield Violation(field=field, reason=reasons.ERROR_REASON_INVALID_METADATA, message=message)
-        return ""
-    encoded = json.dumps(MessageToDict(value), ensure_ascii=False, separators=(",", ":"))
-    size = len(encoded.encode())
-    yield from not_longer(field, size, limit, "bytes")
-    return encoded if size <= limit else ""
-
-
 def forbidden_character(field: str, position: int, character: str) -> Violation:
     """Returns the violation of a forbidden character."""
     code_point = f"U+{ord(character):04X}"
@@ -190,40 +150,3 @@ def _is_uuid(value: str) -> bool:
         return str(UUID(value)) == value.lower()
     except ValueError:
         return False
-
-
-@dataclass(kw_only=True, slots=True)
-class _Content:
-    """The contents of an object, collected in one walk: each step through a message takes a microsecond or two."""
-
-    levels: int = 0
-    count: int = 0
-    texts: list[str] = dataclass_field(default_factory=list)
-    numbers: list[float] = dataclass_field(default_factory=list)
-
-
-def _content(value: Struct) -> _Content:
-    content = _Content()
-    level: list[Struct | ListValue] = [value]
-    while level:
-        content.levels += 1
-        deeper: list[Struct | ListValue] = []
-        for container in level:
-            if isinstance(container, Struct):
-                content.texts += container.fields
-                children: Iterable[Value] = container.fields.values()
-            else:
-                children = container.values
-            for child in children:
-                content.count += 1
-                match child.WhichOneof("kind"):
-                    case "string_value":
-                        content.texts.append(child.string_value)
-                    case "number_value":
-                        content.numbers.append(child.number_value)
-                    case "struct_value":
-                        deeper.append(child.struct_value)
-                    case "list_value":
-                        deeper.append(child.list_value)
-        level = deeper
-    return content

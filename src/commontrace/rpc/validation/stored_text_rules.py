@@ -11,6 +11,7 @@ from commontrace.domain import limits
 from commontrace.domain.secrets import scan as secrets
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation.invalid_request import Violation
+from commontrace.rpc.validation.json_rules import json_object
 from commontrace.v1 import error_reason_pb2 as reasons
 
 # The error of a tag that is far too long repeats its beginning: enough characters to see whether that is a secret.
@@ -38,7 +39,7 @@ def tags(field: str, given: Sequence[str]) -> Iterator[Violation]:
 
 def metadata(field: str, value: Struct) -> Iterator[Violation]:
     """Requires an object as `json_object` does, without secrets. In JSON, a secret stands beside its name."""
-    encoded = yield from rules.json_object(field, value, most_values=limits.METADATA_VALUES)
+    encoded = yield from json_object(field, value, most_values=limits.METADATA_VALUES)
     yield from _no_secrets(field, encoded)
 
 

@@ -10,7 +10,7 @@ from commontrace.domain import limits
 from commontrace.domain.text import is_blank
 from commontrace.rpc.messages.tags import BY_NAME, is_by_use
 from commontrace.rpc.validation import field_rules as rules
-from commontrace.rpc.validation import stored_text_rules as kept
+from commontrace.rpc.validation import stored_text_rules as stored
 from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import tag_service_pb2
@@ -38,11 +38,11 @@ def get_tag(request: tag_service_pb2.GetTagRequest) -> Iterator[Violation]:
 
 def update_tag(request: tag_service_pb2.UpdateTagRequest) -> Iterator[Violation]:
     """Yields the violations of an update, in the fields that the mask names."""
-    yield from _required_tag("tag.name", request.tag.name, kept.tag)
+    yield from _required_tag("tag.name", request.tag.name, stored.tag)
     yield from rules.update_mask(request.update_mask, tagging.FIELDS)
     if "description" in request.update_mask.paths:
         description, most = request.tag.description, limits.TAG_DESCRIPTION_CHARACTERS
-        yield from kept.text("tag.description", description, most)
+        yield from stored.text("tag.description", description, most)
     yield from rules.optional_identifier("request_id", request.request_id)
 
 
@@ -55,8 +55,8 @@ def resolve_tags(request: tag_service_pb2.ResolveTagsRequest) -> Iterator[Violat
 
 def merge_tags(request: tag_service_pb2.MergeTagsRequest) -> Iterator[Violation]:
     """Yields the violations of a merge."""
-    yield from _required_tag("source", request.source, kept.tag)
-    yield from _required_tag("target", request.target, kept.tag)
+    yield from _required_tag("source", request.source, stored.tag)
+    yield from _required_tag("target", request.target, stored.tag)
     yield from rules.optional_identifier("request_id", request.request_id)
 
 

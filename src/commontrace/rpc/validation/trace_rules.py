@@ -9,7 +9,7 @@ from commontrace.core.traces import update as editing
 from commontrace.domain import limits
 from commontrace.domain.traces import contribution as traces
 from commontrace.rpc.validation import field_rules as rules
-from commontrace.rpc.validation import stored_text_rules as kept
+from commontrace.rpc.validation import stored_text_rules as stored
 from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import trace_pb2, trace_record_pb2, trace_service_pb2
 
@@ -41,10 +41,10 @@ def contribution(
 ) -> Iterator[Violation]:
     """Yields the violations of a new trace, contributed or imported."""
     for name, limit in _TEXTS.items():
-        yield from kept.text(name, getattr(message, name), limit, required=name in traces.TEXTS)
-    yield from kept.tags("tags", message.tags)
+        yield from stored.text(name, getattr(message, name), limit, required=name in traces.TEXTS)
+    yield from stored.tags("tags", message.tags)
     if message.HasField("metadata"):
-        yield from kept.metadata("metadata", message.metadata)
+        yield from stored.metadata("metadata", message.metadata)
     yield from rules.known_enum("on_duplicate", message.on_duplicate, trace_pb2.OnDuplicate)
     yield from rules.optional_identifier("supersedes_trace_id", message.supersedes_trace_id)
 
@@ -63,11 +63,11 @@ def update_trace(request: trace_service_pb2.UpdateTraceRequest) -> Iterator[Viol
     for name, limit in _TEXTS.items():
         if name in request.update_mask.paths:
             required = name in traces.TEXTS
-            yield from kept.text(f"trace.{name}", getattr(trace, name), limit, required=required)
+            yield from stored.text(f"trace.{name}", getattr(trace, name), limit, required=required)
     if "tags" in request.update_mask.paths:
-        yield from kept.tags("trace.tags", trace.tags)
+        yield from stored.tags("trace.tags", trace.tags)
     if "metadata" in request.update_mask.paths:
-        yield from kept.metadata("trace.metadata", trace.metadata)
+        yield from stored.metadata("trace.metadata", trace.metadata)
     yield from _etag(request.etag)
     yield from rules.optional_identifier("request_id", request.request_id)
 
@@ -81,7 +81,7 @@ def delete_trace(request: trace_service_pb2.DeleteTraceRequest) -> Iterator[Viol
 def hide_trace(request: trace_service_pb2.HideTraceRequest) -> Iterator[Violation]:
     """Yields the violations of a request to hide a trace."""
     yield from of_one_trace(request)
-    yield from kept.text("reason", request.reason, limits.HIDE_REASON_CHARACTERS, required=True)
+    yield from stored.text("reason", request.reason, limits.HIDE_REASON_CHARACTERS, required=True)
 
 
 def of_one_trace(request: OfOneTrace) -> Iterator[Violation]:

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from commontrace.domain import limits
 from commontrace.rpc.paging.page_tokens import NEWEST_FIRST
 from commontrace.rpc.validation import field_rules as rules
-from commontrace.rpc.validation import stored_text_rules as kept
+from commontrace.rpc.validation import stored_text_rules as stored
 from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import vote_pb2, vote_service_pb2
@@ -23,7 +23,7 @@ def cast_vote(request: vote_service_pb2.CastVoteRequest) -> Iterator[Violation]:
         )
     yield from rules.known_enum("type", request.type, vote_pb2.VoteType)
     yield from _down_reason(request)
-    yield from kept.text("comment", request.comment, limits.VOTE_COMMENT_CHARACTERS)
+    yield from stored.text("comment", request.comment, limits.VOTE_COMMENT_CHARACTERS)
     yield from rules.within("revision", request.revision, 0, limits.REVISIONS)
     yield from rules.optional_identifier("request_id", request.request_id)
 
