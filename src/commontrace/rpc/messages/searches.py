@@ -67,16 +67,16 @@ def hit_message(hit: Hit, explanation: Explanation | None) -> trace_service_pb2.
 
 
 def summary_message(
-    found: SearchResult, stop_reason: StopReason, *, hit_count: int, dropped_count: int
+    result: SearchResult, stop_reason: StopReason, *, hit_count: int, dropped_count: int
 ) -> trace_service_pb2.SearchSummary:
     """Returns the summary at the end of a search."""
     return trace_service_pb2.SearchSummary(
         stop_reason=_STOP_REASON[stop_reason],
-        exact=found.exact,
-        embedding_model_id=found.model_id,
+        exact=result.exact,
+        embedding_model_id=result.model_id,
         hit_count=hit_count,
         dropped_count=dropped_count,
-        unknown_tags=found.trace_filter.unknown_tags,
+        unknown_tags=result.trace_filter.unknown_tags,
     )
 
 

@@ -65,12 +65,12 @@ def tally_message(counted: Counted) -> vote_pb2.TraceTally:
 
 
 def page_message(
-    request: vote_service_pb2.ListVotesRequest, found: Sequence[VoteRow], size: int
+    request: vote_service_pb2.ListVotesRequest, rows: Sequence[VoteRow], size: int
 ) -> vote_service_pb2.ListVotesResponse:
     """Returns a page of at most `size` votes, as far as they fit, and the token of the next one if votes are left."""
-    votes = first_that_fit(map(vote_message, found[:size]))
+    votes = first_that_fit(map(vote_message, rows[:size]))
     response = vote_service_pb2.ListVotesResponse(votes=votes)
-    if len(votes) < len(found):
-        last = found[len(votes) - 1]
+    if len(votes) < len(rows):
+        last = rows[len(votes) - 1]
         response.next_page_token = NEWEST_FIRST.token(request, Position(last.created_at, last.id))
     return response

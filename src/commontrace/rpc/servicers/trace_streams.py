@@ -39,18 +39,18 @@ class TraceStreams:
         """Streams the nearest traces; the last message carries the summary."""
         deadline = deadline_of(context)
         try:
-            found = await self._searches.search(searches.search(request), deadline=deadline)
+            result = await self._searches.search(searches.search(request), deadline=deadline)
         except QueryOfAnotherModel:
             search_rules.refuse_vector(request, self._model.facts)
             raise
         batches = search_batches.batches(
-            found,
+            result,
             searches.batch_size(request),
             full=traces.is_full(request.view),
             deadline=deadline,
             database=self._database,
         )
-        async with aclosing(hit_stream.stream(request, found, batches)) as responses:
+        async with aclosing(hit_stream.stream(request, result, batches)) as responses:
             async for response in responses:
                 yield response
 

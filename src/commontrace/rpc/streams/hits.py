@@ -16,7 +16,7 @@ _RESUMABLE = (None, StopReason.LIMIT)
 
 
 async def stream(
-    request: trace_service_pb2.SearchTracesRequest, found: SearchResult, batches: AsyncGenerator[Batch]
+    request: trace_service_pb2.SearchTracesRequest, result: SearchResult, batches: AsyncGenerator[Batch]
 ) -> AsyncGenerator[trace_service_pb2.SearchTracesResponse]:
     """Yields the batches as messages with resume tokens, the last of them with the summary.
 
@@ -24,10 +24,10 @@ async def stream(
     """
 
     def token(last: Neighbour | None) -> str:
-        return "" if last is None else searches.RESUME_TOKEN.next_token(request, found.point_behind(last))
+        return "" if last is None else searches.RESUME_TOKEN.next_token(request, result.point_behind(last))
 
     def message(hit: Hit) -> trace_service_pb2.SearchHit:
-        return searches.hit_message(hit, found.explanation(hit.neighbour) if request.explain else None)
+        return searches.hit_message(hit, result.explanation(hit.neighbour) if request.explain else None)
 
     builder, last = ResponseBuilder(), None
     hit_count = dropped_count = 0
@@ -50,7 +50,7 @@ async def stream(
                 builder.response.resume_token = token(last)
             if batch.stop_reason is not None:
                 summary = searches.summary_message(
-                    found, batch.stop_reason, hit_count=hit_count, dropped_count=dropped_count
+                    result, batch.stop_reason, hit_count=hit_count, dropped_count=dropped_count
                 )
                 builder.response.summary.CopyFrom(summary)
             if batch.is_complete:
