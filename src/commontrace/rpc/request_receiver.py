@@ -1,4 +1,4 @@
-"""Receiving of request messages: a timeout for each, and limits of how many a user may have pending (ADR 0042)."""
+"""Receiving of request messages: a timeout for each, and limits of how many a user may have pending (ADR 0029)."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Interceptor chain: the order in which every call passes the interceptors of a server."""
+"""Interceptor chain: the order in which every call passes the interceptors of a server (ADR 0029)."""
 
 from collections.abc import Mapping, Sequence
 

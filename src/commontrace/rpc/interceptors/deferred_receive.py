@@ -1,4 +1,4 @@
-"""Deferred receive: every call begins by its metadata alone, and its messages stay with the transport until read."""
+"""Deferred receive: a call begins by its metadata alone, its messages stay with the transport until read (ADR 0029)."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Size limit of responses: no message exceeds 2 MiB, which every client can receive (ADR 0003)."""
+"""Size limit of responses: no message exceeds 2 MiB, which every client can receive."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar

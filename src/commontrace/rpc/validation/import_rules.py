@@ -15,7 +15,7 @@ from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_import_pb2, trace_record_pb2
 
-# Tolerance for clocks that are ahead (ADR 0039).
+# Tolerance for importers whose clocks are ahead.
 _SKEW_SECONDS = 60
 
 
