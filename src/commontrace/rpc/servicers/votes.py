@@ -56,7 +56,5 @@ class VoteServicer(vote_service_pb2_grpc.VoteServiceServicer):
         """Returns a page of the votes on a trace, newest first."""
         trace_id, after, size = UUID(request.trace_id), NEWEST_FIRST.position(request), page_size(request.page_size)
         # One more than the page has shows whether another page follows.
-        rows = await self._database.read(
-            lambda reading: voting.votes_on(trace_id, reading, after=after, size=size + 1)
-        )
+        rows = await self._database.read(lambda reading: voting.votes_on(trace_id, reading, after=after, size=size + 1))
         return votes.page_message(request, rows, size)
