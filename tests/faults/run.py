@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from commontrace.cli.runtime.environment import configure_logging
-from commontrace.serving import memory
+from commontrace.serving import process_limits
 from tests.faults.harness.figure import Figure, Trial
 from tests.faults.harness.journal import FILE
 from tests.faults.harness.service import LOG
@@ -57,7 +57,7 @@ def _reason(error: Exception) -> str:
 def _told(name: str, options: argparse.Namespace) -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as place:
         trial = Trial(seed=options.seed, place=Path(place), scale=options.scale, cgroup=options.cgroup)
-        memory.freeze()  # or collections here are measured as the server's time
+        process_limits.freeze_heap()  # or collections here are measured as the server's time
         figures = asyncio.run(measured(name, SCENARIOS[name], trial))
         if not all(figure.ok for figure in figures):
             for kept in (trial.place / FILE, trial.place / LOG):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from commontrace.serving import memory
+from commontrace.serving import process_limits
 from tests.faults.harness.figure import Figure, Trial
 from tests.faults.scenario_table import SCENARIOS
 
@@ -58,7 +58,7 @@ async def check_kept(name: str, place: Path) -> str:
     """Demands that every figure is as promised, at the first attempt; returns the figures."""
     short_cut = SHORT_CUTS[name]
     # A collection here, among all that pytest has imported, would be measured as 0.09 s of the server's.
-    memory.freeze()
+    process_limits.freeze_heap()
     figures = await SCENARIOS[name](Trial(seed=_SEED, place=place, scale=short_cut.scale))
     missed = [figure for number, figure in enumerate(figures) if not figure.ok and number not in short_cut.timed]
     assert missed == [], missed

@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from commontrace.domain import limits
-from commontrace.serving.bootstrap import NotReady
 from commontrace.serving.listening import refuse_open_address
+from commontrace.serving.not_ready import NotReady
 from tests.conftest import server_settings
 
 

@@ -1,4 +1,4 @@
-"""What is known of the call in progress."""
+"""Context of the call in progress: its method, id, caller and outcome, as the interceptors learn them."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
@@ -11,13 +11,13 @@ from commontrace.domain.caller import Caller
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
-# Not begun yet: a stream that its caller leaves at once never asks.
+# A function, not a coroutine: one that is never awaited warns.
 Reauthenticate: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @dataclass(kw_only=True, slots=True)
 class Call:
-    """One call. The interceptors fill it in as they learn. `id` is no write's `request_id`."""
+    """One call. `id` names it in logs and is not the `request_id` of a write."""
 
     method: str
     id: str
@@ -25,32 +25,32 @@ class Call:
     code: grpc.StatusCode = grpc.StatusCode.OK
     reason: str = ""
     reauthenticate: Reauthenticate | None = None
-    """Of a stream whose caller has a key, which may end before the stream does."""
+    """Checks the caller's key again; set for streams, which may last longer than the key."""
 
 
 current_call: ContextVar[Call] = ContextVar("current_call")
 
 
 def current_caller() -> Caller:
-    """Returns who is asking; the authentication interceptor has seen to it that there is somebody."""
+    """Returns the authenticated caller of the current call."""
     caller = current_call.get().caller
     if caller is None:
         raise RuntimeError("a servicer was called without authentication")
     return caller
 
 
-async def still_admitted() -> None:
-    """Raises InvalidKey if the caller's key has ended, DatabaseUnavailable or Overloaded if nobody can say."""
+async def require_valid_key() -> None:
+    """Raises InvalidKey if the caller's key has ended, DatabaseUnavailable or Overloaded if it cannot be checked."""
     reauthenticate = current_call.get().reauthenticate
     if reauthenticate is not None:
         await reauthenticate()
 
 
 class CallObserver(Protocol):
-    """Hears of every call of CommonTrace's own services. Neither method may raise or wait."""
+    """Observes every call of CommonTrace's own services. Neither method may raise or wait."""
 
     def begun(self, call: Call, metadata: Metadata) -> None:
-        """The call's metadata are here, its request is not yet parsed."""
+        """Called when the metadata of the call are here and its request is not parsed yet."""
 
     def ended(self, call: Call, seconds: float) -> None:
-        """The call's code is final, after so many seconds."""
+        """Called when the code of the call is final, with its duration."""

@@ -1,4 +1,4 @@
-"""What names a call in the log and in its answer: the caller's own name for it, or one of ours."""
+"""Call ids (`x-request-id`): the name of a call in the log and in its answer, given by the caller or generated."""
 
 import re
 from uuid import uuid4
@@ -6,18 +6,18 @@ from uuid import uuid4
 from commontrace.rpc.call import Metadata
 
 REQUEST_ID_METADATA = "x-request-id"
-"""The metadata key that brings a caller's name for a call, and the trailing metadata that return the call's."""
+"""The metadata key of the id that a caller gives, and the key of the trailing metadata that return it."""
 
-# Printable ASCII without spaces: it can forge no field of a log line and no second one.
-_TAKEN = re.compile(r"[!-~]{1,64}")
+# Printable ASCII without spaces: an id can forge neither a field of a log line nor a second line.
+_VALID = re.compile(r"[!-~]{1,64}")
 
 
 def call_id(metadata: Metadata) -> str:
-    """Returns the caller's name for the call if it is sent once and can be taken as it is, else a UUID's 32 digits.
+    """Returns the caller's id for the call if it is sent once and valid, else the 32 digits of a new UUID.
 
-    It identifies a call, not a write: the request's own `request_id` alone keeps a write from being repeated.
+    It names a call and does not make a write idempotent: the request's own `request_id` does.
     """
     given = [value for key, value in metadata if key == REQUEST_ID_METADATA]
-    if len(given) == 1 and isinstance(given[0], str) and _TAKEN.fullmatch(given[0]):
+    if len(given) == 1 and isinstance(given[0], str) and _VALID.fullmatch(given[0]):
         return given[0]
     return uuid4().hex

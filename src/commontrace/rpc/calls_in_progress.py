@@ -1,14 +1,13 @@
-"""How many calls are being answered, so that a stopping server knows when it may go."""
+"""Calls in progress: their number, and the wait for the last one at shutdown."""
 
 import asyncio
 from types import TracebackType
 
 
 class CallsInProgress:
-    """Entered for as long as a call lasts. Health watches do not count: they would last for ever."""
+    """Counts calls, each entered as long as it lasts. Health watches do not count: they last for ever."""
 
     def __init__(self) -> None:
-        """Starts with none."""
         self._count = 0
         self._none = asyncio.Event()
         self._none.set()
@@ -26,9 +25,9 @@ class CallsInProgress:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of calls in progress."""
         return self._count
 
     async def wait_for_none(self) -> None:
-        """Returns when no call is left."""
+        """Returns when no call is in progress."""
         await self._none.wait()

@@ -1,10 +1,10 @@
-"""When two requests ask for the same."""
+"""Canonical serialization of requests, for comparing them: of a retried write (ADR 0007), of a page token."""
 
 from google.protobuf.message import Message
 
 
 def canonical_bytes(request: Message, *, without: tuple[str, ...]) -> bytes:
-    """Returns the same bytes for requests with the same fields; `without` and unknown fields make no difference."""
+    """Returns the same bytes for requests with the same fields, apart from those `without` and from unknown ones."""
     compared = type(request)()
     compared.CopyFrom(request)
     for field in without:

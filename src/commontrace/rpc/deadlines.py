@@ -1,16 +1,16 @@
-"""The caller's deadline as work has to keep it."""
+"""Deadlines of calls, as the work behind them has to keep them."""
 
 import asyncio
 
 from commontrace.domain.deadline import NEVER, Deadline
 from commontrace.rpc.call import Context
 
-# A summary sent at the deadline is one that the caller never sees.
+# An answer sent at the deadline arrives too late.
 _ANSWERING_SECONDS = 0.05
 
 
 def deadline_of(context: Context) -> Deadline:
-    """Returns when the work must be over for the answer to arrive in time."""
+    """Returns the time at which the work must be done for the answer to arrive in time."""
     remaining = context.time_remaining()
     if remaining is None:
         return NEVER

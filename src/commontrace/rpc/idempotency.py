@@ -1,110 +1,149 @@
-"""Writes: one transaction each, carried out once for each request id."""
+"""Idempotent writes: one transaction each, executed once for each `request_id` (ADR 0007)."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import Message
 
+from commontrace.backoff import backoff_seconds
 from commontrace.core.tags.name_quota import TagNameQuota
-from commontrace.domain.errors import CommonTraceError, ConcurrentChange, ModelReplaced
+from commontrace.domain.errors import CommonTraceError, ConcurrentChange, ModelReplaced, Overloaded
 from commontrace.embeddings.active_model import ActiveModel
+from commontrace.rpc import services
 from commontrace.rpc.call import current_call, current_caller
 from commontrace.rpc.canonical_bytes import canonical_bytes
 from commontrace.storage.database import Database
 from commontrace.storage.idempotency import RequestKey
 from commontrace.storage.unit_of_work import UnitOfWork
 
+Result = TypeVar("Result")
+StoredResult = TypeVar("StoredResult", covariant=True)
 Response = TypeVar("Response", bound=Message)
-Write = Callable[[UnitOfWork, UUID], Awaitable[Response]]
-"""What happens inside the transaction, for the caller with that user id."""
-Preparation = Callable[[], Awaitable[Write[Response]]]
-"""What happens before, while nothing is open: reading, encoding."""
 
-# More while one call is answered are none, but a record that does not say what the vectors are.
-_REPLACEMENTS = 5
+# An attempt is outdated by a write that succeeded: so many in a row mean seconds of contention for the same rows.
+_ATTEMPTS = 20
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 0.5
+
+# More within one call mean a record that contradicts the stored vectors, not a re-encoding (ADR 0020).
+_MODEL_REPLACEMENTS = 5
 
 
-class _DryRun(Exception):
-    """Rolls back what was only tried."""
+class Prepared(Protocol[StoredResult]):
+    """A write that is ready for its transaction: what it reads and encodes before is done."""
+
+    async def store(self, work: UnitOfWork, caller_id: UUID, /) -> StoredResult:
+        """Stores it for the caller with that user id. Raises ConcurrentChange where the preparation is outdated."""
+
+
+Preparation = Callable[[], Awaitable[Prepared[Result]]]
+"""Reads and encodes what a write needs, while no transaction is open. Repeated after each ConcurrentChange."""
+
+
+class Unprepared(Generic[Result]):
+    """The preparation of a write that reads nothing outside its transaction."""
+
+    def __init__(self, store: Callable[[UnitOfWork, UUID], Awaitable[Result]]) -> None:
+        self._store = store
+
+    async def __call__(self) -> Prepared[Result]:
+        """Returns itself."""
+        return self
+
+    async def store(self, work: UnitOfWork, caller_id: UUID, /) -> Result:
+        """Stores it for the caller with that user id."""
+        return await self._store(work, caller_id)
 
 
 class IdempotentWrites:
-    """Carries writes out and remembers their answers beside them, in the same transaction."""
+    """Executes writes, and stores each answer in the transaction of its write."""
 
     def __init__(self, database: Database, model: ActiveModel, tag_names: TagNameQuota) -> None:
-        """Takes where to write, whose vectors, and how many tags may get new names."""
         self._database = database
         self._model = model
         self._tag_names = tag_names
 
-    async def answer(self, request: Message, response_type: type[Response], write: Write[Response]) -> Response:
-        """Returns what `write` returns, or what it returned to the same request before. Raises RequestIdReused."""
-        key = _key(request)
-        while True:
-            try:
-                return await self._carry_out(write, key)
-            except ConcurrentChange:
-                continue
-            except _Answered:
-                known = await self._known(key)
-                if known is not None:
-                    return response_type.FromString(known)
-
-    async def answer_prepared(
-        self, request: Message, response_type: type[Response], prepare: Preparation[Response], *, dry_run: bool = False
+    async def execute(
+        self,
+        request: Message,
+        prepare: Preparation[Result],
+        pack: Callable[[Result], Response],
+        *,
+        dry_run: bool = False,
     ) -> Response:
-        """Does the same for a write that is prepared first, anew whenever others were faster.
+        """Returns the packed result, or the stored answer where the same request was executed before.
 
-        With `dry_run`, nothing is stored, not even the answer.
+        With `dry_run`, nothing is stored, not even the answer. Raises RequestIdReused, AnswerErased, what the write
+        raises, and Overloaded where concurrent changes outdate every attempt.
         """
         key = None if dry_run else _key(request)
-        replacements = 0
+        # Claiming the key is the cheaper look-up where no preparation can be saved.
+        looks_up = not isinstance(prepare, Unprepared)
+        outdated = replaced = 0
         while True:
-            known = await self._known(key)
-            if known is not None:
-                return response_type.FromString(known)
+            answer: Response | None = await self._find_answer(key, request) if looks_up else None
+            if answer is not None:
+                return answer
             try:
-                return await self._carry_out(await prepare(), key, dry_run=dry_run)
+                return await self._store(await prepare(), pack, key, dry_run=dry_run)
+            except _Answered:
+                looks_up = True
             except ModelReplaced:
                 await self._model.refresh()
-                replacements += 1
-                if replacements > _REPLACEMENTS:
+                replaced += 1
+                if replaced > _MODEL_REPLACEMENTS:
                     raise
-            except (ConcurrentChange, _Answered):
-                continue
+            except ConcurrentChange as error:
+                outdated += 1
+                if outdated == _ATTEMPTS:
+                    raise Overloaded(
+                        f"other writes changed what this one depends on {_ATTEMPTS} times in a row",
+                        retry_after=_LONGEST_PAUSE_SECONDS,
+                    ) from error
+                await asyncio.sleep(
+                    backoff_seconds(outdated, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS)
+                )
             except CommonTraceError:
-                # What stands in the way may be the work of a twin that has just finished.
-                known = await self._known(key)
-                if known is None:
+                # The cause may be a twin of this request that has just succeeded: its answer counts.
+                of_twin: Response | None = await self._find_answer(key, request) if looks_up else None
+                if of_twin is None:
                     raise
-                return response_type.FromString(known)
+                return of_twin
 
-    async def _known(self, key: RequestKey | None) -> bytes | None:
+    async def _find_answer(self, key: RequestKey | None, request: Message) -> Any:
+        """Returns the stored answer to the request, None for one that is new or has no key."""
         if key is None:
             return None
         email = current_caller().email
-        return await self._database.read(lambda reading: reading.idempotency.get_answer(key, email))
+        answer = await self._database.read(lambda reading: reading.idempotency.get_answer(key, email))
+        return None if answer is None else services.response_type(type(request)).FromString(answer)
 
-    async def _carry_out(self, write: Write[Response], key: RequestKey | None, *, dry_run: bool = False) -> Response:
-        email, tried = current_caller().email, list[Response]()
+    async def _store(
+        self, prepared: Prepared[Result], pack: Callable[[Result], Response], key: RequestKey | None, *, dry_run: bool
+    ) -> Response:
+        email, responses = current_caller().email, list[Response]()
         with suppress(_DryRun):
             async with self._database.unit_of_work() as work:
                 caller_id = await work.users.get_or_create(email)
                 if key is not None and not await work.idempotency.reserve(key, caller_id):
                     raise _Answered
-                tried.append(await write(work, caller_id))
+                responses.append(pack(await prepared.store(work, caller_id)))
                 await self._tag_names.spend(email, work)
                 if key is not None:
-                    await work.idempotency.save_answer(key, caller_id, tried[0].SerializeToString())
+                    await work.idempotency.save_answer(key, caller_id, responses[0].SerializeToString())
                 _roll_back_if(dry_run)
-        return tried[0]
+        return responses[0]
 
 
 class _Answered(Exception):
-    """A twin was faster: its answer is stored."""
+    """A twin of the request was faster: its answer is stored."""
+
+
+class _DryRun(Exception):
+    """Rolls the transaction back."""
 
 
 def _roll_back_if(dry_run: bool) -> None:  # noqa: FBT001 - its only argument

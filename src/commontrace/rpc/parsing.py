@@ -1,4 +1,4 @@
-"""From bytes to requests."""
+"""Parsing of request messages, with a limit of their size (ADR 0003)."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,20 +9,20 @@ from commontrace.domain.errors import CommonTraceError
 from commontrace.rpc.validation.invalid_request import MalformedRequest, RequestTooLarge
 
 if TYPE_CHECKING:
-    from commontrace.rpc.interceptors.interceptor import Handler
+    from commontrace.rpc.interceptors.base import Handler
 
 
-def parsed(handler: "Handler", request: bytes | CommonTraceError, *, most: int = limits.REQUEST_BYTES) -> Any:
-    """Returns the request of at most so many bytes that a handler expects, from its bytes or why there are none.
+def parse(handler: "Handler", request: bytes | CommonTraceError, *, max_bytes: int = limits.REQUEST_BYTES) -> Any:
+    """Returns the request message of a handler from its bytes.
 
-    Raises the latter, MalformedRequest, RequestTooLarge.
+    Raises MalformedRequest, RequestTooLarge, and an error that stands for the bytes.
     """
     if isinstance(request, CommonTraceError):
         raise request
-    if len(request) > most:
+    if len(request) > max_bytes:
         raise RequestTooLarge(
-            f"the request has {len(request)} bytes; at most {most} are allowed",
-            limit=str(most),
+            f"the request has {len(request)} bytes; at most {max_bytes} are allowed",
+            limit=str(max_bytes),
             actual=str(len(request)),
         )
     assert handler.request_deserializer is not None  # noqa: S101 - generated handlers have one

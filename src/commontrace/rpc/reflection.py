@@ -1,4 +1,4 @@
-"""Reflection under both of its names; the library serves v1alpha only, and the two are the same on the wire."""
+"""Server reflection as v1 and v1alpha: the library serves v1alpha alone, and both are the same on the wire."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,8 +13,8 @@ V1 = "grpc.reflection.v1.ServerReflection"
 
 
 def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
-    """Lets clients ask the server for the contract of `services`."""
-    # Not V1: no descriptor describes it, and clients that list services ask for each one's.
+    """Registers the reflection services, which describe `services` and themselves."""
+    # Without V1, which has no descriptor: clients that list services ask for the descriptor of each.
     names = (*services, reflection.SERVICE_NAME)
     pool: Any = _Pool()
     reflection.enable_server_reflection(names, server, pool)
@@ -28,10 +28,9 @@ def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
 
 
 class _Pool:
-    """The pool of all descriptors, in which every symbol is found.
+    """The default descriptor pool, extended by look-ups that `grpcurl describe` and others make by name.
 
-    Protobuf's own knows nothing of methods and oneofs, which `grpcurl describe` and others ask for by name, nor of all
-    that a nested enum is made of.
+    Protobuf's own pool finds neither methods nor oneofs, nor the values of a nested enum.
     """
 
     def __init__(self) -> None:

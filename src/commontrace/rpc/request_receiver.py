@@ -1,4 +1,4 @@
-"""How long the server waits for a message, and how many it takes in at once: a share for each user."""
+"""Receiving of request messages: a timeout for each, and limits of how many a user may have pending (ADR 0029)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,107 +8,105 @@ from commontrace.domain.errors import CommonTraceError, Overloaded
 from commontrace.rpc.validation.invalid_request import MalformedRequest
 
 PROMPT_SECONDS = 1.0
-"""Messages come with their calls, or so soon after."""
+"""A message that takes longer than this from the beginning of its call is slow."""
 
-LONGEST_SECONDS = 20.0
-"""So long one may take where not too many do."""
+TIMEOUT_SECONDS = 20.0
+"""The longest that a slow message may take."""
 
-MOST_SLOW = 8
-"""How many of a user's may take longer than is prompt."""
+MAX_SLOW = 8
+"""Slow messages that one user may have at a time; further ones are refused when they become slow."""
 
-AT_A_TIME = 16
-"""How many of a user's are taken in at once; the others wait with their sender. Each may have 2 MiB in memory."""
+MAX_CONCURRENT = 16
+"""Messages that are received at a time for one user; further ones wait with their sender. Each may take 2 MiB."""
 
-AT_A_TIME_OF_STRANGERS = 8
-"""The same of all whom nobody knows; of those, what began first gives way. Silent ones hold back no health checks."""
+MAX_CONCURRENT_ANONYMOUS = 8
+"""The same for all anonymous callers together. The oldest one is refused for a new one: silent callers block nobody."""
 
 
-class _Arrival:
-    """One message that is waited for."""
+class _PendingMessage:
+    """A message that is waited for, and until when."""
 
-    def __init__(self, limit: asyncio.Timeout) -> None:
-        self._limit = limit
-        self.is_allowed = True
+    def __init__(self, timeout: asyncio.Timeout) -> None:
+        self._timeout = timeout
+        self.is_refused = False
 
     def wait_until(self, when: float) -> None:
-        """Waits for it until then, by the event loop's clock."""
-        self._limit.reschedule(when)
+        """Moves the end of the wait; `when` is a time of the event loop."""
+        self._timeout.reschedule(when)
 
     def refuse(self) -> None:
-        """Waits no longer: others come first."""
-        self.is_allowed = False
-        self._limit.reschedule(0)
+        """Ends the wait at once, as one too many."""
+        self.is_refused = True
+        self._timeout.reschedule(0)
 
 
-class _Share:
-    """What one user has on its way."""
+class _PendingOfUser:
+    """The pending messages of one user, the oldest first."""
 
     def __init__(self) -> None:
-        self.turns = asyncio.Semaphore(AT_A_TIME)
-        # In the order in which they began.
-        self.begun: dict[_Arrival, None] = {}
-        self.slow: set[_Arrival] = set()
+        self.slots = asyncio.Semaphore(MAX_CONCURRENT)
+        self.messages: dict[_PendingMessage, None] = {}
+        self.slow: set[_PendingMessage] = set()
 
 
 class RequestReceiver:
-    """The messages that are on their way. Belongs to one event loop."""
+    """Receives the messages of all calls of a server. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        """Starts with none."""
-        self._shares: WeakValueDictionary[str, _Share] = WeakValueDictionary()
-        self._most_slow = MOST_SLOW
+        self._users: WeakValueDictionary[str, _PendingOfUser] = WeakValueDictionary()
+        self._max_slow = MAX_SLOW
 
-    async def next(self, requests: AsyncIterator[bytes], *, user: str = "") -> bytes | CommonTraceError:
-        """Returns the next message of a user's, or why there is none: MalformedRequest, Overloaded.
+    async def receive(self, requests: AsyncIterator[bytes], *, user: str = "") -> bytes | CommonTraceError:
+        """Returns the next message, or the error that stands for it: MalformedRequest, Overloaded.
 
-        Those whom nobody knows are one user, without a name.
+        All anonymous callers are one user, "".
         """
-        share = self._shares.setdefault(user, _Share())
+        pending = self._users.setdefault(user, _PendingOfUser())
         if user:
-            async with share.turns:
-                return await self._next(requests, share)
-        if len(share.begun) >= AT_A_TIME_OF_STRANGERS:
-            first = next(iter(share.begun))
-            del share.begun[first]
-            first.refuse()
-        return await self._next(requests, share)
+            async with pending.slots:
+                return await self._receive(requests, pending)
+        if len(pending.messages) >= MAX_CONCURRENT_ANONYMOUS:
+            oldest = next(iter(pending.messages))
+            del pending.messages[oldest]
+            oldest.refuse()
+        return await self._receive(requests, pending)
 
-    async def _next(self, requests: AsyncIterator[bytes], share: _Share) -> bytes | CommonTraceError:
+    async def _receive(self, requests: AsyncIterator[bytes], pending: _PendingOfUser) -> bytes | CommonTraceError:
         loop = asyncio.get_running_loop()
-        arrival: _Arrival
+        message: _PendingMessage
 
-        def allow() -> None:
-            if len(share.slow) < self._most_slow:
-                share.slow.add(arrival)
-                arrival.wait_until(loop.time() + LONGEST_SECONDS - PROMPT_SECONDS)
+        def become_slow() -> None:
+            if len(pending.slow) < self._max_slow:
+                pending.slow.add(message)
+                message.wait_until(loop.time() + TIMEOUT_SECONDS - PROMPT_SECONDS)
             else:
-                arrival.refuse()
+                message.refuse()
 
         try:
-            async with asyncio.timeout(None) as limit:
-                arrival = _Arrival(limit)
-                share.begun[arrival] = None
-                not_prompt = loop.call_later(PROMPT_SECONDS, allow)
+            async with asyncio.timeout(None) as timeout:
+                message = _PendingMessage(timeout)
+                pending.messages[message] = None
+                slow_timer = loop.call_later(PROMPT_SECONDS, become_slow)
                 try:
-                    message = await anext(requests, None)
-                    return no_message() if message is None else message
+                    received = await anext(requests, None)
+                    return missing_message() if received is None else received
                 finally:
-                    not_prompt.cancel()
-                    share.begun.pop(arrival, None)
-                    share.slow.discard(arrival)
+                    slow_timer.cancel()
+                    pending.messages.pop(message, None)
+                    pending.slow.discard(message)
         except TimeoutError:
-            if arrival.is_allowed:
-                return MalformedRequest(f"no request message came within {LONGEST_SECONDS:g} s")
-            return Overloaded("too many request messages are slow to come, and this is one of them")
+            if message.is_refused:
+                return Overloaded("too many request messages are slow to come, and this is one of them")
+            return MalformedRequest(f"no request message came within {TIMEOUT_SECONDS:g} s")
 
-    def give_up(self) -> None:
-        """Waits no longer for what is slow, or becomes so."""
-        self._most_slow = 0
-        for share in list(self._shares.values()):
-            for arrival in share.slow:
-                arrival.wait_until(0)
+    def end_slow(self) -> None:
+        """Ends the wait for every message that is slow now or becomes so."""
+        self._max_slow = 0
+        for pending in list(self._users.values()):
+            for message in pending.slow:
+                message.wait_until(0)
 
 
-def no_message() -> CommonTraceError:
-    """Returns what it means that a call ends without a message."""
+def missing_message() -> CommonTraceError:
+    """Returns the error of a call that ends without a message."""
     return MalformedRequest("the call ended without a request message")

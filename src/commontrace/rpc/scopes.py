@@ -1,4 +1,4 @@
-"""The scope that every RPC declares in the contract, and scopes as the contract spells them."""
+"""Scopes of the contract: the `required_scope` of each RPC, and the translation of scopes (ADR 0027)."""
 
 from collections.abc import Collection
 from typing import Any
@@ -10,11 +10,11 @@ _PREFIX = "SCOPE_"
 
 
 class ScopeUndeclared(Exception):
-    """An RPC declares no scope: nobody could say who may call it."""
+    """An RPC without a `required_scope`: access to it would be undefined."""
 
 
 def required_scopes(*files: Any) -> dict[str, Scope]:
-    """Returns the scope of every RPC in the file descriptors by its path, `/package.Service/Method`.
+    """Returns the scope of each RPC in the file descriptors, by its path `/package.Service/Method`.
 
     Raises ScopeUndeclared.
     """
@@ -30,7 +30,7 @@ def required_scopes(*files: Any) -> dict[str, Scope]:
 
 
 def scope_messages(scopes: Collection[Scope]) -> list[options_pb2.Scope.ValueType]:
-    """Returns scopes as the contract spells them, in its order."""
+    """Returns the scopes as enum values of the contract, in its order."""
     return sorted(options_pb2.Scope.Value(_PREFIX + scope.replace(":", "_").upper()) for scope in scopes)
 
 

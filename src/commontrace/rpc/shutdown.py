@@ -1,4 +1,4 @@
-"""Graceful shutdown of calls: what has not begun is refused, what has no end of its own ends."""
+"""Graceful shutdown of calls: new calls and endless streams end with SERVER_STOPPING, so that clients go elsewhere."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -10,41 +10,39 @@ Value = TypeVar("Value")
 
 
 class ShutdownSignal:
-    """Whether the server stops. Streams that would last for ever wait through it."""
+    """The state of a server's shutdown, which calls check and endless streams wait through."""
 
     def __init__(self) -> None:
-        """Starts with a server that goes on."""
         self._begun = asyncio.Event()
 
     def begin(self) -> None:
-        """Ends every wait."""
+        """Begins the shutdown: every wait of a stream ends."""
         self._begun.set()
 
     @property
     def has_begun(self) -> bool:
-        """Whether it stops."""
+        """True once the shutdown has begun."""
         return self._begun.is_set()
 
-    def refuse(self) -> None:
-        """Raises ServerStopping if the server stops."""
+    def raise_if_begun(self) -> None:
+        """Raises ServerStopping once the shutdown has begun."""
         if self._begun.is_set():
             raise ServerStopping
 
-    async def unless_begun(self, awaited: Awaitable[Value]) -> Value:
-        """Returns what is waited for. Raises ServerStopping, and cancels it, when the server stops first.
+    async def wait_for(self, awaited: Awaitable[Value]) -> Value:
+        """Returns the awaited value. Cancels it and raises ServerStopping once the shutdown has begun.
 
-        So it does where what is waited for is there already: a stream whose next message always is would never end.
+        That goes for a value that is there already, too: a stream whose next message always is would never end.
         """
         waiting = asyncio.ensure_future(awaited)
-        stopping = asyncio.ensure_future(self._begun.wait())
+        begun = asyncio.ensure_future(self._begun.wait())
         try:
             if not self._begun.is_set():
-                await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if self._begun.is_set():
-                raise ServerStopping
+                await asyncio.wait((waiting, begun), return_when=asyncio.FIRST_COMPLETED)
+            self.raise_if_begun()
             return waiting.result()
         finally:
-            stopping.cancel()
+            begun.cancel()
             waiting.cancel()
-            # What was waited for is over before this is: a generator cannot be closed while it runs.
-            await asyncio.gather(waiting, stopping, return_exceptions=True)
+            # A cancelled generator is waited for: it cannot be closed while it runs.
+            await asyncio.gather(waiting, begun, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The one table from failures to what callers see: code, reason, details."""
+"""Error mapping: the one table from exceptions to gRPC codes, reasons and error details."""
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -23,9 +23,9 @@ _PREFIX = "ERROR_REASON_"
 
 Code = grpc.StatusCode
 
-# Looked up along the exception's own line of ancestors.
+# The entry of the nearest base class counts.
 _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]] = {
-    # gRPC's own way to end a call, which has no reason of ours.
+    # gRPC itself ends calls with this code, so it has no reason of the contract.
     errors.DeadlinePassed: (Code.DEADLINE_EXCEEDED, error_reason_pb2.ERROR_REASON_UNSPECIFIED),
     MalformedRequest: (Code.INVALID_ARGUMENT, error_reason_pb2.ERROR_REASON_MALFORMED_REQUEST),
     errors.InvalidTag: (Code.INVALID_ARGUMENT, error_reason_pb2.ERROR_REASON_INVALID_TAG),
@@ -56,13 +56,13 @@ _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]]
     errors.QuotaExceeded: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_QUOTA_EXCEEDED),
     errors.Overloaded: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_OVERLOADED),
     errors.DatabaseUnavailable: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_DATABASE_UNAVAILABLE),
-    # Asked again and again, and every time of another model: nobody sees it but under a broken record.
+    # Seen by callers only where the record of the model is broken: a write that meets it is prepared anew.
     errors.ModelReplaced: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_DATABASE_UNAVAILABLE),
     EmbedderUnavailable: (Code.UNAVAILABLE, error_reason_pb2.ERROR_REASON_EMBEDDER_UNAVAILABLE),
     Exception: (Code.INTERNAL, error_reason_pb2.ERROR_REASON_INTERNAL),
 }
 
-# Where waiting helps, and for how long unless the failure itself knows. Seconds.
+# Retryable reasons, and the seconds after which to retry unless the exception has its own.
 _RETRY_AFTER: dict[ErrorReason.ValueType, float] = {
     error_reason_pb2.ERROR_REASON_QUOTA_EXCEEDED: 60.0,
     error_reason_pb2.ERROR_REASON_OVERLOADED: 0.2,
@@ -71,26 +71,26 @@ _RETRY_AFTER: dict[ErrorReason.ValueType, float] = {
     error_reason_pb2.ERROR_REASON_SERVER_STOPPING: 0.5,
 }
 
-# Trailers beyond 8 KB are refused on the way, and the failure with them.
+# Clients and proxies refuse trailers beyond 8 KB.
 _TEXT_BYTES = 1024
 _VIOLATIONS = 20
 _VIOLATIONS_BYTES = 3072
 
 
 def code_and_reason(error: Exception) -> tuple[grpc.StatusCode, ErrorReason.ValueType]:
-    """Returns the code and the reason of any failure."""
+    """Returns the gRPC code and the reason of any exception."""
     if isinstance(error, InvalidRequest):
         return Code.INVALID_ARGUMENT, error.violations[0].reason
     return next(_TABLE[ancestor] for ancestor in type(error).__mro__ if ancestor in _TABLE)
 
 
 def reason_name(reason: ErrorReason.ValueType) -> str:
-    """Returns the reason as ErrorInfo spells it, "" for none."""
+    """Returns the reason as ErrorInfo spells it; "" for none."""
     return "" if reason == error_reason_pb2.ERROR_REASON_UNSPECIFIED else ErrorReason.Name(reason).removeprefix(_PREFIX)
 
 
 def status_of(error: Exception, *, call_id: str) -> grpc.Status:
-    """Returns the status to abort with. Unknown failures say nothing but the id under which the log explains them."""
+    """Returns the status to abort the call with. An unknown exception shows the call id alone: the log has the rest."""
     code, reason = code_and_reason(error)
     name = reason_name(reason)
     if code is Code.INTERNAL:

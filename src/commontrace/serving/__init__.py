@@ -1,1 +1,1 @@
-"""Serving: what wires a server together."""
+"""Serving: puts a server together, starts it and stops it."""

@@ -1,4 +1,4 @@
-"""The certificate and the key of a server, read from the files of its settings and checked before they are used."""
+"""TLS files: reading and checking the certificate, key and client CA of a server (ADR 0028)."""
 
 import codecs
 import stat
@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING
 
 from commontrace.settings import Settings
 
-# Imported when there is a certificate: a server without TLS does not owe the time.
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
 EXPIRES_SOON = timedelta(days=14)
-"""How long before its end a certificate is warned of."""
+"""The time before its expiry in which a certificate is warned of."""
 
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CURVES = {"secp256r1", "secp384r1"}
 
 
 class CertificateUnusable(Exception):
-    """The files do not make a server certificate. `said` is what is wrong, `advice` what to do about it."""
+    """Files that make no server certificate. `said` is the problem, `advice` its remedy."""
 
     def __init__(self, said: str, advice: str) -> None:
         super().__init__(f"{said}: {advice}")
@@ -32,7 +31,7 @@ class CertificateUnusable(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Files:
-    """What the files hold: PEM, if they are what they should be. `client_ca` is None without mutual TLS."""
+    """The contents of the files, in PEM once they are checked. `client_ca` is None without mutual TLS."""
 
     certificate: bytes
     key: bytes = field(repr=False)
@@ -41,23 +40,23 @@ class Files:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Certificate:
-    """A server's own certificate: whose, its SHA-256 as hexadecimal digits, and until when it is valid."""
+    """The certificate of a server: its subject, SHA-256 fingerprint in hexadecimal digits, and expiry."""
 
     subject: str
     fingerprint: str
     expires: datetime
 
     def expires_soon(self) -> bool:
-        """Tells whether it is time to renew it."""
+        """Tells whether to renew it."""
         return self.expires - datetime.now(UTC) < EXPIRES_SOON
 
     def facts(self) -> dict[str, str]:
-        """Returns what a log may say of it."""
+        """Returns its facts for the log."""
         return {"subject": self.subject, "sha256": self.fingerprint, "expires": f"{self.expires:%Y-%m-%d %H:%M} UTC"}
 
 
 def read_files(settings: Settings) -> Files:
-    """Returns what the files of a server with TLS hold. Raises CertificateUnusable where one cannot be read."""
+    """Returns the contents of the files of a server with TLS. Raises CertificateUnusable where one cannot be read."""
     certificate, key = settings.tls_cert_file, settings.tls_key_file
     assert certificate is not None  # noqa: S101 - the settings have both or none
     assert key is not None  # noqa: S101
@@ -70,7 +69,7 @@ def read_files(settings: Settings) -> Files:
 
 
 def check_files(files: Files) -> Certificate:
-    """Returns the certificate of the files. Raises CertificateUnusable where no server can serve with them now."""
+    """Returns the certificate of the files. Raises CertificateUnusable where a server cannot serve with them now."""
     certificate = _certificates("TLS_CERT_FILE", files.certificate)[0]
     key = _private_key(files.key)
     if key.public_key() != certificate.public_key():
@@ -81,7 +80,7 @@ def check_files(files: Files) -> Certificate:
     _refuse_kind(certificate.public_key())
     _refuse_time("TLS_CERT_FILE", certificate)
     if files.client_ca is not None:
-        # Of several authorities, some may be there for clients that have not been given new certificates yet.
+        # Of several authorities, the one that is valid longest counts: others may be left from a change.
         authorities = _certificates("TLS_CLIENT_CA_FILE", files.client_ca)
         _refuse_time("TLS_CLIENT_CA_FILE", max(authorities, key=lambda one: one.not_valid_after_utc))
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -94,7 +93,7 @@ def check_files(files: Files) -> Certificate:
 
 
 def anybody_reads(key_file: Path) -> bool:
-    """Tells whether every user of the machine may read the key; False where it cannot be looked at."""
+    """Tells whether every user of the machine may read the key; False where its mode cannot be read."""
     try:
         return bool(key_file.stat().st_mode & stat.S_IROTH)
     except OSError:
@@ -143,7 +142,7 @@ def _private_key(pem: bytes) -> "PrivateKeyTypes":
 
 
 def _refuse_kind(key: "PublicKeyTypes") -> None:
-    """Refuses keys with which gRPC cannot serve, or which its clients do not take: Ed25519 and P-521 among them."""
+    """Raises CertificateUnusable for keys that gRPC or its clients do not support, such as Ed25519 and P-521."""
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 

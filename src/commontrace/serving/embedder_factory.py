@@ -1,4 +1,4 @@
-"""Which embedder a server uses: what the settings ask for, held against what the database was made for."""
+"""Embedder factory: makes the embedder of the settings, or of the model that a database records (ADR 0002, 0012)."""
 
 import asyncio
 from contextlib import suppress
@@ -32,10 +32,10 @@ log = structlog.get_logger()
 async def choose_embedder(
     settings: "Settings", *, recorded: "RecordedModel | None", may_replace: bool = False
 ) -> Embedder:
-    """Returns the embedder for a database made for `recorded`, or for one that is still to be made (None).
+    """Returns the embedder of the settings, for a database made for `recorded`, or for a new one (None).
 
-    Only a new database, or one whose vectors the caller may replace, falls back to the lexical embedder by itself, and
-    needs a hosted model's endpoint at once. Raises ModelNotUsable.
+    The lexical embedder is a fallback for a new database alone, or for one whose vectors the caller may replace. Those
+    also need the endpoint of a hosted model at once. Raises ModelNotUsable.
     """
     bound_to = None if may_replace else recorded
     if settings.embedder == "openai":
@@ -46,9 +46,9 @@ async def choose_embedder(
 
 
 async def embedder_of(recorded: "RecordedModel", settings: "Settings") -> Embedder:
-    """Returns the embedder of a recorded model, whichever the settings ask for, if they have what it takes.
+    """Returns the embedder of a recorded model, also where the settings name another one.
 
-    Raises ModelNotUsable, which names the settings that would fit, and EmbedderUnavailable.
+    Raises EmbedderUnavailable, and ModelNotUsable with the settings that the model needs.
     """
     try:
         embedder = await _embedder_of(recorded, settings)
@@ -68,10 +68,9 @@ async def _embedder_of(recorded: "RecordedModel", settings: "Settings") -> Embed
         return LexicalEmbedder(recorded.dimensions)
     if recorded.model_version == HOSTED_VERSION:
         return await _hosted_of(recorded, settings)
-    # Imported here: a server on another embedder owes neither the time nor the memory.
     from commontrace.embeddings.local.model import PUBLISHED, LocalModel, find_model_directory
 
-    # In threads: reading weights takes a while, and the server goes on.
+    # In threads: loading weights takes seconds, and the server goes on.
     directory = find_model_directory()
     if recorded.model_id == INSTALLED_MODEL and directory is not None:
         installed = await asyncio.to_thread(LocalModel.load, directory, published=PUBLISHED)
@@ -87,7 +86,7 @@ async def _hosted_of(recorded: "RecordedModel", settings: "Settings") -> Embedde
     has_endpoint = settings.embedding_api_key is not None or "embedding_base_url" in settings.model_fields_set
     if settings.embedder != "openai" and not has_endpoint:
         raise ModelNotUsable(f"{recorded.model_id} is a hosted model, and neither its endpoint nor a key is set")
-    # Whether its length was asked for is not recorded, and an endpoint may refuse to be asked for it.
+    # The record does not say whether the dimensions were requested, and an endpoint may refuse such a request.
     with suppress(ModelNotUsable):
         model = await _probed(_hosted(settings, recorded.model_id, None, known=None))
         if recorded.made_by(model):
@@ -106,7 +105,7 @@ async def _probed(model: "HostedModel") -> "HostedModel":
 
 
 def settings_that_fit(recorded: "RecordedModel") -> str:
-    """Returns what to set for a database that was made for the model."""
+    """Returns the settings that a database made for the model needs."""
     if recorded.is_lexical:
         return f"EMBEDDER=lexical EMBEDDING_DIMENSIONS={recorded.dimensions}"
     if recorded.model_version == HOSTED_VERSION:
@@ -120,7 +119,6 @@ def settings_that_fit(recorded: "RecordedModel") -> str:
 
 
 def _local_model(settings: "Settings", *, is_new: bool) -> Embedder:
-    # Imported here: a server on another embedder owes neither the time nor the memory.
     from commontrace.embeddings.local.model import PUBLISHED, LocalModel, find_model_directory
 
     if settings.embedding_model_dir is not None:
@@ -155,7 +153,7 @@ async def _hosted_model(settings: "Settings", recorded: "RecordedModel | None") 
     )
     model = _hosted(settings, name, asked, known=recorded.dimensions if recorded is not None and is_known else None)
     try:
-        # A database that was made for the model can be served without it.
+        # A database made for the model can be served while its endpoint is away.
         await model.probe(patiently=not is_known)
     except EmbedderUnavailable as error:
         if not is_known:
@@ -172,7 +170,6 @@ async def _hosted_model(settings: "Settings", recorded: "RecordedModel | None") 
 
 
 def _hosted(settings: "Settings", name: str, asked: int | None, *, known: int | None) -> "HostedModel":
-    # Imported here: the library takes longer than all others together.
     from commontrace.embeddings.hosted.endpoint import Endpoint
     from commontrace.embeddings.hosted.model import HostedModel
 

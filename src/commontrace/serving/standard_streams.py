@@ -1,4 +1,4 @@
-"""Standard output and error of a process that serves: no write to them fails, and none waits (ADR 0044)."""
+"""Non-blocking standard output and error: no write fails or waits, lines are dropped instead (ADR 0044)."""
 
 import io
 import os
@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from select import select
 from typing import IO, Any
 
-# What a reader who is slow may leave unread: some thousand lines.
-_WAITING_BYTES = 1 << 20
-# At the end of the process, for what has not been written yet.
-_PATIENCE_SECONDS = 1.0
+# Bytes that a slow reader may leave unread: some thousand lines.
+_MAX_QUEUED_BYTES = 1 << 20
+# The wait for queued lines at the end of the process.
+_FLUSH_SECONDS = 1.0
 _DESCRIPTORS = (0, 1, 2)
 _NEWLINE = ord("\n")
 
 
 class _Drops:
-    """Counts the lines that could not be written."""
+    """Counts the lines that were dropped."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -39,15 +39,15 @@ def dropped_lines() -> int:
 
 
 @contextmanager
-def never_failing() -> Iterator[None]:
-    """While the block runs, `sys.stdout` and `sys.stderr` take every line at once, and drop those they cannot write.
+def non_blocking_streams() -> Iterator[None]:
+    """Makes `sys.stdout` and `sys.stderr` non-blocking while the block runs.
 
-    A thread of each writes: to a full disk, to a closed descriptor and to a pipe whose reader is gone in vain, to one
-    that nobody reads when somebody does.
+    A thread for each writes the lines. It drops them on a full disk, a closed descriptor and a pipe without a reader,
+    and waits for a reader that is slow.
     """
     _occupy_closed_descriptors()
     before = sys.stdout, sys.stderr
-    # Python's own are None where their descriptors were closed, whatever stands for them by now.
+    # Python's own streams are None where their descriptors were closed, even if the names were set since.
     queues = [
         _LineQueue(stream if is_open else None)
         for stream, is_open in zip(before, (sys.__stdout__, sys.__stderr__), strict=True)
@@ -62,29 +62,29 @@ def never_failing() -> Iterator[None]:
 
 
 def _occupy_closed_descriptors() -> None:
-    # A socket would get the number, and with it what libraries write to standard error.
+    # A socket would get the number of a closed one, and so the output of libraries on standard error.
     for descriptor in _DESCRIPTORS:
         try:
             os.fstat(descriptor)
         except OSError:
-            # Gets the lowest number that is free.
+            # POSIX gives the lowest free number.
             os.open(os.devnull, os.O_RDWR)
 
 
 def _text_to(queue: "_LineQueue") -> io.TextIOWrapper:
-    # The C locale's encodings would fail for some texts.
+    # The encoding of the C locale fails for some texts.
     return io.TextIOWrapper(queue, "utf-8", "backslashreplace", line_buffering=True)  # type: ignore[arg-type] # raw, as Python's own with -u
 
 
 class _LineQueue(io.RawIOBase):
-    """Lines on their way to a stream, or to nowhere where its descriptor was closed when Python started."""
+    """A queue of lines and the thread that writes them. Without a stream (its descriptor was closed), drops them."""
 
     def __init__(self, stream: IO[str] | None) -> None:
         self._stream = stream
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._is_within_line = self._has_failed = False
-        # Reentrant: what the garbage collector finds may be told on standard error at any time.
+        # Reentrant: the garbage collector may write a warning to standard error at any time.
         self._changed = threading.Condition(threading.RLock())
         threading.Thread(target=self._write_all, name="log", daemon=True).start()
 
@@ -100,10 +100,10 @@ class _LineQueue(io.RawIOBase):
         return self._stream.fileno()
 
     def write(self, data: Any) -> int:
-        """Takes it, or drops it where too much waits."""
+        """Queues the lines, or drops them where the queue is full."""
         lines = bytes(data)
         with self._changed:
-            if self._size + len(lines) > _WAITING_BYTES:
+            if self._size + len(lines) > _MAX_QUEUED_BYTES:
                 _drops.add(_count(lines))
             else:
                 self._size += len(lines)
@@ -112,9 +112,9 @@ class _LineQueue(io.RawIOBase):
         return len(lines)
 
     def finish(self) -> None:
-        """Returns when all is written, or when somebody has had the time to read it and has not."""
+        """Returns when the queue is written, or after a second."""
         with self._changed:
-            self._changed.wait_for(lambda: self._size == 0, _PATIENCE_SECONDS)
+            self._changed.wait_for(lambda: self._size == 0, _FLUSH_SECONDS)
 
     def _write_all(self) -> None:
         while True:
@@ -124,7 +124,7 @@ class _LineQueue(io.RawIOBase):
             try:
                 self._write_through(lines)
             except (OSError, ValueError):
-                # A ValueError is how Python says that a stream is closed.
+                # ValueError: the stream is closed.
                 _drops.add(_count(lines))
                 self._has_failed = True
             with self._changed:
@@ -134,16 +134,16 @@ class _LineQueue(io.RawIOBase):
     def _write_through(self, lines: bytes) -> None:
         if self._stream is None:
             raise ValueError("standard output or error is closed")
-        # A disk that becomes full takes the beginning of a line: the next one must not continue it.
+        # A disk that fills up takes the beginning of a line: the next line must not continue it.
         if self._has_failed and self._is_within_line and not lines.startswith(b"\n"):
             lines = b"\n" + lines
-        # Not its buffer, which would keep what fails and try again at the end of the process.
+        # Not through the buffer, which would keep lines that fail and retry at the end of the process.
         raw: Any = getattr(self._stream.buffer, "raw", self._stream.buffer)  # type: ignore[attr-defined] # of a TextIO
         left = memoryview(lines)
         while left:
             written = raw.write(left)
             if written is None:
-                # Who started this process has made the descriptor one that does not wait.
+                # The parent process has made the descriptor non-blocking.
                 select([], [raw], [])
             else:
                 self._is_within_line = left[written - 1] != _NEWLINE

@@ -1,4 +1,4 @@
-"""TLS of a server: its certificate comes from files, and new ones are taken while calls go on."""
+"""TLS of a server: the certificate in its files, reloaded while calls go on (ADR 0028)."""
 
 import asyncio
 import socket
@@ -13,32 +13,34 @@ import grpc
 import structlog
 
 from commontrace.serving import certificates
-from commontrace.serving.bootstrap import NotReady
 from commontrace.serving.certificates import Certificate, CertificateUnusable, Files
+from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 1.0
+RELOAD_SECONDS = 1.0
 
 
 class ServedCertificate:
-    """The certificate that new connections see. Connections that are there stay as they are."""
+    """The certificate of new connections, reloaded from its files. Existing connections keep theirs.
+
+    Made of files that are no usable certificate, it raises CertificateUnusable.
+    """
 
     def __init__(self, settings: Settings, files: Files) -> None:
-        """Takes what the files hold now. Raises CertificateUnusable."""
         self._settings = settings
         self._certificate = _checked(files)
-        self._taken = files
+        self._served = files
         self._seen: Files | str = files
-        # What no handshake has fetched yet: at most one, the newest.
+        # The newest configuration, until a handshake fetches it.
         self._fresh = deque[grpc.ServerCertificateConfiguration](maxlen=1)
         self._problem = ""
         self._warned_on: date | None = None
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Self | None:
-        """Returns what the settings name, None if they name none. Raises NotReady where it cannot be used."""
+        """Returns the certificate of the settings, None without TLS. Raises NotReady where it cannot be used."""
         if settings.tls_cert_file is None:
             return None
         try:
@@ -48,47 +50,47 @@ class ServedCertificate:
 
     @property
     def credentials(self) -> grpc.ServerCredentials:
-        """What a port is opened with. gRPC fetches what is fresh before each handshake."""
+        """The credentials of a port. gRPC fetches a new configuration before each handshake."""
         return grpc.dynamic_ssl_server_credentials(
-            _configuration(self._taken),
-            # Its types do not know that None stands for no change.
+            _configuration(self._served),
+            # Its types lack None, which means no change.
             cast("Callable[[], grpc.ServerCertificateConfiguration]", self._fetch),
-            require_client_authentication=self._taken.client_ca is not None,
+            require_client_authentication=self._served.client_ca is not None,
         )
 
     async def run_reload(self) -> None:
-        """Looks at the files every second, until cancelled."""
-        log.info("serving with TLS", mutual=self._taken.client_ca is not None, **self._certificate.facts())
+        """Reloads the files every second, until cancelled."""
+        log.info("serving with TLS", mutual=self._served.client_ca is not None, **self._certificate.facts())
         key_file = self._settings.tls_key_file
         if key_file is not None and await asyncio.to_thread(certificates.anybody_reads, key_file):
             log.warning("every user of this machine may read TLS_KEY_FILE: chmod o-r", file=str(key_file))
         while True:
-            await asyncio.to_thread(self._look)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.to_thread(self._reload)
+            await asyncio.sleep(RELOAD_SECONDS)
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        # From threads of gRPC's, for several connections at once.
+        # Called in threads of gRPC, for several connections at once.
         try:
             return self._fresh.popleft()
         except IndexError:
             return None
 
-    def _look(self) -> None:
+    def _reload(self) -> None:
         found = self._read()
-        # What has just changed may change further: it is looked at twice.
-        is_settled, self._seen = found == self._seen, found
-        if is_settled and (self._problem or found != self._taken):
-            self._take(found)
+        # Files that have just changed may be half written: they are used if they are the same a second later.
+        is_stable, self._seen = found == self._seen, found
+        if is_stable and (self._problem or found != self._served):
+            self._serve(found)
         self._warn_of_expiry()
 
     def _read(self) -> Files | str:
-        """Returns what the files hold, or why they cannot be read."""
+        """Returns the contents of the files, or why they cannot be read."""
         try:
             return certificates.read_files(self._settings)
         except CertificateUnusable as error:
             return str(error)
 
-    def _take(self, found: Files | str) -> None:
+    def _serve(self, found: Files | str) -> None:
         if isinstance(found, str):
             self._complain(found)
             return
@@ -98,10 +100,10 @@ class ServedCertificate:
             self._complain(str(error))
             return
         self._problem, self._warned_on = "", None
-        if found == self._taken:
+        if found == self._served:
             log.info("the TLS files are in order again", **self._certificate.facts())
             return
-        self._taken = found
+        self._served = found
         self._fresh.append(_configuration(found))
         log.info("new connections see a new TLS certificate", **self._certificate.facts())
 
@@ -118,9 +120,9 @@ class ServedCertificate:
 
 
 def _checked(files: Files) -> Certificate:
-    """Returns the certificate. Raises CertificateUnusable, also where only gRPC finds fault with the files."""
+    """Returns the certificate of the files. Raises CertificateUnusable, also where gRPC alone rejects them."""
     certificate = certificates.check_files(files)
-    # It says so only where a port is opened, and only that it cannot be: for other reasons, too.
+    # gRPC rejects them when a port is opened, and does not say why: so a port that can be opened is tried.
     with suppress(OSError), socket.create_server(("127.0.0.1", 0)):
         _offer_to_grpc(files)
     return certificate
@@ -139,7 +141,7 @@ def _offer_to_grpc(files: Files) -> None:
             "write the files anew, with nothing in them but PEM: `openssl x509 -in FILE`, `openssl pkey -in FILE`",
         ) from error
     finally:
-        # One that was never started would keep its port.
+        # A server that was never started would keep its port.
         probe.start()
         probe.stop(None).wait()
 

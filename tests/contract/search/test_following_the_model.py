@@ -16,7 +16,8 @@ from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.local.model import LocalModel
 from commontrace.serving import bootstrap
-from commontrace.serving.bootstrap import NotReady, Postgres
+from commontrace.serving.bootstrap import Postgres
+from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
 from commontrace.v1 import trace_service_pb2 as pb
 from tests.conftest import RunningServer, ServerFactory, server_settings

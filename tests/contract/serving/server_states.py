@@ -1,4 +1,4 @@
-"""Servers in the states in which calls fail through no fault of the caller."""
+"""Server states in which calls fail through no fault of the caller."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""What a server refuses when too much is asked of it at once, and what it still does."""
+"""Admission control: calls and streams beyond a limit are refused, others go on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ from tests.contract.errors.error_row import CAST_VOTE, LIST, SEARCH, VALID, WATC
 
 @pytest.fixture
 async def busy(start_server: ServerFactory, database_url: str) -> AsyncIterator[RunningServer]:
-    """A server of four places, the three for reads taken, and of one for each kind of stream."""
+    """A server with a limit of four calls, the three for reads in use, and of one stream of each kind."""
     database = Database(database_url, pool_size=1, pool_timeout=20)
     async with start_server(database=database, settings=server_settings(max_calls=4, max_streams=1)) as running:
         assert await call(running.channel, SEARCH, VALID[SEARCH].SerializeToString()) is None
@@ -52,7 +52,7 @@ async def _searches_held(running: RunningServer, count: int) -> AsyncIterator[No
     assert await asyncio.gather(*searches) == [None] * count
 
 
-async def test_reads_leave_places_to_writes_and_health_is_never_refused(busy: RunningServer) -> None:
+async def test_reads_leave_room_for_writes_and_health_is_never_refused(busy: RunningServer) -> None:
     assert await _reason(busy, LIST, BOB) == "OVERLOADED"
     assert await _reason(busy, CAST_VOTE, BOB) == "TRACE_NOT_FOUND"
     health: Any = health_pb2_grpc.HealthStub(busy.channel)
@@ -60,7 +60,7 @@ async def test_reads_leave_places_to_writes_and_health_is_never_refused(busy: Ru
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_streams_that_last_have_places_of_their_own(busy: RunningServer) -> None:
+async def test_lasting_streams_have_limits_of_their_own(busy: RunningServer) -> None:
     streaming: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = busy.channel.unary_stream(WATCH)
     watching = streaming(VALID[WATCH].SerializeToString())
     await watching.read()
@@ -74,7 +74,7 @@ async def test_streams_that_last_have_places_of_their_own(busy: RunningServer) -
         pass
 
 
-async def test_calls_that_come_up_behind_their_deadline_are_no_failures_of_the_server(
+async def test_calls_that_begin_after_their_deadline_are_no_failures_of_the_server(
     start_server: ServerFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with start_server() as running:
@@ -87,7 +87,7 @@ async def test_calls_that_come_up_behind_their_deadline_are_no_failures_of_the_s
 
 
 async def _reason(running: RunningServer, rpc: str, user: tuple[tuple[str, str], ...] = ()) -> str:
-    # Shorter than what the searches wait for: one that gets in where it should not must not hang.
+    # Shorter than the wait of the searches: a call that is admitted by mistake must not hang.
     error = await asyncio.wait_for(call(running.channel, rpc, VALID[rpc].SerializeToString(), user), 10)
     if error is None:
         return ""

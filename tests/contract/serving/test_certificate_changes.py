@@ -1,4 +1,4 @@
-"""Certificates that change under calls, as renewers and Kubernetes change them."""
+"""Reload of certificates while calls go on, as renewal tools and Kubernetes replace them."""
 
 import asyncio
 import ssl
@@ -12,16 +12,16 @@ from structlog.testing import capture_logs
 
 from commontrace.client import Client, Tls, connect
 from commontrace.rpc.server_options import OPTIONS
-from commontrace.serving import server as wiring
+from commontrace.serving import server as lifecycle
 from commontrace.serving import tls
 from tests.conftest import ServerFactory, server_settings
-from tests.contract.serving.tls_places import OURS, SERVER, placed, shown
+from tests.contract.serving.tls_files import OURS, SERVER, placed, shown
 from tests.support.certificates import Pair, written
 
 
 @asynccontextmanager
 async def busy(address: str, trusting: Tls) -> AsyncIterator[list[str]]:
-    """Clients that call, stream and watch for as long as the block runs; afterwards, what has arrived."""
+    """Runs clients that call, stream and watch as long as the block; afterwards, what has arrived."""
     done = asyncio.Event()
     arrived: list[str] = []
 
@@ -57,7 +57,7 @@ async def busy(address: str, trusting: Tls) -> AsyncIterator[list[str]]:
         working = [asyncio.create_task(work) for work in (ask(client[1]), stream(client[2]), contribute(client[3]))]
         yield arrived
         done.set()
-        # Raises what any of them raised.
+        # Raises the error of any client.
         await asyncio.gather(*working)
         while arrived.count("event") < arrived.count("contributed"):
             assert not watch_task.done()
@@ -87,10 +87,10 @@ def fingerprint(pair: Pair) -> str:
 async def test_certificates_change_and_no_call_fails(
     start_server: ServerFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tls, "LOOK_SECONDS", 0.02)
-    # What moves calls to new connections every 15 minutes does so every 0.3 s, in the middle of streams.
+    monkeypatch.setattr(tls, "RELOAD_SECONDS", 0.02)
+    # A maximum connection age of 0.3 s instead of 15 minutes moves calls to new connections amid streams.
     options = [(name, 300 if name == "grpc.max_connection_age_ms" else value) for name, value in OPTIONS]
-    monkeypatch.setattr(wiring, "OPTIONS", options)
+    monkeypatch.setattr(lifecycle, "OPTIONS", options)
     place = placed(tmp_path)
     live = tmp_path / "live"
     relinked(live, 0, SERVER)
@@ -120,7 +120,7 @@ async def test_certificates_change_and_no_call_fails(
     assert set(arrived) == {"answer", "hit", "contributed", "event"}
 
 
-async def test_an_end_that_is_near_is_warned_of(start_server: ServerFactory, tmp_path: Path) -> None:
+async def test_a_certificate_that_expires_soon_is_warned_of(start_server: ServerFactory, tmp_path: Path) -> None:
     place = placed(tmp_path, OURS.issue("server", days=13))
     place.files["tls_key_file"].chmod(0o644)
     with capture_logs() as log:

@@ -1,4 +1,4 @@
-"""Connections that a database refuses: commands say in one line what is refused, a server says it to its callers."""
+"""Connections that a database refuses: one line by commands, an error for the callers of a server."""
 
 import asyncio
 import json
@@ -72,7 +72,7 @@ UNREACHABLE = {
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder) -> Iterator[str]:
-    """A migrated Postgres that asks some for passwords."""
+    """A migrated Postgres that asks some users for passwords."""
     data_dir = tmp_path_factory.mktemp("guarded") / "data"
     with embedded.start(data_dir) as postgres:
         asyncio.run(migrating.upgrade(postgres.url, embedder))
@@ -90,12 +90,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder) -> Ite
 
 
 def as_user(url: str, user: str) -> str:
-    # The embedded URL has a password that nobody asks for.
+    # The password in the embedded URL is not asked for.
     return url.replace("postgres@", f"{user}@").replace("password=none&", "")
 
 
 def check_lines(place: Path, said: str, advice: str, *commands: str, **variables: str) -> None:
-    """Of each command, and of doctor."""
+    """Checks the lines of each command, and those of doctor."""
     for command in commands:
         ended = run_in_process(place, *command.split(), **variables)
         assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1), ended

@@ -1,4 +1,4 @@
-"""One user takes all there is: what others still get."""
+"""Fair sharing: one user takes all it gets, and others are still served (ADR 0042)."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from commontrace.domain import limits
 from commontrace.embeddings.embedder import Embedder
-from commontrace.rpc.interceptors import sending
+from commontrace.rpc.interceptors import backpressure
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_export_pb2 import ExportTracesRequest
@@ -31,7 +31,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 @asynccontextmanager
 async def searches_held(running: RunningServer, count: int, user: Metadata) -> AsyncIterator[list[str]]:
-    """Keeps so many searches of a user's waiting for the database; yields the reasons of those that are refused."""
+    """Holds `count` searches of a user at the database; yields the reasons of those that are refused."""
     held, release = asyncio.Event(), asyncio.Event()
     reasons: list[str] = []
 
@@ -53,7 +53,7 @@ async def searches_held(running: RunningServer, count: int, user: Metadata) -> A
     await asyncio.gather(holding, *searches)
 
 
-async def test_places_for_calls_are_left_for_others(start_server: ServerFactory, database_url: str) -> None:
+async def test_one_user_leaves_calls_for_others(start_server: ServerFactory, database_url: str) -> None:
     database = Database(database_url, pool_size=1, pool_timeout=20)
     async with start_server(database=database, settings=server_settings(max_calls=16)) as running:
         # Of twelve for reads, three quarters.
@@ -72,7 +72,7 @@ async def test_places_for_calls_are_left_for_others(start_server: ServerFactory,
     await database.close()
 
 
-async def test_who_waits_for_work_and_for_connections_is_told_within_a_second(
+async def test_a_wait_for_work_or_connections_is_refused_within_a_second(
     start_server: ServerFactory, database_url: str
 ) -> None:
     database = Database(database_url, pool_size=1)
@@ -91,7 +91,7 @@ async def test_who_waits_for_work_and_for_connections_is_told_within_a_second(
 
 
 @pytest.mark.parametrize(("rpc", "places"), [(WATCH, 24), (IMPORT, 3)])
-async def test_places_for_streams_are_left_for_others(start_server: ServerFactory, rpc: str, places: int) -> None:
+async def test_one_user_leaves_streams_for_others(start_server: ServerFactory, rpc: str, places: int) -> None:
     async with start_server(settings=server_settings(max_streams=32)) as running, AsyncExitStack() as open_ones:
 
         async def opened(user: Metadata) -> str:
@@ -126,7 +126,7 @@ async def test_answers_that_nobody_reads_leave_room_for_those_of_others(
     start_server: ServerFactory, database_url: str, monkeypatch: pytest.MonkeyPatch, rpc: str, request_: Message
 ) -> None:
     # Room for four answers, of which a user has three.
-    monkeypatch.setattr(sending, "UNREAD_BYTES", 4 * limits.RESPONSE_BYTES)
+    monkeypatch.setattr(backpressure, "MAX_UNSENT_BYTES", 4 * limits.RESPONSE_BYTES)
     async with start_server() as running:
         large = "x" * limits.CONTEXT_CHARACTERS
         created = await running.traces.CreateTrace(a_contribution(context=large, solution=large), metadata=BOB)
@@ -145,9 +145,9 @@ async def test_answers_that_nobody_reads_leave_room_for_those_of_others(
                     await asyncio.sleep(0.5)
                     assert await listed(ADA) == "OK"
             await asyncio.sleep(1)
-            # All of it is taken: whoever has an answer to read has to read it first, and nobody else.
+            # All memory is in use: users with an unread answer have to read it first, others do not.
             assert [await listed(user) for user in (ADA, EVE, BOB)] == ["OVERLOADED", "OVERLOADED", "OK"]
-        # Nobody waits for them any more.
+        # Their callers have left.
         while await listed(ADA) != "OK":
             pass
 
@@ -155,9 +155,9 @@ async def test_answers_that_nobody_reads_leave_room_for_those_of_others(
 async def test_answers_that_are_read_are_not_refused_however_long_they_take(
     start_server: ServerFactory, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "UNREAD_BYTES", 4 * limits.RESPONSE_BYTES)
-    # Shorter than what all of them take.
-    monkeypatch.setattr(sending, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(backpressure, "MAX_UNSENT_BYTES", 4 * limits.RESPONSE_BYTES)
+    # Shorter than the time that all of them take.
+    monkeypatch.setattr(backpressure, "_MEMORY_WAIT_SECONDS", 0.1)
     async with start_server() as running:
         large = "x" * limits.CONTEXT_CHARACTERS
         created = await running.traces.CreateTrace(a_contribution(context=large, solution=large), metadata=BOB)
@@ -168,7 +168,7 @@ async def test_answers_that_are_read_are_not_refused_however_long_they_take(
 
 
 @pytest.mark.parametrize("rpc", [SEARCH, CREATE])
-async def test_what_waits_for_the_embedder_keeps_nobody_from_what_needs_none(
+async def test_calls_that_wait_for_the_embedder_block_none_that_needs_none(
     start_server: ServerFactory, embedder: Embedder, rpc: str
 ) -> None:
     told = ToldEmbedder(embedder)
@@ -177,7 +177,7 @@ async def test_what_waits_for_the_embedder_keeps_nobody_from_what_needs_none(
         told.gate.clear()
 
         async def ask(number: int, user: Metadata) -> str:
-            # Each with all the effort there is for one call.
+            # Each with the maximum cost of one call.
             text = f"{number} of {user}"
             request: Message = (
                 pb.SearchTracesRequest(text=text, limit=100)
@@ -210,7 +210,7 @@ async def test_a_users_long_texts_are_encoded_in_turn_with_those_of_others(serve
     alone = await searched(EVE, f"{long} nobody else")
     greedy = [asyncio.create_task(searched(ADA, f"{number} {long}")) for number in range(20)]
     await asyncio.sleep(0.05)
-    # Behind what has begun, at most one for each thread, and not behind all that waits.
+    # It waits for the texts that have begun, at most one for each thread, not for the whole queue.
     assert await searched(BOB, "which pool?") < 5 * alone
     assert sum(task.done() for task in greedy) < 10
     await asyncio.gather(*greedy)

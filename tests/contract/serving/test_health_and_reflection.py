@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from commontrace.domain.keys.api_key import new_key
 from commontrace.rpc import services
 from commontrace.rpc.scopes import ScopeUndeclared, required_scopes
-from commontrace.serving import server as wiring
+from commontrace.serving import process_limits
 from commontrace.storage.database import Database
 from commontrace.v1.trace_service_pb2 import GetServiceInfoRequest
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings
@@ -60,7 +60,9 @@ async def test_readiness_follows_the_database_and_liveness_does_not(
     await turns(server, SERVING)
 
 
-async def test_health_is_told_however_many_ask_to_be_known(start_server: ServerFactory, database_url: str) -> None:
+async def test_health_is_answered_while_many_unknown_keys_are_looked_up(
+    start_server: ServerFactory, database_url: str
+) -> None:
     database, info = Database(database_url), GetServiceInfoRequest()
     async with start_server(settings=server_settings(authentication="keys"), database=database) as running:
         async with held(database_url, "LOCK TABLE api_keys"):
@@ -68,7 +70,7 @@ async def test_health_is_told_however_many_ask_to_be_known(start_server: ServerF
                 asyncio.create_task(reason_of(running.traces.GetServiceInfo(info, metadata=bearer(new_key()))))
                 for _ in range(50)
             ]
-            # Longer than health asks for, and the strangers wait.
+            # Longer than the timeout of a health check, and the callers with unknown keys wait.
             for _ in range(15):
                 assert await health_of(running.channel, TRACE_SERVICE) == SERVING
                 await asyncio.sleep(0.1)
@@ -187,7 +189,7 @@ async def reflect(
 async def test_connections_beyond_the_bound_are_closed_at_once(
     start_server: ServerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wiring, "connections_to_serve", lambda: 1)
+    monkeypatch.setattr(process_limits, "connections_to_serve", lambda: 1)
     async with start_server() as running:
         assert await health_of(running.channel, "") == SERVING
         own = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))

@@ -83,7 +83,7 @@ async def test_no_field_of_any_message_reaches_the_log(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, LOG_LEVEL="debug", EMBEDDER="lexical") as server:
         url = embedded.attach(server.data_dir)
         assert url is not None
-        # What no code of ours expects: the driver's failure says the whole row.
+        # An error that no code of ours expects: the driver's message repeats the whole row.
         await administer(url, f"ALTER TABLE traces ADD CONSTRAINT unforeseen CHECK (agent_model <> '{PRIVATE}')")
         hidden = (("x-private", PRIVATE), ("x-request-id", f"{PRIVATE} {PRIVATE}"))
         async with grpc.aio.insecure_channel(server.address) as channel:
@@ -109,7 +109,7 @@ async def test_no_field_of_any_message_reaches_the_log(tmp_path: Path) -> None:
 
 
 def filled(descriptor: Descriptor, levels: int = 4) -> Iterator[Message]:
-    """Messages with something private in every field, each alternative of a oneof in one of them."""
+    """Messages with private text in every field, each alternative of a oneof in one of them."""
     if descriptor.full_name == Struct.DESCRIPTOR.full_name:
         yield ParseDict({PRIVATE: PRIVATE}, Struct())
         return
@@ -150,7 +150,7 @@ def private_values(field: FieldDescriptor, levels: int) -> list[Any]:
 
 
 async def until_logged(lines: Sequence[object], count: int) -> None:
-    """A caller may hear of a failure before the log does."""
+    """Waits for the log: a caller may see a failure before."""
     async with asyncio.timeout(5):
         while len(lines) < count:  # noqa: ASYNC110 - the server's event is not ours
             await asyncio.sleep(0.01)

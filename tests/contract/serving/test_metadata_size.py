@@ -18,7 +18,7 @@ ATTEMPTS = 20
 
 
 def one_of(size: int) -> Metadata:
-    """A single pair of so many bytes."""
+    """A single pair of `size` bytes."""
     return (("x-padding", "a" * (size - PAIR_BYTES - len("x-padding"))),)
 
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from commontrace.embeddings.embedder import Embedder
-from commontrace.serving.bootstrap import NotReady
+from commontrace.serving.not_ready import NotReady
 from commontrace.storage.database import Database
 from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.v1 import trace_service_pb2 as pb
@@ -28,7 +28,7 @@ Figures = dict[tuple[str, frozenset[str]], float]
 
 @asynccontextmanager
 async def exporting(start_server: ServerFactory, **parts: Any) -> AsyncIterator[tuple[RunningServer, str]]:
-    """A server, and where its metrics are."""
+    """A server, and the address of its metrics."""
     with capture_logs() as lines:
         async with start_server(settings=server_settings(metrics_address="127.0.0.1:0"), **parts) as server:
             [address] = [line["address"] for line in lines if line["event"] == "metrics are exported"]
@@ -67,7 +67,7 @@ async def test_calls_encodings_pools_and_the_queue_are_counted(start_server: Ser
         told.answer = away
         with pytest.raises(grpc.aio.AioRpcError):
             await search(server.traces, text="something else")
-        # Whoever has its connection is seen.
+        # A held connection is counted.
         async with server.database.unit_of_work() as work:
             await work.users.get_or_create("ada@example.org")
             assert (await figures(address))["commontrace_pool_in_use", frozenset(["writes"])] == 1
@@ -115,7 +115,7 @@ async def test_probes_over_http_follow_the_health(start_server: ServerFactory, d
         assert (await answered(address, "/anything"))[0] == 404
         found = {name: value for (name, _), value in (await figures(address)).items()}
         assert found["commontrace_ready"] == 0
-        # Not known, which is not 0.
+        # Unknown figures have no value, rather than 0.
         assert not found.keys() & {"commontrace_encoding_queue_waiting", "commontrace_recall_at_10"}
         with pytest.raises(NotReady, match=re.escape(address)):
             async with start_server(settings=server_settings(metrics_address=address)):

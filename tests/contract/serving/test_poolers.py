@@ -70,7 +70,7 @@ def _configure(place: Path, *, behind: str, mode: str, ignored: str) -> None:
     (place / "pgbouncer.ini").write_text(
         CONFIGURATION.format(host=host, port=port, own_port=PORT, place=place, mode=mode, ignored=ignored)
     )
-    # It does not run as root.
+    # PgBouncer does not run as root.
     place.chmod(0o777)
 
 
@@ -91,7 +91,7 @@ async def test_a_pooler_is_refused_in_one_line(
     def check(url: str) -> None:
         # The second time, a pooled connection has the statements that the first client prepared.
         runs = [partial(run_in_process, tmp_path, *command.split()) for command in COMMANDS]
-        # Which takes signals, as only the main thread can.
+        # The command handles signals, which the main thread alone can.
         for run in (*runs, partial(run_command, tmp_path, "serve")):
             ended = run(DATABASE_URL=url)
             assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1), ended

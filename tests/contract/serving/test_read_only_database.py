@@ -1,4 +1,4 @@
-"""A database that only reads: reads go on, writes are told, health and doctor say so, and it ends by itself."""
+"""A read-only database: reads go on, writes fail with a reason, health and doctor report it, recovery is automatic."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""TLS: who gets in, and what those are told who do not."""
+"""TLS and mutual TLS: clients that are admitted, and the errors of those that are not."""
 
 import asyncio
 import ssl
@@ -12,7 +12,7 @@ from commontrace.cli.runtime import tls_options
 from commontrace.client import Tls, TlsFailed, connect, sync
 from commontrace.domain.doctor.findings import Level
 from tests.conftest import RunningServer, ServerFactory, server_settings
-from tests.contract.serving.tls_places import OTHERS, OURS, SERVER, placed, shown
+from tests.contract.serving.tls_files import OTHERS, OURS, SERVER, placed, shown
 from tests.faults.server_process import run_command
 from tests.support.certificates import written
 
@@ -27,7 +27,7 @@ async def refused(address: str, wanted: bool | Tls) -> TlsFailed:  # noqa: FBT00
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")  # it is to be refused
-async def test_who_gets_in_and_what_others_are_told(start_server: ServerFactory, tmp_path: Path) -> None:
+async def test_clients_that_are_admitted_and_errors_of_others(start_server: ServerFactory, tmp_path: Path) -> None:
     place = placed(tmp_path)
     async with start_server(settings=server_settings(**place.files)) as server:
         async with connect(server.address, tls=place.trusting) as client:
@@ -60,7 +60,9 @@ async def test_who_gets_in_and_what_others_are_told(start_server: ServerFactory,
         assert (await shown(server.address))[1] == "h2"
 
 
-async def test_mutual_tls_admits_whom_its_authority_has_signed(start_server: ServerFactory, tmp_path: Path) -> None:
+async def test_mutual_tls_admits_clients_whose_certificate_its_authority_has_signed(
+    start_server: ServerFactory, tmp_path: Path
+) -> None:
     place = placed(tmp_path, client_ca=OURS.certificate)
     async with start_server(settings=server_settings(**place.files)) as server:
         async with connect(server.address, tls=place.showing(CLIENT)) as client:
@@ -70,12 +72,12 @@ async def test_mutual_tls_admits_whom_its_authority_has_signed(start_server: Ser
             assert ("may want a client certificate" in str(failure), failure.is_certain) == (True, False)
 
 
-async def test_a_server_without_tls_and_one_whose_certificate_is_over(
+async def test_a_server_without_tls_and_one_whose_certificate_has_expired(
     server: RunningServer, start_server: ServerFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = placed(tmp_path)
     assert "does not speak TLS: connect without it" in str(await refused(server.address, place.trusting))
-    # A server that runs when its certificate ends goes on with it.
+    # A running server goes on with a certificate that expires.
     monkeypatch.setattr("commontrace.serving.certificates._refuse_time", lambda _name, _certificate: None)
     place = placed(tmp_path, OURS.issue("server", days=-1))
     async with start_server(settings=server_settings(**place.files)) as late:

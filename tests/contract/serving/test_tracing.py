@@ -1,4 +1,4 @@
-"""Spans as a collector of OpenTelemetry gets them, over its own protocol."""
+"""Spans as an OpenTelemetry collector receives them, over OTLP."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 @contextmanager
 def collecting() -> Iterator[tuple[str, list[bytes]]]:
-    """An OTLP/HTTP endpoint, and what it was sent."""
+    """An OTLP/HTTP endpoint, and the spans that it received."""
     received: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -99,7 +99,7 @@ async def test_a_span_a_call_below_that_of_its_caller(
     assert b"commontrace.dev" not in b"".join(received)
 
 
-def test_what_is_off_is_not_imported() -> None:
+def test_monitoring_that_is_off_is_not_imported() -> None:
     off = ("prometheus_client", "opentelemetry")
     code = f"import sys, commontrace.serving.server; print([n for n in {off} if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -22,12 +22,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from commontrace.cli import main
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.hosted import endpoint
-from commontrace.rpc import request_receiver as arrivals
+from commontrace.rpc import request_receiver
 from commontrace.rpc.call import Context
-from commontrace.rpc.interceptors import authentication, sending
-from commontrace.rpc.interceptors.deferring import DeferringInterceptor
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor, unary_behavior
-from commontrace.serving import bootstrap, server
+from commontrace.rpc.interceptors import authentication, backpressure
+from commontrace.rpc.interceptors.base import AroundInterceptor, Handler, unary_behavior
+from commontrace.rpc.interceptors.deferred_receive import DeferredReceiveInterceptor
+from commontrace.serving import bootstrap, interceptor_chain
 from commontrace.storage import advisory_lock, database, engines
 from commontrace.storage.database import Database, ReadOperation, Result
 from commontrace.storage.search_pool import SearchPool
@@ -95,7 +95,7 @@ class _Unbound(Database):
         return await asyncio.shield(super().read(operation, trace_filter=trace_filter))
 
 
-class _Unguarded(Interceptor):
+class _Unguarded(AroundInterceptor):
     """Leaves what goes wrong to gRPC."""
 
     @asynccontextmanager
@@ -103,7 +103,7 @@ class _Unguarded(Interceptor):
         yield request
 
 
-class _Hasty(DeferringInterceptor):
+class _Hasty(DeferredReceiveInterceptor):
     """Receives the message of every call before anything is known of its caller, through grpc.aio's own iterator."""
 
     def wrap(self, handler: Handler, method: str) -> Handler:
@@ -125,7 +125,7 @@ async def _again(message: bytes) -> AsyncIterator[bytes]:
 @contextmanager
 def _without_front_door() -> Iterator[None]:
     with (
-        patch.object(server, "DeferringInterceptor", _Hasty),
+        patch.object(interceptor_chain, "DeferredReceiveInterceptor", _Hasty),
         _with_options(**{"grpc.max_receive_message_length": 4 << 20, "grpc.http2.bdp_probe": 1}),
     ):
         yield
@@ -136,7 +136,7 @@ def _without_shares() -> Iterator[None]:
     nobody: ContextVar[str] = ContextVar("nobody", default="")
     with (
         patch.object(authentication, "served_user", nobody),
-        patch.multiple(sending, UNREAD_BYTES=1 << 40, EFFORT=1 << 40),
+        patch.multiple(backpressure, MAX_UNSENT_BYTES=1 << 40, MAX_CONCURRENT_COST=1 << 40),
     ):
         yield
 
@@ -175,10 +175,10 @@ _WITHOUT: dict[str, Callable[[], AbstractContextManager[object]]] = {
     MIGRATION_LOCK: lambda: patch.object(advisory_lock, "acquire", _taken_by_everybody),
     TRACE_LOCK: lambda: _without_lock("_LOCK"),
     PURGE_LOCK: lambda: _without_lock("_BLOCK_PURGES"),
-    "guard": lambda: patch.object(server, "GuardInterceptor", _Unguarded),
+    "guard": lambda: patch.object(interceptor_chain, "ErrorMappingInterceptor", _Unguarded),
     "filter budget": unbounded_statements.without_filter_budget,
     "word budget": unbounded_statements.without_word_budget,
-    "strangers": lambda: patch.object(arrivals, "AT_A_TIME_OF_STRANGERS", 1 << 20),
+    "strangers": lambda: patch.object(request_receiver, "MAX_CONCURRENT_ANONYMOUS", 1 << 20),
     "tag names": unbounded_statements.with_names_in_order,
     "endpoint bounds": lambda: patch.object(endpoint, "EndpointClient", _UnboundedClient),
     "front door": _without_front_door,

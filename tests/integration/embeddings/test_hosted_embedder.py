@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from commontrace.embeddings.embedder import ModelNotUsable
 from commontrace.serving import bootstrap
-from commontrace.serving.bootstrap import NotReady
+from commontrace.serving.not_ready import NotReady
 from commontrace.serving.server import serving
 from commontrace.settings import Settings
 from commontrace.v1 import trace_pb2

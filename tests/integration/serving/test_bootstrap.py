@@ -19,7 +19,8 @@ from commontrace.domain.traces.contribution import Contribution
 from commontrace.embeddings.embedder import Embedder, ModelNotUsable
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.serving import bootstrap
-from commontrace.serving.bootstrap import Foundation, NotReady, Postgres
+from commontrace.serving.bootstrap import Foundation, Postgres
+from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
 from commontrace.storage import engines
 from commontrace.storage import migrations as migrating

@@ -1,4 +1,4 @@
-"""What must hold for every token, whoever made it."""
+"""Properties of page tokens, of the service and forged ones."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ _json = st.recursive(
 
 
 def problem(field: TokenField[Any], request: Any, token: str) -> str:
-    """What is wrong with the token; it must not be anything but a violation of its field."""
+    """Returns the problem of the token, which must be a violation of its field."""
     continued = type(request)()
     continued.CopyFrom(request)
     continued.page_token = token
@@ -55,7 +55,7 @@ def position_of(field: TokenField[Any], request: Any, token: str) -> Any:
 
 
 def forged(request: Any, packed: Any) -> str:
-    """A token with the right checksum that says what this service would not."""
+    """A forged token with a valid checksum."""
     field = TokenField[Any](pack=lambda where: where, unpack=lambda where: where)
     return field.token(request, packed)
 
@@ -93,7 +93,7 @@ def test_a_token_that_was_changed_anywhere_is_refused(
 
 
 def test_every_other_last_character_is_refused() -> None:
-    # Some of its bits mean nothing: decoders forgive them.
+    # Some of its bits are unused: decoders ignore them.
     for revision in (1, 10, 100):
         token = BY_REVISION.token(HISTORY, revision)
         others = {chr(code) for code in range(32, 127)} - {token[-1]}

@@ -1,4 +1,4 @@
-"""What must hold for the pages of every list."""
+"""Properties of the pages of every list."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _sizes = st.sampled_from([0, 1, 100_000, 400_000, None])
 @settings(stable, max_examples=80)
 @given(st.lists(_sizes, max_size=40), st.integers(1, 45))
 def test_pages_hold_everything_once_and_end_only_where_they_must(sizes: list[int | None], size: int) -> None:
-    # What has no size went away meanwhile.
+    # Items without a size were deleted meanwhile.
     items = {number: trace_pb2.Trace(title="x" * given) for number, given in enumerate(sizes) if given is not None}
     held: list[trace_pb2.Trace] = []
 
@@ -28,7 +28,7 @@ def test_pages_hold_everything_once_and_end_only_where_they_must(sizes: list[int
         return {key: items[key] for key in keys if key in items}
 
     async def follow(first: int) -> None:
-        page = await pages.filled(range(first, len(sizes))[: size + 1], size, fetch)
+        page = await pages.fill_page(range(first, len(sizes))[: size + 1], size, fetch)
         held.extend(page.items)
         weight = sum(item.ByteSize() for item in page.items)
         assert weight <= limits.RESPONSE_BYTES

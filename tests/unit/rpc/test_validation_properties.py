@@ -1,4 +1,4 @@
-"""What must hold for every input of the rules: tags, texts, vectors, metadata, messages of hits."""
+"""Properties of validation and translation: tags, texts, vectors, metadata, messages of hits."""
 
 import unicodedata
 from functools import cache
@@ -17,7 +17,8 @@ from commontrace.domain.tags.names import normalise, normalise_all
 from commontrace.domain.text import first_forbidden, is_blank, without_forbidden
 from commontrace.rpc.messages.vectors import vector_array, vector_violations
 from commontrace.rpc.streams.hits import ResponseBuilder
-from commontrace.rpc.validation.field_rules import json_object, stored_text
+from commontrace.rpc.validation.field_rules import stored_text
+from commontrace.rpc.validation.json_rules import json_object
 from commontrace.v1 import error_reason_pb2, trace_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 
@@ -114,7 +115,7 @@ def test_the_first_forbidden_character_is_found_and_stripping_takes_no_others(te
 
 
 def _shows_nothing(character: str) -> bool:
-    """Whether a character may show nothing, by its category and its name; some of these categories do show."""
+    """Tells whether a character may be invisible, by its category and name; some of these categories are visible."""
     name = unicodedata.name(character, "")
     blanks = ("FILLER", "BLANK", "JOINER", "VARIATION SELECTOR", "NULL", "INHERENT", "PLANE SPACE")
     is_blank_by_name = any(word in name for word in blanks)
@@ -129,7 +130,7 @@ def _shows_nothing(character: str) -> bool:
 def test_a_text_of_nothing_visible_is_blank(character: str) -> None:
     assert is_blank(character)
     assert is_blank(f" {character}\n{character * 50_000}")
-    # Beside something visible it means something, or does no harm.
+    # Beside visible text it is allowed.
     assert not is_blank(f"{character}.")
     assert not list(stored_text("title", f"{character}a", 200, required=True))
     assert [violation.field for violation in stored_text("title", character, 200, required=True)] == ["title"]
@@ -175,8 +176,8 @@ def test_hits_are_cut_into_messages_in_order_and_none_is_too_large(sizes: list[i
         pb.SearchHit(trace=trace_pb2.Trace(id=str(number), solution=_padding(size)), similarity=1 / (number + 1))
         for number, size in enumerate(sizes)
     ]
-    filling = ResponseBuilder()
-    cut = [full for hit in hits if (full := filling.add(hit)) is not None] + [filling.take()]
+    builder = ResponseBuilder()
+    cut = [full for hit in hits if (full := builder.add(hit)) is not None] + [builder.take()]
     assert [hit for response in cut for hit in response.hits] == hits
     assert all(response.hits for response in cut) or not hits
     for response, following in pairwise(cut):

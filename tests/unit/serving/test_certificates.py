@@ -1,4 +1,4 @@
-"""Which files make a server certificate, and what is said of those that do not."""
+"""Checks of TLS files, and the errors of those that make no server certificate."""
 
 import stat
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from commontrace.client import Tls
 from commontrace.client.tls_failures import explain_tls_failure
-from commontrace.serving.bootstrap import NotReady
 from commontrace.serving.certificates import CertificateUnusable, anybody_reads, check_files
+from commontrace.serving.not_ready import NotReady
 from commontrace.serving.tls import ServedCertificate
 from tests.conftest import server_settings
 from tests.support.certificates import Authority, Pair, with_passphrase, written
@@ -74,7 +74,7 @@ def test_looking_at_files_keeps_no_port(tmp_path: Path) -> None:
 
 
 def listening() -> set[str]:
-    """The sockets of this process that listen."""
+    """The listening sockets of this process."""
     mine = {str(descriptor.readlink()) for descriptor in Path("/proc/self/fd").iterdir() if descriptor.is_symlink()}
     lines = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
     return {f"socket:[{fields[9]}]" for fields in lines if fields[3] == "0A"} & mine
@@ -108,7 +108,7 @@ def test_a_key_that_anybody_reads_is_noticed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def tls(tmp_path: Path) -> Callable[..., Tls]:
-    """Makes a client's TLS of files in one directory, by their names there."""
+    """Makes the TLS settings of a client from files in one directory, by name."""
     written(tmp_path, SERVER)
     (tmp_path / "other.key").write_bytes(OURS.issue("other").key)
     (tmp_path / "closed.key").write_bytes(with_passphrase())

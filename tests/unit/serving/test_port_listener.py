@@ -1,4 +1,4 @@
-"""The process that has a port."""
+"""Look-up of the process that listens on a port."""
 
 import subprocess
 import sys

@@ -13,14 +13,14 @@ from unittest.mock import patch
 
 import pytest
 
-from commontrace.serving.standard_streams import dropped_lines, never_failing
+from commontrace.serving.standard_streams import dropped_lines, non_blocking_streams
 
 LINE = "x" * 99
 
 
 @contextmanager
 def standard_error(descriptor: int) -> Iterator[None]:
-    """Standard error is what the descriptor leads to."""
+    """Makes the descriptor standard error."""
     with (
         io.TextIOWrapper(os.fdopen(descriptor, "wb", buffering=0), write_through=True) as stream,
         patch.object(sys, "stderr", stream),
@@ -30,7 +30,7 @@ def standard_error(descriptor: int) -> Iterator[None]:
 
 def test_lines_arrive_in_order_and_whole() -> None:
     reading, writing = os.pipe()
-    with standard_error(writing), never_failing():
+    with standard_error(writing), non_blocking_streams():
         for number in range(100):
             print(number, file=sys.stderr)
     with os.fdopen(reading) as lines:
@@ -40,7 +40,7 @@ def test_lines_arrive_in_order_and_whole() -> None:
 def test_what_nobody_reads_is_dropped_beyond_a_bound_and_written_when_somebody_does() -> None:
     reading, writing = os.pipe()
     before, began, count = dropped_lines(), time.perf_counter(), 20_000
-    with standard_error(writing), never_failing():
+    with standard_error(writing), non_blocking_streams():
         for _ in range(count):
             print(LINE, file=sys.stderr)
         dropped = dropped_lines() - before
@@ -58,7 +58,7 @@ def test_the_end_does_not_wait_for_ever_for_a_reader() -> None:
     reading, writing = os.pipe()
     before, began = dropped_lines(), time.perf_counter()
     stream = os.fdopen(os.dup(writing), "w")
-    with patch.object(sys, "stderr", stream), never_failing():
+    with patch.object(sys, "stderr", stream), non_blocking_streams():
         print(LINE * 10_000, file=sys.stderr)
     assert time.perf_counter() - began < 5
     assert dropped_lines() == before
@@ -74,7 +74,7 @@ def test_a_descriptor_that_does_not_wait_is_waited_for() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     before, text = dropped_lines(), LINE * 5000
-    with standard_error(writing), never_failing():
+    with standard_error(writing), non_blocking_streams():
         print(text, file=sys.stderr)
         size = 0
         while size <= len(text):
@@ -88,7 +88,7 @@ def test_failures_to_write_are_counted_by_line() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     before = dropped_lines()
-    with standard_error(writing), never_failing():
+    with standard_error(writing), non_blocking_streams():
         print("one\ntwo", file=sys.stderr)
         print("three \udc80", file=sys.stderr)
     assert dropped_lines() - before == 3
@@ -112,7 +112,7 @@ def room_for(size: int) -> Iterator[None]:
 def test_no_line_continues_one_that_a_full_disk_cut_short(tmp_path: Path, text: str, missing: int) -> None:
     log, before, whole = tmp_path / "log", dropped_lines(), f"{text}\n".encode()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    with standard_error(descriptor), room_for(len(whole) - missing), never_failing():
+    with standard_error(descriptor), room_for(len(whole) - missing), non_blocking_streams():
         print(text, file=sys.stderr)
         print("dropped", file=sys.stderr)
         sys.stderr.buffer.finish()  # type: ignore[union-attr] # of ours
@@ -128,7 +128,7 @@ def test_no_line_continues_one_that_a_full_disk_cut_short(tmp_path: Path, text: 
 
 def test_a_stream_that_was_closed_at_the_start_takes_lines_and_counts_them() -> None:
     before = dropped_lines()
-    with patch.object(sys, "__stdout__", None), never_failing():
+    with patch.object(sys, "__stdout__", None), non_blocking_streams():
         print("ready", flush=True)
         assert not sys.stdout.isatty()
     assert dropped_lines() - before == 1

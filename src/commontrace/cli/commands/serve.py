@@ -46,15 +46,16 @@ def serve(
     # Read when gRPC is imported, here and by workers. Below ERROR, gRPC writes a line that is not JSON for every failed
     # handshake, and any client can cause those.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    from commontrace.serving.standard_streams import never_failing
+    from commontrace.serving.standard_streams import non_blocking_streams
 
-    with never_failing():
+    with non_blocking_streams():
         _run_server(migrate=migrate, workers=workers)
 
 
 def _run_server(*, migrate: bool, workers: int | None) -> None:
     from commontrace.serving import bootstrap
     from commontrace.serving.listening import refuse_open_address, refuse_taken_address, reserved
+    from commontrace.serving.not_ready import NotReady
     from commontrace.serving.tls import ServedCertificate
 
     settings = prepare_server_command({} if workers is None else {"workers": workers})
@@ -63,7 +64,7 @@ def _run_server(*, migrate: bool, workers: int | None) -> None:
         # Checked before Postgres starts; the process that serves loads it again.
         ServedCertificate.of_settings(settings)
         if settings.workers > 1 and sys.platform != "linux":
-            raise bootstrap.NotReady("more than one worker needs Linux, whose kernel spreads connections over them")
+            raise NotReady("more than one worker needs Linux, whose kernel spreads connections over them")
         with ExitStack() as port:
             if settings.workers == 1:
                 refuse_taken_address(settings)
@@ -81,7 +82,7 @@ def _run_server(*, migrate: bool, workers: int | None) -> None:
 async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> None:
     import asyncio
 
-    from commontrace.serving import bootstrap, memory
+    from commontrace.serving import bootstrap, process_limits
     from commontrace.serving.server import serving
 
     hurry = asyncio.Event()
@@ -92,7 +93,7 @@ async def _serve(where: "Postgres", settings: "Settings", *, migrate: bool) -> N
         if where.is_embedded:
             await bootstrap.seed_if_possible(foundation)
         async with serving(settings, foundation, hurry=hurry) as address:
-            memory.freeze()
+            process_limits.freeze_heap()
             _print_ready(address, settings)
             await _stopped(stop, where)
             print("commontrace is stopping", file=sys.stderr)
@@ -155,7 +156,7 @@ async def _stopped(stop: "asyncio.Event", where: "Postgres") -> None:
     """Waits for the stop signal. Raises NotReady where the embedded Postgres ends before."""
     import asyncio
 
-    from commontrace.serving.bootstrap import NotReady
+    from commontrace.serving.not_ready import NotReady
 
     while not stop.is_set():
         # Without Postgres, the server would fail every call and keep its lock on DATA_DIR. A restart recovers the data.

@@ -38,7 +38,7 @@ def worker(
     import asyncio
 
     from commontrace.serving import bootstrap
-    from commontrace.serving.standard_streams import never_failing
+    from commontrace.serving.standard_streams import non_blocking_streams
 
     settings = prepare_server_command()
     with explain_failures(), bootstrap.postgres(settings, attach=True) as where:
@@ -47,7 +47,7 @@ def worker(
                 turn, left = asyncio.run(_once(where, settings, retry=retry, advance=advance))
             print(_summary(turn, left))
         else:
-            with never_failing():
+            with non_blocking_streams():
                 asyncio.run(_until_stopped(where, settings, retry=retry))
 
 

@@ -19,6 +19,7 @@ from commontrace.embeddings.model import RecordedModel
 from commontrace.serving import bootstrap, certificates
 from commontrace.serving.embedder_factory import choose_embedder, settings_that_fit
 from commontrace.serving.listening import refuse_open_address
+from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
 from commontrace.storage import migrations as migrating
 from commontrace.storage.doctor.inspector import DatabaseInspector, inspect_database
@@ -58,7 +59,7 @@ async def run_checks(address: str) -> AsyncIterator[Finding]:
 def _check_settings(settings: Settings) -> Finding:
     try:
         refuse_open_address(settings)
-    except bootstrap.NotReady as error:
+    except NotReady as error:
         return problem("settings", "LISTEN_ADDRESS would be refused", str(error))
     place = f"embedded in {settings.data_dir}" if settings.database_url is None else "that of DATABASE_URL"
     return ok("settings", f"the database is {place}, EMBEDDER is {settings.embedder}")
@@ -104,7 +105,7 @@ async def _check_database(settings: Settings, server: ServerReport) -> AsyncIter
         yield problem("database", message_with_cause(error), advice_for(error, otherwise=REACH))
     except InspectionFailed as error:
         yield problem("database", message_with_cause(error), advice_for(error, otherwise=_REPAIR))
-    except bootstrap.NotReady as error:
+    except NotReady as error:
         yield problem("database", "DATABASE_URL cannot be used", str(error))
     except embedded.DataDirectoryInUse as error:
         yield problem("database", "its Postgres does not answer (yet)", f"wait for it; else: {error}")

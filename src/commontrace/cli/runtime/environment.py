@@ -110,8 +110,8 @@ def explain_failures(on_failure: "Callable[[str], NoReturn]" = fail) -> Iterator
     """Passes the message of a failure of database, model or server to `on_failure`, which by default exits with 1."""
     from commontrace.domain.errors import CommonTraceError, DatabaseUnavailable, ModelReplaced, Overloaded
     from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
-    from commontrace.serving.bootstrap import NotReady
     from commontrace.serving.embedder_factory import settings_that_fit
+    from commontrace.serving.not_ready import NotReady
     from commontrace.storage.embedded_postgres.instance import DataDirectoryInUse, EmbeddedPostgresFailed
     from commontrace.storage.migrations import MigrationLocked, MigrationRefused
     from commontrace.storage.remedies import advice_for

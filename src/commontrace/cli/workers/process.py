@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from commontrace.cli.exit_codes import FAILED
 from commontrace.cli.runtime.environment import explain_failures, prepare_server_command
 from commontrace.cli.runtime.signals import run_event_loop, stop_on_signals
-from commontrace.serving.standard_streams import never_failing
+from commontrace.serving.standard_streams import non_blocking_streams
 
 if TYPE_CHECKING:
     from commontrace.settings import Settings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _STDIN = 0
 
 
-@never_failing()
+@non_blocking_streams()
 def main() -> None:
     """Serves until SIGTERM, or until the supervisor ends."""
     job = json.loads(_read_line())
@@ -34,7 +34,7 @@ def main() -> None:
 async def _serve(settings: "Settings", *, url: str) -> None:
     import asyncio
 
-    from commontrace.serving import bootstrap, memory
+    from commontrace.serving import bootstrap, process_limits
     from commontrace.serving.server import serving
 
     hurry = asyncio.Event()
@@ -45,7 +45,7 @@ async def _serve(settings: "Settings", *, url: str) -> None:
         bootstrap.foundation(where, settings) as foundation,
         serving(settings, foundation, shares_port=True, hurry=hurry),
     ):
-        memory.freeze()
+        process_limits.freeze_heap()
         print("{}", flush=True)
         await stop.wait()
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 import structlog
 
 from commontrace.backoff import backoff_seconds
-from commontrace.serving.bootstrap import NotReady
+from commontrace.serving.not_ready import NotReady
 
 log = structlog.get_logger()
 

@@ -1,1 +1,1 @@
-"""Health: the gRPC health service and what it says."""
+"""Health: the gRPC health service, and the readiness that it reports."""

@@ -1,6 +1,6 @@
-"""Health: the empty name tells whether the server goes on, a service's name too, whether it has what it needs.
+"""Readiness and liveness: services are SERVING while the database and the model work, the server until shutdown.
 
-That is a database that reads and writes, and the model.
+The server is the empty name of the health service. A database that only reads does not work.
 """
 
 import asyncio
@@ -17,61 +17,60 @@ from commontrace.storage.database import Database
 log = structlog.get_logger()
 
 _PERIOD_SECONDS = 1.0
-_PATIENCE_SECONDS = 1.0
+_TIMEOUT_SECONDS = 1.0
 
 
 class Readiness:
-    """Asks the database every second and tells the health service when the answer changes."""
+    """Checks the database and the model every second, and sets the health of the services when it changes."""
 
     def __init__(self, health: HealthService, database: Database, model: ActiveModel, services: Sequence[str]) -> None:
-        """Takes whom to tell, whom to ask, and the names that depend on it."""
         self._health = health
         self._database = database
         self._model = model
         self._services = services
         self._was_serving: bool | None = None
-        self._told = ""
+        self._logged = ""
 
     @property
     def is_serving(self) -> bool:
-        """Whether the services were ready when it was last asked."""
+        """True if the services were ready at the last check."""
         return self._was_serving is True
 
-    async def watch(self) -> None:
-        """Runs until cancelled."""
+    async def run_checks(self) -> None:
+        """Checks every second, until cancelled."""
         while True:
             await self.check()
             await asyncio.sleep(_PERIOD_SECONDS)
 
     async def check(self) -> None:
-        """Asks once."""
+        """Checks once; logs a failure unless it is the one logged last."""
         serving = self._model.is_usable
         try:
-            await self._ask()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the watch goes on and readiness is lost
+            await self._ping()
+        except Exception as error:  # noqa: BLE001 - any failure means not ready, and the checks go on
             serving = False
-            self._tell(error)
+            self._log(error)
         else:
-            self._told = ""
+            self._logged = ""
         if serving != self._was_serving:
             self._was_serving = serving
             for service in self._services:
                 self._health.set(service, is_serving=serving)
 
-    def _tell(self, error: Exception) -> None:
-        if safe_message(error) == self._told:
+    def _log(self, error: Exception) -> None:
+        if safe_message(error) == self._logged:
             return
-        self._told = safe_message(error)
+        self._logged = safe_message(error)
         if isinstance(error, OperatorNeeded):
             log.error("the database has to be mended", **operator_facts(error))
         else:
-            log.warning("the database does not answer", error=self._told)
+            log.warning("the database does not answer", error=self._logged)
 
-    async def _ask(self) -> None:
-        asking = asyncio.create_task(self._database.ping())
+    async def _ping(self) -> None:
+        ping = asyncio.create_task(self._database.ping())
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                # Shielded, because giving up on a connection that does not answer takes seconds of its own.
-                await asyncio.shield(asking)
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                # Shielded: cancelling on a connection that does not answer takes seconds of its own.
+                await asyncio.shield(ping)
         finally:
-            asking.cancel()
+            ping.cancel()

@@ -1,7 +1,7 @@
-"""Who is asking, and whether they may.
+"""Authentication and authorization: the user of an API key, and the scope that the RPC requires (ADR 0004, 0027).
 
-Whoever sends an API key is the key's user, everywhere. Where none is required, others are whom they say they are, which
-is why such a server stays on loopback.
+A caller with a key is the key's user, on every server. Where no key is required, callers without one name themselves,
+which is why such a server listens on loopback.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -16,8 +16,8 @@ from commontrace.core.keys.cache import KeyCache
 from commontrace.domain.caller import LOCAL_EMAIL, Caller, claim_address
 from commontrace.domain.errors import InvalidKey, InvalidUser, KeyRequired
 from commontrace.domain.scopes import Scope
-from commontrace.rpc.call import Context, Reauthenticate, current_call, current_caller, still_admitted
-from commontrace.rpc.interceptors.interceptor import (
+from commontrace.rpc.call import Context, Reauthenticate, current_call, current_caller, require_valid_key
+from commontrace.rpc.interceptors.base import (
     Handler,
     WrappingInterceptor,
     streaming_behavior,
@@ -27,48 +27,48 @@ from commontrace.rpc.interceptors.interceptor import (
 from commontrace.sharing.shares import served_user
 
 _SCHEME = "bearer "
+_LOCAL = Caller(email=LOCAL_EMAIL)
 
 
 class AuthenticationInterceptor(WrappingInterceptor):
-    """Records the caller and holds its scopes against the one that the RPC declares."""
+    """Sets the caller of each call, and requires the scope that its RPC declares. `scopes` are by path."""
 
     def __init__(self, keys: KeyCache, scopes: Mapping[str, Scope], *, requires_key: bool) -> None:
-        """Takes whose the keys are, the scope of each method, and whether callers need a key."""
         super().__init__()
         self._keys = keys
         self._scopes = scopes
         self._requires_key = requires_key
 
     def wrap(self, handler: Handler, method: str) -> Handler:
-        """Returns a handler of the same kind."""
+        """Returns a handler of the same kind, which raises what `_authenticate` does."""
         scope = self._scopes[method]
         if handler.response_streaming:
-            stream_inside = streaming_behavior(handler)
+            inner_stream = streaming_behavior(handler)
 
             def stream(request: Any, context: Context) -> AsyncGenerator[Any]:
-                asking = self._admit(context, scope)
-                if asking is None and current_caller().key_id is None:
-                    return stream_inside(request, context)
-                current_call.get().reauthenticate = partial(self._admit_again, context, scope)
-                return _while_admitted(asking, stream_inside(request, context))
+                pending = self._authenticate(context, scope)
+                if pending is None and current_caller().key_id is None:
+                    return inner_stream(request, context)
+                current_call.get().reauthenticate = partial(self._reauthenticate, context, scope)
+                return _while_key_is_valid(pending, inner_stream(request, context))
 
             return streaming_handler(handler, stream)
 
-        answer_inside = unary_behavior(handler)
+        inner = unary_behavior(handler)
 
         async def unary(request: Any, context: Context) -> Any:
-            asking = self._admit(context, scope)
-            if asking is not None:
-                await asking()
-            return await answer_inside(request, context)
+            pending = self._authenticate(context, scope)
+            if pending is not None:
+                await pending()
+            return await inner(request, context)
 
         return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
 
-    def _admit(self, context: Context, scope: Scope) -> Reauthenticate | None:
-        """Admits the caller at once, or returns what does, where the database has to be asked.
+    def _authenticate(self, context: Context, scope: Scope) -> Reauthenticate | None:
+        """Authenticates the caller at once, or returns what does so where the key has to be loaded.
 
-        Raises InvalidKey, InvalidUser, KeyRequired, ScopeMissing, UserReserved; what is returned, besides, what keeps
-        the database from answering.
+        Raises InvalidKey, InvalidUser, KeyRequired, ScopeMissing, UserReserved. What it returns also raises
+        DatabaseUnavailable, Overloaded.
         """
         metadata = context.invocation_metadata() or ()
         credentials = [str(value) for key, value in metadata if key == KEY_METADATA]
@@ -76,35 +76,35 @@ class AuthenticationInterceptor(WrappingInterceptor):
         if not credentials:
             if self._requires_key:
                 raise KeyRequired
-            _enter(_claimed(claims), scope)
+            _set_caller(_claimed(claims), scope)
             return None
         key = _key(credentials)
         caller = self._keys.get(key)
         if caller is None:
-            return partial(self._ask, key, claims, scope)
-        _enter(_confirmed(caller, claims), scope)
+            return partial(self._load, key, claims, scope)
+        _set_caller(_confirmed(caller, claims), scope)
         return None
 
-    async def _admit_again(self, context: Context, scope: Scope) -> None:
-        asking = self._admit(context, scope)
-        if asking is not None:
-            await asking()
+    async def _reauthenticate(self, context: Context, scope: Scope) -> None:
+        pending = self._authenticate(context, scope)
+        if pending is not None:
+            await pending()
 
-    async def _ask(self, key: str, claims: list[str], scope: Scope) -> None:
-        _enter(_confirmed(await self._keys.load(key), claims), scope)
+    async def _load(self, key: str, claims: list[str], scope: Scope) -> None:
+        _set_caller(_confirmed(await self._keys.load(key), claims), scope)
 
 
-async def _while_admitted(asking: Reauthenticate | None, responses: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
-    """Passes a stream on for as long as the caller's key is good: some streams last for days."""
+async def _while_key_is_valid(pending: Reauthenticate | None, responses: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
+    """Yields the responses of a stream, which may last for days, and checks the caller's key before each."""
     async with aclosing(responses):
-        if asking is not None:
-            await asking()
+        if pending is not None:
+            await pending()
         async for response in responses:
-            await still_admitted()
+            await require_valid_key()
             yield response
 
 
-def _enter(caller: Caller, scope: Scope) -> None:
+def _set_caller(caller: Caller, scope: Scope) -> None:
     current_call.get().caller = caller
     served_user.set(caller.email)
     caller.require(scope)
@@ -125,10 +125,7 @@ def _claimed(claims: list[str]) -> Caller:
 
 
 def _confirmed(caller: Caller, claims: list[str]) -> Caller:
-    # Left unsaid, somebody would act in another name than they think.
+    # Ignoring the claim would let the caller act in another name than it thinks.
     if claims and _claimed(claims).email != caller.email:
         raise InvalidUser(f"{USER_METADATA} names somebody else than the API key: leave it away")
     return caller
-
-
-_LOCAL = Caller(email=LOCAL_EMAIL)

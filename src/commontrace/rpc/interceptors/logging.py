@@ -1,4 +1,4 @@
-"""One line a call, with its final code; never a text or a query."""
+"""Access log: one line for each call, with its final code; never a text or a query (ADR 0033)."""
 
 import asyncio
 import time
@@ -12,27 +12,26 @@ import structlog
 from commontrace.rpc.call import Call, CallObserver, Context, current_call
 from commontrace.rpc.call_ids import REQUEST_ID_METADATA, call_id
 from commontrace.rpc.calls_in_progress import CallsInProgress
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+from commontrace.rpc.interceptors.base import AroundInterceptor, Handler
 
 log = structlog.get_logger()
 
 
-class LoggingInterceptor(Interceptor):
-    """Opens the call's record, counts it while it lasts and logs it when it is over, however it ends."""
+class LoggingInterceptor(AroundInterceptor):
+    """Creates the context of the call, counts it while it lasts, and logs it when it ends. `observers` see it, too."""
 
     def __init__(self, calls: CallsInProgress, observers: Sequence[CallObserver] = ()) -> None:
-        """Takes where calls are counted, and who else wants to know of each."""
         super().__init__()
         self._calls = calls
         self._observers = observers
 
     @asynccontextmanager
     async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
-        """Surrounds everything else, so it sees the final code."""
+        """Yields the request unchanged, and logs the final code: every other interceptor of ours is inside."""
         metadata = context.invocation_metadata() or ()
         call = Call(method=method.removeprefix("/commontrace.v1."), id=call_id(metadata))
         current_call.set(call)
-        # Trailing: as initial metadata it would be sent by itself, for a third of the cheapest call.
+        # Trailing: initial metadata would be a frame of their own, a third of the cost of the cheapest call.
         context.set_trailing_metadata(((REQUEST_ID_METADATA, call.id),))
         for observer in self._observers:
             observer.begun(call, metadata)
@@ -41,7 +40,7 @@ class LoggingInterceptor(Interceptor):
             with self._calls:
                 yield request
         except (asyncio.CancelledError, GeneratorExit, grpc.aio.InternalError):
-            # Its caller has left, or gRPC has ended it at its deadline: either before anybody could be told more.
+            # The caller has left, or gRPC has ended the call at its deadline.
             is_late = context.time_remaining() == 0
             call.code = grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
             call.reason = ""

@@ -1,28 +1,28 @@
-"""Calls whose metadata are too large go no further."""
+"""Limit of call metadata, refused with a reason (ADR 0003)."""
 
 from typing import Any
 
 from commontrace.domain import limits
 from commontrace.rpc.call import Context
-from commontrace.rpc.interceptors.interceptor import CheckingInterceptor, Handler
+from commontrace.rpc.interceptors.base import CheckingInterceptor, Handler
 from commontrace.rpc.validation.invalid_request import RequestTooLarge
 
-# What HTTP/2 counts for each pair beside its name and value (RFC 9113, 6.5.2).
+# The overhead of each pair beside its name and value, by RFC 9113, 6.5.2.
 _PAIR_BYTES = 32
 
 
 class MetadataSizeInterceptor(CheckingInterceptor):
-    """Holds the metadata of every call, of every service, against their limit.
+    """Refuses calls, of every service, whose metadata exceed the limit.
 
-    The transport's own limit is twice as high: refusals by it carry no reason (ADR 0003).
+    The limit of the transport is twice as high, since what it refuses carries no reason.
     """
 
     def is_for(self, method: str) -> bool:  # noqa: ARG002 - alike for all
-        """Tells that every method is wrapped."""
+        """Returns True: every method is wrapped."""
         return True
 
     def checked(self, handler: Handler, request: Any, context: Context) -> Any:  # noqa: ARG002
-        """Returns the request as it is. Raises RequestTooLarge."""
+        """Returns the request unchanged. Raises RequestTooLarge."""
         size = sum(len(name) + len(value) + _PAIR_BYTES for name, value in context.invocation_metadata() or ())
         if size > limits.CALL_METADATA_BYTES:
             raise RequestTooLarge(

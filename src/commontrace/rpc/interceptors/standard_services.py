@@ -1,6 +1,6 @@
-"""Health and reflection, which others specified: with the answers that every other service here gives to garbage.
+"""Health and reflection: their malformed and slow requests are refused as those of CommonTrace's own services.
 
-grpc.aio itself would tell callers UNKNOWN and the text of an exception, and wait for ever for a message.
+By default, grpc.aio answers UNKNOWN with the text of an exception, and waits for a message without end.
 """
 
 from collections.abc import AsyncIterator
@@ -10,30 +10,29 @@ from typing import Any
 from commontrace.domain.errors import CommonTraceError
 from commontrace.rpc.call import Context
 from commontrace.rpc.call_ids import call_id
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
-from commontrace.rpc.parsing import parsed
+from commontrace.rpc.interceptors.base import AroundInterceptor, Handler
+from commontrace.rpc.parsing import parse
 from commontrace.rpc.request_receiver import RequestReceiver
 from commontrace.rpc.status import status_of
 
-# Names of services, files and symbols. A watch of health keeps its name for as long as it lasts.
+# Requests are names of services, files and symbols; a health watch holds its own as long as it lasts.
 _REQUEST_BYTES = 4096
 
 
-class StandardServicesInterceptor(Interceptor):
-    """Parses the requests of services that are not CommonTrace's own; what is wrong with them becomes a status."""
+class StandardServicesInterceptor(AroundInterceptor):
+    """Receives and parses the requests of services that are not CommonTrace's own, and maps what is wrong with them."""
 
     reads_bytes = True
 
     def __init__(self) -> None:
-        """Starts without streams."""
         super().__init__()
-        # Nobody shows a key here: these places are all that strangers have.
-        self._arrivals = RequestReceiver()
-        # Streams of requests are often idle: they take no place from messages that are slow.
-        self._idle = RequestReceiver()
+        # Calls here carry no key: all of them share the limits of anonymous callers.
+        self._receiver = RequestReceiver()
+        # Streams of requests are often idle: they take no room from slow messages.
+        self._stream_receiver = RequestReceiver()
 
     def is_for(self, method: str) -> bool:
-        """Tells whether the method is not of our contract."""
+        """Tells whether the method belongs to another service than CommonTrace's own."""
         return not super().is_for(method)
 
     @asynccontextmanager
@@ -41,23 +40,23 @@ class StandardServicesInterceptor(Interceptor):
         """Yields the parsed request."""
         try:
             if handler.request_streaming:
-                yield self._each(handler, request)
+                yield self._parse_each(handler, request)
             else:
-                yield _parsed(handler, await self._arrivals.next(request))
+                yield _parse(handler, await self._receiver.receive(request))
         except CommonTraceError as error:
             await _abort(error, context)
 
-    def end_idle(self) -> None:
-        """Ends streams on which nothing is asked."""
-        self._idle.give_up()
+    def end_idle_streams(self) -> None:
+        """Ends the streams that wait for a request, at shutdown."""
+        self._stream_receiver.end_slow()
 
-    async def _each(self, handler: Handler, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        while isinstance(request := await self._idle.next(requests), bytes):
-            yield _parsed(handler, request)
+    async def _parse_each(self, handler: Handler, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        while isinstance(request := await self._stream_receiver.receive(requests), bytes):
+            yield _parse(handler, request)
 
 
-def _parsed(handler: Handler, request: bytes | CommonTraceError) -> Any:
-    return parsed(handler, request, most=_REQUEST_BYTES)
+def _parse(handler: Handler, request: bytes | CommonTraceError) -> Any:
+    return parse(handler, request, max_bytes=_REQUEST_BYTES)
 
 
 async def _abort(error: CommonTraceError, context: Context) -> None:

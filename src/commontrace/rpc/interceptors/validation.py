@@ -1,29 +1,28 @@
-"""Requests that break a rule of the contract go no further."""
+"""Validation of requests against the rules of the contract."""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
 from commontrace.rpc.call import Context
-from commontrace.rpc.interceptors.interceptor import CheckingInterceptor, Handler
+from commontrace.rpc.interceptors.base import CheckingInterceptor, Handler
 from commontrace.rpc.validation.validator import Validator
 
 
 class ValidationInterceptor(CheckingInterceptor):
-    """Holds every request against the rules of its type."""
+    """Validates every request before it is passed on."""
 
     def __init__(self, validator: Validator) -> None:
-        """Takes the rules."""
         super().__init__()
         self._validator = validator
 
     def checked(self, handler: Handler, request: Any, context: Context) -> Any:  # noqa: ARG002
-        """Raises InvalidRequest, for a stream of requests when the one at fault is read."""
+        """Returns the request. Raises InvalidRequest; for a stream, when the invalid message is read."""
         if handler.request_streaming:
-            return self._all_checked(request)
+            return self._check_each(request)
         self._validator.check(request)
         return request
 
-    async def _all_checked(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def _check_each(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for request in requests:
             self._validator.check(request)
             yield request

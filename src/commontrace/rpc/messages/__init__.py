@@ -1,1 +1,1 @@
-"""The only mapping between messages and the objects behind them, a noun a file."""
+"""Message translation: the only mapping between protobuf messages and domain objects, a noun a file."""

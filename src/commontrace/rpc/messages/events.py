@@ -1,4 +1,4 @@
-"""What happens to traces as messages."""
+"""Translation of trace events."""
 
 from commontrace.core.events.watch import EventBatch
 from commontrace.domain.events import event_types
@@ -20,11 +20,13 @@ _TYPE = {
 }
 
 
-def told_message(request: trace_event_pb2.WatchTracesRequest, told: EventBatch) -> trace_event_pb2.WatchTracesResponse:
-    """Returns what somebody who watches is told."""
+def batch_message(
+    request: trace_event_pb2.WatchTracesRequest, batch: EventBatch
+) -> trace_event_pb2.WatchTracesResponse:
+    """Returns a batch of events, or a checkpoint, with the token that resumes behind it."""
     return trace_event_pb2.WatchTracesResponse(
-        events=(_event_message(request, event) for event in told.events),
-        resume_token=BY_SEQUENCE.token(request, told.position),
+        events=(_event_message(request, event) for event in batch.events),
+        resume_token=BY_SEQUENCE.token(request, batch.position),
     )
 
 

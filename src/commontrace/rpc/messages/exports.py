@@ -1,4 +1,4 @@
-"""Traces that leave for another server as messages."""
+"""Translation of exported traces."""
 
 from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.rpc.messages.filters import trace_filter_of
@@ -9,12 +9,12 @@ from commontrace.v1 import trace_export_pb2, trace_pb2, trace_record_pb2, vector
 
 
 def trace_filter(request: trace_export_pb2.ExportTracesRequest) -> TraceFilter | None:
-    """Returns which traces a valid request asks for, None if for all."""
+    """Returns the filter of a valid request, None if it exports every trace."""
     return trace_filter_of(request.filter) if request.HasField("filter") else None
 
 
 def record_message(row: ExportRow, *, model_id: str) -> trace_record_pb2.TraceRecord:
-    """Returns a trace as another server takes it, its vector as one of the model's."""
+    """Returns a trace as the record that another server imports, its vector as one of the model."""
     message = trace_record_pb2.TraceRecord(
         id=str(row.id),
         title=row.title,

@@ -1,4 +1,4 @@
-"""Filters as messages."""
+"""Translation of trace filters."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -17,7 +17,7 @@ _STORED_STATUS = {message: stored for stored, message in STATUS.items()}
 
 
 def trace_filter_of(message: trace_filter_pb2.TraceFilter) -> TraceFilter:
-    """Returns what a valid filter asks for."""
+    """Returns the domain filter of a valid message."""
     return TraceFilter(
         tags_all=tuple(normalise_all(message.tags_all)),
         tags_any=tuple(normalise_all(message.tags_any)),
@@ -33,7 +33,7 @@ def trace_filter_of(message: trace_filter_pb2.TraceFilter) -> TraceFilter:
 
 
 def _time(timestamp: Timestamp) -> datetime:
-    # Rounded up: a time stored in microseconds is at or after this one exactly if it is at or after that.
+    # Rounded up to a microsecond, the unit of stored times: both compare alike with every stored time.
     finer = timestamp.nanos % 1000 > 0
     rounded_down = timestamp.ToDatetime(UTC)
     return rounded_down + _MICROSECOND if finer and rounded_down < _LAST else rounded_down

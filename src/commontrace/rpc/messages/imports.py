@@ -1,4 +1,4 @@
-"""Imports as messages."""
+"""Translation of imports."""
 
 from collections.abc import Iterable
 from datetime import UTC
@@ -14,7 +14,7 @@ from commontrace.v1 import trace_import_pb2, trace_record_pb2
 
 
 def item(message: trace_import_pb2.ImportItem) -> Item:
-    """Returns what a valid item imports."""
+    """Returns the domain item of a valid message."""
     record = message.trace
     contribution = traces.contribution(record)
     return Item(
@@ -31,21 +31,21 @@ def item(message: trace_import_pb2.ImportItem) -> Item:
 
 
 def is_privileged(record: trace_record_pb2.TraceRecord) -> bool:
-    """Tells whether a record brings what only the service makes otherwise."""
+    """Tells whether a record sets what the service sets by itself otherwise: id, create time, vector."""
     return bool(record.id) or record.HasField("create_time") or record.HasField("embedding")
 
 
 def acknowledgement(
     outcomes: Iterable[tuple[int, Outcome]], last_sequence: int
 ) -> trace_import_pb2.ImportTracesResponse:
-    """Returns what became of the items of a message, given with their sequences."""
+    """Returns the response to a message with items: their outcomes, given with their sequences."""
     return trace_import_pb2.ImportTracesResponse(
         results=[_result(sequence, outcome) for sequence, outcome in outcomes], last_sequence=last_sequence
     )
 
 
 def progress_message(progress: ImportProgress) -> trace_import_pb2.ImportTracesResponse:
-    """Returns how far an import has come."""
+    """Returns the response to a message without items: the progress of the import."""
     return trace_import_pb2.ImportTracesResponse(
         last_sequence=progress.last_sequence, created_count=progress.created, existing_count=progress.existing
     )

@@ -1,4 +1,4 @@
-"""The server's description as messages."""
+"""Translation of the description of a server."""
 
 from commontrace.domain import limits
 from commontrace.embeddings.model import Model
@@ -6,7 +6,7 @@ from commontrace.v1 import trace_service_pb2
 
 
 def embedding_model_message(model: Model) -> trace_service_pb2.EmbeddingModel:
-    """Describes the embedding model."""
+    """Returns the description of the embedding model."""
     return trace_service_pb2.EmbeddingModel(
         id=model.model_id,
         version=model.model_version,
@@ -16,7 +16,7 @@ def embedding_model_message(model: Model) -> trace_service_pb2.EmbeddingModel:
 
 
 def limits_message() -> trace_service_pb2.Limits:
-    """Describes the limits."""
+    """Returns the limits of requests and responses."""
     return trace_service_pb2.Limits(
         title_characters=limits.TITLE_CHARACTERS,
         context_characters=limits.CONTEXT_CHARACTERS,

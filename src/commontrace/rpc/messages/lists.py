@@ -1,4 +1,4 @@
-"""Many traces and their revisions as messages."""
+"""Translation of several traces, and of revisions."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -14,25 +14,25 @@ from commontrace.v1 import trace_pb2, trace_service_pb2
 
 
 def is_full(view: trace_pb2.TraceView.ValueType) -> bool:
-    """Tells whether a view that is BASIC by default has context and solution."""
+    """Tells whether the view includes context and solution; for RPCs whose default is BASIC."""
     return view == trace_pb2.TRACE_VIEW_FULL
 
 
 def batch_items(
     trace_ids: Sequence[UUID], found: Mapping[UUID, TraceRow]
 ) -> dict[UUID, trace_service_pb2.BatchGetTracesItem]:
-    """Returns what became of each id."""
+    """Returns the item of each id: its trace, or an error for one that is not found."""
     return {trace_id: _batch_item(trace_id, found.get(trace_id)) for trace_id in trace_ids}
 
 
 def too_large_items(trace_ids: Sequence[UUID]) -> list[trace_service_pb2.BatchGetTracesItem]:
-    """Returns the items of traces that do not fit into the response."""
+    """Returns an error item for each trace that does not fit into the response."""
     error = ResponseTooLarge("the response is full: ask for this trace in another call")
     return [_failed_item(trace_id, error) for trace_id in trace_ids]
 
 
 def revision_message(revision: RevisionRow) -> trace_service_pb2.TraceRevision:
-    """Returns a revision as callers see it."""
+    """Returns the message of a stored revision."""
     return trace_service_pb2.TraceRevision(
         revision=revision.revision,
         title=revision.title,

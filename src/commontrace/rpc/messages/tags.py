@@ -1,4 +1,4 @@
-"""Tags as messages."""
+"""Translation of tags."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from commontrace.domain.tags.names import folded, starter_spellings
 from commontrace.domain.text import first_forbidden
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.paging.page_tokens import TokenField, page_size
-from commontrace.rpc.paging.pages import fitting
+from commontrace.rpc.paging.pages import first_that_fit
 from commontrace.storage.tags.listing import TagQuery, TagRow
 from commontrace.v1 import tag_pb2, tag_service_pb2
 
@@ -18,31 +18,31 @@ def _unpack_name(packed: Sequence[Any]) -> str:
     [name] = packed
     if type(name) is not str:
         raise TypeError
-    # What no tag is called may not even be text to the database.
+    # A forged name may be one that the database refuses as text.
     if len(name.encode()) > 4 * limits.TAG_CHARACTERS or first_forbidden(name):
         raise ValueError
     return name
 
 
 BY_NAME: TokenField[str] = TokenField(pack=lambda name: [name], unpack=_unpack_name)
-"""For lists by name."""
+"""Page tokens of lists by name."""
 
 
 def tag_message(tag: TagRow) -> tag_pb2.Tag:
-    """Returns a stored tag as callers see it."""
+    """Returns the message of a stored tag."""
     return tag_pb2.Tag(
         name=tag.name,
         description=tag.description,
         is_curated=tag.is_curated,
         trace_count=tag.trace_count,
-        # What once stood for an alias stands for the tag now.
+        # The starter spellings of an alias are spellings of the tag.
         aliases=sorted({*tag.aliases, *starter_spellings([tag.name, *tag.aliases])}),
         create_time=timestamp(tag.created_at),
     )
 
 
 def tag_query(request: tag_service_pb2.ListTagsRequest) -> TagQuery:
-    """Returns what a valid request asks for. By name, one tag more than the page has: it tells whether more follow."""
+    """Returns the query of a valid request. By name, one tag more than the page shows whether more follow."""
     size, by_use = page_size(request.page_size), is_by_use(request.order)
     return TagQuery(
         prefix=folded(request.prefix),
@@ -54,13 +54,13 @@ def tag_query(request: tag_service_pb2.ListTagsRequest) -> TagQuery:
 
 
 def is_by_use(order: tag_service_pb2.TagOrder.ValueType) -> bool:
-    """Tells whether the most used tags are asked for."""
+    """Tells whether the order is by use, which has one page."""
     return order == tag_service_pb2.TAG_ORDER_USE
 
 
 def page_message(rows: Sequence[TagRow], request: tag_service_pb2.ListTagsRequest) -> tag_service_pb2.ListTagsResponse:
-    """Returns as many of the tags as the page and the message take, and the token for the others."""
-    tags = fitting(map(tag_message, rows[: page_size(request.page_size)]))
+    """Returns the page: as many tags as it may have and as fit, and the token of the next one if tags are left."""
+    tags = first_that_fit(map(tag_message, rows[: page_size(request.page_size)]))
     response = tag_service_pb2.ListTagsResponse(tags=tags)
     if len(tags) < len(rows) and not is_by_use(request.order):
         response.next_page_token = BY_NAME.token(request, tags[-1].name)
@@ -68,12 +68,12 @@ def page_message(rows: Sequence[TagRow], request: tag_service_pb2.ListTagsReques
 
 
 def changes(request: tag_service_pb2.UpdateTagRequest) -> dict[str, Any]:
-    """Returns what a valid request changes, by the field's name."""
+    """Returns the new values of a valid request, by field."""
     return {path: getattr(request.tag, path) for path in request.update_mask.paths}
 
 
 def resolved_message(resolved: ResolvedTag) -> tag_service_pb2.ResolvedTag:
-    """Returns what became of a spelling."""
+    """Returns the message of a resolved spelling."""
     state = tag_service_pb2.TAG_STATE_EXISTING if resolved.is_known else tag_service_pb2.TAG_STATE_NEW
     return tag_service_pb2.ResolvedTag(
         given=resolved.spelling[: limits.RESOLVED_CHARACTERS],
@@ -86,5 +86,5 @@ def resolved_message(resolved: ResolvedTag) -> tag_service_pb2.ResolvedTag:
 
 
 def merged_message(merged: MergedTags) -> tag_service_pb2.MergeTagsResponse:
-    """Returns what a merge did."""
+    """Returns the response to a merge."""
     return tag_service_pb2.MergeTagsResponse(tag=tag_message(merged.tag), moved_trace_count=merged.moved_trace_count)

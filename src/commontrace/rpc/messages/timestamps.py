@@ -1,22 +1,22 @@
-"""Times as messages carry them."""
+"""Translation of timestamps."""
 
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
-
-from commontrace.storage.stored_times import in_utc
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_SECONDS = 86_400
 
 
 def since_epoch(moment: datetime) -> timedelta:
-    """Returns how long after 1970 a stored time is."""
-    # The condition spares almost every time a call.
-    return (moment if moment.tzinfo else in_utc(moment)) - _EPOCH
+    """Returns the time between 1970 and a stored time.
+
+    A time without a zone is UTC: the driver returns one for Postgres's `-infinity`, the earliest that Python can hold.
+    """
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
 
 
 def timestamp(moment: datetime) -> Timestamp:
-    """Returns a stored time to the microsecond; the library's own conversion takes four times as long."""
+    """Returns a stored time as a message, to the microsecond, in a quarter of the time of protobuf's own conversion."""
     since = since_epoch(moment)
     return Timestamp(seconds=since.days * _DAY_SECONDS + since.seconds, nanos=since.microseconds * 1000)

@@ -1,4 +1,4 @@
-"""Traces as messages."""
+"""Translation of traces, contributions and edits."""
 
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from commontrace.storage.traces.repository import TraceRow
 from commontrace.v1 import trace_pb2, trace_record_pb2, trace_service_pb2
 
 STATUS = {PENDING: trace_pb2.TRACE_STATUS_PENDING, VALIDATED: trace_pb2.TRACE_STATUS_VALIDATED}
-"""The contract's status by the stored one."""
+"""The status of the contract by the stored status."""
 _ON_DUPLICATE = {
     trace_pb2.ON_DUPLICATE_REJECT: OnDuplicate.REJECT,
     trace_pb2.ON_DUPLICATE_ALLOW: OnDuplicate.ALLOW,
@@ -23,7 +23,7 @@ _ON_DUPLICATE = {
 
 
 def trace_message(trace: TraceRow) -> trace_pb2.Trace:
-    """Returns a stored trace as callers see it."""
+    """Returns the message of a stored trace."""
     message = trace_pb2.Trace(
         id=str(trace.id),
         title=trace.title,
@@ -54,7 +54,7 @@ def trace_message(trace: TraceRow) -> trace_pb2.Trace:
 
 
 def contribution(request: trace_service_pb2.CreateTraceRequest | trace_record_pb2.TraceRecord) -> Contribution:
-    """Returns what a valid request contributes."""
+    """Returns the contribution of a valid request."""
     return Contribution(
         title=request.title,
         context=request.context,
@@ -67,12 +67,12 @@ def contribution(request: trace_service_pb2.CreateTraceRequest | trace_record_pb
 
 
 def on_duplicate(value: trace_pb2.OnDuplicate.ValueType) -> OnDuplicate:
-    """Returns what shall become of a duplicate."""
+    """Returns how a duplicate is handled; by default, the existing trace is returned."""
     return _ON_DUPLICATE.get(value, OnDuplicate.RETURN_EXISTING)
 
 
 def contributed_message(contributed: CreateResult, *, is_stored: bool) -> trace_service_pb2.CreateTraceResponse:
-    """Returns what became of a contribution, or what would become of it."""
+    """Returns the response to a contribution. With `is_stored` false, it has no fields that only a stored trace has."""
     trace = trace_message(contributed.trace)
     if not contributed.is_new:
         return trace_service_pb2.CreateTraceResponse(existing=trace)
@@ -88,7 +88,7 @@ def contributed_message(contributed: CreateResult, *, is_stored: bool) -> trace_
 
 
 def edit(request: trace_service_pb2.UpdateTraceRequest) -> Edit:
-    """Returns what a valid request changes."""
+    """Returns the edit of a valid request."""
     values: dict[str, Any] = {path: getattr(request.trace, path) for path in request.update_mask.paths}
     if "tags" in values:
         values["tags"] = tuple(values["tags"])
@@ -98,19 +98,19 @@ def edit(request: trace_service_pb2.UpdateTraceRequest) -> Edit:
 
 
 def edited_message(edited: UpdateResult) -> trace_service_pb2.UpdateTraceResponse:
-    """Returns what became of an edit."""
+    """Returns the response to an edit."""
     return trace_service_pb2.UpdateTraceResponse(
         trace=trace_message(edited.trace), tokens_read=edited.tokens_read, tokens_total=edited.tokens_total
     )
 
 
 def optional_id(value: str) -> UUID | None:
-    """Returns the id that a field holds, None if it is empty."""
+    """Returns the id in a field, None if the field is empty."""
     return UUID(value) if value else None
 
 
 def is_full(view: trace_pb2.TraceView.ValueType) -> bool:
-    """Tells whether a view that is FULL by default has context and solution."""
+    """Tells whether the view includes context and solution; for RPCs whose default is FULL."""
     return view != trace_pb2.TRACE_VIEW_BASIC
 
 
@@ -121,7 +121,7 @@ def _similar_message(similar: SimilarTrace) -> trace_service_pb2.SimilarTrace:
 
 
 def struct(value: dict[str, Any]) -> Struct:
-    """Returns an object as metadata carries it."""
+    """Returns metadata as a protobuf Struct."""
     message = Struct()
     message.update(value)
     return message

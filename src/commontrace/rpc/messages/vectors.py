@@ -1,4 +1,4 @@
-"""Vectors on the wire: how they are read and what makes one unusable."""
+"""Translation and validation of vectors."""
 
 import math
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from commontrace.v1 import vector_pb2
 
 
 def vector_array(vector: vector_pb2.Vector) -> Vector:
-    """Returns the components, shape (n,), float32. `packed_f32` must have a length divisible by four."""
+    """Returns the components, shape (n,), float32. The length of `packed_f32` must be divisible by four."""
     if vector.WhichOneof("components") == "packed_f32":
         return np.frombuffer(vector.packed_f32, dtype="<f4")
     return np.array(vector.float_vector.values, dtype=np.float32)
 
 
 def vector_violations(field: str, vector: vector_pb2.Vector, *, model_id: str, dimensions: int) -> Iterator[Violation]:
-    """Yields what keeps the vector from being compared with those of the model."""
+    """Yields the violations that keep the vector from being compared with those of the model."""
     if not vector.model_id:
         message = f"is required: this server's vectors come from {model_id}"
         yield Violation(field=f"{field}.model_id", reason=reasons.ERROR_REASON_FIELD_REQUIRED, message=message)
@@ -43,7 +43,7 @@ def vector_violations(field: str, vector: vector_pb2.Vector, *, model_id: str, d
     components = vector_array(vector)
     if len(components) != dimensions:
         yield _unusable(field, "DIMENSIONS", counted(dimensions, "components"), counted(len(components), "components"))
-    # The norm is finite where every component is, which saves a look at them.
+    # The norm is finite if every component is: looking at each is needed for the message alone.
     elif not limits.VECTOR_NORM_MINIMUM <= (norm := euclidean_norm(components)) <= limits.VECTOR_NORM_MAXIMUM:
         if math.isfinite(norm):
             bounds = f"a norm within {limits.VECTOR_NORM_MINIMUM:g}..{limits.VECTOR_NORM_MAXIMUM:g}"

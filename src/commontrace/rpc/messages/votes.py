@@ -1,4 +1,4 @@
-"""Votes as messages."""
+"""Translation of votes and tallies."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -8,7 +8,7 @@ from commontrace.domain.votes.ballot import DOWN, UP, Ballot
 from commontrace.rpc.messages.timestamps import timestamp
 from commontrace.rpc.messages.traces import STATUS
 from commontrace.rpc.paging.page_tokens import NEWEST_FIRST
-from commontrace.rpc.paging.pages import fitting
+from commontrace.rpc.paging.pages import first_that_fit
 from commontrace.storage.keyset import Cursor
 from commontrace.storage.votes.repository import VoteRow
 from commontrace.v1 import vote_pb2, vote_service_pb2
@@ -27,7 +27,7 @@ _STORED_REASON = {stored: message for message, stored in _REASON.items()}
 
 
 def ballot(request: vote_service_pb2.CastVoteRequest) -> Ballot:
-    """Returns what a valid request says of a trace."""
+    """Returns the ballot of a valid request."""
     return Ballot(
         trace_id=UUID(request.trace_id),
         vote_type=_TYPE[request.type],
@@ -38,7 +38,7 @@ def ballot(request: vote_service_pb2.CastVoteRequest) -> Ballot:
 
 
 def vote_message(vote: VoteRow) -> vote_pb2.Vote:
-    """Returns a stored vote as callers see it."""
+    """Returns the message of a stored vote."""
     return vote_pb2.Vote(
         trace_id=str(vote.trace_id),
         voter_id=str(vote.voter_id),
@@ -53,7 +53,7 @@ def vote_message(vote: VoteRow) -> vote_pb2.Vote:
 
 
 def tally_message(counted: TraceStanding) -> vote_pb2.TraceTally:
-    """Returns where the votes leave a trace."""
+    """Returns the message of the tally of a trace."""
     return vote_pb2.TraceTally(
         trace_id=str(counted.trace_id),
         revision=counted.revision,
@@ -65,12 +65,12 @@ def tally_message(counted: TraceStanding) -> vote_pb2.TraceTally:
 
 
 def page_message(
-    request: vote_service_pb2.ListVotesRequest, found: Sequence[VoteRow], size: int
+    request: vote_service_pb2.ListVotesRequest, rows: Sequence[VoteRow], size: int
 ) -> vote_service_pb2.ListVotesResponse:
-    """Returns a page of at most `size` of the votes found, as far as they fit; its token if some are left."""
-    votes = fitting(map(vote_message, found[:size]))
+    """Returns a page of at most `size` votes, as far as they fit, and the token of the next one if votes are left."""
+    votes = first_that_fit(map(vote_message, rows[:size]))
     response = vote_service_pb2.ListVotesResponse(votes=votes)
-    if len(votes) < len(found):
-        last = found[len(votes) - 1]
+    if len(votes) < len(rows):
+        last = rows[len(votes) - 1]
         response.next_page_token = NEWEST_FIRST.token(request, Cursor(last.created_at, last.id))
     return response

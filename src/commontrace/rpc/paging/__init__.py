@@ -1,1 +1,1 @@
-"""Paging: page tokens, and pages that fit into a response."""
+"""Keyset pagination: page tokens, and pages that fit into a response."""

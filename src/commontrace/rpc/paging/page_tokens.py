@@ -1,6 +1,7 @@
-"""Opaque tokens that say where a page or a stream ended.
+"""Page tokens, cursors and resume tokens: the position behind a page or a stream, for keyset pagination.
 
-A token is bound to the request it continues. It carries no rights, only a position, and is checked like any input.
+Format: URL-safe base64 of a checksum (4 bytes), a binding to the fields of the request (8 bytes) and a position in
+JSON. A token grants no rights and is validated like any input.
 """
 
 import base64
@@ -21,7 +22,7 @@ from commontrace.rpc.validation.invalid_request import InvalidRequest, Violation
 from commontrace.storage.keyset import Cursor
 from commontrace.v1 import error_reason_pb2 as reasons
 
-Where = TypeVar("Where")
+Place = TypeVar("Place")
 
 _CHECKSUM_BYTES = 4
 _BINDING_BYTES = 8
@@ -30,43 +31,43 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenField(Generic[Where]):
-    """A request's token: in which field it is, which fields may differ from call to call, what it stands for."""
+class TokenField(Generic[Place]):
+    """The token field of a request: its name, the fields that may differ between calls, the format of positions."""
 
     name: str = "page_token"
     may_differ: tuple[str, ...] = ("page_size",)
-    pack: Callable[[Where], Sequence[Any]]
-    """Returns what JSON can hold."""
-    unpack: Callable[[Sequence[Any]], Where]
-    """Raises ValueError, TypeError or OverflowError for what `pack` never returns."""
+    pack: Callable[[Place], Sequence[Any]]
+    """Returns the position as values of JSON."""
+    unpack: Callable[[Sequence[Any]], Place]
+    """Returns the position. Raises ValueError, TypeError or OverflowError for values that `pack` never returns."""
 
-    def token(self, request: Message, where: Where) -> str:
-        """Returns the token that continues the request behind `where`."""
-        content = self._binding(request) + json.dumps(self.pack(where), separators=(",", ":")).encode()
+    def token(self, request: Message, place: Place) -> str:
+        """Returns the token that continues the request behind the position."""
+        content = self._binding(request) + json.dumps(self.pack(place), separators=(",", ":")).encode()
         return _encoded(_checksum(content) + content)
 
-    def next_token(self, request: Message, where: Where | None) -> str:
-        """Returns the same, and nothing for None: the page was the last one."""
-        return "" if where is None else self.token(request, where)
+    def next_token(self, request: Message, place: Place | None) -> str:
+        """Returns the same; "" for None, behind the last page."""
+        return "" if place is None else self.token(request, place)
 
-    def position(self, request: Message) -> Where | None:
-        """Returns where to continue, None without a token. Raises InvalidRequest."""
+    def position(self, request: Message) -> Place | None:
+        """Returns the position to continue behind, None without a token. Raises InvalidRequest."""
         token: str = getattr(request, self.name)
         if not token:
             return None
         raw = _decoded(token)
         checksum, content = raw[:_CHECKSUM_BYTES], raw[_CHECKSUM_BYTES:]
         if checksum != _checksum(content):
-            raise self._refused("MALFORMED")
+            raise self._invalid("MALFORMED")
         if content[:_BINDING_BYTES] != self._binding(request):
-            raise self._refused("OTHER_REQUEST")
+            raise self._invalid("OTHER_REQUEST")
         try:
             return self.unpack(json.loads(content[_BINDING_BYTES:]))
         except (ValueError, TypeError, OverflowError, RecursionError):
-            raise self._refused("MALFORMED") from None
+            raise self._invalid("MALFORMED") from None
 
     def violations(self, request: Message) -> Iterator[Violation]:
-        """Yields what is wrong with the request's token."""
+        """Yields the violation of an invalid token."""
         try:
             self.position(request)
         except InvalidRequest as error:
@@ -77,7 +78,7 @@ class TokenField(Generic[Where]):
         bound = canonical_bytes(request, without=(self.name, *self.may_differ))
         return _checksum(message_type + b"\0" + bound, size=_BINDING_BYTES)
 
-    def _refused(self, problem: str) -> InvalidRequest:
+    def _invalid(self, problem: str) -> InvalidRequest:
         message = {
             "MALFORMED": "is no token of this service: send back what a response said, or nothing to start anew",
             "OTHER_REQUEST": "belongs to a request with other fields: repeat the request as it was, or start anew",
@@ -89,7 +90,7 @@ class TokenField(Generic[Where]):
 
 
 def page_size(value: int) -> int:
-    """Returns how many items a page has at most, by what the request says."""
+    """Returns the maximum number of items of a page; 0 asks for the default, too many are reduced."""
     return min(value, limits.PAGE_ITEMS) or limits.PAGE_ITEMS_DEFAULT
 
 
@@ -102,14 +103,14 @@ def _encoded(raw: bytes) -> str:
 
 
 def _decoded(token: str) -> bytes:
-    """Returns nothing for what is no token: it has no checksum either."""
+    """Returns the bytes of a token, none for text that is no token: its checksum fails."""
     if len(token) > limits.TOKEN_CHARACTERS:
         return b""
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except ValueError:
         return b""
-    # Decoding forgives what encoding never writes, such as bits beyond the last byte.
+    # Decoding accepts what encoding never writes, such as bits beyond the last byte.
     return raw if _encoded(raw) == token else b""
 
 
@@ -121,7 +122,7 @@ def _unpack_position(packed: Sequence[Any]) -> Cursor:
     microseconds, item_id = packed
     if type(item_id) is not str:
         raise TypeError
-    # Every time that Python can hold is one that Postgres can hold.
+    # Postgres can hold every time that Python can.
     return Cursor(_EPOCH + _whole(microseconds) * _MICROSECOND, UUID(item_id))
 
 
@@ -146,15 +147,15 @@ def _whole(number: Any) -> int:
 
 
 NEWEST_FIRST = TokenField(pack=_pack_position, unpack=_unpack_position)
-"""For lists by time."""
+"""Page tokens of lists by time, the newest first."""
 
 OLDEST_FIRST = TokenField(name="cursor", may_differ=("batch_size",), pack=_pack_position, unpack=_unpack_position)
-"""For exports."""
+"""Cursors of exports."""
 
 BY_REVISION = TokenField[int](pack=lambda revision: (revision,), unpack=_unpack_revision)
-"""For the revisions of a trace."""
+"""Page tokens of the revisions of a trace."""
 
 BY_SEQUENCE = TokenField[int](
     name="resume_token", may_differ=(), pack=lambda sequence: (sequence,), unpack=_unpack_sequence
 )
-"""For streams of events: the number of the last one told."""
+"""Resume tokens of watches: the sequence number of the last event sent."""

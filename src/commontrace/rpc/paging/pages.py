@@ -1,4 +1,4 @@
-"""Pages of a list: as many items as were asked for, or as many as fit into a response."""
+"""Pages of a list: as many items as requested, or as fit into a response."""
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from commontrace.rpc.paging.response_budget import ResponseBudget
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item", bound=Message)
 
-# Few enough that their rows are no burden where each is as large as a trace can be.
-_ROWS_AT_ONCE = 16
+# Bounds the memory of rows where each is as large as a trace can be.
+_ROWS_PER_FETCH = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page(Generic[Key, Item]):
-    """Some items, and where they ended."""
+    """The items of a page, and the key behind which the next page begins."""
 
     items: list[Item]
     next_after: Key | None
-    """The last key looked at, None if no key is left."""
+    """The last key that was fetched, None if no key is left."""
 
 
-def fitting(items: Iterable[Item]) -> list[Item]:
-    """Returns the first items, as many as fit into a response, one at least: an empty page would lead nowhere."""
+def first_that_fit(items: Iterable[Item]) -> list[Item]:
+    """Returns the first items, as many as fit into a response, but at least one: an empty page would end the list."""
     taken: list[Item] = []
     budget = ResponseBudget()
     for item in items:
@@ -35,18 +35,19 @@ def fitting(items: Iterable[Item]) -> list[Item]:
     return taken
 
 
-async def filled(
+async def fill_page(
     keys: Sequence[Key], size: int, fetch: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Item]]]
 ) -> Page[Key, Item]:
-    """Returns the items of the first `size` keys, or of fewer if they would not fit into a response.
+    """Returns a page of the items of the first `size` keys, or of fewer if more would not fit into a response.
 
-    Further keys tell that more pages follow. What `fetch` does not return is left out. One item always fits.
+    More keys than `size` mean that another page follows. Keys that `fetch` does not return are skipped. A single item
+    always fits.
     """
     items: list[Item] = []
     last: Key | None = None
     budget = ResponseBudget()
-    for start in range(0, min(size, len(keys)), _ROWS_AT_ONCE):
-        some = keys[start : min(start + _ROWS_AT_ONCE, size)]
+    for start in range(0, min(size, len(keys)), _ROWS_PER_FETCH):
+        some = keys[start : min(start + _ROWS_PER_FETCH, size)]
         found = await fetch(some)
         for key in some:
             if key in found:

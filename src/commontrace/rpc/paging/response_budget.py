@@ -1,4 +1,4 @@
-"""How much fits into one response: no message exceeds 2 MiB, which every client can receive."""
+"""Size limit of responses: no message exceeds 2 MiB, which every client can receive."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -11,19 +11,18 @@ Item = TypeVar("Item", bound=Message)
 
 # Tag and length of an item.
 _ITEM_OVERHEAD_BYTES = 8
-# The message's other fields: a token, a summary, names of tags, a hundred items that say that they do not fit.
+# The other fields of a message: a token, a summary, names of tags, a hundred error items.
 _MESSAGE_OVERHEAD_BYTES = 16 * 1024
 
 
 class ResponseBudget:
-    """The bytes that are left of one response message."""
+    """The bytes that are left in one response message."""
 
     def __init__(self) -> None:
-        """Starts with an empty message."""
         self._left = limits.RESPONSE_BYTES - _MESSAGE_OVERHEAD_BYTES
 
     def take(self, item: Message) -> bool:
-        """Tells whether the item still fits, and counts it if so."""
+        """Takes the bytes of an item if it still fits; returns whether it does."""
         size = item.ByteSize() + _ITEM_OVERHEAD_BYTES
         if size > self._left:
             return False
@@ -31,8 +30,8 @@ class ResponseBudget:
         return True
 
 
-def cut(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Yields the items in runs of which each fits into one response; none for no items."""
+def split(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Yields the items in runs that each fit into one response; no run for no items."""
     run: list[Item] = []
     budget = ResponseBudget()
     for item in items:

@@ -1,1 +1,1 @@
-"""Servicers: unpack a message, make one call, pack the answer."""
+"""Servicers: translate a request, call the core once, translate the result."""

@@ -1,1 +1,1 @@
-"""Streams: long answers and long requests, message by message."""
+"""Streams: the messages of searches, imports, exports and watches."""

@@ -1,4 +1,4 @@
-"""Exported traces cut into messages that every client can receive."""
+"""Export streams: traces in messages of at most 2 MiB, each with the cursor behind it."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
@@ -13,13 +13,13 @@ from commontrace.v1 import trace_export_pb2
 
 
 async def stream(
-    request: trace_export_pb2.ExportTracesRequest, export: Export, stopping: ShutdownSignal, *, model_id: str
+    request: trace_export_pb2.ExportTracesRequest, export: Export, shutdown: ShutdownSignal, *, model_id: str
 ) -> AsyncGenerator[trace_export_pb2.ExportTracesResponse]:
-    """Yields what is left of the export behind the request's cursor. Raises ServerStopping between two messages."""
+    """Yields the export from the request's cursor on. Raises ServerStopping between two messages."""
     after, size = OLDEST_FIRST.position(request), request.batch_size or limits.EXPORT_TRACES_DEFAULT
-    while rows := await stopping.unless_begun(export.load_page(after=after, size=size)):
+    while rows := await shutdown.wait_for(export.load_page(after=after, size=size)):
         for response in responses(request, rows, model_id=model_id):
-            stopping.refuse()
+            shutdown.raise_if_begun()
             yield response
         after = rows[-1].cursor
 
@@ -27,9 +27,9 @@ async def stream(
 def responses(
     request: trace_export_pb2.ExportTracesRequest, rows: Sequence[ExportRow], *, model_id: str
 ) -> Iterator[trace_export_pb2.ExportTracesResponse]:
-    """Yields the traces in one response, or in several where one would exceed 2 MiB, each with its cursor."""
+    """Yields the traces in one response, or in several where one would exceed 2 MiB."""
     sent = 0
-    for run in response_budget.cut(record_message(row, model_id=model_id) for row in rows):
+    for run in response_budget.split(record_message(row, model_id=model_id) for row in rows):
         sent += len(run)
         cursor = OLDEST_FIRST.token(request, rows[sent - 1].cursor)
         yield trace_export_pb2.ExportTracesResponse(traces=run, cursor=cursor)

@@ -1,4 +1,4 @@
-"""Events as a stream that ends when the server stops."""
+"""Watch streams: events of traces, until the server shuts down."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -11,10 +11,10 @@ from commontrace.v1 import trace_event_pb2
 
 
 async def stream(
-    request: trace_event_pb2.WatchTracesRequest, watching: EventWatch, stopping: ShutdownSignal
+    request: trace_event_pb2.WatchTracesRequest, event_watch: EventWatch, shutdown: ShutdownSignal
 ) -> AsyncGenerator[trace_event_pb2.WatchTracesResponse]:
-    """Yields what happens behind the request's token, or from now on. Raises ServerStopping."""
-    async with aclosing(watching.events(BY_SEQUENCE.position(request))) as everything:
+    """Yields the events behind the request's token, or from now on. Raises ServerStopping, and what `events` does."""
+    async with aclosing(event_watch.events(BY_SEQUENCE.position(request))) as batches:
         while True:
-            told = await stopping.unless_begun(anext(everything))
-            yield events.told_message(request, told)
+            batch = await shutdown.wait_for(anext(batches))
+            yield events.batch_message(request, batch)

@@ -1,1 +1,1 @@
-"""The rules of the contract: a function a request message, a noun a file."""
+"""Validation: the rules of the contract, one function for each request message, one file for each noun."""

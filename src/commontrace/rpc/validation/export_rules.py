@@ -1,4 +1,4 @@
-"""The rules of exports."""
+"""Validation of exports."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from commontrace.v1 import trace_export_pb2
 
 
 def export_traces(request: trace_export_pb2.ExportTracesRequest) -> Iterator[Violation]:
-    """Yields what is wrong with a question for traces to take elsewhere."""
+    """Yields the violations of an export request."""
     yield from trace_filter(request.filter)
     yield from rules.within("batch_size", request.batch_size, 0, limits.EXPORT_TRACES)
     yield from OLDEST_FIRST.violations(request)
@@ -23,4 +23,4 @@ def export_traces(request: trace_export_pb2.ExportTracesRequest) -> Iterator[Vio
 RULES: dict[type[Message], Callable[[Any], Iterable[Violation]]] = {
     trace_export_pb2.ExportTracesRequest: export_traces,
 }
-"""The rule of ExportTraces."""
+"""The rule of ExportTraces, by request type."""

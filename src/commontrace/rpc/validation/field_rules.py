@@ -1,16 +1,10 @@
-"""The rules that fields of several messages share. Each yields what is wrong, nothing if all is well."""
+"""Validation of fields that several messages share. Each rule yields the violations of a field, none if it is valid."""
 
-import json
-import math
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from commontrace.domain import limits
@@ -20,23 +14,21 @@ from commontrace.domain.text import first_forbidden, is_blank
 from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 
-# How many bytes of protobuf a byte of JSON takes at the most: `0,` is a Value of 11 bytes.
-_ENCODED_BYTES = 8
 _MAX_SECONDS = 253_402_300_799  # the end of the year 9999
 _MIN_SECONDS = -62_135_596_800  # the beginning of the year 1
-# How much of an unknown path is repeated.
+# Characters of an unknown path that an error repeats.
 _SHOWN = 60
 
 
 class KnownEnum(Protocol):
-    """What protobuf generates for an enum."""
+    """The class that protobuf generates for an enum."""
 
     def keys(self) -> Sequence[str]: ...  # noqa: D102 - see EnumTypeWrapper
     def values(self) -> Sequence[int]: ...  # noqa: D102
 
 
 def stored_text(field: str, text: str, limit: int, *, required: bool = False) -> Iterator[Violation]:
-    """Text that is kept: of at most `limit` characters, visible if required, without forbidden characters."""
+    """Requires at most `limit` characters, none of them forbidden, and one that is visible if `required`."""
     if required and is_blank(text):
         message = "is required: nothing in it can be seen" if text else "is required"
         yield Violation(field=field, reason=reasons.ERROR_REASON_FIELD_REQUIRED, message=message)
@@ -47,7 +39,7 @@ def stored_text(field: str, text: str, limit: int, *, required: bool = False) ->
 
 
 def not_longer(field: str, actual: int, limit: int, unit: str) -> Iterator[Violation]:
-    """At most `limit` of something."""
+    """Requires at most `limit` units."""
     if actual > limit:
         yield Violation(
             field=field,
@@ -58,7 +50,7 @@ def not_longer(field: str, actual: int, limit: int, unit: str) -> Iterator[Viola
 
 
 def within(field: str, actual: float, minimum: float, maximum: float) -> Iterator[Violation]:
-    """A number within bounds, both allowed; NaN never is."""
+    """Requires a number within the bounds, both included; NaN is outside."""
     if not minimum <= actual <= maximum:
         yield Violation(
             field=field,
@@ -69,13 +61,13 @@ def within(field: str, actual: float, minimum: float, maximum: float) -> Iterato
 
 
 def time(field: str, value: Timestamp, latest: int = _MAX_SECONDS) -> Iterator[Violation]:
-    """A time that can be kept, at most so many seconds after 1970."""
+    """Requires a time that can be stored, at most `latest` seconds after 1970."""
     yield from within(f"{field}.seconds", value.seconds, _MIN_SECONDS, latest)
     yield from within(f"{field}.nanos", value.nanos, 0, 999_999_999)
 
 
 def identifier(field: str, value: str) -> Iterator[Violation]:
-    """A UUID in the usual spelling, lower or upper case."""
+    """Requires a UUID with hyphens, in lower or upper case."""
     if not value:
         yield Violation(field=field, reason=reasons.ERROR_REASON_FIELD_REQUIRED, message="is required")
     elif not _is_uuid(value):
@@ -84,13 +76,13 @@ def identifier(field: str, value: str) -> Iterator[Violation]:
 
 
 def optional_identifier(field: str, value: str) -> Iterator[Violation]:
-    """A UUID, or nothing."""
+    """Requires a UUID or an empty field."""
     if value:
         yield from identifier(field, value)
 
 
 def tag(field: str, given: str) -> Iterator[Violation]:
-    """A spelling that has a canonical name."""
+    """Requires a spelling of a tag that has a canonical name."""
     try:
         tag_names.normalise(given)
     except InvalidTag as error:
@@ -103,20 +95,20 @@ def tag(field: str, given: str) -> Iterator[Violation]:
 
 
 def tags(field: str, given: Sequence[str], most: int) -> Iterator[Violation]:
-    """At most so many tags, each with a canonical name."""
+    """Requires at most `most` tags, each with a canonical name."""
     yield from not_longer(field, len(given), most, "tags")
     for position, spelling in enumerate(given[:most]):
         yield from tag(f"{field}[{position}]", spelling)
 
 
 def page_size(value: int) -> Iterator[Violation]:
-    """Not negative; what is too much is reduced, not refused."""
+    """Requires a number that is not negative; one that is too large is reduced later."""
     if value < 0:
         yield from within("page_size", value, 0, limits.PAGE_ITEMS)
 
 
 def update_mask(mask: FieldMask, known: Collection[str]) -> Iterator[Violation]:
-    """What to change: at least one path, and known ones only. The first unknown one is named."""
+    """Requires at least one path, and known ones alone. The violation names the first unknown one."""
     if not mask.paths:
         yield Violation(field="update_mask", reason=reasons.ERROR_REASON_FIELD_REQUIRED, message="is required")
     unknown = next((path for path in mask.paths if path not in known), None)
@@ -131,7 +123,7 @@ def update_mask(mask: FieldMask, known: Collection[str]) -> Iterator[Violation]:
 
 
 def known_enum(field: str, value: int, enum: KnownEnum) -> Iterator[Violation]:
-    """A value that the enum has."""
+    """Requires a value of the enum."""
     if value not in enum.values():
         known = ", ".join(enum.keys())
         yield Violation(
@@ -142,40 +134,8 @@ def known_enum(field: str, value: int, enum: KnownEnum) -> Iterator[Violation]:
         )
 
 
-def json_object(field: str, value: Struct, *, most_values: int) -> Generator[Violation, None, str]:
-    """An object of few enough bytes as JSON and values, not nested too deep, with finite numbers and storable text.
-
-    Returns the JSON; nothing of what is refused.
-    """
-    limit = limits.METADATA_BYTES
-    if value.ByteSize() > _ENCODED_BYTES * limit:
-        # Surely too long: looking at half a million values would keep other calls waiting.
-        yield from not_longer(field, value.ByteSize(), limit, "bytes")
-        return ""
-    content = _content(value)
-    if content.levels > limits.METADATA_LEVELS:
-        yield from not_longer(field, content.levels, limits.METADATA_LEVELS, "levels")
-        return ""
-    if content.count > most_values:
-        yield from not_longer(field, content.count, most_values, "values")
-        return ""
-    for text in content.texts:
-        forbidden = first_forbidden(text)
-        if forbidden is not None:
-            yield forbidden_character(field, *forbidden)
-            return ""
-    if not all(map(math.isfinite, content.numbers)):
-        message = "holds a number that is NaN or infinite; JSON has neither"
-        yield Violation(field=field, reason=reasons.ERROR_REASON_INVALID_METADATA, message=message)
-        return ""
-    encoded = json.dumps(MessageToDict(value), ensure_ascii=False, separators=(",", ":"))
-    size = len(encoded.encode())
-    yield from not_longer(field, size, limit, "bytes")
-    return encoded if size <= limit else ""
-
-
 def forbidden_character(field: str, position: int, character: str) -> Violation:
-    """Returns the violation for a character that is never stored."""
+    """Returns the violation of a forbidden character."""
     code_point = f"U+{ord(character):04X}"
     return Violation(
         field=field,
@@ -190,40 +150,3 @@ def _is_uuid(value: str) -> bool:
         return str(UUID(value)) == value.lower()
     except ValueError:
         return False
-
-
-@dataclass(kw_only=True, slots=True)
-class _Content:
-    """What an object holds, found in one walk: each step through a message costs a microsecond or two."""
-
-    levels: int = 0
-    count: int = 0
-    texts: list[str] = dataclass_field(default_factory=list)
-    numbers: list[float] = dataclass_field(default_factory=list)
-
-
-def _content(value: Struct) -> _Content:
-    content = _Content()
-    level: list[Struct | ListValue] = [value]
-    while level:
-        content.levels += 1
-        deeper: list[Struct | ListValue] = []
-        for container in level:
-            if isinstance(container, Struct):
-                content.texts += container.fields
-                children: Iterable[Value] = container.fields.values()
-            else:
-                children = container.values
-            for child in children:
-                content.count += 1
-                match child.WhichOneof("kind"):
-                    case "string_value":
-                        content.texts.append(child.string_value)
-                    case "number_value":
-                        content.numbers.append(child.number_value)
-                    case "struct_value":
-                        deeper.append(child.struct_value)
-                    case "list_value":
-                        deeper.append(child.list_value)
-        level = deeper
-    return content

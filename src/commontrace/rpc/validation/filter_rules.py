@@ -1,16 +1,17 @@
-"""The rules of filters."""
+"""Validation of filters."""
 
 from collections.abc import Iterator
 
 from commontrace.domain import limits
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation.invalid_request import Violation
+from commontrace.rpc.validation.json_rules import json_object
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_filter_pb2, trace_pb2
 
 
 def trace_filter(message: trace_filter_pb2.TraceFilter) -> Iterator[Violation]:
-    """Yields what is wrong with the field `filter` of a search or a list."""
+    """Yields the violations of the field `filter`."""
     for name in ("tags_all", "tags_any", "tags_none"):
         yield from rules.tags(f"filter.{name}", getattr(message, name), limits.FILTER_VALUES)
     for name in ("statuses", "agent_models", "contributor_ids"):
@@ -27,4 +28,4 @@ def trace_filter(message: trace_filter_pb2.TraceFilter) -> Iterator[Violation]:
         yield from rules.identifier(f"filter.contributor_ids[{position}]", contributor_id)
     yield from rules.time("filter.create_time_from", message.create_time_from)
     yield from rules.time("filter.create_time_before", message.create_time_before)
-    yield from rules.json_object("filter.metadata", message.metadata, most_values=limits.FILTER_VALUES)
+    yield from json_object("filter.metadata", message.metadata, most_values=limits.FILTER_VALUES)

@@ -1,4 +1,4 @@
-"""The rules of imports: of a message, of a message behind others, and of a trace."""
+"""Validation of imports: of a message, of a message after others, and of a trace."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,12 +15,12 @@ from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_import_pb2, trace_record_pb2
 
-# Clocks differ.
+# Tolerance for importers whose clocks are ahead.
 _SKEW_SECONDS = 60
 
 
 def import_traces(request: trace_import_pb2.ImportTracesRequest) -> Iterator[Violation]:
-    """Yields what is wrong with a message; not with the traces in it, which fail one by one."""
+    """Yields the violations of a message, without those of its traces, which fail one by one."""
     yield from rules.optional_identifier("import_id", request.import_id)
     yield from rules.not_longer("items", len(request.items), limits.IMPORT_ITEMS, "items")
     previous = 0
@@ -35,7 +35,7 @@ def import_traces(request: trace_import_pb2.ImportTracesRequest) -> Iterator[Vio
 def next_message(
     request: trace_import_pb2.ImportTracesRequest, import_id: UUID | None, last_sequence: int
 ) -> Iterator[Violation]:
-    """Yields what keeps a message from following those before it, which named an import and ended with a sequence."""
+    """Yields the violations of a message after those before it, given their import and last sequence."""
     if import_id is None:
         yield from rules.identifier("import_id", request.import_id)
     elif request.import_id and UUID(request.import_id) != import_id:
@@ -49,7 +49,7 @@ def next_message(
 
 
 def trace_record(record: trace_record_pb2.TraceRecord, *, model_id: str, dimensions: int) -> Iterator[Violation]:
-    """Yields what is wrong with a trace whose vector is to come from the model."""
+    """Yields the violations of a trace; its vector must be one of the model."""
     yield from rules.optional_identifier("id", record.id)
     yield from trace_rules.contribution(record)
     if record.HasField("create_time"):
@@ -65,4 +65,4 @@ def _ascending(field: str, sequence: int, previous: int) -> Iterator[Violation]:
 RULES: dict[type[Message], Callable[[Any], Iterable[Violation]]] = {
     trace_import_pb2.ImportTracesRequest: import_traces,
 }
-"""The rule of a message of ImportTraces."""
+"""The rule of ImportTraces, by request type."""

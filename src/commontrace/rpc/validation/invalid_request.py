@@ -1,4 +1,4 @@
-"""What is wrong with a request, field by field."""
+"""Violations of the contract by a request, and the errors that report them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from commontrace.v1.error_reason_pb2 import ErrorReason
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Violation:
-    """One field at fault. `field` is its path, such as `tags[2]`; `message` completes the sentence "`field` ..."."""
+    """An invalid field. `field` is its path, such as `tags[2]`; `message` completes the sentence "`field` ..."."""
 
     field: str
     reason: ErrorReason.ValueType
@@ -18,10 +18,9 @@ class Violation:
 
 
 class InvalidRequest(CommonTraceError):
-    """A request broke at least one rule of the contract."""
+    """A request that breaks at least one rule of the contract. The first violation is the reason of the error."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
-        """Takes every violation found; the first names the failure."""
         first = violations[0]
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         super().__init__(f"{first.field} {first.message}{more}", field=first.field, **first.metadata)
@@ -29,12 +28,12 @@ class InvalidRequest(CommonTraceError):
 
 
 class MalformedRequest(CommonTraceError):
-    """The bytes are not a message of the request's type."""
+    """A request whose bytes are no message of its type, or that did not come."""
 
 
 class RequestTooLarge(CommonTraceError):
-    """The request, or the metadata of its call, has more bytes than it may have."""
+    """A request, or metadata of a call, beyond the limit of bytes."""
 
 
 class ResponseTooLarge(CommonTraceError):
-    """An item no longer fits into the response."""
+    """An item that does not fit into the response any more."""

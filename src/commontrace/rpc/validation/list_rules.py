@@ -1,4 +1,4 @@
-"""The rules of reading many traces."""
+"""Validation of batches and lists."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -15,7 +15,7 @@ from commontrace.v1 import trace_pb2, trace_service_pb2
 
 
 def batch_get_traces(request: trace_service_pb2.BatchGetTracesRequest) -> Iterator[Violation]:
-    """Yields what is wrong with a question for several traces."""
+    """Yields the violations of a batch of ids."""
     if not request.trace_ids:
         yield Violation(field="trace_ids", reason=reasons.ERROR_REASON_FIELD_REQUIRED, message="names no trace")
     yield from rules.not_longer("trace_ids", len(request.trace_ids), limits.BATCH_GET_TRACES, "ids")
@@ -25,7 +25,7 @@ def batch_get_traces(request: trace_service_pb2.BatchGetTracesRequest) -> Iterat
 
 
 def list_traces(request: trace_service_pb2.ListTracesRequest) -> Iterator[Violation]:
-    """Yields what is wrong with a question for a list of traces."""
+    """Yields the violations of a request for a list of traces."""
     yield from trace_filter(request.filter)
     yield from rules.known_enum("view", request.view, trace_pb2.TraceView)
     yield from rules.page_size(request.page_size)
@@ -33,7 +33,7 @@ def list_traces(request: trace_service_pb2.ListTracesRequest) -> Iterator[Violat
 
 
 def list_trace_revisions(request: trace_service_pb2.ListTraceRevisionsRequest) -> Iterator[Violation]:
-    """Yields what is wrong with a question for a trace's history."""
+    """Yields the violations of a request for the revisions of a trace."""
     yield from rules.identifier("trace_id", request.trace_id)
     yield from rules.known_enum("view", request.view, trace_pb2.TraceView)
     yield from rules.page_size(request.page_size)
@@ -45,4 +45,4 @@ RULES: dict[type[Message], Callable[[Any], Iterable[Violation]]] = {
     trace_service_pb2.ListTracesRequest: list_traces,
     trace_service_pb2.ListTraceRevisionsRequest: list_trace_revisions,
 }
-"""The rule of BatchGetTraces and of every list of TraceService."""
+"""The rules of BatchGetTraces and of the lists of TraceService, by request type."""

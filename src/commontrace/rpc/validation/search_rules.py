@@ -1,4 +1,4 @@
-"""The rules of searches."""
+"""Validation of searches."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ _BY_SIMILARITY = (trace_service_pb2.RANKING_UNSPECIFIED, trace_service_pb2.RANKI
 def search_traces(
     request: trace_service_pb2.SearchTracesRequest, *, model_id: str, dimensions: int
 ) -> Iterator[Violation]:
-    """Yields what is wrong with a search of vectors that come from the model."""
+    """Yields the violations of a search; its vector must be one of the model."""
     match request.WhichOneof("query"):
         case "text":
             yield from _query_text(request.text)
@@ -48,7 +48,7 @@ def search_traces(
 
 
 def refuse_vector(request: trace_service_pb2.SearchTracesRequest, model: Model) -> None:
-    """Raises InvalidRequest for a vector that was valid until the database was moved to the model."""
+    """Raises InvalidRequest for a vector that is invalid since the database was moved to the model."""
     violations = list(search_traces(request, model_id=model.model_id, dimensions=model.dimensions))
     if violations:
         raise InvalidRequest(violations)

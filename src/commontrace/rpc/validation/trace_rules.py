@@ -1,4 +1,4 @@
-"""The rules of contributing, reading and editing traces."""
+"""Validation of contributions, reads and edits of traces."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from commontrace.core.traces import update as editing
 from commontrace.domain import limits
 from commontrace.domain.traces import contribution as traces
 from commontrace.rpc.validation import field_rules as rules
-from commontrace.rpc.validation import kept_text_rules as kept
+from commontrace.rpc.validation import stored_text_rules as stored
 from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.v1 import trace_pb2, trace_record_pb2, trace_service_pb2
 
@@ -31,7 +31,7 @@ _TEXTS = {
 
 
 def create_trace(request: trace_service_pb2.CreateTraceRequest) -> Iterator[Violation]:
-    """Yields what is wrong with a contribution."""
+    """Yields the violations of a contribution."""
     yield from contribution(request)
     yield from rules.optional_identifier("request_id", request.request_id)
 
@@ -39,53 +39,53 @@ def create_trace(request: trace_service_pb2.CreateTraceRequest) -> Iterator[Viol
 def contribution(
     message: trace_service_pb2.CreateTraceRequest | trace_record_pb2.TraceRecord,
 ) -> Iterator[Violation]:
-    """Yields what is wrong with a trace, however it comes in."""
+    """Yields the violations of a new trace, contributed or imported."""
     for name, limit in _TEXTS.items():
-        yield from kept.text(name, getattr(message, name), limit, required=name in traces.TEXTS)
-    yield from kept.tags("tags", message.tags)
+        yield from stored.text(name, getattr(message, name), limit, required=name in traces.TEXTS)
+    yield from stored.tags("tags", message.tags)
     if message.HasField("metadata"):
-        yield from kept.metadata("metadata", message.metadata)
+        yield from stored.metadata("metadata", message.metadata)
     yield from rules.known_enum("on_duplicate", message.on_duplicate, trace_pb2.OnDuplicate)
     yield from rules.optional_identifier("supersedes_trace_id", message.supersedes_trace_id)
 
 
 def get_trace(request: trace_service_pb2.GetTraceRequest) -> Iterator[Violation]:
-    """Yields what is wrong with a question for one trace."""
+    """Yields the violations of a request for one trace."""
     yield from rules.identifier("trace_id", request.trace_id)
     yield from rules.known_enum("view", request.view, trace_pb2.TraceView)
 
 
 def update_trace(request: trace_service_pb2.UpdateTraceRequest) -> Iterator[Violation]:
-    """Yields what is wrong with an edit; only what the mask names is looked at."""
+    """Yields the violations of an edit, in the fields that the mask names."""
     trace = request.trace
     yield from rules.identifier("trace.id", trace.id)
     yield from rules.update_mask(request.update_mask, editing.FIELDS)
     for name, limit in _TEXTS.items():
         if name in request.update_mask.paths:
             required = name in traces.TEXTS
-            yield from kept.text(f"trace.{name}", getattr(trace, name), limit, required=required)
+            yield from stored.text(f"trace.{name}", getattr(trace, name), limit, required=required)
     if "tags" in request.update_mask.paths:
-        yield from kept.tags("trace.tags", trace.tags)
+        yield from stored.tags("trace.tags", trace.tags)
     if "metadata" in request.update_mask.paths:
-        yield from kept.metadata("trace.metadata", trace.metadata)
+        yield from stored.metadata("trace.metadata", trace.metadata)
     yield from _etag(request.etag)
     yield from rules.optional_identifier("request_id", request.request_id)
 
 
 def delete_trace(request: trace_service_pb2.DeleteTraceRequest) -> Iterator[Violation]:
-    """Yields what is wrong with a deletion."""
+    """Yields the violations of a deletion."""
     yield from of_one_trace(request)
     yield from _etag(request.etag)
 
 
 def hide_trace(request: trace_service_pb2.HideTraceRequest) -> Iterator[Violation]:
-    """Yields what is wrong with hiding a trace."""
+    """Yields the violations of a request to hide a trace."""
     yield from of_one_trace(request)
-    yield from kept.text("reason", request.reason, limits.HIDE_REASON_CHARACTERS, required=True)
+    yield from stored.text("reason", request.reason, limits.HIDE_REASON_CHARACTERS, required=True)
 
 
 def of_one_trace(request: OfOneTrace) -> Iterator[Violation]:
-    """Yields what is wrong with a write that names a trace and little else."""
+    """Yields the violations of a write with a trace id and a request id."""
     yield from rules.identifier("trace_id", request.trace_id)
     yield from rules.optional_identifier("request_id", request.request_id)
 
@@ -109,4 +109,4 @@ RULES: dict[type[Message], Callable[[Any], Iterable[Violation]]] = {
     trace_service_pb2.UnhideTraceRequest: of_one_trace,
     trace_service_pb2.PurgeTraceRequest: of_one_trace,
 }
-"""The rule of every request of TraceService but searches and lists."""
+"""The rules of TraceService without searches, lists and streams, by request type."""

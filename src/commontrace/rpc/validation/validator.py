@@ -1,4 +1,4 @@
-"""Holds requests against the rules of their type."""
+"""Validator: checks a request by the rule of its type."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -23,10 +23,9 @@ Violations = Iterable[Violation]
 
 
 class Validator:
-    """Checks requests to a server whose vectors come from one embedding model."""
+    """Checks requests. A caller's own vector must be one of the server's current embedding model."""
 
     def __init__(self, model: ActiveModel) -> None:
-        """Takes the model that callers' own vectors must come from."""
         self._model = model
         self._rules: dict[type[Message], Callable[[Any], Violations]] = {
             **trace_rules.RULES,
@@ -44,7 +43,7 @@ class Validator:
         return search_rules.search_traces(request, model_id=model.model_id, dimensions=model.dimensions)
 
     def check(self, request: Message) -> None:
-        """Raises InvalidRequest with every violation found."""
+        """Raises InvalidRequest with all violations, if there are any."""
         violations = list(self._rules[type(request)](request))
         if violations:
             raise InvalidRequest(violations)

@@ -1,4 +1,4 @@
-"""The rules of watching."""
+"""Validation of watches."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from commontrace.v1 import trace_event_pb2
 
 
 def watch_traces(request: trace_event_pb2.WatchTracesRequest) -> Iterator[Violation]:
-    """Yields what is wrong with the token."""
+    """Yields the violations of a watch: of its resume token."""
     yield from BY_SEQUENCE.violations(request)
 
 

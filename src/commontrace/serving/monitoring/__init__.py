@@ -1,1 +1,1 @@
-"""What a running server tells of itself: metrics and traces. Nothing here decides anything."""
+"""Monitoring: metrics and traces of a running server (ADR 0033). Nothing here decides anything."""

@@ -1,4 +1,4 @@
-"""Metrics of calls: how many, how they ended, how long they took."""
+"""Metrics of calls: counts, outcomes and durations."""
 
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -10,10 +10,9 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class CallMetrics:
-    """Counts every call once it is over, by method and code, which are few; never by caller, tag or text."""
+    """Counts every finished call by method and code, of which there are few; never by caller, tag or text."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        """Takes where the metrics are exported."""
         self._durations = Histogram(
             "commontrace_rpc_duration_seconds",
             "Calls by method and final gRPC code, and how long they took until their last message was sent.",
@@ -27,14 +26,14 @@ class CallMetrics:
             ("method", "code", "reason"),
             registry=registry,
         )
-        # Looking a child up by its labels costs as much as counting.
+        # Cached: looking up a child by its labels costs as much as counting.
         self._bound: dict[tuple[str, grpc.StatusCode], Histogram] = {}
 
     def begun(self, call: Call, metadata: Metadata) -> None:
-        """Nothing is counted before a call is over."""
+        """Does nothing: a call is counted when it ends."""
 
     def ended(self, call: Call, seconds: float) -> None:
-        """Counts the call."""
+        """Counts the call and its duration."""
         key = (call.method, call.code)
         durations = self._bound.get(key)
         if durations is None:

@@ -1,4 +1,4 @@
-"""The metrics over HTTP, on a thread of their own: a scrape takes milliseconds, which calls need not wait for."""
+"""HTTP endpoint of metrics and readiness, in a thread of its own: a scrape takes milliseconds and delays no call."""
 
 import socket
 import threading
@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from commontrace import addresses
-from commontrace.serving.bootstrap import NotReady
 from commontrace.serving.listening import why_not
+from commontrace.serving.not_ready import NotReady
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -22,14 +22,14 @@ _POLL_SECONDS = 0.1
 
 @contextmanager
 def exported(address: str, registry: CollectorRegistry, *, is_ready: Callable[[], bool]) -> Iterator[str]:
-    """Serves /metrics and /healthz as long as the block runs; yields the address. Raises NotReady.
+    """Serves /metrics and /healthz as long as the block runs, and yields the address. Raises NotReady.
 
     /healthz answers 200 while the services are ready, else 503, for probes that do not speak gRPC.
     """
     try:
         host, port = addresses.parse(address)
     except ValueError as error:
-        # Of workers, the last ones may have got beyond the last port.
+        # Workers count up from the port of METRICS_ADDRESS, perhaps beyond the last one.
         raise NotReady(f"cannot export metrics on {address}: METRICS_ADDRESS {error}") from error
     metrics = make_wsgi_app(registry)
 
@@ -59,11 +59,11 @@ def exported(address: str, registry: CollectorRegistry, *, is_ready: Callable[[]
 
 
 class _Handler(WSGIRequestHandler):
-    # Whoever connects and says nothing keeps a thread no longer.
+    # Seconds after which a silent connection loses its thread.
     timeout = 5.0
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class has the name
-        """Writes nothing: a scrape every few seconds is no news."""
+        """Logs nothing: there is a scrape every few seconds."""
 
 
 def _server_of(host: str) -> type[ThreadingWSGIServer]:
@@ -71,6 +71,6 @@ def _server_of(host: str) -> type[ThreadingWSGIServer]:
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """Writes nothing: somebody went away."""
+            """Logs nothing: a client has left."""
 
     return Server

@@ -1,4 +1,4 @@
-"""An embedder whose work is counted."""
+"""Metrics of encodings, and the embedder that is measured."""
 
 import time
 from collections.abc import Sequence
@@ -13,10 +13,9 @@ _TEXTS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class EncoderMetrics:
-    """What encoding costs. An encoding is one request to the embedder, for one text or several."""
+    """The metrics of encodings. An encoding is one request to the embedder, for one text or several."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        """Takes where the metrics are exported."""
         self.seconds = Histogram(
             "commontrace_encoding_duration_seconds",
             "Encodings that succeeded, and how long they took, waiting for the encoder included.",
@@ -35,15 +34,14 @@ class EncoderMetrics:
 
 
 class MeasuredEmbedder(WrappedEmbedder):
-    """Counts encodings and how long they take."""
+    """An embedder that counts its encodings and measures their durations."""
 
     def __init__(self, embedder: Embedder, metrics: EncoderMetrics) -> None:
-        """Takes the embedder, and what to count in."""
         super().__init__(embedder)
         self._metrics = metrics
 
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
-        """Returns what the other returns, and raises what it raises."""
+        """Returns and raises what the inner embedder does."""
         metrics = self._metrics
         started = time.perf_counter()
         metrics.texts.observe(len(texts))

@@ -1,4 +1,4 @@
-"""The metrics of one server process, in the names and units that Prometheus expects."""
+"""Prometheus metrics of one server process."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -21,14 +21,13 @@ log = structlog.get_logger()
 
 
 class Metrics:
-    """Everything that is counted, and whom it is told."""
+    """The metrics, and their endpoint. `recall_probe_seconds` is the time between two probes of the vector index."""
 
     def __init__(self, address: str, *, recall_probe_seconds: float) -> None:
-        """Takes where to listen, and how often to try the vector index."""
-        disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library has no types
         self._address = address
         self._recall_probe_seconds = recall_probe_seconds
-        # Of its own: servers of one process, as in tests, have nothing in common.
+        # Not the global registry: tests run several servers in one process.
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -36,7 +35,7 @@ class Metrics:
         self._encoder = EncoderMetrics(self._registry)
 
     def measured(self, embedder: Embedder) -> Embedder:
-        """Returns an embedder that does the same and is counted."""
+        """Returns the embedder with metrics."""
         return MeasuredEmbedder(embedder, self._encoder)
 
     @contextmanager
@@ -48,7 +47,7 @@ class Metrics:
         calls_in_progress: Callable[[], int],
         is_ready: Callable[[], bool],
     ) -> Iterator[list[Coroutine[Any, Any, None]]]:
-        """Exports as long as the block runs; yields what has to run meanwhile. Raises NotReady."""
+        """Exports the metrics as long as the block runs, and yields the loops to run meanwhile. Raises NotReady."""
         queue = QueueWatch(database)
         recall = RecallProbe(database, lambda: model.info, period_seconds=self._recall_probe_seconds)
         self._registry.register(

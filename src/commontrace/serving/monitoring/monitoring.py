@@ -1,4 +1,4 @@
-"""What a server needs of its monitoring, whether or not there is any: what is off is not even imported."""
+"""Monitoring by the settings: parts that are off are not imported."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.call import CallObserver
-from commontrace.serving.bootstrap import NotReady
+from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
 from commontrace.storage.database import Database
 
@@ -17,21 +17,20 @@ if TYPE_CHECKING:
 
 
 class Monitoring:
-    """The metrics and the traces of the settings."""
+    """The metrics and traces that the settings turn on. Raises NotReady where a package for them is not installed."""
 
     def __init__(self, settings: Settings) -> None:
-        """Imports what the settings ask for. Raises NotReady where that is not installed."""
         self._metrics = _metrics_of(settings)
         self._tracing = _tracing_of(settings)
 
     @property
     def observers(self) -> list[CallObserver]:
-        """Who hears of every call."""
+        """The observers of every call."""
         metrics = [] if self._metrics is None else [self._metrics.calls]
         return [*metrics, *([] if self._tracing is None else [self._tracing])]
 
     def observed(self, embedder: Embedder) -> Embedder:
-        """Returns an embedder that does the same."""
+        """Returns the embedder with metrics and traces."""
         if self._metrics is not None:
             embedder = self._metrics.measured(embedder)
         return embedder if self._tracing is None else self._tracing.traced(embedder)
@@ -45,15 +44,15 @@ class Monitoring:
         calls_in_progress: Callable[[], int],
         is_ready: Callable[[], bool],
     ) -> Iterator[list[Coroutine[Any, Any, None]]]:
-        """Tells as long as the block runs; yields what has to run meanwhile. Raises NotReady."""
+        """Exports as long as the block runs, and yields the loops to run meanwhile. Raises NotReady."""
         try:
             if self._metrics is None:
                 yield []
                 return
             with self._metrics.exported(
                 database=database, model=model, calls_in_progress=calls_in_progress, is_ready=is_ready
-            ) as lasting:
-                yield lasting
+            ) as loops:
+                yield loops
         finally:
             if self._tracing is not None:
                 self._tracing.close()

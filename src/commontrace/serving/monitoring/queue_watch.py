@@ -1,4 +1,4 @@
-"""How long the encoding queue is, as last seen."""
+"""State of the encoding queue, read periodically for the metrics."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -17,24 +17,23 @@ _PERIOD_SECONDS = 15.0
 
 
 class QueueWatch:
-    """Asks the database now and then."""
+    """Reads the state of the encoding queue every 15 seconds."""
 
     def __init__(self, database: "Database") -> None:
-        """Takes whom to ask."""
         self._database = database
-        self.seen: QueueState | None = None
-        """None while nobody knows: not yet asked, or the database does not answer."""
+        self.state: QueueState | None = None
+        """None before the first read, and while the database does not answer."""
 
     async def run(self) -> None:
-        """Runs until cancelled."""
+        """Reads periodically, until cancelled."""
         while True:
-            await self.look()
+            await self.read()
             await asyncio.sleep(_PERIOD_SECONDS)
 
-    async def look(self) -> None:
-        """Asks once."""
+    async def read(self) -> None:
+        """Reads once."""
         try:
-            self.seen = await self._database.read(lambda reading: reading.encoding_jobs.get_state())
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is asked again
-            self.seen = None
+            self.state = await self._database.read(lambda reading: reading.encoding_jobs.get_state())
+        except Exception as error:  # noqa: BLE001 - any failure means unknown, and the next read follows
+            self.state = None
             log.debug("the encoding queue cannot be counted", error=safe_message(error))

@@ -1,4 +1,4 @@
-"""How much of what lies nearest the vector index finds, tried out on what is stored."""
+"""Recall of the vector index, measured on samples of the stored vectors."""
 
 import asyncio
 from collections import deque
@@ -22,21 +22,22 @@ log = structlog.get_logger()
 
 LIMIT = 10
 LEAST_TRACES = 1_000
-"""Of fewer, Postgres compares all anyway, or nearly."""
+"""With fewer, Postgres scans all of them anyway, or nearly."""
 MOST_TRACES = 100_000
-"""Of more, comparing all would take a core for too long."""
+"""With more, an exact search would use a core for too long."""
 
-_PATIENCE_SECONDS = 5.0
-# A probe is right or wrong by tenths: only several together tell anything.
+_TIMEOUT_SECONDS = 5.0
+# A probe measures tenths: the mean of several is more exact.
 _REMEMBERED = 20
-# The two passes add the same numbers up in another order.
+# Tolerance: both searches sum the same products in another order.
 _SAME_DISTANCE = 1e-6
 
 
 class RecallProbe:
-    """Now and then searches for the neighbours of a random stored vector by the index, and by comparing all.
+    """Compares an approximate and an exact search for the neighbours of a random stored vector, periodically.
 
-    Stored vectors are easier to find than questions: this tells an index that has decayed, not how good answers are.
+    Stored vectors are easier to find than queries: the figure shows a decayed index, not the quality of searches.
+    `period_seconds` is the wait between two probes; 0 turns them off.
     """
 
     def __init__(
@@ -47,37 +48,36 @@ class RecallProbe:
         period_seconds: float,
         least_traces: int = LEAST_TRACES,
     ) -> None:
-        """Takes whom to ask, whose vectors count, and how long to wait between two probes; 0 makes none."""
         self._database = database
         self._model = model
         self._period_seconds = period_seconds
         self._least_traces = least_traces
         self._shares: deque[float] = deque(maxlen=_REMEMBERED)
         self.outcomes = {"measured": 0, "too_few": 0, "too_many": 0, "failed": 0}
-        """How often a probe came to what."""
+        """The number of probes by outcome."""
 
     @property
     def recall(self) -> float | None:
-        """The mean of the last probes, within 0..1; None before the first."""
+        """The mean recall of the last 20 probes, 0..1; None before the first."""
         return sum(self._shares) / len(self._shares) if self._shares else None
 
     async def run(self) -> None:
-        """Runs until cancelled."""
+        """Probes periodically, until cancelled."""
         while self._period_seconds:
             await asyncio.sleep(self._period_seconds)
             await self.probe()
 
     async def probe(self) -> None:
-        """Tries one vector."""
+        """Probes once."""
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                outcome = await self._probed()
-        except Exception as error:  # noqa: BLE001 - whatever it is, searches do not depend on it
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                outcome = await self._measure()
+        except Exception as error:  # noqa: BLE001 - searches do not depend on it
             log.debug("recall cannot be measured", error=safe_message(error))
             outcome = "failed"
         self.outcomes[outcome] += 1
 
-    async def _probed(self) -> str:
+    async def _measure(self) -> str:
         count = await self._database.read(lambda reading: reading.vector_sample.estimate_trace_count())
         if count > MOST_TRACES:
             return "too_many"
@@ -85,9 +85,9 @@ class RecallProbe:
         sample = await self._database.read(lambda reading: reading.vector_sample.find_random(model))
         if count < self._least_traces or sample is None:
             return "too_few"
-        nearest = _around(sample.vector, sample.trace_id, model)
-        wanted = await self._database.read(lambda reading: reading.exact_search.neighbours(nearest))
-        found = await self._database.search(lambda search: search.neighbours(nearest, ef_search=candidates_for(LIMIT)))
+        query = _neighbours_of(sample.vector, sample.trace_id, model)
+        wanted = await self._database.read(lambda reading: reading.exact_search.neighbours(query))
+        found = await self._database.search(lambda search: search.neighbours(query, ef_search=candidates_for(LIMIT)))
         if len(wanted) < LIMIT:
             return "too_few"
         farthest = wanted[-1].distance + _SAME_DISTANCE
@@ -95,7 +95,7 @@ class RecallProbe:
         return "measured"
 
 
-def _around(vector: "Vector", trace_id: "UUID", model: "Model") -> NeighbourQuery:
+def _neighbours_of(vector: "Vector", trace_id: "UUID", model: "Model") -> NeighbourQuery:
     return NeighbourQuery(
         vector=vector,
         model_id=model.model_id,

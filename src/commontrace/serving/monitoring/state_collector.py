@@ -1,4 +1,4 @@
-"""Metrics that are read where they are when somebody asks for them, at no cost in between."""
+"""Metrics of state, read at the time of a scrape."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -15,7 +15,7 @@ from commontrace.storage.pool_limiter import PoolState
 
 
 class StateCollector(Collector):
-    """The server's state. Read by another thread than the server's: single numbers, which is safe."""
+    """Collects the state of the server. Runs in the thread of the scrape: it reads single numbers, which is safe."""
 
     def __init__(
         self,
@@ -27,7 +27,6 @@ class StateCollector(Collector):
         queue: QueueWatch,
         recall: RecallProbe,
     ) -> None:
-        """Takes what to read."""
         self._pools = pools
         self._calls_in_progress = calls_in_progress
         self._is_ready = is_ready
@@ -36,7 +35,7 @@ class StateCollector(Collector):
         self._recall = recall
 
     def collect(self) -> Iterator[Metric]:
-        """Yields every metric. What is not known has a name and no value, rather than 0."""
+        """Yields every metric. An unknown one has a name without a value, not 0."""
         yield GaugeMetricFamily(
             "commontrace_ready", "1 while the services are SERVING, else 0.", float(self._is_ready())
         )
@@ -77,31 +76,31 @@ class StateCollector(Collector):
     def _of_texts(self) -> Iterator[Metric]:
         if not self._model.is_usable:
             return
-        remembered = self._model.queries
+        queries = self._model.queries
         yield CounterMetricFamily(
             "commontrace_query_cache_hits",
             "Texts that were not encoded, because they were just before or are just now.",
-            remembered.hits,
+            queries.hits,
         )
-        yield CounterMetricFamily("commontrace_query_cache_misses", "Texts that were encoded.", remembered.misses)
-        yield GaugeMetricFamily("commontrace_query_cache_entries", "Texts whose vectors are kept.", len(remembered))
+        yield CounterMetricFamily("commontrace_query_cache_misses", "Texts that were encoded.", queries.misses)
+        yield GaugeMetricFamily("commontrace_query_cache_entries", "Texts whose vectors are kept.", len(queries))
 
     def _of_the_queue(self) -> Iterator[Metric]:
-        seen = self._queue.seen
+        state = self._queue.state
         yield GaugeMetricFamily(
             "commontrace_encoding_queue_waiting",
             "Traces that wait for their vector, in the database.",
-            seen and seen.waiting,
+            state and state.waiting,
         )
         yield GaugeMetricFamily(
             "commontrace_encoding_queue_oldest_seconds",
             "How long the first of them has waited; 0 where none does.",
-            seen and seen.oldest_seconds,
+            state and state.oldest_seconds,
         )
         yield GaugeMetricFamily(
             "commontrace_encoding_queue_given_up",
             "Traces whose text could not be encoded.",
-            seen and seen.given_up,
+            state and state.given_up,
         )
 
     def _of_recall(self) -> Iterator[Metric]:

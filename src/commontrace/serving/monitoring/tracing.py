@@ -1,4 +1,4 @@
-"""Traces for OpenTelemetry: a span for every call, below it one for each encoding. Never a text, never a caller."""
+"""OpenTelemetry traces: a span for every call, and one below it for each encoding. Never a text, never a caller."""
 
 import threading
 from collections.abc import Sequence
@@ -18,22 +18,21 @@ from commontrace.embeddings.embedder import Embedder, Embedding
 from commontrace.rpc.call import Call, Metadata
 from commontrace.serving.monitoring.wrapped_embedder import WrappedEmbedder
 
-_PATIENCE_SECONDS = 2.0
+_FLUSH_SECONDS = 2.0
 
 _PACKAGE = "commontrace.v1."
 _PARENT = ("traceparent", "tracestate")
 
-# Of the others, the callers are at fault.
-_OUR_FAULTS = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
+# Other codes are faults of the caller.
+_SERVER_FAULTS = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
 
 _span: ContextVar[Span] = ContextVar("call_span")
 
 
 class Tracing:
-    """Exports over OTLP/HTTP; where to, how many and under which name, OpenTelemetry's own variables say."""
+    """Exports spans over OTLP/HTTP, in a thread. OpenTelemetry's own variables set endpoint, sampling and name."""
 
     def __init__(self) -> None:
-        """Starts the thread that exports."""
         self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("commontrace", __version__)
@@ -50,28 +49,28 @@ class Tracing:
             attributes={"rpc.system.name": "grpc", "rpc.method": method, "commontrace.call_id": call.id},
         )
         _span.set(span)
-        # For what the call does. Never detached: each call is a task, whose context ends with it.
+        # Makes it the current span. Never detached: each call is a task, whose context ends with it.
         attach(set_span_in_context(span))
 
     def ended(self, call: Call, seconds: float) -> None:  # noqa: ARG002 - spans have clocks of their own
-        """Ends it with the final code."""
+        """Ends the span with the final code."""
         span = _span.get()
         span.set_attribute("rpc.response.status_code", call.code.name)
         if call.code is not grpc.StatusCode.OK:
             span.set_attribute("error.type", call.reason or call.code.name)
-        if call.code in _OUR_FAULTS:
+        if call.code in _SERVER_FAULTS:
             span.set_status(StatusCode.ERROR)
         span.end()
 
     def traced(self, embedder: Embedder) -> Embedder:
-        """Returns an embedder that does the same, each encoding a span."""
+        """Returns the embedder with a span for each encoding."""
         return _TracedEmbedder(embedder, self._tracer)
 
     def close(self) -> None:
-        """Exports what has not been exported, if the collector takes it soon: a dead one would take 20 s."""
+        """Exports the remaining spans, for two seconds at most: a dead collector would take 20 s."""
         ending = threading.Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
-        ending.join(_PATIENCE_SECONDS)
+        ending.join(_FLUSH_SECONDS)
 
 
 class _TracedEmbedder(WrappedEmbedder):
@@ -81,7 +80,7 @@ class _TracedEmbedder(WrappedEmbedder):
 
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
         attributes: dict[str, str | int] = {"commontrace.texts": len(texts), "commontrace.model": self.model_id}
-        # What an exception says may repeat a text.
+        # Without the exception, whose message may repeat a text.
         with self._tracer.start_as_current_span(
             "encode", attributes=attributes, record_exception=False, set_status_on_exception=False
         ) as span:
@@ -95,6 +94,6 @@ class _TracedEmbedder(WrappedEmbedder):
 
 def _resource() -> Resource:
     resource = Resource.create({SERVICE_VERSION: __version__})
-    # What is given here wins over OTEL_SERVICE_NAME.
+    # A name given here would win over OTEL_SERVICE_NAME.
     is_named = not str(resource.attributes[SERVICE_NAME]).startswith("unknown_service")
     return resource if is_named else resource.merge(Resource({SERVICE_NAME: "commontrace"}))

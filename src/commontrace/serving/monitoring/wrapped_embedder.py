@@ -1,4 +1,4 @@
-"""An embedder that stands for another one."""
+"""Base class of embedders that wrap another one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -7,36 +7,35 @@ from commontrace.embeddings.embedder import Embedder, Embedding
 
 
 class WrappedEmbedder(ABC):
-    """Is the other in everything but what happens around an encoding."""
+    """An embedder with the properties of its inner one, whose encodings a subclass surrounds."""
 
     def __init__(self, embedder: Embedder) -> None:
-        """Takes the other."""
         self.inner = embedder
 
     @abstractmethod
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
-        """Returns what the other returns, and raises what it raises."""
+        """Returns and raises what the inner embedder does."""
 
     @property
     def model_id(self) -> str:
-        """The other's."""
+        """That of the inner embedder."""
         return self.inner.model_id
 
     @property
     def model_version(self) -> str:
-        """The other's."""
+        """That of the inner embedder."""
         return self.inner.model_version
 
     @property
     def dimensions(self) -> int:
-        """The other's."""
+        """That of the inner embedder."""
         return self.inner.dimensions
 
     @property
     def is_lexical(self) -> bool:
-        """The other's."""
+        """That of the inner embedder."""
         return self.inner.is_lexical
 
     async def close(self) -> None:
-        """Closes the other."""
+        """Closes the inner embedder."""
         await self.inner.close()

@@ -1,4 +1,4 @@
-"""Nothing escapes: what goes wrong inside reaches the caller as a code, a reason and no more."""
+"""Error mapping: every exception of a call becomes a gRPC status with a code and a reason, and shows no more."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,30 +12,30 @@ from commontrace.domain.errors import DatabaseUnavailable, OperatorNeeded
 from commontrace.domain.log_safety import operator_facts
 from commontrace.rpc.call import Context, current_call
 from commontrace.rpc.call_ids import REQUEST_ID_METADATA
-from commontrace.rpc.interceptors.interceptor import Handler, Interceptor
+from commontrace.rpc.interceptors.base import AroundInterceptor, Handler
 from commontrace.rpc.status import code_and_reason, reason_name, status_of
 
 log = structlog.get_logger()
 
 
-class GuardInterceptor(Interceptor):
-    """Turns every exception into a status; grpc.aio itself would answer UNKNOWN with its text."""
+class ErrorMappingInterceptor(AroundInterceptor):
+    """Translates every exception into a status. By default, grpc.aio answers UNKNOWN with the text of the exception."""
 
     @asynccontextmanager
     async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
-        """Yields the request as it is."""
+        """Yields the request unchanged. Aborts the call where something raises."""
         try:
             yield request
         except (grpc.aio.AbortError, grpc.aio.InternalError):
-            # It is aborted already, or over: there is nobody left to tell.
+            # The call is aborted already, or over.
             raise
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            # Something inside was cancelled, not this call: without a status the caller would wait for ever.
+            # Something inside was cancelled, not this call: without a status the caller would wait without end.
             await _abort(DatabaseUnavailable("the work was interrupted"), error, context)
-        except Exception as error:  # noqa: BLE001 - the last line of defence, which logs what it does not know
+        except Exception as error:  # noqa: BLE001 - the last one to handle it; unknown exceptions are logged
             await _abort(error, error, context)
 
 
@@ -48,7 +48,7 @@ async def _abort(error: Exception, cause: BaseException, context: Context) -> No
     elif isinstance(error, OperatorNeeded):
         log.error("the database has to be mended", call_id=call.id, method=call.method, **operator_facts(error))
     status: Any = status_of(error, call_id=call.id)
-    # What was set as trailing metadata before, an abort leaves out.
+    # An abort replaces the trailing metadata that were set before.
     await context.abort_with_status(
         status._replace(trailing_metadata=(*status.trailing_metadata, (REQUEST_ID_METADATA, call.id)))
     )

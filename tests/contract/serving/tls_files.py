@@ -1,4 +1,4 @@
-"""Servers with certificates, clients that trust them, and what a new connection sees."""
+"""TLS files of servers and clients, and the certificate that a new connection sees."""
 
 import asyncio
 import ssl
@@ -15,7 +15,7 @@ SERVER = OURS.issue("server")
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The files of a server, and what trusts it."""
+    """The TLS files of a server, and the settings of clients that trust it."""
 
     path: Path
     files: dict[str, Path]
@@ -37,7 +37,7 @@ def placed(path: Path, pair: Pair = SERVER, *, client_ca: bytes | None = None) -
 
 
 async def shown(address: str, version: ssl.TLSVersion | None = None) -> tuple[str, str | None]:
-    """The SHA-256 of the certificate that a new connection sees, and the protocol that was agreed on."""
+    """Returns the SHA-256 of the certificate that a new connection sees, and the ALPN protocol."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])

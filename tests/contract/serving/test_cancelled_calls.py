@@ -1,4 +1,4 @@
-"""Calls whose callers are gone before they are answered."""
+"""Calls that their callers cancel or leave before they are answered."""
 
 import asyncio
 import logging
@@ -33,8 +33,8 @@ async def test_calls_that_are_left_at_any_moment_are_no_failures(
             ]
             await asyncio.gather(*calls)
         await asyncio.sleep(0.5)
-    # gRPC logs what it has to answer with UNKNOWN, and what it cannot answer any more. What its client, which is left
-    # in this process, forgets is not the server's.
+    # gRPC logs calls that it answers with UNKNOWN or cannot answer any more. Records of its client, which runs in this
+    # process too, are not the server's.
     logged = [record.getMessage() for record in caplog.records]
     assert [message for message in logged if "_StreamRequestMixin" not in message] == []
     assert {line["log_level"] for line in lines} == {"info"}
@@ -50,7 +50,7 @@ async def leave(way: "Way", server: RunningServer, seconds: float, by_itself: bo
         else:
             await way(server, seconds)
     except (TimeoutError, grpc.aio.AioRpcError, asyncio.CancelledError):
-        # The last is how gRPC tells some streams that their deadline came while they were written to.
+        # gRPC ends some streams with the last one when their deadline passes during a write.
         pass
 
 

@@ -1,34 +1,34 @@
-"""How much a call asks for."""
+"""Cost of a call, as estimated from its request."""
 
 import pytest
 from google.protobuf.message import Message
 
-from commontrace.rpc.effort import MOST, effort_of, traces_asked_for
+from commontrace.rpc.call_cost import MAX_COST, cost_of, traces_asked_for
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_export_pb2 import ExportTracesRequest
 from tests.contract.errors.error_row import VALID
 
 
 @pytest.mark.parametrize(
-    ("request_", "traces", "effort"),
+    ("request_", "traces", "cost"),
     [
         (pb.GetTraceRequest(), 1, 1),
         (pb.SearchTracesRequest(), 10, 10),
         (pb.SearchTracesRequest(limit=3, batch_size=1000), 3, 3),
         (pb.SearchTracesRequest(text="x" * 8_000, limit=3), 3, 6),
-        (pb.SearchTracesRequest(limit=1000), 1000, MOST),
-        (pb.ListTracesRequest(), 50, MOST),
+        (pb.SearchTracesRequest(limit=1000), 1000, MAX_COST),
+        (pb.ListTracesRequest(), 50, MAX_COST),
         (pb.BatchGetTracesRequest(trace_ids=["x"] * 7), 7, 7),
-        (ExportTracesRequest(), 100, MOST),
+        (ExportTracesRequest(), 100, MAX_COST),
         (pb.CreateTraceRequest(context="x" * 20_480), 1, 11),
-        (pb.CreateTraceRequest(context="x" * 1_000_000), 1, MOST),
+        (pb.CreateTraceRequest(context="x" * 1_000_000), 1, MAX_COST),
     ],
 )
-def test_the_more_is_asked_for_the_more_it_is(request_: Message, traces: int, effort: int) -> None:
+def test_the_cost_grows_with_what_is_asked_for(request_: Message, traces: int, cost: int) -> None:
     assert traces_asked_for(request_) == traces
-    assert effort_of(request_) == effort
+    assert cost_of(request_) == cost
 
 
 @pytest.mark.parametrize("rpc", VALID)
-def test_every_request_says(rpc: str) -> None:
-    assert 1 <= effort_of(VALID[rpc]) <= MOST
+def test_every_request_has_a_cost(rpc: str) -> None:
+    assert 1 <= cost_of(VALID[rpc]) <= MAX_COST

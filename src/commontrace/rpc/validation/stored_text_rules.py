@@ -1,6 +1,6 @@
-"""The rules of text that is kept and shown to others: those of `field_rules`, and no secrets in it.
+"""Validation of text that is stored and shown to others: as `field_rules`, and without secrets (ADR 0030).
 
-Queries go without: people search for what their terminal says, and queries are not kept.
+Queries are not checked for secrets: people search for what their terminal says, and queries are not stored.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,34 +11,35 @@ from commontrace.domain import limits
 from commontrace.domain.secrets import scan as secrets
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation.invalid_request import Violation
+from commontrace.rpc.validation.json_rules import json_object
 from commontrace.v1 import error_reason_pb2 as reasons
 
-# Of what is far too long for a tag, an error repeats the beginning: what tells whether that is a secret's is looked at.
+# The error of a tag that is far too long repeats its beginning: enough characters to see whether that is a secret.
 _TAG_EXAMINED = 4_000
 
 
 def text(field: str, value: str, limit: int, *, required: bool = False) -> Iterator[Violation]:
-    """Text of at most `limit` characters, visible if required."""
+    """Requires storable text of at most `limit` characters, visible if `required`, without secrets."""
     yield from rules.stored_text(field, value, limit, required=required)
     if len(value) <= limit:
         yield from _no_secrets(field, value)
 
 
 def tag(field: str, given: str) -> Iterator[Violation]:
-    """A spelling that has a canonical name. A secret is refused as one: what is no tag is repeated in the error."""
+    """Requires a spelling of a tag. A secret is refused as a secret: the error of an invalid tag would repeat it."""
     yield from list(_no_secrets(field, given[:_TAG_EXAMINED])) or rules.tag(field, given)
 
 
 def tags(field: str, given: Sequence[str]) -> Iterator[Violation]:
-    """At most as many tags as a trace may have, each with a canonical name."""
+    """Requires at most as many tags as a trace may have, each with a canonical name."""
     yield from rules.not_longer(field, len(given), limits.TAGS, "tags")
     for position, spelling in enumerate(given[: limits.TAGS]):
         yield from tag(f"{field}[{position}]", spelling)
 
 
 def metadata(field: str, value: Struct) -> Iterator[Violation]:
-    """An object as `json_object` says. It is searched as JSON, where a secret stands beside its name."""
-    encoded = yield from rules.json_object(field, value, most_values=limits.METADATA_VALUES)
+    """Requires an object as `json_object` does, without secrets. In JSON, a secret stands beside its name."""
+    encoded = yield from json_object(field, value, most_values=limits.METADATA_VALUES)
     yield from _no_secrets(field, encoded)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of calls, watches and connections when a server stops."""
+"""Graceful shutdown: calls, watches and connections when a server stops (ADR 0046)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -36,7 +36,7 @@ CALLS: dict[str, Callable[[TraceServiceStub, Metadata], Any]] = {
 WATCH = "/grpc.health.v1.Health/Watch"
 
 
-async def test_stopping_waits_for_calls_but_not_for_health_watches(start_server: ServerFactory) -> None:
+async def test_shutdown_waits_for_calls_but_not_for_health_watches(start_server: ServerFactory) -> None:
     grace = 60
     async with AsyncExitStack() as client, asyncio.timeout(grace / 3):
         async with start_server(settings=server_settings(stop_grace_seconds=grace)) as server:
@@ -50,7 +50,7 @@ async def test_stopping_waits_for_calls_but_not_for_health_watches(start_server:
         assert (await creating).created.id
 
 
-async def test_a_stopping_server_takes_calls_until_it_is_told_to_hurry(database: Database, embedder: Embedder) -> None:
+async def test_a_draining_server_takes_calls_until_it_is_told_to_hurry(database: Database, embedder: Embedder) -> None:
     hurry, stack = asyncio.Event(), AsyncExitStack()
     foundation = Foundation(database=database, embedder=embedder)
     address = await stack.enter_async_context(serving(server_settings(drain_seconds=60), foundation, hurry=hurry))
@@ -65,7 +65,7 @@ async def test_a_stopping_server_takes_calls_until_it_is_told_to_hurry(database:
         await stopping
 
 
-async def test_a_watcher_that_does_not_read_keeps_nobody_waiting(start_server: ServerFactory) -> None:
+async def test_a_health_watcher_that_does_not_read_delays_no_shutdown(start_server: ServerFactory) -> None:
     async with AsyncExitStack() as client, asyncio.timeout(20):
         async with start_server(settings=server_settings(stop_grace_seconds=1)) as server:
             stalled = await client.enter_async_context(http2.connected(server.address))
@@ -99,13 +99,13 @@ async def test_an_answer_on_its_way_arrives_whole(start_server: ServerFactory) -
             received += len(more)
         # With the five bytes before a message.
         assert received == size + 5
-        # As clients do that are told to go away; the server waits for a peer that stays until its grace has passed.
+        # As clients do after GOAWAY; the server waits for a peer that stays until the end of the grace.
         writer.close()
         await stopping
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-async def test_what_has_not_begun_when_the_server_stops_is_refused_with_a_reason(
+async def test_calls_that_have_not_begun_at_shutdown_are_refused_with_a_reason(
     start_server: ServerFactory,
     database: Database,
     database_url: str,

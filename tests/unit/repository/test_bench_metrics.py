@@ -1,4 +1,4 @@
-"""The measures of search quality against values computed by hand."""
+"""Measures of search quality, against values computed by hand."""
 
 import pytest
 

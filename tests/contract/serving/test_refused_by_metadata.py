@@ -1,4 +1,4 @@
-"""What a call is told by its metadata alone, before anything of a message is received."""
+"""Calls that are refused by their metadata alone, before a message is received."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ import pytest
 from commontrace.core.keys import cache as known_keys
 from commontrace.domain import limits
 from commontrace.domain.keys.api_key import new_key
-from commontrace.rpc import request_receiver as arrivals
+from commontrace.rpc import request_receiver
 from tests.conftest import RunningServer
 from tests.contract.callers import reason_of
 from tests.contract.calls import METHODS, call
@@ -21,17 +21,17 @@ from tests.support.locks import held
 
 
 async def answer_without_message(server: RunningServer, rpc: str, metadata: Metadata) -> str:
-    """The reason that a call is told which sends nothing, nor says that nothing will follow."""
+    """Returns the reason for which a call is refused that sends no message and does not half-close."""
     method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = server.channel.stream_stream(rpc)
     return await reason_of(method(timeout=10, metadata=metadata).read())
 
 
 @pytest.mark.parametrize("rpc", METHODS)
-async def test_who_has_no_key_is_told_before_a_message_comes(keyed: RunningServer, rpc: str) -> None:
+async def test_a_missing_key_is_refused_before_a_message_is_received(keyed: RunningServer, rpc: str) -> None:
     began = time.perf_counter()
     assert await answer_without_message(keyed, rpc, ()) == "KEY_REQUIRED"
     assert await answer_without_message(keyed, rpc, bearer("nonsense")) == "INVALID_KEY"
-    assert time.perf_counter() - began < arrivals.PROMPT_SECONDS
+    assert time.perf_counter() - began < request_receiver.PROMPT_SECONDS
 
 
 PAYLOADS = {
@@ -45,13 +45,15 @@ PAYLOADS = {
 
 @pytest.mark.parametrize("name", PAYLOADS)
 @pytest.mark.parametrize("rpc", [GET, SEARCH, IMPORT])
-async def test_of_several_faults_the_callers_comes_first(keyed: RunningServer, rpc: str, name: str) -> None:
+async def test_of_several_faults_that_of_the_caller_is_reported_first(
+    keyed: RunningServer, rpc: str, name: str
+) -> None:
     error = await call(keyed.channel, rpc, PAYLOADS[name])
     assert error is not None
     assert (error.details() or "").startswith("KEY_REQUIRED: ")
 
 
-async def test_guesses_keep_no_user_out(
+async def test_guessed_keys_block_no_user(
     keyed: RunningServer, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 8
@@ -64,7 +66,7 @@ async def test_guesses_keep_no_user_out(
         refused, waiting = await asyncio.wait(guesses, timeout=1.0)
         assert Counter(guess.result() for guess in refused) == {"OVERLOADED": 2 * most}
         assert len(waiting) == most
-        # Whose key is known is not asked for, and has a place.
+        # A cached key needs no look-up.
         assert await call(keyed.channel, SEARCH, request, key) is None
     assert set(await asyncio.gather(*waiting)) <= {"INVALID_KEY", "OVERLOADED", "DATABASE_UNAVAILABLE"}
 
@@ -75,14 +77,15 @@ async def _search(server: RunningServer, key: Metadata) -> None:
         pass
 
 
-async def test_slow_messages_of_one_user_keep_no_other_waiting(
-    keyed: RunningServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(arrivals, "PROMPT_SECONDS", 0.1)
-    monkeypatch.setattr(arrivals, "LONGEST_SECONDS", 1.5)
+async def test_slow_messages_of_one_user_block_no_other(keyed: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_receiver, "PROMPT_SECONDS", 0.1)
+    monkeypatch.setattr(request_receiver, "TIMEOUT_SECONDS", 1.5)
     slow, other = [bearer(await a_key(keyed.database, f"{name}@example.org")) for name in ("slow", "other")]
-    # As many as are taken in at once, and more.
-    stalled = [asyncio.create_task(answer_without_message(keyed, GET, slow)) for _ in range(2 * arrivals.AT_A_TIME)]
+    # More than are received at a time.
+    stalled = [
+        asyncio.create_task(answer_without_message(keyed, GET, slow))
+        for _ in range(2 * request_receiver.MAX_CONCURRENT)
+    ]
     await asyncio.sleep(0.3)
     method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = keyed.channel.stream_unary(GET)
     late = method(timeout=10, metadata=other)
@@ -94,10 +97,12 @@ async def test_slow_messages_of_one_user_keep_no_other_waiting(
     assert outcomes.keys() == {"MALFORMED_REQUEST", "OVERLOADED"}
 
 
-async def test_large_messages_of_one_user_are_taken_in_a_few_at_a_time_and_all_answered(keyed: RunningServer) -> None:
+async def test_large_messages_of_one_user_are_received_a_few_at_a_time_and_all_answered(keyed: RunningServer) -> None:
     key = bearer(await a_key(keyed.database, "ada@example.org"))
     payload = padded(VALID[GET].SerializeToString(), limits.RECEIVED_BYTES)
-    errors = await asyncio.gather(*(call(keyed.channel, GET, payload, key) for _ in range(4 * arrivals.AT_A_TIME)))
+    errors = await asyncio.gather(
+        *(call(keyed.channel, GET, payload, key) for _ in range(4 * request_receiver.MAX_CONCURRENT))
+    )
     told = Counter((error.details() or "").partition(":")[0] for error in errors if error is not None)
     assert sum(told.values()) == len(errors)
     assert told.keys() <= {"REQUEST_TOO_LARGE", "OVERLOADED"}

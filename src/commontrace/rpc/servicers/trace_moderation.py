@@ -1,0 +1,42 @@
+"""Moderation of traces: the part of TraceService that hides, unhides and purges (ADR 0031)."""
+
+from uuid import UUID
+
+from commontrace.core.traces import moderate as moderating
+from commontrace.rpc.call import Context, current_caller
+from commontrace.rpc.idempotency import IdempotentWrites, Unprepared
+from commontrace.rpc.messages.traces import trace_message
+from commontrace.v1 import trace_service_pb2 as pb
+
+
+class TraceModeration:
+    """The RPCs of moderators."""
+
+    _writes: IdempotentWrites
+
+    async def HideTrace(self, request: pb.HideTraceRequest, _context: Context) -> pb.HideTraceResponse:
+        """Hides a trace."""
+        trace_id = UUID(request.trace_id)
+        return await self._writes.execute(
+            request,
+            Unprepared(lambda work, _: moderating.hide(trace_id, request.reason, work)),
+            lambda trace: pb.HideTraceResponse(trace=trace_message(trace)),
+        )
+
+    async def UnhideTrace(self, request: pb.UnhideTraceRequest, _context: Context) -> pb.UnhideTraceResponse:
+        """Ends the hiding of a trace."""
+        trace_id = UUID(request.trace_id)
+        return await self._writes.execute(
+            request,
+            Unprepared(lambda work, _: moderating.unhide(trace_id, work)),
+            lambda trace: pb.UnhideTraceResponse(trace=trace_message(trace)),
+        )
+
+    async def PurgeTrace(self, request: pb.PurgeTraceRequest, _context: Context) -> pb.PurgeTraceResponse:
+        """Purges a trace: erases all that is stored of it."""
+        trace_id, email = UUID(request.trace_id), current_caller().email
+        return await self._writes.execute(
+            request,
+            Unprepared(lambda work, _: moderating.purge(trace_id, work, email)),
+            lambda _: pb.PurgeTraceResponse(trace_id=request.trace_id),
+        )

@@ -1,0 +1,72 @@
+"""Writes of traces: the part of TraceService that creates, updates, deletes and undeletes."""
+
+from uuid import UUID
+
+from commontrace.core.traces import create as contributing
+from commontrace.core.traces import delete as deleting
+from commontrace.core.traces import update as editing
+from commontrace.embeddings.active_model import ActiveModel
+from commontrace.rpc.call import Context, current_caller
+from commontrace.rpc.deadlines import deadline_of
+from commontrace.rpc.idempotency import IdempotentWrites, Unprepared
+from commontrace.rpc.messages import traces
+from commontrace.storage.database import Database
+from commontrace.v1 import trace_service_pb2 as pb
+
+
+class TraceWrites:
+    """The RPCs that contribute traces and change their own."""
+
+    _database: Database
+    _model: ActiveModel
+    _writes: IdempotentWrites
+
+    async def CreateTrace(self, request: pb.CreateTraceRequest, context: Context) -> pb.CreateTraceResponse:
+        """Stores a trace."""
+        deadline = deadline_of(context)
+        return await self._writes.execute(
+            request,
+            lambda: contributing.prepare(
+                traces.contribution(request),
+                on_duplicate=traces.on_duplicate(request.on_duplicate),
+                supersedes_id=traces.optional_id(request.supersedes_trace_id),
+                database=self._database,
+                embedder=self._model.embedder,
+                deadline=deadline,
+            ),
+            lambda contributed: traces.contributed_message(contributed, is_stored=not request.validate_only),
+            dry_run=request.validate_only,
+        )
+
+    async def UpdateTrace(self, request: pb.UpdateTraceRequest, context: Context) -> pb.UpdateTraceResponse:
+        """Edits a trace."""
+        deadline = deadline_of(context)
+        return await self._writes.execute(
+            request,
+            lambda: editing.prepare(
+                traces.edit(request),
+                current_caller().email,
+                database=self._database,
+                embedder=self._model.embedder,
+                deadline=deadline,
+            ),
+            traces.edited_message,
+        )
+
+    async def DeleteTrace(self, request: pb.DeleteTraceRequest, _context: Context) -> pb.DeleteTraceResponse:
+        """Deletes a trace."""
+        trace_id = UUID(request.trace_id)
+        return await self._writes.execute(
+            request,
+            Unprepared(lambda work, caller_id: deleting.delete(trace_id, request.etag, work, caller_id)),
+            lambda trace: pb.DeleteTraceResponse(trace=traces.trace_message(trace)),
+        )
+
+    async def UndeleteTrace(self, request: pb.UndeleteTraceRequest, _context: Context) -> pb.UndeleteTraceResponse:
+        """Restores a deleted trace."""
+        trace_id = UUID(request.trace_id)
+        return await self._writes.execute(
+            request,
+            Unprepared(lambda work, caller_id: deleting.undelete(trace_id, work, caller_id)),
+            lambda trace: pb.UndeleteTraceResponse(trace=traces.trace_message(trace)),
+        )
