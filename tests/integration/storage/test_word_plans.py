@@ -165,7 +165,7 @@ async def test_without_a_filter_common_words_are_not_even_looked_up(
     assert count == COMMON or read["ix_trace_words_words"] == 1
 
 
-@pytest.mark.parametrize("considered", [*(asked for asked, passing in NARROW.values() if passing), *WIDE.values()])
+@pytest.mark.parametrize("trace_filter", [*(asked for asked, passing in NARROW.values() if passing), *WIDE.values()])
 async def test_the_rarest_words_weigh_as_they_do_by_brute_force(
     corpus_url: str, database: Database, trace_filter: TraceFilter
 ) -> None:
