@@ -50,7 +50,7 @@ def serve(
     # strangers decide how many there are.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from commontrace.serving import bootstrap
-    from commontrace.serving.listening import refuse_open_address, refuse_taken_address, reserved
+    from commontrace.serving.listening import refuse_open_address, refuse_taken_address, reserve_port
     from commontrace.serving.not_ready import NotReady
     from commontrace.serving.tls import ServedCertificate
 
@@ -69,7 +69,7 @@ def serve(
                 refuse_taken_address(settings)
                 address = settings.listen_address
             else:
-                address = port.enter_context(reserved(settings.listen_address))
+                address = port.enter_context(reserve_port(settings.listen_address))
             # Before the event loop: the embedded Postgres ends with the thread that started it.
             with bootstrap.postgres(settings, attach=False) as where:
                 if settings.workers == 1:
