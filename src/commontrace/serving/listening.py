@@ -39,7 +39,7 @@ def refuse_taken_address(settings: Settings) -> None:
         raise _not_listening(settings.listen_address, error, port) from error
 
 
-def why_not(error: OSError, port: int, setting: str) -> str:
+def bind_failure(error: OSError, port: int, setting: str) -> str:
     """Returns why the port cannot be bound and how to help that. `setting` names the variable of the address."""
     if error.errno == errno.EADDRINUSE:
         return f"{listener_of(port)} has the port: stop it, or set {setting} to another address, port 0 for a free one"
@@ -50,7 +50,7 @@ def why_not(error: OSError, port: int, setting: str) -> str:
 
 
 @contextmanager
-def reserved(listen_address: str) -> Iterator[str]:
+def reserve_port(listen_address: str) -> Iterator[str]:
     """Reserves the port as long as the block runs, without listening, and yields the address with that port.
 
     Processes of this user may listen there with SO_REUSEPORT, others may not. Raises NotReady where another process has
@@ -87,7 +87,7 @@ def drain_seconds(settings: Settings) -> float:
 
 
 def _not_listening(address: str, error: OSError, port: int) -> NotReady:
-    return NotReady(f"cannot listen on {address}: {why_not(error, port, 'LISTEN_ADDRESS')}")
+    return NotReady(f"cannot listen on {address}: {bind_failure(error, port, 'LISTEN_ADDRESS')}")
 
 
 def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:

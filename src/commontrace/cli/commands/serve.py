@@ -54,7 +54,7 @@ def serve(
 
 def _run_server(*, migrate: bool, workers: int | None) -> None:
     from commontrace.serving import bootstrap
-    from commontrace.serving.listening import refuse_open_address, refuse_taken_address, reserved
+    from commontrace.serving.listening import refuse_open_address, refuse_taken_address, reserve_port
     from commontrace.serving.not_ready import NotReady
     from commontrace.serving.tls import ServedCertificate
 
@@ -70,7 +70,7 @@ def _run_server(*, migrate: bool, workers: int | None) -> None:
                 refuse_taken_address(settings)
                 address = settings.listen_address
             else:
-                address = port.enter_context(reserved(settings.listen_address))
+                address = port.enter_context(reserve_port(settings.listen_address))
             # Outside the event loop, because the embedded Postgres ends with the thread that started it.
             with bootstrap.postgres(settings, attach=False) as where:
                 if settings.workers == 1:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from commontrace import addresses
-from commontrace.serving.listening import why_not
+from commontrace.serving.listening import bind_failure
 from commontrace.serving.not_ready import NotReady
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.1
 
 
 @contextmanager
-def exported(address: str, registry: CollectorRegistry, *, is_ready: Callable[[], bool]) -> Iterator[str]:
+def serve_metrics(address: str, registry: CollectorRegistry, *, is_ready: Callable[[], bool]) -> Iterator[str]:
     """Serves /metrics and /healthz as long as the block runs, and yields the address. Raises NotReady.
 
     /healthz answers 200 while the services are ready, else 503, for probes that do not speak gRPC.
@@ -47,7 +47,7 @@ def exported(address: str, registry: CollectorRegistry, *, is_ready: Callable[[]
     try:
         server = make_server(host, port, answer, _server_of(host), handler_class=_Handler)
     except OSError as error:
-        raise NotReady(f"cannot export metrics on {address}: {why_not(error, port, 'METRICS_ADDRESS')}") from error
+        raise NotReady(f"cannot export metrics on {address}: {bind_failure(error, port, 'METRICS_ADDRESS')}") from error
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="metrics", daemon=True)
     thread.start()
     try:

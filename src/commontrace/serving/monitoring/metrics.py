@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, 
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.serving.monitoring.call_metrics import CallMetrics
-from commontrace.serving.monitoring.listener import exported
+from commontrace.serving.monitoring.listener import serve_metrics
 from commontrace.serving.monitoring.measured_embedder import EncoderMetrics, MeasuredEmbedder
 from commontrace.serving.monitoring.queue_watch import QueueWatch
 from commontrace.serving.monitoring.recall_probe import RecallProbe
@@ -60,6 +60,6 @@ class Metrics:
                 recall=recall,
             )
         )
-        with exported(self._address, self._registry, is_ready=is_ready) as address:
+        with serve_metrics(self._address, self._registry, is_ready=is_ready) as address:
             log.info("metrics are exported", address=address)
             yield [queue.run(), recall.run()]
