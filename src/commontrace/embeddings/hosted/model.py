@@ -7,7 +7,8 @@ import structlog
 
 from commontrace.embeddings.embedder import HOSTED_VERSION, EmbedderUnavailable, Embedding, ModelNotUsable
 from commontrace.embeddings.hosted.answer import MAX_TOKENS, Answer, UnusableAnswer
-from commontrace.embeddings.hosted.endpoint import ContentRefused, Endpoint, EndpointRefuses
+from commontrace.embeddings.hosted.endpoint import Endpoint
+from commontrace.embeddings.hosted.refusals import ContentRefused, EndpointRefuses
 from commontrace.plurals import counted
 from commontrace.settings import MAX_DIMENSIONS
 
