@@ -51,6 +51,7 @@ def serve(
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from commontrace.serving import bootstrap
     from commontrace.serving.listening import refuse_open_address, refuse_taken_address, reserved
+    from commontrace.serving.model_installation import install_missing_model
     from commontrace.serving.tls import ServedCertificate
 
     settings = read_settings()
@@ -69,6 +70,7 @@ def serve(
                 address = settings.listen_address
             else:
                 address = port.enter_context(reserved(settings.listen_address))
+            install_missing_model(settings)
             # Before the event loop: the embedded Postgres ends with the thread that started it.
             with bootstrap.postgres(settings, attach=False) as where:
                 if settings.workers == 1:
