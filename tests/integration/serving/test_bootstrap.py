@@ -36,8 +36,9 @@ LOCAL, AUTO = server_settings(embedder="local"), server_settings()
 
 
 @pytest.fixture
-def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real search for the model, on a machine where its package is not installed."""
+def _no_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The real search for the model, on a machine where it is not installed."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
     monkeypatch.setattr("commontrace.embeddings.local.model.MODEL_PACKAGE", "a_package_that_is_not_installed")
 
 

