@@ -33,7 +33,7 @@ else
 	@$(PYTEST_PARALLEL) -m "not slow" --ignore tests/unit --ignore tests/examples
 endif
 
-test-slow: installed-dev ## Runs the tests that are long by nature: kills, random runs, processes, the image, Postgres 16.
+test-slow: installed-dev ## Runs the tests that are long by nature: kills, random runs, processes, image, wheel, Postgres 16.
 	@$(PYTEST_PARALLEL) -m slow $(TIMED:%=--ignore %) --ignore tests/examples
 	@# Timed tests have the machine for themselves.
 	@$(BIN)/python -m pytest $(TIMED)
