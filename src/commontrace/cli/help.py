@@ -1,6 +1,8 @@
 """How `--help` is laid out: commands in groups, examples as they are typed, the same with and without a terminal."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import typer
@@ -32,12 +34,15 @@ class Commands(TyperGroup):
         """Returns the first line, which fits wherever it is shown."""
         return str(self.help).partition("\n")[0]
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Reads the command line, and prints what `--help` and its like ask for."""
+        with _reader_may_leave():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; whoever reads its output and leaves has what they want, so that is no failure."""
-        try:
+        """Runs the command."""
+        with _reader_may_leave():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise typer.Exit from None
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Runs the whole; with --json, what is wrong with how the command was given is JSON, too."""
@@ -62,6 +67,15 @@ class Commands(TyperGroup):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
         """Writes the epilogue."""
         _write(self.epilog, formatter)
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Whoever reads the output and leaves has what they want: that is no failure, as it is click's."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise typer.Exit from None
 
 
 def _write(epilogue: str | None, formatter: Any) -> None:

@@ -15,6 +15,7 @@ _WAITING_BYTES = 1 << 20
 # At the end of the process, for what has not been written yet.
 _PATIENCE_SECONDS = 1.0
 _DESCRIPTORS = (0, 1, 2)
+_NEWLINE = ord("\n")
 
 
 class _Drops:
@@ -82,6 +83,7 @@ class _LineQueue(io.RawIOBase):
         self._stream = stream
         self._waiting: deque[bytes] = deque()
         self._size = 0
+        self._is_within_line = self._has_failed = False
         # Reentrant: what the garbage collector finds may be told on standard error at any time.
         self._changed = threading.Condition(threading.RLock())
         threading.Thread(target=self._write_all, name="log", daemon=True).start()
@@ -124,6 +126,7 @@ class _LineQueue(io.RawIOBase):
             except (OSError, ValueError):
                 # A ValueError is how Python says that a stream is closed.
                 _drops.add(_count(lines))
+                self._has_failed = True
             with self._changed:
                 self._size -= len(lines)
                 self._changed.notify_all()
@@ -131,6 +134,9 @@ class _LineQueue(io.RawIOBase):
     def _write_through(self, lines: bytes) -> None:
         if self._stream is None:
             raise ValueError("standard output or error is closed")
+        # A disk that becomes full takes the beginning of a line: the next one must not continue it.
+        if self._has_failed and self._is_within_line and not lines.startswith(b"\n"):
+            lines = b"\n" + lines
         # Not its buffer, which would keep what fails and try again at the end of the process.
         raw: Any = getattr(self._stream.buffer, "raw", self._stream.buffer)  # type: ignore[attr-defined] # of a TextIO
         left = memoryview(lines)
@@ -140,7 +146,9 @@ class _LineQueue(io.RawIOBase):
                 # Who started this process has made the descriptor one that does not wait.
                 select([], [raw], [])
             else:
+                self._is_within_line = left[written - 1] != _NEWLINE
                 left = left[written:]
+        self._has_failed = False
 
 
 def _count(lines: bytes) -> int:

@@ -55,6 +55,31 @@ def test_what_is_excepted_has_no_proxy(monkeypatch: pytest.MonkeyPatch, listed: 
     assert way_to("192.0.2.1:1") != ""
 
 
+@pytest.mark.parametrize(
+    ("variables", "used"),
+    [
+        # The first one that is set decides, also by being empty.
+        ({"grpc_proxy": "", "http_proxy": "http://127.0.0.1:9"}, ""),
+        ({"https_proxy": "", "http_proxy": "http://127.0.0.1:9"}, ""),
+        ({"grpc_proxy": "http://127.0.0.1:8", "http_proxy": "http://127.0.0.1:9"}, "grpc_proxy"),
+        ({"http_proxy": "http://127.0.0.1:9", "no_grpc_proxy": "", "no_proxy": "192.0.2.1"}, "http_proxy"),
+        # gRPC speaks to proxies in plain HTTP, and goes without one that wants another protocol.
+        ({"http_proxy": "HTTP://127.0.0.1:9"}, "http_proxy"),
+        ({"http_proxy": "https://127.0.0.1:9"}, ""),
+        ({"https_proxy": "socks5://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}, ""),
+        ({"http_proxy": "localhost:9"}, ""),
+    ],
+)
+def test_only_the_proxy_that_grpc_uses_is_named(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], used: str
+) -> None:
+    for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert way_to("192.0.2.1:1").partition(" (")[0] == (f" through the proxy of {used}" if used else "")
+
+
 def test_only_addresses_and_the_one_name_are_loopback_to_a_server() -> None:
     # What else a name leads to, somebody else decides.
     assert not is_loopback("traces.localhost")

@@ -1,12 +1,17 @@
 # ruff: noqa: T201 - printing is what is tested
 import io
 import os
+import resource
 import select
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from unittest.mock import patch
+
+import pytest
 
 from commontrace.serving.standard_streams import dropped_lines, never_failing
 
@@ -87,6 +92,38 @@ def test_failures_to_write_are_counted_by_line() -> None:
         print("one\ntwo", file=sys.stderr)
         print("three \udc80", file=sys.stderr)
     assert dropped_lines() - before == 3
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file of this process may become larger, as on a disk that becomes full; Python ignores the signal."""
+    assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+# Beyond 8 KiB, Python writes the text and the end of its line apart.
+@pytest.mark.parametrize("text", ["x" * 99, "x" * 10_000, "x\n" * 49 + "x"], ids=["a line", "a long line", "lines"])
+@pytest.mark.parametrize("missing", [1, 2, 50])
+def test_no_line_continues_one_that_a_full_disk_cut_short(tmp_path: Path, text: str, missing: int) -> None:
+    log, before, whole = tmp_path / "log", dropped_lines(), f"{text}\n".encode()
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with standard_error(descriptor), room_for(len(whole) - missing), never_failing():
+        print(text, file=sys.stderr)
+        print("dropped", file=sys.stderr)
+        sys.stderr.buffer.finish()  # type: ignore[union-attr] # of ours
+        assert dropped_lines() >= before + 2
+        resource.setrlimit(resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE)[1:] * 2)
+        print("after", file=sys.stderr)
+        print("last", file=sys.stderr)
+    *cut, after, last = log.read_bytes().splitlines()
+    assert (after, last) == (b"after", b"last")
+    assert whole.startswith(b"\n".join(cut))
+    assert b"" not in cut
 
 
 def test_a_stream_that_was_closed_at_the_start_takes_lines_and_counts_them() -> None:
