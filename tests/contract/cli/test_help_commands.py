@@ -14,7 +14,7 @@ from tests.faults.server_process import environment, run_command
 from tests.support.command_in_process import run_in_process
 from tests.support.repository import REPOSITORY
 
-GROUPS = ("Find:", "Contribute:", "Vote and tags:", "Moderate:", "Run and maintain:", "Users and keys:")
+GROUPS = ("Find:", "Contribute:", "Vote and tags:", "Moderate:", "Run and maintain:", "Users and keys:", "Models:")
 PROGRAM = Path(sys.executable).with_name("commontrace")
 
 IMPORTED = """

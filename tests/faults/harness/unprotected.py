@@ -15,13 +15,14 @@ from unittest.mock import patch
 
 import asyncpg
 import grpc
-import openai
+import httpx2
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.cli import main
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.hosted import endpoint
+from commontrace.embeddings.hosted.client import EndpointResponse
 from commontrace.rpc import request_receiver
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors import authentication, backpressure
@@ -49,11 +50,25 @@ _OPEN = {
 }
 
 
-class _UnboundedClient(openai.DefaultAsyncHttpxClient):
+class _UnboundedClient:
     """Reads and follows whatever an endpoint sends."""
 
-    def __init__(self, base_url: str, *, api_key: str) -> None:
-        super().__init__(base_url=base_url, headers={"Authorization": f"Bearer {api_key}"})
+    def __init__(self, base_url: str, *, api_key: str, seconds: float, connect_seconds: float) -> None:
+        self._url = f"{base_url}/embeddings"
+        headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+        timeout = httpx2.Timeout(seconds, connect=connect_seconds)
+        self._http = httpx2.AsyncClient(headers=headers, timeout=timeout, follow_redirects=True)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._http.is_closed
+
+    async def post(self, body: bytes, *, most_bytes: int) -> EndpointResponse:  # noqa: ARG002
+        answer = await self._http.post(self._url, content=body)
+        return EndpointResponse(status=answer.status_code, content=answer.content, retry_after=None)
+
+    async def close(self) -> None:
+        await self._http.aclose()
 
 
 class _CarelessPool(SearchPool):

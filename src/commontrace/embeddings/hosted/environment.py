@@ -1,4 +1,4 @@
-"""What HTTP to an embedding endpoint takes from the environment, proxies and authorities, and what is wrong there."""
+"""Proxies and certificate authorities of the environment, for HTTP to an embedding endpoint (ADR 0051)."""
 
 import os
 import ssl
@@ -14,17 +14,17 @@ _AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 def transport_to(base_url: str, limits: httpx2.Limits) -> httpx2.AsyncHTTPTransport | None:
-    """Returns how an endpoint on this machine is reached, by no proxy; None where the environment decides."""
+    """Returns a transport without proxies for an endpoint on this machine; None where the environment decides."""
     url = urlsplit(base_url)
     if not is_this_machine(url.hostname or ""):
         return None
-    # Without TLS, the authorities are not read.
+    # A context without authorities: reading them takes time, and without TLS nothing needs them.
     unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if url.scheme == "http" else True
     return httpx2.AsyncHTTPTransport(verify=unused, limits=limits)
 
 
 def proxy_variable(base_url: str) -> str | None:
-    """Returns the variable whose proxy stands before the endpoint, None where none does."""
+    """Returns the name of the variable whose proxy the endpoint is reached through, None without a proxy."""
     url = urlsplit(base_url)
     host = url.hostname or ""
     if is_this_machine(host) or proxy_bypass(host):
@@ -35,7 +35,7 @@ def proxy_variable(base_url: str) -> str | None:
 
 
 def fault_in_environment(error: Exception) -> str:
-    """Returns why no client could be made, by the variable; not a proxy's address, which may hold a password."""
+    """Returns the variable that keeps a client from being made, and why; no proxy's address, it may hold a password."""
     if isinstance(error, OSError):
         name = next((name for name in _AUTHORITIES if os.environ.get(name)), None)
         where = "this system" if name is None else f"{name}={os.environ[name]}"

@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible endpoint."""
+"""Embedder on an OpenAI-compatible endpoint: batches, truncation of long texts, token counts (ADR 0012)."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -7,36 +7,38 @@ import structlog
 
 from commontrace.embeddings.embedder import HOSTED_VERSION, EmbedderUnavailable, Embedding, ModelNotUsable
 from commontrace.embeddings.hosted.answer import MAX_TOKENS, Answer, UnusableAnswer
-from commontrace.embeddings.hosted.endpoint import ContentRefused, Endpoint, EndpointRefuses
+from commontrace.embeddings.hosted.endpoint import Endpoint
+from commontrace.embeddings.hosted.refusals import ContentRefused, EndpointRefuses
 from commontrace.plurals import counted
 from commontrace.settings import MAX_DIMENSIONS
 
 _BATCH_TEXTS = 64
 _BATCH_CHARACTERS = 100_000
 _BATCHES_AT_ONCE = 4
-_CUTS = 12
+_TRUNCATIONS = 12
 
 log = structlog.get_logger()
 
 
 class HostedModel:
-    """Encodes texts by requests to an endpoint; every answer is checked and scaled to unit length.
+    """Embedder on a hosted model: every answer is checked, every vector scaled to unit length.
 
-    Tokens are what the endpoint counts for a text that is sent alone, its own special ones included. Texts sent
-    together are not counted (0 of 0), nor are those of an endpoint that does not count. A text that is refused as too
-    long is cut at its end until it is read; `tokens_total` is then an estimate: as many tokens a character in the rest
-    as in what was read. What an endpoint cuts by itself, without a word, is not known here.
+    `dimensions` is the length of the vectors if it is known before `probe`, otherwise None.
+
+    Tokens are the endpoint's count for a text that is sent alone, special tokens included. Texts sent together are not
+    counted (0 of 0), nor are those of an endpoint that does not count. A text that is refused as too long is truncated
+    until it is accepted; `tokens_total` is then an estimate, with as many tokens per character in the rest. An
+    endpoint's own silent truncation cannot be noticed.
     """
 
     def __init__(self, endpoint: Endpoint, *, dimensions: int | None) -> None:
-        """Takes the length of the vectors, if it is known before `probe`."""
         self._endpoint = endpoint
         self._dimensions = dimensions or endpoint.dimensions or 0
         self._closed = False
 
     @property
     def model_id(self) -> str:
-        """The name under which the endpoint knows it."""
+        """The name of the model at the endpoint."""
         return self._endpoint.model
 
     @property
@@ -46,7 +48,7 @@ class HostedModel:
 
     @property
     def dimensions(self) -> int:
-        """As was asked for, or else the model's own."""
+        """The length that the settings ask for, otherwise the model's own; 0 while neither is known."""
         return self._dimensions
 
     @property
@@ -55,7 +57,7 @@ class HostedModel:
         return False
 
     async def probe(self, *, patiently: bool) -> None:
-        """Learns the length of the vectors from the endpoint. Raises ModelNotUsable, EmbedderUnavailable."""
+        """Asks the endpoint for the length of the vectors. Raises ModelNotUsable, EmbedderUnavailable."""
         where = f"the embedding endpoint {self._endpoint.base_url}"
         try:
             answer = await self._endpoint.embed(["probe"], patiently=patiently)
@@ -84,28 +86,28 @@ class HostedModel:
     async def encode(self, texts: Sequence[str]) -> list[Embedding]:
         """Encodes every text, many with one request and at most four requests at a time.
 
-        Raises EmbedderUnavailable, also for what somebody has to repair, which the log then tells. A cancelled
-        caller's requests are given up.
+        Raises EmbedderUnavailable, also for faults that need a repair, which are logged as errors. A cancelled call
+        cancels its requests.
         """
         self._check_open()
-        batches = list(_batches([_readable(text) for text in texts]))
+        batches = list(_batches([_sendable(text) for text in texts]))
         answers: dict[int, list[Embedding]] = {}
         remaining = iter(enumerate(batches))
 
-        async def encode_in_turn() -> None:
+        async def encode_remaining() -> None:
             for number, batch in remaining:
-                answers[number] = await self._encode_explained(batch)
+                answers[number] = await self._encode_and_log_failures(batch)
 
-        lanes = [asyncio.ensure_future(encode_in_turn()) for _ in range(min(_BATCHES_AT_ONCE, len(batches)))]
+        workers = [asyncio.ensure_future(encode_remaining()) for _ in range(min(_BATCHES_AT_ONCE, len(batches)))]
         try:
-            await asyncio.gather(*lanes)
+            await asyncio.gather(*workers)
         finally:
-            for lane in lanes:
-                lane.cancel()
+            for worker in workers:
+                worker.cancel()
         return [embedding for number in range(len(batches)) for embedding in answers[number]]
 
     async def close(self) -> None:
-        """Refuses what has not begun and closes the connections. May be called again."""
+        """Refuses new calls and closes the connections. May be called again."""
         self._closed = True
         await self._endpoint.close()
 
@@ -113,14 +115,14 @@ class HostedModel:
         if self._closed:
             raise EmbedderUnavailable(f"{self.model_id} has been closed")
 
-    async def _encode_explained(self, texts: list[str]) -> list[Embedding]:
+    async def _encode_and_log_failures(self, texts: list[str]) -> list[Embedding]:
         try:
             return await self._encode(texts)
         except EmbedderUnavailable as error:
             log.warning("a text cannot be encoded", why=str(error), retry_after=error.retry_after)
             raise
         except EndpointRefuses as error:
-            # What it says may repeat the text.
+            # Without `said`, which may repeat the text.
             log.error("the embedding endpoint refuses", why=str(error), check=error.settings)  # noqa: TRY400
             raise EmbedderUnavailable(str(error)) from error
         except UnusableAnswer as error:
@@ -134,13 +136,13 @@ class HostedModel:
         try:
             answer = await self._endpoint.embed(texts, expected_dimensions=self._dimensions or None)
         except ContentRefused:
-            # One may be too long, or they may be too many.
+            # One text may be too long, or the batch too large.
             return [await self._encode_alone(text) for text in texts]
         return self._embeddings(answer, tokens_read=0, tokens_total=0)
 
     async def _encode_alone(self, text: str) -> Embedding:
         read = text
-        for _ in range(_CUTS):
+        for _ in range(_TRUNCATIONS):
             try:
                 answer = await self._endpoint.embed([read], expected_dimensions=self._dimensions or None)
             except ContentRefused as error:
@@ -165,8 +167,8 @@ class HostedModel:
         ]
 
 
-def _readable(text: str) -> str:
-    # A lone surrogate cannot be sent, and no endpoint takes an empty text.
+def _sendable(text: str) -> str:
+    # UTF-8 cannot carry a lone surrogate, and no endpoint takes an empty text.
     return text.encode("utf-8", errors="replace").decode("utf-8") or " "
 
 

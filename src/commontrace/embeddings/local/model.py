@@ -10,6 +10,7 @@ import numpy as np
 import structlog
 from tokenizers import Tokenizer
 
+from commontrace.data_files import user_model_directory
 from commontrace.embeddings.embedder import Embedding, ModelNotUsable, Vector, unit_vector
 from commontrace.embeddings.local.bert import Bert
 from commontrace.embeddings.local.encoding_threads import EncodingThreads
@@ -49,13 +50,17 @@ class _Reading:
 
 
 def find_model_directory() -> Path | None:
-    """Returns the directory of the installed model's files, None if its package is not installed."""
+    """Finds the installed model's files: in its package, otherwise in the user's data directory (ADR 0056).
+
+    Returns None if they are in neither.
+    """
     spec = importlib.util.find_spec(MODEL_PACKAGE)
     for location in (spec and spec.submodule_search_locations) or ():
         directory = Path(location) / "model"
         if directory.is_dir():
             return directory
-    return None
+    directory = user_model_directory(INSTALLED_MODEL)
+    return directory if directory.is_dir() else None
 
 
 class LocalModel:
