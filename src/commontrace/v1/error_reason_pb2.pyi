@@ -64,8 +64,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 16
     """RESOURCE_EXHAUSTED. Too much is in progress, of the user or in all: calls, reads and writes each for itself;
-    streams of the kind; requests that are slow to arrive; answers that the user has not read; filters by metadata; or
-    every database connection was busy for too long. Nothing has happened. Retry.
+    streams of the kind; requests that are slow to arrive; answers that the user has not read; filters by metadata; other
+    changes of what a write would change; or every database connection was busy for too long. Nothing has happened. Retry.
     """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 17
     """UNAVAILABLE. The database cannot be reached, did not answer in time, only reads while a call writes, or fails until its
@@ -194,8 +194,8 @@ metadata, the transport refuses it with the same code and no details.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 16
 """RESOURCE_EXHAUSTED. Too much is in progress, of the user or in all: calls, reads and writes each for itself;
-streams of the kind; requests that are slow to arrive; answers that the user has not read; filters by metadata; or
-every database connection was busy for too long. Nothing has happened. Retry.
+streams of the kind; requests that are slow to arrive; answers that the user has not read; filters by metadata; other
+changes of what a write would change; or every database connection was busy for too long. Nothing has happened. Retry.
 """
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 17
 """UNAVAILABLE. The database cannot be reached, did not answer in time, only reads while a call writes, or fails until its
