@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from commontrace.cli.exit_codes import USAGE
 from commontrace.cli.output.printing import fail, wants_json
-from commontrace.cli.output.value_errors import words_of
+from commontrace.cli.output.value_errors import value_error_message
 from commontrace.cli.runtime.server_extra import require_server
 
 # The base class of all usage errors, which Typer does not export.
@@ -105,7 +105,7 @@ def _in_our_words() -> Iterator[None]:
         # Typer has read the value by Pydantic, whose errors are its cause.
         problems = getattr(error.__cause__, "errors", None)
         if problems is not None:
-            error.message = "; ".join(words_of(problem) for problem in problems())
+            error.message = "; ".join(value_error_message(problem) for problem in problems())
         raise
 
 

@@ -1,13 +1,10 @@
-"""What is wrong with a value, in our words instead of Pydantic's. Settings and options are told alike."""
+"""Messages for invalid values, without Pydantic's wording: the same for settings and for options."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
-# Imported when a value is wrong: `commontrace --help` does not owe the time.
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-# By Pydantic's type of error; what is filled in is its context.
-_WORDS = {
+# By the type of Pydantic's error, whose context fills in the braces.
+_MESSAGES = {
     "literal_error": "must be {expected}",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number of fewer digits",
@@ -22,7 +19,9 @@ _WORDS = {
 }
 
 
-def words_of(problem: "ErrorDetails") -> str:
-    """Returns what is wrong with a value, and never the value itself, which may be a secret."""
-    words = _WORDS.get(problem["type"])
-    return problem["msg"].removeprefix("Value error, ") if words is None else words.format(**problem.get("ctx", {}))
+def value_error_message(problem: Mapping[str, Any]) -> str:
+    """Returns the message for one of Pydantic's `ErrorDetails`, without the value, which may be a secret."""
+    template = _MESSAGES.get(problem["type"])
+    if template is None:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    return template.format(**problem.get("ctx", {}))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 from commontrace.cli.output.printing import fail
-from commontrace.cli.output.value_errors import words_of
+from commontrace.cli.output.value_errors import value_error_message
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict
@@ -34,7 +34,7 @@ def load_settings() -> "Settings":
         return Settings()
     except ValidationError as error:
         raise InvalidSettings(
-            [f"{str(problem['loc'][0]).upper()}: {words_of(problem)}" for problem in error.errors()]
+            [f"{str(problem['loc'][0]).upper()}: {value_error_message(problem)}" for problem in error.errors()]
         ) from None
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from commontrace.cli.runtime.short_ids import resolve_contributor_id
-from commontrace.cli.runtime.times import moment
+from commontrace.cli.runtime.times import parse_time
 
 if TYPE_CHECKING:
     from commontrace.client import Client, TraceFilter
@@ -26,10 +26,10 @@ StatusName = Literal["pending", "validated"]
 Status = Annotated[StatusName | None, typer.Option(help="Only traces with this status.")]
 By = Annotated[str | None, typer.Option(metavar="ID", help="Only this contributor's; `me` means yours.")]
 Since = Annotated[
-    datetime | None, typer.Option(parser=moment, metavar="TIME", help="Only contributed at this time (UTC) or later.")
+    datetime | None, typer.Option(parser=parse_time, metavar="TIME", help="Only contributed at this time (UTC) or later.")
 ]
 Until = Annotated[
-    datetime | None, typer.Option(parser=moment, metavar="TIME", help="Only contributed before this time (UTC).")
+    datetime | None, typer.Option(parser=parse_time, metavar="TIME", help="Only contributed before this time (UTC).")
 ]
 
 

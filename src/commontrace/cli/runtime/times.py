@@ -1,12 +1,12 @@
-"""Moments, as people type them."""
+"""Parsing of times in options."""
 
 from datetime import UTC, datetime
 
 import typer
 
 
-def moment(text: str) -> datetime:
-    """Returns the moment that ISO 8601 gives, in UTC where no offset is named, or says what was expected and ends."""
+def parse_time(text: str) -> datetime:
+    """Returns the time of an ISO 8601 text, in UTC without an offset. Raises BadParameter for anything else."""
     try:
         given = datetime.fromisoformat(text)
         return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
