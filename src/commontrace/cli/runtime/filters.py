@@ -26,7 +26,8 @@ StatusName = Literal["pending", "validated"]
 Status = Annotated[StatusName | None, typer.Option(help="Only traces with this status.")]
 By = Annotated[str | None, typer.Option(metavar="ID", help="Only this contributor's; `me` means yours.")]
 Since = Annotated[
-    datetime | None, typer.Option(parser=parse_time, metavar="TIME", help="Only contributed at this time (UTC) or later.")
+    datetime | None,
+    typer.Option(parser=parse_time, metavar="TIME", help="Only contributed at this time (UTC) or later."),
 ]
 Until = Annotated[
     datetime | None, typer.Option(parser=parse_time, metavar="TIME", help="Only contributed before this time (UTC).")
