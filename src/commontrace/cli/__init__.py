@@ -3,8 +3,13 @@
 import errno
 import io
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 # A full disk, an exceeded quota, a file at its maximum size.
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -20,15 +25,16 @@ def main() -> None:
     _configure_streams()
     code: int | str | None = 1
     try:
-        # Inside the try, so that Ctrl-C during the import prints no traceback.
-        from commontrace.cli.app import app
+        with _terminations_unwind():
+            # Inside the try, so that Ctrl-C during the import prints no traceback.
+            from commontrace.cli.app import app
 
-        try:
-            # The same name under `python -m commontrace`, because completion is registered for it.
-            app()(prog_name="commontrace")
-        except SystemExit as ended:
-            code = ended.code
-        sys.stdout.flush()
+            try:
+                # The same name under `python -m commontrace`, because completion is registered for it.
+                app()(prog_name="commontrace")
+            except SystemExit as ended:
+                code = ended.code
+            sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:
@@ -42,6 +48,42 @@ def main() -> None:
             # Otherwise Python flushes again at exit, prints the failure, and exits with 120.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
+
+
+@contextmanager
+def _terminations_unwind() -> Iterator[None]:
+    """Lets SIGTERM and SIGHUP unwind the block as Ctrl-C does, then end the process: temporary files are removed.
+
+    Commands with handlers of their own (`stop_on_signals`) replace these. A signal that is ignored stays ignored.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        # An event loop has a handler of Ctrl-C that cancels its tasks.
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler):
+            signal.raise_signal(signal.SIGINT)
+        else:
+            raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = [
+        number
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+        if is_main and signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in numbers:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        if received:
+            with suppress(OSError):
+                sys.stdout.flush()
+            signal.raise_signal(received[0])
 
 
 def _print_os_error(error: OSError) -> int:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.contract.cli.command_line import TEXTS, Commands
 from tests.faults.server_process import environment
 
@@ -34,8 +36,8 @@ def line_of(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().rstrip("\n")
 
 
-def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    process.send_signal(signal.SIGINT)
+def ended(process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
+    process.send_signal(number)
     output, message = process.communicate(timeout=SECONDS)
     return process.returncode, output, message
 
@@ -60,6 +62,14 @@ def test_what_happens_is_printed_at_once(commands: Commands) -> None:
             1,
         )
         assert ended(process) == (130, "", f"go on with: commontrace watch --since {event['resume_token']}\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_watch_that_is_terminated_says_how_to_go_on(commands: Commands, number: signal.Signals) -> None:
+    with watching(commands) as process:
+        code, output, message = ended(process, number)
+    assert (code, output) == (-number, "")
+    assert re.fullmatch(r"go on with: commontrace watch --since \S+\n", message)
 
 
 def test_a_reader_that_leaves(commands: Commands) -> None:
