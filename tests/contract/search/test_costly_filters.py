@@ -28,16 +28,17 @@ from tests.integration.storage.storing import unit_vector
 from tests.support.builders import copies_of
 
 _TRACES = 2_000
-# The last of many is the one that is asked for: 2 to 5 ms a trace.
+# The last of many is asked for again and again: 2 to 5 ms a trace.
 _STORED: dict[str, list[Any]] = {
     "numbers": [*[1] * 4_900, 2],
     "lists": [*[[1]] * 2_000, [2]],
     "objects": [*[{"a": 1}] * 1_000, {"a": 2}],
 }
+# The last value is in none of them: no plan ends early with enough that pass.
 _ASKED: dict[str, list[Any]] = {
-    "numbers": [2] * (limits.FILTER_VALUES - 1),
-    "lists": [[2]] * (limits.FILTER_VALUES // 2 - 1),
-    "objects": [{"a": 2}] * (limits.FILTER_VALUES // 2 - 1),
+    "numbers": [*[2] * (limits.FILTER_VALUES - 2), 3],
+    "lists": [*[[2]] * (limits.FILTER_VALUES // 2 - 2), [3]],
+    "objects": [*[{"a": 2}] * (limits.FILTER_VALUES // 2 - 2), {"a": 3}],
 }
 
 
