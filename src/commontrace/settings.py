@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from commontrace import DEFAULT_ADDRESS, addresses
 from commontrace.data_files import default_database_directory
-from commontrace.shared_buffers import parse_megabytes
+from commontrace.postgres_memory import parse_megabytes
 
 MAX_DIMENSIONS = 2_000
 """The most that pgvector's HNSW index takes for the `vector` type."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from commontrace import shared_buffers
-from commontrace.shared_buffers import available_bytes
+from commontrace import postgres_memory as shared_buffers
+from commontrace.postgres_memory import available_bytes
 
 WHOLE_MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 LIMIT = 256 << 20
@@ -78,7 +78,7 @@ def test_without_a_limit_the_machine_counts(tmp_path: Path, group: str, limits: 
 
 
 def test_the_limit_of_a_process_counts() -> None:
-    program = "from commontrace.shared_buffers import available_bytes; print(available_bytes())"
+    program = "from commontrace.postgres_memory import available_bytes; print(available_bytes())"
     limited = subprocess.run(
         ["/bin/sh", "-c", f"ulimit -v {1 << 20}; exec {sys.executable} -c '{program}'"],
         capture_output=True,

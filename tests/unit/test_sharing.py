@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from commontrace.sharing.fair_limiter import FairLimiter
-from commontrace.sharing.round_robin import RoundRobin
-from commontrace.sharing.shares import Shares, served_user
+from commontrace.fair_sharing.fair_limiter import FairLimiter
+from commontrace.fair_sharing.round_robin import RoundRobin
+from commontrace.fair_sharing.shares import Shares, served_user
 
 
 def taken_by_greed(shares: Shares, *users: str) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""Domain errors: each carries its facts, and `rpc/status.py` maps it to a status code and a reason.
+"""Domain errors: each carries its facts, and `rpc/error_codes.py` maps it to a status code and a reason.
 
 In one module, because they are one table of the contract (`protos/commontrace/v1/error_reason.proto`).
 """

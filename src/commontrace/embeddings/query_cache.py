@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from commontrace.embeddings.embedder import Embedder, Embedding
-from commontrace.sharing.slot_release import slot_released
+from commontrace.fair_sharing.slot_release import slot_released
 from commontrace.single_flight_cache import SingleFlightCache
 
 

@@ -15,7 +15,7 @@ from commontrace.rpc.interceptors.standard_services import StandardServicesInter
 from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.serving.bootstrap import Foundation
 from commontrace.serving.embedder_factory import embedder_of
-from commontrace.serving.monitoring.monitoring import Monitoring
+from commontrace.serving.monitoring.setup import Monitoring
 from commontrace.settings import Settings
 from commontrace.storage.database import Database
 

@@ -5,6 +5,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME
 
 from commontrace.core.tags.name_quota import TagNameQuota
+from commontrace.fair_sharing.fair_limiter import FairLimiter
 from commontrace.rpc import services
 from commontrace.rpc.idempotency import IdempotentWrites
 from commontrace.rpc.reflection import add_reflection
@@ -13,7 +14,6 @@ from commontrace.rpc.servicers.traces import TraceServicer
 from commontrace.rpc.servicers.votes import VoteServicer
 from commontrace.rpc.streams.imports import Importer
 from commontrace.serving.components import Components
-from commontrace.sharing.fair_limiter import FairLimiter
 from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from commontrace.storage.connections import connect, connect_with_vectors
 from commontrace.storage.postgres_url import parse_postgres_url
-from commontrace.storage.sqlstates import READ_ONLY
+from commontrace.storage.sqlstate_errors import READ_ONLY
 
 # Timeouts in milliseconds: each bounds the cost of one call.
 SESSION_SETTINGS = {

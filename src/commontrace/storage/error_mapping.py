@@ -15,7 +15,7 @@ from commontrace.domain.errors import (
     Overloaded,
 )
 from commontrace.storage.constraints import ERRORS
-from commontrace.storage.sqlstates import CONTENTION, NOT_ALLOWED, WENT_AWAY, map_sqlstate
+from commontrace.storage.sqlstate_errors import CONTENTION, NOT_ALLOWED, WENT_AWAY, map_sqlstate
 
 POOL_EXHAUSTED = "every database connection is busy"
 """Message of Overloaded when no connection became free in time."""

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from commontrace.domain.errors import DatabaseUnavailable
 from commontrace.storage.error_mapping import map_driver_error
-from commontrace.storage.sqlstates import WENT_AWAY
+from commontrace.storage.sqlstate_errors import WENT_AWAY
 
 
 @asynccontextmanager

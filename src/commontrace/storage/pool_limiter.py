@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from commontrace.domain.errors import Overloaded
-from commontrace.sharing.fair_limiter import FairLimiter
-from commontrace.sharing.shares import served_user
-from commontrace.sharing.slot_release import slot_released
+from commontrace.fair_sharing.fair_limiter import FairLimiter
+from commontrace.fair_sharing.shares import served_user
+from commontrace.fair_sharing.slot_release import slot_released
 from commontrace.storage.error_mapping import POOL_EXHAUSTED
 
 

@@ -8,7 +8,7 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from commontrace.rpc.status import DOMAIN
+from commontrace.rpc.error_codes import DOMAIN
 from tests.contract.errors.error_row import Row
 from tests.support.repository import REPOSITORY
 

@@ -17,11 +17,11 @@ from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.caller import Caller
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
+from commontrace.fair_sharing.fair_limiter import FairLimiter
 from commontrace.rpc.call import Call, current_call
 from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.streams.imports import Importer
 from commontrace.serving.embedder_factory import embedder_of
-from commontrace.sharing.fair_limiter import FairLimiter
 from commontrace.storage.database import Database
 from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.v1 import trace_import_pb2 as imports_pb

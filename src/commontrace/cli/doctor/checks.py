@@ -27,9 +27,9 @@ from commontrace.storage.doctor.refusals import InspectionFailed
 from commontrace.storage.doctor.search_plan import explain_search
 from commontrace.storage.doctor.vectors import create_index_statement, intended_index
 from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.error_advice import REACH, advice_for
 from commontrace.storage.models import VECTOR_INDEX_NAME
 from commontrace.storage.postgres_url import parse_postgres_url
-from commontrace.storage.remedies import REACH, advice_for
 
 _ENCODING_SECONDS = 10.0
 _REPAIR = "repair what the message names, or restore a backup"

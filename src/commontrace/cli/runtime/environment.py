@@ -113,8 +113,8 @@ def explain_failures(on_failure: "Callable[[str], NoReturn]" = fail) -> Iterator
     from commontrace.serving.embedder_factory import settings_that_fit
     from commontrace.serving.not_ready import NotReady
     from commontrace.storage.embedded_postgres.instance import DataDirectoryInUse, EmbeddedPostgresFailed
+    from commontrace.storage.error_advice import advice_for
     from commontrace.storage.migrations import MigrationLocked, MigrationRefused
-    from commontrace.storage.remedies import advice_for
 
     try:
         yield

@@ -7,8 +7,8 @@ import structlog
 
 from commontrace.domain.deadline import Deadline
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding
+from commontrace.fair_sharing.slot_release import slot_released
 from commontrace.plurals import counted
-from commontrace.sharing.slot_release import slot_released
 
 log = structlog.get_logger()
 

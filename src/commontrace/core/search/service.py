@@ -7,7 +7,7 @@ to prove it (ADR 0045).
 from dataclasses import replace
 from uuid import UUID
 
-from commontrace.core.search import ranking
+from commontrace.core.search import reranking as ranking
 from commontrace.core.search.candidates import CandidateGeneration
 from commontrace.core.search.result import SearchResult
 from commontrace.core.search.selectivity import FilterSelectivityCache

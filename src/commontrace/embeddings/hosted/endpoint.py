@@ -14,7 +14,7 @@ from commontrace.embeddings.hosted.answer import Answer, longest_answer, read_an
 from commontrace.embeddings.hosted.client import EndpointClient, EndpointResponse
 from commontrace.embeddings.hosted.environment import proxy_variable
 from commontrace.embeddings.hosted.refusals import failure_of
-from commontrace.sharing.fair_limiter import FairLimiter
+from commontrace.fair_sharing.fair_limiter import FairLimiter
 
 _REQUESTS_AT_ONCE = 8
 _CONNECT_SECONDS = 5.0

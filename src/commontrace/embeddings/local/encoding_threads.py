@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from commontrace.embeddings.embedder import EmbedderUnavailable, Embedding
-from commontrace.sharing.round_robin import RoundRobin
+from commontrace.fair_sharing.round_robin import RoundRobin
 
 _THREADS = 2
 # The largest batch. Batching saves at most a third of the time, and adds the batch's time to each text's latency.

@@ -11,6 +11,7 @@ import grpc
 
 from commontrace.domain.errors import DeadlinePassed, Overloaded
 from commontrace.domain.scopes import Scope
+from commontrace.fair_sharing.shares import Shares, served_user
 from commontrace.plurals import counted
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors.base import (
@@ -21,7 +22,6 @@ from commontrace.rpc.interceptors.base import (
     unary_behavior,
 )
 from commontrace.rpc.shutdown import ShutdownSignal
-from commontrace.sharing.shares import Shares, served_user
 
 Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[Any]]
 Limits: TypeAlias = tuple[Shares, ...]

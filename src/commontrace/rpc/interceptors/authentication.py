@@ -16,6 +16,7 @@ from commontrace.core.keys.cache import KeyCache
 from commontrace.domain.caller import LOCAL_EMAIL, Caller, claim_address
 from commontrace.domain.errors import InvalidKey, InvalidUser, KeyRequired
 from commontrace.domain.scopes import Scope
+from commontrace.fair_sharing.shares import served_user
 from commontrace.rpc.call import Context, Reauthenticate, current_call, current_caller, require_valid_key
 from commontrace.rpc.interceptors.base import (
     Handler,
@@ -24,7 +25,6 @@ from commontrace.rpc.interceptors.base import (
     streaming_handler,
     unary_behavior,
 )
-from commontrace.sharing.shares import served_user
 
 _SCHEME = "bearer "
 _LOCAL = Caller(email=LOCAL_EMAIL)

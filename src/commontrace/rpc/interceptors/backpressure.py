@@ -9,6 +9,9 @@ import grpc
 
 from commontrace.domain import limits
 from commontrace.domain.errors import Overloaded
+from commontrace.fair_sharing.fair_limiter import FairLimiter
+from commontrace.fair_sharing.shares import served_user
+from commontrace.fair_sharing.slot_release import release_slot
 from commontrace.rpc import call_cost
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors.base import (
@@ -18,9 +21,6 @@ from commontrace.rpc.interceptors.base import (
     streaming_handler,
     unary_behavior,
 )
-from commontrace.sharing.fair_limiter import FairLimiter
-from commontrace.sharing.shares import served_user
-from commontrace.sharing.slot_release import release_slot
 
 Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[bytes]]
 

@@ -12,8 +12,8 @@ from commontrace.domain.errors import DatabaseUnavailable, OperatorNeeded
 from commontrace.domain.log_safety import operator_facts
 from commontrace.rpc.call import Context, current_call
 from commontrace.rpc.call_ids import REQUEST_ID_METADATA
+from commontrace.rpc.error_codes import code_and_reason, reason_name, status_of
 from commontrace.rpc.interceptors.base import AroundInterceptor, Handler
-from commontrace.rpc.status import code_and_reason, reason_name, status_of
 
 log = structlog.get_logger()
 

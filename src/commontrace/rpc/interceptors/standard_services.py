@@ -10,10 +10,10 @@ from typing import Any
 from commontrace.domain.errors import CommonTraceError
 from commontrace.rpc.call import Context
 from commontrace.rpc.call_ids import call_id
+from commontrace.rpc.error_codes import status_of
 from commontrace.rpc.interceptors.base import AroundInterceptor, Handler
 from commontrace.rpc.parsing import parse
 from commontrace.rpc.request_receiver import RequestReceiver
-from commontrace.rpc.status import status_of
 
 # Requests are names of services, files and symbols; a health watch holds its own as long as it lasts.
 _REQUEST_BYTES = 4096

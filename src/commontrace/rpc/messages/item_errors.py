@@ -1,6 +1,6 @@
 """Translation of the error of one item among many."""
 
-from commontrace.rpc import status
+from commontrace.rpc import error_codes as status
 from commontrace.v1 import error_reason_pb2
 
 

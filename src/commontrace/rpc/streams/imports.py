@@ -13,12 +13,12 @@ from commontrace.domain.imports.decisions import Item, Outcome
 from commontrace.domain.scopes import Scope
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.model import Model
+from commontrace.fair_sharing.fair_limiter import FairLimiter
 from commontrace.rpc.call import current_caller, require_valid_key
 from commontrace.rpc.messages import imports
 from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.validation import import_rules
 from commontrace.rpc.validation.invalid_request import InvalidRequest
-from commontrace.sharing.fair_limiter import FairLimiter
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_import_pb2
 

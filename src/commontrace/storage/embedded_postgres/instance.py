@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
-from commontrace.shared_buffers import default_megabytes, next_smaller
+from commontrace.postgres_memory import default_megabytes, next_smaller
 from commontrace.storage.embedded_postgres import processes
 from commontrace.storage.embedded_postgres.cluster import create_cluster, find_binaries
 from commontrace.storage.embedded_postgres.data_directory import (

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from commontrace.domain.errors import FilterTooSlow
-from commontrace.sharing.slot_release import slot_released
+from commontrace.fair_sharing.slot_release import slot_released
 from commontrace.storage.pool_limiter import PoolLimiter
 
 SECONDS = 1.0

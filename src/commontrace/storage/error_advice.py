@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from commontrace.domain.errors import OperatorNeeded
 from commontrace.storage.connections import SettingRefused
 from commontrace.storage.migrations import MigrationRefused
-from commontrace.storage.sqlstates import CONNECT_DIRECTLY, NOT_ALLOWED
+from commontrace.storage.sqlstate_errors import CONNECT_DIRECTLY, NOT_ALLOWED
 
 REACH = "check host, port and parameters in DATABASE_URL, and that Postgres runs there"
 _PARAMETERS = "check DATABASE_URL, and the variables that stand in for its parts: PGHOST, PGPORT, PGSSLMODE and others"

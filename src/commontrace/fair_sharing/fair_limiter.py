@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from commontrace.sharing.shares import Shares, served_user
+from commontrace.fair_sharing.shares import Shares, served_user
 
 
 class _Waiter:

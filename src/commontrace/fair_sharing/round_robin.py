@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Generic, TypeVar
 
-from commontrace.sharing.shares import served_user
+from commontrace.fair_sharing.shares import served_user
 
 Item = TypeVar("Item")
 
