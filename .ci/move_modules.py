@@ -69,7 +69,7 @@ def rewritten(text: str, moves: dict[str, str], *, is_python: bool) -> str:
     # At one go: a new name may begin with an old one.
     text = re.sub(rf"(?<![\w./{_DONE}])({_any_of(names)})(?![\w/])", lambda found: names[found[1]], text)
     paths = {_inner_path(old): _inner_path(new) for old, new in names.items()}
-    prefix = r"(?:src/commontrace/|commontrace/|tests/|)"
+    prefix = r"(?:(?:\.\./)*src/commontrace/|commontrace/|tests/|)"
     text = re.sub(rf"(?<![\w./-])({prefix})({_any_of(paths)})\b", lambda found: found[1] + paths[found[2]], text)
     return re.sub(rf"(?<=from ){_DONE}(?=\w)", "", text)
 

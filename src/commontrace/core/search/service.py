@@ -7,7 +7,7 @@ to prove it (ADR 0045).
 from dataclasses import replace
 from uuid import UUID
 
-from commontrace.core.search import reranking as ranking
+from commontrace.core.search import reranking
 from commontrace.core.search.candidates import CandidateGeneration
 from commontrace.core.search.result import SearchResult
 from commontrace.core.search.selectivity import FilterSelectivityCache
@@ -122,7 +122,7 @@ class SearchService:
         hundred = replace(search, limit=RANKED, fetches_full=None, resumed_at=None)
         nearest = await self.find_nearest(hundred, deadline=deadline, queries=queries, model=model)
         in_time = deadline.leaving(share=SENDING_SHARE, most=SENDING_SECONDS)
-        return await ranking.rank(search, nearest, deadline=in_time, database=self._database, queries=queries)
+        return await reranking.rank(search, nearest, deadline=in_time, database=self._database, queries=queries)
 
     async def _vector(self, query: UUID | QueryVector | Vector) -> Vector:
         if isinstance(query, UUID):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from commontrace import postgres_memory as shared_buffers
+from commontrace import postgres_memory
 from commontrace.postgres_memory import available_bytes
 
 WHOLE_MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -92,5 +92,5 @@ def test_the_limit_of_a_process_counts() -> None:
     ("memory", "megabytes"), [(64, 16), (256, 32), (2048, 256), (8192, 1024), (65_536, 2048)], ids=str
 )
 def test_an_eighth_is_taken_within_bounds(memory: int, megabytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_buffers, "available_bytes", lambda: memory << 20)
-    assert shared_buffers.default_megabytes() == megabytes
+    monkeypatch.setattr(postgres_memory, "available_bytes", lambda: memory << 20)
+    assert postgres_memory.default_megabytes() == megabytes
