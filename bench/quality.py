@@ -18,6 +18,7 @@ from typing import Literal
 
 import uvloop
 
+from bench import development_set
 from bench.metrics import first_rank, mean_reciprocal_rank, recall_at
 from bench.search_cases import ANSWERABLE, EXACT, NEAR_DUPLICATE, UNANSWERABLE, SearchCase, read, read_search_cases
 from commontrace.cli.runtime.environment import configure_logging, explain_failures
@@ -168,8 +169,17 @@ def measure(embedder: Literal["local", "lexical"], *, misses: bool) -> None:
         print_misses(answerable, unanswerable)
 
 
+def measure_development_set() -> None:
+    """Prints the tables of the development set, with the local model."""
+    with tempfile.TemporaryDirectory(prefix="quality-") as data:
+        settings = Settings(listen_address="127.0.0.1:0", data_dir=Path(data), embedder="local")
+        with bootstrap.postgres(settings, attach=False) as where:
+            ranks = uvloop.run(development_set.measure(where, settings))
+    development_set.print_results(ranks)
+
+
 def main() -> None:
-    """Measures both embedders, one after the other."""
+    """Measures both embedders, one after the other, and the development set with the local model."""
     parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
     parser.add_argument("--misses", action="store_true", help="list every query that did not find its trace first")
     arguments = parser.parse_args()
@@ -183,6 +193,7 @@ def main() -> None:
     with explain_failures():
         measure("local", misses=arguments.misses)
         measure("lexical", misses=arguments.misses)
+        measure_development_set()
 
 
 if __name__ == "__main__":
