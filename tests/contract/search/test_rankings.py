@@ -65,7 +65,9 @@ async def test_an_exact_code_is_found_by_its_word_and_explained(server: RunningS
         assert first.similarity == nearest[first.trace.id].similarity
         assert (why.lexical_rank, why.trust_bonus) == (1, 0)
         assert why.vector_rank == list(nearest).index(first.trace.id) + 1
-        assert why.score == pytest.approx(1 / 61 + 1 / (60 + why.vector_rank))
+        similarities = [hit.similarity for hit in nearest.values()]
+        scaled = (first.similarity - min(similarities)) / (max(similarities) - min(similarities))
+        assert why.score == pytest.approx(0.5 * scaled + 0.5)
 
 
 async def test_words_follow_every_change_of_a_trace(server: RunningServer) -> None:

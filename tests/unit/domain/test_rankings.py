@@ -3,7 +3,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from commontrace.domain.search.rankings import Explanation, fuse, lexical_ranks, rerank_by_trust, trust_bonus
+from commontrace.domain.search.rankings import (
+    Explanation,
+    complete_matches,
+    fuse,
+    lexical_ranks,
+    rerank_by_trust,
+    trust_bonus,
+)
 from commontrace.domain.votes.trust import Tally, trust_score
 
 A, B, C, D = (UUID(int=number) for number in range(4))
@@ -34,12 +41,26 @@ def test_trust_reorders_near_ties_and_never_lifts_the_irrelevant() -> None:
     assert explained[B].score == 0.60 + trust_bonus(votes[B])
 
 
-def test_what_two_orders_hold_passes_what_one_holds() -> None:
-    explained = fuse([A, B, C], {D: 1, C: 2})
-    assert explained[A] == Explanation(score=1 / 61, vector_rank=1)
-    assert explained[C] == Explanation(score=1 / 63 + 1 / 62, vector_rank=3, lexical_rank=2)
-    assert explained[D] == Explanation(score=1 / 61, lexical_rank=1)
-    assert max(explained, key=lambda trace_id: explained[trace_id].score) == C
+def test_similarity_and_keywords_count_half_each() -> None:
+    explained = fuse({A: 0.8, B: 0.6, C: 0.4}, {C: 0.4, D: 0.1}, {C: 3.0, D: 6.0})
+    assert explained[A] == Explanation(score=0.5, vector_rank=1)
+    assert explained[B].score == pytest.approx(0.25)
+    assert explained[C] == Explanation(score=0.25, vector_rank=3, lexical_rank=2)
+    # Less similar than the last of the nearest: found by its words alone.
+    assert explained[D] == Explanation(score=0.5, lexical_rank=1)
+
+
+def test_by_how_much_one_is_nearer_counts() -> None:
+    far_ahead = fuse({A: 0.9, B: 0.5, C: 0.4}, {B: 0.5}, {A: 0.5, B: 1.0})
+    close = fuse({A: 0.9, B: 0.89, C: 0.4}, {B: 0.89}, {A: 0.5, B: 1.0})
+    assert far_ahead[A].score > far_ahead[B].score
+    assert close[A].score < close[B].score
+
+
+def test_equals_and_single_traces_have_whole_scores() -> None:
+    assert fuse({A: 0.5}, {}, {})[A].score == 0.5
+    assert {one.score for one in fuse({A: 0.5, B: 0.5}, {A: 0.5}, {A: 2.0}).values()} == {1.0, 0.5}
+    assert fuse({}, {}, {}) == {}
 
 
 def test_equal_keyword_scores_share_a_rank() -> None:
@@ -47,14 +68,14 @@ def test_equal_keyword_scores_share_a_rank() -> None:
     assert lexical_ranks({}) == {}
 
 
-def test_equal_keyword_scores_that_were_cut_off_have_no_rank() -> None:
-    assert lexical_ranks({uuid4(): 0.1 for _ in range(51)}) == {}
+def test_equal_keyword_scores_that_were_cut_off_do_not_count() -> None:
+    assert complete_matches({uuid4(): 0.1 for _ in range(51)}) == {}
     heavy = {uuid4(): 2.0 + number for number in range(10)}
-    assert lexical_ranks(heavy | {uuid4(): 1.0 for _ in range(41)}).keys() == heavy.keys()
-    assert len(lexical_ranks({uuid4(): 0.1 for _ in range(50)})) == 50
+    assert complete_matches(heavy | {uuid4(): 1.0 for _ in range(41)}).keys() == heavy.keys()
+    assert len(complete_matches({uuid4(): 0.1 for _ in range(50)})) == 50
 
 
 def test_one_order_alone_stays_as_it_is() -> None:
-    order = [uuid4() for _ in range(100)]
-    explained = fuse(order, {})
-    assert sorted(order, key=lambda trace_id: -explained[trace_id].score) == order
+    order = {uuid4(): 1 - number / 100 for number in range(100)}
+    explained = fuse(order, {}, {})
+    assert sorted(order, key=lambda trace_id: -explained[trace_id].score) == list(order)

@@ -16,6 +16,7 @@ from commontrace.domain.search.rankings import Explanation, Ranking
 from commontrace.embeddings.embedder import unit_vector
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.storage.database import Database
+from commontrace.storage.search.keyword import KeywordMatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,19 +46,24 @@ async def rank(
     Raises EmbedderUnavailable, FilterTooSlow, ModelReplaced.
     """
     neighbours = {neighbour.trace_id: neighbour for neighbour in nearest.neighbours}
-    explanations = rankings.fuse(list(neighbours), {})
+    similarities = {trace_id: neighbour.similarity for trace_id, neighbour in neighbours.items()}
+    explanations = rankings.fuse(similarities, {}, {})
     try:
         async with deadline.limit():
             if search.ranking is Ranking.TRUST_WEIGHTED:
                 tallies = await database.read(lambda reading: reading.votes.get_tallies(neighbours))
-                similarities = {trace_id: neighbour.similarity for trace_id, neighbour in neighbours.items()}
                 explanations = rankings.rerank_by_trust(similarities, tallies)
             else:
                 matches = await _keyword_matches(search, nearest, database=database, queries=queries)
-                ranks = {neighbour.trace_id: rank for neighbour, rank in matches.items()}
-                explanations = rankings.fuse(list(neighbours), ranks)
+                explanations = rankings.fuse(
+                    similarities,
+                    {match.neighbour.trace_id: match.neighbour.similarity for match in matches},
+                    {match.neighbour.trace_id: match.weight for match in matches},
+                )
                 neighbours |= {
-                    neighbour.trace_id: neighbour for neighbour in matches if neighbour.trace_id not in neighbours
+                    match.neighbour.trace_id: match.neighbour
+                    for match in matches
+                    if match.neighbour.trace_id not in neighbours
                 }
     except TimeoutError:
         nearest = replace(nearest, stop_reason=StopReason.SCAN_BUDGET)
@@ -71,11 +77,11 @@ async def rank(
 
 async def _keyword_matches(
     search: Search, nearest: SearchResult, *, database: Database, queries: QueryCache
-) -> dict[Neighbour, int]:
-    """Returns the traces that hold the rarest words of the text, with their lexical ranks."""
+) -> list[KeywordMatch]:
+    """Returns the traces that hold the rarest words of the text."""
     assert isinstance(search.query, str)  # noqa: S101 - validated
     if nearest.exact and not nearest.neighbours:
-        return {}
+        return []
     text = search.query
     query = NeighbourQuery(
         vector=unit_vector((await queries.encode(text)).vector),
@@ -87,12 +93,12 @@ async def _keyword_matches(
     matches = await database.read(
         lambda reading: reading.keyword_search.find_matches(text, query), trace_filter=nearest.trace_filter
     )
-    ranks = rankings.lexical_ranks({match.neighbour.trace_id: match.weight for match in matches})
-    return {
-        match.neighbour: ranks[match.neighbour.trace_id]
+    complete = rankings.complete_matches({match.neighbour.trace_id: match.weight for match in matches})
+    return [
+        match
         for match in matches
-        if match.neighbour.trace_id in ranks and match.neighbour.similarity >= search.min_similarity
-    }
+        if match.neighbour.trace_id in complete and match.neighbour.similarity >= search.min_similarity
+    ]
 
 
 def _part(

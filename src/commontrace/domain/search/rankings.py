@@ -1,7 +1,6 @@
-"""Rankings of hits other than by similarity: re-ranking by votes, reciprocal rank fusion with keywords (ADR 0025)."""
+"""Rankings of hits other than by similarity: re-ranking by votes (ADR 0025), score fusion with keywords (ADR 0057)."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
@@ -18,9 +17,8 @@ RANKED_BY_KEYWORDS = 50
 # rejected ones on the same problem (ADR 0025).
 _TRUST_BOUND = 0.05
 
-# The constant k of reciprocal rank fusion. G. Cormack, C. Clarke and S. Büttcher, "Reciprocal Rank Fusion outperforms
-# Condorcet and individual Rank Learning Methods", SIGIR 2009.
-_FUSION = 60
+# The share of the keyword score; the rest is that of the similarity (ADR 0057).
+_KEYWORD_SHARE = 0.5
 
 
 class Ranking(Enum):
@@ -62,29 +60,46 @@ def rerank_by_trust(similarities: Mapping[UUID, float], tallies: Mapping[UUID, T
     return explanations
 
 
-def lexical_ranks(weights: Mapping[UUID, float]) -> dict[UUID, int]:
-    """Returns the ranks of keyword matches by the weights of their words, the heaviest first.
+def complete_matches(weights: Mapping[UUID, float]) -> dict[UUID, float]:
+    """Returns the weights of keyword matches without those of which some were cut off.
 
-    Equal weights share a rank, so that words decide nothing between them. With more than 50 matches, the list was cut
-    off: the lightest are left out with all their equals, because some of these were cut off.
+    With more than 50 matches, the list was cut off: the lightest are left out with all their equals.
     """
-    if len(weights) > RANKED_BY_KEYWORDS:
-        least = min(weights.values())
-        weights = {trace_id: weight for trace_id, weight in weights.items() if weight > least}
+    if len(weights) <= RANKED_BY_KEYWORDS:
+        return dict(weights)
+    least = min(weights.values())
+    return {trace_id: weight for trace_id, weight in weights.items() if weight > least}
+
+
+def lexical_ranks(weights: Mapping[UUID, float]) -> dict[UUID, int]:
+    """Returns the ranks of keyword matches by the weights of their words, the heaviest first. Equals share a rank."""
     descending = sorted(weights.values(), reverse=True)
     return {trace_id: descending.index(weight) + 1 for trace_id, weight in weights.items()}
 
 
-def fuse(by_vector: Sequence[UUID], lexical_ranks: Mapping[UUID, int]) -> dict[UUID, Explanation]:
-    """Scores each trace by its ranks in two lists (reciprocal rank fusion): the sum of 1 / (60 + rank)."""
-    scores: defaultdict[UUID, float] = defaultdict(float)
-    vector_ranks = {trace_id: rank for rank, trace_id in enumerate(by_vector, start=1)}
-    for ranks in (vector_ranks, lexical_ranks):
-        for trace_id, rank in ranks.items():
-            scores[trace_id] += 1 / (_FUSION + rank)
+def fuse(
+    nearest: Mapping[UUID, float], matches: Mapping[UUID, float], weights: Mapping[UUID, float]
+) -> dict[UUID, Explanation]:
+    """Scores each trace by similarity and keywords, half each (score fusion), within 0..1.
+
+    `nearest` are the similarities of the hundred nearest, in descending order: the first counts 1, the last 0.
+    `matches` are the similarities of the keyword matches, and `weights` those of their words: the heaviest counts 1.
+    """
+    similarities = {**matches, **nearest}
+    first, last = (max(nearest.values()), min(nearest.values())) if nearest else (0.0, 0.0)
+    heaviest = max(weights.values(), default=0.0)
+    vector_ranks = {trace_id: rank for rank, trace_id in enumerate(nearest, start=1)}
+    ranks = lexical_ranks(weights)
+
+    def score(trace_id: UUID) -> float:
+        similarity = similarities[trace_id]
+        scaled = max((similarity - last) / (first - last), 0.0) if first > last else float(similarity >= first)
+        keywords = weights[trace_id] / heaviest if trace_id in weights else 0.0
+        return (1 - _KEYWORD_SHARE) * scaled + _KEYWORD_SHARE * keywords
+
     return {
         trace_id: Explanation(
-            score=score, vector_rank=vector_ranks.get(trace_id), lexical_rank=lexical_ranks.get(trace_id)
+            score=score(trace_id), vector_rank=vector_ranks.get(trace_id), lexical_rank=ranks.get(trace_id)
         )
-        for trace_id, score in scores.items()
+        for trace_id in similarities
     }
