@@ -64,8 +64,8 @@ async def test_a_clock_is_wrong_for_a_while(postgres: str, clock: FakeClock, tmp
             token = await everything_works(client, database, token, "when it is right again")
             opened = await query(postgres, _OF_THE_SERVER)
             await everything_works(client, database, token, "and stays so")
-            # None is opened anew for each use.
-            assert len(set(await query(postgres, _OF_THE_SERVER)) - set(opened)) <= 1
+            # None is opened anew for each of the dozens of uses; some that fall together may need a few more.
+            assert len(set(await query(postgres, _OF_THE_SERVER)) - set(opened)) <= 3
             await asyncio.sleep(retry_after)
         async with connect(server.address, key=short) as client:
             if hours > 0:
