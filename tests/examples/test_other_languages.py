@@ -1,6 +1,7 @@
 """What docs/other-languages.md tells people to type."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +11,13 @@ from tests.support.repository import REPOSITORY
 
 TEXT = (REPOSITORY / "docs/other-languages.md").read_text()
 COMMANDS = re.findall(r"^```sh\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server of its own: some commands run the programs whose effects other tests count."""
+    with ServerProcess(tmp_path_factory.mktemp("commands")) as server:
+        yield server
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=range(len(COMMANDS)))
