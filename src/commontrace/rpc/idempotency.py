@@ -13,6 +13,7 @@ from commontrace.backoff import backoff_seconds
 from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.errors import CommonTraceError, ConcurrentChange, ModelReplaced, Overloaded
 from commontrace.embeddings.active_model import ActiveModel
+from commontrace.fair_sharing.slot_release import slot_released
 from commontrace.rpc import services
 from commontrace.rpc.call import current_call, current_caller
 from commontrace.rpc.canonical_bytes import canonical_bytes
@@ -100,12 +101,12 @@ class IdempotentWrites:
                 outdated += 1
                 if outdated == _ATTEMPTS:
                     raise Overloaded(
-                        f"other writes changed what this one depends on {_ATTEMPTS} times in a row",
+                        f"other writes changed what this one depends on {_ATTEMPTS} times",
                         retry_after=_LONGEST_PAUSE_SECONDS,
                     ) from error
-                await asyncio.sleep(
-                    backoff_seconds(outdated, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS)
-                )
+                pause = backoff_seconds(outdated, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS)
+                async with slot_released():
+                    await asyncio.sleep(pause)
             except CommonTraceError:
                 # The cause may be a twin of this request that has just succeeded: its answer counts.
                 of_twin: Response | None = await self._find_answer(key, request) if looks_up else None

@@ -87,7 +87,7 @@ async def _open(
         except BaseException:
             connection.terminate()
             raise
-    # ValueError: PGPORT and the like, or an impossible host. KeyError: the URL names no user, and the user of the
+    # ValueError: PGSSLMODE and the like, or an impossible host. KeyError: the URL names no user, and the user of the
     # process has no name.
     except (OSError, PostgresError, InterfaceError, InternalClientError, KeyError, ValueError) as error:
         raise _translate(error) from error

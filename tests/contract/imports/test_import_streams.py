@@ -13,8 +13,10 @@ import pytest
 from google.rpc import error_details_pb2
 
 from commontrace.core.cleanup import delete_expired_imports
+from commontrace.core.imports import service as import_service
 from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.caller import Caller
+from commontrace.domain.errors import ConcurrentChange
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.fair_sharing.fair_limiter import FairLimiter
@@ -23,6 +25,7 @@ from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.streams.imports import Importer
 from commontrace.serving.embedder_factory import embedder_of
 from commontrace.storage.database import Database
+from commontrace.storage.imports.repository import ImportRepository
 from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.v1 import trace_import_pb2 as imports_pb
 from commontrace.v1 import trace_pb2
@@ -350,3 +353,27 @@ async def test_items_are_forgotten_after_thirty_days(server: RunningServer, data
     assert await delete_expired_imports(server.database, batch=5) == 0
     [response] = await acknowledged(server.traces, message(records, import_id=import_id))
     assert outcomes(response.results) == ["existing"] * 12 + ["created"] * 8
+
+
+async def test_an_import_that_always_loses_to_other_writes_is_refused_and_can_be_repeated(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = 0
+
+    async def lose(*_arguments: object) -> None:
+        nonlocal attempts
+        attempts += 1
+        raise ConcurrentChange
+
+    monkeypatch.setattr(import_service, "_LONGEST_PAUSE_SECONDS", 0.01)
+    import_id = str(uuid4())
+    with monkeypatch.context() as patched:
+        patched.setattr(ImportRepository, "add_traces", lose)
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await imported(server.traces, a_record(), import_id=import_id)
+    assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    [info] = details(failure.value, error_details_pb2.ErrorInfo)
+    assert info.reason == "OVERLOADED"
+    assert details(failure.value, error_details_pb2.RetryInfo)
+    assert attempts == 20
+    assert outcomes(await imported(server.traces, a_record(), import_id=import_id)) == ["created"]

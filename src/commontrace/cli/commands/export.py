@@ -75,8 +75,8 @@ def export(
         records = client.export_traces(await filter_of_options(client), embeddings=embeddings)
         with atomic_file(file) as output, _progress(file) as advance:
             async with aclosing(records):
-                async for parse_record in records:
-                    output.write(_line(parse_record))
+                async for record in records:
+                    output.write(_line(record))
                     count += 1
                     advance(count, None)
         return count
@@ -84,11 +84,11 @@ def export(
     print_note(f"exported {counted(call_server(address, user, ask), 'traces')}")
 
 
-def _line(parse_record: "trace_record_pb2.TraceRecord") -> bytes:
+def _line(record: "trace_record_pb2.TraceRecord") -> bytes:
     from google.protobuf.json_format import MessageToDict
 
     # Sorted, because protobuf maps have no order, and the same traces are to give the same bytes.
-    return to_json(MessageToDict(parse_record, preserving_proto_field_name=True), sort_keys=True).encode() + b"\n"
+    return to_json(MessageToDict(record, preserving_proto_field_name=True), sort_keys=True).encode() + b"\n"
 
 
 def _progress(file: Path) -> AbstractContextManager[Callable[[int, int | None], None]]:

@@ -133,7 +133,7 @@ async def _encode(missing: Sequence[UnencodedTrace], steps: Reembedding, embedde
             vectors = await _vectors(missing, embedder)
             break
         except EmbedderUnavailable as error:
-            seconds = error.retry_after or _pause(attempt, _ENCODER_WAIT_SECONDS)
+            seconds = _pause(attempt, _ENCODER_WAIT_SECONDS) + (error.retry_after or 0.0)
             log.warning("waiting for the embedder; what is done is kept", why=str(error), seconds=round(seconds, 3))
             await asyncio.sleep(seconds)
     await _retry_while_busy(lambda: steps.save_vectors(vectors, embedder))

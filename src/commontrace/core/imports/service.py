@@ -8,11 +8,12 @@ from uuid import UUID
 
 from commontrace.backoff import backoff_seconds
 from commontrace.core.tags.name_quota import TagNameQuota
-from commontrace.domain.errors import ConcurrentChange, ModelReplaced, QuotaExceeded
+from commontrace.domain.errors import ConcurrentChange, ModelReplaced, Overloaded, QuotaExceeded
 from commontrace.domain.imports.decisions import Item, Outcome, Recorded, StoredState, decide
 from commontrace.domain.tags.allowance import Allowance
 from commontrace.domain.traces.contribution import OnDuplicate
 from commontrace.embeddings.model import Model
+from commontrace.fair_sharing.fair_limiter import FairLimiter
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import UnitOfWork
 
@@ -53,25 +54,34 @@ async def store_items(
     model: Model,
     tag_names: TagNameQuota,
     database: Database,
+    limiter: FairLimiter,
 ) -> StoredItems:
     """Stores the items that are not recorded yet in one transaction; returns the outcome of every item.
 
-    `items` are in the order of their sequences, and not empty. Raises ModelReplaced if the model of their vectors is no
-    longer the database's.
+    `items` are in the order of their sequences, and not empty. Each attempt takes a slot of `limiter`; a message that
+    loses to concurrent writes is tried 20 times (ADR 0018). Raises ModelReplaced if the database has another model than
+    the vectors by now, Overloaded after the last attempt, QuotaExceeded.
     """
     for attempt in count(1):
         try:
-            async with database.unit_of_work() as work:
+            async with limiter.hold(), database.unit_of_work() as work:
                 stored = await _store(items, import_id, email, model, tag_names, work)
                 await tag_names.spend(email, work)
                 return stored
         except ModelReplaced:
             raise
-        except (ConcurrentChange, QuotaExceeded):
+        except (ConcurrentChange, QuotaExceeded) as error:
             # A concurrent write stored the same content, took an id, or used up the quota of tag names.
-            if attempt == _MOST_ATTEMPTS:
+            if attempt < _MOST_ATTEMPTS:
+                pause = backoff_seconds(attempt, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS)
+                await asyncio.sleep(pause)
+            elif isinstance(error, ConcurrentChange):
+                raise Overloaded(
+                    f"other writes changed what this one depends on {_MOST_ATTEMPTS} times",
+                    retry_after=_LONGEST_PAUSE_SECONDS,
+                ) from error
+            else:
                 raise
-            await asyncio.sleep(backoff_seconds(attempt, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS))
     raise AssertionError  # pragma: no cover - count never ends
 
 

@@ -93,9 +93,9 @@ def fuse(
 
     def score(trace_id: UUID) -> float:
         similarity = similarities[trace_id]
-        scaled = max((similarity - last) / (first - last), 0.0) if first > last else float(similarity >= first)
+        scaled = (similarity - last) / (first - last) if first > last else float(similarity >= first)
         keywords = weights[trace_id] / heaviest if trace_id in weights else 0.0
-        return (1 - _KEYWORD_SHARE) * scaled + _KEYWORD_SHARE * keywords
+        return (1 - _KEYWORD_SHARE) * min(max(scaled, 0.0), 1.0) + _KEYWORD_SHARE * keywords
 
     return {
         trace_id: Explanation(

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import random
 import ssl
 from collections.abc import Sequence
 
 import anyio
 import httpx2
 
+from commontrace.backoff import backoff_seconds
 from commontrace.embeddings.embedder import EmbedderUnavailable
 from commontrace.embeddings.hosted.answer import Answer, longest_answer, read_answer
 from commontrace.embeddings.hosted.client import EndpointClient, EndpointResponse
@@ -103,11 +103,11 @@ class Endpoint:
             try:
                 response = await self._client.post(body, most_bytes=most_bytes)
             except _CONNECTION_ERRORS:
-                await asyncio.sleep(_backoff(retry))
+                await asyncio.sleep(_pause(retry))
                 continue
             if not _is_retried(response):
                 return response
-            await asyncio.sleep(response.retry_after or _backoff(retry))
+            await asyncio.sleep(response.retry_after or _pause(retry))
         return await self._client.post(body, most_bytes=most_bytes)
 
 
@@ -116,6 +116,6 @@ def _is_retried(response: EndpointResponse) -> bool:
     return is_transient and (response.retry_after or 0.0) <= _LONGEST_WAIT_SECONDS
 
 
-def _backoff(retry: int) -> float:
-    """Returns the pause before a retry in seconds, counted from 0: it doubles, with jitter of up to 25 %."""
-    return _FIRST_BACKOFF_SECONDS * 2.0**retry * random.uniform(0.75, 1.0)  # noqa: S311 - spreads retries, no secret
+def _pause(retry: int) -> float:
+    """Returns the pause before a retry in seconds; retries count from 0."""
+    return backoff_seconds(retry + 1, first=_FIRST_BACKOFF_SECONDS, longest=_LONGEST_WAIT_SECONDS)

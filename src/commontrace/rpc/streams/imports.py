@@ -96,15 +96,15 @@ class Importer:
             outcomes = validated.errors
         else:
             try:
-                async with self._limiter.hold():
-                    stored = await importing.store_items(
-                        validated.items,
-                        import_id=import_id,
-                        email=email,
-                        model=validated.model,
-                        tag_names=self._tag_names,
-                        database=self._database,
-                    )
+                stored = await importing.store_items(
+                    validated.items,
+                    import_id=import_id,
+                    email=email,
+                    model=validated.model,
+                    tag_names=self._tag_names,
+                    database=self._database,
+                    limiter=self._limiter,
+                )
             except ModelReplaced:
                 # A vector that was valid for the old model may be invalid for the new one.
                 await self._model.refresh()
