@@ -23,8 +23,8 @@ from commontrace.domain.search.query import candidates_for
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.local.model import LocalModel, find_model_directory
-from commontrace.storage import migrations as migrating
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage import migrations
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.postgres_url import parse_postgres_url
 
 # Enough for a second or so.
@@ -104,7 +104,9 @@ def plans(parameters: Parameters) -> list[Plan]:
     ]
 
 
-async def measure(plan: Plan, parameters: Parameters, postgres: embedded.EmbeddedPostgres, place: Path) -> Corpus:
+async def measure(
+    plan: Plan, parameters: Parameters, postgres: embedded_postgres.EmbeddedPostgres, place: Path
+) -> Corpus:
     """Fills a database, starts a server and drivers, and measures. Files go to `place`. Raises RunFailed."""
     embedder, number_of_texts = plan.embedder, parameters.texts if plan.is_by_text else 0
     embeddings = corpus.vectors(parameters.traces, embedder.dimensions, seed=2)
@@ -119,7 +121,7 @@ async def measure(plan: Plan, parameters: Parameters, postgres: embedded.Embedde
     at_hand: Sequence[Measured] = ()
     writes: Sequence[Measured] = ()
     async with database(postgres.url) as url:
-        await migrating.upgrade(url, embedder)
+        await migrations.upgrade(url, embedder)
         loaded = await loading.load(dsn_of(url), embeddings, embedder)
         async with serving(url, place / "server.log", settings) as server:
             task = Task(

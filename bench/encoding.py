@@ -24,8 +24,8 @@ from bench.processes import driving, serving
 from commontrace.domain.search.query import candidates_for
 from commontrace.embeddings.local.model import LocalModel, find_model_directory
 from commontrace.embeddings.query_cache import QueryCache
-from commontrace.storage import migrations as migrating
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage import migrations
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 
 CALLERS = (1, 16)
 TRACES = 5_000
@@ -65,7 +65,9 @@ async def encodings(model: LocalModel, seconds: float) -> None:
             print(f"{name:16} {tokens:6} {callers:7} {_numbers(answers, time.process_time() - before)}", flush=True)
 
 
-async def searches(model: LocalModel, postgres: embedded.EmbeddedPostgres, place: Path, seconds: float) -> None:
+async def searches(
+    model: LocalModel, postgres: embedded_postgres.EmbeddedPostgres, place: Path, seconds: float
+) -> None:
     """Prints a row for searches by new texts and, beside them, by vectors, for each number of callers."""
     print(
         f"\n{'search, ' + str(TRACES) + ' traces':23} {'callers':>7} {'a second':>9} {'p50 ms':>7} {'p99 ms':>7} CPU ms"
@@ -74,7 +76,7 @@ async def searches(model: LocalModel, postgres: embedded.EmbeddedPostgres, place
     np.savez(place / "vectors.npz", embedding=vectors, text=vectors)
     settings = {"DATABASE_POOL_SIZE": str(CONNECTIONS), "EMBEDDER": "local"}
     async with corpora.database(postgres.url) as url:
-        await migrating.upgrade(url, model)
+        await migrations.upgrade(url, model)
         await loading.load(corpora.dsn_of(url), corpus.vectors(TRACES, model.dimensions, seed=2), model)
         async with serving(url, place / "server.log", settings) as server:
             task = Task(
@@ -122,7 +124,7 @@ def main() -> None:
     uvloop.run(encodings(model, seconds))
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         place = Path(name)
-        with embedded.start(place / "data") as postgres:
+        with embedded_postgres.start(place / "data") as postgres:
             asyncio.run(searches(model, postgres, place, seconds))
 
 

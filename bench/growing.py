@@ -31,8 +31,8 @@ from bench.processes import Driver, driving, serving
 from commontrace.client import connect
 from commontrace.domain.search.query import candidates_for
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import migrations as migrating
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage import migrations
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 
 _FEWEST = 1_000
 _BASELINE_CALLERS = 16
@@ -87,7 +87,7 @@ class Growth:
         ]
 
 
-async def measure(parameters: Parameters, postgres: embedded.EmbeddedPostgres, place: Path) -> Growth:
+async def measure(parameters: Parameters, postgres: embedded_postgres.EmbeddedPostgres, place: Path) -> Growth:
     """Fills a database step by step and measures. Raises RunFailed, CallFailed."""
     embedder = LexicalEmbedder(parameters.dimensions)
     embeddings = corpus.vectors(parameters.large, embedder.dimensions, seed=2)
@@ -97,7 +97,7 @@ async def measure(parameters: Parameters, postgres: embedded.EmbeddedPostgres, p
     settings = corpora.server_settings(corpora.lexical(parameters.dimensions))
     async with corpora.database(postgres.url) as url:
         dsn = corpora.dsn_of(url)
-        await migrating.upgrade(url, embedder)
+        await migrations.upgrade(url, embedder)
         async with serving(url, place / "server.log", settings) as server:
             task = Task(
                 address=server.address,

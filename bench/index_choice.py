@@ -22,9 +22,8 @@ from bench import corpora, corpus, loading, recall
 from bench.parameters import LIMIT, Parameters, read_parameters
 from bench.recall import number_of
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import engines, vector_type
-from commontrace.storage import migrations as migrating
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage import engines, migrations, vector_type
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.models import VECTOR_INDEX_NAME
 
 _CALLERS = (1, 16)
@@ -140,10 +139,10 @@ async def main() -> None:
     """Compares the indexes at two sizes."""
     parameters = read_parameters()
     embedder = LexicalEmbedder(parameters.dimensions)
-    with tempfile.TemporaryDirectory() as place, embedded.start(Path(place) / "data") as postgres:
+    with tempfile.TemporaryDirectory() as place, embedded_postgres.start(Path(place) / "data") as postgres:
         for size in sorted({parameters.traces, parameters.large}):
             async with corpora.database(postgres.url) as url:
-                await migrating.upgrade(url, embedder)
+                await migrations.upgrade(url, embedder)
                 dsn = corpora.dsn_of(url)
                 embeddings = corpus.vectors(size, parameters.dimensions, seed=2)
                 loaded = await loading.load(dsn, embeddings, embedder)

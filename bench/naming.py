@@ -12,8 +12,8 @@ from bench.parameters import Parameters
 from bench.processes import serving
 from commontrace.client import connect
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import migrations as migrating
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage import migrations
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 
 NAMES = (41, 10_000)
 _DIMENSIONS = 64
@@ -21,14 +21,16 @@ _QUESTIONS = 64
 _TAGS_EACH = 4
 
 
-async def measure(parameters: Parameters, postgres: embedded.EmbeddedPostgres, place: Path) -> list[wording.Worded]:
+async def measure(
+    parameters: Parameters, postgres: embedded_postgres.EmbeddedPostgres, place: Path
+) -> list[wording.Worded]:
     """Returns searches by labelled questions, HYBRID, for each number of names. Raises RunFailed, CallFailed."""
     embedder = LexicalEmbedder(_DIMENSIONS)
     settings = corpora.server_settings(corpora.lexical(_DIMENSIONS))
     questions = vocabulary.realistic(_QUESTIONS)
     named: list[wording.Worded] = []
     async with corpora.database(postgres.url) as url:
-        await migrating.upgrade(url, embedder)
+        await migrations.upgrade(url, embedder)
         await wording.fill(corpora.dsn_of(url), embedder, range(parameters.traces))
         async with serving(url, place / "server.log", settings) as server, connect(server.address) as client:
             for before, names in zip((0, *NAMES), NAMES, strict=False):

@@ -24,8 +24,8 @@ from bench.processes import Driver, driving, serving
 from commontrace.client import CallFailed
 from commontrace.domain.search.query import candidates_for
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import migrations as migrating
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage import migrations
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 
 _CALLERS = 16
 _RATE = 100
@@ -45,21 +45,21 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
             place = Path(directory)
-            with embedded.start(place / "data") as postgres:
+            with embedded_postgres.start(place / "data") as postgres:
                 lines = asyncio.run(_profiled(parameters, postgres, place))
     except (RunFailed, CallFailed, asyncpg.PostgresError) as error:
         sys.exit(f"the run failed: {error}")
     print("\n".join(lines))
 
 
-async def _profiled(parameters: Parameters, postgres: embedded.EmbeddedPostgres, place: Path) -> list[str]:
+async def _profiled(parameters: Parameters, postgres: embedded_postgres.EmbeddedPostgres, place: Path) -> list[str]:
     embedder = LexicalEmbedder(parameters.dimensions)
     queries = corpus.vectors(_QUERIES, embedder.dimensions, seed=3)
     vectors = place / "vectors.npz"
     np.savez(vectors, embedding=queries, text=queries)
     settings = corpora.server_settings(corpora.lexical(parameters.dimensions))
     async with corpora.database(postgres.url) as url:
-        await migrating.upgrade(url, embedder)
+        await migrations.upgrade(url, embedder)
         await loading.load(
             corpora.dsn_of(url), corpus.vectors(parameters.traces, embedder.dimensions, seed=2), embedder
         )

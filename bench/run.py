@@ -18,7 +18,7 @@ from bench import corpora, growing, machine, markdown, naming, plot, report, tar
 from bench.failures import RunFailed
 from bench.parameters import BadParameters, Parameters, read_parameters
 from commontrace.client import CallFailed
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
             place = Path(directory)
-            with embedded.start(place / "data") as postgres:
+            with embedded_postgres.start(place / "data") as postgres:
                 failures = asyncio.run(_measured(parameters, postgres, place))
     except (RunFailed, CallFailed, asyncpg.PostgresError) as error:
         sys.exit(f"the run failed: {error}")
@@ -41,7 +41,7 @@ def main() -> None:
         sys.exit("the run failed: " + "; ".join(failures))
 
 
-async def _measured(parameters: Parameters, postgres: embedded.EmbeddedPostgres, place: Path) -> list[str]:
+async def _measured(parameters: Parameters, postgres: embedded_postgres.EmbeddedPostgres, place: Path) -> list[str]:
     """Returns what failed."""
     this = asyncio.current_task()
     assert this is not None

@@ -16,8 +16,8 @@ from bench.parameters import CONNECTIONS, Parameters
 from bench.processes import serving
 from commontrace.client import Client, connect
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import migrations as migrating
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage import migrations
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 
 WRITERS, WATCHERS = 8, 10
 _DIMENSIONS = 64
@@ -66,7 +66,7 @@ class _Times:
         return float(p50), float(p99)
 
 
-async def measure(parameters: Parameters, postgres: embedded.EmbeddedPostgres, place: Path) -> Watched:
+async def measure(parameters: Parameters, postgres: embedded_postgres.EmbeddedPostgres, place: Path) -> Watched:
     """Starts a server and measures. Raises RunFailed, CallFailed."""
     embedder = LexicalEmbedder(_DIMENSIONS)
     settings = {
@@ -76,7 +76,7 @@ async def measure(parameters: Parameters, postgres: embedded.EmbeddedPostgres, p
     }
     seconds = parameters.seconds
     async with corpora.database(postgres.url) as url:
-        await migrating.upgrade(url, embedder)
+        await migrations.upgrade(url, embedder)
         async with serving(url, place / "server.log", settings) as server, connect(server.address) as client:
             ids = [
                 (await client.contribute(f"Trace {number}", "A problem", "A cure")).created.id

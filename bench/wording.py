@@ -17,9 +17,8 @@ from bench.parameters import LIMIT, Parameters
 from bench.processes import serving
 from commontrace.client import Client, TraceFilter, connect
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import migrations as migrating
-from commontrace.storage import vector_type
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage import migrations, vector_type
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.models import VECTOR_INDEX_NAME
 
 CALLERS = (1, 4)
@@ -49,7 +48,7 @@ class Worded:
     p99_ms: float
 
 
-async def measure(parameters: Parameters, postgres: embedded.EmbeddedPostgres, place: Path) -> list[Worded]:
+async def measure(parameters: Parameters, postgres: embedded_postgres.EmbeddedPostgres, place: Path) -> list[Worded]:
     """Fills a database step by step and measures. Raises RunFailed, CallFailed."""
     embedder = LexicalEmbedder(_DIMENSIONS)
     settings = corpora.server_settings(corpora.lexical(_DIMENSIONS))
@@ -63,7 +62,7 @@ async def measure(parameters: Parameters, postgres: embedded.EmbeddedPostgres, p
     large, filled = parameters.large, 0
     worded: list[Worded] = []
     async with corpora.database(postgres.url) as url:
-        await migrating.upgrade(url, embedder)
+        await migrations.upgrade(url, embedder)
         async with serving(url, place / "server.log", settings) as server, connect(server.address) as client:
             for size in sorted({min(_FEWEST, large), min(parameters.traces, large), large}):
                 await fill(corpora.dsn_of(url), embedder, range(filled, size))

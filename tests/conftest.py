@@ -26,10 +26,9 @@ from commontrace.serving import bootstrap
 from commontrace.serving.bootstrap import Foundation
 from commontrace.serving.server import serving
 from commontrace.settings import Settings
-from commontrace.storage import engines
-from commontrace.storage import migrations as migrating
+from commontrace.storage import engines, migrations
 from commontrace.storage.database import Database
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.v1.tag_service_pb2_grpc import TagServiceStub
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
@@ -84,7 +83,7 @@ def postgreses() -> Iterator[Callable[[str], str]]:
         @cache
         def url(version: str) -> str:
             place = running.enter_context(TemporaryDirectory(prefix=_POSTGRES_PREFIX, dir=_memory()))
-            found = running.enter_context(embedded.start(Path(place), version=version)).url
+            found = running.enter_context(embedded_postgres.start(Path(place), version=version)).url
             # No power cut here: tests that kill Postgres start one of their own.
             for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
                 asyncio.run(administer(found, statement))
@@ -135,7 +134,7 @@ def templates(embedder: Embedder) -> Callable[[str], str]:
     @cache
     def name(postgres_url: str) -> str:
         asyncio.run(administer(postgres_url, "CREATE DATABASE template_migrated"))
-        asyncio.run(migrating.upgrade(url_of(postgres_url, "template_migrated"), embedder))
+        asyncio.run(migrations.upgrade(url_of(postgres_url, "template_migrated"), embedder))
         return "template_migrated"
 
     return name

@@ -11,7 +11,7 @@ import pytest
 from commontrace.client import Client, ResourceExhausted, Unauthenticated, connect
 from commontrace.domain.scopes import EVERYTHING
 from commontrace.storage.database import Database
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.embedded_postgres import launcher as embedded_launcher
 from commontrace.v1 import trace_pb2, trace_record_pb2
 from tests.conftest import administer, query
@@ -35,7 +35,7 @@ def clock(tmp_path: Path) -> FakeClock:
 @pytest.fixture
 def postgres(clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(embedded_launcher, "__file__", clock.launcher(embedded_launcher.__file__))
-    with embedded.start(tmp_path / "postgres") as running:
+    with embedded_postgres.start(tmp_path / "postgres") as running:
         yield running.url
 
 

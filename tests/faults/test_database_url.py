@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from commontrace.client import connect
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from tests.conftest import administer, url_of
 from tests.faults.server_process import ServerProcess, run_command
 from tests.support.processes import processes_of
@@ -15,7 +15,7 @@ from tests.support.processes import processes_of
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded.start(tmp_path_factory.mktemp("postgres")) as postgres:
+    with embedded_postgres.start(tmp_path_factory.mktemp("postgres")) as postgres:
         yield postgres.url
 
 

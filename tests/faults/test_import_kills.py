@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 from commontrace.domain.errors import DatabaseUnavailable
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from tests.conftest import query
 from tests.faults.server_process import ServerProcess, environment
 
@@ -67,7 +67,7 @@ def write_lines(file: Path) -> None:
 
 async def ask(server: ServerProcess, sql: str) -> list[Any]:
     """Asks beside the server, again while Postgres recovers."""
-    url = embedded.attach(server.data_dir)
+    url = embedded_postgres.attach(server.data_dir)
     assert url is not None
     until = time.monotonic() + 60
     while True:

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import engines
-from commontrace.storage import migrations as migrating
+from commontrace.storage import engines, migrations
 from commontrace.storage.database import Database
 from tests.conftest import RunningServer, ServerFactory, query, server_settings
 from tests.faults.server_process import environment, run_command
@@ -112,7 +111,7 @@ async def test_killed_at_any_point_it_goes_on(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    await migrating.upgrade(empty_database_url, FIRST)
+    await migrations.upgrade(empty_database_url, FIRST)
     database = Database(empty_database_url)
     is_over = False
     kills = 0

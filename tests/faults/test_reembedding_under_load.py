@@ -15,7 +15,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import migrations as migrating
+from commontrace.storage import migrations
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
@@ -164,7 +164,7 @@ async def test_every_search_is_complete_and_no_write_is_lost(
     record_property: Callable[[str, object], None],
 ) -> None:
     first = LexicalEmbedder(384)
-    await migrating.upgrade(empty_database_url, first)
+    await migrations.upgrade(empty_database_url, first)
     async with at_work(start_server, empty_database_url, first) as world:
         for model in (LexicalEmbedder(96), embedder):
             await asyncio.sleep(0.3)

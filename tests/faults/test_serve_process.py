@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.client import CallFailed
 from commontrace.storage import engines
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.faults.server_process import ServerProcess, environment, run_command
@@ -69,7 +69,7 @@ async def traces_of(server: ServerProcess) -> AsyncIterator[TraceServiceStub]:
 @asynccontextmanager
 async def beside(server: ServerProcess) -> AsyncIterator[AsyncConnection]:
     """A connection to the server's embedded Postgres."""
-    url = embedded.attach(server.data_dir)
+    url = embedded_postgres.attach(server.data_dir)
     assert url is not None
     engine = engines.unpooled(url)
     try:
@@ -173,7 +173,7 @@ async def test_a_write_in_progress_finishes_before_the_end(
 )
 async def test_a_server_ended_while_it_starts_leaves_no_postgres(place: Path, number: signal.Signals) -> None:
     with ServerProcess(place).impatient() as server:
-        await until(lambda: embedded.attach(server.data_dir) is not None)
+        await until(lambda: embedded_postgres.attach(server.data_dir) is not None)
         server.signal(number)
         server.wait(10)
         wait_until_gone(server.data_dir, 5)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
-from commontrace.core.keys import service as keys
+from commontrace.core.keys import service as key_service
 from commontrace.domain.keys.api_key import ApiKey
 from commontrace.domain.scopes import EVERYTHING, Scope
 from commontrace.storage.database import Database
@@ -18,12 +18,12 @@ async def a_key(
     """A key of a user's."""
     async with database.unit_of_work() as work:
         await work.users.get_or_create(email)
-        return await keys.create(email, scopes, work, expires_in=expires_in)
+        return await key_service.create(email, scopes, work, expires_in=expires_in)
 
 
 async def revoke(database: Database, key_id: UUID) -> None:
     async with database.unit_of_work() as work:
-        await keys.revoke(key_id, work)
+        await key_service.revoke(key_id, work)
 
 
 def bearer(key: ApiKey | str) -> Metadata:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from commontrace.core.traces import seed as seeding
+from commontrace.core.traces import seed as trace_seeding
 from commontrace.data_files import data_directory
-from commontrace.domain.doctor import postgres as postgres_diagnosis
+from commontrace.domain.doctor import postgres as postgres_doctor
 from commontrace.domain.errors import DatabaseReadOnly
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable
 from commontrace.serving.database_checks import (
@@ -22,9 +22,9 @@ from commontrace.serving.database_embedder import embedder_for
 from commontrace.serving.embedder_factory import choose_embedder
 from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
-from commontrace.storage import migrations as migrating
+from commontrace.storage import migrations
 from commontrace.storage.database import Database
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.encoding.reembedding import Reembedding
 from commontrace.storage.encoding.reembedding_lock import exclusive_reembedding
 from commontrace.storage.postgres_url import parse_postgres_url
@@ -42,7 +42,7 @@ class Postgres:
 
     url: str
     is_embedded: bool
-    process: embedded.EmbeddedPostgres | None = None
+    process: embedded_postgres.EmbeddedPostgres | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,12 +68,12 @@ def postgres(settings: Settings, *, attach: bool) -> Iterator[Postgres]:
         yield Postgres(url=settings.database_url, is_embedded=False)
         return
     if attach:
-        if (running := embedded.attach(settings.data_dir)) is not None:
+        if (running := embedded_postgres.attach(settings.data_dir)) is not None:
             yield Postgres(url=running, is_embedded=True)
             return
         if (missing := missing_database(settings)) is not None:
             raise NotReady(f"{missing}: {HOW_TO_HAVE_ONE}")
-    with embedded.start(
+    with embedded_postgres.start(
         settings.data_dir,
         version=settings.embedded_postgres_version,
         shared_buffers=settings.embedded_shared_megabytes,
@@ -86,7 +86,7 @@ def missing_database(settings: Settings) -> str | None:
 
     Raises EmbeddedPostgresFailed.
     """
-    if embedded.is_created(settings.data_dir, version=settings.embedded_postgres_version):
+    if embedded_postgres.is_created(settings.data_dir, version=settings.embedded_postgres_version):
         return None
     return f"there is no database of PostgreSQL {settings.embedded_postgres_version} in {settings.data_dir}"
 
@@ -97,22 +97,22 @@ async def migrate(instance: Postgres, settings: Settings) -> bool:
     Raises NotReady, ModelNotUsable, and what `migrations.upgrade` does.
     """
     facts, writing = await database_facts(instance.url)
-    refuse_problems(postgres_diagnosis.check_database(facts))
-    revision, newest = await migrating.current_revision(instance.url), migrating.newest_revision()
+    refuse_problems(postgres_doctor.check_database(facts))
+    revision, newest = await migrations.current_revision(instance.url), migrations.newest_revision()
     if revision == newest:
         return False
     refuse_newer(revision, newest)
-    refuse_problems([postgres_diagnosis.check_writing(writing)])
+    refuse_problems([postgres_doctor.check_writing(writing)])
     if revision is None:
-        refuse_problems(postgres_diagnosis.check_room(facts))
+        refuse_problems(postgres_doctor.check_room(facts))
     if facts.pgvector is not None or not facts.offers_pgvector:
-        refuse_problems([postgres_diagnosis.check_pgvector(facts)])
-    if revision is not None and migrating.records_model(revision):
+        refuse_problems([postgres_doctor.check_pgvector(facts)])
+    if revision is not None and migrations.records_model(revision):
         # Revisions from there on need no model: a hosted one may be away.
-        return await migrating.upgrade(instance.url, None)
+        return await migrations.upgrade(instance.url, None)
     embedder = await choose_embedder(settings, recorded=None)
     try:
-        return await migrating.upgrade(instance.url, embedder)
+        return await migrations.upgrade(instance.url, embedder)
     finally:
         await embedder.close()
 
@@ -174,7 +174,9 @@ def _why(settings: Settings) -> str:
 
 async def seed(foundation: Foundation) -> int:
     """Stores the sample traces that are missing and returns how many they were. Raises EmbedderUnavailable."""
-    return await seeding.seed(seeding.read_seeds(data_directory("fixtures")), foundation.database, foundation.embedder)
+    return await trace_seeding.seed(
+        trace_seeding.read_seeds(data_directory("fixtures")), foundation.database, foundation.embedder
+    )
 
 
 async def seed_if_possible(foundation: Foundation) -> None:

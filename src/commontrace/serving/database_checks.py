@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 import structlog
 
-from commontrace.domain.doctor import postgres as postgres_diagnosis
+from commontrace.domain.doctor import postgres as postgres_doctor
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.domain.doctor.postgres import PostgresFacts, WritingFacts
 from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
-from commontrace.storage import migrations as migrating
+from commontrace.storage import migrations
 from commontrace.storage.doctor.inspector import inspect_database
 from commontrace.storage.doctor.refusals import InspectionFailed
 
@@ -31,16 +31,16 @@ async def require_newest_revision(url: str) -> PostgresFacts:
     Raises NotReady, DatabaseUnavailable, RevisionNotOurs.
     """
     facts, _ = await database_facts(url)
-    refuse_problems(postgres_diagnosis.check_database(facts))
-    newest = migrating.newest_revision()
+    refuse_problems(postgres_doctor.check_database(facts))
+    newest = migrations.newest_revision()
     # Not on the connection of the facts, whose errors read otherwise where the user may not see the revision.
-    revision = await migrating.current_revision(url)
+    revision = await migrations.current_revision(url)
     refuse_newer(revision, newest)
     if revision is None:
         raise NotReady("the database was never migrated: run `commontrace migrate`")
     if revision != newest:
         raise NotReady(f"the database is at revision {revision}, this server needs {newest}: run `commontrace migrate`")
-    refuse_problems([postgres_diagnosis.check_pgvector(facts)])
+    refuse_problems([postgres_doctor.check_pgvector(facts)])
     return facts
 
 
@@ -62,7 +62,7 @@ def refuse_newer(revision: str | None, newest: str) -> None:
 
 def require_durable(facts: PostgresFacts, settings: Settings) -> None:
     """Raises NotReady where an acknowledged write could be lost, unless the settings allow that."""
-    for finding in postgres_diagnosis.check_durability(facts):
+    for finding in postgres_doctor.check_durability(facts):
         if finding.level is not Level.PROBLEM:
             continue
         if not settings.allow_unsafe_postgres:

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from commontrace.cli.doctor import checks as diagnosing
-from commontrace.cli.doctor import server_checks as diagnosing_server
+from commontrace.cli.doctor import checks as doctor_checks
+from commontrace.cli.doctor import server_checks
 from commontrace.core.encoding.queue import requeue
 from commontrace.core.encoding.worker import drain_queue
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
 from commontrace.settings import LEASE_SECONDS
-from commontrace.storage import migrations as migrating
+from commontrace.storage import migrations
 from commontrace.storage.database import Database
 from commontrace.storage.doctor.inspector import inspect_database
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.postgres_url import parse_postgres_url
 from tests.conftest import RunningServer, ServerFactory, administer, url_of
 from tests.contract.serving.server_states import STATES
@@ -70,7 +70,7 @@ async def look(monkeypatch: pytest.MonkeyPatch, url: str | None, address: str = 
     """Returns the worst finding of each check."""
     if url is not None:
         monkeypatch.setenv("DATABASE_URL", url)
-    found = [finding async for finding in diagnosing.run_checks(address)]
+    found = [finding async for finding in doctor_checks.run_checks(address)]
     assert all(finding.advice for finding in found if finding.level is not Level.OK)
     assert all("\n" not in finding.message for finding in found)
     return {finding.check: finding for finding in sorted(found, key=lambda finding: [*Level].index(finding.level))}
@@ -177,10 +177,10 @@ async def test_a_database_of_another_revision(
     await administer(database_url, "UPDATE alembic_version SET version_num = '9999_from_tomorrow'")
     finding = (await look(monkeypatch, database_url))["revision"]
     assert (finding.level, "9999_from_tomorrow, of a newer" in finding.message) == (Level.PROBLEM, True)
-    newest = migrating.newest_revision()
+    newest = migrations.newest_revision()
     await administer(database_url, f"UPDATE alembic_version SET version_num = '{newest}'")  # noqa: S608 - a file's name
     for revision in ("0003_give_votes_reasons", "0001_initial_schema", "base"):
-        await migrating.downgrade(database_url, revision, embedder)
+        await migrations.downgrade(database_url, revision, embedder)
         found = await look(monkeypatch, database_url)
         assert (found["revision"].level, found["revision"].advice) == (Level.PROBLEM, "commontrace migrate")
         assert not found.keys() & {"model", "index", "plan", "vectors", "queue"}
@@ -238,7 +238,7 @@ async def test_models_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, database_
 async def test_a_lexical_database_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch, empty_database_url: str) -> None:
     from commontrace.embeddings.lexical import LexicalEmbedder
 
-    await migrating.upgrade(empty_database_url, LexicalEmbedder(64))
+    await migrations.upgrade(empty_database_url, LexicalEmbedder(64))
     finding = (await look(monkeypatch, empty_database_url))["model"]
     assert (finding.level, "words, not meaning" in finding.message) == (Level.WARNING, True)
 
@@ -280,8 +280,8 @@ async def test_a_database_that_cannot_be_reached(
 def place(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder) -> Path:
     """A directory with a migrated embedded database that has been used and stopped."""
     place = tmp_path_factory.mktemp("doctor")
-    with embedded.start(place / "data") as postgres:
-        asyncio.run(migrating.upgrade(postgres.url, embedder))
+    with embedded_postgres.start(place / "data") as postgres:
+        asyncio.run(migrations.upgrade(postgres.url, embedder))
         doctor = f"doctor --address {NOWHERE}"
         for command, said in {"migrate": "already at ", "keys list": "no keys\n", doctor: "ok "}.items():
             ended = run_in_process(place, *command.split())
@@ -297,7 +297,7 @@ def ask_for_passwords(data_dir: Path) -> None:
 
 async def test_a_password_or_a_name_that_is_wrong(monkeypatch: pytest.MonkeyPatch, place: Path, tmp_path: Path) -> None:
     data_dir = shutil.copytree(place / "data", tmp_path / "data")
-    with embedded.start(data_dir) as postgres:
+    with embedded_postgres.start(data_dir) as postgres:
         absent = await look(monkeypatch, url_of(postgres.url, "absent"))
         assert "createdb" in absent["database"].advice
         await administer(postgres.url, "CREATE ROLE ada LOGIN PASSWORD 'right'")
@@ -318,7 +318,7 @@ async def test_a_server_of_another_version(
     monkeypatch: pytest.MonkeyPatch, server: RunningServer, database_url: str
 ) -> None:
     assert (await look(monkeypatch, database_url, server.address))["server"].level is Level.OK
-    monkeypatch.setattr(diagnosing_server, "__version__", "0.0.9")
+    monkeypatch.setattr(server_checks, "__version__", "0.0.9")
     finding = (await look(monkeypatch, database_url, server.address))["server"]
     assert (finding.level, "this command is 0.0.9" in finding.message) == (Level.WARNING, True)
 

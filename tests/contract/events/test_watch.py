@@ -14,8 +14,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from commontrace.core.cleanup import delete_expired_events
 from commontrace.core.events.follower import EventFollower
 from commontrace.core.events.watch import EventWatch
-from commontrace.core.traces import seed as seeding
-from commontrace.core.votes import recount as recounting
+from commontrace.core.traces import seed as trace_seeding
+from commontrace.core.votes import recount as vote_recount
 from commontrace.data_files import data_directory
 from commontrace.domain.errors import WatchTokenOutOfRange
 from commontrace.embeddings.embedder import Embedder
@@ -155,15 +155,15 @@ async def test_what_changes_nothing_is_not_told(server: RunningServer) -> None:
 
 
 async def test_seeding_and_recounting_are_told(server: RunningServer, embedder: Embedder) -> None:
-    seeds = seeding.read_seeds(data_directory("fixtures"))
+    seeds = trace_seeding.read_seeds(data_directory("fixtures"))
     async with watching(server) as watcher:
         for _ in range(2):
-            await seeding.seed(seeds, server.database, embedder)
+            await trace_seeding.seed(seeds, server.database, embedder)
         assert sorted(told(await watcher.events(len(seeds)))) == sorted(("CREATED", str(seed), 1) for seed in seeds)
         trace = await created(server, 1)
         await vote(server, trace, BOB, UP)
         for threshold in (1, 1, 2):
-            await recounting.recount(server.database, validation_threshold=threshold)
+            await vote_recount.recount(server.database, validation_threshold=threshold)
         assert told(await watcher.events(3)) == [("CREATED", trace, 1), ("VALIDATED", trace, 1), ("DEMOTED", trace, 1)]
 
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from commontrace.core.keys import cache as known_keys
+from commontrace.core.keys import cache as key_cache
 from commontrace.storage.database import Database
 from commontrace.v1.trace_event_pb2 import WatchTracesRequest
 from tests.conftest import RunningServer, query
@@ -19,7 +19,7 @@ from tests.support.locks import held, until_waiting
 async def test_a_stream_ends_when_its_key_does(
     keyed: RunningServer, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_keys, "FRESH_SECONDS", 0.1)
+    monkeypatch.setattr(key_cache, "FRESH_SECONDS", 0.1)
     watcher, writer = await a_key(database, "ada@example.org"), await a_key(database, "bob@example.org")
     watching = keyed.traces.WatchTraces(WatchTracesRequest(), metadata=bearer(watcher), timeout=20)
     messages = aiter(watching)
@@ -54,7 +54,7 @@ async def test_a_message_that_was_received_before_its_key_ended_is_not_stored_af
 async def test_an_import_on_which_nothing_comes_ends_with_its_key(
     keyed: RunningServer, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_keys, "FRESH_SECONDS", 0.1)
+    monkeypatch.setattr(key_cache, "FRESH_SECONDS", 0.1)
     key = await a_key(database, "ada@example.org")
     stream = keyed.traces.ImportTraces(metadata=bearer(key), timeout=20)
     await stream.write(message([a_record(1)], import_id=str(uuid4())))

@@ -10,8 +10,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from structlog.testing import capture_logs
 
-from commontrace.core.keys import cache as known_keys
-from commontrace.core.keys import service as keys
+from commontrace.core.keys import cache as key_cache
+from commontrace.core.keys import service as key_service
 from commontrace.domain.errors import TooManyKeys
 from commontrace.domain.keys.api_key import ApiKey
 from commontrace.domain.scopes import EVERYTHING, Scope
@@ -88,7 +88,7 @@ async def test_what_only_the_service_makes_is_imported_with_a_scope_of_its_own(
 async def test_a_lost_database_refuses_nobody_for_good(
     keyed: RunningServer, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_keys, "FRESH_SECONDS", 1.0)
+    monkeypatch.setattr(key_cache, "FRESH_SECONDS", 1.0)
     key = bearer(await a_key(database, "ada@example.org"))
     invalid = pb.CreateTraceRequest()
     assert await reason_of(keyed.traces.CreateTrace(invalid, metadata=key)) == "FIELD_REQUIRED"
@@ -123,7 +123,7 @@ async def test_a_user_has_two_live_keys_at_most_however_many_ask_at_once(databas
 async def test_a_rotated_key_goes_on_for_the_overlap(keyed: RunningServer, database: Database) -> None:
     old = await a_key(database, "ada@example.org", {Scope.TRACES_READ})
     async with database.unit_of_work() as work:
-        new = await keys.rotate(old.id, work, overlap=timedelta(seconds=1))
+        new = await key_service.rotate(old.id, work, overlap=timedelta(seconds=1))
     infos = [await keyed.traces.GetServiceInfo(INFO, metadata=bearer(key)) for key in (old, new)]
     assert infos[0].caller == infos[1].caller
     await asyncio.sleep(1.0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2
 
-from commontrace.cli.doctor import checks as diagnosing
+from commontrace.cli.doctor import checks as doctor_checks
 from commontrace.client import vector
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
@@ -203,7 +203,7 @@ async def test_doctor_tells_how_far_it_is(
     monkeypatch.setenv("DATABASE_URL", database_url)
 
     async def found() -> dict[str, Finding]:
-        return {finding.check: finding async for finding in diagnosing.run_checks("127.0.0.1:1")}
+        return {finding.check: finding async for finding in doctor_checks.run_checks("127.0.0.1:1")}
 
     async with bootstrap.reembedding(Postgres(url=database_url, is_embedded=False)) as steps:
         await steps.start(OTHER)

@@ -9,9 +9,9 @@ import pytest
 
 from commontrace.domain.errors import DatabaseUnavailable
 from commontrace.embeddings.embedder import Embedder
-from commontrace.storage import migrations as migrating
+from commontrace.storage import migrations
 from commontrace.storage.database import Database
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.postgres_url import parse_postgres_url
 from tests.conftest import administer, url_of
 from tests.faults.harness.proxy import proxy_before
@@ -74,8 +74,8 @@ UNREACHABLE = {
 def guarded(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder) -> Iterator[str]:
     """A migrated Postgres that asks some users for passwords."""
     data_dir = tmp_path_factory.mktemp("guarded") / "data"
-    with embedded.start(data_dir) as postgres:
-        asyncio.run(migrating.upgrade(postgres.url, embedder))
+    with embedded_postgres.start(data_dir) as postgres:
+        asyncio.run(migrations.upgrade(postgres.url, embedder))
         for statement in (
             "CREATE ROLE ada LOGIN PASSWORD 'right'; CREATE ROLE eve LOGIN; CREATE ROLE bob LOGIN",
             "GRANT ALL ON ALL TABLES IN SCHEMA public TO ada",

@@ -12,7 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.struct_pb2 import Struct
 from structlog.testing import capture_logs
 
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from commontrace.v1.vote_service_pb2 import CastVoteRequest
@@ -81,7 +81,7 @@ async def test_a_call_that_its_caller_leaves_is_logged_as_cancelled(server: Runn
 
 async def test_no_field_of_any_message_reaches_the_log(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, LOG_LEVEL="debug", EMBEDDER="lexical") as server:
-        url = embedded.attach(server.data_dir)
+        url = embedded_postgres.attach(server.data_dir)
         assert url is not None
         # An error that no code of ours expects: the driver's message repeats the whole row.
         await administer(url, f"ALTER TABLE traces ADD CONSTRAINT unforeseen CHECK (agent_model <> '{PRIVATE}')")

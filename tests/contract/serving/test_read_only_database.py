@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace.cli.doctor import checks as diagnosing
+from commontrace.cli.doctor import checks as doctor_checks
 from commontrace.domain.doctor.findings import Finding, Level
 from commontrace.embeddings.embedder import Embedder
-from commontrace.storage import migrations as migrating
+from commontrace.storage import migrations
 from commontrace.storage.database import Database
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings
 from tests.contract.calls import call
 from tests.contract.errors.error_row import CREATE, LIST, SEARCH, VALID
@@ -47,7 +47,7 @@ async def works(server: RunningServer) -> None:
 
 async def found(monkeypatch: pytest.MonkeyPatch, url: str) -> Finding:
     monkeypatch.setenv("DATABASE_URL", url)
-    [finding] = [finding async for finding in diagnosing.run_checks("nonsense") if finding.check == "writing"]
+    [finding] = [finding async for finding in doctor_checks.run_checks("nonsense") if finding.check == "writing"]
     return finding
 
 
@@ -118,14 +118,14 @@ async def test_a_write_that_is_refused_shows_what_a_look_at_an_older_session_doe
 async def test_a_standby_serves_reads_until_it_is_promoted(
     start_server: ServerFactory, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with embedded.start(tmp_path / "data") as primary:
-        await migrating.upgrade(primary.url, embedder)
+    with embedded_postgres.start(tmp_path / "data") as primary:
+        await migrations.upgrade(primary.url, embedder)
         database = Database(primary.url)
         await stored(database)
         await database.close()
     # Without a primary to follow: it replays what is there, and waits for more.
     (tmp_path / "data" / "postgres-18" / "standby.signal").touch()
-    with embedded.start(tmp_path / "data") as standby:
+    with embedded_postgres.start(tmp_path / "data") as standby:
         with capture_logs() as lines:
             async with serving(start_server, standby.url) as running:
                 assert await health_of(running.channel, TRACE_SERVICE) == NOT_SERVING

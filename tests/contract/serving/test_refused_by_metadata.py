@@ -7,7 +7,7 @@ from collections import Counter
 import grpc
 import pytest
 
-from commontrace.core.keys import cache as known_keys
+from commontrace.core.keys import cache as key_cache
 from commontrace.domain import limits
 from commontrace.domain.keys.api_key import new_key
 from commontrace.rpc import request_receiver
@@ -57,7 +57,7 @@ async def test_guessed_keys_block_no_user(
     keyed: RunningServer, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 8
-    monkeypatch.setattr(known_keys, "MOST_STRANGERS", most)
+    monkeypatch.setattr(key_cache, "MOST_STRANGERS", most)
     key = bearer(await a_key(keyed.database, "ada@example.org"))
     request = VALID[SEARCH].SerializeToString()
     assert await call(keyed.channel, SEARCH, request, key) is None

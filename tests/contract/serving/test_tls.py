@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from commontrace.cli.doctor import checks as diagnosing
+from commontrace.cli.doctor import checks as doctor_checks
 from commontrace.cli.exit_codes import FAILED, TRY_AGAIN
 from commontrace.cli.runtime import tls_options
 from commontrace.client import Tls, TlsFailed, connect, sync
@@ -114,7 +114,7 @@ async def test_doctor_looks_at_certificates(
     place = placed(tmp_path)
 
     async def look() -> dict[str, tuple[Level, str]]:
-        return {found.check: (found.level, found.message) async for found in diagnosing.run_checks(server.address)}
+        return {found.check: (found.level, found.message) async for found in doctor_checks.run_checks(server.address)}
 
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "no database"))
     for name, file in place.files.items():

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.core.traces import moderate as moderating
+from commontrace.core.traces import moderate as trace_moderation
 from commontrace.core.traces.create import ExistingTrace
 from commontrace.storage.models import Base
 from commontrace.storage.tags.repository import MERGES
@@ -117,7 +117,7 @@ async def test_a_duplicate_of_what_is_being_purged_waits_and_is_a_trace_of_its_o
 ) -> None:
     purged = await contributed(server, 1)
     async with server.database.unit_of_work() as work:
-        await moderating.purge(UUID(purged), work, "eve@example.org")
+        await trace_moderation.purge(UUID(purged), work, "eve@example.org")
         # It has found the trace of the same content, and would answer with it.
         creating = asyncio.ensure_future(created(server, a_contribution(1, request_id=str(uuid4()))))
         await until_waiting(database_url)

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from commontrace.core.encoding.queue import requeue
-from commontrace.core.tags import service as tagging
-from commontrace.core.traces import moderate as moderating
+from commontrace.core.tags import service as tag_service
+from commontrace.core.traces import moderate as trace_moderation
 from commontrace.storage.tags.repository import MERGES
 from commontrace.v1 import tag_service_pb2 as tag_pb
 from commontrace.v1 import trace_service_pb2 as pb
@@ -79,7 +79,7 @@ async def test_a_row_that_is_about_to_refer_to_it_is_erased_with_it(
 async def test_a_purge_waits_for_a_merge_under_way(server: RunningServer, database_url: str) -> None:
     trace, _ = await contributed(server, 1, "old"), await contributed(server, 2, "old")
     async with server.database.unit_of_work() as work:
-        assert (await tagging.merge("old", "new", work)).moved_trace_count == 2
+        assert (await tag_service.merge("old", "new", work)).moved_trace_count == 2
         purging = asyncio.create_task(purged(server, trace))
         await until_waiting(database_url)
     assert await purging == "OK"
@@ -90,7 +90,7 @@ async def test_a_merge_waits_for_a_purge_under_way(server: RunningServer, databa
     trace, _ = await contributed(server, 1, "old"), await contributed(server, 2, "old")
     merge = tag_pb.MergeTagsRequest(source="old", target="new")
     async with server.database.unit_of_work() as work:
-        await moderating.purge(UUID(trace), work, "eve@example.org")
+        await trace_moderation.purge(UUID(trace), work, "eve@example.org")
         merging = asyncio.ensure_future(server.tags.MergeTags(merge, metadata=EVE))
         await until_waiting(database_url)
     assert (await merging).moved_trace_count == 1
@@ -104,7 +104,7 @@ async def test_queueing_what_misses_its_vector_waits_for_a_purge_under_way(
     # A model that the database had before made these vectors.
     await administer(database_url, "UPDATE traces SET embedding_model_version = 'earlier'")
     async with server.database.unit_of_work() as work:
-        await moderating.purge(UUID(traces[1]), work, "eve@example.org")
+        await trace_moderation.purge(UUID(traces[1]), work, "eve@example.org")
         queueing = asyncio.create_task(requeue(server.database))
         await until_waiting(database_url)
     assert await queueing == 2

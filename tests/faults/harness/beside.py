@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from tests.faults.server_process import ServerProcess
 
 _SERVER = "application_name = 'commontrace' AND backend_type = 'client backend'"
@@ -73,7 +73,7 @@ class Beside:
 @asynccontextmanager
 async def beside(server: ServerProcess) -> AsyncIterator[Beside]:
     """Yields connections to the server's embedded Postgres."""
-    url = embedded.attach(server.data_dir)
+    url = embedded_postgres.attach(server.data_dir)
     assert url is not None
     address = url.replace("+asyncpg", "")
     asking, holding = [await asyncpg.connect(address, command_timeout=_ANSWER_SECONDS) for _ in range(2)]

@@ -9,7 +9,7 @@ import asyncpg
 import grpc
 
 from commontrace.storage.database import Database
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from tests.faults.server_process import ServerProcess
 from tests.support.keys import Metadata, a_key, bearer
 
@@ -65,7 +65,7 @@ class Callers:
 
 def callers_of(running: ServerProcess) -> Callers:
     """Returns the users of a server's embedded Postgres."""
-    url = embedded.attach(running.data_dir)
+    url = embedded_postgres.attach(running.data_dir)
     assert url is not None
     return Callers(url)
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.embedded_postgres.processes import processes_on
 
 # Every write is acknowledged before it is on disk, and stays off it for as long as it may.
@@ -31,7 +31,7 @@ class Postgres:
         """Takes a thread of its own: Postgres ends with the one that started it."""
         self._place = place
         self._thread = thread
-        self._running: embedded.EmbeddedPostgres | None = None
+        self._running: embedded_postgres.EmbeddedPostgres | None = None
 
     @property
     def socket(self) -> Path:
@@ -105,7 +105,7 @@ class Postgres:
 
     def _start(self) -> None:
         self._stop()
-        self._running = embedded.start(self._place)
+        self._running = embedded_postgres.start(self._place)
 
     def _stop(self) -> None:
         if self._running is not None:

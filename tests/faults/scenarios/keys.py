@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import grpc
 
-from commontrace.core.keys import cache as known_keys
+from commontrace.core.keys import cache as key_cache
 from commontrace.core.keys.cache import KeyCache
 from commontrace.domain.caller import Caller
 from commontrace.domain.keys.api_key import ApiKey
@@ -18,9 +18,9 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.serving.bootstrap import Foundation
 from commontrace.serving.server import serving
 from commontrace.settings import Settings
-from commontrace.storage import migrations as migrating
+from commontrace.storage import migrations
 from commontrace.storage.database import Database
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.contract.calls import call
 from tests.contract.errors.error_promises import broken_promises
@@ -62,7 +62,7 @@ async def measure_matrix(trial: Trial) -> list[Figure]:
 
 async def measure_revoked(trial: Trial) -> list[Figure]:
     """Revokes keys that three servers know, one of which does not hear of it, and waits for each to refuse."""
-    forgetting = nullcontext() if trial.protected else patch.object(known_keys, "FRESH_SECONDS", 3600.0)
+    forgetting = nullcontext() if trial.protected else patch.object(key_cache, "FRESH_SECONDS", 3600.0)
     with forgetting:
         async with _database(trial.place) as database, AsyncExitStack() as servers:
             hearing = await _serve(database, servers, count=2)
@@ -114,8 +114,8 @@ async def _broken(channel: grpc.aio.Channel, rows: Iterable[Row]) -> AsyncIterat
 
 @asynccontextmanager
 async def _database(place: Path) -> AsyncIterator[Database]:
-    with embedded.start(place, version="18") as postgres:
-        await migrating.upgrade(postgres.url, _EMBEDDER)
+    with embedded_postgres.start(place, version="18") as postgres:
+        await migrations.upgrade(postgres.url, _EMBEDDER)
         database = Database(postgres.url)
         yield database
         await database.close()

@@ -14,15 +14,15 @@ from uuid import uuid4
 
 import grpc
 
-from commontrace.domain.secrets import scan as secrets
+from commontrace.domain.secrets import scan as secret_scan
 from commontrace.domain.secrets.scan import SecretScan
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.serving.bootstrap import Foundation
 from commontrace.serving.server import serving
 from commontrace.settings import Settings
-from commontrace.storage import migrations as migrating
+from commontrace.storage import migrations
 from commontrace.storage.database import Database
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.contract.callers import ADA, BOB
 from tests.contract.calls import call
@@ -73,7 +73,7 @@ async def measure(trial: Trial) -> list[Figure]:
         }
     found = {where: sum(sign in text for sign in done.signs) for where, text in places.items()}
     texts = list(_clean_texts())
-    alarms = [text for text in texts if secrets.scan.find(text)]
+    alarms = [text for text in texts if secret_scan.scan.find(text)]
     name, milliseconds, count = _worst_text(trial.seed)
     return [
         Figure(
@@ -149,7 +149,7 @@ def _worst_text(seed: int) -> tuple[str, float, int]:
     """Returns the one that took longest the first time that it was seen, its milliseconds, and how many there were."""
     # A process has prepared its rules long before it meets a hostile text.
     for rule in SECRETS:
-        secrets.scan.find(planted(rule, seed))
+        secret_scan.scan.find(planted(rule, seed))
     taken: Sequence[tuple[float, str]] = [
         (_milliseconds(text), name) for name, text in hostile_texts(_TEXT_BYTES, seed)
     ]
@@ -159,7 +159,7 @@ def _worst_text(seed: int) -> tuple[str, float, int]:
 
 def _milliseconds(text: str) -> float:
     started = time.process_time()
-    secrets.scan.find(text)
+    secret_scan.scan.find(text)
     return (time.process_time() - started) * 1e3
 
 
@@ -168,7 +168,7 @@ async def _protected(place: Path) -> AsyncIterator[_Server]:
     process = ServerProcess(place, EMBEDDER="lexical", EMBEDDING_DIMENSIONS="64", AUTHENTICATION="keys")
     await asyncio.to_thread(process.__enter__)
     try:
-        url = embedded.attach(process.data_dir)
+        url = embedded_postgres.attach(process.data_dir)
         assert url is not None
 
         def logged() -> str:
@@ -183,8 +183,8 @@ async def _protected(place: Path) -> AsyncIterator[_Server]:
 @asynccontextmanager
 async def _unprotected(place: Path) -> AsyncIterator[_Server]:
     embedder = LexicalEmbedder(64)
-    with embedded.start(place, version="18") as postgres, patch.object(secrets, "scan", SecretScan(())):
-        await migrating.upgrade(postgres.url, embedder)
+    with embedded_postgres.start(place, version="18") as postgres, patch.object(secret_scan, "scan", SecretScan(())):
+        await migrations.upgrade(postgres.url, embedder)
         database = Database(postgres.url)
         settings = Settings.model_validate({"listen_address": "127.0.0.1:0", "authentication": "keys"})
         async with serving(settings, Foundation(database=database, embedder=embedder)) as address:

@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 
 from commontrace.client import connect
 from commontrace.settings import Settings
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from tests.conftest import administer, server_settings
 from tests.faults.server_process import ServerProcess, run_command
 from tests.integration.repository.shipped import is_command, words
@@ -155,7 +155,7 @@ def socket_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     user, database = given["POSTGRES_USER"], given["POSTGRES_DB"]
     password = _filled_in(given["POSTGRES_PASSWORD"]).replace("'", "''")
     data = tmp_path_factory.mktemp("postgres")
-    with embedded.start(data) as postgres:
+    with embedded_postgres.start(data) as postgres:
         asyncio.run(administer(postgres.url, f"CREATE ROLE {user} SUPERUSER LOGIN PASSWORD '{password}'"))
         asyncio.run(administer(postgres.url, f"CREATE DATABASE {database} OWNER {user}"))
         [rules] = data.glob("postgres-*/pg_hba.conf")

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from commontrace.core.search.service import SearchService
-from commontrace.core.traces import seed as seeding
+from commontrace.core.traces import seed as trace_seeding
 from commontrace.core.traces.seed import read_seeds
 from commontrace.data_files import data_directory
 from commontrace.domain.deadline import NEVER
@@ -22,8 +22,7 @@ from commontrace.serving import bootstrap
 from commontrace.serving.bootstrap import Foundation, Postgres
 from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
-from commontrace.storage import engines
-from commontrace.storage import migrations as migrating
+from commontrace.storage import engines, migrations
 from commontrace.storage.database import Database
 from commontrace.storage.doctor.inspector import inspect_database
 from commontrace.storage.postgres_url import parse_postgres_url
@@ -110,7 +109,7 @@ async def test_two_who_seed_at_once_store_twelve(empty_database_url: str, seeded
     async with ready(empty_database_url, lexical()) as foundation, ready(empty_database_url, lexical()) as twin:
         seeds = read_seeds(data_directory("fixtures"))
         earlier = dict(list(seeds.items())[:seeded_before])
-        assert await seeding.seed(earlier, foundation.database, foundation.embedder) == seeded_before
+        assert await trace_seeding.seed(earlier, foundation.database, foundation.embedder) == seeded_before
         stored = await asyncio.gather(bootstrap.seed(foundation), bootstrap.seed(twin))
     assert sorted(stored) == [0, 12 - seeded_before]
     assert await ask(empty_database_url, "SELECT count(*) FROM traces") == [(12,)]
@@ -127,7 +126,7 @@ async def test_seeding_and_contributing_new_tags_do_not_deadlock(empty_database_
             )
             # It has created alpha and waits for middle.
             await asyncio.sleep(0.2)
-            seeding_all = asyncio.create_task(seeding.seed(seeds, database, embedder))
+            seeding_all = asyncio.create_task(trace_seeding.seed(seeds, database, embedder))
             await asyncio.sleep(0.2)
         await asyncio.gather(contributing, seeding_all)
     assert await ask(empty_database_url, "SELECT name FROM tags ORDER BY 1") == [("alpha",), ("middle",), ("omega",)]
@@ -143,7 +142,7 @@ async def test_an_unmigrated_database_is_not_ready(empty_database_url: str) -> N
     with pytest.raises(NotReady, match="run `commontrace migrate`"):
         await open_it()
     assert await bootstrap.migrate(where, lexical())
-    await migrating.downgrade(empty_database_url, "0001_initial_schema", LexicalEmbedder(384))
+    await migrations.downgrade(empty_database_url, "0001_initial_schema", LexicalEmbedder(384))
     with pytest.raises(NotReady, match=r"revision 0001_initial_schema.*run `commontrace migrate`"):
         await open_it()
     assert await bootstrap.migrate(where, lexical())
@@ -261,7 +260,7 @@ async def test_dimensions_that_the_local_model_does_not_have_are_refused(empty_d
         settings = server_settings(embedder=embedder, embedding_dimensions=1536)
         with pytest.raises(ModelNotUsable, match=r"EMBEDDING_DIMENSIONS is 1536.*unset it, or set EMBEDDER=lexical"):
             await start(empty_database_url, settings)
-        assert await migrating.current_revision(empty_database_url) is None
+        assert await migrations.current_revision(empty_database_url) is None
     async with ready(empty_database_url, server_settings(embedding_dimensions=384)) as foundation:
         assert not foundation.embedder.is_lexical
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from commontrace.core.encoding import reembed as reembedding
+from commontrace.core.encoding import reembed
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder
 from commontrace.serving import bootstrap
@@ -13,7 +13,7 @@ from tests.conftest import query
 async def move_to(model: Embedder, url: str) -> int | None:
     """Does what `commontrace reembed` does, in this process."""
     async with bootstrap.reembedding(Postgres(url=url, is_embedded=False)) as steps:
-        return await reembedding.reembed(steps, model, on_progress=lambda _done, _total: None)
+        return await reembed.reembed(steps, model, on_progress=lambda _done, _total: None)
 
 
 async def every_vector_is_of(model: Embedder, url: str) -> int:

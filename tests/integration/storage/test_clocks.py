@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from commontrace.core import cleanup as expiry
+from commontrace.core import cleanup
 from commontrace.core.encoding.queue import BatchOutcome, encode_batch
 from commontrace.core.keys.cache import KeyCache
 from commontrace.core.keys.quotas import Quotas
@@ -107,10 +107,10 @@ async def queue_one(database: Database) -> None:
 
 # The table, and what removes what has expired from it.
 KEPT: list[tuple[str, Callable[[Database], Awaitable[int]]]] = [
-    ("idempotent_requests", expiry.delete_expired_answers),
-    ("import_items", expiry.delete_expired_imports),
-    ("trace_events", expiry.delete_expired_events),
-    ("tags", expiry.delete_unused_tags),
+    ("idempotent_requests", cleanup.delete_expired_answers),
+    ("import_items", cleanup.delete_expired_imports),
+    ("trace_events", cleanup.delete_expired_events),
+    ("tags", cleanup.delete_unused_tags),
 ]
 
 
@@ -160,7 +160,7 @@ async def test_events_of_a_clock_that_was_ahead_keep_those_behind_them(
         database_url,
         f"UPDATE trace_events SET created_at = now() + interval '{step}' WHERE sequence = {first + 1}",  # noqa: S608
     )
-    assert await expiry.delete_expired_events(database) == 0
+    assert await cleanup.delete_expired_events(database) == 0
     kept = await database.read(lambda reading: reading.events.get_retained())
     assert kept.has_all_after(first)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from commontrace.postgres_memory import default_megabytes
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.embedded_postgres import launcher as embedded_launcher
 from tests.integration.storage.postgres_owners import (
     ATTACHER,
@@ -219,10 +219,10 @@ def test_environment_of_the_user_does_not_reach_postgres(user: User, data_dir: P
 @pytest.mark.parametrize("name", ["long-" * 30, "a b+c%20é@'\"&=:", "with,comma"])
 def test_any_directory_name_will_do(home: Path, name: str) -> None:
     data_dir = home / name
-    with embedded.start(data_dir) as postgres:
+    with embedded_postgres.start(data_dir) as postgres:
         sockets = socket_dir(postgres.url)
         assert query(postgres.url, "SELECT 1") == [1]
-        assert embedded.attach(data_dir) == postgres.url
+        assert embedded_postgres.attach(data_dir) == postgres.url
     assert (sockets == data_dir) == ("é" in name)
     assert sockets.exists() == (sockets == data_dir)
 
@@ -232,47 +232,47 @@ def test_socket_directory_of_a_killed_owner_is_removed_by_the_next(home: Path) -
     with user.owning(data_dir, "18") as owner:
         owner.kill()
     wait_until_gone(home)
-    with embedded.start(data_dir) as postgres:
+    with embedded_postgres.start(data_dir) as postgres:
         assert not socket_dir(owner.url).exists()
         assert query(postgres.url, "SELECT 1") == [1]
 
 
 def test_stop_may_be_repeated_and_frees_the_directory(home: Path) -> None:
-    postgres = embedded.start(home / "data")
+    postgres = embedded_postgres.start(home / "data")
     postgres.stop()
     postgres.stop()
-    with embedded.start(home / "data", version="16"):
+    with embedded_postgres.start(home / "data", version="16"):
         pass
 
 
 def test_failed_start_shows_the_log_and_frees_the_directory(home: Path) -> None:
-    embedded.start(home / "data").stop()
+    embedded_postgres.start(home / "data").stop()
     control = home / "data" / "postgres-18" / "global" / "pg_control"
     control.rename(home / "pg_control")
-    with pytest.raises(embedded.EmbeddedPostgresFailed, match="pg_control") as failed:
-        embedded.start(home / "data")
+    with pytest.raises(embedded_postgres.EmbeddedPostgresFailed, match="pg_control") as failed:
+        embedded_postgres.start(home / "data")
     assert "pg_control" in failed.value.log_tail
     (home / "pg_control").rename(control)
-    embedded.start(home / "data").stop()
+    embedded_postgres.start(home / "data").stop()
 
 
 def test_shared_buffers_are_those_asked_for_or_suit_the_machine(home: Path) -> None:
     size = "SELECT setting::int / 128 FROM pg_settings WHERE name = 'shared_buffers'"
-    with embedded.start(home / "data", shared_buffers=48) as postgres:
+    with embedded_postgres.start(home / "data", shared_buffers=48) as postgres:
         assert query(postgres.url, size) == [48]
-    with embedded.start(home / "data") as postgres:
+    with embedded_postgres.start(home / "data") as postgres:
         assert query(postgres.url, size) == [default_megabytes()]
 
 
 def test_a_machine_without_so_much_shared_memory_gets_less(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # More than any machine gives.
     too_much = 1 << 20
-    monkeypatch.setattr(embedded, "default_megabytes", lambda: too_much)
-    with embedded.start(home / "data") as postgres:
+    monkeypatch.setattr(embedded_postgres, "default_megabytes", lambda: too_much)
+    with embedded_postgres.start(home / "data") as postgres:
         [size] = query(postgres.url, "SELECT setting::int / 128 FROM pg_settings WHERE name = 'shared_buffers'")
         assert 16 <= size < too_much
-    with pytest.raises(embedded.EmbeddedPostgresFailed, match="set EMBEDDED_SHARED_BUFFERS to less"):
-        embedded.start(home / "data", shared_buffers=too_much)
+    with pytest.raises(embedded_postgres.EmbeddedPostgresFailed, match="set EMBEDDED_SHARED_BUFFERS to less"):
+        embedded_postgres.start(home / "data", shared_buffers=too_much)
 
 
 def test_directory_closed_to_the_user_is_told(home: Path) -> None:
@@ -283,18 +283,18 @@ def test_directory_closed_to_the_user_is_told(home: Path) -> None:
         closed.chmod(0o700)
     else:
         closed.chmod(0)
-    with pytest.raises(embedded.EmbeddedPostgresFailed) as failed:
-        embedded.start(closed / "data")
+    with pytest.raises(embedded_postgres.EmbeddedPostgresFailed) as failed:
+        embedded_postgres.start(closed / "data")
     assert ("belong to root or are open to all users" if IS_ROOT else str(closed)) in str(failed.value)
     closed.chmod(0o700)
 
 
 def test_unusable_directory_and_unknown_version_are_told(home: Path) -> None:
     (home / "file").touch()
-    with pytest.raises(embedded.EmbeddedPostgresFailed, match="file"):
-        embedded.start(home / "file")
-    with pytest.raises(embedded.EmbeddedPostgresFailed, match="no embedded PostgreSQL 12, only 16, 18"):
-        embedded.start(home / "data", version="12")
+    with pytest.raises(embedded_postgres.EmbeddedPostgresFailed, match="file"):
+        embedded_postgres.start(home / "file")
+    with pytest.raises(embedded_postgres.EmbeddedPostgresFailed, match="no embedded PostgreSQL 12, only 16, 18"):
+        embedded_postgres.start(home / "data", version="12")
 
 
 def test_refused_namespace_says_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,8 +306,8 @@ def test_refused_namespace_says_what_to_do(home: Path, monkeypatch: pytest.Monke
         launcher = home / "launcher.py"
         launcher.write_text(f"raise SystemExit({embedded_launcher.NAMESPACE_REFUSED})")
         monkeypatch.setattr(embedded_launcher, "__file__", str(launcher))
-        with pytest.raises(embedded.EmbeddedPostgresFailed) as failed:
-            embedded.start(home / "data")
+        with pytest.raises(embedded_postgres.EmbeddedPostgresFailed) as failed:
+            embedded_postgres.start(home / "data")
         told = str(failed.value)
     assert "start as an ordinary user, or set DATABASE_URL" in told
     assert not list((home / "data").glob("initdb-*"))

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from commontrace.core.encoding.queue import MOST_ATTEMPTS, BatchOutcome, encode_batch, requeue
 from commontrace.core.encoding.worker import drain_queue, run_encoding
-from commontrace.core.traces import moderate as moderating
-from commontrace.core.traces import update as editing
+from commontrace.core.traces import moderate as trace_moderation
+from commontrace.core.traces import update as trace_update
 from commontrace.core.traces.update import Edit
 from commontrace.domain.errors import ModelReplaced
 from commontrace.domain.traces.contribution import embedding_text
@@ -49,7 +49,7 @@ async def vector_of(database: Database, trace_id: UUID) -> Vector | None:
 
 
 async def edited(database: Database, embedder: Any, trace_id: UUID, title: str) -> None:
-    prepared = await editing.prepare(
+    prepared = await trace_update.prepare(
         Edit(trace_id=trace_id, values={"title": title}), EMAIL, database=database, embedder=embedder
     )
     async with database.unit_of_work() as work:
@@ -118,7 +118,7 @@ async def test_a_purge_meanwhile_does_not_keep_the_others_from_their_vectors(
 ) -> None:
     purged, other = await queued(database, "purged", "other")
     async with under_way(database, told) as result, database.unit_of_work() as work:
-        await moderating.purge(purged, work, EMAIL)
+        await trace_moderation.purge(purged, work, EMAIL)
     assert (await result).encoded == 1
     assert await vector_of(database, other) is not None
     assert await query(database_url, JOBS) == []

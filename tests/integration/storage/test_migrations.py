@@ -16,8 +16,7 @@ from sqlalchemy import Connection
 from commontrace.domain.errors import DatabaseUnavailable
 from commontrace.domain.traces.content_hash import content_hash
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import engines
-from commontrace.storage import migrations as migrating
+from commontrace.storage import engines, migrations
 from commontrace.storage.models import Base
 from tests.conftest import administer, query, url_of
 from tests.support.locks import held, until_waiting
@@ -114,10 +113,10 @@ async def fill(url: str) -> None:
 
 
 async def test_the_schema_is_the_golden_one(empty_database_url: str) -> None:
-    assert await migrating.current_revision(empty_database_url) is None
-    assert await migrating.upgrade(empty_database_url, MODEL)
-    assert await migrating.current_revision(empty_database_url) == migrating.newest_revision()
-    assert not await migrating.upgrade(empty_database_url, MODEL)
+    assert await migrations.current_revision(empty_database_url) is None
+    assert await migrations.upgrade(empty_database_url, MODEL)
+    assert await migrations.current_revision(empty_database_url) == migrations.newest_revision()
+    assert not await migrations.upgrade(empty_database_url, MODEL)
 
     found = await schema(empty_database_url)
     if os.environ.get("UPDATE_GOLDEN") == "1":
@@ -127,11 +126,11 @@ async def test_the_schema_is_the_golden_one(empty_database_url: str) -> None:
 
 async def test_down_to_nothing_and_up_again_with_rows(database_url: str) -> None:
     await fill(database_url)
-    assert await migrating.downgrade(database_url, "base", MODEL)
+    assert await migrations.downgrade(database_url, "base", MODEL)
     assert await query(database_url, TABLES) == [("alembic_version",)]
-    assert await migrating.current_revision(database_url) is None
+    assert await migrations.current_revision(database_url) is None
 
-    assert await migrating.upgrade(database_url, MODEL)
+    assert await migrations.upgrade(database_url, MODEL)
     assert await schema(database_url) == GOLDEN.read_text(encoding="utf-8")
     assert await query(database_url, "SELECT * FROM traces") == []
     await fill(database_url)
@@ -142,11 +141,11 @@ async def test_one_step_down_and_up_keeps_every_row(database_url: str) -> None:
     before = await checksums(database_url)
     assert None not in before.values()
 
-    assert await migrating.downgrade(database_url, "0001_initial_schema", MODEL)
+    assert await migrations.downgrade(database_url, "0001_initial_schema", MODEL)
     assert await query(database_url, "SELECT to_regclass('embedding_models')") == [(None,)]
     assert await checksums(database_url) == before
 
-    assert await migrating.upgrade(database_url, MODEL)
+    assert await migrations.upgrade(database_url, MODEL)
     assert await checksums(database_url) == before
     assert await schema(database_url) == GOLDEN.read_text(encoding="utf-8")
 
@@ -155,8 +154,8 @@ async def test_traces_from_before_get_their_history_and_their_hash(database_url:
     await fill(database_url)
     await administer(database_url, "UPDATE traces SET revision = 3, created_at = '2026-01-01' WHERE embedding IS NULL")
     await administer(database_url, a_trace(context="E'e\\u0301\\r\\n '"))
-    await migrating.downgrade(database_url, "0002_create_embedding_models", MODEL)
-    await migrating.upgrade(database_url, MODEL)
+    await migrations.downgrade(database_url, "0002_create_embedding_models", MODEL)
+    await migrations.upgrade(database_url, MODEL)
 
     history = (
         "SELECT kept.revision, changed_fields, editor_id = contributor_id FROM trace_revisions AS kept"
@@ -185,7 +184,7 @@ async def test_the_models_describe_the_migrated_database(database_url: str) -> N
 
 @pytest.mark.parametrize("dimensions", [1, 7, 2000])
 async def test_the_dimension_follows_the_model(empty_database_url: str, dimensions: int) -> None:
-    await migrating.upgrade(empty_database_url, LexicalEmbedder(dimensions))
+    await migrations.upgrade(empty_database_url, LexicalEmbedder(dimensions))
 
     golden = GOLDEN.read_text(encoding="utf-8")
     assert await schema(empty_database_url) == golden.replace("vector(384)", f"vector({dimensions})")
@@ -196,11 +195,11 @@ async def test_the_dimension_follows_the_model(empty_database_url: str, dimensio
 
 
 async def test_a_model_of_another_dimension_cannot_be_recorded(database_url: str) -> None:
-    await migrating.downgrade(database_url, "0001_initial_schema", MODEL)
+    await migrations.downgrade(database_url, "0001_initial_schema", MODEL)
     with pytest.raises(RuntimeError, match=r"traces\.embedding has 384 dimensions; lexical-hash makes 7"):
-        await migrating.upgrade(database_url, LexicalEmbedder(7))
-    assert await migrating.current_revision(database_url) == "0001_initial_schema"
-    assert await migrating.upgrade(database_url, MODEL)
+        await migrations.upgrade(database_url, LexicalEmbedder(7))
+    assert await migrations.current_revision(database_url) == "0001_initial_schema"
+    assert await migrations.upgrade(database_url, MODEL)
 
 
 async def test_the_alembic_command_migrates(empty_database_url: str) -> None:
@@ -216,13 +215,13 @@ async def test_the_alembic_command_migrates(empty_database_url: str) -> None:
     )
     assert alembic.returncode == 0, alembic.stderr
     assert await schema(empty_database_url) == GOLDEN.read_text(encoding="utf-8")
-    assert not await migrating.upgrade(empty_database_url, MODEL)
+    assert not await migrations.upgrade(empty_database_url, MODEL)
 
 
 async def test_a_migration_that_waits_for_a_table_keeps_nobody_else_waiting(database_url: str) -> None:
-    await migrating.downgrade(database_url, BEFORE_MODERATION, MODEL)
+    await migrations.downgrade(database_url, BEFORE_MODERATION, MODEL)
     async with held(database_url, "LOCK TABLE traces IN ACCESS SHARE MODE"):
-        upgrading = asyncio.create_task(migrating.upgrade(database_url, MODEL))
+        upgrading = asyncio.create_task(migrations.upgrade(database_url, MODEL))
         for _ in range(2):
             await until_waiting(database_url)
             # Behind the migration; a server's statements wait for 2 s at most.
@@ -230,24 +229,24 @@ async def test_a_migration_that_waits_for_a_table_keeps_nobody_else_waiting(data
                 await query(database_url, "SELECT count(*) FROM traces")
         assert not upgrading.done()
     assert await upgrading
-    assert await migrating.current_revision(database_url) == migrating.newest_revision()
+    assert await migrations.current_revision(database_url) == migrations.newest_revision()
 
 
 async def test_a_migration_gives_up_on_a_table_that_is_always_in_use(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrating, "_LOCK_SECONDS", 0.5)
-    await migrating.downgrade(database_url, BEFORE_MODERATION, MODEL)
+    monkeypatch.setattr(migrations, "_LOCK_SECONDS", 0.5)
+    await migrations.downgrade(database_url, BEFORE_MODERATION, MODEL)
     async with held(database_url, "LOCK TABLE traces IN ACCESS SHARE MODE"):
-        with pytest.raises(migrating.MigrationLocked, match="pg_dump"):
-            await migrating.upgrade(database_url, MODEL)
-    assert await migrating.current_revision(database_url) == BEFORE_MODERATION
+        with pytest.raises(migrations.MigrationLocked, match="pg_dump"):
+            await migrations.upgrade(database_url, MODEL)
+    assert await migrations.current_revision(database_url) == BEFORE_MODERATION
 
 
 async def test_a_connection_that_is_cut_in_the_middle_changes_nothing(database_url: str) -> None:
-    await migrating.downgrade(database_url, BEFORE_MODERATION, MODEL)
+    await migrations.downgrade(database_url, BEFORE_MODERATION, MODEL)
     async with held(database_url, "LOCK TABLE traces IN ACCESS SHARE MODE"):
-        upgrading = asyncio.create_task(migrating.upgrade(database_url, MODEL))
+        upgrading = asyncio.create_task(migrations.upgrade(database_url, MODEL))
         await until_waiting(database_url)
         await query(
             database_url,
@@ -256,22 +255,22 @@ async def test_a_connection_that_is_cut_in_the_middle_changes_nothing(database_u
         )
         with pytest.raises(DatabaseUnavailable, match="went away"):
             await upgrading
-    assert await migrating.current_revision(database_url) == BEFORE_MODERATION
-    assert await migrating.upgrade(database_url, MODEL)
+    assert await migrations.current_revision(database_url) == BEFORE_MODERATION
+    assert await migrations.upgrade(database_url, MODEL)
 
 
 async def test_an_index_that_somebody_has_dropped_is_not_missed(database_url: str) -> None:
-    await migrating.downgrade(database_url, "0019_remember_purged_traces", MODEL)
+    await migrations.downgrade(database_url, "0019_remember_purged_traces", MODEL)
     await administer(database_url, "DROP INDEX ix_traces_status")
-    assert await migrating.upgrade(database_url, MODEL)
+    assert await migrations.upgrade(database_url, MODEL)
 
 
 async def test_of_five_at_once_one_migrates(empty_database_url: str) -> None:
-    changed = await asyncio.gather(*(migrating.upgrade(empty_database_url, MODEL) for _ in range(5)))
+    changed = await asyncio.gather(*(migrations.upgrade(empty_database_url, MODEL) for _ in range(5)))
     assert sorted(changed) == [False, False, False, False, True]
     assert await schema(empty_database_url) == GOLDEN.read_text(encoding="utf-8")
     # The lock is free again.
-    assert not await asyncio.wait_for(migrating.upgrade(empty_database_url, MODEL), 1)
+    assert not await asyncio.wait_for(migrations.upgrade(empty_database_url, MODEL), 1)
 
 
 # Incompressible; and nothing, which leaves the vector in the page.

@@ -6,8 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import engines
-from commontrace.storage import migrations as migrating
+from commontrace.storage import engines, migrations
 from commontrace.storage.connections import PINNED_SETTINGS
 from commontrace.storage.database import Database
 from commontrace.storage.doctor.inspector import inspect_database
@@ -102,10 +101,10 @@ async def test_every_connection_has_what_statements_rely_on(database_url: str) -
 async def test_time_limits_of_the_role_do_not_cut_migrations(empty_database_url: str) -> None:
     model = LexicalEmbedder(384)
     await make_hostile(empty_database_url)
-    assert await migrating.upgrade(empty_database_url, model)
-    assert await migrating.current_revision(empty_database_url) == migrating.newest_revision()
-    assert await migrating.downgrade(empty_database_url, "0012_create_trace_signs", model)
-    assert await migrating.upgrade(empty_database_url, model)
+    assert await migrations.upgrade(empty_database_url, model)
+    assert await migrations.current_revision(empty_database_url) == migrations.newest_revision()
+    assert await migrations.downgrade(empty_database_url, "0012_create_trace_signs", model)
+    assert await migrations.upgrade(empty_database_url, model)
 
 
 QUERIES = ("it's a \\ 'quoted' \"word\"", "back\\slash", "don''t E'\\x41' \\'; --", "plain words")

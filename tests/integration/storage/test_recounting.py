@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from commontrace.core.votes import recount as recounting
+from commontrace.core.votes import recount as vote_recount
 from commontrace.core.votes.recount import Recounted, recount
 from commontrace.domain.votes.ballot import DOWN, UP
 from commontrace.storage.database import Database
@@ -37,7 +37,7 @@ async def test_nothing_is_to_be_corrected_after_votes(database: Database, databa
 
 
 async def test_progress_is_told_batch_by_batch(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recounting, "_BATCH", 2)
+    monkeypatch.setattr(vote_recount, "_BATCH", 2)
     for _ in range(5):
         await voted_on(database, 1, 0)
     told: list[tuple[int, int]] = []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from commontrace.core.encoding import reembed as reembedding
+from commontrace.core.encoding import reembed
 from commontrace.core.encoding.reembed import ReembeddingRefused
 from commontrace.core.search.service import SearchService
 from commontrace.domain.deadline import NEVER
@@ -20,7 +20,7 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.query_cache import QueryCache
 from commontrace.serving import bootstrap
 from commontrace.serving.bootstrap import Postgres
-from commontrace.storage import migrations as migrating
+from commontrace.storage import migrations
 from commontrace.storage.database import Database
 from commontrace.storage.encoding.reembedding_lock import ReembeddingInProgress
 from tests.conftest import administer, query
@@ -84,8 +84,8 @@ async def test_the_schema_is_the_same_but_for_its_dimension(database: Database, 
         assert await query(database_url, unvalidated) == []
         assert await move_to(model, database_url) is None
     # Everything in its old order goes on, too.
-    assert await migrating.downgrade(database_url, "0001_initial_schema", LexicalEmbedder(384))
-    assert await migrating.upgrade(database_url, LexicalEmbedder(384))
+    assert await migrations.downgrade(database_url, "0001_initial_schema", LexicalEmbedder(384))
+    assert await migrations.upgrade(database_url, LexicalEmbedder(384))
 
 
 @pytest.mark.parametrize("number", range(1, 12))
@@ -125,7 +125,7 @@ async def test_broken_off_after_any_statement_it_goes_on(
 
             monkeypatch.setattr(steps, name, cutting())
         with suppress(CutOff):
-            await reembedding.reembed(steps, model, on_progress=lambda _done, _total: None)
+            await reembed.reembed(steps, model, on_progress=lambda _done, _total: None)
     await move_to(model, database_url)
     assert await every_vector_is_of(model, database_url) == 10
     assert await query(database_url, MODELS) == [("lexical-hash", 96, True)]
@@ -193,7 +193,7 @@ async def test_giving_up_leaves_nothing(database: Database, database_url: str) -
     await fill(database)
     golden = await schema(database_url)
     async with bootstrap.reembedding(Postgres(url=database_url, is_embedded=False)) as steps:
-        assert await reembedding.cancel(steps) is None
+        assert await reembed.cancel(steps) is None
         await steps.start(OTHER)
         await steps.build_indexes()
         assert await schema(database_url) != golden
@@ -201,8 +201,8 @@ async def test_giving_up_leaves_nothing(database: Database, database_url: str) -
             with pytest.raises(
                 ReembeddingRefused, match=r"moved to lexical-hash 1 \(96 dimensions\), not to .*--cancel"
             ):
-                await reembedding.reembed(steps, model, on_progress=lambda _done, _total: None)
-        given_up = await reembedding.cancel(steps)
+                await reembed.reembed(steps, model, on_progress=lambda _done, _total: None)
+        given_up = await reembed.cancel(steps)
         assert given_up is not None
         assert given_up.dimensions == 96
         with pytest.raises(CommonTraceError, match="no longer being moved"):

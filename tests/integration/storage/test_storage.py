@@ -10,7 +10,7 @@ from commontrace.domain.errors import InvalidStoredVector
 from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import migrations as migrating
+from commontrace.storage import migrations
 from commontrace.storage.database import Database
 from commontrace.storage.postgres_url import parse_postgres_url
 from commontrace.storage.unit_of_work import Reading
@@ -90,7 +90,7 @@ async def test_the_extension_may_live_in_another_schema(empty_database_url: str)
         f"ALTER DATABASE {name} SET search_path = public, extensions",
     ):
         await administer(empty_database_url, statement)
-    await migrating.upgrade(empty_database_url, LexicalEmbedder(384))
+    await migrations.upgrade(empty_database_url, LexicalEmbedder(384))
     database = Database(empty_database_url)
     trace_id = await stored(database, embedding=unit_vector(3))
     embedding = await database.read(lambda reading: reading.traces.get_embedding(trace_id))

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from commontrace.core.cleanup import delete_unused_tags
-from commontrace.core.tags import service as tagging
+from commontrace.core.tags import service as tag_service
 from commontrace.domain.errors import TagNotFound
 from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.storage.database import Database
@@ -43,7 +43,7 @@ async def tags_of(database: Database, trace_id: UUID) -> list[str]:
 
 async def merge(database: Database, source: str, target: str) -> int:
     async with database.unit_of_work() as work:
-        return (await tagging.merge(source, target, work)).moved_trace_count
+        return (await tag_service.merge(source, target, work)).moved_trace_count
 
 
 async def replaced(database: Database, trace_id: UUID, *names: str) -> bool:
@@ -133,7 +133,7 @@ async def test_a_merge_waits_for_traces_that_are_given_the_source(database: Data
 async def test_a_trace_is_given_tags_as_they_are_after_a_merge_under_way(database: Database, names: list[str]) -> None:
     trace_id = await tagged(database, "old")
     async with database.unit_of_work() as work:
-        await tagging.merge("old", "new", work)
+        await tag_service.merge("old", "new", work)
         replacing = asyncio.create_task(replaced(database, trace_id, *names))
         ensuring = asyncio.create_task(tagged(database, "old"))
         await asyncio.sleep(0.2)
@@ -183,10 +183,10 @@ async def test_an_update_waits_for_a_merge_and_changes_the_tag_that_stayed(datab
 
     async def describe() -> str:
         async with database.unit_of_work() as work:
-            return (await tagging.update("old", {"description": "kept"}, work)).name
+            return (await tag_service.update("old", {"description": "kept"}, work)).name
 
     async with database.unit_of_work() as work:
-        await tagging.merge("old", "new", work)
+        await tag_service.merge("old", "new", work)
         describing = asyncio.create_task(describe())
         await asyncio.sleep(0.2)
         assert not describing.done()
@@ -211,7 +211,7 @@ async def test_a_merge_that_fails_changes_nothing(database: Database) -> None:
 
     async def fail() -> None:
         async with database.unit_of_work() as work:
-            await tagging.merge("old", "new", work)
+            await tag_service.merge("old", "new", work)
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -240,8 +240,8 @@ async def test_tags_of_no_use_are_removed_after_a_day(database: Database, databa
     await merge(database, "alias", "with-an-alias")
     await ensured(database, "curated", "described", *(f"unused-{number}" for number in range(20)))
     async with database.unit_of_work() as work:
-        await tagging.update("curated", {"is_curated": True}, work)
-        await tagging.update("described", {"description": "kept"}, work)
+        await tag_service.update("curated", {"is_curated": True}, work)
+        await tag_service.update("described", {"description": "kept"}, work)
     assert await delete_unused_tags(database) == 0
     await age_tags(database_url)
     await ensured(database, "new", "unused-7")
@@ -283,7 +283,7 @@ async def test_a_tag_that_is_being_removed_is_not_found_by_an_update(database: D
 
     async def describe() -> None:
         async with database.unit_of_work() as work:
-            await tagging.update("old", {"description": "kept"}, work)
+            await tag_service.update("old", {"description": "kept"}, work)
 
     async with database.unit_of_work() as work:
         await work.tag_changes.delete_unused(after=UUID(int=0), limit=10)

@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID
 
-from commontrace.core.votes import service as voting
+from commontrace.core.votes import service as vote_service
 from commontrace.core.votes.service import TraceStanding
 from commontrace.domain.votes.ballot import UP, Ballot
 from commontrace.storage.database import Database
@@ -21,7 +21,7 @@ async def cast(
     ballot = Ballot(trace_id=trace_id, vote_type=vote_type, reason=reason, comment="", revision=None)
     async with database.unit_of_work() as work:
         voter_id = await work.users.get_or_create(f"voter-{voter}@example.org")
-        return await voting.cast(ballot, work, voter_id, validation_threshold=threshold)
+        return await vote_service.cast(ballot, work, voter_id, validation_threshold=threshold)
 
 
 async def test_votes_on_a_trace_are_dated_in_the_order_they_are_counted(database: Database) -> None:
@@ -31,7 +31,7 @@ async def test_votes_on_a_trace_are_dated_in_the_order_they_are_counted(database
         voter_id = await work.users.get_or_create("voter-1@example.org")
         first, _ = await cast(database, trace_id, 2)
         ballot = Ballot(trace_id=trace_id, vote_type=UP, reason=None, comment="", revision=None)
-        second, _ = await voting.cast(ballot, work, voter_id, validation_threshold=UNREACHABLE)
+        second, _ = await vote_service.cast(ballot, work, voter_id, validation_threshold=UNREACHABLE)
     assert second.created_at > first.created_at
     listed = await database.read(lambda reading: reading.votes.list_newest_first(trace_id, after=None, size=3))
     assert listed == [second, first]

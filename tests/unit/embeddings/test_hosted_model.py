@@ -211,7 +211,7 @@ async def test_transient_failures_are_retried(server: EmbeddingServer, model: Ho
 
     assert embedding.tokens_read == 1
     assert len(server.requests) == 2
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - began >= 0.25
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def recount() -> None:
     """
     import asyncio
 
-    from commontrace.core.votes import recount as recounting
+    from commontrace.core.votes import recount as vote_recount
     from commontrace.serving import bootstrap
 
     settings = prepare_server_command()
@@ -52,9 +52,9 @@ def recount() -> None:
         bootstrap.postgres(settings, attach=True) as where,
     ):
 
-        async def count() -> recounting.Recounted:
+        async def count() -> vote_recount.Recounted:
             async with bootstrap.migrated(where, settings) as database:
-                return await recounting.recount(
+                return await vote_recount.recount(
                     database, validation_threshold=settings.validation_threshold, on_progress=advance
                 )
 

@@ -44,13 +44,15 @@ def create_key(
 
     Only its hash is stored. A user has two live keys at most, so that one can replace the other.
     """
-    from commontrace.core.keys import service as keys
+    from commontrace.core.keys import service as key_service
 
     shown = one_line(label)
     if len(shown) > limits.KEY_LABEL_CHARACTERS:
         raise typer.BadParameter(f"--label may have {limits.KEY_LABEL_CHARACTERS} characters at most")
     address, lifetime = normalized_email(email), _lifetime(expires_in)
-    key = run_in_unit_of_work(lambda work: keys.create(address, set(scopes), work, label=shown, expires_in=lifetime))
+    key = run_in_unit_of_work(
+        lambda work: key_service.create(address, set(scopes), work, label=shown, expires_in=lifetime)
+    )
     _print_key(key, as_json=as_json)
 
 
@@ -64,12 +66,14 @@ def rotate_key(
     as_json: Json = False,
 ) -> None:
     """Make a key that replaces another, and let the old one end."""
-    from commontrace.core.keys import service as keys
+    from commontrace.core.keys import service as key_service
 
     remaining, lifetime = parse_duration(overlap), _lifetime(expires_in)
 
     async def replace(work: "UnitOfWork") -> "ApiKey":
-        return await keys.rotate(await _resolve_key_id(key_id, work), work, overlap=remaining, expires_in=lifetime)
+        return await key_service.rotate(
+            await _resolve_key_id(key_id, work), work, overlap=remaining, expires_in=lifetime
+        )
 
     key = run_in_unit_of_work(replace)
     _print_key(key, as_json=as_json)
@@ -77,10 +81,10 @@ def rotate_key(
 
 def revoke_key(key_id: KeyId) -> None:
     """End a key at once, on every server."""
-    from commontrace.core.keys import service as keys
+    from commontrace.core.keys import service as key_service
 
     async def end(work: "UnitOfWork") -> "KeyRow":
-        return await keys.revoke(await _resolve_key_id(key_id, work), work)
+        return await key_service.revoke(await _resolve_key_id(key_id, work), work)
 
     old = run_in_unit_of_work(end)
     print(f"revoked {old.id}, a key of {one_line(old.email)}")

@@ -40,7 +40,7 @@ def reembed(
 
 
 async def _reembed(where: "Postgres", settings: "Settings", advance: Callable[[int, int], None]) -> str:
-    from commontrace.core.encoding import reembed as reembedding
+    from commontrace.core.encoding import reembed
     from commontrace.serving import bootstrap
     from commontrace.serving.embedder_factory import choose_embedder
 
@@ -49,7 +49,7 @@ async def _reembed(where: "Postgres", settings: "Settings", advance: Callable[[i
     async with bootstrap.reembedding(where) as steps:
         embedder = await choose_embedder(chosen, recorded=None)
         try:
-            count = await reembedding.reembed(steps, embedder, on_progress=advance)
+            count = await reembed.reembed(steps, embedder, on_progress=advance)
         finally:
             await embedder.close()
     model = f"{embedder.model_id} ({embedder.dimensions} dimensions)"
@@ -59,11 +59,11 @@ async def _reembed(where: "Postgres", settings: "Settings", advance: Callable[[i
 
 
 async def _cancel(where: "Postgres") -> str:
-    from commontrace.core.encoding import reembed as reembedding
+    from commontrace.core.encoding import reembed
     from commontrace.serving import bootstrap
 
     async with bootstrap.reembedding(where) as steps:
-        cancelled = await reembedding.cancel(steps)
+        cancelled = await reembed.cancel(steps)
     if cancelled is None:
         return "nothing to cancel: the database is not being moved to another model"
     return f"gave up {cancelled.model_id} ({cancelled.dimensions} dimensions); the database stays with its model"

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 
 from commontrace.cli.doctor.server_checks import ServerReport, check_server, compare_databases
 from commontrace.cli.runtime.environment import InvalidSettings, load_settings, message_with_cause
-from commontrace.domain.doctor import findings as diagnosis
-from commontrace.domain.doctor import postgres as postgres_diagnosis
-from commontrace.domain.doctor import vectors as vector_diagnosis
+from commontrace.domain.doctor import findings as doctor
+from commontrace.domain.doctor import postgres as postgres_doctor
+from commontrace.domain.doctor import vectors as vector_doctor
 from commontrace.domain.doctor.findings import Finding, Level, ok, problem, warning
 from commontrace.domain.errors import CommonTraceError
 from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
@@ -21,12 +21,12 @@ from commontrace.serving.embedder_factory import choose_embedder, settings_that_
 from commontrace.serving.listening import refuse_open_address
 from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
-from commontrace.storage import migrations as migrating
+from commontrace.storage import migrations
 from commontrace.storage.doctor.inspector import DatabaseInspector, inspect_database
 from commontrace.storage.doctor.refusals import InspectionFailed
 from commontrace.storage.doctor.search_plan import explain_search
 from commontrace.storage.doctor.vectors import create_index_statement, intended_index
-from commontrace.storage.embedded_postgres import instance as embedded
+from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.error_advice import REACH, advice_for
 from commontrace.storage.models import VECTOR_INDEX_NAME
 from commontrace.storage.postgres_url import parse_postgres_url
@@ -82,9 +82,9 @@ def _check_certificate(settings: Settings) -> Finding:
 
 async def _check_database(settings: Settings, server: ServerReport) -> AsyncIterator[Finding]:
     try:
-        is_running = settings.database_url is None and embedded.attach(settings.data_dir) is not None
+        is_running = settings.database_url is None and embedded_postgres.attach(settings.data_dir) is not None
         missing = None if settings.database_url or is_running else bootstrap.missing_database(settings)
-    except embedded.EmbeddedPostgresFailed as error:
+    except embedded_postgres.EmbeddedPostgresFailed as error:
         yield problem("database", str(error), "look as the user whose it is, or set DATA_DIR to where yours is")
         return
     if missing is not None:
@@ -99,7 +99,7 @@ async def _check_database(settings: Settings, server: ServerReport) -> AsyncIter
                 yield ok("database", _location(where))
                 async for finding in _check_contents(database, where, settings, server):
                     yield finding
-    except migrating.RevisionNotOurs as error:
+    except migrations.RevisionNotOurs as error:
         yield problem("revision", error.said, error.advice)
     except CommonTraceError as error:
         yield problem("database", message_with_cause(error), advice_for(error, otherwise=REACH))
@@ -107,9 +107,9 @@ async def _check_database(settings: Settings, server: ServerReport) -> AsyncIter
         yield problem("database", message_with_cause(error), advice_for(error, otherwise=_REPAIR))
     except NotReady as error:
         yield problem("database", "DATABASE_URL cannot be used", str(error))
-    except embedded.DataDirectoryInUse as error:
+    except embedded_postgres.DataDirectoryInUse as error:
         yield problem("database", "its Postgres does not answer (yet)", f"wait for it; else: {error}")
-    except embedded.EmbeddedPostgresFailed as error:
+    except embedded_postgres.EmbeddedPostgresFailed as error:
         message, _, log = str(error).partition("\n")
         yield problem("database", message, log or "see the message")
 
@@ -126,14 +126,14 @@ async def _check_contents(
     database: DatabaseInspector, where: bootstrap.Postgres, settings: Settings, server: ServerReport
 ) -> AsyncIterator[Finding]:
     facts = await database.get_postgres_facts()
-    for finding in postgres_diagnosis.check_postgres(facts):
+    for finding in postgres_doctor.check_postgres(facts):
         yield finding
-    yield postgres_diagnosis.check_writing(database.writing)
+    yield postgres_doctor.check_writing(database.writing)
     current = await database.get_revision()
-    revision = postgres_diagnosis.check_revision(current, migrating.newest_revision())
+    revision = postgres_doctor.check_revision(current, migrations.newest_revision())
     yield revision
     if current is None:
-        for finding in postgres_diagnosis.check_room(facts):
+        for finding in postgres_doctor.check_room(facts):
             yield finding
     # At another revision, tables may be missing or have other columns.
     if revision.level is Level.OK and facts.pgvector_is_visible:
@@ -151,15 +151,15 @@ async def _check_vectors(
     upcoming = await database.get_next_model()
     yield await _check_model(recorded, upcoming, settings, is_as_new=is_as_new and upcoming is None)
     if upcoming is not None:
-        yield vector_diagnosis.check_reembedding(upcoming, await database.get_reembedding_progress())
+        yield vector_doctor.check_reembedding(upcoming, await database.get_reembedding_progress())
     create = create_index_statement()
-    index = diagnosis.check_index(VECTOR_INDEX_NAME, await database.get_vector_index(), intended_index(), create=create)
+    index = doctor.check_index(VECTOR_INDEX_NAME, await database.get_vector_index(), intended_index(), create=create)
     yield index
     if index.level is not Level.PROBLEM:
         plan = await explain_search(where.url, recorded)
-        yield diagnosis.check_plan(VECTOR_INDEX_NAME, plan, create=create)
-    yield vector_diagnosis.check_vectors(await database.count_vectors(recorded))
-    yield vector_diagnosis.check_queue(await database.get_queue())
+        yield doctor.check_plan(VECTOR_INDEX_NAME, plan, create=create)
+    yield vector_doctor.check_vectors(await database.count_vectors(recorded))
+    yield vector_doctor.check_queue(await database.get_queue())
 
 
 async def _check_model(
@@ -179,4 +179,4 @@ async def _check_model(
         await embedder.close()
     if upcoming is not None and upcoming.made_by(embedder):
         return ok("model", f"the stored vectors come from {recorded.model_id}, the settings give the next model")
-    return diagnosis.check_model(recorded, embedder, is_as_new=is_as_new, fitting=settings_that_fit(recorded))
+    return doctor.check_model(recorded, embedder, is_as_new=is_as_new, fitting=settings_that_fit(recorded))

@@ -1,6 +1,6 @@
 """TagService: the servicer of the vocabulary of tags (ADR 0010)."""
 
-from commontrace.core.tags import service as tagging
+from commontrace.core.tags import service as tag_service
 from commontrace.domain.errors import TagNotFound
 from commontrace.domain.tags.names import normalise
 from commontrace.rpc.call import Context
@@ -36,19 +36,19 @@ class TagServicer(tag_service_pb2_grpc.TagServiceServicer):
         """Changes the description of a tag, or whether it is curated."""
         return await self._writes.execute(
             request,
-            Unprepared(lambda work, _: tagging.update(request.tag.name, tags.changes(request), work)),
+            Unprepared(lambda work, _: tag_service.update(request.tag.name, tags.changes(request), work)),
             lambda tag: pb.UpdateTagResponse(tag=tags.tag_message(tag)),
         )
 
     async def ResolveTags(self, request: pb.ResolveTagsRequest, _context: Context) -> pb.ResolveTagsResponse:
         """Returns the tag that each spelling stands for."""
-        resolved = await tagging.resolve(request.names, self._database)
+        resolved = await tag_service.resolve(request.names, self._database)
         return pb.ResolveTagsResponse(resolved=map(tags.resolved_message, resolved))
 
     async def MergeTags(self, request: pb.MergeTagsRequest, _context: Context) -> pb.MergeTagsResponse:
         """Merges a tag into another one, whose alias it becomes."""
         return await self._writes.execute(
             request,
-            Unprepared(lambda work, _: tagging.merge(request.source, request.target, work)),
+            Unprepared(lambda work, _: tag_service.merge(request.source, request.target, work)),
             tags.merged_message,
         )

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from commontrace.core.traces import moderate as moderating
+from commontrace.core.traces import moderate as trace_moderation
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.idempotency import IdempotentWrites, Unprepared
 from commontrace.rpc.messages.traces import trace_message
@@ -19,7 +19,7 @@ class TraceModeration:
         trace_id = UUID(request.trace_id)
         return await self._writes.execute(
             request,
-            Unprepared(lambda work, _: moderating.hide(trace_id, request.reason, work)),
+            Unprepared(lambda work, _: trace_moderation.hide(trace_id, request.reason, work)),
             lambda trace: pb.HideTraceResponse(trace=trace_message(trace)),
         )
 
@@ -28,7 +28,7 @@ class TraceModeration:
         trace_id = UUID(request.trace_id)
         return await self._writes.execute(
             request,
-            Unprepared(lambda work, _: moderating.unhide(trace_id, work)),
+            Unprepared(lambda work, _: trace_moderation.unhide(trace_id, work)),
             lambda trace: pb.UnhideTraceResponse(trace=trace_message(trace)),
         )
 
@@ -37,6 +37,6 @@ class TraceModeration:
         trace_id, email = UUID(request.trace_id), current_caller().email
         return await self._writes.execute(
             request,
-            Unprepared(lambda work, _: moderating.purge(trace_id, work, email)),
+            Unprepared(lambda work, _: trace_moderation.purge(trace_id, work, email)),
             lambda _: pb.PurgeTraceResponse(trace_id=request.trace_id),
         )

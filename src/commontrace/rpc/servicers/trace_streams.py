@@ -6,7 +6,7 @@ from contextlib import aclosing
 from commontrace.core.events.watch import EventWatch
 from commontrace.core.search.result import fetch_batches
 from commontrace.core.search.service import SearchService
-from commontrace.core.traces import export as exporting
+from commontrace.core.traces import export as trace_export
 from commontrace.domain.errors import QueryOfAnotherModel
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.rpc.call import Context
@@ -67,7 +67,7 @@ class TraceStreams:
     ) -> AsyncIterator[trace_export_pb2.ExportTracesResponse]:
         """Streams traces as records, oldest first."""
         model = self._model.info
-        export = await exporting.create_export(
+        export = await trace_export.create_export(
             exports.trace_filter(request),
             with_embeddings=request.include_embeddings,
             database=self._database,

@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from commontrace.core.traces import create as contributing
-from commontrace.core.traces import delete as deleting
-from commontrace.core.traces import update as editing
+from commontrace.core.traces import create as trace_creation
+from commontrace.core.traces import delete as trace_deletion
+from commontrace.core.traces import update as trace_update
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.deadlines import deadline_of
@@ -26,7 +26,7 @@ class TraceWrites:
         deadline = deadline_of(context)
         return await self._writes.execute(
             request,
-            lambda: contributing.prepare(
+            lambda: trace_creation.prepare(
                 traces.contribution(request),
                 on_duplicate=traces.on_duplicate(request.on_duplicate),
                 supersedes_id=traces.optional_id(request.supersedes_trace_id),
@@ -43,7 +43,7 @@ class TraceWrites:
         deadline = deadline_of(context)
         return await self._writes.execute(
             request,
-            lambda: editing.prepare(
+            lambda: trace_update.prepare(
                 traces.edit(request),
                 current_caller().email,
                 database=self._database,
@@ -58,7 +58,7 @@ class TraceWrites:
         trace_id = UUID(request.trace_id)
         return await self._writes.execute(
             request,
-            Unprepared(lambda work, caller_id: deleting.delete(trace_id, request.etag, work, caller_id)),
+            Unprepared(lambda work, caller_id: trace_deletion.delete(trace_id, request.etag, work, caller_id)),
             lambda trace: pb.DeleteTraceResponse(trace=traces.trace_message(trace)),
         )
 
@@ -67,6 +67,6 @@ class TraceWrites:
         trace_id = UUID(request.trace_id)
         return await self._writes.execute(
             request,
-            Unprepared(lambda work, caller_id: deleting.undelete(trace_id, work, caller_id)),
+            Unprepared(lambda work, caller_id: trace_deletion.undelete(trace_id, work, caller_id)),
             lambda trace: pb.UndeleteTraceResponse(trace=traces.trace_message(trace)),
         )

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from commontrace.core.votes import service as voting
+from commontrace.core.votes import service as vote_service
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.idempotency import IdempotentWrites, Unprepared
 from commontrace.rpc.messages import votes
@@ -26,7 +26,7 @@ class VoteServicer(vote_service_pb2_grpc.VoteServiceServicer):
         return await self._writes.execute(
             request,
             Unprepared(
-                lambda work, caller_id: voting.cast(
+                lambda work, caller_id: vote_service.cast(
                     ballot, work, caller_id, validation_threshold=self._validation_threshold
                 )
             ),
@@ -39,7 +39,7 @@ class VoteServicer(vote_service_pb2_grpc.VoteServiceServicer):
         return await self._writes.execute(
             request,
             Unprepared(
-                lambda work, caller_id: voting.retract(
+                lambda work, caller_id: vote_service.retract(
                     trace_id, work, caller_id, validation_threshold=self._validation_threshold
                 )
             ),
@@ -49,7 +49,7 @@ class VoteServicer(vote_service_pb2_grpc.VoteServiceServicer):
     async def GetVote(self, request: pb.GetVoteRequest, _context: Context) -> pb.GetVoteResponse:
         """Returns the caller's vote."""
         email, trace_id = current_caller().email, UUID(request.trace_id)
-        vote = await self._database.read(lambda reading: voting.get_vote(email, trace_id, reading))
+        vote = await self._database.read(lambda reading: vote_service.get_vote(email, trace_id, reading))
         return pb.GetVoteResponse(vote=votes.vote_message(vote))
 
     async def ListVotes(self, request: pb.ListVotesRequest, _context: Context) -> pb.ListVotesResponse:
@@ -57,6 +57,6 @@ class VoteServicer(vote_service_pb2_grpc.VoteServiceServicer):
         trace_id, after, size = UUID(request.trace_id), NEWEST_FIRST.position(request), page_size(request.page_size)
         # One more than the page has shows whether another page follows.
         rows = await self._database.read(
-            lambda reading: voting.list_votes(trace_id, reading, after=after, size=size + 1)
+            lambda reading: vote_service.list_votes(trace_id, reading, after=after, size=size + 1)
         )
         return votes.page_message(request, rows, size)

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from commontrace.core.imports import service as importing
-from commontrace.core.keys import cache as known_keys
+from commontrace.core.imports import service as import_service
+from commontrace.core.keys import cache as key_cache
 from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.errors import ModelReplaced, ScopeMissing
 from commontrace.domain.imports.decisions import Item, Outcome
@@ -88,7 +88,7 @@ class Importer:
     async def _respond(self, validated: _Validated, import_id: UUID) -> trace_import_pb2.ImportTracesResponse:
         email, request = current_caller().email, validated.request
         if not request.items:
-            return imports.progress_message(await importing.get_progress(import_id, email, self._database))
+            return imports.progress_message(await import_service.get_progress(import_id, email, self._database))
         if not validated.items:
             last_sequence = await self._database.read(
                 lambda reading: reading.imports.get_last_sequence(import_id, email)
@@ -96,7 +96,7 @@ class Importer:
             outcomes = validated.errors
         else:
             try:
-                stored = await importing.store_items(
+                stored = await import_service.store_items(
                     validated.items,
                     import_id=import_id,
                     email=email,
@@ -147,7 +147,7 @@ async def _received(receiving: asyncio.Future[_Validated | None]) -> _Validated 
 
     The key is checked again at the end: a message that was received ahead has waited until the last response was sent.
     """
-    while not (await asyncio.wait([receiving], timeout=known_keys.FRESH_SECONDS))[0]:
+    while not (await asyncio.wait([receiving], timeout=key_cache.FRESH_SECONDS))[0]:
         await require_valid_key()
     received = receiving.result()
     if received is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from google.protobuf.struct_pb2 import Struct
 
 from commontrace.domain import limits
-from commontrace.domain.secrets import scan as secrets
+from commontrace.domain.secrets import scan as secret_scan
 from commontrace.rpc.validation import field_rules as rules
 from commontrace.rpc.validation.invalid_request import Violation
 from commontrace.rpc.validation.json_rules import json_object
@@ -44,7 +44,7 @@ def metadata(field: str, value: Struct) -> Iterator[Violation]:
 
 
 def _no_secrets(field: str, value: str) -> Iterator[Violation]:
-    for rule, line in secrets.scan.find(value):
+    for rule, line in secret_scan.scan.find(value):
         yield Violation(
             field=field,
             reason=reasons.ERROR_REASON_SECRET_FOUND,

@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from commontrace.core.tags import service as tagging
+from commontrace.core.tags import service as tag_service
 from commontrace.domain import limits
 from commontrace.domain.text import is_blank
 from commontrace.rpc.messages.tags import BY_NAME, is_by_use
@@ -39,7 +39,7 @@ def get_tag(request: tag_service_pb2.GetTagRequest) -> Iterator[Violation]:
 def update_tag(request: tag_service_pb2.UpdateTagRequest) -> Iterator[Violation]:
     """Yields the violations of an update, in the fields that the mask names."""
     yield from _required_tag("tag.name", request.tag.name, stored.tag)
-    yield from rules.update_mask(request.update_mask, tagging.FIELDS)
+    yield from rules.update_mask(request.update_mask, tag_service.FIELDS)
     if "description" in request.update_mask.paths:
         description, most = request.tag.description, limits.TAG_DESCRIPTION_CHARACTERS
         yield from stored.text("tag.description", description, most)

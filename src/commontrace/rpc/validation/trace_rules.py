@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from commontrace.core.traces import update as editing
+from commontrace.core.traces import update as trace_update
 from commontrace.domain import limits
 from commontrace.domain.traces import contribution as traces
 from commontrace.rpc.validation import field_rules as rules
@@ -59,7 +59,7 @@ def update_trace(request: trace_service_pb2.UpdateTraceRequest) -> Iterator[Viol
     """Yields the violations of an edit, in the fields that the mask names."""
     trace = request.trace
     yield from rules.identifier("trace.id", trace.id)
-    yield from rules.update_mask(request.update_mask, editing.FIELDS)
+    yield from rules.update_mask(request.update_mask, trace_update.FIELDS)
     for name, limit in _TEXTS.items():
         if name in request.update_mask.paths:
             required = name in traces.TEXTS
