@@ -47,6 +47,16 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in _anchors(file), target
 
 
+@pytest.mark.parametrize("page", sorted((REPOSITORY / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_no_heading_is_followed_by_nothing(page: Path) -> None:
+    """Neither the page nor a section at least as high ends what a heading has just begun."""
+    outside_code = re.sub(r"^```.*?^```$", "code", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    lines = [line for line in outside_code.splitlines() if line.strip() and not line.startswith("<!--")]
+    levels = [len(line) - len(line.lstrip("#")) if re.match("#+ ", line) else None for line in lines]
+    for line, level, following in zip(lines, levels, [*levels[1:], 1], strict=True):
+        assert level is None or following is None or following > level, line
+
+
 def test_modules_are_named_by_their_paths_of_today() -> None:
     for page in (page for page in PAGES if page.name != "CHANGELOG.md"):
         for path in re.findall(r"`([\w.]+/(?:[\w-]+/)*\w+\.py)`", page.read_text()):
