@@ -92,7 +92,7 @@ fresh: ## Clones into an empty directory with an empty home; runs both commands 
 clean: ## Removes the environment and the caches; keeps .data.
 	rm -rf .venv dist examples/*/gen examples/*/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# What is needed is looked at under the lock: whoever has waited finds it there.
+# Checked under the lock, so a waiting make finds the work done.
 installed: ; @$(INSTALL) .venv/ready
 
 installed-dev: ; @$(INSTALL) .venv/ready-dev

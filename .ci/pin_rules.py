@@ -1,4 +1,4 @@
-"""What counts as pinned: by a digest, a lock with hashes or a checksum beside it. A version alone can be made anew."""
+"""Rules of pinning: by a digest, a lock with hashes or a checksum beside it. A version alone can be made anew."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Unpinned(NamedTuple):
-    """What can change without a change here; an exception names `kind` and `what`."""
+    """Dependency that can change without a change here; an exception names `kind` and `what`."""
 
     kind: str
     what: str

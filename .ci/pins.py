@@ -30,7 +30,7 @@ BETWEEN_COMMANDS = re.compile(r"&&|\|\||[;|&`]|\$\(")
 
 
 class Found(NamedTuple):
-    """What is not pinned, and where it is asked for."""
+    """Unpinned dependency, and the place that asks for it."""
 
     place: str
     unpinned: Unpinned

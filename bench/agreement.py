@@ -1,4 +1,4 @@
-"""Whether both sides of the comparison return the same: a faster side that returns less would prove nothing."""
+"""Agreement of both sides of the comparison: a faster side that returns less would prove nothing."""
 
 from typing import Any
 from uuid import UUID

@@ -18,9 +18,9 @@ class WrongAnswer(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answers:
-    """How long every answered call took, how long all of it took, and what failed.
+    """Latencies of answered calls in milliseconds, the duration of all in seconds, and failures.
 
-    `first_milliseconds` is how long the first messages took, where the question tells.
+    `first_milliseconds` are the latencies of first messages, of questions that report them.
     """
 
     milliseconds: list[float]

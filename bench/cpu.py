@@ -1,4 +1,4 @@
-"""How much processor time processes have used, read from Linux's /proc."""
+"""Processor time of processes, read from Linux's /proc."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How fast the local model encodes, and searches by texts never asked before: `python -m bench.encoding`.
+"""Encoding rate of the local model, and of searches by texts never asked before: `python -m bench.encoding`.
 
 First in this process, through the memory of texts that a server has; then through a server over a few thousand traces.
 `CPU ms` is processor time a text, or a search by all processes, which others on the machine hardly change.

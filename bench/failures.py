@@ -1,4 +1,4 @@
-"""Why a run ends without results."""
+"""Exceptions of runs that end without results."""
 
 
 class RunFailed(Exception):

@@ -1,4 +1,4 @@
-"""What a server would reach that had its answers ready: the limit of gRPC, driver included."""
+"""Upper bound of a server whose answers are ready: the limit of gRPC, driver included."""
 
 from collections.abc import Sequence
 from dataclasses import replace

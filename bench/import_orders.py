@@ -1,4 +1,4 @@
-"""What a driver that stores traces is told and what it replies: one JSON object a line, as for searches."""
+"""Orders and replies of drivers that store traces: one JSON object a line, as for searches."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ _DIFFERENT_TEXTS = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportTask:
-    """What a driver is started with."""
+    """Start parameters of a driver that stores traces."""
 
     address: str
     dsn: str

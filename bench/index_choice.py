@@ -1,4 +1,4 @@
-"""What the vector index is best made of: `python -m bench.index_choice`, in a database of its own.
+"""Comparison of vector indexes: `python -m bench.index_choice`, in a database of its own.
 
 Full vectors, or halves whose candidates are compared again by the full ones. Both are asked by raw asyncpg, so that the
 ratio is Postgres's own. `BENCH_TRACES`, `BENCH_LARGE`, `BENCH_DIMENSIONS`, `BENCH_SECONDS` and `BENCH_QUERIES` hold

@@ -1,4 +1,4 @@
-"""What Postgres alone does under a filter: the vector index, scanned on in strict order until enough rows pass."""
+"""Baseline of filtered search in Postgres alone: an iterative index scan in strict order until enough rows pass."""
 
 import asyncio
 from collections.abc import Sequence

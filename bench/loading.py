@@ -25,7 +25,7 @@ _FIRST, _A_SECOND = datetime(2026, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
-    """How long filling took and what it made."""
+    """Duration of loading in seconds, and sizes of table and index in bytes."""
 
     copy_seconds: float
     index_seconds: float

@@ -1,4 +1,4 @@
-"""What a run was measured on."""
+"""Machine and versions of a run."""
 
 import os
 import platform

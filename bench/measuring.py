@@ -19,7 +19,7 @@ _NEARLY = 0.9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
-    """What is measured: by which driver, under which name the driver knows it, and under which the table."""
+    """Search to measure: its name in the table, its driver, and the order that the driver gets."""
 
     name: str
     driver: Driver
@@ -28,7 +28,7 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
-    """What callers saw in one round, and the seconds of processor time that each part used meanwhile."""
+    """Answers of one round, and the seconds of processor time that each part used meanwhile."""
 
     answers: Answers
     cpu_seconds: Mapping[str, float]

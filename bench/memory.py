@@ -1,4 +1,4 @@
-"""How much memory processes hold, read from Linux's /proc."""
+"""Memory of processes, read from Linux's /proc."""
 
 from pathlib import Path
 

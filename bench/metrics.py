@@ -1,4 +1,4 @@
-"""How good rankings are. A rank is the place of the first expected trace, from 1 on, or None where none was found."""
+"""Quality metrics of rankings. A rank is the place of the first expected trace, from 1 on, or None without one."""
 
 from collections.abc import Collection, Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""What searches are narrowed to: parts of the corpus, by each kind of filter."""
+"""Filters of the measured searches: parts of the corpus, by each kind of filter."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a driver process is told and what it replies: one JSON object a line, on its standard input and output."""
+"""Orders and replies of driver processes: one JSON object a line, on standard input and output."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from bench.closed_loop import Ask
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """What a driver is started with."""
+    """Start parameters of a driver."""
 
     address: str
     """Where the server listens."""

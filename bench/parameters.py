@@ -1,4 +1,4 @@
-"""What a run of the benchmark is made of."""
+"""Parameters of a benchmark run."""
 
 import os
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class BadParameters(Exception):
 
 
 class Parameters(BaseSettings):
-    """What can be chosen, each by an environment variable with the prefix `BENCH_`."""
+    """Parameters, each set by an environment variable with the prefix `BENCH_`."""
 
     model_config = SettingsConfigDict(env_prefix="BENCH_", frozen=True)
 

@@ -1,4 +1,4 @@
-"""Where a search's processor time goes in the server: `make profile`.
+"""Profile of a search's processor time in the server: `make profile`.
 
 A corpus of `BENCH_TRACES` and 16 callers: first undisturbed, which gives the microseconds of each thread, then under
 py-spy, which gives the shares of the one that runs the event loop. py-spy looks into a process that it has not started,

@@ -1,4 +1,4 @@
-"""How often searches find what they should, with the local model and without: `make quality`.
+"""Search quality with the local model and without it, by labelled queries: `make quality`.
 
 The sample traces lie among a few hundred others, and labelled queries are asked as users ask them: of a real server on
 an embedded Postgres of its own, in every order that there is. Searches are exact, so that every run prints the same.
@@ -37,7 +37,7 @@ _SECONDS = 60.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a search found: slugs and their cosine similarities, in their order."""
+    """Slugs that a search found, and their cosine similarities, in their order."""
 
     case: SearchCase
     ranking: Ranking

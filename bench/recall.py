@@ -1,4 +1,4 @@
-"""Which part of the truly nearest traces a search through gRPC finds."""
+"""Recall of searches through gRPC: the share of the truly nearest traces among the hits."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _AT_A_TIME = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recall:
-    """How good the answers are that consider a share of the traces."""
+    """Recall of searches that consider a `share` of the traces."""
 
     share: float
     recall: float

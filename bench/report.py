@@ -1,4 +1,4 @@
-"""What a run stores: flat objects, as a reader of tables wants them."""
+"""Stored results of a run: flat objects, for readers of tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -29,7 +29,7 @@ _ELSE = "else"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stack:
-    """How often the thread of the event loop was seen where; frames from the outermost on."""
+    """Sampled call stack of the event loop's thread and its count; frames from the outermost on."""
 
     frames: Sequence[str]
     count: int

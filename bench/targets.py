@@ -1,4 +1,4 @@
-"""What the service is meant to reach, beside what a run measured. Every value is a ratio."""
+"""Targets of the service, beside the measured values of a run. Every value is a ratio."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How soon those who watch hear of a change, and what they cost those who write."""
+"""Delay of events for watchers, and the cost of watching for writers."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ class Watched:
 
 @dataclass(kw_only=True)
 class _Times:
-    """When edits of each trace were acknowledged and told, in their order, which is that of the edits."""
+    """Times at which edits of each trace were acknowledged and told, in the order of the edits."""
 
     acknowledged: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     told: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))

@@ -1,4 +1,4 @@
-"""What the tests stand on: a real Postgres, a real model, and servers on real ports."""
+"""Shared fixtures: a real Postgres, a real model, and servers on real ports."""
 
 import asyncio
 import fcntl

@@ -1,4 +1,4 @@
-"""Which tests are slow, which are left out, and what a run says at its end: hooks of pytest, which conftest.py has."""
+"""Pytest hooks, which conftest.py has: the selection of slow tests, and the summary at a run's end."""
 
 from collections import Counter
 

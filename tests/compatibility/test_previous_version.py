@@ -1,4 +1,4 @@
-"""What the tests need of the history, and what they say where it is not there."""
+"""Git history behind the compatibility tests, and the messages where it is missing."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who calls, and what a failed call says."""
+"""Callers of RPCs, and the reasons of failed calls."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager

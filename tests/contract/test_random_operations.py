@@ -60,25 +60,25 @@ def is_current(trace: ModelTrace) -> bool:
     return not trace.superseded_by
 
 
-class FairLimiter:
-    """Who may go: many with different keys, or one who looks at everything."""
+class TraceLocks:
+    """A readers-writer lock, and a lock per key: one holder of `exclusive` keeps out all holders of `shared`."""
 
     def __init__(self) -> None:
         self._keys: defaultdict[Any, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._everything = asyncio.Condition()
-        self._going, self._looks = 0, False
+        self._condition = asyncio.Condition()
+        self._sharing, self._is_exclusive = 0, False
 
     @asynccontextmanager
-    async def go(self) -> AsyncIterator[None]:
-        async with self._everything:
-            await self._everything.wait_for(lambda: not self._looks)
-            self._going += 1
+    async def shared(self) -> AsyncIterator[None]:
+        async with self._condition:
+            await self._condition.wait_for(lambda: not self._is_exclusive)
+            self._sharing += 1
         try:
             yield
         finally:
-            async with self._everything:
-                self._going -= 1
-                self._everything.notify_all()
+            async with self._condition:
+                self._sharing -= 1
+                self._condition.notify_all()
 
     @asynccontextmanager
     async def keys(self, *keys: Any) -> AsyncIterator[None]:
@@ -88,17 +88,17 @@ class FairLimiter:
             yield
 
     @asynccontextmanager
-    async def look(self) -> AsyncIterator[None]:
-        async with self._everything:
-            await self._everything.wait_for(lambda: not self._looks)
-            self._looks = True
-            await self._everything.wait_for(lambda: self._going == 0)
+    async def exclusive(self) -> AsyncIterator[None]:
+        async with self._condition:
+            await self._condition.wait_for(lambda: not self._is_exclusive)
+            self._is_exclusive = True
+            await self._condition.wait_for(lambda: self._sharing == 0)
         try:
             yield
         finally:
-            async with self._everything:
-                self._looks = False
-                self._everything.notify_all()
+            async with self._condition:
+                self._is_exclusive = False
+                self._condition.notify_all()
 
 
 class Stubs:
@@ -113,10 +113,10 @@ class Stubs:
 class Client:
     """One user who does something at random, and compares."""
 
-    def __init__(self, name: int, server: Stubs, model: Model, turns: FairLimiter, chance: random.Random) -> None:
+    def __init__(self, name: int, server: Stubs, model: Model, locks: TraceLocks, chance: random.Random) -> None:
         self.user = f"user{name}@example.org"
         self.options: dict[str, Any] = {"metadata": caller(name), "timeout": 20}
-        self.server, self.model, self.turns, self.chance = server, model, turns, chance
+        self.server, self.model, self.locks, self.chance = server, model, locks, chance
         self.done: Counter[str] = Counter()
         self.user_ids: dict[str, str] = {}
 
@@ -128,11 +128,11 @@ class Client:
         ]  # fmt: skip
         looking = [self.list, self.list, self.search, self.search, self.list_tags]
         if self.chance.random() < 0.015:
-            async with self.turns.look():
+            async with self.locks.exclusive():
                 await self.chance.choice(looking)()
         else:
             [act] = self.chance.choices([act for _, act in doing], [weight for weight, _ in doing])
-            async with self.turns.go():
+            async with self.locks.shared():
                 await act()
 
     def some_trace(self) -> str:
@@ -190,7 +190,7 @@ class Client:
             **fields, on_duplicate=ON_DUPLICATE[on_duplicate], supersedes_trace_id=supersedes
         )
         content = "/".join(fields[name] for name in ("title", "context", "solution"))
-        async with self.turns.keys(supersedes), self.turns.keys(content):
+        async with self.locks.keys(supersedes), self.locks.keys(content):
             # Both traces that may be answered with could be changed by others who hold their key.
             existing = self.model.holder_of(tuple(content.split("/")))
             call = self.server.traces.CreateTrace(request, **self.options)
@@ -208,7 +208,7 @@ class Client:
 
     async def get(self) -> None:
         trace_id = self.some_trace()
-        async with self.turns.keys(trace_id):
+        async with self.locks.keys(trace_id):
             call = self.server.traces.GetTrace(pb.GetTraceRequest(trace_id=trace_id), **self.options)
             wanted, got = await self.agree(lambda: self.model.live(trace_id), call)
             if got is not None:
@@ -217,7 +217,7 @@ class Client:
     async def batch_get(self) -> None:
         ids = [self.some_trace() for _ in range(3)]
         request = pb.BatchGetTracesRequest(trace_ids=ids, view=trace_pb2.TRACE_VIEW_BASIC)
-        async with self.turns.keys(*ids):
+        async with self.locks.keys(*ids):
             got = await self.server.traces.BatchGetTraces(request, **self.options)
             assert [item.trace_id for item in got.items] == ids
             for trace_id, item in zip(ids, got.items, strict=True):
@@ -232,13 +232,13 @@ class Client:
     async def holding_contents(self, trace_id: str, **changes: Any) -> AsyncIterator[None]:
         """Holds a trace, the one it replaces, and the contents that it leaves and takes."""
         trace = self.model.traces.get(trace_id)
-        async with self.turns.keys(trace_id, trace.supersedes if trace is not None else ""):
+        async with self.locks.keys(trace_id, trace.supersedes if trace is not None else ""):
             contents = []
             if trace is not None:
                 contents = ["/".join(trace.content)]
                 after = trace.fields | changes
                 contents.append("/".join(after[name] for name in ("title", "context", "solution")))
-            async with self.turns.keys(*contents):
+            async with self.locks.keys(*contents):
                 yield
 
     def some_etag(self, trace_id: str) -> str:
@@ -301,7 +301,7 @@ class Client:
 
     async def vote(self) -> None:
         trace_id = self.some_trace()
-        async with self.turns.keys(trace_id):
+        async with self.locks.keys(trace_id):
             trace = self.model.traces.get(trace_id)
             kind = self.chance.choice(["up", "up", "down"])
             vote = ModelVote(
@@ -326,7 +326,7 @@ class Client:
 
     async def retract(self) -> None:
         trace_id = self.some_trace()
-        async with self.turns.keys(trace_id):
+        async with self.locks.keys(trace_id):
             wanted, got = await self.agree(
                 lambda: self.model.retract(trace_id, self.user),
                 self.server.votes.RetractVote(vote_pb.RetractVoteRequest(trace_id=trace_id), **self.options),
@@ -336,7 +336,7 @@ class Client:
 
     async def my_vote(self) -> None:
         trace_id = self.some_trace()
-        async with self.turns.keys(trace_id):
+        async with self.locks.keys(trace_id):
             wanted, got = await self.agree(
                 lambda: self.model.vote_of(trace_id, self.user),
                 self.server.votes.GetVote(vote_pb.GetVoteRequest(trace_id=trace_id), **self.options),
@@ -346,7 +346,7 @@ class Client:
 
     async def votes(self) -> None:
         trace_id = self.some_trace()
-        async with self.turns.keys(trace_id):
+        async with self.locks.keys(trace_id):
             wanted, got = await self.agree(
                 lambda: self.model.live(trace_id),
                 self.server.votes.ListVotes(vote_pb.ListVotesRequest(trace_id=trace_id), **self.options),
@@ -358,7 +358,7 @@ class Client:
     async def history(self) -> None:
         trace_id = self.some_trace()
         request = pb.ListTraceRevisionsRequest(trace_id=trace_id, view=trace_pb2.TRACE_VIEW_FULL, page_size=500)
-        async with self.turns.keys(trace_id):
+        async with self.locks.keys(trace_id):
             wanted, got = await self.agree(
                 lambda: self.model.live(trace_id), self.server.traces.ListTraceRevisions(request, **self.options)
             )
@@ -471,26 +471,26 @@ async def test_random_operations_agree_with_a_model(
     seed = int(os.environ.get("OPERATIONS_SEED") or time.time_ns() % 1_000_000)
     record_property("counted", f"OPERATIONS_SEED={seed}")
     operations = int(os.environ.get("OPERATIONS") or OPERATIONS[postgres_version])
-    model, turns = Model(), FairLimiter()
+    model, locks = Model(), TraceLocks()
     remaining = iter(range(operations))
     with ServerProcess(tmp_path, "--migrate", DATABASE_URL=empty_database_url, **SETTINGS) as server:
         async with grpc.aio.insecure_channel(server.address) as channel:
             clients = [
-                Client(number, Stubs(channel), model, turns, random.Random(seed + number))  # noqa: S311 - no secret
+                Client(number, Stubs(channel), model, locks, random.Random(seed + number))  # noqa: S311 - no secret
                 for number in range(CLIENTS)
             ]
 
             async def act(client: Client) -> None:
                 for number in remaining:
                     if number % (operations // MERGES) == operations // MERGES - 1:
-                        async with turns.look():
+                        async with locks.exclusive():
                             await client.merge()
                     else:
                         await client.act()
 
             await asyncio.gather(*map(act, clients))
             for client in clients:
-                async with turns.look():
+                async with locks.exclusive():
                     await client.list()
                     await client.search()
                     await client.list_tags()

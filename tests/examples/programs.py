@@ -8,7 +8,7 @@ from tests.support.repository import REPOSITORY
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """How one is built, checked and started, what it contributes. `call_on` calls until input ends."""
+    """Commands that build, check and start an example, and its trace's title. `call_on` calls until input ends."""
 
     place: Path
     build: str

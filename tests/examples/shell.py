@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What a command that ended left behind."""
+    """Exit status and output of a command."""
 
     status: int
     stdout: str

@@ -1,4 +1,4 @@
-"""What docs/other-languages.md tells people to type."""
+"""Commands of docs/other-languages.md, run as written."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What every test of processes needs."""
+"""Fixtures of every test of processes."""
 
 import signal
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which part of each scenario `make test-slow` runs: enough to see that it runs, and what it finds unprotected."""
+"""Short cuts of scenarios for `make test-slow`: enough to see that each runs, and fails without protection."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +11,9 @@ _SEED = 1
 
 
 class _ShortCut(NamedTuple):
-    """How much of it is run, with and without protection, and which of its figures then miss.
+    """Scales of a scenario with and without protection, and the figures that miss without it.
 
-    What is `timed` is not for a machine that runs other tests beside it.
+    Figures in `timed` need a machine that runs no other tests beside them.
     """
 
     scale: float

@@ -30,7 +30,7 @@ AT_FIRST = 30
 
 @dataclass
 class World:
-    """What has been acknowledged. Texts of `edited` traces change; those of others are what they were."""
+    """Acknowledged writes. Texts of `edited` traces change; those of others stay as they were."""
 
     servers: list[RunningServer]
     random: Random = field(default_factory=lambda: Random(7))  # noqa: S311 - not a secret

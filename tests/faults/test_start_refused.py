@@ -1,4 +1,4 @@
-"""Where `commontrace serve` cannot start, it says why in one line and leaves nothing; importing starts nothing."""
+"""Refused starts: `commontrace serve` says why in one line and leaves nothing; importing starts nothing."""
 
 import codecs
 import shutil

@@ -1,4 +1,4 @@
-"""Which processes belong to a directory, whether they are gone, and that Ctrl-C reaches them."""
+"""Processes of a directory: listing them, waiting for their end; and interrupts by Ctrl-C."""
 
 import signal
 import time

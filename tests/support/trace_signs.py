@@ -1,4 +1,4 @@
-"""What the tables must hold that searches read of traces: of their vectors and filters, and of their words."""
+"""Consistency of derived tables: the sign vectors and filters of traces, and their words."""
 
 from tests.conftest import query
 

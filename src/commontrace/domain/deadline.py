@@ -12,7 +12,7 @@ class Deadline:
 
     @property
     def has_passed(self) -> bool:
-        """Whether no time is left."""
+        """True if no time is left."""
         return self.at is not None and self.at <= asyncio.get_running_loop().time()
 
     def limit(self) -> asyncio.Timeout:

@@ -21,7 +21,7 @@ _RETRY_SECONDS = 15.0
 
 
 class ActiveModel:
-    """The embedder of the database's current model. A call gets it when it needs it, and keeps it until it ends.
+    """Embedder of the database's current model, replaced after a swap. A call that has got one keeps it until it ends.
 
     `embedder` is the first one; its owner closes it, not this class. `load_recorded` reads the database's current model
     and the one that it is being moved to; `create_embedder` returns a model's embedder, or raises ModelNotUsable or
@@ -74,7 +74,7 @@ class ActiveModel:
 
     @property
     def is_usable(self) -> bool:
-        """Whether there is an embedder of the database's model."""
+        """True if there is an embedder of the database's model."""
         return self._queries is not None
 
     async def run_refresh(self) -> None:

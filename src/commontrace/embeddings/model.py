@@ -21,7 +21,7 @@ class Model(Protocol):
 
     @property
     def is_lexical(self) -> bool:
-        """Whether similarity means shared words rather than shared meaning."""
+        """True if similarity means shared words rather than shared meaning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Deadlines of calls, as the work behind them has to keep them."""
+"""Deadline of a call's work: the call's own, less the time that its answer needs."""
 
 import asyncio
 

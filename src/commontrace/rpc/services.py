@@ -1,4 +1,4 @@
-"""Service registry: the services of the contract, their files, and the paths of the streams that need care."""
+"""Service registry: the services of the contract, their files, and the paths of long-lived streams."""
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass

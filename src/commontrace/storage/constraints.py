@@ -25,7 +25,7 @@ ERRORS: Mapping[str, type[CommonTraceError]] = MappingProxyType(
 
 
 class Guard(Enum):
-    """Why a constraint cannot be violated."""
+    """Reason why a constraint cannot be violated."""
 
     GENERATED = auto()
     """The value is a random UUID or the next number of a sequence."""

@@ -22,7 +22,7 @@ class User:
 
 
 class _NotingChannel:
-    """What stubs use of a channel, with a deadline and the user's name on every call."""
+    """Channel wrapper: adds a deadline and the user's name to every call, and notes its path."""
 
     def __init__(self, channel: grpc.aio.Channel, email: str, called: set[str]) -> None:
         self._channel, self._called = channel, called

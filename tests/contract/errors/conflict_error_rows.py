@@ -1,4 +1,4 @@
-"""How calls fail because of what is stored: whose it is, what it is now, what was asked before."""
+"""Error rows for conflicts with stored data: ownership, present state, repeated request ids."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

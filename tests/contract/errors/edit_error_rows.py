@@ -1,4 +1,4 @@
-"""How the calls that change a trace fail because of what their own fields hold."""
+"""Error rows for the fields of the calls that change a trace."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -1,4 +1,4 @@
-"""What the contract promises about every failure, and where a failure breaks it."""
+"""Error contract: checks of a failure's code, reason, metadata and text."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a row of the error table says, and the requests that rows start from."""
+"""Row of the error table, and the valid requests that rows start from."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How ExportTraces fails because of what its own fields hold."""
+"""Error rows for the fields of ExportTraces."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""How ImportTraces fails because of what one message holds. What is wrong with a trace fails that trace alone."""
+"""Error rows for the messages of ImportTraces. An invalid trace fails alone, not the stream."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""How calls fail because of the key they are made with: every RPC, every way for a key to be wrong."""
+"""Error rows for API keys: every RPC, every kind of invalid key."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ MALFORMED: dict[str, Metadata] = {
 
 @dataclass(kw_only=True)
 class Keys:
-    """What calls are made with: by what is wrong with it, and by the scope that it lacks."""
+    """API keys of the calls: by their defect, and by the scope that they lack."""
 
     wrong: Mapping[str, Metadata] = field(default_factory=dict)
     lacking: Mapping[Scope, Metadata] = field(default_factory=dict)

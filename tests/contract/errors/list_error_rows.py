@@ -1,4 +1,4 @@
-"""How the calls that read many traces fail because of what their own fields hold."""
+"""Error rows for the fields of the calls that read many traces."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime

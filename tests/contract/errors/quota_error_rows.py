@@ -1,4 +1,4 @@
-"""How calls fail on a server whose users have used up what they may read and write in a minute, and name in a day."""
+"""Error rows for exhausted quotas: reads and writes a minute, new tag names a day."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""How SearchTraces fails because of what narrows a search or continues it."""
+"""Error rows for the filters, rankings and resume tokens of SearchTraces."""
 
 from collections.abc import Iterator
 from math import inf, nan, nextafter

@@ -1,4 +1,4 @@
-"""How calls fail that would keep a secret, by each field whose text is kept."""
+"""Error rows for secrets in requests, by each field whose text is stored."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the calls of TagService fail because of what their own fields hold."""
+"""Error rows for the fields of the calls of TagService."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

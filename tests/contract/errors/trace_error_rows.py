@@ -1,4 +1,4 @@
-"""How the calls of TraceService fail because of what their own fields hold."""
+"""Error rows for the fields of the calls of TraceService."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the calls of VoteService fail because of what their own fields hold."""
+"""Error rows for the fields of the calls of VoteService."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""How WatchTraces fails."""
+"""Error rows for WatchTraces."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

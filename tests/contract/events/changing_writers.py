@@ -27,7 +27,7 @@ DRAW = text("INSERT INTO trace_events (trace_id, event_type, revision) VALUES (g
 
 
 class Server(Protocol):
-    """What writers call."""
+    """Stubs that writers call."""
 
     @property
     def traces(self) -> TraceServiceStub: ...
@@ -37,7 +37,7 @@ class Server(Protocol):
 
 @dataclass(kw_only=True)
 class Tally:
-    """What was done: changes that are told, and what was rolled back after a number was drawn."""
+    """Counts of writes: changes with events, and transactions rolled back after they drew a sequence number."""
 
     wanted: int
     changes: int = 0
@@ -51,7 +51,7 @@ class Tally:
 
 @dataclass(kw_only=True)
 class Owned:
-    """What a writer owns: traces, and for each another one that replaces it."""
+    """Traces of a writer, and for each another one that supersedes it."""
 
     traces: list[str] = field(default_factory=list)
     successors: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What becomes of imported traces, one message at a time."""
+"""Results of ImportTraces, one message at a time."""
 
 import time
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""How many new names of tags a user may bring in a day."""
+"""Daily quota of new tag names a user."""
 
 import asyncio
 from collections import Counter

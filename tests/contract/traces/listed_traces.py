@@ -39,7 +39,7 @@ STATUSES = {"pending": trace_pb2.TRACE_STATUS_PENDING, "validated": trace_pb2.TR
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """What is known of a trace."""
+    """Expected fields of a stored trace."""
 
     id: UUID
     created_at: datetime

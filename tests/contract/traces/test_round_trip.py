@@ -1,4 +1,4 @@
-"""What one server exports and another imports is exported by that one as it was."""
+"""Round trip: traces exported by one server and imported by another are exported again unchanged."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What an attack costs a server in memory, and clients that do nothing wrong in answers."""
+"""Cost of an attack: the server's memory, and failed calls of well-behaved clients."""
 
 import asyncio
 import sys
@@ -21,7 +21,7 @@ _LOOK_SECONDS = 0.1
 
 @dataclass(kw_only=True)
 class Attack:
-    """What it did, what came of it, and how much memory the server had more at most and when it was over."""
+    """Record of an attack: actions, result, and the server's extra memory in bytes, at its peak and afterwards."""
 
     did: str = ""
     is_fended_off: bool = True

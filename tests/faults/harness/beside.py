@@ -19,7 +19,7 @@ _ANSWER_SECONDS = 60
 
 
 class Beside:
-    """What the server's database tells about it."""
+    """Monitoring connections to the server's database, beside the server's own."""
 
     def __init__(self, asking: asyncpg.Connection, holding: asyncpg.Connection) -> None:
         self._asking = asking

@@ -79,7 +79,7 @@ class Contributing:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """How many contributions are not as they should be."""
+    """Counts of lost, duplicated and unfindable contributions."""
 
     lost: int
     """Acknowledged, and not there as they were sent."""

@@ -1,4 +1,4 @@
-"""What a scenario is told, and what it tells: one object of `faults.json` for each figure."""
+"""Input and output of a scenario: a trial, and one object of `faults.json` for each figure."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """How a scenario is run: `scale` 1.0 is the whole of it, a short cut is less; `place` is a directory of its own.
+    """Parameters of a run: `scale` 1.0 is all of it, a short cut is less; `place` is a directory of its own.
 
-    With `protected` False, what protects the service is turned off, so that the figure shows what it would find.
+    With `protected` False, the service's protection is off, so that the figure shows that it would find the damage.
     """
 
     seed: int
@@ -25,7 +25,7 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """What was promised, and what was measured."""
+    """Promised target and measured value."""
 
     name: str
     target: str

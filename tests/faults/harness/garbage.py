@@ -23,7 +23,7 @@ USER = "ada@example.org"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GarbageCall:
-    """What to call with which messages: none, one, or several where the RPC takes a stream."""
+    """RPC and its messages: none, one, or several where the RPC takes a stream."""
 
     rpc: str
     payloads: tuple[bytes, ...]

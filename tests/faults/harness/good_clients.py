@@ -24,7 +24,7 @@ _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
 
 @dataclass(kw_only=True)
 class Fared:
-    """How their calls have gone."""
+    """Latencies in seconds and failures of their calls."""
 
     took: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)

@@ -40,7 +40,7 @@ class Trace:
 
 @dataclass(kw_only=True)
 class World:
-    """What all clients have in common."""
+    """State shared by all clients."""
 
     journal: Journal
     chance: random.Random

@@ -79,7 +79,7 @@ async def next_data(reader: asyncio.StreamReader) -> bytes | None:
 
 
 class Windows:
-    """How much a peer takes at present, of a connection and of each of its streams (RFC 9113, 5.2)."""
+    """Flow-control windows of a peer: of the connection and of each of its streams (RFC 9113, 5.2)."""
 
     def __init__(self) -> None:
         """Starts with the defaults."""

@@ -1,4 +1,4 @@
-"""What clients did, and what they were told: ok, refused, or nothing that can be relied on."""
+"""Journal of clients' operations and their outcomes: ok, refused, or unknown."""
 
 import json
 import time
@@ -16,7 +16,7 @@ FILE = "journal.jsonl"
 
 
 class Outcome(StrEnum):
-    """What a client knows of its operation."""
+    """Outcome of an operation, as its client knows it."""
 
     OK = "ok"
     FAILED = "failed"

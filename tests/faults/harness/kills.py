@@ -1,4 +1,4 @@
-"""What is killed with -9, in an order that the seed decides."""
+"""Victims of kill -9, in an order that the seed decides."""
 
 import random
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What calls may leave behind: connections, halves of transactions, memory."""
+"""Leaks of calls: connections, half-written transactions, memory."""
 
 import asyncio
 from contextlib import suppress

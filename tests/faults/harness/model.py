@@ -1,4 +1,4 @@
-"""What a history may look like: registers that one client each writes, one write after the other, and anyone reads.
+"""Consistency model: registers that one client each writes, one write after the other, and anyone reads.
 
 Every acknowledged write took effect once between its call and its answer; one without an answer may take effect at any
 time, or never. For such registers, a read is right if it returns what some write left that can have been the last one,
@@ -20,7 +20,7 @@ FINAL_READER = -1
 
 @dataclass(kw_only=True)
 class Violations:
-    """What must not be there, a line each."""
+    """Violations of the model, a line each."""
 
     lost: list[str] = field(default_factory=list)
     """At the end, an acknowledged write is not there."""

@@ -19,7 +19,7 @@ _RESETS_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Fault(Enum):
-    """What happens to a connection when a request passes."""
+    """Fault of a connection, when a request passes."""
 
     BLACK_HOLE_BEFORE = "black hole before it"
     """Neither the request nor anything after it arrives anywhere."""

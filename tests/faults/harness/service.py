@@ -1,4 +1,4 @@
-"""What scenarios break: a Postgres of the rig's own, a proxy before it, and servers that come back on their ports."""
+"""Service under test: a Postgres of the rig's own, a proxy before it, and servers that restart on their ports."""
 
 import asyncio
 import signal

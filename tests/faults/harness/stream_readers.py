@@ -70,7 +70,7 @@ class GoingOn:
 
 
 class BeginningAnew:
-    """What a client does that knows of no tokens, cursors and import ids."""
+    """Client without page tokens, cursors and import ids: begins every broken stream anew."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._traces = TraceServiceStub(channel)

@@ -1,4 +1,4 @@
-"""How long statements outlive the deadlines of the calls that they are for."""
+"""Deadline overrun: the seconds that statements outlive the deadlines of their calls."""
 
 import asyncio
 from random import Random

@@ -1,4 +1,4 @@
-"""Whatever bytes arrive: a clean refusal or a right answer, and a server that goes on."""
+"""Fuzzing: any bytes get a clean refusal or a right answer, and the server goes on."""
 
 import asyncio
 from collections import Counter

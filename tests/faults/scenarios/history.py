@@ -1,4 +1,4 @@
-"""What sixteen clients did while everything broke, checked against a model of what they may have seen."""
+"""History of sixteen clients under faults, checked against a model of the values they may have seen."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Who may do what, with every kind of key; and for how long a revoked key is still accepted."""
+"""Permissions of every kind of key, and the seconds for which a revoked key is still accepted."""
 
 import asyncio
 import time

@@ -45,7 +45,7 @@ _MOST_MILLISECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class _Server:
-    """Where it listens, where its Postgres does, and what it and its Postgres have logged."""
+    """Addresses of a server and its Postgres, and the logs of both."""
 
     address: str
     postgres_url: str
@@ -54,7 +54,7 @@ class _Server:
 
 @dataclass(kw_only=True)
 class _Planted:
-    """What tells each planted secret from all other text, in small letters, and what callers were told."""
+    """Planted secrets: a unique part of each, in small letters, and the answers that callers got."""
 
     signs: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)

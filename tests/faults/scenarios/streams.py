@@ -36,7 +36,7 @@ _HAPPENED = "SELECT event_type, trace_id::text, revision FROM trace_events WHERE
 
 @dataclass(kw_only=True)
 class _Tally:
-    """What came twice and what was missed over the streams of one kind, and how often one was broken off."""
+    """Counts over the streams of one kind: items repeated, items skipped, streams broken off."""
 
     streams: int = 0
     repeated: int = 0

@@ -1,4 +1,4 @@
-"""What is shipped besides the code: the Dockerfile, read as far as the tests need it, and the commands there are."""
+"""Shipped files besides the code: the Dockerfile, read as far as the tests need it, and the commands there are."""
 
 import json
 import subprocess

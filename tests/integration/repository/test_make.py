@@ -1,4 +1,4 @@
-"""What `make` installs with: one at a time in a checkout, and uv with the authorities that pip trusts."""
+"""Installation by `make`: one at a time in a checkout, and uv trusts the same authorities as pip."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What Prometheus and Grafana are given: queries that parse, and nothing that refers to what is not there."""
+"""Files for Prometheus and Grafana: queries parse, and every name they refer to exists."""
 
 import json
 import re

@@ -59,7 +59,7 @@ Path("/proc/sys/user/max_user_namespaces").write_text("0")
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """How to run Python as some user, and a directory with mode 0700 that is theirs."""
+    """Operating-system user that runs Python, and its own directory with mode 0700."""
 
     home: Path
     python: str = sys.executable

@@ -1,4 +1,4 @@
-"""What the tests of the storage layer store and ask."""
+"""Traces and filters for the tests of the storage layer."""
 
 from dataclasses import replace
 from typing import Any

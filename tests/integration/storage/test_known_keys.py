@@ -1,4 +1,4 @@
-"""How long an answer about a key is taken for true."""
+"""Freshness of cached keys: late and outdated answers of the database are not cached."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What statements rely on is set in every session, whatever the role and the database have for defaults."""
+"""Session settings: every session pins those that statements rely on, against defaults of role and database."""
 
 from typing import Any
 

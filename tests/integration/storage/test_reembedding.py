@@ -35,7 +35,7 @@ CUT = "the power went off"
 
 
 class CutOff(Exception):
-    """Where a test breaks a run off."""
+    """Raised by a test to break a run off."""
 
 
 class Renamed:

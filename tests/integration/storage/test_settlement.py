@@ -1,4 +1,4 @@
-"""Which events are settled, while transactions draw numbers, wait, commit and roll back on a real Postgres."""
+"""Watermark of the event log, while transactions draw numbers, wait, commit and roll back on a real Postgres."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""What Postgres' error codes become, whichever way the statement went."""
+"""Translation of Postgres' error codes, for every kind of statement."""
 
 from collections.abc import Awaitable, Callable
 

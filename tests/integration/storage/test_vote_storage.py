@@ -1,4 +1,4 @@
-"""What votes do to the tables they are stored in."""
+"""Effects of votes on the tables they are stored in."""
 
 import asyncio
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What is imported is declared in pyproject.toml: what something else happens to bring along may be gone tomorrow."""
+"""Declared dependencies: every import is in pyproject.toml, because transitive dependencies may vanish."""
 
 import sys
 import tomllib

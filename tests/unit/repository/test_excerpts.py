@@ -1,4 +1,4 @@
-"""What the documents show of the programs in examples/ is what those programs say."""
+"""Excerpts of examples/ in the documents match the programs."""
 
 import re
 from textwrap import dedent

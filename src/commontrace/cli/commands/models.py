@@ -1,4 +1,4 @@
-"""`commontrace models install`."""
+"""Command `commontrace models install`: installs the local embedding model."""
 
 from pathlib import Path
 from typing import Annotated

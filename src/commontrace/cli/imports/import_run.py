@@ -1,4 +1,4 @@
-"""One run of `commontrace import`: sends lines, prints and counts their results."""
+"""Run of `commontrace import`: sends lines, prints and counts their results."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from commontrace.client import Client
     from commontrace.v1 import trace_import_pb2
 
-# Deadline of one answer; long enough for a restart of the server.
+# Deadline of one answer, in seconds: longer than a restart of the server.
 _ANSWER_SECONDS = 60.0
 
 
 class ImportRun:
-    """One run of an import, which may resume earlier runs, and the counts of both.
+    """Run of an import, which may resume earlier runs, and the counts of both.
 
-    `again` sends lines that are stored already, too. `advance` takes the number of the line that was answered last.
+    With `again`, lines that are already stored are sent, too. `advance` takes the number of the last answered line.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ImportRun:
     ) -> None:
         self.created = self.created_before = self.existing = self.failed = self.failed_before = 0
         self.imported = ImportedTraces()
-        """Traces that searches may not find: without a vector when they were stored, or stored by an earlier run."""
+        """Traces that may have no vector yet: sent without one, stored before, or duplicates."""
         self._source = source
         self._import_id = import_id
         self._on_duplicate = on_duplicate
@@ -47,10 +47,10 @@ class ImportRun:
         self._last_line_before = 0
         """The last line that an earlier run stored."""
         self._in_flight: dict[int, tuple[str, bool]] = {}
-        """By line of each unanswered trace: its title, and whether it brings its vector."""
+        """Unanswered traces by line: the title, and True if the line has the vector."""
 
     async def run(self, client: "Client") -> None:
-        """Imports what earlier runs have not stored. Raises CallFailed."""
+        """Imports the lines that earlier runs have not stored. Raises CallFailed."""
         from commontrace.client import CallFailed
 
         before = await client.import_progress(self._import_id)
@@ -73,13 +73,13 @@ class ImportRun:
             raise
 
     async def check_encoded(self, client: "Client", advance: "Callable[[int, int | None], None] | None") -> None:
-        """Finds out which imported traces have no vector yet; with `advance`, waits until all have one."""
+        """Refreshes the imported traces without a vector; with `advance`, waits until all have one."""
         from commontrace.client import CallFailed
 
         try:
             await (self.imported.refresh(client) if advance is None else self.imported.wait(client, advance))
         except CallFailed as error:
-            # No failure of the import: a key with the scope traces:write alone may not read.
+            # Not a failure of the import: a key with only the scope traces:write may not read.
             self.imported = ImportedTraces()
             print_note(f"whether searches find them already cannot be told: {one_line(str(error))}")
 

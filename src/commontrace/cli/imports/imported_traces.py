@@ -17,15 +17,15 @@ _PAUSE_SECONDS = 0.5
 # Names of gRPC codes: an exhausted quota, a server that restarts.
 _TRANSIENT_CODES = {"RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
 STALL_SECONDS = 60.0
-"""Waiting ends when no trace gets its vector for so long."""
+"""Waiting ends when no trace gets its vector for this many seconds."""
 
 
 class ImportedTraces:
-    """Traces to check, by line, in 24 bytes each, because there may be millions."""
+    """Traces whose encoding may be pending, by line, in 24 bytes each, because there may be millions."""
 
     def __init__(self) -> None:
         self.deleted: dict[int, UUID] = {}
-        """Traces that were deleted since, by line."""
+        """Traces deleted since they were stored, by line."""
         self._lines = array("q")
         self._ids = bytearray()
 
@@ -60,7 +60,7 @@ class ImportedTraces:
     async def wait(self, client: "Client", advance: Callable[[int, int | None], None]) -> None:
         """Refreshes until no trace waits, or none got its vector for STALL_SECONDS. Raises CallFailed.
 
-        `advance` takes how many traces are encoded, and how many there are in all.
+        `advance` takes the number of encoded traces and the number of all.
         """
         import asyncio
 

@@ -20,7 +20,7 @@ _MAX_LINE_BYTES = 16 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """A line that is not blank, numbered from 1. Where it could not be read, `problem` says why and `text` is empty."""
+    """Line of the file that is not blank, numbered from 1. An unreadable one has a `problem` and an empty `text`."""
 
     number: int
     text: bytes = b""

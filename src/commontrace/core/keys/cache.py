@@ -94,7 +94,7 @@ class KeyCache:
             try:
                 async with self._database.listen_for_key_changes(self.invalidate) as lost:
                     attempts = 1
-                    # What changed while nothing listened was not heard.
+                    # Notifications are lost while no connection listens.
                     self.invalidate_all()
                     await lost.wait()
             except CommonTraceError as error:

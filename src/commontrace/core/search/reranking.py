@@ -1,4 +1,6 @@
-"""Rankings other than by similarity: re-ranking of the hundred nearest by votes, or fusion with keywords (ADR 0025).
+"""Rankings other than by similarity: re-ranking of the hundred nearest by votes, or fusion with keywords.
+
+ADR 0025 describes the votes, ADR 0057 the fusion.
 
 The list has at most a hundred traces, and is made anew for every stream.
 """

@@ -21,11 +21,11 @@ _BASIC_ROWS_AT_ONCE = 160
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchResult:
-    """Result of a search: its neighbours in the order of the ranking, by (distance, id) unless it is another one.
+    """Result of a search: neighbours in the order of the ranking; for cosine similarity, ascending (distance, id).
 
-    `exact` says that the query was compared with every trace. `approximate` is the approximate search that the streams
-    began with, if any. `model_id` is the model of the vectors. `traces` are those of the neighbours by id, if they were
-    fetched in the same round trip.
+    `exact` is True if the query was compared with every trace. `approximate` is the approximate step, None without one.
+    `model_id` is the model of the vectors. `traces` are those of the neighbours by id, if they were fetched in the same
+    round trip.
     """
 
     neighbours: list[Neighbour]

@@ -1,7 +1,7 @@
-"""Search service: approximate first, exact where that is short, in time, and by the database's current model.
+"""Search service: approximate search, then exact search if hits are missing, by the database's current model.
 
-A filter always holds, and fewer hits than the limit come only where no more match, or where the deadline leaves no time
-to prove it (ADR 0045).
+Every hit passes the filter. A search has fewer hits than its limit only if no more match, or if the deadline leaves no
+time to prove it (ADR 0045).
 """
 
 from dataclasses import replace

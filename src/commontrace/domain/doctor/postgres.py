@@ -45,7 +45,7 @@ class PostgresFacts:
 
     @property
     def offers_pgvector(self) -> bool:
-        """Whether the machine has a recent enough pgvector, created in the database or not."""
+        """True if the machine has a recent enough pgvector, created in the database or not."""
         return self.pgvector_available is not None and _numbers(self.pgvector_available) >= PGVECTOR_VERSION
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """The events after a sequence number, as one snapshot of the database shows them."""
+    """Snapshot of the event log after a sequence number, with bounds of the transactions that may still add to it."""
 
     count: int
     last: int
@@ -37,7 +37,7 @@ class CommitOrder:
 
     @property
     def has_gap(self) -> bool:
-        """Whether numbers are missing whose transactions may still run."""
+        """True if numbers are missing whose transactions may still run."""
         return self._gap is not None
 
     def apply(self, snapshot: Snapshot) -> bool:

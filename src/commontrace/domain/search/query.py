@@ -19,7 +19,7 @@ _EF_MINIMUM = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class QueryVector:
-    """Query by vector: shape (dimensions,), any norm but 0, and the model that its sender says has made it."""
+    """Query vector of shape (dimensions,) and any norm but 0, with the model id that its sender states."""
 
     vector: Vector
     model_id: str

@@ -24,7 +24,7 @@ class TraceFilter:
 
     @property
     def passes_all(self) -> bool:
-        """Whether every trace passes, or every trace that is not superseded."""
+        """True if every trace passes, or every trace that is not superseded."""
         return self == TraceFilter(include_superseded=self.include_superseded)
 
 
@@ -38,6 +38,6 @@ class ResolvedFilter:
 
     @property
     def matches_nothing(self) -> bool:
-        """Whether no trace can pass, because of tags that do not exist."""
+        """True if no trace can pass, because of tags that do not exist."""
         wanted, known = self.trace_filter, self.tag_ids.keys()
         return not known >= set(wanted.tags_all) or (bool(wanted.tags_any) and known.isdisjoint(wanted.tags_any))

@@ -15,7 +15,7 @@ from commontrace.v1 import trace_service_pb2 as pb
 
 
 class TraceWrites:
-    """The RPCs that contribute traces and change their own."""
+    """Write RPCs of TraceService: create, update, delete and undelete a trace."""
 
     _database: Database
     _model: ActiveModel
