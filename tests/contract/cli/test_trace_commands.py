@@ -34,7 +34,7 @@ def test_search_as_json_is_one_object_a_line(commands: Commands) -> None:
 def test_search_explains_another_ranking(commands: Commands) -> None:
     asked = ("search", "greenlet_spawn has not been called", "--ranking", "hybrid", "--explain", "-n", "1")
     lines = commands.output(*asked).splitlines()
-    assert re.fullmatch(r" {8}score 0\.0\d{3}  by vector \d+  by words \d+", lines[2])
+    assert re.fullmatch(r" {8}score [01]\.\d{4}  by vector \d+  by words \d+", lines[2])
     [hit] = map(json.loads, commands.output(*asked, "--json").splitlines())
     assert hit["explanation"].keys() == {"score", "trust_bonus", "vector_rank", "lexical_rank"}
 

@@ -242,7 +242,9 @@ async def test_an_embedder_is_tried_again_when_it_says(database: Database, datab
         await asyncio.sleep(0.05)
         moving.cancel()
         await asyncio.gather(moving, return_exceptions=True)
-    assert [line["seconds"] for line in logs if "waiting for the embedder" in line["event"]] == [200.0]
+    [seconds] = [line["seconds"] for line in logs if "waiting for the embedder" in line["event"]]
+    # Not before it says so, and not all at the same moment.
+    assert 200.0 < seconds <= 201.0
 
 
 async def test_a_search_of_the_old_model_is_refused_or_finds_nothing(database: Database, database_url: str) -> None:
