@@ -29,7 +29,8 @@ HOSTILE = {
     "extra_float_digits": "-15",
     "gin_fuzzy_search_limit": "1",
     "idle_in_transaction_session_timeout": "1",
-    "idle_session_timeout": "50",
+    # Until it is set back, a session has so long: a busy machine needs some of it.
+    "idle_session_timeout": "1000",
     "lock_timeout": "1",
     "quote_all_identifiers": "on",
     "row_security": "off",
@@ -38,7 +39,7 @@ HOSTILE = {
     "statement_timeout": "1",
     "transform_null_equals": "on",
 }
-NEWER = {"transaction_timeout": "50"}
+NEWER = {"transaction_timeout": "1000"}
 """Of Postgres 17."""
 LATER = {"idle_session_timeout": "0", "transaction_timeout": "0", "session_replication_role": "origin"}
 """What is set as soon as a connection is open: not every version, or not every role, may name it before."""
