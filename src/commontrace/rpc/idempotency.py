@@ -9,9 +9,9 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from commontrace.backoff import backoff_seconds
+from commontrace.core.concurrent_changes import pause_after
 from commontrace.core.tags.name_quota import TagNameQuota
-from commontrace.domain.errors import CommonTraceError, ConcurrentChange, ModelReplaced, Overloaded
+from commontrace.domain.errors import CommonTraceError, ConcurrentChange, ModelReplaced
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.fair_sharing.slot_release import slot_released
 from commontrace.rpc import services
@@ -24,10 +24,6 @@ from commontrace.storage.unit_of_work import UnitOfWork
 Result = TypeVar("Result")
 StoredResult = TypeVar("StoredResult", covariant=True)
 Response = TypeVar("Response", bound=Message)
-
-# An attempt is outdated by a write that succeeded: so many in a row mean seconds of contention for the same rows.
-_ATTEMPTS = 20
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 0.5
 
 # More within one call mean a record that contradicts the stored vectors, not a re-encoding (ADR 0020).
 _MODEL_REPLACEMENTS = 5
@@ -99,12 +95,7 @@ class IdempotentWrites:
                     raise
             except ConcurrentChange as error:
                 outdated += 1
-                if outdated == _ATTEMPTS:
-                    raise Overloaded(
-                        f"other writes changed what this one depends on {_ATTEMPTS} times",
-                        retry_after=_LONGEST_PAUSE_SECONDS,
-                    ) from error
-                pause = backoff_seconds(outdated, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS)
+                pause = pause_after(outdated, error)
                 async with slot_released():
                     await asyncio.sleep(pause)
             except CommonTraceError:

@@ -12,8 +12,8 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
+from commontrace.core import concurrent_changes
 from commontrace.core.cleanup import delete_expired_imports
-from commontrace.core.imports import service as import_service
 from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.caller import Caller
 from commontrace.domain.errors import ConcurrentChange
@@ -365,7 +365,7 @@ async def test_an_import_that_always_loses_to_other_writes_is_refused_and_can_be
         attempts += 1
         raise ConcurrentChange
 
-    monkeypatch.setattr(import_service, "_LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(concurrent_changes, "_LONGEST_PAUSE_SECONDS", 0.01)
     import_id = str(uuid4())
     with monkeypatch.context() as patched:
         patched.setattr(ImportRepository, "add_traces", lose)

@@ -8,8 +8,8 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc import error_details_pb2
 
+from commontrace.core import concurrent_changes
 from commontrace.embeddings.embedder import Embedder, Embedding
-from commontrace.rpc import idempotency
 from commontrace.serving.monitoring.wrapped_embedder import WrappedEmbedder
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
@@ -46,7 +46,7 @@ def edited_meanwhile(embedder: Embedder, database_url: str) -> EditedMeanwhile:
 async def server(
     start_server: ServerFactory, edited_meanwhile: EditedMeanwhile, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RunningServer]:
-    monkeypatch.setattr(idempotency, "_ATTEMPTS", ATTEMPTS)
+    monkeypatch.setattr(concurrent_changes, "MAX_ATTEMPTS", ATTEMPTS)
     async with start_server(embedder=edited_meanwhile) as running:
         yield running
 

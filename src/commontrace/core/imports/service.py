@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import count
 from uuid import UUID
 
-from commontrace.backoff import backoff_seconds
+from commontrace.core.concurrent_changes import pause_after
 from commontrace.core.tags.name_quota import TagNameQuota
-from commontrace.domain.errors import ConcurrentChange, ModelReplaced, Overloaded, QuotaExceeded
+from commontrace.domain.errors import ConcurrentChange, ModelReplaced, QuotaExceeded
 from commontrace.domain.imports.decisions import Item, Outcome, Recorded, StoredState, decide
 from commontrace.domain.tags.allowance import Allowance
 from commontrace.domain.traces.contribution import OnDuplicate
@@ -16,10 +16,6 @@ from commontrace.embeddings.model import Model
 from commontrace.fair_sharing.fair_limiter import FairLimiter
 from commontrace.storage.database import Database
 from commontrace.storage.unit_of_work import UnitOfWork
-
-# Retries after concurrent writes: a conflict that lasts for so many, some seconds, is no race.
-_MOST_ATTEMPTS = 20
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,16 +68,7 @@ async def store_items(
             raise
         except (ConcurrentChange, QuotaExceeded) as error:
             # A concurrent write stored the same content, took an id, or used up the quota of tag names.
-            if attempt < _MOST_ATTEMPTS:
-                pause = backoff_seconds(attempt, first=_FIRST_PAUSE_SECONDS, longest=_LONGEST_PAUSE_SECONDS)
-                await asyncio.sleep(pause)
-            elif isinstance(error, ConcurrentChange):
-                raise Overloaded(
-                    f"other writes changed what this one depends on {_MOST_ATTEMPTS} times",
-                    retry_after=_LONGEST_PAUSE_SECONDS,
-                ) from error
-            else:
-                raise
+            await asyncio.sleep(pause_after(attempt, error))
     raise AssertionError  # pragma: no cover - count never ends
 
 

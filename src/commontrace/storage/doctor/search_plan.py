@@ -7,8 +7,7 @@ from sqlalchemy import ClauseElement, Executable
 from sqlalchemy.ext.compiler import compiles
 
 from commontrace.domain.search.neighbours import NeighbourQuery
-from commontrace.domain.search.query import candidates_for
-from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.domain.search.query import UNFILTERED, candidates_for
 from commontrace.embeddings.model import RecordedModel
 from commontrace.storage import engines
 from commontrace.storage.doctor.refusals import translate_refusals
@@ -23,7 +22,6 @@ async def explain_search(url: str, model: RecordedModel) -> str:
 
     Needs the newest revision. Raises InspectionFailed, DatabaseUnavailable, SettingRefused.
     """
-    trace_filter = ResolvedFilter(trace_filter=TraceFilter(), tag_ids={})
     limit = 10
     vector = np.zeros(model.dimensions, dtype=np.float32)
     vector[0] = 1.0
@@ -32,10 +30,10 @@ async def explain_search(url: str, model: RecordedModel) -> str:
         model_id=model.model_id,
         model_version=model.model_version,
         limit=limit,
-        trace_filter=trace_filter,
+        trace_filter=UNFILTERED,
     )
     parameters = approximate_parameters(query, ef_search=candidates_for(limit))
-    statement = _Explain(approximate_statement(filter_sql.kinds_of(trace_filter)))
+    statement = _Explain(approximate_statement(filter_sql.kinds_of(UNFILTERED)))
     settings = engines.SESSION_SETTINGS | engines.SEARCH_SETTINGS | _READ_ONLY
     engine = engines.pooled(url, settings, size=1, timeout=engines.CONNECT_SECONDS, autocommit=True)
     try:
