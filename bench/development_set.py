@@ -53,13 +53,12 @@ async def measure(where: bootstrap.Postgres, settings: Settings) -> dict[Ranking
         serving(settings, foundation) as address,
         connect(address, deadline=_SECONDS) as client,
     ):
+        questions = read_questions()
         labels = {}
         for trace in read_traces():
             stored = await client.contribute(trace["title"], trace["context"], trace["solution"], tags=trace["tags"])
             labels[stored.created.id] = trace["id"]
-        return {
-            ranking: [await _rank(client, one, labels, ranking) for one in read_questions()] for ranking in RANKINGS
-        }
+        return {ranking: [await _rank(client, one, labels, ranking) for one in questions] for ranking in RANKINGS}
 
 
 async def _rank(client: Client, question: Question, labels: Mapping[str, str], ranking: Ranking) -> int | None:

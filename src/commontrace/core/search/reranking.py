@@ -49,7 +49,6 @@ async def rank(
     """
     neighbours = {neighbour.trace_id: neighbour for neighbour in nearest.neighbours}
     similarities = {trace_id: neighbour.similarity for trace_id, neighbour in neighbours.items()}
-    explanations = rankings.fuse(similarities, {}, {})
     try:
         async with deadline.limit():
             if search.ranking is Ranking.TRUST_WEIGHTED:
@@ -68,6 +67,7 @@ async def rank(
                     if match.neighbour.trace_id not in neighbours
                 }
     except TimeoutError:
+        explanations = rankings.fuse(similarities, {}, {})
         nearest = replace(nearest, stop_reason=StopReason.SCAN_BUDGET)
 
     def sort_key(neighbour: Neighbour) -> tuple[float, float, UUID]:
