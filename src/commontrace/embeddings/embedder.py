@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from commontrace.embeddings.model import Model
+from commontrace.embeddings.token_signs import TokenSigns
 
 Vector = NDArray[np.float32]
 
@@ -51,12 +52,14 @@ class Embedding:
 
     `vector` has shape (dimensions,), dtype float32 and Euclidean norm 1.
     `tokens_read` of the text's `tokens_total` tokens went into it; the rest was truncated. Both are 0 if they were not
-    counted. The embedder's docstring says when that is, and when `tokens_total` is an estimate.
+    counted. The embedder's docstring says when that is, and when `tokens_total` is an estimate. `token_signs` is None
+    where the embedder has no vectors of tokens.
     """
 
     vector: Vector
     tokens_read: int
     tokens_total: int
+    token_signs: TokenSigns | None = None
 
 
 class Embedder(Model, Protocol):

@@ -4,6 +4,7 @@ import structlog
 
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, ModelNotUsable
+from commontrace.embeddings.local import text_reading
 from commontrace.embeddings.model import RecordedModel
 from commontrace.serving.embedder_factory import choose_embedder, embedder_of, settings_that_fit
 from commontrace.serving.not_ready import NotReady
@@ -28,6 +29,12 @@ async def embedder_for(database: Database, settings: Settings, *, is_embedded: b
     )
     embedder = await choose_embedder(settings, recorded=recorded, may_replace=may_replace)
     if recorded.made_by(embedder):
+        if upcoming is None and text_reading.is_outdated(recorded):
+            log.warning(
+                "the vectors are of an older reading of texts, which finds less: `commontrace reembed` renews them",
+                model=recorded.model_id,
+                version=recorded.model_version,
+            )
         return embedder
     if may_replace:
         await _encode_seeds(recorded, embedder, database)

@@ -35,14 +35,15 @@ async def choose_embedder(
     """Returns the embedder of the settings, for a database made for `recorded`, or for a new one (None).
 
     The lexical embedder is a fallback for a new database alone, or for one whose vectors the caller may replace. Those
-    also need the endpoint of a hosted model at once. Raises ModelNotUsable.
+    also need the endpoint of a hosted model at once. A local model reads texts as the recorded version does. Raises
+    ModelNotUsable.
     """
     bound_to = None if may_replace else recorded
     if settings.embedder == "openai":
         return await _hosted_model(settings, recorded)
     if settings.embedder == "lexical" or (settings.embedder == "auto" and bound_to is not None and bound_to.is_lexical):
         return LexicalEmbedder(_lexical_dimensions(settings, bound_to))
-    return _local_model(settings, is_new=bound_to is None)
+    return _local_model(settings, bound_to)
 
 
 async def embedder_of(recorded: "RecordedModel", settings: "Settings") -> Embedder:
@@ -69,17 +70,19 @@ async def _embedder_of(recorded: "RecordedModel", settings: "Settings") -> Embed
     if recorded.model_version == HOSTED_VERSION:
         return await _hosted_of(recorded, settings)
     from commontrace.embeddings.local.model import PUBLISHED, LocalModel, find_model_directory
+    from commontrace.embeddings.local.text_reading import reading_of
 
     # In threads: loading weights takes seconds, and the server goes on.
-    directory = find_model_directory()
+    directory, reading = find_model_directory(), reading_of(recorded.model_version)
     if recorded.model_id == INSTALLED_MODEL and directory is not None:
-        installed = await asyncio.to_thread(LocalModel.load, directory, published=PUBLISHED)
+        installed = await asyncio.to_thread(LocalModel.load, directory, published=PUBLISHED, reading=reading)
         if recorded.made_by(installed) or settings.embedding_model_dir is None:
             return installed
         await installed.close()
     if settings.embedding_model_dir is None:
         raise ModelNotUsable(f"{recorded.model_id} is neither the installed model nor in EMBEDDING_MODEL_DIR")
-    return await asyncio.to_thread(LocalModel.load, settings.embedding_model_dir, name=recorded.model_id)
+    model_directory = settings.embedding_model_dir
+    return await asyncio.to_thread(LocalModel.load, model_directory, name=recorded.model_id, reading=reading)
 
 
 async def _hosted_of(recorded: "RecordedModel", settings: "Settings") -> Embedder:
@@ -118,19 +121,21 @@ def settings_that_fit(recorded: "RecordedModel") -> str:
     return f"EMBEDDER=local, EMBEDDING_MODEL={recorded.model_id} and the same model files in EMBEDDING_MODEL_DIR"
 
 
-def _local_model(settings: "Settings", *, is_new: bool) -> Embedder:
+def _local_model(settings: "Settings", bound_to: "RecordedModel | None") -> Embedder:
     from commontrace.embeddings.local.model import PUBLISHED, LocalModel, find_model_directory
+    from commontrace.embeddings.local.text_reading import reading_of
 
+    reading = reading_of(None if bound_to is None else bound_to.model_version)
     if settings.embedding_model_dir is not None:
-        model = LocalModel.load(settings.embedding_model_dir, name=settings.embedding_model)
+        model = LocalModel.load(settings.embedding_model_dir, name=settings.embedding_model, reading=reading)
     else:
         directory = find_model_directory()
         if directory is None:
-            if settings.embedder == "auto" and is_new:
+            if settings.embedder == "auto" and bound_to is None:
                 return LexicalEmbedder(settings.embedding_dimensions)
             raise ModelNotUsable(f"the local embedding model is not installed: {_HOW_TO_GET_THE_MODEL}")
         try:
-            model = LocalModel.load(directory, published=PUBLISHED)
+            model = LocalModel.load(directory, published=PUBLISHED, reading=reading)
         except ModelNotUsable as error:
             raise ModelNotUsable(
                 f"the installed embedding model is damaged: {error}; {_HOW_TO_REPAIR_THE_MODEL}"

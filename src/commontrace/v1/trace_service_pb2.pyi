@@ -42,9 +42,9 @@ class _RankingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ranking.Value
     0.05 times the difference of the trust score and what it would be if UP were DOWN; 0 without votes.
     """
     RANKING_HYBRID: _Ranking.ValueType  # 3
-    """By score fusion of two orders: half the cosine similarity, scaled so that the most similar of the 100 most similar traces
-    has 1 and the last of them 0, plus half the weight of the text's words that the trace holds, the rarer the heavier,
-    scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names and messages that mean little
+    """By score fusion of two orders: 0.7 times the cosine similarity, scaled so that the most similar of the 100 most similar
+    traces has 1 and the last of them 0, plus 0.3 times the weight of the text's words that the trace holds, the rarer the
+    heavier, scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names and messages that mean little
     to the model. Words that more than 1,000 traces hold do not count, and of a text whose words have more than 20,000 holders
     together, nor do the commonest: that is no SCAN_BUDGET.
     """
@@ -66,9 +66,9 @@ RANKING_TRUST_WEIGHTED: Ranking.ValueType  # 2
 0.05 times the difference of the trust score and what it would be if UP were DOWN; 0 without votes.
 """
 RANKING_HYBRID: Ranking.ValueType  # 3
-"""By score fusion of two orders: half the cosine similarity, scaled so that the most similar of the 100 most similar traces
-has 1 and the last of them 0, plus half the weight of the text's words that the trace holds, the rarer the heavier,
-scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names and messages that mean little
+"""By score fusion of two orders: 0.7 times the cosine similarity, scaled so that the most similar of the 100 most similar
+traces has 1 and the last of them 0, plus 0.3 times the weight of the text's words that the trace holds, the rarer the
+heavier, scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names and messages that mean little
 to the model. Words that more than 1,000 traces hold do not count, and of a text whose words have more than 20,000 holders
 together, nor do the commonest: that is no SCAN_BUDGET.
 """

@@ -41,13 +41,13 @@ def test_trust_reorders_near_ties_and_never_lifts_the_irrelevant() -> None:
     assert explained[B].score == 0.60 + trust_bonus(votes[B])
 
 
-def test_similarity_and_keywords_count_half_each() -> None:
+def test_similarity_counts_seven_tenths_and_keywords_three() -> None:
     explained = fuse({A: 0.8, B: 0.6, C: 0.4}, {C: 0.4, D: 0.1}, {C: 3.0, D: 6.0})
-    assert explained[A] == Explanation(score=0.5, vector_rank=1)
-    assert explained[B].score == pytest.approx(0.25)
-    assert explained[C] == Explanation(score=0.25, vector_rank=3, lexical_rank=2)
+    assert explained[A] == Explanation(score=0.7, vector_rank=1)
+    assert explained[B].score == pytest.approx(0.35)
+    assert explained[C] == Explanation(score=0.15, vector_rank=3, lexical_rank=2)
     # Less similar than the last of the nearest: found by its words alone.
-    assert explained[D] == Explanation(score=0.5, lexical_rank=1)
+    assert explained[D] == Explanation(score=0.3, lexical_rank=1)
 
 
 def test_by_how_much_one_is_nearer_counts() -> None:
@@ -58,8 +58,8 @@ def test_by_how_much_one_is_nearer_counts() -> None:
 
 
 def test_equals_and_single_traces_have_whole_scores() -> None:
-    assert fuse({A: 0.5}, {}, {})[A].score == 0.5
-    assert {one.score for one in fuse({A: 0.5, B: 0.5}, {A: 0.5}, {A: 2.0}).values()} == {1.0, 0.5}
+    assert fuse({A: 0.5}, {}, {})[A].score == 0.7
+    assert {one.score for one in fuse({A: 0.5, B: 0.5}, {A: 0.5}, {A: 2.0}).values()} == {1.0, 0.7}
     assert fuse({}, {}, {}) == {}
 
 

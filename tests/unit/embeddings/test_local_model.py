@@ -11,8 +11,9 @@ import pytest_asyncio
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding
+from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding, unit_vector
 from commontrace.embeddings.local.model import LocalModel, find_model_directory
+from commontrace.embeddings.local.text_reading import is_outdated, keeps_tokens, reading_of
 
 LONG = "The connection pool is exhausted because sessions are never returned to it. " * 30
 
@@ -45,9 +46,11 @@ async def test_describes_itself(model: LocalModel) -> None:
     embedder: Embedder = model
 
     assert embedder.model_id == "all-MiniLM-L6-v2"
-    assert embedder.model_version == "53aa51172d14"
+    assert embedder.model_version == "53aa51172d14-2"
     assert embedder.dimensions == 384
     assert not embedder.is_lexical
+    assert not is_outdated(embedder)
+    assert keeps_tokens(embedder)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +102,42 @@ async def test_a_text_that_the_model_cannot_read_at_once_is_read_in_windows(mode
 
     whole, first, second = (embedding.vector for embedding in await model.encode([start + end, start, end]))
 
-    mean = 254 * first + 100 * second
-    np.testing.assert_allclose(whole, mean / np.linalg.norm(mean), atol=1e-6)
+    np.testing.assert_allclose(whole, unit_vector(0.9 * first + 0.1 * second), atol=1e-6)
+
+
+async def test_an_older_reading_weights_windows_by_their_tokens_and_keeps_none(directory: Path) -> None:
+    older = LocalModel.load(directory, reading=reading_of("53aa51172d14"))
+    start, end = "cache " * 254, "database " * 100
+
+    whole, first, second = await older.encode([start + end, start, end])
+    await older.close()
+
+    np.testing.assert_allclose(whole.vector, unit_vector(254 * first.vector + 100 * second.vector), atol=1e-6)
+    assert (older.model_version, whole.token_signs) == ("53aa51172d14", None)
+    assert is_outdated(older)
+    assert not keeps_tokens(older)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("", 0), ("?!...", 0), ("word", 1), ("a (word), [x]", 3), ("word " * 600, 508), ("[CLS]", 0), ("\u4e2d\u6587", 2)],
+)
+async def test_tokens_with_a_letter_or_digit_are_kept(model: LocalModel, text: str, tokens: int) -> None:
+    [embedding] = await model.encode([text])
+
+    assert embedding.token_signs is not None
+    assert embedding.token_signs.signs.shape == (tokens, 6)
+    assert embedding.token_signs.weights.shape == (tokens,)
+    assert len(embedding.token_signs.to_bytes()) == 48 * tokens
+
+
+async def test_rare_tokens_weigh_more(model: LocalModel) -> None:
+    [embedding] = await model.encode(["the database x"])
+
+    assert embedding.token_signs is not None
+    the, database, x = embedding.token_signs.weights
+    assert database > 2 * the
+    assert x == the
 
 
 async def test_answers_in_the_order_asked_with_the_vectors_of_single_calls(model: LocalModel) -> None:
@@ -111,6 +148,9 @@ async def test_answers_in_the_order_asked_with_the_vectors_of_single_calls(model
     for text, embedding in zip(texts, together, strict=True):
         [alone] = await model.encode([text])
         assert np.array_equal(alone.vector, embedding.vector)
+        assert alone.token_signs is not None
+        assert embedding.token_signs is not None
+        assert np.array_equal(alone.token_signs.signs, embedding.token_signs.signs)
     assert await model.encode([]) == []
 
 

@@ -44,7 +44,7 @@ async def choose(**settings: object) -> Embedder:
 async def test_the_installed_model_is_the_published_one() -> None:
     embedder = await choose(embedder="local")
 
-    assert (embedder.model_id, embedder.model_version, embedder.dimensions) == (INSTALLED_MODEL, "53aa51172d14", 384)
+    assert (embedder.model_id, embedder.model_version, embedder.dimensions) == (INSTALLED_MODEL, "53aa51172d14-2", 384)
 
 
 @pytest.mark.parametrize("name", FILES)

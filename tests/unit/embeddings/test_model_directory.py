@@ -168,7 +168,7 @@ def test_it_is_called_by_its_directory_or_as_asked_and_told_apart_by_its_weights
         return model.model_id, model.model_version, model.dimensions
 
     name, version, dimensions = described()
-    assert (name, len(version), dimensions) == ("tiny-bert", 12, 24)
+    assert (name, len(version), dimensions) == ("tiny-bert", 14, 24)
     assert described("org/own") == ("org/own", version, 24)
     write_weights(directory / "model.safetensors", random_weights(seed=2))
     assert described()[1] != version

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from commontrace.embeddings.embedder import Embedder
+from commontrace.embeddings.local.text_reading import is_outdated
 from commontrace.embeddings.model import RecordedModel
 
 
@@ -73,6 +74,12 @@ def check_model(recorded: RecordedModel, embedder: Embedder, *, is_as_new: bool,
             f"searches compare words, not meaning: {stored}",
             "to search by meaning, start on a new database with the local model installed (`make serve` installs it)"
             " and without EMBEDDER=lexical",
+        )
+    if is_outdated(recorded):
+        return warning(
+            "model",
+            f"{stored} are of an older reading of texts, which finds less",
+            "commontrace reembed renews them while servers go on",
         )
     return ok("model", f"{stored}, as the settings give")
 

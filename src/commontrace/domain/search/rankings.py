@@ -17,8 +17,8 @@ RANKED_BY_KEYWORDS = 50
 # rejected ones on the same problem (ADR 0025).
 _TRUST_BOUND = 0.05
 
-# The share of the keyword score; the rest is that of the similarity (ADR 0057).
-_KEYWORD_SHARE = 0.5
+# The share of the keyword score; the rest is that of the similarity (ADR 0058).
+_KEYWORD_SHARE = 0.3
 
 
 class Ranking(Enum):
@@ -80,7 +80,7 @@ def lexical_ranks(weights: Mapping[UUID, float]) -> dict[UUID, int]:
 def fuse(
     nearest: Mapping[UUID, float], matches: Mapping[UUID, float], weights: Mapping[UUID, float]
 ) -> dict[UUID, Explanation]:
-    """Scores each trace by similarity and keywords, half each (score fusion), within 0..1.
+    """Scores each trace by similarity and keywords (score fusion), within 0..1.
 
     `nearest` are the similarities of the hundred nearest, in descending order: the first counts 1, the last 0.
     `matches` are the similarities of the keyword matches, and `weights` those of their words: the heaviest counts 1.

