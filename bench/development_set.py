@@ -16,7 +16,7 @@ from commontrace.settings import Settings
 HEADLINE = ("hard", "vague", "paraphrase", "error")
 """Kinds of question whose mean is the headline."""
 OTHERS = ("keyword", "agent", "other_language")
-RANKINGS: tuple[Ranking, ...] = ("cosine", "hybrid")
+RANKINGS: tuple[Ranking, ...] = ("cosine", "hybrid", "best")
 _LIMIT = 10
 _SECONDS = 60.0
 

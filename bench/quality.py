@@ -31,7 +31,7 @@ from commontrace.settings import Settings
 LIMIT = 10
 """What a search returns by default; a trace beyond counts as not found."""
 THRESHOLDS = [step / 20 for step in range(15)]
-RANKINGS: tuple[Ranking, ...] = ("cosine", "hybrid", "trust_weighted")
+RANKINGS: tuple[Ranking, ...] = ("cosine", "hybrid", "best", "trust_weighted")
 _SECONDS = 60.0
 
 

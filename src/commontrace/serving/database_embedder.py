@@ -10,6 +10,7 @@ from commontrace.serving.embedder_factory import choose_embedder, embedder_of, s
 from commontrace.serving.not_ready import NotReady
 from commontrace.settings import Settings
 from commontrace.storage.database import Database
+from commontrace.storage.search.trace_tokens import TokensOfRevision
 
 log = structlog.get_logger()
 
@@ -58,8 +59,13 @@ async def _encode_seeds(recorded: RecordedModel, embedder: Embedder, database: D
         [embedding_text(seed.title, seed.context_text, seed.solution_text) for seed in seeds]
     )
     vectors = {seed.id: embedding.vector for seed, embedding in zip(seeds, embeddings, strict=True)}
+    tokens = [
+        TokensOfRevision(seed.id, seed.revision, embedding.token_signs)
+        for seed, embedding in zip(seeds, embeddings, strict=True)
+    ]
     async with database.unit_of_work() as work:
         await work.embedding_models.replace(embedder, vectors)
+        await work.trace_tokens.save(tokens, model_version=embedder.model_version)
 
 
 async def _current_embedder(recorded: RecordedModel, upcoming: RecordedModel, settings: Settings) -> Embedder:

@@ -12,6 +12,7 @@ from commontrace.storage.keys.quotas import QuotaRepository
 from commontrace.storage.keys.repository import KeyReader, KeyRepository
 from commontrace.storage.search.keyword import KeywordSearch
 from commontrace.storage.search.neighbours import ExactSearch
+from commontrace.storage.search.trace_tokens import TraceTokensReader, TraceTokensRepository
 from commontrace.storage.search.vector_sample import VectorSample
 from commontrace.storage.tags.changes import TagChanges
 from commontrace.storage.tags.listing import TagListing
@@ -38,6 +39,7 @@ class UnitOfWork:
         self.traces = TraceRepository(session)
         self.trace_changes = TraceChanges(session)
         self.trace_purge = TracePurge(session)
+        self.trace_tokens = TraceTokensRepository(session)
         self.revisions = RevisionRepository(session)
         self.votes = VoteRepository(session)
         self.events = EventRepository(session)
@@ -62,6 +64,7 @@ class Reading:
         self.traces = TraceReader(connection)
         self.trace_listing = TraceListing(connection)
         self.trace_export = TraceExport(connection)
+        self.trace_tokens = TraceTokensReader(connection)
         self.revisions = RevisionReader(connection)
         self.votes = VoteReader(connection)
         self.exact_search = ExactSearch(connection)

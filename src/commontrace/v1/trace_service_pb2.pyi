@@ -1197,6 +1197,7 @@ class HitExplanation(_message.Message):
     VECTOR_RANK_FIELD_NUMBER: _builtins.int
     LEXICAL_RANK_FIELD_NUMBER: _builtins.int
     TRUST_BONUS_FIELD_NUMBER: _builtins.int
+    TOKEN_SIMILARITY_FIELD_NUMBER: _builtins.int
     score: _builtins.float
     """The score by which hits are ordered, never increasing over the whole stream; equals by similarity, then by id."""
     vector_rank: _builtins.int
@@ -1209,6 +1210,11 @@ class HitExplanation(_message.Message):
     """
     trust_bonus: _builtins.float
     """The bonus that votes add to the similarity, within -0.05..0.05. 0 in other orders than TRUST_WEIGHTED."""
+    token_similarity: _builtins.float
+    """The late interaction with the text, within -1..1: for each token of the text, the best cosine similarity with a token
+    of the trace, and of these the mean, weighted by the tokens' rarity. Absent for all but the first 20 traces of BEST, for
+    traces whose tokens are not stored, and in other orders.
+    """
     def __init__(
         self,
         *,
@@ -1216,17 +1222,22 @@ class HitExplanation(_message.Message):
         vector_rank: _builtins.int | None = ...,
         lexical_rank: _builtins.int | None = ...,
         trust_bonus: _builtins.float = ...,
+        token_similarity: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_lexical_rank", b"_lexical_rank", "_vector_rank", b"_vector_rank", "lexical_rank", b"lexical_rank", "vector_rank", b"vector_rank"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lexical_rank", b"_lexical_rank", "_token_similarity", b"_token_similarity", "_vector_rank", b"_vector_rank", "lexical_rank", b"lexical_rank", "token_similarity", b"token_similarity", "vector_rank", b"vector_rank"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lexical_rank", b"_lexical_rank", "_vector_rank", b"_vector_rank", "lexical_rank", b"lexical_rank", "score", b"score", "trust_bonus", b"trust_bonus", "vector_rank", b"vector_rank"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lexical_rank", b"_lexical_rank", "_token_similarity", b"_token_similarity", "_vector_rank", b"_vector_rank", "lexical_rank", b"lexical_rank", "score", b"score", "token_similarity", b"token_similarity", "trust_bonus", b"trust_bonus", "vector_rank", b"vector_rank"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__lexical_rank: _TypeAlias = _typing.Literal["lexical_rank"]  # noqa: Y015
     _WhichOneofArgType__lexical_rank: _TypeAlias = _typing.Literal["_lexical_rank", b"_lexical_rank"]  # noqa: Y015
+    _WhichOneofReturnType__token_similarity: _TypeAlias = _typing.Literal["token_similarity"]  # noqa: Y015
+    _WhichOneofArgType__token_similarity: _TypeAlias = _typing.Literal["_token_similarity", b"_token_similarity"]  # noqa: Y015
     _WhichOneofReturnType__vector_rank: _TypeAlias = _typing.Literal["vector_rank"]  # noqa: Y015
     _WhichOneofArgType__vector_rank: _TypeAlias = _typing.Literal["_vector_rank", b"_vector_rank"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__lexical_rank) -> _WhichOneofReturnType__lexical_rank | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__token_similarity) -> _WhichOneofReturnType__token_similarity | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__vector_rank) -> _WhichOneofReturnType__vector_rank | None: ...
 

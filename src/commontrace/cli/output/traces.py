@@ -73,6 +73,8 @@ def _explanation_line(explanation: "trace_service_pb2.HitExplanation") -> str:
         parts.append(f"by vector {explanation.vector_rank}")
     if explanation.HasField("lexical_rank"):
         parts.append(f"by words {explanation.lexical_rank}")
+    if explanation.HasField("token_similarity"):
+        parts.append(f"by tokens {explanation.token_similarity:.4f}")
     if explanation.trust_bonus:
         parts.append(f"by votes {explanation.trust_bonus:+.4f}")
     return "  ".join(parts)

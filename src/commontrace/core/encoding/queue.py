@@ -19,10 +19,12 @@ from commontrace.core.encoding.encode import encode_all, safe_reason
 from commontrace.domain.errors import CommonTraceError, ModelReplaced
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, Embedding
+from commontrace.embeddings.local.text_reading import keeps_tokens
 from commontrace.embeddings.model import RecordedModel
 from commontrace.settings import LEASE_SECONDS, LONGEST_DELAY_SECONDS
 from commontrace.storage.database import Database
 from commontrace.storage.encoding.jobs import LeasedJob, QueuedTrace
+from commontrace.storage.search.trace_tokens import TokensOfRevision
 
 log = structlog.get_logger()
 
@@ -81,7 +83,9 @@ async def encode_batch(database: Database, embedder: Embedder, *, lease_seconds:
 
 
 async def requeue(database: Database, on_progress: Callable[[int], None] | None = None) -> int:
-    """Queues all dead letters and every trace without a vector of the current model; returns the number queued.
+    """Queues all dead letters and every trace without a vector of the current model, or without its tokens.
+
+    Returns the number queued.
 
     `on_progress` gets the number queued so far.
     """
@@ -92,7 +96,7 @@ async def requeue(database: Database, on_progress: Callable[[int], None] | None 
     while True:
         async with database.unit_of_work() as work:
             last, added = await work.encoding_jobs.enqueue_missing(
-                model_id=current.model_id, model_version=current.model_version, after=last, size=_MISSING_AT_ONCE
+                current, with_tokens=keeps_tokens(current), after=last, size=_MISSING_AT_ONCE
             )
         queued += added
         if on_progress:
@@ -108,7 +112,7 @@ async def _process(
         return await _failed(jobs, "the workers that tried it ended before they were done", database)
     _refuse_other_models(embedder, await database.read(lambda reading: reading.embedding_models.get_current()))
     texts = await database.read(lambda reading: reading.encoding_jobs.list_texts([job.trace_id for job in jobs]))
-    waiting = [text for text in texts if not _has_vector_of(embedder, text)]
+    waiting = [text for text in texts if not (_has_vector_of(embedder, text) and _has_its_tokens(embedder, text))]
     if not waiting:
         return await _store(jobs, {}, database, embedder)
     try:
@@ -144,9 +148,12 @@ async def _store(
             text, embedding = by_id[trace.id]
             # Otherwise an edit has queued its own text, or brought its vector.
             if trace.revision == text.revision:
-                await work.trace_changes.set_vector(text.id, embedding.vector, embedder)
-                encoded.append(text.id)
-        await work.encoding_jobs.delete(encoded)
+                # A vector that came with the trace stays: the same one again would be inserted into the index anew.
+                if not _has_vector_of(embedder, text):
+                    await work.trace_changes.set_vector(text.id, embedding.vector, embedder)
+                encoded.append(TokensOfRevision(text.id, text.revision, embedding.token_signs))
+        await work.trace_tokens.save(encoded, model_version=embedder.model_version)
+        await work.encoding_jobs.delete([tokens.trace_id for tokens in encoded])
         encoded_here = {text.id for text in embeddings}
         had_vectors = [job for job in jobs if job.trace_id not in encoded_here]
         if had_vectors:
@@ -195,3 +202,7 @@ def _refuse_other_models(embedder: Embedder, current: RecordedModel) -> None:
 
 def _has_vector_of(embedder: Embedder, text: QueuedTrace) -> bool:
     return (text.embedding_model_id, text.embedding_model_version) == (embedder.model_id, embedder.model_version)
+
+
+def _has_its_tokens(embedder: Embedder, text: QueuedTrace) -> bool:
+    return text.has_tokens or not keeps_tokens(embedder)

@@ -11,7 +11,7 @@ import structlog
 from commontrace.backoff import backoff_seconds
 from commontrace.domain.errors import Busy, CommonTraceError
 from commontrace.domain.traces.contribution import embedding_text
-from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Vector
+from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding
 from commontrace.embeddings.model import Model, RecordedModel
 from commontrace.storage.encoding.cutover import Cutover
 from commontrace.storage.encoding.next_embedding import UnencodedTrace
@@ -50,6 +50,8 @@ async def reembed(steps: Reembedding, embedder: Embedder, *, on_progress: Progre
             " that one, or give it up with `commontrace reembed --cancel`"
         )
     if current.made_by(embedder):
+        # Perhaps a run was cut off before it had deleted them.
+        await _retry_while_busy(steps.delete_unused_tokens)
         return None
     if upcoming is None:
         await _retry_while_busy(lambda: steps.start(embedder))
@@ -60,6 +62,7 @@ async def reembed(steps: Reembedding, embedder: Embedder, *, on_progress: Progre
     log.info("building the vector index")
     await _retry_while_busy(steps.build_indexes)
     await _swap(steps, embedder)
+    await _retry_while_busy(steps.delete_unused_tokens)
     await _retry_while_busy(steps.analyze)
     return await _retry_while_busy(steps.count_traces)
 
@@ -69,6 +72,7 @@ async def cancel(steps: Reembedding) -> RecordedModel | None:
     _, upcoming = await _retry_while_busy(steps.get_models)
     if upcoming is not None:
         await _retry_while_busy(steps.cancel)
+        await _retry_while_busy(steps.delete_unused_tokens)
     return upcoming
 
 
@@ -118,8 +122,8 @@ async def _cut_over(cutover: Cutover, embedder: Embedder, *, is_hopeful: bool) -
         if is_hopeful or len(missing) > _FEW:
             raise _NotYet
         async with asyncio.timeout(_WRITERS_WAIT_SECONDS):
-            vectors = await _vectors(missing, embedder)
-        await cutover.save_vectors(vectors, embedder)
+            embeddings = await _embeddings(missing, embedder)
+        await cutover.save_embeddings(embeddings, embedder)
     await cutover.swap(embedder)
 
 
@@ -130,20 +134,20 @@ class _NotYet(Exception):
 async def _encode(missing: Sequence[UnencodedTrace], steps: Reembedding, embedder: Embedder) -> None:
     for attempt in count(1):
         try:
-            vectors = await _vectors(missing, embedder)
+            embeddings = await _embeddings(missing, embedder)
             break
         except EmbedderUnavailable as error:
             seconds = _pause(attempt, _ENCODER_WAIT_SECONDS) + (error.retry_after or 0.0)
             log.warning("waiting for the embedder; what is done is kept", why=str(error), seconds=round(seconds, 3))
             await asyncio.sleep(seconds)
-    await _retry_while_busy(lambda: steps.save_vectors(vectors, embedder))
+    await _retry_while_busy(lambda: steps.save_embeddings(embeddings, embedder))
 
 
-async def _vectors(missing: Sequence[UnencodedTrace], embedder: Embedder) -> dict[UnencodedTrace, Vector]:
+async def _embeddings(missing: Sequence[UnencodedTrace], embedder: Embedder) -> dict[UnencodedTrace, Embedding]:
     embeddings = await embedder.encode(
         [embedding_text(trace.title, trace.context, trace.solution) for trace in missing]
     )
-    return {trace: embedding.vector for trace, embedding in zip(missing, embeddings, strict=True)}
+    return dict(zip(missing, embeddings, strict=True))
 
 
 async def _retry_while_busy(step: Callable[[], Awaitable[Result]]) -> Result:

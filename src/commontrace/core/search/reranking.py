@@ -1,10 +1,11 @@
 """Rankings other than by similarity: re-ranking of the hundred nearest by votes, or fusion with keywords.
 
-ADR 0025 describes the votes, ADR 0057 the fusion.
+ADR 0025 describes the votes, ADR 0057 the fusion, ADR 0058 the late interaction that re-ranks the first of a fusion.
 
 The list has at most a hundred traces, and is made anew for every stream.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from uuid import UUID
@@ -17,6 +18,7 @@ from commontrace.domain.search.query import Search, StopReason
 from commontrace.domain.search.rankings import Explanation, Ranking
 from commontrace.embeddings.embedder import unit_vector
 from commontrace.embeddings.query_cache import QueryCache
+from commontrace.embeddings.token_signs import late_interaction
 from commontrace.storage.database import Database
 from commontrace.storage.search.keyword import KeywordMatch
 
@@ -44,11 +46,19 @@ async def rank(
 ) -> RankedSearchResult:
     """Returns the part of the ranked list that the stream holds; `nearest` has the hundred nearest traces.
 
-    Where the deadline leaves no time for the ranking, the order is that of similarity, and the stop reason SCAN_BUDGET.
-    Raises EmbedderUnavailable, FilterTooSlow, ModelReplaced.
+    Where the deadline leaves no time for the ranking, the order is that of similarity, or that of the fusion if it was
+    done, and the stop reason SCAN_BUDGET. Raises EmbedderUnavailable, FilterTooSlow, ModelReplaced.
     """
     neighbours = {neighbour.trace_id: neighbour for neighbour in nearest.neighbours}
     similarities = {trace_id: neighbour.similarity for trace_id, neighbour in neighbours.items()}
+    explanations: Mapping[UUID, Explanation] | None = None
+
+    def ranked() -> list[Neighbour]:
+        assert explanations is not None  # noqa: S101 - set below, before each call
+        scores = {trace_id: explanation.score for trace_id, explanation in explanations.items()}
+        by_score = sorted(neighbours.values(), key=lambda one: (-scores[one.trace_id], *one.sort_key))
+        return by_score[: rankings.RANKED]
+
     try:
         async with deadline.limit():
             if search.ranking is Ranking.TRUST_WEIGHTED:
@@ -61,20 +71,33 @@ async def rank(
                     {match.neighbour.trace_id: match.neighbour.similarity for match in matches},
                     {match.neighbour.trace_id: match.weight for match in matches},
                 )
-                neighbours |= {
-                    match.neighbour.trace_id: match.neighbour
-                    for match in matches
-                    if match.neighbour.trace_id not in neighbours
-                }
+                neighbours = {match.neighbour.trace_id: match.neighbour for match in matches} | neighbours
+            if search.ranking is Ranking.BEST:
+                first = [neighbour.trace_id for neighbour in ranked()[: rankings.RERANKED_BY_TOKENS]]
+                by_tokens = await _token_similarities(search, first, database=database, queries=queries)
+                explanations = rankings.rerank_by_tokens(explanations, first, by_tokens)
     except TimeoutError:
-        explanations = rankings.fuse(similarities, {}, {})
+        if explanations is None:
+            explanations = rankings.fuse(similarities, {}, {})
         nearest = replace(nearest, stop_reason=StopReason.SCAN_BUDGET)
+    return _part(search, nearest, ranked(), explanations)
 
-    def sort_key(neighbour: Neighbour) -> tuple[float, float, UUID]:
-        return -explanations[neighbour.trace_id].score, *neighbour.sort_key
 
-    ranked = sorted(neighbours.values(), key=sort_key)[: rankings.RANKED]
-    return _part(search, nearest, ranked, explanations)
+async def _token_similarities(
+    search: Search, trace_ids: list[UUID], *, database: Database, queries: QueryCache
+) -> dict[UUID, float]:
+    """Returns the late interaction of the text with those of the traces that have tokens of the model."""
+    assert isinstance(search.query, str)  # noqa: S101 - validated
+    query = (await queries.encode(search.query)).token_signs
+    if query is None or not len(query.signs):
+        return {}
+    version, dimensions = queries.embedder.model_version, queries.embedder.dimensions
+    tokens = await database.read(lambda reading: reading.trace_tokens.get_many(trace_ids, model_version=version))
+    if not tokens:
+        return {}
+    # In a thread, since it may take milliseconds; numpy releases the GIL.
+    similarities = await asyncio.to_thread(late_interaction, query, list(tokens.values()), dimensions=dimensions)
+    return dict(zip(tokens, similarities, strict=True))
 
 
 async def _keyword_matches(

@@ -15,6 +15,7 @@ from commontrace.domain.traces.contribution import TEXTS, Contribution, NewTrace
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.embeddings.embedder import Embedder, Embedding
 from commontrace.storage.database import Database
+from commontrace.storage.search.trace_tokens import TokensOfRevision
 from commontrace.storage.traces.repository import TraceRow
 from commontrace.storage.unit_of_work import UnitOfWork
 
@@ -169,6 +170,9 @@ async def add(trace: NewTrace, tags: list[str], work: UnitOfWork) -> bool:
         await work.encoding_jobs.enqueue(trace.id)
     elif current != (trace.embedding_model_id, trace.embedding_model_version):
         raise ModelReplaced
+    else:
+        tokens = TokensOfRevision(trace.id, 1, trace.token_signs)
+        await work.trace_tokens.save([tokens], model_version=current.model_version)
     await work.revisions.add(
         trace.id,
         revision=1,

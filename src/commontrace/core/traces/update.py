@@ -18,6 +18,7 @@ from commontrace.domain.traces.contribution import PENDING, TEXTS, embedding_tex
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.embeddings.embedder import Embedder, Embedding
 from commontrace.storage.database import Database
+from commontrace.storage.search.trace_tokens import TokensOfRevision
 from commontrace.storage.traces.repository import TraceRow
 from commontrace.storage.unit_of_work import UnitOfWork
 
@@ -85,6 +86,9 @@ class PreparedEdit:
         if changes or has_new_tags:
             await work.trace_changes.touch(locked.id, {**changes, "edit_number": locked.edit_number + 1})
             revision = changes.get("revision", locked.revision)
+            if self.embedding is not None:
+                tokens = TokensOfRevision(locked.id, revision, self.embedding.token_signs)
+                await work.trace_tokens.save([tokens], model_version=self.embedder.model_version)
             await work.events.add(locked.id, UPDATED, revision=revision)
             await add_status_event(locked.id, locked.status, changes.get("status", locked.status), revision, work)
         trace = await work.traces.get(locked.id)

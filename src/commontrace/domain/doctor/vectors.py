@@ -18,12 +18,14 @@ class VectorCounts:
     """Numbers of live traces: all, and those without a vector of the current model, queued or not.
 
     Those not queued have no vector (`missing`) or one of another model (`foreign`); `examples` are ids of some.
+    `tokenless` have their vector, are not queued, and lack the tokens that the model keeps.
     """
 
     live: int
     queued: int
     missing: int
     foreign: int
+    tokenless: int
     examples: Sequence[UUID]
 
 
@@ -57,6 +59,13 @@ def check_vectors(counts: VectorCounts) -> Finding:
         "have no vector": counts.missing,
         "have a vector of another model": counts.foreign,
     }
+    if not any(lost.values()) and counts.tokenless:
+        return warning(
+            "vectors",
+            f"of {counts.live:,} live traces {counts.tokenless:,} lack the signs of their tokens, and nobody encodes"
+            " them: RANKING_BEST ranks them as RANKING_HYBRID",
+            _RETRY,
+        )
     if not any(lost.values()):
         if counts.queued:
             found = counts.live - counts.queued

@@ -1,7 +1,10 @@
-"""Rankings of hits other than by similarity: re-ranking by votes (ADR 0025), score fusion with keywords (ADR 0057)."""
+"""Rankings of hits other than by similarity.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+Re-ranking by votes (ADR 0025), score fusion with keywords (ADR 0057), and re-ranking by late interaction (ADR 0058).
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from uuid import UUID
 
@@ -20,6 +23,12 @@ _TRUST_BOUND = 0.05
 # The share of the keyword score; the rest is that of the similarity (ADR 0058).
 _KEYWORD_SHARE = 0.3
 
+RERANKED_BY_TOKENS = 20
+"""The first traces of the fusion, which late interaction re-ranks (ADR 0058)."""
+
+# The share of late interaction in their order; the rest is that of the fusion (ADR 0058).
+_TOKENS_SHARE = 0.7
+
 
 class Ranking(Enum):
     """Order of hits."""
@@ -34,13 +43,15 @@ class Ranking(Enum):
 class Explanation:
     """Score of a hit, which decides its rank, and the parts that the score is made of. Ranks begin at 1.
 
-    A rank is None where the hit is not in that list, or the ranking does not use the list.
+    A rank is None where the hit is not in that list, or the ranking does not use the list. `token_similarity` is that
+    of late interaction, within -1..1, None where the hit was not re-ranked by it.
     """
 
     score: float
     vector_rank: int | None = None
     lexical_rank: int | None = None
     trust_bonus: float = 0.0
+    token_similarity: float | None = None
 
 
 def trust_bonus(tally: Tally) -> float:
@@ -104,3 +115,32 @@ def fuse(
         )
         for trace_id in similarities
     }
+
+
+def rerank_by_tokens(
+    fused: Mapping[UUID, Explanation], first: Collection[UUID], token_similarities: Mapping[UUID, float]
+) -> dict[UUID, Explanation]:
+    """Re-ranks the `first` traces of the fusion among themselves, by late interaction too, with scores within 1..2.
+
+    Their score is 1 more than a weighted sum of both, each scaled so that the best of them has 1 and the last 0. For a
+    trace without a token similarity, the fusion counts for both. The other traces keep their scores, within 0..1.
+    """
+    if not token_similarities:
+        return dict(fused)
+    by_fusion = _scaled({trace_id: fused[trace_id].score for trace_id in first})
+    by_tokens = {**by_fusion, **_scaled(token_similarities)}
+    reranked = {
+        trace_id: replace(
+            fused[trace_id],
+            score=1 + (1 - _TOKENS_SHARE) * by_fusion[trace_id] + _TOKENS_SHARE * by_tokens[trace_id],
+            token_similarity=token_similarities.get(trace_id),
+        )
+        for trace_id in first
+    }
+    return {**fused, **reranked}
+
+
+def _scaled(scores: Mapping[UUID, float]) -> dict[UUID, float]:
+    """Scales scores linearly so that the best has 1 and the last 0; equals have 1."""
+    best, last = max(scores.values()), min(scores.values())
+    return {key: (score - last) / (best - last) if best > last else 1.0 for key, score in scores.items()}

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from commontrace.domain.traces.content_hash import content_hash
 from commontrace.embeddings.embedder import Embedder, Embedding, Vector
+from commontrace.embeddings.token_signs import TokenSigns
 
 PENDING = "pending"
 VALIDATED = "validated"
@@ -51,7 +52,8 @@ class Contribution:
 class NewTrace:
     """A trace ready to be stored.
 
-    `embedding` has shape (dimensions,) and unit length. It and its model are None for a trace that waits for encoding.
+    `embedding` has shape (dimensions,) and unit length. It, its model and the signs of the tokens are None for a trace
+    that waits for encoding; models without token vectors leave None for the signs, too.
     """
 
     id: UUID
@@ -61,6 +63,7 @@ class NewTrace:
     embedding: Vector | None
     embedding_model_id: str | None
     embedding_model_version: str | None
+    token_signs: TokenSigns | None
     status: str
     contributor_id: UUID
     agent_model: str
@@ -93,6 +96,7 @@ def new_trace(
         embedding=None if embedding is None else embedding.vector,
         embedding_model_id=None if embedding is None else embedder.model_id,
         embedding_model_version=None if embedding is None else embedder.model_version,
+        token_signs=None if embedding is None else embedding.token_signs,
         status=status,
         contributor_id=contributor_id,
         agent_model=contribution.agent_model,

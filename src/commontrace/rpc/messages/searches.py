@@ -93,6 +93,7 @@ def _explanation_message(explanation: Explanation) -> trace_service_pb2.HitExpla
         vector_rank=explanation.vector_rank,
         lexical_rank=explanation.lexical_rank,
         trust_bonus=explanation.trust_bonus,
+        token_similarity=explanation.token_similarity,
     )
 
 

@@ -7,6 +7,7 @@ from sqlalchemy.schema import CreateIndex
 
 from commontrace.domain.doctor.findings import VectorIndex
 from commontrace.domain.doctor.vectors import QueueFacts, VectorCounts
+from commontrace.embeddings.local.text_reading import keeps_tokens
 from commontrace.embeddings.model import RecordedModel
 from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, EncodingJob, Trace
 
@@ -28,11 +29,17 @@ _COUNTS = """
     SELECT count(*) AS live,
         count(*) FILTER (WHERE is_queued) AS queued,
         count(*) FILTER (WHERE is_lost AND embedding_model_id IS NULL) AS missing,
-        count(*) FILTER (WHERE is_lost AND embedding_model_id IS NOT NULL) AS foreign
+        count(*) FILTER (WHERE is_lost AND embedding_model_id IS NOT NULL) AS foreign,
+        count(*) FILTER (WHERE NOT is_unfound AND NOT has_job AND NOT has_tokens) AS tokenless
     FROM (
-        SELECT embedding_model_id, is_unfound AND trace_id IS NOT NULL AS is_queued,
-            is_unfound AND trace_id IS NULL AS is_lost
-        FROM traces LEFT JOIN encoding_jobs ON encoding_jobs.trace_id = traces.id,
+        SELECT embedding_model_id, is_unfound, job.trace_id IS NOT NULL AS has_job,
+            is_unfound AND job.trace_id IS NOT NULL AS is_queued, is_unfound AND job.trace_id IS NULL AS is_lost,
+            NOT :with_tokens OR EXISTS (
+                SELECT FROM trace_tokens
+                WHERE trace_tokens.trace_id = traces.id AND trace_tokens.revision = traces.revision
+                    AND trace_tokens.model_version = traces.embedding_model_version
+            ) AS has_tokens
+        FROM traces LEFT JOIN encoding_jobs AS job ON job.trace_id = traces.id,
             LATERAL (
                 SELECT (embedding_model_id, embedding_model_version) IS DISTINCT FROM (:model_id, :model_version)
             ) AS of_model (is_unfound)
@@ -81,7 +88,7 @@ def create_index_statement() -> str:
 
 
 async def count_vectors(connection: AsyncConnection, model: RecordedModel) -> VectorCounts:
-    """Counts the live traces without a vector of the model, in the queue or not."""
+    """Counts the live traces without a vector of the model, in the queue or not, and those without its tokens."""
     lost = (
         select(Trace.id)
         .where(
@@ -95,10 +102,10 @@ async def count_vectors(connection: AsyncConnection, model: RecordedModel) -> Ve
         .order_by(Trace.id)
         .limit(_EXAMPLES)
     )
-    name = {"model_id": model.model_id, "model_version": model.model_version}
-    [row] = await connection.execute(text(_COUNTS), name)
+    of_model = {"model_id": model.model_id, "model_version": model.model_version, "with_tokens": keeps_tokens(model)}
+    [row] = await connection.execute(text(_COUNTS), of_model)
     examples = (await connection.execute(lost)).scalars().all()
-    return VectorCounts(live=row.live, queued=row.queued, missing=row.missing, foreign=row.foreign, examples=examples)
+    return VectorCounts(**row._mapping, examples=examples)
 
 
 async def get_queue(connection: AsyncConnection) -> QueueFacts:

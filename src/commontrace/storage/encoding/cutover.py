@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.embeddings.embedder import Embedder, Vector
+from commontrace.embeddings.embedder import Embedder, Embedding
 from commontrace.storage.encoding.next_embedding import (
     CHECKS,
     NEXT_INDEX,
@@ -14,7 +14,7 @@ from commontrace.storage.encoding.next_embedding import (
     drop_columns,
     list_missing,
     require_next,
-    save_vectors,
+    save_embeddings,
 )
 from commontrace.storage.encoding.table_locks import EXCLUDE_ALL, lock
 from commontrace.storage.models import CREATE_SIGNS_TRIGGER, DROP_SIGNS_TRIGGER, VECTOR_INDEX_NAME
@@ -30,9 +30,9 @@ class Cutover:
         """Returns up to `size` traces that are missing their next vector. The lock keeps further ones out."""
         return await list_missing(self._connection, size)
 
-    async def save_vectors(self, vectors: Mapping[UnencodedTrace, Vector], embedder: Embedder) -> None:
-        """Stores next vectors. Raises InvalidStoredVector, ModelReplaced."""
-        await save_vectors(self._connection, vectors, embedder)
+    async def save_embeddings(self, embeddings: Mapping[UnencodedTrace, Embedding], embedder: Embedder) -> None:
+        """Stores next vectors and their tokens. Raises InvalidStoredVector, ModelReplaced."""
+        await save_embeddings(self._connection, embeddings, embedder)
 
     async def swap(self, embedder: Embedder) -> None:
         """Replaces the current column, index and model by the next ones: a change of names, not of rows.

@@ -9,9 +9,11 @@ from sqlalchemy import ARRAY, Float, String, Uuid, any_, bindparam, delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from commontrace.embeddings.model import Model
 from commontrace.settings import LONGEST_DELAY_SECONDS
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import EncodingJob, Trace
+from commontrace.storage.search.trace_tokens import HAS_TOKENS
 from commontrace.storage.stored_times import is_ahead
 
 
@@ -32,7 +34,10 @@ class QueueState(NamedTuple):
 
 
 class QueuedTrace(NamedTuple):
-    """Text of a queued trace, deleted or not, and the model of its vector, None without one."""
+    """Text of a queued trace, deleted or not, and the model of its vector, None without one.
+
+    `has_tokens` tells whether the tokens of this text are stored, of the vector's model.
+    """
 
     id: UUID
     revision: int
@@ -41,6 +46,7 @@ class QueuedTrace(NamedTuple):
     solution_text: str
     embedding_model_id: str | None
     embedding_model_version: str | None
+    has_tokens: bool
 
 
 # Built once: building a statement costs more than running it.
@@ -102,7 +108,9 @@ _MARK_DEAD = (
     .where(EncodingJob.trace_id.in_(_STILL_LEASED))
     .values(given_up_at=func.now(), last_error=bindparam("why"))
 )
-_TEXTS = select(*(Trace.__table__.c[name] for name in QueuedTrace._fields)).where(Trace.id == _ANY_OF_THEM)
+_TEXTS = select(
+    *(Trace.__table__.c[name] for name in QueuedTrace._fields if name != "has_tokens"), HAS_TOKENS.label("has_tokens")
+).where(Trace.id == _ANY_OF_THEM)
 
 _COUNT_QUEUED = select(func.count()).select_from(EncodingJob).where(EncodingJob.given_up_at.is_(None))
 _STATE = text(
@@ -122,13 +130,16 @@ _RETRY_DEAD = (
 _ENQUEUE_MISSING = text(
     """
     WITH page AS (
-        SELECT id, embedding_model_id, embedding_model_version FROM traces
+        SELECT id, revision, embedding_model_id, embedding_model_version FROM traces
         WHERE CAST(:after AS uuid) IS NULL OR id > :after ORDER BY id LIMIT :size
     ), missing AS (
         SELECT id FROM traces
         WHERE id IN (
             SELECT id FROM page
-            WHERE (embedding_model_id, embedding_model_version) IS DISTINCT FROM (:model_id, :model_version))
+            WHERE (embedding_model_id, embedding_model_version) IS DISTINCT FROM (:model_id, :model_version)
+                OR (:with_tokens AND NOT EXISTS (
+                    SELECT FROM trace_tokens
+                    WHERE trace_id = page.id AND model_version = :model_version AND revision = page.revision)))
         ORDER BY id FOR KEY SHARE
     ), added AS (
         INSERT INTO encoding_jobs (trace_id)
@@ -210,13 +221,21 @@ class EncodingJobRepository(EncodingJobReader):
         return (await self._executor.execute(_RETRY_DEAD)).rowcount  # type: ignore[attr-defined, no-any-return] # an UPDATE's
 
     async def enqueue_missing(
-        self, *, model_id: str, model_version: str, after: UUID | None, size: int
+        self, model: Model, *, with_tokens: bool, after: UUID | None, size: int
     ) -> tuple[UUID | None, int]:
         """Adds jobs for those of the next `size` traces by id that have no vector of the model and no job.
 
+        `with_tokens`: also for those without the tokens of their text.
+
         Returns the id of the last trace scanned, None at the end, and how many jobs were added.
         """
-        parameters = {"model_id": model_id, "model_version": model_version, "after": after, "size": size}
+        parameters = {
+            "model_id": model.model_id,
+            "model_version": model.model_version,
+            "with_tokens": with_tokens,
+            "after": after,
+            "size": size,
+        }
         [row] = await self._executor.execute(_ENQUEUE_MISSING, parameters)
         self.has_added = True
         return row.last, row.added

@@ -12,7 +12,14 @@ from commontrace.domain.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.embeddings.model import Model, RecordedModel
 from commontrace.storage.executor import Executor
-from commontrace.storage.models import CREATE_SIGNS_TRIGGER, DROP_SIGNS_TRIGGER, VECTOR_INDEX, EmbeddingModel, Trace
+from commontrace.storage.models import (
+    CREATE_SIGNS_TRIGGER,
+    DROP_SIGNS_TRIGGER,
+    VECTOR_INDEX,
+    EmbeddingModel,
+    Trace,
+    TraceTokens,
+)
 from commontrace.storage.traces.changes import TraceChanges
 
 # Built once: building a statement costs more than running it.
@@ -63,11 +70,12 @@ class EmbeddingModelRepository(EmbeddingModelReader):
         self._session = session
 
     async def replace(self, embedder: Embedder, vectors: Mapping[UUID, Vector]) -> None:
-        """Makes `embedder` the current model, with `vectors` by trace id; other vectors are dropped.
+        """Makes `embedder` the current model, with `vectors` by trace id; other vectors and all tokens are dropped.
 
         Locks the table and rebuilds its vector index: for small databases.
         """
         execute = self._session.execute
+        await execute(delete(TraceTokens))
         await execute(DropIndex(VECTOR_INDEX))
         await execute(update(Trace).values(embedding=None, embedding_model_id=None, embedding_model_version=None))
         await execute(text(DROP_SIGNS_TRIGGER))

@@ -13,8 +13,9 @@ from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.domain.errors import ModelReplaced
-from commontrace.embeddings.embedder import Embedder, Vector
+from commontrace.embeddings.embedder import Embedder, Embedding
 from commontrace.storage.encoding.models import EmbeddingModelReader
+from commontrace.storage.search.trace_tokens import TokensOfRevision, save_tokens
 from commontrace.storage.vector_type import VectorType
 
 IS_MISSING = "next_embedding_revision IS DISTINCT FROM revision"
@@ -79,17 +80,25 @@ async def list_missing(connection: AsyncConnection, size: int) -> list[Unencoded
     return [UnencodedTrace._make(row) for row in await connection.execute(_MISSING, {"size": size})]
 
 
-async def save_vectors(
-    connection: AsyncConnection, vectors: Mapping[UnencodedTrace, Vector], embedder: Embedder
+async def save_embeddings(
+    connection: AsyncConnection, embeddings: Mapping[UnencodedTrace, Embedding], embedder: Embedder
 ) -> None:
-    """Stores next vectors, except of texts that have changed since. Raises InvalidStoredVector, ModelReplaced."""
+    """Stores next vectors and their tokens, except of texts that have changed since.
+
+    Raises InvalidStoredVector, ModelReplaced.
+    """
     model = {"model_id": embedder.model_id, "model_version": embedder.model_version}
     # By id, as in every transaction that changes several traces: they wait instead of deadlocking.
-    rows = sorted(vectors.items(), key=lambda item: item[0].id)
+    rows = sorted(embeddings.items(), key=lambda item: item[0].id)
     await connection.execute(
         _WRITE,
-        [{"of_trace": trace.id, "of_revision": trace.revision, "vector": vector, **model} for trace, vector in rows],
+        [
+            {"of_trace": trace.id, "of_revision": trace.revision, "vector": embedding.vector, **model}
+            for trace, embedding in rows
+        ],
     )
+    tokens = [TokensOfRevision(trace.id, trace.revision, embedding.token_signs) for trace, embedding in rows]
+    await save_tokens(connection, tokens, model_version=embedder.model_version)
     # After the locks of the update: a cancellation of the re-encoding meanwhile is visible now.
     await require_next(connection, embedder)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from commontrace.embeddings.embedder import Embedder, Vector
+from commontrace.embeddings.embedder import Embedder, Embedding
 from commontrace.embeddings.model import RecordedModel
 from commontrace.storage import engines
 from commontrace.storage.encoding.cutover import Cutover
@@ -23,15 +23,18 @@ from commontrace.storage.encoding.next_embedding import (
     UnencodedTrace,
     drop_columns,
     list_missing,
-    save_vectors,
+    save_embeddings,
 )
 from commontrace.storage.encoding.reembedding_lock import UNLIMITED_SETTINGS
 from commontrace.storage.encoding.table_locks import EXCLUDE_ALL, EXCLUDE_VACUUM, EXCLUDE_WRITERS, lock
 from commontrace.storage.error_mapping import translate_contention, translate_errors
 from commontrace.storage.models import VECTOR_INDEX
+from commontrace.storage.search.trace_tokens import delete_tokens_of_others
 
 # Without sequential scans: the planner might read every row to find the few that are missing their vector.
 _SETTINGS = engines.SESSION_SETTINGS | {"application_name": "commontrace-reembed", "enable_seqscan": "off"}
+
+_TOKENS_AT_ONCE = 1_000
 
 _HNSW = VECTOR_INDEX.dialect_options["postgresql"]
 _MISSING_INDEX = "ix_traces_next_embedding_missing"
@@ -107,10 +110,13 @@ class Reembedding:
         async with self._transaction() as connection:
             return await list_missing(connection, size)
 
-    async def save_vectors(self, vectors: Mapping[UnencodedTrace, Vector], embedder: Embedder) -> None:
-        """Stores next vectors, except of texts that have changed since. Raises InvalidStoredVector, ModelReplaced."""
+    async def save_embeddings(self, embeddings: Mapping[UnencodedTrace, Embedding], embedder: Embedder) -> None:
+        """Stores next vectors and their tokens, except of texts that have changed since.
+
+        Raises InvalidStoredVector, ModelReplaced.
+        """
         async with self._transaction() as connection:
-            await save_vectors(connection, vectors, embedder)
+            await save_embeddings(connection, embeddings, embedder)
 
     async def build_indexes(self) -> None:
         """Builds the indexes that are missing or invalid, CONCURRENTLY."""
@@ -135,6 +141,15 @@ class Reembedding:
             await connection.execute(text(f"ALTER TABLE traces {drop_columns(COLUMNS)}"))
             await connection.execute(text("ALTER TABLE trace_signs DROP COLUMN next_signs"))
             await connection.execute(text("DELETE FROM embedding_models WHERE NOT is_current"))
+
+    async def delete_unused_tokens(self) -> None:
+        """Deletes the tokens of models that are neither the current nor the next one."""
+        deleted = _TOKENS_AT_ONCE
+        while deleted == _TOKENS_AT_ONCE:
+            async with self._transaction() as connection:
+                current, upcoming = await EmbeddingModelReader(connection).get_current_and_next()
+                versions = [model.model_version for model in (current, upcoming) if model is not None]
+                deleted = await delete_tokens_of_others(connection, versions, _TOKENS_AT_ONCE)
 
     async def analyze(self) -> None:
         """Updates the planner's statistics for the new column."""

@@ -28,6 +28,7 @@ from commontrace.domain.events.event_types import CREATED, SUPERSEDED
 from commontrace.domain.imports.decisions import Imported, KnownTrace, Recorded
 from commontrace.domain.traces.content_hash import content_hash
 from commontrace.domain.traces.contribution import PENDING, TEXTS
+from commontrace.embeddings.local.text_reading import keeps_tokens
 from commontrace.embeddings.model import Model
 from commontrace.storage.imports.reader import ImportReader
 from commontrace.storage.models import ImportItem, PurgedTrace, Trace
@@ -150,7 +151,8 @@ class ImportRepository(ImportReader):
             for text in (trace.item.contribution,)
         )
         await self._copy("trace_revisions", _REVISION_COLUMNS, revisions)
-        waiting = [(trace.id,) for trace in traces if trace.item.vector is None]
+        # A vector comes without the tokens that some models keep beside it.
+        waiting = [(trace.id,) for trace in traces if trace.item.vector is None or keeps_tokens(model)]
         if waiting:
             await self._copy("encoding_jobs", ("trace_id",), waiting)
         events = [(trace.id, CREATED, 1) for trace in traces]

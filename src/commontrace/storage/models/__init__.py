@@ -19,6 +19,7 @@ from commontrace.storage.models.traces import (
     Trace,
     TraceRevision,
     TraceSigns,
+    TraceTokens,
     TraceWords,
 )
 from commontrace.storage.models.users import ApiKey, User
@@ -44,6 +45,7 @@ __all__ = [
     "TraceRevision",
     "TraceSigns",
     "TraceTag",
+    "TraceTokens",
     "TraceWords",
     "User",
     "Vote",

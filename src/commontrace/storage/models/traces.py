@@ -140,6 +140,20 @@ class TraceWords(Base):
     words: Mapped[str] = mapped_column(TSVECTOR)
 
 
+class TraceTokens(Base):
+    """Signs of the vectors of a trace's tokens, by model version (ADR 0058).
+
+    Written with the vector, and valid while `revision` is the trace's: a change of its text outdates them by itself.
+    """
+
+    __tablename__ = "trace_tokens"
+
+    trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"), primary_key=True)
+    model_version: Mapped[str] = mapped_column(primary_key=True)
+    revision: Mapped[int]
+    signs: Mapped[bytes]
+
+
 DROP_SIGNS_TRIGGER = "DROP TRIGGER signs_of_embedding ON traces"
 CREATE_SIGNS_TRIGGER = (
     "CREATE TRIGGER signs_of_embedding AFTER UPDATE OF embedding ON traces FOR EACH ROW EXECUTE FUNCTION follow_trace()"

@@ -7,9 +7,18 @@ from sqlalchemy import String, Uuid, bindparam, cast, delete, func, or_, select,
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from commontrace.storage.models import EncodingJob, IdempotentRequest, PurgedTrace, Trace, TraceRevision, TraceTag, Vote
+from commontrace.storage.models import (
+    EncodingJob,
+    IdempotentRequest,
+    PurgedTrace,
+    Trace,
+    TraceRevision,
+    TraceTag,
+    TraceTokens,
+    Vote,
+)
 
-_REFERRING_TABLES = (TraceTag, TraceRevision, EncodingJob, Vote)
+_REFERRING_TABLES = (TraceTag, TraceRevision, TraceTokens, EncodingJob, Vote)
 # The scan reads every answer of a day: longer than the statement_timeout of calls, shorter than the driver's timeout.
 _ALLOW_LONG_SCAN = text("SET LOCAL statement_timeout = '9s'")
 

@@ -1,0 +1,122 @@
+"""Trace tokens: the signs of each trace's token vectors, stored with its vector (ADR 0058)."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Insert,
+    Integer,
+    LargeBinary,
+    Select,
+    String,
+    Uuid,
+    any_,
+    bindparam,
+    delete,
+    exists,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from commontrace.embeddings.token_signs import TokenSigns
+from commontrace.storage.executor import Executor
+from commontrace.storage.models import Trace, TraceTokens
+
+HAS_TOKENS = exists().where(
+    TraceTokens.trace_id == Trace.id,
+    TraceTokens.model_version == Trace.embedding_model_version,
+    TraceTokens.revision == Trace.revision,
+)
+"""Condition on a row of `traces`: its tokens are of its text and of its vector's model."""
+
+# Built once: building a statement costs more than running it.
+_OF_THEM = (
+    select(TraceTokens.trace_id, TraceTokens.signs)
+    .join(Trace, Trace.id == TraceTokens.trace_id)
+    .where(
+        TraceTokens.trace_id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))),
+        TraceTokens.model_version == bindparam("model_version", type_=String),
+        TraceTokens.revision == Trace.revision,
+    )
+)
+
+
+def _save_statement() -> Insert:
+    """Returns the statement that stores the tokens of a trace, unless its text has changed since."""
+    unchanged: Select[UUID, str, int, bytes] = select(
+        Trace.id,
+        bindparam("model_version", type_=String),
+        Trace.revision,
+        bindparam("signs", type_=LargeBinary),
+    ).where(Trace.id == bindparam("of_trace", type_=Uuid), Trace.revision == bindparam("of_revision", type_=Integer))
+    statement = insert(TraceTokens.__table__).from_select(["trace_id", "model_version", "revision", "signs"], unchanged)
+    return statement.on_conflict_do_update(
+        index_elements=[TraceTokens.trace_id, TraceTokens.model_version],
+        set_={"revision": statement.excluded.revision, "signs": statement.excluded.signs},
+    )
+
+
+_SAVE = _save_statement()
+_KEY = (TraceTokens.trace_id, TraceTokens.model_version)
+
+
+class TokensOfRevision(NamedTuple):
+    """The tokens of a trace's text in one of its revisions; None where the model keeps none."""
+
+    trace_id: UUID
+    revision: int
+    token_signs: TokenSigns | None
+
+
+class TraceTokensReader:
+    """Read side of the tokens."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def get_many(self, trace_ids: Collection[UUID], *, model_version: str) -> dict[UUID, bytes]:
+        """Returns the signs of the traces' tokens by id, as `late_interaction` reads them.
+
+        Traces that have none of this version, or none of their present text, are left out.
+        """
+        parameters = {"trace_ids": list(trace_ids), "model_version": model_version}
+        rows = await self._executor.execute(_OF_THEM, parameters)
+        return {trace_id: signs for trace_id, signs in rows if signs}
+
+
+class TraceTokensRepository(TraceTokensReader):
+    """Tokens in one unit of work, which locks or adds each trace before."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
+
+    async def save(self, tokens: Sequence[TokensOfRevision], *, model_version: str) -> None:
+        """Stores tokens, except those of texts that have changed since."""
+        await save_tokens(self._executor, tokens, model_version=model_version)
+
+
+async def save_tokens(executor: Executor, tokens: Sequence[TokensOfRevision], *, model_version: str) -> None:
+    """Stores tokens, except those of texts that have changed since."""
+    rows = [
+        {
+            "of_trace": one.trace_id,
+            "of_revision": one.revision,
+            "model_version": model_version,
+            "signs": one.token_signs.to_bytes(),
+        }
+        for one in tokens
+        if one.token_signs is not None
+    ]
+    if rows:
+        await executor.execute(_SAVE, rows)
+
+
+async def delete_tokens_of_others(executor: Executor, versions: Collection[str], limit: int) -> int:
+    """Deletes up to `limit` rows of other model versions than these; returns how many."""
+    some = select(*_KEY).where(TraceTokens.model_version.not_in(versions)).limit(limit)
+    deleted = await executor.execute(delete(TraceTokens.__table__).where(tuple_(*_KEY).in_(some)))
+    return deleted.rowcount  # type: ignore[attr-defined, no-any-return] # a DELETE's
