@@ -86,6 +86,9 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         # Merges lock no trace, but block purges and use ON CONFLICT.
         "fk_trace_tags_trace_id_traces": Guard.TRACE_HELD,
         "pk_trace_tags": Guard.TRACE_LOCKED,
+        # Selected from the trace that they refer to, with ON CONFLICT.
+        "fk_trace_tokens_trace_id_traces": Guard.TRACE_HELD,
+        "pk_trace_tokens": Guard.UPSERT,
         # Added by a trigger when a trace is added.
         "fk_trace_words_trace_id_traces": Guard.TRACE_HELD,
         "pk_trace_words": Guard.TRACE_LOCKED,

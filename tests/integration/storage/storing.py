@@ -13,13 +13,14 @@ from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.embeddings.local.model import PUBLISHED
 from commontrace.embeddings.local.model_directory import WEIGHTS_FILE
+from commontrace.embeddings.local.text_reading import NEWEST
 from commontrace.storage.database import Database
 from commontrace.storage.search.neighbours import ApproximateSearch
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer
 
 EMAIL = "ada@example.org"
-INSTALLED_VERSION = PUBLISHED[WEIGHTS_FILE][:12]
+INSTALLED_VERSION = NEWEST.version(PUBLISHED[WEIGHTS_FILE][:12])
 
 
 def unit_vector(seed: int, dimensions: int = 384) -> Vector:

@@ -21,6 +21,7 @@ from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Vector
 from commontrace.settings import LEASE_SECONDS
 from commontrace.storage.database import Database
+from commontrace.storage.search.trace_tokens import TokensOfRevision
 from tests.conftest import administer, query
 from tests.integration.storage.storing import EMAIL, stored
 from tests.support.told_embedder import ToldEmbedder, away, refusing
@@ -292,7 +293,11 @@ async def test_everything_without_a_vector_of_the_model_can_be_queued_again(
     database: Database, database_url: str, told: ToldEmbedder, embedder: Embedder
 ) -> None:
     model = {"embedding_model_id": embedder.model_id, "embedding_model_version": embedder.model_version}
+    [encoded] = await embedder.encode(["text"])
     well = await stored(database, **model)
+    async with database.unit_of_work() as work:
+        tokens = [TokensOfRevision(well, 1, encoded.token_signs)]
+        await work.trace_tokens.save(tokens, model_version=embedder.model_version)
     lost, foreign = await stored(database, **UNENCODED), await stored(database)
     old = await stored(database, **model | {"embedding_model_version": "0"})
     [given_up] = await queued(database, "given up")

@@ -54,6 +54,7 @@ ARGUMENTS: dict[str, dict[str, Any] | list[Any]] = {
         "model": ("model", "1"),
     },
     "trace_listing.list_newest_first": {"trace_filter": FILTER, "owner_id": None, "after": None, "size": 9},
+    "trace_tokens.get_many": {"trace_ids": [ID], "model_version": "1"},
     "traces.get": {"trace_id": ID},
     "traces.get_embedding": {"trace_id": ID},
     "traces.get_existing_ids": {"trace_ids": [ID]},

@@ -101,10 +101,11 @@ async def test_broken_off_after_any_statement_it_goes_on(
             "start",
             "validate",
             "list_window",
-            "save_vectors",
+            "save_embeddings",
             "build_indexes",
             "list_missing",
             "count_traces",
+            "delete_unused_tokens",
             "analyze",
         ):
             original = getattr(steps, name)

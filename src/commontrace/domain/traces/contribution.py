@@ -63,7 +63,7 @@ class NewTrace:
     embedding: Vector | None
     embedding_model_id: str | None
     embedding_model_version: str | None
-    token_signs: TokenSigns | None
+    token_signs: TokenSigns | None = None
     status: str
     contributor_id: UUID
     agent_model: str
