@@ -139,6 +139,31 @@ async def test_traces_that_no_search_finds_are_counted(
     assert (await look(monkeypatch, database_url))["vectors"].message == "each of 0 live traces can be found"
 
 
+async def test_traces_without_tokens_are_counted(
+    monkeypatch: pytest.MonkeyPatch, database: Database, database_url: str, embedder: Embedder
+) -> None:
+    model = {"embedding_model_id": embedder.model_id, "embedding_model_version": embedder.model_version}
+    for _ in range(2):
+        await stored(database, **model)
+    finding = (await look(monkeypatch, database_url))["vectors"]
+    assert (finding.level, finding.advice) == (Level.WARNING, "commontrace worker --retry")
+    assert finding.message.startswith("of 2 live traces 2 lack the signs of their tokens")
+    assert await requeue(database) == 2
+    assert (await look(monkeypatch, database_url))["vectors"].level is Level.OK
+    await drain_queue(database, embedder, lease_seconds=LEASE_SECONDS)
+    assert (await look(monkeypatch, database_url))["vectors"].message == "each of 2 live traces can be found"
+
+
+async def test_an_older_reading_of_texts_is_no_problem_and_told(
+    monkeypatch: pytest.MonkeyPatch, database: Database, database_url: str
+) -> None:
+    await stored(database)
+    await administer(database_url, "UPDATE embedding_models SET version = split_part(version, '-', 1)")
+    finding = (await look(monkeypatch, database_url))["model"]
+    assert (finding.level, finding.advice.split(" renews")[0]) == (Level.WARNING, "commontrace reembed")
+    assert "an older reading of texts" in finding.message
+
+
 async def test_who_waits_for_a_vector_and_who_was_given_up(
     monkeypatch: pytest.MonkeyPatch, database: Database, database_url: str
 ) -> None:

@@ -67,7 +67,7 @@ async def test_an_exact_code_is_found_by_its_word_and_explained(server: RunningS
         assert why.vector_rank == list(nearest).index(first.trace.id) + 1
         similarities = [hit.similarity for hit in nearest.values()]
         scaled = (first.similarity - min(similarities)) / (max(similarities) - min(similarities))
-        assert why.score == pytest.approx(0.5 * scaled + 0.5)
+        assert why.score == pytest.approx(0.7 * scaled + 0.3)
 
 
 async def test_words_follow_every_change_of_a_trace(server: RunningServer) -> None:

@@ -290,3 +290,29 @@ async def test_only_a_new_database_falls_back_to_words(empty_database_url: str, 
     # As good as new: no contributions, and ours to encode anew.
     async with ready(database_url, AUTO, is_embedded=True) as foundation:
         assert (foundation.embedder.is_lexical, foundation.embedder.dimensions) == (True, 1536)
+
+
+async def test_vectors_of_an_older_reading_are_served_and_told(database_url: str) -> None:
+    async with ready(database_url, LOCAL) as made:
+        newest = made.embedder.model_version
+        trace_id = await contributed(
+            Contribution(title="t", context="c", solution="s", metadata={}), ADA, *made_of(made)
+        )
+    older = newest.partition("-")[0]
+    await administer(database_url, f"UPDATE embedding_models SET version = '{older}'")  # noqa: S608 - our own value
+    await administer(database_url, f"UPDATE traces SET embedding_model_version = '{older}'")  # noqa: S608 - our own value
+
+    with capture_logs() as logs:
+        async with ready(database_url, LOCAL) as foundation:
+            assert foundation.embedder.model_version == older
+            found = await SearchService(foundation.database, unchanging(foundation.embedder)).search(
+                Search(query="t", limit=3), deadline=NEVER
+            )
+
+    assert [neighbour.trace_id for neighbour in found.neighbours] == [trace_id]
+    [told] = [log for log in logs if "older reading" in log["event"]]
+    assert (told["log_level"], told["version"]) == ("warning", older)
+
+
+def made_of(foundation: Foundation) -> tuple[Database, Embedder]:
+    return foundation.database, foundation.embedder
