@@ -1,10 +1,15 @@
 """Search quality on the development set (fixtures/quality): recall by kind of question, and paired wins and losses."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import asyncpg
+
+from bench import corpora, cpu
 from bench.metrics import first_rank, recall_at
 from commontrace.client import Client, connect
 from commontrace.client.requests import Ranking
@@ -18,6 +23,7 @@ HEADLINE = ("hard", "vague", "paraphrase", "error")
 OTHERS = ("keyword", "agent", "other_language")
 RANKINGS: tuple[Ranking, ...] = ("cosine", "hybrid", "best")
 _LIMIT = 10
+_COST_LIMIT = 5
 _SECONDS = 60.0
 
 
@@ -45,8 +51,21 @@ def _lines(name: str) -> Sequence[str]:
     return (data_directory("fixtures") / "quality" / name).read_text().splitlines()
 
 
-async def measure(where: bootstrap.Postgres, settings: Settings) -> dict[Ranking, list[int | None]]:
-    """Returns the rank of the first right trace for each question, None beyond ten, by ranking."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """Ranks of the first right trace for each question, None beyond ten, by ranking; and what a search costs.
+
+    `cpu_ms` is the processor time of a search whose text is encoded already, of client and server, and of Postgres.
+    `token_bytes` is the mean size of a trace's tokens.
+    """
+
+    ranks: Mapping[Ranking, Sequence[int | None]]
+    cpu_ms: Mapping[Ranking, tuple[float, float]]
+    token_bytes: float
+
+
+async def measure(where: bootstrap.Postgres, settings: Settings) -> Measured:
+    """Contributes the traces to a server of its own and asks it every question in every order."""
     await bootstrap.migrate(where, settings)
     async with (
         bootstrap.foundation(where, settings) as foundation,
@@ -58,7 +77,21 @@ async def measure(where: bootstrap.Postgres, settings: Settings) -> dict[Ranking
         for trace in read_traces():
             stored = await client.contribute(trace["title"], trace["context"], trace["solution"], tags=trace["tags"])
             labels[stored.created.id] = trace["id"]
-        return {ranking: [await _rank(client, one, labels, ranking) for one in questions] for ranking in RANKINGS}
+        ranks = {ranking: [await _rank(client, one, labels, ranking) for one in questions] for ranking in RANKINGS}
+        assert where.process is not None
+        processes = {"server": os.getpid(), "Postgres": where.process.pid}
+        cpu_ms = {}
+        for ranking in RANKINGS:
+            before = cpu.seconds_of(processes)
+            for one in questions:
+                await client.search(one.query, limit=_COST_LIMIT, ranking=ranking)
+            after = cpu.seconds_of(processes)
+            server, postgres = (1000 * (after[name] - before[name]) / len(questions) for name in processes)
+            cpu_ms[ranking] = server, postgres
+        connection = await asyncpg.connect(corpora.dsn_of(where.url))
+        token_bytes = await connection.fetchval("SELECT avg(length(signs))::float8 FROM trace_tokens")
+        await connection.close()
+        return Measured(ranks=ranks, cpu_ms=cpu_ms, token_bytes=token_bytes)
 
 
 async def _rank(client: Client, question: Question, labels: Mapping[str, str], ranking: Ranking) -> int | None:
@@ -66,8 +99,9 @@ async def _rank(client: Client, question: Question, labels: Mapping[str, str], r
     return first_rank([labels[hit.trace.id] for hit in hits], question.expected)
 
 
-def print_results(ranks: Mapping[Ranking, Sequence[int | None]]) -> None:
-    """Prints recall@1 and recall@3 by kind and ranking, and how often a ranking wins and loses against cosine."""
+def print_results(measured: Measured) -> None:
+    """Prints recall@1 and recall@3 by kind and ranking, wins and losses against cosine, and what a search costs."""
+    ranks = measured.ranks
     kinds = [question.kind for question in read_questions()]
 
     def recalls(ranking: Ranking, kind: str) -> tuple[float, float]:
@@ -83,9 +117,12 @@ def print_results(ranks: Mapping[Ranking, Sequence[int | None]]) -> None:
         for ranking in ranks
     )
     print(f"{'headline: mean of the first four':36}" + "".join(f"{mean:>16}" for mean in means))
-    for ranking in ranks:
-        if ranking != "cosine":
-            pairs = list(zip(ranks[ranking], ranks["cosine"], strict=True))
-            wins = sum(ours == 1 != theirs for ours, theirs in pairs)
-            losses = sum(theirs == 1 != ours for ours, theirs in pairs)
-            print(f"{ranking} finds {wins} first that cosine does not, and misses {losses} that cosine finds first")
+    for ours, theirs in pairwise(ranks):
+        pairs = list(zip(ranks[ours], ranks[theirs], strict=True))
+        wins = sum(one == 1 != other for other, one in pairs)
+        losses = sum(other == 1 != one for other, one in pairs)
+        print(f"{theirs} finds {wins} first that {ours} does not, and misses {losses} that {ours} finds first")
+    print(f"\n{'CPU ms a search, text encoded already':36}" + "".join(f"{ranking:>16}" for ranking in ranks))
+    for at, where in enumerate(("client and server", "Postgres")):
+        print(f"{where:36}" + "".join(f"{measured.cpu_ms[ranking][at]:16.2f}" for ranking in ranks))
+    print(f"tokens of a trace: {measured.token_bytes / 1000:.1f} KB")

@@ -174,8 +174,8 @@ def measure_development_set() -> None:
     with tempfile.TemporaryDirectory(prefix="quality-") as data:
         settings = Settings(listen_address="127.0.0.1:0", data_dir=Path(data), embedder="local")
         with bootstrap.postgres(settings, attach=False) as where:
-            ranks = uvloop.run(development_set.measure(where, settings))
-    development_set.print_results(ranks)
+            measured = uvloop.run(development_set.measure(where, settings))
+    development_set.print_results(measured)
 
 
 def main() -> None:

@@ -44,13 +44,16 @@ class _RankingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ranking.Value
     RANKING_HYBRID: _Ranking.ValueType  # 3
     """By score fusion of two orders: 0.7 times the cosine similarity, scaled so that the most similar of the 100 most similar
     traces has 1 and the last of them 0, plus 0.3 times the weight of the text's words that the trace holds, the rarer the
-    heavier, scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names and messages that mean little
-    to the model. Words that more than 1,000 traces hold do not count, and of a text whose words have more than 20,000 holders
+    heavier, scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names and messages that
+    mean little to the model. Words that more than 1,000 traces hold do not count, and of a text whose words have more than 20,000 holders
     together, nor do the commonest: that is no SCAN_BUDGET.
     """
     RANKING_BEST: _Ranking.ValueType  # 4
     """The best order that the server has for its model, which may change between versions: RANKING_HYBRID, whose first 20
-    traces are re-ranked by late interaction where the model gives vectors of tokens. Text queries only, as RANKING_HYBRID.
+    traces are re-ranked by late interaction where the model gives vectors of tokens. Of the first 20, the late interaction
+    (`HitExplanation.token_similarity`) counts 0.7 and the score of RANKING_HYBRID 0.3, both scaled so that the best of them
+    has 1 and the last 0; their scores are 1 to 2, those of the others as in RANKING_HYBRID. A trace whose tokens are not
+    stored keeps its place by that score. Text queries only, as RANKING_HYBRID.
     """
 
 class Ranking(_Ranking, metaclass=_RankingEnumTypeWrapper):
@@ -58,7 +61,7 @@ class Ranking(_Ranking, metaclass=_RankingEnumTypeWrapper):
     order, and none returns fewer hits than COSINE does. Orders other than COSINE are lists of at most 100 traces, made
     anew for each stream: on unchanged data, streams that continue one another hold everything once; after the last of
     the 100 comes LIMIT without a token. Where the deadline leaves no time for such an order, hits come by cosine
-    similarity, and the search ends with SCAN_BUDGET.
+    similarity, or in the order HYBRID where only the time for BEST was missing, and the search ends with SCAN_BUDGET.
     """
 
 RANKING_UNSPECIFIED: Ranking.ValueType  # 0
@@ -72,13 +75,16 @@ RANKING_TRUST_WEIGHTED: Ranking.ValueType  # 2
 RANKING_HYBRID: Ranking.ValueType  # 3
 """By score fusion of two orders: 0.7 times the cosine similarity, scaled so that the most similar of the 100 most similar
 traces has 1 and the last of them 0, plus 0.3 times the weight of the text's words that the trace holds, the rarer the
-heavier, scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names and messages that mean little
-to the model. Words that more than 1,000 traces hold do not count, and of a text whose words have more than 20,000 holders
+heavier, scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names and messages that
+mean little to the model. Words that more than 1,000 traces hold do not count, and of a text whose words have more than 20,000 holders
 together, nor do the commonest: that is no SCAN_BUDGET.
 """
 RANKING_BEST: Ranking.ValueType  # 4
 """The best order that the server has for its model, which may change between versions: RANKING_HYBRID, whose first 20
-traces are re-ranked by late interaction where the model gives vectors of tokens. Text queries only, as RANKING_HYBRID.
+traces are re-ranked by late interaction where the model gives vectors of tokens. Of the first 20, the late interaction
+(`HitExplanation.token_similarity`) counts 0.7 and the score of RANKING_HYBRID 0.3, both scaled so that the best of them
+has 1 and the last 0; their scores are 1 to 2, those of the others as in RANKING_HYBRID. A trace whose tokens are not
+stored keeps its place by that score. Text queries only, as RANKING_HYBRID.
 """
 Global___Ranking: _TypeAlias = Ranking  # noqa: Y015
 

@@ -1,5 +1,7 @@
 """Token weights: how much each token of a vocabulary counts in late interaction, by its rarity (ADR 0058)."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -25,9 +27,9 @@ def token_weights(tokenizer: Tokenizer) -> NDArray[np.float32]:
         if not visible or _is_reserved(token):
             continue
         if visible == 1:
-            weights[token_id] = np.log(_OFFSET)
+            weights[token_id] = math.log(_OFFSET)
         else:
-            weights[token_id] = np.log(_OFFSET + place)
+            weights[token_id] = math.log(_OFFSET + place)
             place += 1
     return weights
 
