@@ -78,7 +78,9 @@ class TraceRecord(_message.Message):
 
     @_builtins.property
     def embedding(self) -> _vector_pb2.Vector:
-        """Its vector. Without one, the trace is encoded by the server after it was stored."""
+        """Its vector. Without one, the trace is encoded by the server after it was stored. Where the model also keeps vectors of
+        tokens, for RANKING_BEST, the server makes these afterwards in any case, and keeps the vector as it is.
+        """
 
     def __init__(
         self,
