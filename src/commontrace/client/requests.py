@@ -8,12 +8,13 @@ from commontrace.v1 import trace_filter_pb2, trace_pb2, trace_service_pb2, vecto
 
 Value = TypeVar("Value")
 SearchQuery = str | UUID | vector_pb2.Vector
-Ranking = Literal["cosine", "trust_weighted", "hybrid"]
+Ranking = Literal["cosine", "trust_weighted", "hybrid", "best"]
 
 _RANKINGS: dict[Ranking, trace_service_pb2.Ranking.ValueType] = {
     "cosine": trace_service_pb2.RANKING_UNSPECIFIED,
     "trust_weighted": trace_service_pb2.RANKING_TRUST_WEIGHTED,
     "hybrid": trace_service_pb2.RANKING_HYBRID,
+    "best": trace_service_pb2.RANKING_BEST,
 }
 
 

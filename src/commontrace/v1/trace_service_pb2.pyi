@@ -48,6 +48,10 @@ class _RankingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ranking.Value
     to the model. Words that more than 1,000 traces hold do not count, and of a text whose words have more than 20,000 holders
     together, nor do the commonest: that is no SCAN_BUDGET.
     """
+    RANKING_BEST: _Ranking.ValueType  # 4
+    """The best order that the server has for its model, which may change between versions: RANKING_HYBRID, whose first 20
+    traces are re-ranked by late interaction where the model gives vectors of tokens. Text queries only, as RANKING_HYBRID.
+    """
 
 class Ranking(_Ranking, metaclass=_RankingEnumTypeWrapper):
     """The order of the hits of a search. Filters and `min_similarity`, which is always cosine similarity, hold in every
@@ -71,6 +75,10 @@ has 1 and the last of them 0, plus half the weight of the text's words that the 
 scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names and messages that mean little
 to the model. Words that more than 1,000 traces hold do not count, and of a text whose words have more than 20,000 holders
 together, nor do the commonest: that is no SCAN_BUDGET.
+"""
+RANKING_BEST: Ranking.ValueType  # 4
+"""The best order that the server has for its model, which may change between versions: RANKING_HYBRID, whose first 20
+traces are re-ranked by late interaction where the model gives vectors of tokens. Text queries only, as RANKING_HYBRID.
 """
 Global___Ranking: _TypeAlias = Ranking  # noqa: Y015
 
@@ -1064,8 +1072,8 @@ class SearchTracesRequest(_message.Message):
     streams together hold every match, and none twice.
     """
     ranking: Global___Ranking.ValueType
-    """The order of the hits; COSINE by default. HYBRID needs `text`, else it fails with `FIELD_NOT_ALLOWED`. Other orders
-    than COSINE hold the first 100 traces, so `limit` is at most 100 with them.
+    """The order of the hits; COSINE by default. HYBRID and BEST need `text`, else they fail with `FIELD_NOT_ALLOWED`. Other
+    orders than COSINE hold the first 100 traces, so `limit` is at most 100 with them.
     """
     explain: _builtins.bool
     """Sets the `explanation` of every hit."""
@@ -1197,7 +1205,7 @@ class HitExplanation(_message.Message):
     """
     lexical_rank: _builtins.int
     """The place among the traces with the rarest words of the text, from 1. Absent for all others, and in other orders than
-    HYBRID.
+    HYBRID and BEST.
     """
     trust_bonus: _builtins.float
     """The bonus that votes add to the similarity, within -0.05..0.05. 0 in other orders than TRUST_WEIGHTED."""

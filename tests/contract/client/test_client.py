@@ -65,7 +65,7 @@ async def test_a_search_can_be_ranked_otherwise_and_explained(ada: Client) -> No
     assert not other.explanation.HasField("lexical_rank")
     assert not (await ada.search("QX4137", ranking="trust_weighted"))[0].HasField("explanation")
     word: Any = "fastest"
-    with pytest.raises(ValueError, match="cosine, trust_weighted, hybrid"):
+    with pytest.raises(ValueError, match="cosine, trust_weighted, hybrid, best"):
         await ada.search("QX4137", ranking=word)
 
 

@@ -60,15 +60,16 @@ def search_rows() -> Iterator[Row]:
 
 
 def _rankings() -> Iterator[Row]:
-    for ranking in (pb.RANKING_HYBRID, pb.RANKING_TRUST_WEIGHTED):
+    for ranking in (pb.RANKING_HYBRID, pb.RANKING_TRUST_WEIGHTED, pb.RANKING_BEST):
         request = pb.SearchTracesRequest(text="a", ranking=ranking, limit=101)
         yield invalid(SEARCH, f"limit 101 of ranking {ranking}", "FIELD_OUT_OF_RANGE", "limit", request)
-    for number in (-1, 4, 2**31 - 1):
+    for number in (-1, 5, 2**31 - 1):
         unknown: Any = number
         request = pb.SearchTracesRequest(text="a", ranking=unknown)
         yield invalid(SEARCH, f"ranking {number}", "UNKNOWN_ENUM_VALUE", "ranking", request)
-    request = pb.SearchTracesRequest(trace_id=UNKNOWN_ID, ranking=pb.RANKING_HYBRID)
-    yield invalid(SEARCH, "HYBRID without a text", "FIELD_NOT_ALLOWED", "ranking", request)
+    for ranking in (pb.RANKING_HYBRID, pb.RANKING_BEST):
+        request = pb.SearchTracesRequest(trace_id=UNKNOWN_ID, ranking=ranking)
+        yield invalid(SEARCH, f"ranking {ranking} without a text", "FIELD_NOT_ALLOWED", "ranking", request)
 
 
 def _tokens() -> Iterator[Row]:

@@ -17,7 +17,7 @@ from tests.integration.storage.storing import unit_vector
 from tests.support.builders import a_contribution, hits_of, search
 from tests.support.locks import held
 
-HYBRID, TRUST = pb.RANKING_HYBRID, pb.RANKING_TRUST_WEIGHTED
+BEST, HYBRID, TRUST = pb.RANKING_BEST, pb.RANKING_HYBRID, pb.RANKING_TRUST_WEIGHTED
 CODE = r"TS'9\\17 \'quoted <b>O'Neill</b>"
 COUNT = 120
 VECTORS = with_ties(COUNT)
@@ -147,7 +147,7 @@ async def every_stream_in(server: RunningServer, fields: dict[str, Any]) -> list
 
 async def test_fewer_than_a_hundred_are_exhausted(server: RunningServer) -> None:
     codes = await contribute_codes(server)
-    for ranking in (HYBRID, TRUST):
+    for ranking in (BEST, HYBRID, TRUST):
         streams = await every_stream_in(server, {"text": "compiler", "ranking": ranking, "limit": 5})
         found = [hit.trace.id for responses in streams for hit in hits_of(responses)]
         assert sorted(found) == sorted(codes)

@@ -44,12 +44,14 @@ class RankingName(StrEnum):
     COSINE = "cosine"
     TRUST_WEIGHTED = "trust-weighted"
     HYBRID = "hybrid"
+    BEST = "best"
 
 
 _RANKINGS: "dict[RankingName, Ranking]" = {
     RankingName.COSINE: "cosine",
     RankingName.TRUST_WEIGHTED: "trust_weighted",
     RankingName.HYBRID: "hybrid",
+    RankingName.BEST: "best",
 }
 
 Ids = Annotated[bool, typer.Option("--ids", help="Print ids alone, one a line, for scripts.")]
@@ -70,7 +72,10 @@ def search(
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every trace instead of trusting the index.")] = False,
     ranking: Annotated[
-        RankingName, typer.Option(help="Also go by votes (trust-weighted), or by the words of the text (hybrid).")
+        RankingName,
+        typer.Option(
+            help="Also go by votes (trust-weighted), by the words of the text (hybrid), or by all that helps (best)."
+        ),
     ] = RankingName.COSINE,
     explain: Annotated[bool, typer.Option("--explain", help="Print what each hit's place is made of.")] = False,
     limit: Annotated[

@@ -27,6 +27,7 @@ class Ranking(Enum):
     COSINE = "cosine"
     TRUST_WEIGHTED = "trust_weighted"
     HYBRID = "hybrid"
+    BEST = "best"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

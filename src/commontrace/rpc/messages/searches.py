@@ -28,6 +28,7 @@ _RANKING = {
     trace_service_pb2.RANKING_COSINE: Ranking.COSINE,
     trace_service_pb2.RANKING_TRUST_WEIGHTED: Ranking.TRUST_WEIGHTED,
     trace_service_pb2.RANKING_HYBRID: Ranking.HYBRID,
+    trace_service_pb2.RANKING_BEST: Ranking.BEST,
 }
 
 

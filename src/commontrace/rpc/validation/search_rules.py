@@ -15,6 +15,7 @@ from commontrace.v1 import error_reason_pb2 as reasons
 from commontrace.v1 import trace_pb2, trace_service_pb2
 
 _BY_SIMILARITY = (trace_service_pb2.RANKING_UNSPECIFIED, trace_service_pb2.RANKING_COSINE)
+_BY_WORDS = (trace_service_pb2.RANKING_HYBRID, trace_service_pb2.RANKING_BEST)
 
 
 def search_traces(
@@ -56,11 +57,12 @@ def refuse_vector(request: trace_service_pb2.SearchTracesRequest, model: Model) 
 
 def _ranking(request: trace_service_pb2.SearchTracesRequest) -> Iterator[Violation]:
     yield from rules.known_enum("ranking", request.ranking, trace_service_pb2.Ranking)
-    if request.ranking == trace_service_pb2.RANKING_HYBRID and request.WhichOneof("query") in ("embedding", "trace_id"):
+    if request.ranking in _BY_WORDS and request.WhichOneof("query") in ("embedding", "trace_id"):
+        name = trace_service_pb2.Ranking.Name(request.ranking)
         yield Violation(
             field="ranking",
             reason=reasons.ERROR_REASON_FIELD_NOT_ALLOWED,
-            message="RANKING_HYBRID goes by words, too: it needs a text to search for",
+            message=f"{name} goes by words, too: it needs a text to search for",
         )
 
 
