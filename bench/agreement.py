@@ -22,7 +22,7 @@ async def check(client: Client, task: Task, queries: NDArray[np.float32]) -> Non
     """Compares some answers of the server with those of every form of the raw side. Raises RunFailed."""
     async with raw_driver.connections(task) as [prepared, *_]:
         for query in queries[:_QUERIES]:
-            hits = await client.search(vector(query, model_id=task.model_id), limit=LIMIT)
+            hits = await client.search(vector(query, model_id=task.model_id), limit=LIMIT, ranking="cosine")
             for form, ask in raw_driver.FORMS.items():
                 rows = raw_driver.in_order(await ask(prepared, query, task.model_id))
                 if len(rows) != len(hits) or not all(map(_are_same, rows, hits)):

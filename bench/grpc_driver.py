@@ -77,7 +77,7 @@ async def main(task: orders.Task) -> None:
             return first
 
         async def by_library(number: int) -> None:
-            _look_at(await client.search(vectors[number % len(vectors)], limit=LIMIT))
+            _look_at(await client.search(vectors[number % len(vectors)], limit=LIMIT, ranking="cosine"))
 
         async def by_text_asked_before(number: int) -> None:
             _look_at(await hits_of(texts[number % task.texts]))

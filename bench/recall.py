@@ -45,7 +45,7 @@ async def measure(
 
     async def found(query: Vector) -> tuple[set[int], bool]:
         async with gate:
-            hits = await client.search(query, limit=LIMIT, full=False, filter=trace_filter)
+            hits = await client.search(query, limit=LIMIT, full=False, filter=trace_filter, ranking="cosine")
         return {number_of(hit.trace.title) for hit in hits}, hits.summary.exact
 
     answers = await asyncio.gather(*(found(vector(query, model_id=model_id)) for query in queries))

@@ -104,14 +104,16 @@ func as(user string) context.Context {
 	return metadata.AppendToOutgoingContext(context.Background(), "x-commontrace-user", user)
 }
 
-// search prints the three traces closest in meaning to a text, and the reason for which the stream ended.
+// search prints the three best traces for a text, each with its similarity, which is not all that the order goes by, and
+// the reason for which the stream ended.
 func search(ctx context.Context, traces pb.TraceServiceClient, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	stream, err := traces.SearchTraces(ctx, &pb.SearchTracesRequest{
-		Query: &pb.SearchTracesRequest_Text{Text: text},
-		Limit: 3,
-		View:  pb.TraceView_TRACE_VIEW_BASIC,
+		Query:   &pb.SearchTracesRequest_Text{Text: text},
+		Limit:   3,
+		View:    pb.TraceView_TRACE_VIEW_BASIC,
+		Ranking: pb.Ranking_RANKING_BEST, // the default, COSINE, misses more of what a text asks for
 	})
 	if err != nil {
 		return err

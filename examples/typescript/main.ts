@@ -13,6 +13,7 @@ import { as, call, connect, inTenSeconds } from "./client.js";
 import { TraceStatus, TraceView } from "./gen/commontrace/v1/trace.js";
 import {
   CreateTraceRequest,
+  Ranking,
   SearchTracesRequest,
   type SearchTracesResponse,
   StopReason,
@@ -23,12 +24,16 @@ import { CastVoteRequest, type VoteServiceClient } from "./gen/commontrace/v1/vo
 import { ErrorInfo } from "./gen/google/rpc/error_details.js";
 import { Status } from "./gen/google/rpc/status.js";
 
-/** Prints the three traces closest in meaning to a text, and why there are no more of them. */
+/**
+ * Prints the three best traces for a text, each with its similarity, which is not all that the order goes by, and why
+ * there are no more of them.
+ */
 async function search(traces: TraceServiceClient, text: string, user: Metadata): Promise<void> {
   const request = SearchTracesRequest.fromPartial({
     query: { $case: "text", value: text },
     limit: 3,
     view: TraceView.BASIC,
+    ranking: Ranking.BEST, // the default, COSINE, misses more of what a text asks for
   });
   // To continue a broken stream, send the same request with the `resumeToken` of its last message.
   const options = { deadline: inTenSeconds() };

@@ -51,6 +51,8 @@ class ServerProcess:
         self.data_dir = place / "data"
         self.address = ""
         self.program: tuple[str, ...] = ("-m", "commontrace")
+        self.python = sys.executable
+        """The interpreter, and with it the installed version."""
         self.log: Path | None = None
         """Keeps what it writes to standard error, behind what is there."""
         self.cgroup: Path | None = None
@@ -95,7 +97,7 @@ class ServerProcess:
         self._stderr = tempfile.TemporaryFile() if self.log is None else self.log.open("a+b")  # noqa: SIM115
         self._launched = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, *self.program, "serve", *self._arguments],
+            [self.python, *self.program, "serve", *self._arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._stdout,
             stderr=self._stderr,

@@ -68,8 +68,9 @@ def _rest(created: pb.CreateTraceResponse) -> tuple[str, str]:
 
 
 async def assert_found(traces: TraceServiceStub, trace_id: str) -> None:
-    [hit] = hits_of(await search(traces, text="trace number 7", limit=1))
-    assert hit.trace.id == trace_id
+    for ranking in (pb.RANKING_COSINE, pb.RANKING_BEST):
+        [hit] = hits_of(await search(traces, text="trace number 7", limit=1, ranking=ranking))
+        assert hit.trace.id == trace_id
 
 
 async def assert_found_in_the_end(traces: TraceServiceStub, trace_id: str) -> None:

@@ -23,10 +23,12 @@ _TARGET_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:"
 class ServerState:
     """State of the server as seen by a client, shared with the clients made from it by `within`.
 
-    `has_answered` is True once any call was answered.
+    `has_answered` is True once any call was answered. `knows_best_ranking` is False once the server, an older one, has
+    refused RANKING_BEST (ADR 0059).
     """
 
     has_answered: bool = False
+    knows_best_ranking: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ SearchQuery = str | UUID | vector_pb2.Vector
 Ranking = Literal["cosine", "trust_weighted", "hybrid", "best"]
 
 _RANKINGS: dict[Ranking, trace_service_pb2.Ranking.ValueType] = {
-    "cosine": trace_service_pb2.RANKING_UNSPECIFIED,
+    "cosine": trace_service_pb2.RANKING_COSINE,
     "trust_weighted": trace_service_pb2.RANKING_TRUST_WEIGHTED,
     "hybrid": trace_service_pb2.RANKING_HYBRID,
     "best": trace_service_pb2.RANKING_BEST,
@@ -43,15 +43,15 @@ def search_request(
     trace_filter: trace_filter_pb2.TraceFilter | None,
     min_similarity: float | None,
     exact: bool,
-    ranking: Ranking,
+    ranking: Ranking | None,
     explain: bool,
     batch_size: int,
 ) -> trace_service_pb2.SearchTracesRequest:
     """Returns the request to search for a text, for traces similar to that with an id, or for a vector.
 
-    Raises ValueError for an unknown ranking.
+    For the ranking None, the request names none. Raises ValueError for an unknown ranking.
     """
-    if ranking not in _RANKINGS:
+    if ranking is not None and ranking not in _RANKINGS:
         raise ValueError(f"ranking must be one of {', '.join(_RANKINGS)}, not {ranking!r}")
     request = trace_service_pb2.SearchTracesRequest(
         limit=limit,
@@ -59,10 +59,11 @@ def search_request(
         filter=trace_filter,
         min_similarity=min_similarity,
         exact=exact,
-        ranking=_RANKINGS[ranking],
         explain=explain,
         batch_size=batch_size,
     )
+    if ranking is not None:
+        request.ranking = _RANKINGS[ranking]
     if isinstance(query, str):
         request.text = query
     elif isinstance(query, UUID):

@@ -1078,7 +1078,8 @@ class SearchTracesRequest(_message.Message):
     streams together hold every match, and none twice.
     """
     ranking: Global___Ranking.ValueType
-    """The order of the hits; COSINE by default. HYBRID and BEST need `text`, else they fail with `FIELD_NOT_ALLOWED`. Other
+    """The order of the hits; COSINE by default, for whatever query. BEST is what to set for a text: COSINE stays the default
+    so that callers find what they found before. HYBRID and BEST need `text`, else they fail with `FIELD_NOT_ALLOWED`. Other
     orders than COSINE hold the first 100 traces, so `limit` is at most 100 with them.
     """
     explain: _builtins.bool

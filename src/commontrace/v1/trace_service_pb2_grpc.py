@@ -250,7 +250,7 @@ class TraceServiceServicer:
 
     def SearchTraces(self, request, context):
         """Searches traces by meaning and streams them by cosine similarity, never increasing over the whole stream, ties by
-        id. Other orders are opt-in: see `ranking`.
+        id. Other orders are opt-in: see `ranking`, which should be BEST for a text.
 
         Never returns fewer than `limit` hits while more traces match, unless the deadline forbids the proof. Every stream
         that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. Fails

@@ -88,7 +88,7 @@ class TraceServiceStub:
     """Lists the revisions of a trace, newest first. Fails with `TRACE_NOT_FOUND`."""
     SearchTraces: _aio.UnaryStreamMultiCallable[_trace_service_pb2.SearchTracesRequest, _trace_service_pb2.SearchTracesResponse]
     """Searches traces by meaning and streams them by cosine similarity, never increasing over the whole stream, ties by
-    id. Other orders are opt-in: see `ranking`.
+    id. Other orders are opt-in: see `ranking`, which should be BEST for a text.
 
     Never returns fewer than `limit` hits while more traces match, unless the deadline forbids the proof. Every stream
     that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. Fails
@@ -273,7 +273,7 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_trace_service_pb2.SearchTracesRequest, _abc.AsyncIterator[_trace_service_pb2.SearchTracesResponse]],
     ) -> _abc.AsyncIterator[_trace_service_pb2.SearchTracesResponse]:
         """Searches traces by meaning and streams them by cosine similarity, never increasing over the whole stream, ties by
-        id. Other orders are opt-in: see `ranking`.
+        id. Other orders are opt-in: see `ranking`, which should be BEST for a text.
 
         Never returns fewer than `limit` hits while more traces match, unless the deadline forbids the proof. Every stream
         that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. Fails

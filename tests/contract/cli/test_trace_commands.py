@@ -24,7 +24,8 @@ def test_search_prints_a_short_list(commands: Commands) -> None:
 
 
 def test_search_as_json_is_one_object_a_line(commands: Commands) -> None:
-    hits = [json.loads(line) for line in commands.output("search", "cache", "--json", "--limit", "4").splitlines()]
+    asked = ("search", "cache", "--json", "--limit", "4", "--ranking", "cosine")
+    hits = [json.loads(line) for line in commands.output(*asked).splitlines()]
     similarities = [hit["similarity"] for hit in hits]
     assert len(hits) == 4
     assert similarities == sorted(similarities, reverse=True)
@@ -37,6 +38,20 @@ def test_search_explains_another_ranking(commands: Commands) -> None:
     assert re.fullmatch(r" {8}score [01]\.\d{4}  by vector \d+  by words \d+", lines[2])
     [hit] = map(json.loads, commands.output(*asked, "--json").splitlines())
     assert hit["explanation"].keys() == {"score", "trust_bonus", "vector_rank", "lexical_rank"}
+
+
+def test_search_ranks_a_text_best_and_all_else_by_similarity(commands: Commands) -> None:
+    text = ("search", "greenlet_spawn has not been called", "--explain")
+    best = commands.output(*text, "--ranking", "best")
+    assert "by words 1" in best
+    assert commands.output(*text) == best != commands.output(*text, "--ranking", "cosine")
+    assert commands.output(*text, "--exact") == commands.output(*text, "--exact", "--ranking", "best")
+    [first, *_] = commands.output(*text, "--ids").splitlines()
+    for by_similarity in (commands.output(*text, "-n", "101"), commands.output("search", "--like", first, "--explain")):
+        assert " score 0." in by_similarity
+        assert " by " not in " ".join(line for line in by_similarity.splitlines() if " score " in line)
+    for refused in (("x", "-n", "101"), ("--like", first)):
+        assert re.match(r"commontrace: FIELD_", commands.refusal("search", *refused, "--ranking", "best"))
 
 
 def test_search_like_a_trace_leaves_it_out(commands: Commands) -> None:

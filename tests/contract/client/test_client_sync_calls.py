@@ -92,12 +92,12 @@ class Searching:
             self._arrived.put(hit)
         return stream.summary
 
-    def receive(self, message: pb.SearchTracesResponse, code: grpc.StatusCode) -> Any:
+    def receive(self, message: pb.SearchTracesResponse, code: grpc.StatusCode, trailers: Any = ()) -> Any:
         """Answers the next call of the search with a message, and after its hits with a code; returns the request."""
         _, request, rpc = self._server.take("TraceService", "SearchTraces")
         rpc.send_response(message)
         self.hits.extend([self._arrived.get(timeout=SECONDS) for _ in message.hits])
-        rpc.terminate((), code, "as asked for")
+        rpc.terminate(trailers, code, "as asked for")
         return request
 
     def summary(self) -> pb.SearchSummary:
@@ -157,7 +157,7 @@ def test_a_search_of_two_messages(server: Server) -> None:
     searching = server.call(lambda client: client.search("a question", limit=3, min_similarity=0.5, exact=True))
     _, request, rpc = server.take("TraceService", "SearchTraces")
     wanted = pb.SearchTracesRequest(text="a question", limit=3, min_similarity=0.5, exact=True)
-    wanted.view = trace_pb2.TRACE_VIEW_FULL
+    wanted.view, wanted.ranking = trace_pb2.TRACE_VIEW_FULL, pb.RANKING_BEST
     assert request == wanted
     rpc.send_response(a_message(1, 2, behind="a"))
     rpc.send_response(a_message(3, summary=a_summary(3)))

@@ -72,7 +72,8 @@ async def test_the_first_call_after_the_swap_is_by_the_new_model(
     created = (await server.traces.CreateTrace(a_contribution(1))).created
     old = vector((await embedder.encode(["x"]))[0].vector, model_id=embedder.model_id)
     assert await titles(server, embedding=old) == [created.title]
-    for asked in ({"text": "Trace number 1"}, {"text": "Trace number 1", "exact": True}, {"embedding": old}):
+    text: dict[str, Any] = {"text": "Trace number 1"}
+    for asked in (text, text | {"exact": True}, text | {"ranking": pb.RANKING_BEST}, {"embedding": old}):
         await move_to(OTHER, database_url)
         if "text" in asked:
             assert await titles(server, **asked) == [created.title]

@@ -72,11 +72,12 @@ def search(
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every trace instead of trusting the index.")] = False,
     ranking: Annotated[
-        RankingName,
+        RankingName | None,
         typer.Option(
-            help="Also go by votes (trust-weighted), by the words of the text (hybrid), or by all that helps (best)."
+            help="By similarity (cosine), also by votes (trust-weighted), also by the words of the text (hybrid), or in"
+            " the best order that the server has (best). By default best; cosine with --like, or for more than 100."
         ),
-    ] = RankingName.COSINE,
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print what each hit's place is made of.")] = False,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, max=limits.SEARCH_HITS, help="How many at most.", metavar="COUNT")
@@ -86,7 +87,10 @@ def search(
     ids_only: Ids = False,
     as_json: Json = False,
 ) -> None:
-    """Search traces by meaning, most similar first."""
+    """Search traces by meaning and by words, the best first.
+
+    The number before a title is its similarity in meaning. The order goes by it alone with --ranking cosine.
+    """
     _require_one_format(ids_only=ids_only, as_json=as_json)
     if bool(text) == (like is not None):
         raise typer.BadParameter("give either a text or --like ID")
@@ -102,7 +106,7 @@ def search(
             filter=trace_filter,
             min_similarity=min_similarity,
             exact=exact,
-            ranking=_RANKINGS[ranking],
+            ranking=None if ranking is None else _RANKINGS[ranking],
             explain=explain,
         )
 

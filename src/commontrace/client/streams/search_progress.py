@@ -4,6 +4,7 @@ import time
 
 from commontrace.client.call_options import CallOptions
 from commontrace.client.errors import CallFailed
+from commontrace.client.streams.default_ranking import default_ranking, refuses_best_ranking
 from commontrace.client.streams.stream_progress import StreamProgress
 from commontrace.v1 import trace_service_pb2
 
@@ -25,6 +26,9 @@ class SearchProgress(
         super().__init__(options)
         self.summary: trace_service_pb2.SearchSummary | None = None
         self._request = request
+        self._ranking_is_default = request.ranking == trace_service_pb2.RANKING_UNSPECIFIED
+        if self._ranking_is_default:
+            request.ranking = default_ranking(request, options.server_state)
         self._remaining = request.limit or _DEFAULT_LIMIT
         self._ends_at: float | None = None
         self._hit_count = 0
@@ -64,5 +68,17 @@ class SearchProgress(
 
     def pause_after(self, failure: CallFailed) -> float | None:
         """Returns the pause before a reconnect, None for a final failure or where it would outlast the deadline."""
-        pause = super().pause_after(failure)
+        pause = 0.0 if self._changes_ranking(failure) else super().pause_after(failure)
         return pause if pause is not None and pause < self.seconds_left else None
+
+    def _changes_ranking(self, failure: CallFailed) -> bool:
+        """Tells whether the search asks again, without RANKING_BEST, a server that does not know it.
+
+        Not after the first message: a resume token belongs to the ranking of its request.
+        """
+        is_best = self._request.ranking == trace_service_pb2.RANKING_BEST
+        if self._has_begun or not (self._ranking_is_default and is_best and refuses_best_ranking(failure)):
+            return False
+        self._options.server_state.knows_best_ranking = False
+        self._request.ranking = default_ranking(self._request, self._options.server_state)
+        return True

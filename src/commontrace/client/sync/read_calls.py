@@ -77,14 +77,17 @@ class ReadCalls(PagedCalls):
         filter: trace_filter_pb2.TraceFilter | None = None,  # noqa: A002 - the contract's name
         min_similarity: float | None = None,
         exact: bool = False,
-        ranking: Ranking = "cosine",
+        ranking: Ranking | None = None,
         explain: bool = False,
     ) -> SearchHits:
-        """Returns the traces nearest to the query that pass the filter, in the order of the `ranking`.
+        """Returns the traces that answer the query and pass the filter, in the order of the `ranking`.
 
         `query` is a text, the id of a trace to find similar ones, or a vector (see `vector`). `exact` compares every
         trace instead of using the index. The ranking "cosine" orders by similarity; "trust_weighted" adds votes,
-        "hybrid" adds full-text matches, both for a `limit` of at most 100. `explain` sets the explanation of each hit.
+        "hybrid" adds full-text matches, "best" is the best order of a text that the server has. All but "cosine" are
+        for a `limit` of at most 100. By default, None, a text is ranked "best", and "hybrid" by an older server; a
+        text with a larger `limit`, a trace and a vector are ranked "cosine" (ADR 0059). `explain` sets the explanation
+        of each hit.
         """
         hits = SearchHits()
         stream = self.search_stream(
@@ -112,7 +115,7 @@ class ReadCalls(PagedCalls):
         filter: trace_filter_pb2.TraceFilter | None = None,  # noqa: A002 - the contract's name
         min_similarity: float | None = None,
         exact: bool = False,
-        ranking: Ranking = "cosine",
+        ranking: Ranking | None = None,
         explain: bool = False,
         batch_size: int = 0,
     ) -> SearchStream:
