@@ -73,6 +73,8 @@ def summary_message(
         hit_count=hit_count,
         dropped_count=dropped_count,
         unknown_tags=result.trace_filter.unknown_tags,
+        pending_count=result.pending_count,
+        near_miss_count=result.near_miss_count,
     )
 
 
