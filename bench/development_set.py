@@ -17,6 +17,8 @@ HEADLINE = ("hard", "vague", "paraphrase", "error")
 """Kinds of question whose mean is the headline."""
 OTHERS = ("keyword", "agent", "other_language")
 RANKINGS: tuple[Ranking, ...] = ("cosine", "hybrid")
+Found = Mapping[Ranking, Sequence[Sequence[tuple[str, float]]]]
+"""What each question found, by ranking: labels of traces with their cosine similarities, in order."""
 _LIMIT = 10
 _SECONDS = 60.0
 
@@ -45,8 +47,10 @@ def _lines(name: str) -> Sequence[str]:
     return (data_directory("fixtures") / "quality" / name).read_text().splitlines()
 
 
-async def measure(where: bootstrap.Postgres, settings: Settings) -> dict[Ranking, list[int | None]]:
-    """Returns the rank of the first right trace for each question, None beyond ten, by ranking."""
+async def measure(
+    where: bootstrap.Postgres, settings: Settings, *, rankings: Sequence[Ranking] = RANKINGS
+) -> dict[Ranking, list[list[tuple[str, float]]]]:
+    """Returns the first ten hits of each question by ranking."""
     await bootstrap.migrate(where, settings)
     async with (
         bootstrap.foundation(where, settings) as foundation,
@@ -58,17 +62,27 @@ async def measure(where: bootstrap.Postgres, settings: Settings) -> dict[Ranking
         for trace in read_traces():
             stored = await client.contribute(trace["title"], trace["context"], trace["solution"], tags=trace["tags"])
             labels[stored.created.id] = trace["id"]
-        return {ranking: [await _rank(client, one, labels, ranking) for one in questions] for ranking in RANKINGS}
+        return {ranking: [await _hits(client, one, labels, ranking) for one in questions] for ranking in rankings}
 
 
-async def _rank(client: Client, question: Question, labels: Mapping[str, str], ranking: Ranking) -> int | None:
+async def _hits(
+    client: Client, question: Question, labels: Mapping[str, str], ranking: Ranking
+) -> list[tuple[str, float]]:
     hits = await client.search(question.query, limit=_LIMIT, full=False, exact=True, ranking=ranking)
-    return first_rank([labels[hit.trace.id] for hit in hits], question.expected)
+    return [(labels[hit.trace.id], hit.similarity) for hit in hits]
 
 
-def print_results(ranks: Mapping[Ranking, Sequence[int | None]]) -> None:
+def print_results(found: Found) -> None:
     """Prints recall@1 and recall@3 by kind and ranking, and how often a ranking wins and loses against cosine."""
-    kinds = [question.kind for question in read_questions()]
+    questions = read_questions()
+    kinds = [question.kind for question in questions]
+    ranks = {
+        ranking: [
+            first_rank([label for label, _ in hits], question.expected)
+            for hits, question in zip(of_ranking, questions, strict=True)
+        ]
+        for ranking, of_ranking in found.items()
+    }
 
     def recalls(ranking: Ranking, kind: str) -> tuple[float, float]:
         of_kind = [rank for rank, other in zip(ranks[ranking], kinds, strict=True) if other == kind]

@@ -85,25 +85,25 @@ class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.Value
     find any trace.
     """
     VERDICT_LIKELY: _Verdict.ValueType  # 1
-    """More likely than not."""
+    """Probably: `answer_probability` is 0.6 or more."""
     VERDICT_UNCERTAIN: _Verdict.ValueType  # 2
-    """Neither likely nor unlikely."""
+    """Perhaps: between the two others."""
     VERDICT_UNLIKELY: _Verdict.ValueType  # 3
-    """Seldom: of questions with this verdict, few find an answer."""
+    """Probably not: `answer_probability` is below 0.2."""
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
-    """Whether the traces that a search compares answer its question."""
+    """Tells whether the most similar traces answer the question."""
 
 VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
 """Not known: the query is no text, the model has no calibration, the stream continues another, or there was no time to
 find any trace.
 """
 VERDICT_LIKELY: Verdict.ValueType  # 1
-"""More likely than not."""
+"""Probably: `answer_probability` is 0.6 or more."""
 VERDICT_UNCERTAIN: Verdict.ValueType  # 2
-"""Neither likely nor unlikely."""
+"""Perhaps: between the two others."""
 VERDICT_UNLIKELY: Verdict.ValueType  # 3
-"""Seldom: of questions with this verdict, few find an answer."""
+"""Probably not: `answer_probability` is below 0.2."""
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 class _StopReason:

@@ -76,6 +76,7 @@ class ReadCalls(PagedCalls):
         full: bool = True,
         filter: trace_filter_pb2.TraceFilter | None = None,  # noqa: A002 - the contract's name
         min_similarity: float | None = None,
+        min_probability: float = 0.0,
         exact: bool = False,
         ranking: Ranking = "cosine",
         explain: bool = False,
@@ -85,6 +86,7 @@ class ReadCalls(PagedCalls):
         `query` is a text, the id of a trace to find similar ones, or a vector (see `vector`). `exact` compares every
         trace instead of using the index. The ranking "cosine" orders by similarity; "trust_weighted" adds votes,
         "hybrid" adds full-text matches, both for a `limit` of at most 100. `explain` sets the explanation of each hit.
+        Where the summary's `answer_probability` is below `min_probability`, there are no hits; that needs a text.
         """
         hits = SearchHits()
         stream = self.search_stream(
@@ -93,6 +95,7 @@ class ReadCalls(PagedCalls):
             full=full,
             filter=filter,
             min_similarity=min_similarity,
+            min_probability=min_probability,
             exact=exact,
             ranking=ranking,
             explain=explain,
@@ -111,6 +114,7 @@ class ReadCalls(PagedCalls):
         full: bool = True,
         filter: trace_filter_pb2.TraceFilter | None = None,  # noqa: A002 - the contract's name
         min_similarity: float | None = None,
+        min_probability: float = 0.0,
         exact: bool = False,
         ranking: Ranking = "cosine",
         explain: bool = False,
@@ -128,6 +132,7 @@ class ReadCalls(PagedCalls):
             full=full,
             trace_filter=filter,
             min_similarity=min_similarity,
+            min_probability=min_probability,
             exact=exact,
             ranking=ranking,
             explain=explain,
