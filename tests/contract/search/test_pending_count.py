@@ -90,6 +90,8 @@ async def test_it_passes_the_filter_as_hits_do(server: RunningServer, told: Told
 
 
 async def test_what_nobody_can_find_does_not_wait(server: RunningServer, told: ToldEmbedder, database_url: str) -> None:
+    ready = await contribute(server, 9)
+    await administer(database_url, f"INSERT INTO encoding_jobs (trace_id) VALUES ('{ready}')")  # noqa: S608 - our own id
     told.answer = away
     deleted, hidden, given_up, _waiting = [await contribute(server, number) for number in range(4)]
     await server.traces.DeleteTrace(pb.DeleteTraceRequest(trace_id=deleted))
