@@ -22,6 +22,8 @@ HEADLINE = ("hard", "vague", "paraphrase", "error")
 """Kinds of question whose mean is the headline."""
 OTHERS = ("keyword", "agent", "other_language")
 RANKINGS: tuple[Ranking, ...] = ("cosine", "hybrid", "best")
+Found = Mapping[Ranking, Sequence[Sequence[tuple[str, float]]]]
+"""What each question found, by ranking: labels of traces with their cosine similarities, in order."""
 _LIMIT = 10
 _COST_LIMIT = 5
 _SECONDS = 60.0
@@ -52,20 +54,21 @@ def _lines(name: str) -> Sequence[str]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
-    """Ranks of the first right trace for each question, None beyond ten, by ranking; and what a search costs.
+class Costs:
+    """Costs of a search, by ranking, and of a trace.
 
     `cpu_ms` is the processor time of a search whose text is encoded already, of client and server, and of Postgres.
     `token_bytes` is the mean size of a trace's tokens.
     """
 
-    ranks: Mapping[Ranking, Sequence[int | None]]
     cpu_ms: Mapping[Ranking, tuple[float, float]]
     token_bytes: float
 
 
-async def measure(where: bootstrap.Postgres, settings: Settings) -> Measured:
-    """Contributes the traces to a server of its own and asks it every question in every order."""
+async def measure(
+    where: bootstrap.Postgres, settings: Settings, *, rankings: Sequence[Ranking] = RANKINGS
+) -> tuple[Found, Costs]:
+    """Returns the first ten hits of each question by ranking, and what searches cost."""
     await bootstrap.migrate(where, settings)
     async with (
         bootstrap.foundation(where, settings) as foundation,
@@ -77,32 +80,46 @@ async def measure(where: bootstrap.Postgres, settings: Settings) -> Measured:
         for trace in read_traces():
             stored = await client.contribute(trace["title"], trace["context"], trace["solution"], tags=trace["tags"])
             labels[stored.created.id] = trace["id"]
-        ranks = {ranking: [await _rank(client, one, labels, ranking) for one in questions] for ranking in RANKINGS}
-        assert where.process is not None
-        processes = {"server": os.getpid(), "Postgres": where.process.pid}
-        cpu_ms = {}
-        for ranking in RANKINGS:
-            before = cpu.seconds_of(processes)
-            for one in questions:
-                await client.search(one.query, limit=_COST_LIMIT, ranking=ranking)
-            after = cpu.seconds_of(processes)
-            server, postgres = (1000 * (after[name] - before[name]) / len(questions) for name in processes)
-            cpu_ms[ranking] = server, postgres
-        connection = await asyncpg.connect(corpora.dsn_of(where.url))
-        token_bytes = await connection.fetchval("SELECT avg(length(signs))::float8 FROM trace_tokens")
-        await connection.close()
-        return Measured(ranks=ranks, cpu_ms=cpu_ms, token_bytes=token_bytes)
+        found = {ranking: [await _hits(client, one, labels, ranking) for one in questions] for ranking in rankings}
+        return found, await _costs(client, [one.query for one in questions], where, rankings)
 
 
-async def _rank(client: Client, question: Question, labels: Mapping[str, str], ranking: Ranking) -> int | None:
+async def _costs(client: Client, texts: Sequence[str], where: bootstrap.Postgres, rankings: Sequence[Ranking]) -> Costs:
+    """Asks every question again, when its vector is in the cache."""
+    assert where.process is not None
+    processes = {"server": os.getpid(), "Postgres": where.process.pid}
+    cpu_ms = {}
+    for ranking in rankings:
+        before = cpu.seconds_of(processes)
+        for text in texts:
+            await client.search(text, limit=_COST_LIMIT, ranking=ranking)
+        after = cpu.seconds_of(processes)
+        server, postgres = (1000 * (after[name] - before[name]) / len(texts) for name in processes)
+        cpu_ms[ranking] = server, postgres
+    connection = await asyncpg.connect(corpora.dsn_of(where.url))
+    token_bytes = await connection.fetchval("SELECT avg(length(signs))::float8 FROM trace_tokens")
+    await connection.close()
+    return Costs(cpu_ms=cpu_ms, token_bytes=token_bytes)
+
+
+async def _hits(
+    client: Client, question: Question, labels: Mapping[str, str], ranking: Ranking
+) -> list[tuple[str, float]]:
     hits = await client.search(question.query, limit=_LIMIT, full=False, exact=True, ranking=ranking)
-    return first_rank([labels[hit.trace.id] for hit in hits], question.expected)
+    return [(labels[hit.trace.id], hit.similarity) for hit in hits]
 
 
-def print_results(measured: Measured) -> None:
-    """Prints recall@1 and recall@3 by kind and ranking, wins and losses against cosine, and what a search costs."""
-    ranks = measured.ranks
-    kinds = [question.kind for question in read_questions()]
+def print_results(found: Found, costs: Costs) -> None:
+    """Prints recall@1 and recall@3 by kind and ranking, wins and losses of each against the one before, and costs."""
+    questions = read_questions()
+    kinds = [question.kind for question in questions]
+    ranks = {
+        ranking: [
+            first_rank([label for label, _ in hits], question.expected)
+            for hits, question in zip(of_ranking, questions, strict=True)
+        ]
+        for ranking, of_ranking in found.items()
+    }
 
     def recalls(ranking: Ranking, kind: str) -> tuple[float, float]:
         of_kind = [rank for rank, other in zip(ranks[ranking], kinds, strict=True) if other == kind]
@@ -124,5 +141,5 @@ def print_results(measured: Measured) -> None:
         print(f"{theirs} finds {wins} first that {ours} does not, and misses {losses} that {ours} finds first")
     print(f"\n{'CPU ms a search, text encoded already':36}" + "".join(f"{ranking:>16}" for ranking in ranks))
     for at, where in enumerate(("client and server", "Postgres")):
-        print(f"{where:36}" + "".join(f"{measured.cpu_ms[ranking][at]:16.2f}" for ranking in ranks))
-    print(f"tokens of a trace: {measured.token_bytes / 1000:.1f} KB")
+        print(f"{where:36}" + "".join(f"{costs.cpu_ms[ranking][at]:16.2f}" for ranking in ranks))
+    print(f"tokens of a trace: {costs.token_bytes / 1000:.1f} KB")

@@ -7,6 +7,7 @@ find its trace first by similarity alone, and what the unanswerable ones came cl
 """
 
 import argparse
+import asyncio
 import os
 import tempfile
 from collections import Counter
@@ -19,11 +20,15 @@ from typing import Literal
 import uvloop
 
 from bench import development_set
+from bench.answer_probability import Question, print_report
 from bench.metrics import first_rank, mean_reciprocal_rank, recall_at
 from bench.search_cases import ANSWERABLE, EXACT, NEAR_DUPLICATE, UNANSWERABLE, SearchCase, read, read_search_cases
 from commontrace.cli.runtime.environment import configure_logging, explain_failures
 from commontrace.client import Client, connect
 from commontrace.client.requests import Ranking
+from commontrace.domain.search.verdict import calibration_of
+from commontrace.embeddings.local.model import LocalModel, find_model_directory
+from commontrace.embeddings.model import Model
 from commontrace.serving import bootstrap
 from commontrace.serving.server import serving
 from commontrace.settings import Settings
@@ -52,7 +57,7 @@ class Answer:
         return [slug for slug, similarity in self.found if similarity >= min_similarity]
 
 
-async def ask(where: bootstrap.Postgres, settings: Settings) -> list[Answer]:
+async def ask(where: bootstrap.Postgres, settings: Settings, *, rankings: Sequence[Ranking] = RANKINGS) -> list[Answer]:
     """Starts a server, contributes the distractors to the samples it comes with, and asks it every query."""
     await bootstrap.migrate(where, settings)
     async with bootstrap.foundation(where, settings) as foundation:
@@ -67,14 +72,14 @@ async def ask(where: bootstrap.Postgres, settings: Settings) -> list[Answer]:
             cases = read_search_cases()
             answers = [
                 await answer(client, case, slugs, ranking)
-                for ranking in RANKINGS
+                for ranking in rankings
                 for case in cases
                 if case.kind != NEAR_DUPLICATE
             ]
             slugs |= await add_rivals(address, client)
             answers += [
                 await answer(client, case, slugs, ranking)
-                for ranking in RANKINGS
+                for ranking in rankings
                 for case in cases
                 if case.kind == NEAR_DUPLICATE
             ]
@@ -154,12 +159,17 @@ def _one_line(query: str) -> str:
     return shorten(query, 110, placeholder=" ...")
 
 
-def measure(embedder: Literal["local", "lexical"], *, misses: bool) -> None:
-    """Prints the tables of one embedder."""
+def ask_older(embedder: Literal["local", "lexical"], *, rankings: Sequence[Ranking] = RANKINGS) -> list[Answer]:
+    """Asks a server of its own the queries of the older set."""
     with tempfile.TemporaryDirectory(prefix="quality-") as data:
         settings = Settings(listen_address="127.0.0.1:0", data_dir=Path(data), embedder=embedder)
         with bootstrap.postgres(settings, attach=False) as where:
-            answers = uvloop.run(ask(where, settings))
+            return uvloop.run(ask(where, settings, rankings=rankings))
+
+
+def measure(embedder: Literal["local", "lexical"], *, misses: bool) -> list[Answer]:
+    """Prints the tables of one embedder, and returns what they are made of."""
+    answers = ask_older(embedder)
     print_found(answers)
     similar = [answer for answer in answers if answer.ranking == "cosine"]
     answerable = [answer for answer in similar if answer.case.kind in ANSWERABLE]
@@ -167,15 +177,46 @@ def measure(embedder: Literal["local", "lexical"], *, misses: bool) -> None:
     print_thresholds(answerable, unanswerable)
     if misses:
         print_misses(answerable, unanswerable)
+    return answers
 
 
-def measure_development_set() -> None:
-    """Prints the tables of the development set, with the local model."""
+def ask_development_set(
+    *, rankings: Sequence[Ranking] = development_set.RANKINGS
+) -> tuple[development_set.Found, development_set.Costs]:
+    """Asks a server of its own, with the local model, the questions of the development set."""
     with tempfile.TemporaryDirectory(prefix="quality-") as data:
         settings = Settings(listen_address="127.0.0.1:0", data_dir=Path(data), embedder="local")
         with bootstrap.postgres(settings, attach=False) as where:
-            measured = uvloop.run(development_set.measure(where, settings))
-    development_set.print_results(measured)
+            return uvloop.run(development_set.measure(where, settings, rankings=rankings))
+
+
+def older_questions(answers: Sequence[Answer]) -> list[Question]:
+    """Returns the questions of the older set by what they found by similarity."""
+    similar = [answer for answer in answers if answer.ranking == "cosine" and answer.case.kind != NEAR_DUPLICATE]
+    return [Question.of(answer.found, answer.case.expected) for answer in similar]
+
+
+def developed_questions(found: development_set.Found) -> list[Question]:
+    """Returns the questions of the development set by what they found by similarity."""
+    questions = zip(found["cosine"], development_set.read_questions(), strict=True)
+    return [Question.of(hits, question.expected) for hits, question in questions]
+
+
+def installed_model() -> Model:
+    """Returns the installed local model, closed."""
+    directory = find_model_directory()
+    if directory is None:
+        raise SystemExit("the model package is not installed")
+    model = LocalModel.load(directory)
+    asyncio.run(model.close())
+    return model
+
+
+def forget_settings() -> None:
+    """Settings of whoever measures would measure something else, or fill their own database."""
+    for name in set(os.environ):
+        if name.lower() in Settings.model_fields:
+            del os.environ[name]
 
 
 def main() -> None:
@@ -183,17 +224,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
     parser.add_argument("--misses", action="store_true", help="list every query that did not find its trace first")
     arguments = parser.parse_args()
-    # Settings of whoever measures would measure something else, or fill their own database.
-    for name in set(os.environ):
-        if name.lower() in Settings.model_fields:
-            del os.environ[name]
+    forget_settings()
     configure_logging("error")
     kinds = Counter(case.kind for case in read_search_cases())
     print(", ".join(f"{count} {kind}" for kind, count in kinds.items()), "queries")
     with explain_failures():
-        measure("local", misses=arguments.misses)
+        older = older_questions(measure("local", misses=arguments.misses))
         measure("lexical", misses=arguments.misses)
-        measure_development_set()
+        found, costs = ask_development_set()
+        development_set.print_results(found, costs)
+        calibration = calibration_of(installed_model())
+        if calibration is None:
+            print("\nthe installed model has no calibration: python -m bench.calibration prints one")
+        else:
+            print_report({"development set": developed_questions(found), "older set": older}, calibration)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 from uuid import UUID
 
-from commontrace.embeddings.model import RecordedModel
+from commontrace.embeddings.model import Model, RecordedModel
 from commontrace.plurals import counted
 
 
@@ -162,6 +162,17 @@ class TraceNotEncoded(CommonTraceError):
 
     def __init__(self, trace_id: UUID) -> None:
         super().__init__(f"{trace_id} is not encoded yet: nothing can be compared with it", trace_id=str(trace_id))
+
+
+class NotCalibrated(CommonTraceError):
+    """A search asks for a probability, and the model's similarities are not calibrated."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(
+            f"the model {model.model_id} has no calibration, so answers have no probability: leave out min_probability",
+            embedding_model_id=model.model_id,
+            embedding_model_version=model.model_version,
+        )
 
 
 # Votes, tags, events.

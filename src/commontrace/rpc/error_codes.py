@@ -44,6 +44,7 @@ _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]]
     errors.DuplicateTrace: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_DUPLICATE_TRACE),
     errors.AlreadySuperseded: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_ALREADY_SUPERSEDED),
     errors.TraceNotEncoded: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_TRACE_NOT_ENCODED),
+    errors.NotCalibrated: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_NOT_CALIBRATED),
     errors.WatchTokenOutOfRange: (Code.OUT_OF_RANGE, error_reason_pb2.ERROR_REASON_WATCH_TOKEN_OUT_OF_RANGE),
     errors.TraceIdTaken: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_TRACE_ID_TAKEN),
     errors.TracePurged: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_TRACE_PURGED),

@@ -60,6 +60,8 @@ class Database:
         self._sessions = async_sessionmaker(self._write_engine, expire_on_commit=False)
         self.encoding_jobs_added = asyncio.Event()
         """Set when a transaction that queued traces for encoding has committed."""
+        self.queued_count = 0
+        """Number of such transactions so far, for counts of the queue that are held."""
         self.events_added = asyncio.Event()
         """Set after commits that added events, for the notifier."""
 
@@ -76,6 +78,7 @@ class Database:
                 await self._discard_reserved_sessions()
                 raise
         if work.encoding_jobs.has_added or work.imports.has_added:
+            self.queued_count += 1
             self.encoding_jobs_added.set()
         if work.events.has_added or work.imports.has_added:
             self.events_added.set()

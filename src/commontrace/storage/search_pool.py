@@ -15,6 +15,7 @@ from commontrace.storage.pool_limiter import PoolLimiter, PoolState
 from commontrace.storage.postgres_url import driver_keywords, parse_postgres_url
 from commontrace.storage.search.binary_quantized import BinaryQuantizedSearch
 from commontrace.storage.search.neighbours import ApproximateSearch
+from commontrace.storage.search.pending import PendingSearch
 from commontrace.storage.tags.repository import get_ids_by_driver
 
 _CLOSE_SECONDS = 1.0
@@ -32,8 +33,11 @@ CONNECTION_LOST = (
 """Errors of a connection that was closed, or whose prepared statements are outdated. A new connection helps."""
 
 
-class VectorSearch(ApproximateSearch, BinaryQuantizedSearch):
-    """Approximate searches by vector on one connection of the search pool: by the HNSW index or binary quantization."""
+class VectorSearch(ApproximateSearch, BinaryQuantizedSearch, PendingSearch):
+    """Approximate searches by vector on one connection of the search pool: by the HNSW index or binary quantization.
+
+    Beside them, the count of traces without a vector.
+    """
 
     async def tag_ids(self, names: Collection[str]) -> dict[str, UUID]:
         """Returns the tags' ids by canonical name or alias."""

@@ -143,6 +143,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The id that an imported trace was to keep belonged to one that was purged. `trace_id`. Only ever the
     reason of an item, never of a call.
     """
+    ERROR_REASON_NOT_CALIBRATED: _ErrorReason.ValueType  # 45
+    """FAILED_PRECONDITION. A search asks for a least probability of its answer, and the embedding model of the server has no
+    calibration, which gives one: ask without it. `embedding_model_id`, `embedding_model_version`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the
@@ -272,6 +276,10 @@ ERROR_REASON_ANSWER_ERASED: ErrorReason.ValueType  # 43
 ERROR_REASON_TRACE_PURGED: ErrorReason.ValueType  # 44
 """FAILED_PRECONDITION. The id that an imported trace was to keep belonged to one that was purged. `trace_id`. Only ever the
 reason of an item, never of a call.
+"""
+ERROR_REASON_NOT_CALIBRATED: ErrorReason.ValueType  # 45
+"""FAILED_PRECONDITION. A search asks for a least probability of its answer, and the embedding model of the server has no
+calibration, which gives one: ask without it. `embedding_model_id`, `embedding_model_version`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

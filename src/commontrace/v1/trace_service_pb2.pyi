@@ -88,6 +88,38 @@ stored keeps its place by that score. Text queries only, as RANKING_HYBRID.
 """
 Global___Ranking: _TypeAlias = Ranking  # noqa: Y015
 
+class _Verdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
+    """Not known: the query is no text, the model has no calibration, the stream continues another, or there was no time to
+    find any trace.
+    """
+    VERDICT_LIKELY: _Verdict.ValueType  # 1
+    """Probably: `answer_probability` is 0.6 or more."""
+    VERDICT_UNCERTAIN: _Verdict.ValueType  # 2
+    """Perhaps: between the two others."""
+    VERDICT_UNLIKELY: _Verdict.ValueType  # 3
+    """Probably not: `answer_probability` is below 0.2."""
+
+class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
+    """Tells whether the most similar traces answer the question."""
+
+VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
+"""Not known: the query is no text, the model has no calibration, the stream continues another, or there was no time to
+find any trace.
+"""
+VERDICT_LIKELY: Verdict.ValueType  # 1
+"""Probably: `answer_probability` is 0.6 or more."""
+VERDICT_UNCERTAIN: Verdict.ValueType  # 2
+"""Perhaps: between the two others."""
+VERDICT_UNLIKELY: Verdict.ValueType  # 3
+"""Probably not: `answer_probability` is below 0.2."""
+Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
+
 class _StopReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -106,6 +138,8 @@ class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason
     """The deadline left no time for the exact pass that a short answer needs, or for sending all hits: there may be more.
     At least one pass, over the index or over what passes the filter, is complete.
     """
+    STOP_REASON_MIN_PROBABILITY: _StopReason.ValueType  # 5
+    """`answer_probability` is below `min_probability`: there are no hits, whatever was found."""
 
 class StopReason(_StopReason, metaclass=_StopReasonEnumTypeWrapper):
     """The reason for which a search ended."""
@@ -122,6 +156,8 @@ STOP_REASON_SCAN_BUDGET: StopReason.ValueType  # 4
 """The deadline left no time for the exact pass that a short answer needs, or for sending all hits: there may be more.
 At least one pass, over the index or over what passes the filter, is complete.
 """
+STOP_REASON_MIN_PROBABILITY: StopReason.ValueType  # 5
+"""`answer_probability` is below `min_probability`: there are no hits, whatever was found."""
 Global___StopReason: _TypeAlias = StopReason  # noqa: Y015
 
 @_typing.final
@@ -1049,6 +1085,7 @@ class SearchTracesRequest(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     RANKING_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
+    MIN_PROBABILITY_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """A question, an error message, a few words; 1 to 8,000 characters with something visible among them. Control
     characters are ignored, except NUL, which fails with `FORBIDDEN_CHARACTER`. Text beyond what the model reads is
@@ -1084,6 +1121,12 @@ class SearchTracesRequest(_message.Message):
     """
     explain: _builtins.bool
     """Sets the `explanation` of every hit."""
+    min_probability: _builtins.float
+    """The least `answer_probability`, within 0..1: below it, no hit is sent, and the search ends with MIN_PROBABILITY. 0 sends
+    hits whatever the probability. For an agent that would rather read nothing than what does not help. Anything but 0 needs
+    `text`, else it fails with `FIELD_NOT_ALLOWED`, and a model with a calibration, else it fails with `NOT_CALIBRATED`. It is
+    looked at when a search begins: streams that continue a search by its `resume_token` go on.
+    """
     @_builtins.property
     def embedding(self) -> _vector_pb2.Vector:
         """A vector of the server's own embedding model."""
@@ -1108,10 +1151,11 @@ class SearchTracesRequest(_message.Message):
         resume_token: _builtins.str = ...,
         ranking: Global___Ranking.ValueType = ...,
         explain: _builtins.bool = ...,
+        min_probability: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "embedding", b"embedding", "filter", b"filter", "min_similarity", b"min_similarity", "query", b"query", "text", b"text", "trace_id", b"trace_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "batch_size", b"batch_size", "ef_search", b"ef_search", "embedding", b"embedding", "exact", b"exact", "explain", b"explain", "filter", b"filter", "limit", b"limit", "min_similarity", b"min_similarity", "query", b"query", "ranking", b"ranking", "resume_token", b"resume_token", "text", b"text", "trace_id", b"trace_id", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "batch_size", b"batch_size", "ef_search", b"ef_search", "embedding", b"embedding", "exact", b"exact", "explain", b"explain", "filter", b"filter", "limit", b"limit", "min_probability", b"min_probability", "min_similarity", b"min_similarity", "query", b"query", "ranking", b"ranking", "resume_token", b"resume_token", "text", b"text", "trace_id", b"trace_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_similarity: _TypeAlias = _typing.Literal["min_similarity"]  # noqa: Y015
     _WhichOneofArgType__min_similarity: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity"]  # noqa: Y015
@@ -1262,6 +1306,10 @@ class SearchSummary(_message.Message):
     HIT_COUNT_FIELD_NUMBER: _builtins.int
     DROPPED_COUNT_FIELD_NUMBER: _builtins.int
     UNKNOWN_TAGS_FIELD_NUMBER: _builtins.int
+    PENDING_COUNT_FIELD_NUMBER: _builtins.int
+    NEAR_MISS_COUNT_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    ANSWER_PROBABILITY_FIELD_NUMBER: _builtins.int
     stop_reason: Global___StopReason.ValueType
     """The reason for which no further hit follows."""
     exact: _builtins.bool
@@ -1272,6 +1320,24 @@ class SearchSummary(_message.Message):
     """Hits sent in the stream."""
     dropped_count: _builtins.int
     """Hits found that were deleted, or no longer passed the filter, before they could be sent."""
+    pending_count: _builtins.int
+    """Live traces that pass the filter and wait for their vector, so that no search can find them yet; those that encoding
+    has given up are among them. At most 1,000 of the encoding queue's jobs are looked at: where more wait, this is a lower
+    bound. Counted for the answer if it has fewer hits than asked for, else up to a second ago. Unset where there was no
+    time to count.
+    """
+    near_miss_count: _builtins.int
+    """Traces that were compared, pass the filter, and are less similar than `min_similarity`: a lower bound, since a search
+    compares no more than it needs. 0 without `min_similarity`.
+    """
+    verdict: Global___Verdict.ValueType
+    """What `answer_probability` comes to. It hides nothing: `min_probability` does."""
+    answer_probability: _builtins.float
+    """The probability, within 0..1, that one of the three most similar traces answers the question, if half of all questions
+    have an answer among the traces. It is a function of the highest cosine similarity alone, of the traces that were
+    compared and pass the filter, before `min_similarity`, in every order. 0 where no trace passes. Unset with the verdict
+    UNSPECIFIED.
+    """
     @_builtins.property
     def unknown_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Canonical names in the filter that no tag has."""
@@ -1285,12 +1351,23 @@ class SearchSummary(_message.Message):
         hit_count: _builtins.int = ...,
         dropped_count: _builtins.int = ...,
         unknown_tags: _abc.Iterable[_builtins.str] | None = ...,
+        pending_count: _builtins.int | None = ...,
+        near_miss_count: _builtins.int = ...,
+        verdict: Global___Verdict.ValueType = ...,
+        answer_probability: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_answer_probability", b"_answer_probability", "_pending_count", b"_pending_count", "answer_probability", b"answer_probability", "pending_count", b"pending_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_count", b"dropped_count", "embedding_model_id", b"embedding_model_id", "exact", b"exact", "hit_count", b"hit_count", "stop_reason", b"stop_reason", "unknown_tags", b"unknown_tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer_probability", b"_answer_probability", "_pending_count", b"_pending_count", "answer_probability", b"answer_probability", "dropped_count", b"dropped_count", "embedding_model_id", b"embedding_model_id", "exact", b"exact", "hit_count", b"hit_count", "near_miss_count", b"near_miss_count", "pending_count", b"pending_count", "stop_reason", b"stop_reason", "unknown_tags", b"unknown_tags", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__answer_probability: _TypeAlias = _typing.Literal["answer_probability"]  # noqa: Y015
+    _WhichOneofArgType__answer_probability: _TypeAlias = _typing.Literal["_answer_probability", b"_answer_probability"]  # noqa: Y015
+    _WhichOneofReturnType__pending_count: _TypeAlias = _typing.Literal["pending_count"]  # noqa: Y015
+    _WhichOneofArgType__pending_count: _TypeAlias = _typing.Literal["_pending_count", b"_pending_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__answer_probability) -> _WhichOneofReturnType__answer_probability | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pending_count) -> _WhichOneofReturnType__pending_count | None: ...
 
 Global___SearchSummary: _TypeAlias = SearchSummary  # noqa: Y015
 

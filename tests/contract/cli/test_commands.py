@@ -152,7 +152,7 @@ def test_a_proxy_does_not_stand_before_this_machine(commands: Commands, variable
     [
         ("list --json | head -n 1", 0),
         ("list -n 100 | head -n 1", 0),
-        ("search x -n 100 | true", 0),
+        ("search x -n 100 --json | true", 0),
         *((f"{command} | true", 0) for command in ("", "--help", "--version", "--show-completion", "keys --help")),
         ("export | true", 1),
         ("export --embeddings | head -c 1", 1),

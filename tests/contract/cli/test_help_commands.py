@@ -100,7 +100,7 @@ completions = pytest.mark.parametrize(
         (["vote", "ID", "down", "--reason", ""], ["outdated", "incorrect", "harmful", "duplicate", "spam"]),
         (["list", "--status", "v"], ["validated"]),
         (["contribute", "--on-duplicate", "re"], ["return_existing", "reject"]),
-        (["search", "--min"], ["--min-similarity"]),
+        (["search", "--min-s"], ["--min-similarity"]),
     ],
 )
 

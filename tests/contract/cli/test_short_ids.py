@@ -28,8 +28,11 @@ def test_ids_alone_are_what_no_stranger_can_write(commands: Commands) -> None:
         code, output, message = commands.run(*both, "--ids", "--json")
         assert (code, output) == (USAGE, "")
         assert "give either --ids or --json" in json.loads(message)["error"]
-    for nothing in (["list", "--until", "2001-01-01"], ["search", "x", "--min-similarity", "1"]):
-        assert commands.run(*nothing, "--ids") == (0, "", "nothing found\n")
+    for nothing, why in (
+        (["list", "--until", "2001-01-01"], ""),
+        (["search", "x", "--min-similarity", "1", "-n", "1"], "1 trace less similar than asked for\n"),
+    ):
+        assert commands.run(*nothing, "--ids") == (0, "", f"{why}nothing found\n")
 
 
 def test_every_command_takes_the_beginning_of_an_id(commands: Commands) -> None:

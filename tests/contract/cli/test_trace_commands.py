@@ -15,12 +15,12 @@ def a_trace(**changes: str) -> list[str]:
 
 
 def test_search_prints_a_short_list(commands: Commands) -> None:
-    lines = commands.output("search", "every expiry floods the database", "-n", "2").splitlines()
+    lines = commands.output("search", "redis: every expiry of the cache floods the database", "-n", "2").splitlines()
     assert len(lines) == 6
     assert re.fullmatch(r' 0\.\d{3}  "Redis cache .*"', lines[0])
     assert re.fullmatch(r" {8}validated  #async #caching .*", lines[1])
     assert UUID(lines[2].strip())
-    assert len(commands.output("search", "database").splitlines()) == 5 * 3
+    assert len(commands.run("search", "database")[1].splitlines()) == 5 * 3
 
 
 def test_search_as_json_is_one_object_a_line(commands: Commands) -> None:
@@ -33,7 +33,8 @@ def test_search_as_json_is_one_object_a_line(commands: Commands) -> None:
 
 
 def test_search_explains_another_ranking(commands: Commands) -> None:
-    asked = ("search", "greenlet_spawn has not been called", "--ranking", "hybrid", "--explain", "-n", "1")
+    text = "MissingGreenlet: greenlet_spawn has not been called, async SQLAlchemy relationship"
+    asked = ("search", text, "--ranking", "hybrid", "--explain", "-n", "1")
     lines = commands.output(*asked).splitlines()
     assert re.fullmatch(r" {8}score [01]\.\d{4}  by vector \d+  by words \d+", lines[2])
     [hit] = map(json.loads, commands.output(*asked, "--json").splitlines())
@@ -83,7 +84,8 @@ def test_searches_and_lists_take_filters(commands: Commands, command: list[str])
 def test_what_no_trace_can_match_is_told(commands: Commands) -> None:
     code, output, message = commands.run("search", "cache", "--tag", "No Such Tag")
     assert (code, output, message) == (0, "nothing found\n", "no trace has the tag no-such-tag\n")
-    assert commands.output("search", "cache", "--min-similarity", "1") == "nothing found\n"
+    said = commands.run("search", "cache", "--min-similarity", "1", "-n", "2")
+    assert said == (0, "nothing found\n", "2 traces less similar than asked for\n")
     assert commands.output("list", "--until", "2001-01-01") == "nothing found\n"
 
 

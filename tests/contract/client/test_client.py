@@ -9,7 +9,7 @@ import pytest
 
 from commontrace.client import CallFailed, Client, TraceFilter, connect, vector
 from commontrace.embeddings.embedder import Embedder
-from commontrace.v1 import tag_service_pb2, trace_pb2, vote_pb2
+from commontrace.v1 import tag_service_pb2, trace_pb2, trace_service_pb2, vote_pb2
 from tests.conftest import RunningServer, administer
 from tests.support.builders import large_copies_of, store_large_trace
 
@@ -55,6 +55,19 @@ async def test_a_search_can_be_narrowed(ada: Client) -> None:
     similarities = [hit.similarity for hit in await ada.search("a problem")]
     assert len(await ada.search("a problem", min_similarity=sum(similarities) / 2)) == 1
     assert await ada.search("a problem", min_similarity=1) == []
+
+
+async def test_a_search_says_how_probable_an_answer_is(ada: Client) -> None:
+    await ada.contribute("A lamp flickers", "It does so every evening", "Change the bulb")
+    near = await ada.search("a lamp flickers every evening")
+    assert (near.summary.verdict, near.summary.pending_count) == (trace_service_pb2.VERDICT_LIKELY, 0)
+    silent = await ada.search("who won the chess championship", min_probability=0.5)
+    assert silent == []
+    assert silent.summary.stop_reason == trace_service_pb2.STOP_REASON_MIN_PROBABILITY
+    assert silent.summary.answer_probability < 0.5
+    stream = ada.search_stream("who won the chess championship", min_probability=0.5)
+    assert [hit async for hit in stream] == []
+    assert stream.summary.answer_probability == silent.summary.answer_probability
 
 
 async def test_a_search_can_be_ranked_otherwise_and_explained(ada: Client) -> None:

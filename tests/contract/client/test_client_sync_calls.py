@@ -154,9 +154,11 @@ def _contract_of(service: str) -> Any:
 
 
 def test_a_search_of_two_messages(server: Server) -> None:
-    searching = server.call(lambda client: client.search("a question", limit=3, min_similarity=0.5, exact=True))
+    searching = server.call(
+        lambda client: client.search("a question", limit=3, min_similarity=0.5, min_probability=0.1, exact=True)
+    )
     _, request, rpc = server.take("TraceService", "SearchTraces")
-    wanted = pb.SearchTracesRequest(text="a question", limit=3, min_similarity=0.5, exact=True)
+    wanted = pb.SearchTracesRequest(text="a question", limit=3, min_similarity=0.5, min_probability=0.1, exact=True)
     wanted.view, wanted.ranking = trace_pb2.TRACE_VIEW_FULL, pb.RANKING_BEST
     assert request == wanted
     rpc.send_response(a_message(1, 2, behind="a"))

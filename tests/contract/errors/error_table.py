@@ -11,7 +11,7 @@ from tests.contract.errors.export_error_rows import export_rows
 from tests.contract.errors.import_error_rows import import_rows
 from tests.contract.errors.key_error_rows import malformed_key_rows
 from tests.contract.errors.list_error_rows import list_rows
-from tests.contract.errors.search_error_rows import search_rows
+from tests.contract.errors.search_error_rows import not_calibrated_rows, search_rows
 from tests.contract.errors.secret_error_rows import secret_rows
 from tests.contract.errors.tag_error_rows import tag_rows
 from tests.contract.errors.trace_error_rows import create_trace_rows, get_trace_rows, search_traces_rows
@@ -85,10 +85,11 @@ def server_rows() -> dict[str, list[Row]]:
         "embedder closed": (Code.UNAVAILABLE, "EMBEDDER_UNAVAILABLE", (SEARCH,)),
         "schema broken": (Code.INTERNAL, "INTERNAL", tuple(VALID)),
     }
-    return {
+    rows = {
         state: [Row(name=state, rpc=rpc, request=VALID[rpc], code=code, reason=reason) for rpc in rpcs]
         for state, (code, reason, rpcs) in states.items()
     }
+    return rows | {"model not calibrated": not_calibrated_rows()}
 
 
 def stopping_rows() -> list[Row]:

@@ -8,7 +8,7 @@ from commontrace.rpc.messages.searches import RESUME_TOKEN
 from commontrace.rpc.paging.page_tokens import BY_REVISION, TokenField
 from commontrace.v1 import trace_filter_pb2
 from commontrace.v1 import trace_service_pb2 as pb
-from tests.contract.errors.error_row import SEARCH, UNKNOWN_ID, Row, delimited, invalid, malformed
+from tests.contract.errors.error_row import SEARCH, UNKNOWN_ID, Code, Row, delimited, invalid, malformed
 from tests.contract.errors.list_error_rows import filter_rows
 
 _NO_TOKENS = {"a word": "next", "spaces": "   ", "NUL": "\0", "an emoji": "\N{SNAKE}", "a megabyte": "A" * 1_000_000}
@@ -53,10 +53,27 @@ def search_rows() -> Iterator[Row]:
     for least in (nan, inf, -inf, nextafter(1, 2), nextafter(-1, -2), 1e300):
         request = pb.SearchTracesRequest(text="a", min_similarity=least)
         yield invalid(SEARCH, f"min_similarity {least}", "FIELD_OUT_OF_RANGE", "min_similarity", request)
+    for least in (nan, inf, -inf, -0.5, nextafter(0, -1), nextafter(1, 2)):
+        request = pb.SearchTracesRequest(text="a", min_probability=least)
+        yield invalid(SEARCH, f"min_probability {least}", "FIELD_OUT_OF_RANGE", "min_probability", request)
+    request = pb.SearchTracesRequest(trace_id=UNKNOWN_ID, min_probability=0.1)
+    yield invalid(SEARCH, "min_probability without a text", "FIELD_NOT_ALLOWED", "min_probability", request)
     yield from _rankings()
     yield malformed(SEARCH, "filter cut short", delimited(7, b"\x0a\x05ab"))
     yield malformed(SEARCH, "resume_token not UTF-8", b"\x5a\x01\xff")
     yield from _tokens()
+
+
+def not_calibrated_rows() -> list[Row]:
+    """Of a server whose model has no calibration."""
+    requests = {
+        "min_probability": pb.SearchTracesRequest(text="a", min_probability=0.1),
+        "min_probability, by words": pb.SearchTracesRequest(text="a", min_probability=1, ranking=pb.RANKING_HYBRID),
+    }
+    return [
+        Row(name=name, rpc=SEARCH, request=request, code=Code.FAILED_PRECONDITION, reason="NOT_CALIBRATED")
+        for name, request in requests.items()
+    ]
 
 
 def _rankings() -> Iterator[Row]:
@@ -93,6 +110,7 @@ def _tokens() -> Iterator[Row]:
         "ef_search": {"ef_search": 64},
         "ranking": {"ranking": pb.RANKING_HYBRID},
         "explain": {"explain": True},
+        "min_probability": {"min_probability": 0.1},
     }
     unbound = {"limit", "batch_size", RESUME_TOKEN.name}
     assert set(others) | unbound > set(pb.SearchTracesRequest.DESCRIPTOR.fields_by_name) - {"embedding", "trace_id"}

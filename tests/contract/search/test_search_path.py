@@ -9,8 +9,8 @@ from tests.contract.search.search_path import recorded_path
 from tests.contract.search.searched_traces import a_vector, store_vectors
 from tests.integration.storage.storing import unit_vector
 
-MOST_METHOD_FILES = 30
-MOST_CALL_FILES = 51
+MOST_METHOD_FILES = 33
+MOST_CALL_FILES = 54
 MOST_FRAMES = 6
 
 

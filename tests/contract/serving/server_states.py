@@ -6,12 +6,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from structlog.testing import capture_logs
 
+from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.local.model import LocalModel, find_model_directory
 from commontrace.storage.database import Database
 from commontrace.storage.postgres_url import parse_postgres_url
 from tests.conftest import RunningServer, ServerFactory, administer, server_settings, url_of
 from tests.contract.calls import call
 from tests.contract.errors.error_row import CREATE, SEARCH, VALID
+from tests.integration.storage.reembedding_runs import move_to
 from tests.support.locks import only_connection_held
 
 State = Callable[[ServerFactory, str], AbstractAsyncContextManager[RunningServer]]
@@ -70,6 +72,14 @@ async def _embedder_closed(start_server: ServerFactory, _url: str) -> AsyncItera
 
 
 @asynccontextmanager
+async def _model_not_calibrated(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
+    model = LexicalEmbedder(96)
+    await move_to(model, url)
+    async with start_server(embedder=model) as running:
+        yield running
+
+
+@asynccontextmanager
 async def schema_broken(start_server: ServerFactory, url: str) -> AsyncIterator[RunningServer]:
     # Unconfigured, structlog would spend seconds on colouring each traceback.
     with capture_logs():
@@ -97,4 +107,5 @@ STATES: dict[str, State] = {
     "pool held": _pool_held,
     "embedder closed": _embedder_closed,
     "schema broken": schema_broken,
+    "model not calibrated": _model_not_calibrated,
 }

@@ -70,6 +70,16 @@ def search(
     min_similarity: Annotated[
         float | None, typer.Option(min=-1, max=1, metavar="NUMBER", help="The least similarity to print.")
     ] = None,
+    min_probability: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="NUMBER",
+            help="Print nothing where an answer is less probable than this.",
+            show_default=False,
+        ),
+    ] = 0.0,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every trace instead of trusting the index.")] = False,
     ranking: Annotated[
         RankingName | None,
@@ -79,6 +89,9 @@ def search(
         ),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print what each hit's place is made of.")] = False,
+    with_summary: Annotated[
+        bool, typer.Option("--summary", help="With --json, print the summary of the search in a last line.")
+    ] = False,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, max=limits.SEARCH_HITS, help="How many at most.", metavar="COUNT")
     ] = 5,
@@ -94,6 +107,10 @@ def search(
     _require_one_format(ids_only=ids_only, as_json=as_json)
     if bool(text) == (like is not None):
         raise typer.BadParameter("give either a text or --like ID")
+    if min_probability and not text:
+        raise typer.BadParameter("--min-probability needs a text: only answers to a question have a probability")
+    if with_summary and not as_json:
+        raise typer.BadParameter("--summary needs --json")
 
     async def ask(client: "Client") -> "SearchHits":
         trace_filter = await build_trace_filter(
@@ -105,13 +122,16 @@ def search(
             full=not ids_only,
             filter=trace_filter,
             min_similarity=min_similarity,
+            min_probability=min_probability,
             exact=exact,
             ranking=None if ranking is None else _RANKINGS[ranking],
             explain=explain,
         )
 
+    from commontrace.cli.output.search_notes import print_search_notes
+
     hits = call_server(address, user, ask)
-    _print_search_notes(hits.summary)
+    print_search_notes(hits.summary, with_verdict=not (ids_only or as_json))
     if ids_only:
         _print_ids(hit.trace for hit in hits)
     elif as_json:
@@ -127,6 +147,8 @@ def search(
                     **UNTRUSTED_FIELDS,
                 }
             )
+        if with_summary:
+            print_json({"summary": message_to_dict(hits.summary)})
     elif hits:
         from commontrace.cli.output.traces import print_hits
 
@@ -248,12 +270,3 @@ def _print_ids(traces: "Iterable[trace_pb2.Trace]") -> None:
 def _without_texts(fields: dict[str, Any]) -> dict[str, Any]:
     """Returns the fields without context and solution, which are empty because the call did not ask for them."""
     return {name: value for name, value in fields.items() if name not in ("context", "solution")}
-
-
-def _print_search_notes(summary: "trace_service_pb2.SearchSummary") -> None:
-    from commontrace.v1 import trace_service_pb2
-
-    for tag in summary.unknown_tags:
-        print_note(f"no trace has the tag {tag}")
-    if summary.stop_reason == trace_service_pb2.STOP_REASON_SCAN_BUDGET:
-        print_note("there was no time for a complete search: there may be more")

@@ -76,6 +76,7 @@ class ReadCalls(PagedCalls):
         full: bool = True,
         filter: trace_filter_pb2.TraceFilter | None = None,  # noqa: A002 - the contract's name
         min_similarity: float | None = None,
+        min_probability: float = 0.0,
         exact: bool = False,
         ranking: Ranking | None = None,
         explain: bool = False,
@@ -87,7 +88,8 @@ class ReadCalls(PagedCalls):
         "hybrid" adds full-text matches, "best" is the best order of a text that the server has. All but "cosine" are
         for a `limit` of at most 100. By default, None, a text is ranked "best", and "hybrid" by an older server; a
         text with a larger `limit`, a trace and a vector are ranked "cosine" (ADR 0059). `explain` sets the explanation
-        of each hit.
+        of each hit. Where the summary's `answer_probability` is below `min_probability`, there are no hits; that needs
+        a text.
         """
         hits = SearchHits()
         stream = self.search_stream(
@@ -96,6 +98,7 @@ class ReadCalls(PagedCalls):
             full=full,
             filter=filter,
             min_similarity=min_similarity,
+            min_probability=min_probability,
             exact=exact,
             ranking=ranking,
             explain=explain,
@@ -114,6 +117,7 @@ class ReadCalls(PagedCalls):
         full: bool = True,
         filter: trace_filter_pb2.TraceFilter | None = None,  # noqa: A002 - the contract's name
         min_similarity: float | None = None,
+        min_probability: float = 0.0,
         exact: bool = False,
         ranking: Ranking | None = None,
         explain: bool = False,
@@ -131,6 +135,7 @@ class ReadCalls(PagedCalls):
             full=full,
             trace_filter=filter,
             min_similarity=min_similarity,
+            min_probability=min_probability,
             exact=exact,
             ranking=ranking,
             explain=explain,

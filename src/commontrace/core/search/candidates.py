@@ -89,6 +89,8 @@ class CandidateGeneration:
             exact=True,
             trace_filter=self._trace_filter,
             model_id=self._query.model_id,
+            best_similarity=neighbours[0].similarity if neighbours else None,
+            near_miss_count=len(neighbours) - len(similar),
             approximate=point.approximate,
         )
 
@@ -148,6 +150,8 @@ class CandidateGeneration:
             exact=False,
             trace_filter=self._trace_filter,
             model_id=self._query.model_id,
+            best_similarity=neighbours[0].similarity if neighbours else None,
+            near_miss_count=len(neighbours) - len(similar),
             approximate=ApproximateStep(limit=limit, ef_search=ef_search, last=similar[-1]) if similar else None,
             traces=traces,
         )

@@ -25,7 +25,9 @@ class SearchResult:
 
     `exact` is True if the query was compared with every trace. `approximate` is the approximate step, None without one.
     `model_id` is the model of the vectors. `traces` are those of the neighbours by id, if they were fetched in the same
-    round trip.
+    round trip. `best_similarity` is the highest of the traces compared, less similar ones than the least included; None
+    without any. `near_miss_count` of them were less similar than that. `pending_count` traces wait for their vector,
+    None where they were not counted. `answer_probability` is None where nothing is known of it.
     """
 
     neighbours: list[Neighbour]
@@ -33,6 +35,10 @@ class SearchResult:
     exact: bool
     trace_filter: ResolvedFilter
     model_id: str
+    best_similarity: float | None = None
+    near_miss_count: int = 0
+    pending_count: int | None = None
+    answer_probability: float | None = None
     approximate: ApproximateStep | None = None
     traces: dict[UUID, TraceRow] | None = None
 

@@ -7,8 +7,9 @@ time to prove it (ADR 0045).
 from dataclasses import replace
 from uuid import UUID
 
-from commontrace.core.search import reranking
+from commontrace.core.search import reranking, verdicts
 from commontrace.core.search.candidates import CandidateGeneration
+from commontrace.core.search.pending import PendingTraces
 from commontrace.core.search.result import SearchResult
 from commontrace.core.search.selectivity import FilterSelectivityCache
 from commontrace.core.traces import filter_tags
@@ -46,18 +47,20 @@ class SearchService:
         self._model = model
         self.selectivities = FilterSelectivityCache()
         """Selectivities of the filters of recent searches."""
+        self._pending = PendingTraces(database)
 
     async def search(self, search: Search, *, deadline: Deadline) -> SearchResult:
         """Returns the hits by the ranking asked for. Searches again where the model was replaced meanwhile.
 
         Encoding a text is not under the deadline. Raises DeadlinePassed where no search of the traces has come to its
-        end, TraceNotFound, TraceNotEncoded, EmbedderUnavailable, FilterTooSlow, QueryOfAnotherModel for a vector of
-        another model than the database's, and ModelReplaced where the database contradicts its own record.
+        end, TraceNotFound, TraceNotEncoded, EmbedderUnavailable, FilterTooSlow, NotCalibrated, QueryOfAnotherModel for
+        a vector of another model than the database's, and ModelReplaced where the database contradicts its own record.
         """
         while True:
             queries, model = self._model.queries, self._model.info
             if isinstance(search.query, QueryVector) and not search.query.made_by(model):
                 raise QueryOfAnotherModel
+            verdicts.require_calibration(search, model)
             try:
                 if search.ranking is Ranking.COSINE:
                     result = await self.find_nearest(search, deadline=deadline, queries=queries, model=model)
@@ -69,7 +72,7 @@ class SearchService:
                 continue
             # Only traces of the model are found: no hits, or few, may mean that no traces of it are left.
             if result.stop_reason in _NEEDS_NO_PROOF or await self._model.is_current(queries):
-                return result
+                return await self._with_pending(verdicts.judge(search, result, model), deadline)
 
     async def find_nearest(
         self, search: Search, *, deadline: Deadline, queries: QueryCache, model: Model
@@ -123,6 +126,13 @@ class SearchService:
         nearest = await self.find_nearest(hundred, deadline=deadline, queries=queries, model=model)
         in_time = deadline.leaving(share=SENDING_SHARE, most=SENDING_SECONDS)
         return await reranking.rank(search, nearest, deadline=in_time, database=self._database, queries=queries)
+
+    async def _with_pending(self, result: SearchResult, deadline: Deadline) -> SearchResult:
+        """Returns the result with the number of traces that wait for their vector."""
+        # Short answers raise the question where the rest is.
+        may_be_held = result.stop_reason is StopReason.LIMIT
+        pending = await self._pending.count(result.trace_filter, may_be_held=may_be_held, deadline=deadline)
+        return replace(result, pending_count=pending)
 
     async def _vector(self, query: UUID | QueryVector | Vector) -> Vector:
         if isinstance(query, UUID):

@@ -43,6 +43,7 @@ class StopReason(Enum):
     EXHAUSTED = "exhausted"
     MIN_SIMILARITY = "min_similarity"
     SCAN_BUDGET = "scan_budget"
+    MIN_PROBABILITY = "min_probability"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +51,7 @@ class Search:
     """Request for up to `limit` traces like the query. `ef_search` 0 leaves the number of candidates to the server.
 
     Without a filter, every live trace is searched that no other supersedes.
+    `min_probability` is the answer probability below which the search has no hits; anything but 0 needs a text.
     `fetches_full` fetches the hits' traces in the same round trip, True with context and solution; None leaves them to
     later batches.
     """
@@ -63,6 +65,7 @@ class Search:
     fetches_full: bool | None = None
     resumed_at: ResumePoint | None = None
     ranking: Ranking = Ranking.COSINE
+    min_probability: float = 0.0
 
 
 def candidates_for(limit: int) -> int:

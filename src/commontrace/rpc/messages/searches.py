@@ -10,6 +10,7 @@ from commontrace.domain import limits
 from commontrace.domain.search.neighbours import ApproximateStep, Neighbour, ResumePoint
 from commontrace.domain.search.query import Query, QueryVector, Search, StopReason
 from commontrace.domain.search.rankings import RANKED, Explanation, Ranking
+from commontrace.domain.search.verdict import Verdict, verdict_of
 from commontrace.domain.text import without_forbidden
 from commontrace.rpc.messages.filters import trace_filter_of
 from commontrace.rpc.messages.traces import is_full, trace_message
@@ -22,6 +23,12 @@ _STOP_REASON = {
     StopReason.EXHAUSTED: trace_service_pb2.STOP_REASON_EXHAUSTED,
     StopReason.MIN_SIMILARITY: trace_service_pb2.STOP_REASON_MIN_SIMILARITY,
     StopReason.SCAN_BUDGET: trace_service_pb2.STOP_REASON_SCAN_BUDGET,
+    StopReason.MIN_PROBABILITY: trace_service_pb2.STOP_REASON_MIN_PROBABILITY,
+}
+_VERDICT = {
+    Verdict.LIKELY: trace_service_pb2.VERDICT_LIKELY,
+    Verdict.UNCERTAIN: trace_service_pb2.VERDICT_UNCERTAIN,
+    Verdict.UNLIKELY: trace_service_pb2.VERDICT_UNLIKELY,
 }
 _RANKING = {
     trace_service_pb2.RANKING_UNSPECIFIED: Ranking.COSINE,
@@ -46,6 +53,7 @@ def search(request: trace_service_pb2.SearchTracesRequest) -> Search:
         fetches_full=is_full(request.view) if is_one_message else None,
         resumed_at=RESUME_TOKEN.position(request),
         ranking=_RANKING[request.ranking],
+        min_probability=request.min_probability,
     )
 
 
@@ -67,6 +75,7 @@ def summary_message(
     result: SearchResult, stop_reason: StopReason, *, hit_count: int, dropped_count: int
 ) -> trace_service_pb2.SearchSummary:
     """Returns the summary of a stream that sent so many hits."""
+    probability = result.answer_probability
     return trace_service_pb2.SearchSummary(
         stop_reason=_STOP_REASON[stop_reason],
         exact=result.exact,
@@ -74,7 +83,15 @@ def summary_message(
         hit_count=hit_count,
         dropped_count=dropped_count,
         unknown_tags=result.trace_filter.unknown_tags,
+        pending_count=result.pending_count,
+        near_miss_count=result.near_miss_count,
+        verdict=_verdict(probability),
+        answer_probability=probability,
     )
+
+
+def _verdict(probability: float | None) -> trace_service_pb2.Verdict.ValueType:
+    return trace_service_pb2.VERDICT_UNSPECIFIED if probability is None else _VERDICT[verdict_of(probability)]
 
 
 def _query(request: trace_service_pb2.SearchTracesRequest) -> Query:

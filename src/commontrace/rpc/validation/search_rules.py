@@ -41,6 +41,7 @@ def search_traces(
     yield from rules.within("ef_search", request.ef_search, 0, limits.SEARCH_CANDIDATES)
     if request.HasField("min_similarity"):
         yield from rules.within("min_similarity", request.min_similarity, -1, 1)
+    yield from _min_probability(request)
     yield from rules.known_enum("view", request.view, trace_pb2.TraceView)
     if request.HasField("filter"):
         yield from filter_rules.trace_filter(request.filter)
@@ -53,6 +54,16 @@ def refuse_vector(request: trace_service_pb2.SearchTracesRequest, model: Model) 
     violations = list(search_traces(request, model_id=model.model_id, dimensions=model.dimensions))
     if violations:
         raise InvalidRequest(violations)
+
+
+def _min_probability(request: trace_service_pb2.SearchTracesRequest) -> Iterator[Violation]:
+    yield from rules.within("min_probability", request.min_probability, 0, 1)
+    if request.min_probability and request.WhichOneof("query") in ("embedding", "trace_id"):
+        yield Violation(
+            field="min_probability",
+            reason=reasons.ERROR_REASON_FIELD_NOT_ALLOWED,
+            message="needs a text to search for: only answers to a question have a probability",
+        )
 
 
 def _ranking(request: trace_service_pb2.SearchTracesRequest) -> Iterator[Violation]:

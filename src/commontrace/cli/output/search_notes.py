@@ -1,0 +1,27 @@
+"""Notes on a search: why there are no more hits, and whether those that there are will help."""
+
+from commontrace.cli.output.printing import print_note
+from commontrace.plurals import counted
+from commontrace.v1 import trace_service_pb2
+
+
+def print_search_notes(summary: trace_service_pb2.SearchSummary, *, with_verdict: bool) -> None:
+    """Prints what the summary says of hits that are missing, and `with_verdict` of those that hardly help."""
+    for tag in summary.unknown_tags:
+        print_note(f"no trace has the tag {tag}")
+    if summary.stop_reason == trace_service_pb2.STOP_REASON_SCAN_BUDGET:
+        print_note("there was no time for a complete search: there may be more")
+    if summary.stop_reason == trace_service_pb2.STOP_REASON_MIN_PROBABILITY:
+        print_note(f"an answer is too improbable ({_percent(summary)})")
+    elif with_verdict and summary.hit_count and summary.verdict == trace_service_pb2.VERDICT_UNLIKELY:
+        print_note(f"unlikely that one of these answers the question ({_percent(summary)})")
+    if not summary.hit_count and summary.near_miss_count:
+        print_note(f"{counted(summary.near_miss_count, 'traces')} less similar than asked for")
+    if summary.pending_count == 1:
+        print_note("1 trace waits for its vector: no search finds it yet")
+    elif summary.pending_count:
+        print_note(f"{summary.pending_count} traces wait for their vector: no search finds them yet")
+
+
+def _percent(summary: trace_service_pb2.SearchSummary) -> str:
+    return f"probability {summary.answer_probability:.0%}".replace("%", " %")
