@@ -97,6 +97,19 @@ async def test_a_limit_holds_over_all_streams(
 
 
 @pytest.mark.slow
+async def test_breaks_keep_the_best_order_of_a_text(
+    server: RunningServer, client: Client, stored: list[str], allowances: Iterator[int]
+) -> None:
+    direct = await client.search("title", limit=100, ranking="best")
+    async with proxy_before(server.address, allowances) as proxy, connect(proxy.address, deadline=60) as cut_off:
+        stream = cut_off.search_stream("title", limit=100, batch_size=1)
+        hits = [hit async for hit in stream]
+    assert proxy.cuts > 0
+    assert hits == list(direct)
+    assert len({hit.trace.id for hit in hits} & set(stored)) == 100
+
+
+@pytest.mark.slow
 async def test_breaks_under_the_synchronous_client(
     server: RunningServer, stored: list[str], allowances: Iterator[int]
 ) -> None:
