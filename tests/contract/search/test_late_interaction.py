@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from google.protobuf.struct_pb2 import Struct
 
 from commontrace.v1 import trace_service_pb2 as pb
+from commontrace.v1.trace_filter_pb2 import TraceFilter
 from tests.conftest import RunningServer, administer
 from tests.contract.search.searched_traces import every_stream
 from tests.contract.search.test_search_deadlines import in_time
@@ -110,3 +112,19 @@ async def test_without_time_for_tokens_hits_come_by_the_fusion(server: RunningSe
             if ids_of(hits_of(responses)) == fused[:10]:
                 break
     assert ids_of(hits_of(responses)) == fused[:10]
+
+
+async def test_a_filter_that_takes_long_for_words_leaves_the_hits_by_similarity(
+    server: RunningServer, database_url: str
+) -> None:
+    await contribute_topics(server)
+    await administer(database_url, """UPDATE traces SET metadata_json = '{"team": "blue"}'""")
+    metadata = Struct()
+    metadata.update({"team": "blue"})
+    asked: dict[str, Any] = {"text": TEXT, "filter": TraceFilter(metadata=metadata), "limit": 10, "exact": True}
+    nearest = ids_of(hits_of(await search(server.traces, **asked)))
+    async with held(database_url, "LOCK TABLE trace_words"):
+        responses = await search(server.traces, **asked, ranking=pb.RANKING_BEST)
+    assert responses[-1].summary.stop_reason == pb.STOP_REASON_SCAN_BUDGET
+    assert ids_of(hits_of(responses)) == nearest
+    assert len(nearest) == 10

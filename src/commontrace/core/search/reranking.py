@@ -6,12 +6,14 @@ The list has at most a hundred traces, and is made anew for every stream.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 from uuid import UUID
 
 from commontrace.core.search.result import SearchResult
 from commontrace.domain.deadline import Deadline
+from commontrace.domain.errors import FilterTooSlow
 from commontrace.domain.search import rankings
 from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery, ResumePoint
 from commontrace.domain.search.query import Search, StopReason
@@ -41,63 +43,85 @@ class RankedSearchResult(SearchResult):
         return self.explanations[neighbour.trace_id]
 
 
+class _Order(NamedTuple):
+    """A ranked list of traces and the explanations of their ranks."""
+
+    neighbours: list[Neighbour]
+    explanations: Mapping[UUID, Explanation]
+
+
 async def rank(
     search: Search, nearest: SearchResult, *, deadline: Deadline, database: Database, queries: QueryCache
 ) -> RankedSearchResult:
     """Returns the part of the ranked list that the stream holds; `nearest` has the hundred nearest traces.
 
-    Where the deadline leaves no time for the ranking, the order is that of similarity, or that of the fusion if it was
-    done, and the stop reason SCAN_BUDGET. Raises EmbedderUnavailable, FilterTooSlow, ModelReplaced.
+    Where the deadline or the filter's budget leaves no time for the ranking, the order is that of similarity, or of the
+    fusion if it was done, and the stop reason SCAN_BUDGET. Raises EmbedderUnavailable, ModelReplaced, and FilterTooSlow
+    where there are no neighbours.
     """
-    neighbours = {neighbour.trace_id: neighbour for neighbour in nearest.neighbours}
-    similarities = {trace_id: neighbour.similarity for trace_id, neighbour in neighbours.items()}
-    explanations: Mapping[UUID, Explanation] | None = None
-
-    def ranked() -> list[Neighbour]:
-        assert explanations is not None  # noqa: S101 - set below, before each call
-        scores = {trace_id: explanation.score for trace_id, explanation in explanations.items()}
-        by_score = sorted(neighbours.values(), key=lambda one: (-scores[one.trace_id], *one.sort_key))
-        return by_score[: rankings.RANKED]
-
+    order = None
     try:
         async with deadline.limit():
             if search.ranking is Ranking.TRUST_WEIGHTED:
-                tallies = await database.read(lambda reading: reading.votes.get_tallies(neighbours))
-                explanations = rankings.rerank_by_trust(similarities, tallies)
+                order = await _trust_order(nearest, database=database)
             else:
-                matches = await _keyword_matches(search, nearest, database=database, queries=queries)
-                explanations = rankings.fuse(
-                    similarities,
-                    {match.neighbour.trace_id: match.neighbour.similarity for match in matches},
-                    {match.neighbour.trace_id: match.weight for match in matches},
-                )
-                neighbours = {match.neighbour.trace_id: match.neighbour for match in matches} | neighbours
+                order = await _fusion_order(search, nearest, database=database, queries=queries)
             if search.ranking is Ranking.BEST:
-                first = [neighbour.trace_id for neighbour in ranked()[: rankings.RERANKED_BY_TOKENS]]
-                by_tokens = await _token_similarities(search, first, database=database, queries=queries)
-                explanations = rankings.rerank_by_tokens(explanations, first, by_tokens)
-    except TimeoutError:
-        if explanations is None:
-            explanations = rankings.fuse(similarities, {}, {})
+                order = await _token_order(search, order, database=database, queries=queries)
+    except (TimeoutError, FilterTooSlow) as error:
+        if isinstance(error, FilterTooSlow) and not nearest.neighbours:
+            raise
         nearest = replace(nearest, stop_reason=StopReason.SCAN_BUDGET)
-    return _part(search, nearest, ranked(), explanations)
+    if order is None:
+        order = _ordered(nearest.neighbours, rankings.fuse(_similarities(nearest), {}, {}))
+    return _part(search, nearest, order)
 
 
-async def _token_similarities(
-    search: Search, trace_ids: list[UUID], *, database: Database, queries: QueryCache
-) -> dict[UUID, float]:
-    """Returns the late interaction of the text with those of the traces that have tokens of the model."""
+async def _trust_order(nearest: SearchResult, *, database: Database) -> _Order:
+    similarities = _similarities(nearest)
+    tallies = await database.read(lambda reading: reading.votes.get_tallies(similarities))
+    return _ordered(nearest.neighbours, rankings.rerank_by_trust(similarities, tallies))
+
+
+async def _fusion_order(search: Search, nearest: SearchResult, *, database: Database, queries: QueryCache) -> _Order:
+    matches = await _keyword_matches(search, nearest, database=database, queries=queries)
+    explanations = rankings.fuse(
+        _similarities(nearest),
+        {match.neighbour.trace_id: match.neighbour.similarity for match in matches},
+        {match.neighbour.trace_id: match.weight for match in matches},
+    )
+    neighbours = [*(match.neighbour for match in matches), *nearest.neighbours]
+    return _ordered({neighbour.trace_id: neighbour for neighbour in neighbours}.values(), explanations)
+
+
+async def _token_order(search: Search, fusion: _Order, *, database: Database, queries: QueryCache) -> _Order:
+    """Re-ranks the first of the fusion by late interaction, as far as they have tokens of the model."""
     assert isinstance(search.query, str)  # noqa: S101 - validated
     query = (await queries.encode(search.query)).token_signs
     if query is None or not len(query.signs):
-        return {}
+        return fusion
     version, dimensions = queries.embedder.model_version, queries.embedder.dimensions
-    tokens = await database.read(lambda reading: reading.trace_tokens.get_many(trace_ids, model_version=version))
+    first = [neighbour.trace_id for neighbour in fusion.neighbours[: rankings.RERANKED_BY_TOKENS]]
+    tokens = await database.read(lambda reading: reading.trace_tokens.get_many(first, model_version=version))
     if not tokens:
-        return {}
+        return fusion
     # In a thread, since it may take milliseconds; numpy releases the GIL.
     similarities = await asyncio.to_thread(late_interaction, query, list(tokens.values()), dimensions=dimensions)
-    return dict(zip(tokens, similarities, strict=True))
+    by_tokens = dict(zip(tokens, similarities, strict=True))
+    return _ordered(fusion.neighbours, rankings.rerank_by_tokens(fusion.explanations, first, by_tokens))
+
+
+def _similarities(nearest: SearchResult) -> dict[UUID, float]:
+    return {neighbour.trace_id: neighbour.similarity for neighbour in nearest.neighbours}
+
+
+def _ordered(neighbours: Iterable[Neighbour], explanations: Mapping[UUID, Explanation]) -> _Order:
+    """Returns at most a hundred traces by their scores; equals by similarity, then by id."""
+
+    def sort_key(neighbour: Neighbour) -> tuple[float, float, UUID]:
+        return -explanations[neighbour.trace_id].score, *neighbour.sort_key
+
+    return _Order(sorted(neighbours, key=sort_key)[: rankings.RANKED], explanations)
 
 
 async def _keyword_matches(
@@ -126,18 +150,16 @@ async def _keyword_matches(
     ]
 
 
-def _part(
-    search: Search, nearest: SearchResult, ranked: list[Neighbour], explanations: Mapping[UUID, Explanation]
-) -> RankedSearchResult:
+def _part(search: Search, nearest: SearchResult, order: _Order) -> RankedSearchResult:
     """Returns the part of the ranked list that the stream holds."""
     skipped = search.resumed_at.rank if search.resumed_at else 0
-    hits = ranked[skipped : skipped + search.limit]
+    hits = order.neighbours[skipped : skipped + search.limit]
     is_full = len(hits) == search.limit and nearest.stop_reason is not StopReason.SCAN_BUDGET
     whole = {field.name: getattr(nearest, field.name) for field in fields(nearest)}
     part = {"neighbours": hits, "stop_reason": StopReason.LIMIT if is_full else nearest.stop_reason}
     return RankedSearchResult(
         **(whole | part),
-        explanations=explanations,
+        explanations=order.explanations,
         ranks={neighbour.trace_id: rank for rank, neighbour in enumerate(hits, start=skipped + 1)},
-        length=len(ranked),
+        length=len(order.neighbours),
     )
