@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -109,31 +110,38 @@ async def _hits(
     return [(labels[hit.trace.id], hit.similarity) for hit in hits]
 
 
-def print_results(found: Found, costs: Costs) -> None:
-    """Prints recall@1 and recall@3 by kind and ranking, wins and losses of each against the one before, and costs."""
-    questions = read_questions()
-    kinds = [question.kind for question in questions]
-    ranks = {
+def ranks_of(found: Found) -> dict[Ranking, list[int | None]]:
+    """Returns the rank of the first right trace for each question, None beyond ten, by ranking."""
+    return {
         ranking: [
             first_rank([label for label, _ in hits], question.expected)
-            for hits, question in zip(of_ranking, questions, strict=True)
+            for hits, question in zip(of_ranking, read_questions(), strict=True)
         ]
         for ranking, of_ranking in found.items()
     }
 
-    def recalls(ranking: Ranking, kind: str) -> tuple[float, float]:
-        of_kind = [rank for rank, other in zip(ranks[ranking], kinds, strict=True) if other == kind]
-        return recall_at(1, of_kind), recall_at(3, of_kind)
 
+def recalls(ranks: Sequence[int | None], kind: str) -> tuple[float, float]:
+    """Returns recall@1 and recall@3 of the questions of a kind."""
+    of_kind = [rank for rank, question in zip(ranks, read_questions(), strict=True) if question.kind == kind]
+    return recall_at(1, of_kind), recall_at(3, of_kind)
+
+
+def headline(ranks: Sequence[int | None]) -> tuple[float, float]:
+    """Returns the means of recall@1 and of recall@3 over the kinds of the headline."""
+    first, among_three = zip(*(recalls(ranks, kind) for kind in HEADLINE), strict=True)
+    return sum(first) / len(HEADLINE), sum(among_three) / len(HEADLINE)
+
+
+def print_results(found: Found, costs: Costs) -> None:
+    """Prints recall@1 and recall@3 by kind and ranking, wins and losses of each against the one before, and costs."""
+    ranks = ranks_of(found)
+    kinds = [question.kind for question in read_questions()]
     print(f"\n{'development set: recall@1, recall@3':36}" + "".join(f"{ranking:>16}" for ranking in ranks))
-    for kind in (*HEADLINE, *OTHERS):
-        cells = ("  ".join(f"{value:.3f}" for value in recalls(ranking, kind)) for ranking in ranks)
-        print(f"{kind:30} {kinds.count(kind):5}" + "".join(f"{cell:>16}" for cell in cells))
-    means = (
-        "  ".join(f"{sum(recalls(ranking, kind)[at] for kind in HEADLINE) / len(HEADLINE):.3f}" for at in (0, 1))
-        for ranking in ranks
-    )
-    print(f"{'headline: mean of the first four':36}" + "".join(f"{mean:>16}" for mean in means))
+    rows = {f"{kind:30} {kinds.count(kind):5}": partial(recalls, kind=kind) for kind in (*HEADLINE, *OTHERS)}
+    for name, figures in (rows | {f"{'headline: mean of the first four':36}": headline}).items():
+        cells = ("  ".join(f"{value:.3f}" for value in figures(of_ranking)) for of_ranking in ranks.values())
+        print(name + "".join(f"{cell:>16}" for cell in cells))
     for ours, theirs in pairwise(ranks):
         pairs = list(zip(ranks[ours], ranks[theirs], strict=True))
         wins = sum(one == 1 != other for other, one in pairs)
