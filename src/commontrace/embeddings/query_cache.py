@@ -29,7 +29,7 @@ class QueryCache:
         return len(self._embeddings)
 
     async def encode(self, text: str) -> Embedding:
-        """Encodes one text, once for all who ask at the same time; the vector is read-only and shared.
+        """Encodes one text, once for all who ask at the same time; vector and tokens are read-only and shared.
 
         Raises what the embedder raises, to everyone waiting; a failure is not cached. A caller that is cancelled
         leaves the others undisturbed; when the last one has left, the encoding is cancelled.
@@ -50,4 +50,5 @@ class QueryCache:
         [embedding] = await self.embedder.encode([text])
         vector = np.array(embedding.vector)
         vector.setflags(write=False)
-        return dataclasses.replace(embedding, vector=vector)
+        signs = embedding.token_signs
+        return dataclasses.replace(embedding, vector=vector, token_signs=signs and signs.of_query())

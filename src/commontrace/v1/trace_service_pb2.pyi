@@ -52,16 +52,18 @@ class _RankingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ranking.Value
     """The best order that the server has for its model, which may change between versions: RANKING_HYBRID, whose first 20
     traces are re-ranked by late interaction where the model gives vectors of tokens. Of the first 20, the late interaction
     (`HitExplanation.token_similarity`) counts 0.7 and the score of RANKING_HYBRID 0.3, both scaled so that the best of them
-    has 1 and the last 0; their scores are 1 to 2, those of the others as in RANKING_HYBRID. A trace whose tokens are not
-    stored keeps its place by that score. Text queries only, as RANKING_HYBRID.
+    has 1 and the last 0; their scores are 1 to 2, those of the others as in RANKING_HYBRID. For a trace whose tokens are not
+    stored, the score of RANKING_HYBRID counts for both; where none of the 20 has tokens, order and scores are those of
+    RANKING_HYBRID. Text queries only, as RANKING_HYBRID.
     """
 
 class Ranking(_Ranking, metaclass=_RankingEnumTypeWrapper):
     """The order of the hits of a search. Filters and `min_similarity`, which is always cosine similarity, hold in every
     order, and none returns fewer hits than COSINE does. Orders other than COSINE are lists of at most 100 traces, made
     anew for each stream: on unchanged data, streams that continue one another hold everything once; after the last of
-    the 100 comes LIMIT without a token. Where the deadline leaves no time for such an order, hits come by cosine
-    similarity, or in the order HYBRID where only the time for BEST was missing, and the search ends with SCAN_BUDGET.
+    the 100 comes LIMIT without a token. Where the deadline, or the second that a filter by metadata may take, leaves no time
+    for such an order, hits come by cosine similarity, or in the order HYBRID where only the time for BEST was missing, and
+    the search ends with SCAN_BUDGET.
     """
 
 RANKING_UNSPECIFIED: Ranking.ValueType  # 0
@@ -83,8 +85,9 @@ RANKING_BEST: Ranking.ValueType  # 4
 """The best order that the server has for its model, which may change between versions: RANKING_HYBRID, whose first 20
 traces are re-ranked by late interaction where the model gives vectors of tokens. Of the first 20, the late interaction
 (`HitExplanation.token_similarity`) counts 0.7 and the score of RANKING_HYBRID 0.3, both scaled so that the best of them
-has 1 and the last 0; their scores are 1 to 2, those of the others as in RANKING_HYBRID. A trace whose tokens are not
-stored keeps its place by that score. Text queries only, as RANKING_HYBRID.
+has 1 and the last 0; their scores are 1 to 2, those of the others as in RANKING_HYBRID. For a trace whose tokens are not
+stored, the score of RANKING_HYBRID counts for both; where none of the 20 has tokens, order and scores are those of
+RANKING_HYBRID. Text queries only, as RANKING_HYBRID.
 """
 Global___Ranking: _TypeAlias = Ranking  # noqa: Y015
 
@@ -135,7 +138,8 @@ class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason
     STOP_REASON_MIN_SIMILARITY: _StopReason.ValueType  # 3
     """Every further match is less similar than `min_similarity`; an exact pass proved it."""
     STOP_REASON_SCAN_BUDGET: _StopReason.ValueType  # 4
-    """The deadline left no time for the exact pass that a short answer needs, or for sending all hits: there may be more.
+    """There was no time for the exact pass that a short answer needs, for the order asked for, or for sending all hits: there
+    may be more.
     At least one pass, over the index or over what passes the filter, is complete.
     """
     STOP_REASON_MIN_PROBABILITY: _StopReason.ValueType  # 5
@@ -153,7 +157,8 @@ STOP_REASON_EXHAUSTED: StopReason.ValueType  # 2
 STOP_REASON_MIN_SIMILARITY: StopReason.ValueType  # 3
 """Every further match is less similar than `min_similarity`; an exact pass proved it."""
 STOP_REASON_SCAN_BUDGET: StopReason.ValueType  # 4
-"""The deadline left no time for the exact pass that a short answer needs, or for sending all hits: there may be more.
+"""There was no time for the exact pass that a short answer needs, for the order asked for, or for sending all hits: there
+may be more.
 At least one pass, over the index or over what passes the filter, is complete.
 """
 STOP_REASON_MIN_PROBABILITY: StopReason.ValueType  # 5
@@ -1115,8 +1120,7 @@ class SearchTracesRequest(_message.Message):
     streams together hold every match, and none twice.
     """
     ranking: Global___Ranking.ValueType
-    """The order of the hits; COSINE by default, for whatever query. BEST is what to set for a text: COSINE stays the default
-    so that callers find what they found before. HYBRID and BEST need `text`, else they fail with `FIELD_NOT_ALLOWED`. Other
+    """The order of the hits. Unset, COSINE, so that callers find what they found before. Set BEST for a text. HYBRID and BEST need `text`, else they fail with `FIELD_NOT_ALLOWED`. Other
     orders than COSINE hold the first 100 traces, so `limit` is at most 100 with them.
     """
     explain: _builtins.bool
@@ -1331,7 +1335,7 @@ class SearchSummary(_message.Message):
     compares no more than it needs. 0 without `min_similarity`.
     """
     verdict: Global___Verdict.ValueType
-    """What `answer_probability` comes to. It hides nothing: `min_probability` does."""
+    """The class of `answer_probability`. It hides no hits: `min_probability` does."""
     answer_probability: _builtins.float
     """The probability, within 0..1, that one of the three most similar traces answers the question, if half of all questions
     have an answer among the traces. It is a function of the highest cosine similarity alone, of the traces that were

@@ -250,7 +250,7 @@ class TraceServiceServicer:
 
     def SearchTraces(self, request, context):
         """Searches traces by meaning and streams them by cosine similarity, never increasing over the whole stream, ties by
-        id. Other orders are opt-in: see `ranking`, which should be BEST for a text.
+        id. For a text, set `ranking` to BEST.
 
         Never returns fewer than `limit` hits while more traces match, unless the deadline forbids the proof. Every stream
         that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. Fails
@@ -258,7 +258,8 @@ class TraceServiceServicer:
         hits in a stream that ends OK means that the traces were looked at. The server holds no database connection while a
         slow reader reads; a trace that was deleted meanwhile, or no longer passes the filter, is counted in the summary
         instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names none, with `TRACE_NOT_ENCODED` if that has no
-        vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
+        vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded, with `NOT_CALIBRATED` for a `min_probability`
+        that the server's model cannot tell.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

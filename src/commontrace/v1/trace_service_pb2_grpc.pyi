@@ -88,7 +88,7 @@ class TraceServiceStub:
     """Lists the revisions of a trace, newest first. Fails with `TRACE_NOT_FOUND`."""
     SearchTraces: _aio.UnaryStreamMultiCallable[_trace_service_pb2.SearchTracesRequest, _trace_service_pb2.SearchTracesResponse]
     """Searches traces by meaning and streams them by cosine similarity, never increasing over the whole stream, ties by
-    id. Other orders are opt-in: see `ranking`, which should be BEST for a text.
+    id. For a text, set `ranking` to BEST.
 
     Never returns fewer than `limit` hits while more traces match, unless the deadline forbids the proof. Every stream
     that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. Fails
@@ -96,7 +96,8 @@ class TraceServiceStub:
     hits in a stream that ends OK means that the traces were looked at. The server holds no database connection while a
     slow reader reads; a trace that was deleted meanwhile, or no longer passes the filter, is counted in the summary
     instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names none, with `TRACE_NOT_ENCODED` if that has no
-    vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
+    vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded, with `NOT_CALIBRATED` for a `min_probability`
+    that the server's model cannot tell.
     """
     ImportTraces: _aio.StreamStreamMultiCallable[_trace_import_pb2.ImportTracesRequest, _trace_import_pb2.ImportTracesResponse]
     """Stores many traces. Every message is answered, in order, when all its items are decided and durable; the failure of
@@ -273,7 +274,7 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_trace_service_pb2.SearchTracesRequest, _abc.AsyncIterator[_trace_service_pb2.SearchTracesResponse]],
     ) -> _abc.AsyncIterator[_trace_service_pb2.SearchTracesResponse]:
         """Searches traces by meaning and streams them by cosine similarity, never increasing over the whole stream, ties by
-        id. Other orders are opt-in: see `ranking`, which should be BEST for a text.
+        id. For a text, set `ranking` to BEST.
 
         Never returns fewer than `limit` hits while more traces match, unless the deadline forbids the proof. Every stream
         that ends OK ends with a `summary`; the server stops 50 ms before the caller's deadline rather than losing it. Fails
@@ -281,7 +282,8 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         hits in a stream that ends OK means that the traces were looked at. The server holds no database connection while a
         slow reader reads; a trace that was deleted meanwhile, or no longer passes the filter, is counted in the summary
         instead of being sent. Fails with `TRACE_NOT_FOUND` if `trace_id` names none, with `TRACE_NOT_ENCODED` if that has no
-        vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded.
+        vector yet, with `EMBEDDER_UNAVAILABLE` while `text` cannot be encoded, with `NOT_CALIBRATED` for a `min_probability`
+        that the server's model cannot tell.
         """
 
     @_abc_1.abstractmethod

@@ -37,7 +37,7 @@ def run(commands: Commands, statement: str) -> None:
 def test_hits_that_hardly_help_are_said_to_be_unlikely(commands: Commands) -> None:
     code, output, message = commands.run("search", FAR, "-n", "1")
     assert (code, len(output.splitlines())) == (0, 3)
-    assert re.fullmatch(r"unlikely that one of these answers the question \(probability \d{1,2} %\)\n", message)
+    assert re.fullmatch(r"no trace is close in meaning: an answer is unlikely \(probability \d{1,2} %\)\n", message)
     for quiet in ([NEAR], [FAR, "--ids"], [FAR, "--json"]):
         assert commands.output("search", *quiet, "-n", "1")
 

@@ -30,7 +30,10 @@ def test_ids_alone_are_what_no_stranger_can_write(commands: Commands) -> None:
         assert "give either --ids or --json" in json.loads(message)["error"]
     for nothing, why in (
         (["list", "--until", "2001-01-01"], ""),
-        (["search", "x", "--min-similarity", "1", "-n", "1"], "1 trace less similar than asked for\n"),
+        (
+            ["search", "x", "--min-similarity", "1", "-n", "1", "--ranking", "cosine"],
+            "at least 1 trace less similar than asked for\n",
+        ),
     ):
         assert commands.run(*nothing, "--ids") == (0, "", f"{why}nothing found\n")
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NEAR = "Postgres says too many clients already, the database refuses connections"
 FAR = "who won the chess championship of 1972"
-RANKINGS = [pb.RANKING_COSINE, pb.RANKING_HYBRID, pb.RANKING_TRUST_WEIGHTED]
+RANKINGS = [pb.RANKING_COSINE, pb.RANKING_HYBRID, pb.RANKING_BEST, pb.RANKING_TRUST_WEIGHTED]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from commontrace.core.search.result import SearchResult
-from commontrace.core.search.verdicts import judge
+from commontrace.core.search.verdicts import is_improbable, silenced, with_probability
 from commontrace.domain.search.query import UNFILTERED, Search, StopReason
 from commontrace.embeddings.model import RecordedModel
 from commontrace.settings import INSTALLED_MODEL
@@ -20,7 +20,10 @@ OUT_OF_TIME = SearchResult(
 
 def test_that_nothing_was_found_yet_proves_nothing() -> None:
     search = Search(query="a question", limit=10, min_probability=0.5)
-    judged = judge(search, OUT_OF_TIME, MODEL)
-    assert (judged.answer_probability, judged.stop_reason) == (None, StopReason.SCAN_BUDGET)
-    proven = judge(search, replace(OUT_OF_TIME, exact=True), MODEL)
-    assert (proven.answer_probability, proven.stop_reason) == (0.0, StopReason.MIN_PROBABILITY)
+    unknown = with_probability(search, OUT_OF_TIME, MODEL)
+    assert unknown.answer_probability is None
+    assert not is_improbable(search, unknown)
+    proven = with_probability(search, replace(OUT_OF_TIME, exact=True), MODEL)
+    assert proven.answer_probability == 0.0
+    assert is_improbable(search, proven)
+    assert silenced(proven).stop_reason is StopReason.MIN_PROBABILITY

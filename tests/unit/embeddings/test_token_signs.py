@@ -49,6 +49,8 @@ def test_of_a_long_query_the_heaviest_tokens_count() -> None:
     counting = np.delete(np.arange(65), 32)
     text = random_vectors(20, 384, seed=1)
 
-    [found] = late_interaction(signs_of(query, weights), [signs_of(text).to_bytes()], dimensions=384)
+    of_query = signs_of(query, weights).of_query()
+    [found] = late_interaction(of_query, [signs_of(text).to_bytes()], dimensions=384)
 
     assert found == pytest.approx(slow(query[counting], [*light, *heavy], text), abs=1e-6)
+    assert not of_query.signs.flags.writeable

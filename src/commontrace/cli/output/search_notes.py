@@ -12,16 +12,16 @@ def print_search_notes(summary: trace_service_pb2.SearchSummary, *, with_verdict
     if summary.stop_reason == trace_service_pb2.STOP_REASON_SCAN_BUDGET:
         print_note("there was no time for a complete search: there may be more")
     if summary.stop_reason == trace_service_pb2.STOP_REASON_MIN_PROBABILITY:
-        print_note(f"an answer is too improbable ({_percent(summary)})")
+        print_note(f"an answer is too improbable ({_probability(summary)})")
     elif with_verdict and summary.hit_count and summary.verdict == trace_service_pb2.VERDICT_UNLIKELY:
-        print_note(f"unlikely that one of these answers the question ({_percent(summary)})")
+        print_note(f"no trace is close in meaning: an answer is unlikely ({_probability(summary)})")
     if not summary.hit_count and summary.near_miss_count:
-        print_note(f"{counted(summary.near_miss_count, 'traces')} less similar than asked for")
+        print_note(f"at least {counted(summary.near_miss_count, 'traces')} less similar than asked for")
     if summary.pending_count == 1:
         print_note("1 trace waits for its vector: no search finds it yet")
     elif summary.pending_count:
         print_note(f"{summary.pending_count} traces wait for their vector: no search finds them yet")
 
 
-def _percent(summary: trace_service_pb2.SearchSummary) -> str:
+def _probability(summary: trace_service_pb2.SearchSummary) -> str:
     return f"probability {summary.answer_probability:.0%}".replace("%", " %")

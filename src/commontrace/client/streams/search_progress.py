@@ -68,11 +68,11 @@ class SearchProgress(
 
     def pause_after(self, failure: CallFailed) -> float | None:
         """Returns the pause before a reconnect, None for a final failure or where it would outlast the deadline."""
-        pause = 0.0 if self._changes_ranking(failure) else super().pause_after(failure)
+        pause = 0.0 if self._falls_back_to_hybrid(failure) else super().pause_after(failure)
         return pause if pause is not None and pause < self.seconds_left else None
 
-    def _changes_ranking(self, failure: CallFailed) -> bool:
-        """Tells whether the search asks again, without RANKING_BEST, a server that does not know it.
+    def _falls_back_to_hybrid(self, failure: CallFailed) -> bool:
+        """Replaces RANKING_BEST where an older server refuses it; returns whether it did.
 
         Not after the first message: a resume token belongs to the ranking of its request.
         """

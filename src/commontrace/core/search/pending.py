@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from commontrace.domain.deadline import Deadline
-from commontrace.domain.errors import DatabaseUnavailable, FilterTooSlow, Overloaded
+from commontrace.domain.errors import DatabaseUnavailable, Overloaded
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.single_flight_cache import SingleFlightCache
 from commontrace.storage.database import Database
@@ -33,30 +33,26 @@ class PendingTraces:
 
         The count is of this moment, unless it `may_be_held`.
         """
-        queued_count = self._database.queued_count
-        if self._queued_count != queued_count:
+        if self._queued_count != self._database.queued_count:
+            self._queued_count = self._database.queued_count
             self._counts.clear()
             self._empty_until = 0.0
-            self._queued_count = queued_count
-        began = time.monotonic()
-        if may_be_held:
-            if began < self._empty_until:
-                return 0
-            held = self._counts.get(repr(trace_filter))
-            if held is not None:
-                return held
-        if trace_filter.matches_nothing:
+        if (may_be_held and time.monotonic() < self._empty_until) or trace_filter.matches_nothing:
             return 0
         try:
             async with deadline.limit(), asyncio.timeout(_MOST_SECONDS):
-                jobs, passing = await self._database.search(
-                    lambda search: search.count_pending(trace_filter), trace_filter=trace_filter
-                )
-        except (TimeoutError, DatabaseUnavailable, FilterTooSlow, Overloaded):
+                if may_be_held:
+                    return await self._counts.load(repr(trace_filter), lambda: self._load(trace_filter))
+                return await self._load(trace_filter)
+        except (TimeoutError, DatabaseUnavailable, Overloaded):
             return None
+
+    async def _load(self, trace_filter: ResolvedFilter) -> int:
+        began, queued_count = time.monotonic(), self._database.queued_count
+        jobs, passing = await self._database.search(
+            lambda search: search.count_pending(trace_filter), trace_filter=trace_filter
+        )
         # A trace that was queued meanwhile may be missing in the count.
-        if queued_count == self._database.queued_count:
-            self._counts.put(repr(trace_filter), passing, since=began)
-            if not jobs:
-                self._empty_until = began + _SECONDS
+        if not jobs and queued_count == self._database.queued_count:
+            self._empty_until = began + _SECONDS
         return passing

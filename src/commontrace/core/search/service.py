@@ -62,17 +62,24 @@ class SearchService:
                 raise QueryOfAnotherModel
             verdicts.require_calibration(search, model)
             try:
-                if search.ranking is Ranking.COSINE:
-                    result = await self.find_nearest(search, deadline=deadline, queries=queries, model=model)
-                else:
-                    result = await self._ranked(search, deadline=deadline, queries=queries, model=model)
+                nearest = await self.find_nearest(
+                    _by_similarity(search), deadline=deadline, queries=queries, model=model
+                )
+                result = verdicts.with_probability(search, nearest, model)
+                if verdicts.is_improbable(search, result):
+                    result = verdicts.silenced(result)
+                elif search.ranking is not Ranking.COSINE:
+                    in_time = deadline.leaving(share=SENDING_SHARE, most=SENDING_SECONDS)
+                    result = await reranking.rank(
+                        search, result, deadline=in_time, database=self._database, queries=queries
+                    )
             except ModelReplaced:
                 if await self._model.is_current(queries):
                     raise
                 continue
             # Only traces of the model are found: no hits, or few, may mean that no traces of it are left.
             if result.stop_reason in _NEEDS_NO_PROOF or await self._model.is_current(queries):
-                return await self._with_pending(verdicts.judge(search, result, model), deadline)
+                return await self._with_pending(result, deadline)
 
     async def find_nearest(
         self, search: Search, *, deadline: Deadline, queries: QueryCache, model: Model
@@ -120,18 +127,15 @@ class SearchService:
                 raise
             return best
 
-    async def _ranked(self, search: Search, *, deadline: Deadline, queries: QueryCache, model: Model) -> SearchResult:
-        """Returns hits by another ranking than similarity: of the hundred nearest, and of keyword matches."""
-        hundred = replace(search, limit=RANKED, fetches_full=None, resumed_at=None)
-        nearest = await self.find_nearest(hundred, deadline=deadline, queries=queries, model=model)
-        in_time = deadline.leaving(share=SENDING_SHARE, most=SENDING_SECONDS)
-        return await reranking.rank(search, nearest, deadline=in_time, database=self._database, queries=queries)
-
     async def _with_pending(self, result: SearchResult, deadline: Deadline) -> SearchResult:
-        """Returns the result with the number of traces that wait for their vector."""
+        """Returns the result with the number of traces that wait for their vector, if there is time to count them."""
+        # The time that is left is for sending.
+        if result.stop_reason is StopReason.SCAN_BUDGET:
+            return result
         # Short answers raise the question where the rest is.
         may_be_held = result.stop_reason is StopReason.LIMIT
-        pending = await self._pending.count(result.trace_filter, may_be_held=may_be_held, deadline=deadline)
+        in_time = deadline.leaving(share=SENDING_SHARE, most=SENDING_SECONDS)
+        pending = await self._pending.count(result.trace_filter, may_be_held=may_be_held, deadline=in_time)
         return replace(result, pending_count=pending)
 
     async def _vector(self, query: UUID | QueryVector | Vector) -> Vector:
@@ -142,6 +146,13 @@ class SearchService:
                 raise TraceNotEncoded(query)
             return stored
         return unit_vector(query.vector if isinstance(query, QueryVector) else query)
+
+
+def _by_similarity(search: Search) -> Search:
+    """Returns the search for the most similar traces: as many as asked for, or a hundred to re-rank."""
+    if search.ranking is Ranking.COSINE:
+        return search
+    return replace(search, limit=RANKED, fetches_full=None, resumed_at=None)
 
 
 def _no_matches(trace_filter: ResolvedFilter, model: Model) -> SearchResult:

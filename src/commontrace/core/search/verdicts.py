@@ -15,15 +15,22 @@ def require_calibration(search: Search, model: Model) -> None:
         raise NotCalibrated(model)
 
 
-def judge(search: Search, result: SearchResult, model: Model) -> SearchResult:
-    """Returns the result with its answer probability, if it has one, and without hits where that is too low."""
+def with_probability(search: Search, nearest: SearchResult, model: Model) -> SearchResult:
+    """Returns the most similar traces with their answer probability, if it is known."""
     calibration = calibration_of(model)
     # What a search that continues another compares lies behind the most similar traces.
     if calibration is None or not isinstance(search.query, str) or search.resumed_at is not None:
-        return result
-    if result.best_similarity is None and not result.exact:
-        return result
-    probability = calibration.probability(result.best_similarity)
-    if probability < search.min_probability:
-        result = replace(result, neighbours=[], stop_reason=StopReason.MIN_PROBABILITY)
-    return replace(result, answer_probability=probability)
+        return nearest
+    if nearest.best_similarity is None and not nearest.exact:
+        return nearest
+    return replace(nearest, answer_probability=calibration.probability(nearest.best_similarity))
+
+
+def is_improbable(search: Search, nearest: SearchResult) -> bool:
+    """Tells whether the answer probability is known, and below the least that the search asks for."""
+    return nearest.answer_probability is not None and nearest.answer_probability < search.min_probability
+
+
+def silenced(nearest: SearchResult) -> SearchResult:
+    """Returns the result without its hits, ended for their improbability."""
+    return replace(nearest, neighbours=[], stop_reason=StopReason.MIN_PROBABILITY)

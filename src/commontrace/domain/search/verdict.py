@@ -9,7 +9,7 @@ from commontrace.embeddings.model import Model
 
 
 class Verdict(Enum):
-    """What an answer probability comes to."""
+    """Class of an answer probability."""
 
     LIKELY = "likely"
     UNCERTAIN = "uncertain"

@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,13 @@ from commontrace.embeddings.embedder import Embedding, ModelNotUsable, Vector, u
 from commontrace.embeddings.local.bert import Array, Bert
 from commontrace.embeddings.local.encoding_threads import EncodingThreads
 from commontrace.embeddings.local.model_directory import (
-    SPECIAL_TOKENS,
     SUPPORTED,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
-    ModelDirectory,
     read_model_directory,
 )
 from commontrace.embeddings.local.text_reading import NEWEST, WINDOWS, TextReading
+from commontrace.embeddings.local.text_tokenizer import TextTokenizer, TokenizedText, load_tokenizer
 from commontrace.embeddings.local.token_weights import token_weights
 from commontrace.embeddings.local.weights import read_weights
 from commontrace.embeddings.token_signs import TokenSigns, quantize
@@ -38,19 +36,6 @@ PUBLISHED: Mapping[str, str] = {
 """The SHA-256 of the installed model's files, as published."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Reading:
-    """The token ids of a text by window, without special tokens and prompt."""
-
-    windows: list[list[int]]
-    tokens_total: int
-
-    @property
-    def tokens_of_windows(self) -> list[int]:
-        """The number of tokens in each window."""
-        return [len(window) for window in self.windows]
 
 
 def find_model_directory() -> Path | None:
@@ -77,35 +62,14 @@ class LocalModel:
     """
 
     def __init__(
-        self,
-        files: ModelDirectory,
-        *,
-        model: Bert,
-        tokenizer: Tokenizer,
-        name: str,
-        weights_version: str,
-        reading: TextReading,
+        self, *, model: Bert, tokenizer: Tokenizer, texts: TextTokenizer, name: str, version: str, reading: TextReading
     ) -> None:
-        # The tokenizer's file may ask for truncation and padding. Here texts are truncated after counting, not padded.
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
         self._model = model
-        self._tokenizer = tokenizer
+        self._texts = texts
         self._name = name
-        self._version = reading.version(weights_version)
-        self._text_reading = reading
-        self._token_weights = token_weights(tokenizer)
-        self._prompt = files.prompt
-        self._lowercases = files.lowercases
-        special = tokenizer.encode("").ids
-        if len(special) != SPECIAL_TOKENS:
-            raise ModelNotUsable(f"{files.tokenizer} puts {len(special)} tokens around a text, not 2. {SUPPORTED}")
-        self._first, self._last = special
-        self._prompt_ids = self._token_ids("")
-        self._prompt_tokens = len(self._prompt_ids)
-        self._window = files.max_tokens - SPECIAL_TOKENS - self._prompt_tokens
-        if self._window <= 0:
-            raise ModelNotUsable(f"the prompt of {name} leaves no room for a text")
+        self._version = version
+        self._reading = reading
+        self._token_weights = token_weights(tokenizer) if reading.keeps_tokens else None
         self._threads = EncodingThreads(self._encode, name=name)
 
     @classmethod
@@ -137,12 +101,14 @@ class LocalModel:
             raise ModelNotUsable(
                 f"{files.weights} has {model.positions} positions, too few for {files.max_tokens} tokens"
             )
+        model_id = name or (INSTALLED_MODEL if found == PUBLISHED else directory.resolve().name)
+        tokenizer = load_tokenizer(files.tokenizer, vocabulary=model.vocabulary)
         local = cls(
-            files,
             model=model,
-            tokenizer=_tokenizer(files.tokenizer, vocabulary=model.vocabulary),
-            name=name or (INSTALLED_MODEL if found == PUBLISHED else directory.resolve().name),
-            weights_version=found[WEIGHTS_FILE][:12],
+            tokenizer=tokenizer,
+            texts=TextTokenizer(tokenizer, files, name=model_id),
+            name=model_id,
+            version=reading.version(found[WEIGHTS_FILE][:12]),
             reading=reading,
         )
         if files.unused_prompts:
@@ -171,7 +137,7 @@ class LocalModel:
     @property
     def text_tokens_read(self) -> int:
         """The most tokens of a text that are read: two windows, without special tokens and prompt."""
-        return WINDOWS * self._window
+        return WINDOWS * self._texts.window
 
     @property
     def is_lexical(self) -> bool:
@@ -187,46 +153,27 @@ class LocalModel:
         await self._threads.close()
 
     def _encode(self, texts: Sequence[str]) -> list[Embedding]:
-        readings = [self._read(text) for text in texts]
-        token_vectors = iter(
-            self._model.encode([ids for reading in readings for ids in map(self._framed, reading.windows)])
-        )
-        return [self._embedding(reading, [next(token_vectors) for _ in reading.windows]) for reading in readings]
+        tokenized = [self._texts.tokenize(text) for text in texts]
+        token_vectors = iter(self._model.encode([ids for text in tokenized for ids in self._texts.framed(text)]))
+        return [self._embedding(text, [next(token_vectors) for _ in text.windows]) for text in tokenized]
 
-    def _read(self, text: str) -> _Reading:
-        own = self._token_ids(text)[self._prompt_tokens :]
-        read = own[: self.text_tokens_read]
-        windows = [read[start : start + self._window] for start in range(0, max(len(read), 1), self._window)]
-        return _Reading(windows=windows, tokens_total=len(own))
-
-    def _framed(self, window: list[int]) -> list[int]:
-        return [self._first, *self._prompt_ids, *window, self._last]
-
-    def _embedding(self, reading: _Reading, token_vectors: Sequence[Array]) -> Embedding:
-        weights = self._text_reading.window_weights(reading.tokens_of_windows)
+    def _embedding(self, text: TokenizedText, token_vectors: Sequence[Array]) -> Embedding:
+        weights = self._reading.window_weights(text.window_lengths)
         return Embedding(
             vector=_mean([self._model.pool(vectors) for vectors in token_vectors], weights=weights),
-            tokens_read=sum(reading.tokens_of_windows),
-            tokens_total=reading.tokens_total,
-            token_signs=self._token_signs(reading, token_vectors) if self._text_reading.keeps_tokens else None,
+            tokens_read=sum(text.window_lengths),
+            tokens_total=text.total,
+            token_signs=self._token_signs(text, token_vectors),
         )
 
-    def _token_signs(self, reading: _Reading, token_vectors: Sequence[Array]) -> TokenSigns:
+    def _token_signs(self, text: TokenizedText, token_vectors: Sequence[Array]) -> TokenSigns | None:
         """Returns the signs of the text's own tokens, without those that have no weight."""
-        begin = 1 + self._prompt_tokens
-        own = np.concatenate([vectors[begin:-1] for vectors in token_vectors])
-        weights = self._token_weights[np.concatenate(reading.windows).astype(np.intp)]
+        if self._token_weights is None:
+            return None
+        own = np.concatenate([vectors[1 + len(text.prompt) : -1] for vectors in token_vectors])
+        weights = self._token_weights[text.token_ids]
         counting = weights > 0
         return TokenSigns(signs=quantize(own[counting]), weights=weights[counting])
-
-    def _token_ids(self, text: str) -> list[int]:
-        readable = self._prompt + text.encode("utf-8", errors="replace").decode("utf-8")
-        if self._lowercases:
-            readable = readable.lower()
-        # `Tokenizer.encode` holds the GIL: 0.9 s for 1 MB. The batch call releases it.
-        [encoding] = self._tokenizer.encode_batch_fast([readable], add_special_tokens=False)
-        ids: list[int] = encoding.ids
-        return ids
 
 
 def _mean(vectors: Sequence[Vector], *, weights: Sequence[float]) -> Vector:
@@ -241,14 +188,3 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelNotUsable(f"{path} cannot be read ({error.strerror}). {SUPPORTED}") from error
-
-
-def _tokenizer(path: Path, *, vocabulary: int) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise ModelNotUsable(f"{path} cannot be used ({error}). {SUPPORTED}") from error
-    largest = max(tokenizer.get_vocab().values(), default=0)
-    if largest >= vocabulary:
-        raise ModelNotUsable(f"{path} has a token numbered {largest}, the weights end at {vocabulary - 1}")
-    return tokenizer

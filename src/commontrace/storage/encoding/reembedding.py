@@ -144,12 +144,12 @@ class Reembedding:
 
     async def delete_unused_tokens(self) -> None:
         """Deletes the tokens of models that are neither the current nor the next one."""
-        deleted = _TOKENS_AT_ONCE
-        while deleted == _TOKENS_AT_ONCE:
+        last: UUID | None = UUID(int=0)
+        while last is not None:
             async with self._transaction() as connection:
                 current, upcoming = await EmbeddingModelReader(connection).get_current_and_next()
                 versions = [model.model_version for model in (current, upcoming) if model is not None]
-                deleted = await delete_tokens_of_others(connection, versions, _TOKENS_AT_ONCE)
+                last = await delete_tokens_of_others(connection, versions, after=last, limit=_TOKENS_AT_ONCE)
 
     async def analyze(self) -> None:
         """Updates the planner's statistics for the new column."""

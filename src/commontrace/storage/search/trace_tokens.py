@@ -17,7 +17,6 @@ from sqlalchemy import (
     delete,
     exists,
     select,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -61,7 +60,6 @@ def _save_statement() -> Insert:
 
 
 _SAVE = _save_statement()
-_KEY = (TraceTokens.trace_id, TraceTokens.model_version)
 
 
 class TokensOfRevision(NamedTuple):
@@ -115,8 +113,19 @@ async def save_tokens(executor: Executor, tokens: Sequence[TokensOfRevision], *,
         await executor.execute(_SAVE, rows)
 
 
-async def delete_tokens_of_others(executor: Executor, versions: Collection[str], limit: int) -> int:
-    """Deletes up to `limit` rows of other model versions than these; returns how many."""
-    some = select(*_KEY).where(TraceTokens.model_version.not_in(versions)).limit(limit)
-    deleted = await executor.execute(delete(TraceTokens.__table__).where(tuple_(*_KEY).in_(some)))
-    return deleted.rowcount  # type: ignore[attr-defined, no-any-return] # a DELETE's
+async def delete_tokens_of_others(
+    executor: Executor, versions: Collection[str], *, after: UUID | None, limit: int
+) -> UUID | None:
+    """Deletes the rows of other model versions than these of the next `limit` traces by id.
+
+    Returns the id of the last of these traces, None at the end.
+    """
+    behind = TraceTokens.trace_id > (after or UUID(int=0))
+    page = select(TraceTokens.trace_id).where(behind).distinct().order_by(TraceTokens.trace_id).limit(limit)
+    ids = page.subquery().c.trace_id
+    last: UUID | None = (await executor.execute(select(ids).order_by(ids.desc()).limit(1))).scalar_one_or_none()
+    if last is None:
+        return None
+    others = TraceTokens.model_version.not_in(versions)
+    await executor.execute(delete(TraceTokens.__table__).where(behind, TraceTokens.trace_id <= last, others))
+    return last
