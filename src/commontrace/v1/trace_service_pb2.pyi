@@ -42,11 +42,11 @@ class _RankingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ranking.Value
     0.05 times the difference of the trust score and what it would be if UP were DOWN; 0 without votes.
     """
     RANKING_HYBRID: _Ranking.ValueType  # 3
-    """By score fusion of two orders: 0.7 times the cosine similarity, scaled so that the most similar of the 100 most similar
-    traces has 1 and the last of them 0, plus 0.3 times the weight of the text's words that the trace holds, the rarer the
-    heavier, scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names and messages that
-    mean little to the model. Words that more than 1,000 traces hold do not count, and of a text whose words have more than 20,000 holders
-    together, nor do the commonest: that is no SCAN_BUDGET.
+    """By score fusion of two orders: 0.7 times the cosine similarity, scaled so that the most similar of the 100 most
+    similar traces has 1 and the last of them 0, plus 0.3 times the weight of the text's words that the trace holds,
+    the rarer the heavier, scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names
+    and messages that mean little to the model. Words that more than 1,000 traces hold do not count, and of a text
+    whose words have more than 20,000 holders together, nor do the commonest: that is no SCAN_BUDGET.
     """
     RANKING_BEST: _Ranking.ValueType  # 4
     """The best order that the server has for its model, which may change between versions: RANKING_HYBRID, whose first 20
@@ -75,11 +75,11 @@ RANKING_TRUST_WEIGHTED: Ranking.ValueType  # 2
 0.05 times the difference of the trust score and what it would be if UP were DOWN; 0 without votes.
 """
 RANKING_HYBRID: Ranking.ValueType  # 3
-"""By score fusion of two orders: 0.7 times the cosine similarity, scaled so that the most similar of the 100 most similar
-traces has 1 and the last of them 0, plus 0.3 times the weight of the text's words that the trace holds, the rarer the
-heavier, scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names and messages that
-mean little to the model. Words that more than 1,000 traces hold do not count, and of a text whose words have more than 20,000 holders
-together, nor do the commonest: that is no SCAN_BUDGET.
+"""By score fusion of two orders: 0.7 times the cosine similarity, scaled so that the most similar of the 100 most
+similar traces has 1 and the last of them 0, plus 0.3 times the weight of the text's words that the trace holds,
+the rarer the heavier, scaled so that the heaviest of the 50 traces with the rarest words has 1. Finds exact names
+and messages that mean little to the model. Words that more than 1,000 traces hold do not count, and of a text
+whose words have more than 20,000 holders together, nor do the commonest: that is no SCAN_BUDGET.
 """
 RANKING_BEST: Ranking.ValueType  # 4
 """The best order that the server has for its model, which may change between versions: RANKING_HYBRID, whose first 20
@@ -1120,8 +1120,9 @@ class SearchTracesRequest(_message.Message):
     streams together hold every match, and none twice.
     """
     ranking: Global___Ranking.ValueType
-    """The order of the hits. Unset, COSINE, so that callers find what they found before. Set BEST for a text. HYBRID and BEST need `text`, else they fail with `FIELD_NOT_ALLOWED`. Other
-    orders than COSINE hold the first 100 traces, so `limit` is at most 100 with them.
+    """The order of the hits. Unset, COSINE, so that callers find what they found before. Set BEST for a text. HYBRID and
+    BEST need `text`, else they fail with `FIELD_NOT_ALLOWED`. Other orders than COSINE hold the first 100 traces, so
+    `limit` is at most 100 with them.
     """
     explain: _builtins.bool
     """Sets the `explanation` of every hit."""

@@ -9,6 +9,7 @@ from tests.contract.search.search_path import recorded_path
 from tests.contract.search.searched_traces import a_vector, store_vectors
 from tests.integration.storage.storing import unit_vector
 
+# Three of each are the verdict, its use, and the count of what waits, which every search looks at.
 MOST_METHOD_FILES = 33
 MOST_CALL_FILES = 54
 MOST_FRAMES = 6
