@@ -45,7 +45,7 @@ async def test_the_endpoint_goes_comes_back_and_is_away_at_a_restart(tmp_path: P
                 )
                 assert (doctor.returncode, doctor.stderr) == (0, "")
                 assert f"warning  model       {MODEL} cannot encode text now: " in doctor.stdout
-                assert "ok       queue       waiting to be encoded: 1, the first for " in doctor.stdout
+                assert "ok       queue       waiting for vectors: 1, the first for " in doctor.stdout
 
                 endpoint.start()
                 await assert_found(traces, created.created.id)

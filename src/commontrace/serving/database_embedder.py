@@ -50,8 +50,8 @@ async def embedder_for(database: Database, settings: Settings, *, is_embedded: b
 async def _encode_seeds(recorded: RecordedModel, embedder: Embedder, database: Database) -> None:
     log.info(
         "encoding the seeds anew",
-        old=recorded.model_id,
-        new=embedder.model_id,
+        old=f"{recorded.model_id} {recorded.model_version}",
+        new=f"{embedder.model_id} {embedder.model_version}",
         dimensions=embedder.dimensions,
     )
     seeds = await database.read(lambda reading: reading.traces.list_seeds())

@@ -78,8 +78,9 @@ class TraceRecord(_message.Message):
 
     @_builtins.property
     def embedding(self) -> _vector_pb2.Vector:
-        """Its vector. Without one, the trace is encoded by the server after it was stored. Where the model also keeps vectors of
-        tokens, for RANKING_BEST, the server makes these afterwards in any case, and keeps the vector as it is.
+        """Its vector, by which searches find the trace at once. Without one, the trace is encoded by the server after it was
+        stored. Where the model also keeps vectors of tokens, for RANKING_BEST, the server encodes every trace, those without
+        a vector first, and its vector replaces this one.
         """
 
     def __init__(

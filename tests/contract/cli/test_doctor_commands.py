@@ -134,7 +134,7 @@ async def test_traces_that_no_search_finds_are_counted(
     await drain_queue(database, embedder, lease_seconds=LEASE_SECONDS)
     found = await look(monkeypatch, database_url)
     assert found["vectors"].message == "each of 4 live traces can be found"
-    assert found["queue"].message == "no trace waits to be encoded"
+    assert found["queue"].message == "no trace waits for its vector"
     await administer(database_url, "UPDATE traces SET deleted_at = now()")
     assert (await look(monkeypatch, database_url))["vectors"].message == "each of 0 live traces can be found"
 
@@ -175,21 +175,21 @@ async def test_who_waits_for_a_vector_and_who_was_given_up(
         async with database.unit_of_work() as work:
             await work.encoding_jobs.enqueue(trace_id)
     fresh = await queue()
-    assert (fresh.level, fresh.message.rpartition(" for ")[0]) == (Level.OK, "waiting to be encoded: 3, the first")
+    assert (fresh.level, fresh.message.rpartition(" for ")[0]) == (Level.OK, "waiting for vectors: 3, the first")
     for age, said in (("6 minutes", "6 min"), ("2 days", "2.0 days")):
         await administer(
             database_url,
             f"UPDATE encoding_jobs SET created_at = now() - interval '{age}', last_error = 'it is away'",  # noqa: S608 - ours
         )
         late = await queue()
-        expected = f"waiting to be encoded: 3, the first for {said}, because it is away"
+        expected = f"waiting for vectors: 3, the first for {said}, because it is away"
         assert (late.level, late.message, "ENCODING_WORKER" in late.advice) == (Level.WARNING, expected, True)
     await administer(
         database_url,
         f"UPDATE encoding_jobs SET given_up_at = now(), last_error = 'too long' WHERE trace_id = '{ids[0]}'",  # noqa: S608 - ours
     )
     given_up = await queue()
-    assert given_up.message == f"waiting to be encoded: 2, given up: 1, because too long ({ids[0]})"
+    assert given_up.message == f"waiting for vectors: 2, given up: 1, because too long ({ids[0]})"
     assert (given_up.level, given_up.advice.endswith("commontrace worker --retry")) == (Level.PROBLEM, True)
     async with inspect_database(database_url) as asked:
         facts = await asked.get_queue()

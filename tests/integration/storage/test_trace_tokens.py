@@ -81,19 +81,35 @@ async def test_a_contribution_an_edit_and_a_purge(database: Database, database_u
     assert await query(database_url, VERSIONS) == []
 
 
-async def test_the_queue_fills_what_is_missing_and_keeps_vectors(
+async def test_the_queue_fills_what_is_missing_and_renews_the_vector(
     database: Database, database_url: str, embedder: Embedder
 ) -> None:
     model = {"embedding_model_id": embedder.model_id, "embedding_model_version": embedder.model_version}
     trace_id = await stored(database, **model)
-    vector = "SELECT embedding::text, xmin::text FROM traces"
-    before = await query(database_url, vector)
     assert await requeue(database) == 1
+    # Found already, so it is not among those that wait for their vector.
+    assert (await database.read(lambda reading: reading.encoding_jobs.get_state())).waiting == 0
     asked = ToldEmbedder(embedder)
     assert (await drain_queue(database, asked, lease_seconds=LEASE_SECONDS)).encoded == 1
-    assert await query(database_url, vector) == before
+    assert await every_vector_is_of(embedder, database_url) == 1
     assert await tokens_of(database, trace_id, embedder.model_version) is not None
     assert await requeue(database) == 0
+
+
+async def test_what_no_search_finds_is_encoded_before_what_lacks_its_tokens_alone(
+    database: Database, embedder: Embedder
+) -> None:
+    model = {"embedding_model_id": embedder.model_id, "embedding_model_version": embedder.model_version}
+    found = [await stored(database, **model) for _ in range(3)]
+    assert await requeue(database) == 3
+    lost = await stored(database, embedding=None, embedding_model_id=None, embedding_model_version=None)
+    async with database.unit_of_work() as work:
+        await work.encoding_jobs.enqueue(lost)
+    async with database.unit_of_work() as work:
+        leased = [job.trace_id for job in await work.encoding_jobs.lease(1, lease_seconds=LEASE_SECONDS)]
+        leased += [job.trace_id for job in await work.encoding_jobs.lease(9, lease_seconds=LEASE_SECONDS)]
+    assert leased[0] == lost
+    assert sorted(leased[1:]) == sorted(found)
 
 
 async def test_a_lexical_database_has_none_and_misses_none(database: Database, database_url: str) -> None:

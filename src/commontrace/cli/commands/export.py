@@ -36,7 +36,7 @@ def export(
     ] = Path("-"),
     *,
     embeddings: Annotated[
-        bool, typer.Option("--embeddings", help="Add the vectors: a server of the same model need not encode anew.")
+        bool, typer.Option("--embeddings", help="Add the vectors: a server of the same model finds the traces at once.")
     ] = False,
     tag: Tags = None,
     any_tag: AnyTags = None,

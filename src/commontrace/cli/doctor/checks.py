@@ -179,4 +179,10 @@ async def _check_model(
         await embedder.close()
     if upcoming is not None and upcoming.made_by(embedder):
         return ok("model", f"the stored vectors come from {recorded.model_id}, the settings give the next model")
-    return doctor.check_model(recorded, embedder, is_as_new=is_as_new, fitting=settings_that_fit(recorded))
+    return doctor.check_model(
+        recorded,
+        embedder,
+        is_as_new=is_as_new,
+        is_moving=upcoming is not None,
+        fitting=settings_that_fit(recorded),
+    )

@@ -13,9 +13,10 @@ def print_search_notes(summary: trace_service_pb2.SearchSummary, *, with_verdict
         print_note("there was no time for a complete search: there may be more")
     if summary.stop_reason == trace_service_pb2.STOP_REASON_MIN_PROBABILITY:
         print_note(f"an answer is too improbable ({_probability(summary)})")
-    elif with_verdict and summary.hit_count and summary.verdict == trace_service_pb2.VERDICT_UNLIKELY:
-        print_note(f"no trace is close in meaning: an answer is unlikely ({_probability(summary)})")
-    if not summary.hit_count and summary.near_miss_count:
+    elif summary.hit_count:
+        if with_verdict and summary.verdict == trace_service_pb2.VERDICT_UNLIKELY:
+            print_note(f"no trace is close in meaning: an answer is unlikely ({_probability(summary)})")
+    elif summary.near_miss_count:
         print_note(f"at least {counted(summary.near_miss_count, 'traces')} less similar than asked for")
     if summary.pending_count == 1:
         print_note("1 trace waits for its vector: no search finds it yet")

@@ -69,7 +69,8 @@ class SearchService:
                 if verdicts.is_improbable(search, result):
                     result = verdicts.silenced(result)
                 elif search.ranking is not Ranking.COSINE:
-                    in_time = deadline.leaving(share=SENDING_SHARE, most=SENDING_SECONDS)
+                    # All of the last tenth of a second: it is what a cancelled statement costs, and sending.
+                    in_time = deadline.leaving(share=1, most=SENDING_SECONDS)
                     result = await reranking.rank(
                         search, result, deadline=in_time, database=self._database, queries=queries
                     )

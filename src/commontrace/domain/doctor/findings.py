@@ -52,9 +52,12 @@ class VectorIndex:
     options: Mapping[str, str]
 
 
-def check_model(recorded: RecordedModel, embedder: Embedder, *, is_as_new: bool, fitting: str) -> Finding:
+def check_model(
+    recorded: RecordedModel, embedder: Embedder, *, is_as_new: bool, is_moving: bool, fitting: str
+) -> Finding:
     """Compares the database's model with the settings'. `is_as_new`: the database's can still be changed.
 
+    `is_moving`: the database is being re-encoded, and its present vectors are on their way out.
     `fitting` are settings that give the database's model.
     """
     stored = f"{recorded.model_id} {recorded.model_version} of {recorded.dimensions} dimensions"
@@ -75,7 +78,7 @@ def check_model(recorded: RecordedModel, embedder: Embedder, *, is_as_new: bool,
             "to search by meaning, start on a new database with the local model installed (`make serve` installs it)"
             " and without EMBEDDER=lexical",
         )
-    if is_outdated(recorded):
+    if is_outdated(recorded) and not is_moving:
         return warning(
             "model",
             f"{stored} are of an older reading of texts, which finds less",

@@ -87,12 +87,12 @@ def check_queue(facts: QueueFacts) -> Finding:
         some = " ".join(map(str, facts.examples))
         return problem(
             "queue",
-            f"waiting to be encoded: {facts.waiting:,}, given up: {facts.given_up:,}{because} ({some})",
+            f"waiting for vectors: {facts.waiting:,}, given up: {facts.given_up:,}{because} ({some})",
             f"repair the cause, or have their owners change the texts; what is left: {_RETRY}",
         )
     if not facts.waiting:
-        return ok("queue", "no trace waits to be encoded")
-    waiting = f"waiting to be encoded: {facts.waiting:,}, the first for {_duration(facts.oldest_seconds)}"
+        return ok("queue", "no trace waits for its vector")
+    waiting = f"waiting for vectors: {facts.waiting:,}, the first for {_duration(facts.oldest_seconds)}"
     if facts.oldest_seconds > _LONG_WAIT_SECONDS:
         return warning(
             "queue",

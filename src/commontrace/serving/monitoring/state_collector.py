@@ -89,7 +89,7 @@ class StateCollector(Collector):
         state = self._queue.state
         yield GaugeMetricFamily(
             "commontrace_encoding_queue_waiting",
-            "Traces that wait to be encoded, in the database: for their vector, or for their tokens alone.",
+            "Traces that wait for their vector, in the database.",
             state and state.waiting,
         )
         yield GaugeMetricFamily(

@@ -47,9 +47,9 @@ _COUNTS = """
     ) AS live"""
 
 _QUEUE = """
-    SELECT count(*) FILTER (WHERE given_up_at IS NULL) AS waiting,
-        GREATEST(extract(epoch FROM now() - min(created_at) FILTER (WHERE given_up_at IS NULL)), 0)::float8
-            AS oldest_seconds,
+    SELECT count(*) FILTER (WHERE given_up_at IS NULL AND NOT has_vector) AS waiting,
+        GREATEST(extract(epoch FROM now() - min(created_at) FILTER (WHERE given_up_at IS NULL AND NOT has_vector)), 0)
+            ::float8 AS oldest_seconds,
         count(given_up_at) AS given_up,
         COALESCE((
             SELECT last_error FROM encoding_jobs WHERE last_error <> ''

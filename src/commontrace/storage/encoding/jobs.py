@@ -26,7 +26,10 @@ class LeasedJob(NamedTuple):
 
 
 class QueueState(NamedTuple):
-    """Length of the queue, age of its oldest job in seconds, and number of dead letters (`given_up`)."""
+    """Length of the queue, age of its oldest job in seconds, and number of dead letters (`given_up`).
+
+    Jobs of traces that have their vector, and lack their tokens alone, do not count.
+    """
 
     waiting: int
     oldest_seconds: float
@@ -53,7 +56,7 @@ class QueuedTrace(NamedTuple):
 _ENQUEUE = insert(EncodingJob.__table__)
 _ENQUEUE = _ENQUEUE.on_conflict_do_update(
     index_elements=[EncodingJob.trace_id],
-    set_={"attempts": 0, "due_at": func.now(), "last_error": "", "given_up_at": None},
+    set_={"attempts": 0, "due_at": func.now(), "has_vector": False, "last_error": "", "given_up_at": None},
 )
 
 _LONGEST_DELAY = f"interval '{LONGEST_DELAY_SECONDS} seconds'"
@@ -61,13 +64,13 @@ _LONGEST_DELAY = f"interval '{LONGEST_DELAY_SECONDS} seconds'"
 _LEASE = text(
     f"""
     WITH due AS (
-        SELECT trace_id, attempts, due_at FROM encoding_jobs
+        SELECT trace_id, attempts, due_at, has_vector FROM encoding_jobs
         WHERE given_up_at IS NULL
             AND (due_at <= now() OR {is_ahead("due_at", _LONGEST_DELAY)} OR {is_ahead("created_at")})
-        ORDER BY due_at LIMIT :batch
+        ORDER BY has_vector, due_at LIMIT :batch
         FOR UPDATE SKIP LOCKED
     ), placed AS (
-        SELECT trace_id, attempts, row_number() OVER (ORDER BY due_at, trace_id) AS place FROM due
+        SELECT trace_id, attempts, row_number() OVER (ORDER BY has_vector, due_at, trace_id) AS place FROM due
     )
     UPDATE encoding_jobs AS job
     SET attempts = job.attempts + 1, due_at = now() + CAST(:lease AS double precision) * interval '1 second',
@@ -119,7 +122,7 @@ _STATE = text(
         GREATEST(extract(epoch FROM now() - min(created_at) FILTER (WHERE given_up_at IS NULL)), 0)::float8
             AS oldest_seconds,
         count(given_up_at) AS given_up
-    FROM encoding_jobs"""
+    FROM encoding_jobs WHERE NOT has_vector"""
 )
 _RETRY_DEAD = (
     update(EncodingJob.__table__)
@@ -133,7 +136,9 @@ _ENQUEUE_MISSING = text(
         SELECT id, revision, embedding_model_id, embedding_model_version FROM traces
         WHERE CAST(:after AS uuid) IS NULL OR id > :after ORDER BY id LIMIT :size
     ), missing AS (
-        SELECT id FROM traces
+        SELECT id, (embedding_model_id, embedding_model_version) IS NOT DISTINCT FROM (:model_id, :model_version)
+            AS has_vector
+        FROM traces
         WHERE id IN (
             SELECT id FROM page
             WHERE (embedding_model_id, embedding_model_version) IS DISTINCT FROM (:model_id, :model_version)
@@ -142,8 +147,8 @@ _ENQUEUE_MISSING = text(
                     WHERE trace_id = page.id AND model_version = :model_version AND revision = page.revision)))
         ORDER BY id FOR KEY SHARE
     ), added AS (
-        INSERT INTO encoding_jobs (trace_id)
-        SELECT id FROM missing
+        INSERT INTO encoding_jobs (trace_id, has_vector)
+        SELECT id, has_vector FROM missing
         ON CONFLICT DO NOTHING
         RETURNING trace_id
     )
@@ -193,6 +198,8 @@ class EncodingJobRepository(EncodingJobReader):
 
     async def lease(self, batch: int, *, lease_seconds: float) -> list[LeasedJob]:
         """Leases up to `batch` due jobs, longest due first, and skips jobs that other workers lock.
+
+        Those of traces that have their vector, and lack their tokens alone, come last.
 
         A job with earlier attempts is leased alone.
         """

@@ -152,9 +152,13 @@ class ImportRepository(ImportReader):
         )
         await self._copy("trace_revisions", _REVISION_COLUMNS, revisions)
         # A vector comes without the tokens that some models keep beside it.
-        waiting = [(trace.id,) for trace in traces if trace.item.vector is None or keeps_tokens(model)]
+        waiting = [
+            (trace.id, trace.item.vector is not None)
+            for trace in traces
+            if trace.item.vector is None or keeps_tokens(model)
+        ]
         if waiting:
-            await self._copy("encoding_jobs", ("trace_id",), waiting)
+            await self._copy("encoding_jobs", ("trace_id", "has_vector"), waiting)
         events = [(trace.id, CREATED, 1) for trace in traces]
         events += [(trace.id, SUPERSEDED, 1) for trace in traces if trace.superseded_by_id is not None]
         await self._add_events(events)

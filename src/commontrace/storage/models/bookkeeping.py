@@ -48,14 +48,20 @@ class IdempotentRequest(Base):
 
 
 class EncodingJob(Base):
-    """A job of the encoding queue (ADR 0017). A lease moves `due_at` forward to its end."""
+    """A job of the encoding queue (ADR 0017). A lease moves `due_at` forward to its end.
+
+    `has_vector` is true where the trace can be found already, and lacks its tokens alone: such jobs come last.
+    """
 
     __tablename__ = "encoding_jobs"
-    __table_args__ = (Index("ix_encoding_jobs_due_at", "due_at", postgresql_where=text("given_up_at IS NULL")),)
+    __table_args__ = (
+        Index("ix_encoding_jobs_due_at", "has_vector", "due_at", postgresql_where=text("given_up_at IS NULL")),
+    )
 
     trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id"), primary_key=True)
     attempts: Mapped[int] = mapped_column(server_default="0")
     due_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    has_vector: Mapped[bool] = mapped_column(server_default="false")
     last_error: Mapped[str] = mapped_column(server_default="")
     given_up_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)

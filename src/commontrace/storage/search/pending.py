@@ -25,7 +25,8 @@ class PendingCount(NamedTuple):
 @lru_cache(maxsize=256)
 def pending_statement(kinds: filter_sql.Kinds) -> DriverStatement:
     """Returns the statement of `PendingSearch.count_pending`."""
-    jobs = select(EncodingJob.trace_id).limit(literal_column(str(MOST_JOBS))).cte("jobs").prefix_with("MATERIALIZED")
+    queued = select(EncodingJob.trace_id).where(~EncodingJob.has_vector).limit(literal_column(str(MOST_JOBS)))
+    jobs = queued.cte("jobs").prefix_with("MATERIALIZED")
     # OFFSET keeps the planner from merging the subquery: each trace is looked up by its key.
     passing = (
         select(TraceSigns.trace_id)
