@@ -6,21 +6,21 @@ fitted constants come to on that set, and on the older one (fixtures/search_case
 
 import argparse
 
-from bench import quality
+from bench import development_set, older_set
 from bench.answer_probability import fit, print_report
+from bench.own_server import forget_settings, installed_model
 from commontrace.cli.runtime.environment import configure_logging, explain_failures
 
 
 def main() -> None:
     """Fits and prints; takes a minute and a half."""
     argparse.ArgumentParser(prog="python -m bench.calibration", description=__doc__).parse_args()
-    quality.forget_settings()
+    forget_settings()
     configure_logging("error")
     with explain_failures():
-        model = quality.installed_model()
-        older = quality.older_questions(quality.ask_older("local", rankings=("cosine",)))
-        found, _ = quality.ask_development_set(rankings=("cosine",))
-        developed = quality.developed_questions(found)
+        model = installed_model()
+        older = older_set.questions(older_set.ask("local", rankings=("cosine",)))
+        developed = development_set.questions_by_similarity(development_set.ask(("cosine",)))
     fitted = fit(developed)
     print("\nthe line for domain/search/verdict.py:")
     print(

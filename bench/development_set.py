@@ -2,16 +2,19 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import asyncpg
+import uvloop
 
-from bench import corpora, cpu
+from bench import answer_probability, corpora, cpu
 from bench.metrics import first_rank, recall_at
+from bench.own_server import own_postgres
 from commontrace.client import Client, connect
 from commontrace.client.requests import Ranking
 from commontrace.data_files import data_directory
@@ -66,41 +69,60 @@ class Costs:
     token_bytes: float
 
 
-async def measure(
-    where: bootstrap.Postgres, settings: Settings, *, rankings: Sequence[Ranking] = RANKINGS
-) -> tuple[Found, Costs]:
-    """Returns the first ten hits of each question by ranking, and what searches cost."""
+def ask(rankings: Sequence[Ranking] = RANKINGS) -> Found:
+    """Asks a server of its own, with the local model, every question; returns the first ten hits of each."""
+    with own_postgres("local") as (where, settings):
+        return uvloop.run(_ask(where, settings, rankings))
+
+
+def ask_with_costs() -> tuple[Found, Costs]:
+    """Asks every question in every order as `ask`, and then again for what that costs."""
+    with own_postgres("local") as (where, settings):
+        return uvloop.run(_ask(where, settings, RANKINGS)), uvloop.run(_measure_costs(where, settings))
+
+
+async def _ask(where: bootstrap.Postgres, settings: Settings, rankings: Sequence[Ranking]) -> Found:
     await bootstrap.migrate(where, settings)
+    async with _served(where, settings) as client:
+        labels = {}
+        for trace in read_traces():
+            stored = await client.contribute(trace["title"], trace["context"], trace["solution"], tags=trace["tags"])
+            labels[stored.created.id] = trace["id"]
+        return {
+            ranking: [await _hits(client, one, labels, ranking) for one in read_questions()] for ranking in rankings
+        }
+
+
+async def _measure_costs(where: bootstrap.Postgres, settings: Settings) -> Costs:
+    """Measures searches whose texts are encoded already."""
+    assert where.process is not None
+    processes = {"server": os.getpid(), "Postgres": where.process.pid}
+    texts = [question.query for question in read_questions()]
+    cpu_ms = {}
+    async with _served(where, settings) as client:
+        for text in texts:
+            await client.search(text, limit=_COST_LIMIT)
+        for ranking in RANKINGS:
+            before = cpu.seconds_of(processes)
+            for text in texts:
+                await client.search(text, limit=_COST_LIMIT, ranking=ranking)
+            after = cpu.seconds_of(processes)
+            server, postgres = (1000 * (after[name] - before[name]) / len(texts) for name in processes)
+            cpu_ms[ranking] = server, postgres
+    connection = await asyncpg.connect(corpora.dsn_of(where.url))
+    token_bytes = await connection.fetchval("SELECT avg(length(signs))::float8 FROM trace_tokens")
+    await connection.close()
+    return Costs(cpu_ms=cpu_ms, token_bytes=token_bytes)
+
+
+@asynccontextmanager
+async def _served(where: bootstrap.Postgres, settings: Settings) -> AsyncIterator[Client]:
     async with (
         bootstrap.foundation(where, settings) as foundation,
         serving(settings, foundation) as address,
         connect(address, deadline=_SECONDS) as client,
     ):
-        questions = read_questions()
-        labels = {}
-        for trace in read_traces():
-            stored = await client.contribute(trace["title"], trace["context"], trace["solution"], tags=trace["tags"])
-            labels[stored.created.id] = trace["id"]
-        found = {ranking: [await _hits(client, one, labels, ranking) for one in questions] for ranking in rankings}
-        return found, await _costs(client, [one.query for one in questions], where, rankings)
-
-
-async def _costs(client: Client, texts: Sequence[str], where: bootstrap.Postgres, rankings: Sequence[Ranking]) -> Costs:
-    """Asks every question again, when its vector is in the cache."""
-    assert where.process is not None
-    processes = {"server": os.getpid(), "Postgres": where.process.pid}
-    cpu_ms = {}
-    for ranking in rankings:
-        before = cpu.seconds_of(processes)
-        for text in texts:
-            await client.search(text, limit=_COST_LIMIT, ranking=ranking)
-        after = cpu.seconds_of(processes)
-        server, postgres = (1000 * (after[name] - before[name]) / len(texts) for name in processes)
-        cpu_ms[ranking] = server, postgres
-    connection = await asyncpg.connect(corpora.dsn_of(where.url))
-    token_bytes = await connection.fetchval("SELECT avg(length(signs))::float8 FROM trace_tokens")
-    await connection.close()
-    return Costs(cpu_ms=cpu_ms, token_bytes=token_bytes)
+        yield client
 
 
 async def _hits(
@@ -108,6 +130,12 @@ async def _hits(
 ) -> list[tuple[str, float]]:
     hits = await client.search(question.query, limit=_LIMIT, full=False, exact=True, ranking=ranking)
     return [(labels[hit.trace.id], hit.similarity) for hit in hits]
+
+
+def questions_by_similarity(found: Found) -> list[answer_probability.Question]:
+    """Returns the questions by what they found by similarity, for the calibration."""
+    pairs = zip(found["cosine"], read_questions(), strict=True)
+    return [answer_probability.Question.of(hits, question.expected) for hits, question in pairs]
 
 
 def ranks_of(found: Found) -> dict[Ranking, list[int | None]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import development_set, quality
+from bench import development_set, older_set
 from bench.development_set import headline, ranks_of, recalls
 from bench.metrics import recall_at
 from bench.search_cases import ANSWERABLE, EXACT
@@ -14,8 +14,7 @@ RANKINGS: tuple[Ranking, ...] = ("cosine", "best")
 
 
 def test_the_development_set_is_found() -> None:
-    found, costs = quality.ask_development_set(rankings=RANKINGS)
-    ranks = ranks_of(found)
+    ranks = ranks_of(development_set.ask(RANKINGS))
 
     # What shares no long word with its trace is not given up for what does, hence the kinds.
     for name, (first, among_three), (least_first, least_among_three) in (
@@ -30,13 +29,10 @@ def test_the_development_set_is_found() -> None:
     wins = sum(best == 1 != cosine for best, cosine in zip(ranks["best"], ranks["cosine"], strict=True))
     losses = sum(cosine == 1 != best for best, cosine in zip(ranks["best"], ranks["cosine"], strict=True))
     assert wins >= 3 * losses
-    # A bit for each of 384 dimensions of at most 508 tokens.
-    assert 5_000 < costs.token_bytes <= 508 * 48
-    assert len(development_set.read_questions()) == len(ranks["best"])
 
 
 def test_the_older_set_is_found() -> None:
-    answers = quality.ask_older("local", rankings=RANKINGS)
+    answers = older_set.ask("local", rankings=RANKINGS)
 
     def ranks(ranking: Ranking, kinds: tuple[str, ...]) -> list[int | None]:
         return [one.rank() for one in answers if one.ranking == ranking and one.case.kind in kinds]
