@@ -144,8 +144,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     reason of an item, never of a call.
     """
     ERROR_REASON_NOT_CALIBRATED: _ErrorReason.ValueType  # 45
-    """FAILED_PRECONDITION. A search sets `min_probability`, and the server's embedding model has no calibration, without which
-    answers have no probability: leave `min_probability` unset. `embedding_model_id`, `embedding_model_version`.
+    """FAILED_PRECONDITION. A search sets a least probability, and the server's embedding model has no calibration, without
+    which answers have no probability: leave it unset. `embedding_model_id`, `embedding_model_version`.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -278,8 +278,8 @@ ERROR_REASON_TRACE_PURGED: ErrorReason.ValueType  # 44
 reason of an item, never of a call.
 """
 ERROR_REASON_NOT_CALIBRATED: ErrorReason.ValueType  # 45
-"""FAILED_PRECONDITION. A search sets `min_probability`, and the server's embedding model has no calibration, without which
-answers have no probability: leave `min_probability` unset. `embedding_model_id`, `embedding_model_version`.
+"""FAILED_PRECONDITION. A search sets a least probability, and the server's embedding model has no calibration, without
+which answers have no probability: leave it unset. `embedding_model_id`, `embedding_model_version`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
