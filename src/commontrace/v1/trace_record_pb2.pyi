@@ -79,8 +79,8 @@ class TraceRecord(_message.Message):
     @_builtins.property
     def embedding(self) -> _vector_pb2.Vector:
         """Its vector, by which searches find the trace at once. Without one, the trace is encoded by the server after it was
-        stored. Where the model also keeps vectors of tokens, for RANKING_BEST, the server encodes every trace, those without
-        a vector first, and its vector replaces this one.
+        stored. Where the model also keeps vectors of tokens, for RANKING_BEST, the server makes these in any case, for traces
+        without a vector first, and keeps this vector as it is.
         """
 
     def __init__(

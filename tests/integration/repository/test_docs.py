@@ -101,7 +101,7 @@ def test_commands_run_as_they_stand(name: str, place: Path) -> None:
     # A search that finds nothing ends with 0 as well.
     for block, output in zip(blocks, done.stdout.split("==\n"), strict=False):
         searches = re.findall(r"^commontrace search", block, flags=re.MULTILINE)
-        hits = re.findall(r"^ ?\d\.\d{3}  ", output, flags=re.MULTILINE)
+        hits = re.findall(r"^ *-?\d\.\d{3}  ", output, flags=re.MULTILINE)
         assert len(hits) >= len(searches), output
 
 

@@ -148,8 +148,9 @@ async def _store(
             text, embedding = by_id[trace.id]
             # Otherwise an edit has queued its own text, or brought its vector.
             if trace.revision == text.revision:
-                # Also where the trace came with a vector: nothing says how its sender read the text.
-                await work.trace_changes.set_vector(text.id, embedding.vector, embedder)
+                # A vector that came with the trace stays, as its sender expects.
+                if not _has_vector_of(embedder, text):
+                    await work.trace_changes.set_vector(text.id, embedding.vector, embedder)
                 encoded.append(TokensOfRevision(text.id, text.revision, embedding.token_signs))
         await work.trace_tokens.save(encoded, model_version=embedder.model_version)
         await work.encoding_jobs.delete([tokens.trace_id for tokens in encoded])
