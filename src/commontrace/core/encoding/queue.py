@@ -85,9 +85,7 @@ async def encode_batch(database: Database, embedder: Embedder, *, lease_seconds:
 async def requeue(database: Database, on_progress: Callable[[int], None] | None = None) -> int:
     """Queues all dead letters and every trace without a vector of the current model, or without its tokens.
 
-    Returns the number queued.
-
-    `on_progress` gets the number queued so far.
+    Returns the number queued. `on_progress` gets the number queued so far.
     """
     current = await database.read(lambda reading: reading.embedding_models.get_current())
     async with database.unit_of_work() as work:

@@ -59,14 +59,14 @@ def check_vectors(counts: VectorCounts) -> Finding:
         "have no vector": counts.missing,
         "have a vector of another model": counts.foreign,
     }
-    if not any(lost.values()) and counts.tokenless:
-        return warning(
-            "vectors",
-            f"of {counts.live:,} live traces {counts.tokenless:,} lack the signs of their tokens, and nobody encodes"
-            " them: RANKING_BEST ranks them as RANKING_HYBRID",
-            _RETRY,
-        )
     if not any(lost.values()):
+        if counts.tokenless:
+            return warning(
+                "vectors",
+                f"of {counts.live:,} live traces {counts.tokenless:,} lack the signs of their tokens, and nobody"
+                " encodes them: RANKING_BEST ranks them as RANKING_HYBRID",
+                _RETRY,
+            )
         if counts.queued:
             found = counts.live - counts.queued
             return ok("vectors", f"{found:,} of {counts.live:,} live traces can be found, the others are in the queue")

@@ -10,6 +10,7 @@ from commontrace.domain.doctor.vectors import QueueFacts, VectorCounts
 from commontrace.embeddings.local.text_reading import keeps_tokens
 from commontrace.embeddings.model import RecordedModel
 from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, EncodingJob, Trace
+from commontrace.storage.search.trace_tokens import has_tokens
 
 _EXAMPLES = 3
 
@@ -25,7 +26,7 @@ _INDEX = """
     JOIN pg_opclass opc ON opc.oid = i.indclass[0]
     WHERE c.oid = to_regclass(:name)"""
 
-_COUNTS = """
+_COUNTS = f"""
     SELECT count(*) AS live,
         count(*) FILTER (WHERE is_queued) AS queued,
         count(*) FILTER (WHERE is_lost AND embedding_model_id IS NULL) AS missing,
@@ -34,17 +35,13 @@ _COUNTS = """
     FROM (
         SELECT embedding_model_id, is_unfound, job.trace_id IS NOT NULL AS has_job,
             is_unfound AND job.trace_id IS NOT NULL AS is_queued, is_unfound AND job.trace_id IS NULL AS is_lost,
-            NOT :with_tokens OR EXISTS (
-                SELECT FROM trace_tokens
-                WHERE trace_tokens.trace_id = traces.id AND trace_tokens.revision = traces.revision
-                    AND trace_tokens.model_version = traces.embedding_model_version
-            ) AS has_tokens
+            NOT :with_tokens OR {has_tokens("traces")} AS has_tokens
         FROM traces LEFT JOIN encoding_jobs AS job ON job.trace_id = traces.id,
             LATERAL (
                 SELECT (embedding_model_id, embedding_model_version) IS DISTINCT FROM (:model_id, :model_version)
             ) AS of_model (is_unfound)
         WHERE deleted_at IS NULL
-    ) AS live"""
+    ) AS live"""  # noqa: S608 - our own names
 
 _QUEUE = """
     SELECT count(*) FILTER (WHERE given_up_at IS NULL AND NOT has_vector) AS waiting,

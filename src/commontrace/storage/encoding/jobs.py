@@ -5,7 +5,21 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Float, String, Uuid, any_, bindparam, delete, func, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    Float,
+    String,
+    Uuid,
+    any_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +27,7 @@ from commontrace.embeddings.model import Model
 from commontrace.settings import LONGEST_DELAY_SECONDS
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import EncodingJob, Trace
-from commontrace.storage.search.trace_tokens import HAS_TOKENS
+from commontrace.storage.search.trace_tokens import has_tokens
 from commontrace.storage.stored_times import is_ahead
 
 
@@ -112,7 +126,8 @@ _MARK_DEAD = (
     .values(given_up_at=func.now(), last_error=bindparam("why"))
 )
 _TEXTS = select(
-    *(Trace.__table__.c[name] for name in QueuedTrace._fields if name != "has_tokens"), HAS_TOKENS.label("has_tokens")
+    *(Trace.__table__.c[name] for name in QueuedTrace._fields if name != "has_tokens"),
+    literal_column(has_tokens("traces"), Boolean).label("has_tokens"),
 ).where(Trace.id == _ANY_OF_THEM)
 
 _COUNT_QUEUED = select(func.count()).select_from(EncodingJob).where(EncodingJob.given_up_at.is_(None))
@@ -131,7 +146,7 @@ _RETRY_DEAD = (
 )
 # FOR KEY SHARE waits for a purge in progress and leaves its trace out; otherwise the foreign key would refuse the job.
 _ENQUEUE_MISSING = text(
-    """
+    f"""
     WITH page AS (
         SELECT id, revision, embedding_model_id, embedding_model_version FROM traces
         WHERE CAST(:after AS uuid) IS NULL OR id > :after ORDER BY id LIMIT :size
@@ -142,9 +157,7 @@ _ENQUEUE_MISSING = text(
         WHERE id IN (
             SELECT id FROM page
             WHERE (embedding_model_id, embedding_model_version) IS DISTINCT FROM (:model_id, :model_version)
-                OR (:with_tokens AND NOT EXISTS (
-                    SELECT FROM trace_tokens
-                    WHERE trace_id = page.id AND model_version = :model_version AND revision = page.revision)))
+                OR (:with_tokens AND NOT {has_tokens("page")}))
         ORDER BY id FOR KEY SHARE
     ), added AS (
         INSERT INTO encoding_jobs (trace_id, has_vector)
@@ -152,7 +165,7 @@ _ENQUEUE_MISSING = text(
         ON CONFLICT DO NOTHING
         RETURNING trace_id
     )
-    SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM added) AS added"""
+    SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM added) AS added"""  # noqa: S608 - our own names
 )
 
 

@@ -15,7 +15,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     delete,
-    exists,
     select,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -25,12 +24,17 @@ from commontrace.embeddings.token_signs import TokenSigns
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Trace, TraceTokens
 
-HAS_TOKENS = exists().where(
-    TraceTokens.trace_id == Trace.id,
-    TraceTokens.model_version == Trace.embedding_model_version,
-    TraceTokens.revision == Trace.revision,
-)
-"""Condition on a row of `traces`: its tokens are of its text and of its vector's model."""
+
+def has_tokens(trace: str) -> str:
+    """Returns the condition on a row of `traces`, by its name in the statement: its tokens are stored.
+
+    That is, the tokens of its text and of its vector's model.
+    """
+    return f"""EXISTS (
+        SELECT FROM trace_tokens
+        WHERE trace_tokens.trace_id = {trace}.id AND trace_tokens.revision = {trace}.revision
+            AND trace_tokens.model_version = {trace}.embedding_model_version)"""
+
 
 # Built once: building a statement costs more than running it.
 _OF_THEM = (
