@@ -40,6 +40,7 @@ from tests.suite import (  # noqa: F401 - hooks of pytest, which looks for them 
     pytest_configure,
     pytest_terminal_summary,
 )
+from tests.support.told_embedder import ToldEmbedder
 
 _POSTGRES_PREFIX, _START_SECONDS = "commontrace-tests-", 60.0
 
@@ -125,6 +126,12 @@ def embedder() -> Iterator[Embedder]:
     model = LocalModel.load(directory)
     yield model
     asyncio.run(model.close())
+
+
+@pytest.fixture
+def told(embedder: Embedder) -> ToldEmbedder:
+    """The local model, which waits or fails when a test tells it to."""
+    return ToldEmbedder(embedder)
 
 
 @pytest.fixture(scope="session")

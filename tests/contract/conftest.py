@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import RunningServer, ServerFactory, server_settings
 from tests.contract.cli.command_line import Commands
 from tests.faults.server_process import ServerProcess
+from tests.support.told_embedder import ToldEmbedder
 
 
 @pytest.fixture(scope="module")
@@ -21,4 +22,11 @@ def commands(tmp_path_factory: pytest.TempPathFactory, seeded_database_url: str)
 async def keyed(start_server: ServerFactory) -> AsyncIterator[RunningServer]:
     """A server that asks for keys."""
     async with start_server(settings=server_settings(authentication="keys")) as running:
+        yield running
+
+
+@pytest.fixture
+async def workerless(start_server: ServerFactory, told: ToldEmbedder) -> AsyncIterator[RunningServer]:
+    """A server that leaves the encoding queue alone, with an embedder that waits or fails when told to."""
+    async with start_server(settings=server_settings(encoding_worker=False), embedder=told) as running:
         yield running

@@ -2,12 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from commontrace.embeddings.embedder import Embedder
 from commontrace.storage.search.pending import MOST_JOBS
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_filter_pb2 import TraceFilter
@@ -20,15 +18,8 @@ from tests.support.told_embedder import ToldEmbedder, away
 
 
 @pytest.fixture
-def told(embedder: Embedder) -> ToldEmbedder:
-    return ToldEmbedder(embedder)
-
-
-@pytest.fixture
-async def server(start_server: ServerFactory, told: ToldEmbedder) -> AsyncIterator[RunningServer]:
-    """One that leaves the queue alone."""
-    async with start_server(settings=server_settings(encoding_worker=False), embedder=told) as running:
-        yield running
+def server(workerless: RunningServer) -> RunningServer:
+    return workerless
 
 
 async def contribute(server: RunningServer, number: int, **fields: Any) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,10 +11,9 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.embeddings.embedder import Embedder
 from commontrace.v1 import trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
-from tests.conftest import RunningServer, ServerFactory, query, server_settings
+from tests.conftest import RunningServer, ServerFactory, query
 from tests.contract.cli.command_line import TEXTS
 from tests.faults.server_process import run_command
 from tests.support.builders import a_contribution, hits_of, search
@@ -25,15 +24,8 @@ COUNTS = "SELECT (SELECT count(*) FROM traces), (SELECT count(*) FROM encoding_j
 
 
 @pytest.fixture
-def told(embedder: Embedder) -> ToldEmbedder:
-    return ToldEmbedder(embedder)
-
-
-@pytest.fixture
-async def server(start_server: ServerFactory, told: ToldEmbedder) -> AsyncIterator[RunningServer]:
-    """One that leaves the queue alone."""
-    async with start_server(settings=server_settings(encoding_worker=False), embedder=told) as running:
-        yield running
+def server(workerless: RunningServer) -> RunningServer:
+    return workerless
 
 
 def a_title(trace_id: str, title: str) -> pb.UpdateTraceRequest:

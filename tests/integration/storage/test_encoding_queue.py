@@ -32,11 +32,6 @@ JOBS += "encoding_jobs ORDER BY due_at, trace_id"
 DUE_NOW = "UPDATE encoding_jobs SET due_at = now() WHERE given_up_at IS NULL"
 
 
-@pytest.fixture
-def told(embedder: Embedder) -> ToldEmbedder:
-    return ToldEmbedder(embedder)
-
-
 async def queued(database: Database, *titles: str) -> list[UUID]:
     ids = [await stored(database, title=title, **UNENCODED) for title in titles]
     for trace_id in ids:
