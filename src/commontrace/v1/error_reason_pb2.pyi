@@ -147,6 +147,34 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. A search sets a least probability, and the server's embedding model has no calibration, without
     which answers have no probability: leave it unset. `embedding_model_id`, `embedding_model_version`.
     """
+    ERROR_REASON_NAMESPACE_NOT_FOUND: _ErrorReason.ValueType  # 46
+    """NOT_FOUND. No namespace has this name, or the caller may not read it. `namespace`."""
+    ERROR_REASON_NAMESPACE_FORBIDDEN: _ErrorReason.ValueType  # 47
+    """PERMISSION_DENIED. The caller may read the namespace, and needs a stronger role there. `namespace`, `role` (such as
+    `READER`), `needed_role`.
+    """
+    ERROR_REASON_NAMESPACE_EXISTS: _ErrorReason.ValueType  # 48
+    """ALREADY_EXISTS. The name belongs to a namespace, or belonged to one that was deleted. `namespace`."""
+    ERROR_REASON_NAMESPACE_NOT_EMPTY: _ErrorReason.ValueType  # 49
+    """FAILED_PRECONDITION. Only an empty namespace can be deleted. `namespace`, `trace_count` (deleted traces included)."""
+    ERROR_REASON_LAST_OWNER: _ErrorReason.ValueType  # 50
+    """FAILED_PRECONDITION. The namespace would have no owner: make another user an owner first. `namespace`."""
+    ERROR_REASON_INVALID_NAMESPACE: _ErrorReason.ValueType  # 51
+    """INVALID_ARGUMENT. A text is not the name of a namespace: 1 to 63 characters among `a` to `z`, `0` to `9` and `-`, which
+    is neither the first nor the last. `field`.
+    """
+    ERROR_REASON_USER_NOT_FOUND: _ErrorReason.ValueType  # 52
+    """NOT_FOUND. No user has this address. `email`."""
+    ERROR_REASON_MEMBER_NOT_FOUND: _ErrorReason.ValueType  # 53
+    """NOT_FOUND. The user is not a member of the namespace. `namespace`, `email`."""
+    ERROR_REASON_NAMESPACES_DISABLED: _ErrorReason.ValueType  # 54
+    """FAILED_PRECONDITION. The database still serves servers that know one namespace only: the operator runs
+    `commontrace namespaces enable` once all of them have stopped.
+    """
+    ERROR_REASON_TOO_MANY_NAMESPACES: _ErrorReason.ValueType  # 55
+    """RESOURCE_EXHAUSTED. The database has as many namespaces as it may have. `limit`."""
+    ERROR_REASON_TOO_MANY_MEMBERS: _ErrorReason.ValueType  # 56
+    """RESOURCE_EXHAUSTED. The namespace has as many members as it may have. `namespace`, `limit`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call: the `reason` of the `google.rpc.ErrorInfo` that every failure carries, without the
@@ -281,6 +309,34 @@ ERROR_REASON_NOT_CALIBRATED: ErrorReason.ValueType  # 45
 """FAILED_PRECONDITION. A search sets a least probability, and the server's embedding model has no calibration, without
 which answers have no probability: leave it unset. `embedding_model_id`, `embedding_model_version`.
 """
+ERROR_REASON_NAMESPACE_NOT_FOUND: ErrorReason.ValueType  # 46
+"""NOT_FOUND. No namespace has this name, or the caller may not read it. `namespace`."""
+ERROR_REASON_NAMESPACE_FORBIDDEN: ErrorReason.ValueType  # 47
+"""PERMISSION_DENIED. The caller may read the namespace, and needs a stronger role there. `namespace`, `role` (such as
+`READER`), `needed_role`.
+"""
+ERROR_REASON_NAMESPACE_EXISTS: ErrorReason.ValueType  # 48
+"""ALREADY_EXISTS. The name belongs to a namespace, or belonged to one that was deleted. `namespace`."""
+ERROR_REASON_NAMESPACE_NOT_EMPTY: ErrorReason.ValueType  # 49
+"""FAILED_PRECONDITION. Only an empty namespace can be deleted. `namespace`, `trace_count` (deleted traces included)."""
+ERROR_REASON_LAST_OWNER: ErrorReason.ValueType  # 50
+"""FAILED_PRECONDITION. The namespace would have no owner: make another user an owner first. `namespace`."""
+ERROR_REASON_INVALID_NAMESPACE: ErrorReason.ValueType  # 51
+"""INVALID_ARGUMENT. A text is not the name of a namespace: 1 to 63 characters among `a` to `z`, `0` to `9` and `-`, which
+is neither the first nor the last. `field`.
+"""
+ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 52
+"""NOT_FOUND. No user has this address. `email`."""
+ERROR_REASON_MEMBER_NOT_FOUND: ErrorReason.ValueType  # 53
+"""NOT_FOUND. The user is not a member of the namespace. `namespace`, `email`."""
+ERROR_REASON_NAMESPACES_DISABLED: ErrorReason.ValueType  # 54
+"""FAILED_PRECONDITION. The database still serves servers that know one namespace only: the operator runs
+`commontrace namespaces enable` once all of them have stopped.
+"""
+ERROR_REASON_TOO_MANY_NAMESPACES: ErrorReason.ValueType  # 55
+"""RESOURCE_EXHAUSTED. The database has as many namespaces as it may have. `limit`."""
+ERROR_REASON_TOO_MANY_MEMBERS: ErrorReason.ValueType  # 56
+"""RESOURCE_EXHAUSTED. The namespace has as many members as it may have. `namespace`, `limit`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63ommontrace/v1/options.proto\x12\x0e\x63ommontrace.v1\x1a google/protobuf/descriptor.proto*\xab\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x15\n\x11SCOPE_TRACES_READ\x10\x01\x12\x16\n\x12SCOPE_TRACES_WRITE\x10\x02\x12\x15\n\x11SCOPE_VOTES_WRITE\x10\x03\x12\x14\n\x10SCOPE_TAGS_WRITE\x10\x04\x12\x17\n\x13SCOPE_TRACES_IMPORT\x10\x05\x12\x16\n\x12SCOPE_TRACES_ADMIN\x10\x06:O\n\x0erequired_scope\x12\x1e.google.protobuf.MethodOptions\x18\xa3\x88\x03 \x01(\x0e\x32\x15.commontrace.v1.ScopeB\xa3\x01\n\x12\x64\x65v.commontrace.v1B\x0cOptionsProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63ommontrace/v1/options.proto\x12\x0e\x63ommontrace.v1\x1a google/protobuf/descriptor.proto*\xc7\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x15\n\x11SCOPE_TRACES_READ\x10\x01\x12\x16\n\x12SCOPE_TRACES_WRITE\x10\x02\x12\x15\n\x11SCOPE_VOTES_WRITE\x10\x03\x12\x14\n\x10SCOPE_TAGS_WRITE\x10\x04\x12\x17\n\x13SCOPE_TRACES_IMPORT\x10\x05\x12\x16\n\x12SCOPE_TRACES_ADMIN\x10\x06\x12\x1a\n\x16SCOPE_NAMESPACES_WRITE\x10\x07:O\n\x0erequired_scope\x12\x1e.google.protobuf.MethodOptions\x18\xa3\x88\x03 \x01(\x0e\x32\x15.commontrace.v1.Scope:]\n\x1crequired_scope_of_moderators\x12\x1e.google.protobuf.MethodOptions\x18\xa4\x88\x03 \x01(\x0e\x32\x15.commontrace.v1.ScopeB\xa3\x01\n\x12\x64\x65v.commontrace.v1B\x0cOptionsProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022dev.commontrace.v1B\014OptionsProtoP\001Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\242\002\003CTR\252\002\016CommonTrace.V1\272\002\rCommonTraceV1\312\002\016CommonTrace\\V1\352\002\017CommonTrace::V1'
   _globals['_SCOPE']._serialized_start=83
-  _globals['_SCOPE']._serialized_end=254
+  _globals['_SCOPE']._serialized_end=282
 # @@protoc_insertion_point(module_scope)

@@ -37,7 +37,9 @@ class _ScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scope.ValueType
     SCOPE_TRACES_IMPORT: _Scope.ValueType  # 5
     """Imports vectors, ids and times, which only the service makes otherwise."""
     SCOPE_TRACES_ADMIN: _Scope.ValueType  # 6
-    """Moderates: hides and purges traces of other users."""
+    """Moderates: hides and purges traces of other users, in every namespace."""
+    SCOPE_NAMESPACES_WRITE: _Scope.ValueType  # 7
+    """Creates namespaces, and manages those that the caller owns."""
 
 class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
     """A permission of a caller."""
@@ -55,9 +57,14 @@ SCOPE_TAGS_WRITE: Scope.ValueType  # 4
 SCOPE_TRACES_IMPORT: Scope.ValueType  # 5
 """Imports vectors, ids and times, which only the service makes otherwise."""
 SCOPE_TRACES_ADMIN: Scope.ValueType  # 6
-"""Moderates: hides and purges traces of other users."""
+"""Moderates: hides and purges traces of other users, in every namespace."""
+SCOPE_NAMESPACES_WRITE: Scope.ValueType  # 7
+"""Creates namespaces, and manages those that the caller owns."""
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 REQUIRED_SCOPE_FIELD_NUMBER: _builtins.int
+REQUIRED_SCOPE_OF_MODERATORS_FIELD_NUMBER: _builtins.int
 required_scope: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Scope.ValueType]
 """The scope a caller needs for the RPC."""
+required_scope_of_moderators: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Scope.ValueType]
+"""The scope that is enough for a caller who is a MODERATOR of some namespace; the RPC then works in those alone."""

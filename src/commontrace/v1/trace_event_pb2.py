@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from commontrace.v1 import trace_filter_pb2 as commontrace_dot_v1_dot_trace__filter__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n commontrace/v1/trace_event.proto\x12\x0e\x63ommontrace.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"*\n\x12WatchTracesRequest\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\"W\n\x13WatchTracesResponse\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.commontrace.v1.TraceEvent\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"\xa4\x01\n\nTraceEvent\x12,\n\x04type\x18\x01 \x01(\x0e\x32\x1e.commontrace.v1.TraceEventType\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x05\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cresume_token\x18\x05 \x01(\t*\xa8\x02\n\x0eTraceEventType\x12 \n\x1cTRACE_EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18TRACE_EVENT_TYPE_CREATED\x10\x01\x12\x1c\n\x18TRACE_EVENT_TYPE_UPDATED\x10\x02\x12\x1e\n\x1aTRACE_EVENT_TYPE_VALIDATED\x10\x03\x12\x1c\n\x18TRACE_EVENT_TYPE_DEMOTED\x10\x04\x12\x1f\n\x1bTRACE_EVENT_TYPE_SUPERSEDED\x10\x05\x12\x1c\n\x18TRACE_EVENT_TYPE_DELETED\x10\x06\x12\x1e\n\x1aTRACE_EVENT_TYPE_UNDELETED\x10\x07\x12\x1b\n\x17TRACE_EVENT_TYPE_PURGED\x10\x08\x42\xa6\x01\n\x12\x64\x65v.commontrace.v1B\x0fTraceEventProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n commontrace/v1/trace_event.proto\x12\x0e\x63ommontrace.v1\x1a!commontrace/v1/trace_filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"W\n\x12WatchTracesRequest\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12+\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1b.commontrace.v1.TraceFilter\"W\n\x13WatchTracesResponse\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.commontrace.v1.TraceEvent\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"\xb7\x01\n\nTraceEvent\x12,\n\x04type\x18\x01 \x01(\x0e\x32\x1e.commontrace.v1.TraceEventType\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x05\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cresume_token\x18\x05 \x01(\t\x12\x11\n\tnamespace\x18\x06 \x01(\t*\xa8\x02\n\x0eTraceEventType\x12 \n\x1cTRACE_EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18TRACE_EVENT_TYPE_CREATED\x10\x01\x12\x1c\n\x18TRACE_EVENT_TYPE_UPDATED\x10\x02\x12\x1e\n\x1aTRACE_EVENT_TYPE_VALIDATED\x10\x03\x12\x1c\n\x18TRACE_EVENT_TYPE_DEMOTED\x10\x04\x12\x1f\n\x1bTRACE_EVENT_TYPE_SUPERSEDED\x10\x05\x12\x1c\n\x18TRACE_EVENT_TYPE_DELETED\x10\x06\x12\x1e\n\x1aTRACE_EVENT_TYPE_UNDELETED\x10\x07\x12\x1b\n\x17TRACE_EVENT_TYPE_PURGED\x10\x08\x42\xa6\x01\n\x12\x64\x65v.commontrace.v1B\x0fTraceEventProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,12 +34,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'commontrace.v1.trace_event_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022dev.commontrace.v1B\017TraceEventProtoP\001Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\242\002\003CTR\252\002\016CommonTrace.V1\272\002\rCommonTraceV1\312\002\016CommonTrace\\V1\352\002\017CommonTrace::V1'
-  _globals['_TRACEEVENTTYPE']._serialized_start=386
-  _globals['_TRACEEVENTTYPE']._serialized_end=682
-  _globals['_WATCHTRACESREQUEST']._serialized_start=85
-  _globals['_WATCHTRACESREQUEST']._serialized_end=127
-  _globals['_WATCHTRACESRESPONSE']._serialized_start=129
-  _globals['_WATCHTRACESRESPONSE']._serialized_end=216
-  _globals['_TRACEEVENT']._serialized_start=219
-  _globals['_TRACEEVENT']._serialized_end=383
+  _globals['_TRACEEVENTTYPE']._serialized_start=485
+  _globals['_TRACEEVENTTYPE']._serialized_end=781
+  _globals['_WATCHTRACESREQUEST']._serialized_start=120
+  _globals['_WATCHTRACESREQUEST']._serialized_end=207
+  _globals['_WATCHTRACESRESPONSE']._serialized_start=209
+  _globals['_WATCHTRACESRESPONSE']._serialized_end=296
+  _globals['_TRACEEVENT']._serialized_start=299
+  _globals['_TRACEEVENT']._serialized_end=482
 # @@protoc_insertion_point(module_scope)

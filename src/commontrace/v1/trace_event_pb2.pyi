@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from commontrace.v1 import trace_filter_pb2 as _trace_filter_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -75,18 +76,26 @@ class WatchTracesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
     """The `resume_token` of a message or event: the watch continues after it, without a gap and without a repetition.
     Empty: from now on. Events are kept for 7 days; an older token fails with `WATCH_TOKEN_OUT_OF_RANGE`.
     """
+    @_builtins.property
+    def filter(self) -> _trace_filter_pb2.TraceFilter:
+        """The traces to watch: `namespaces` alone may be set, other fields fail with `FIELD_NOT_ALLOWED`. Unset: all namespaces
+        that the caller may read, at each moment.
+        """
+
     def __init__(
         self,
         *,
         resume_token: _builtins.str = ...,
+        filter: _trace_filter_pb2.TraceFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["resume_token", b"resume_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "resume_token", b"resume_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -131,6 +140,7 @@ class TraceEvent(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     EVENT_TIME_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     type: Global___TraceEventType.ValueType
     """The kind of change."""
     trace_id: _builtins.str
@@ -139,6 +149,8 @@ class TraceEvent(_message.Message):
     """The trace's revision after the event."""
     resume_token: _builtins.str
     """The position after this event: see `resume_token` of the request."""
+    namespace: _builtins.str
+    """The name of the trace's namespace."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -151,10 +163,11 @@ class TraceEvent(_message.Message):
         revision: _builtins.int = ...,
         event_time: _timestamp_pb2.Timestamp | None = ...,
         resume_token: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "resume_token", b"resume_token", "revision", b"revision", "trace_id", b"trace_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "namespace", b"namespace", "resume_token", b"resume_token", "revision", b"revision", "trace_id", b"trace_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!commontrace/v1/trace_filter.proto\x12\x0e\x63ommontrace.v1\x1a\x1a\x63ommontrace/v1/trace.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\x02\n\x0bTraceFilter\x12\x10\n\x08tags_all\x18\x01 \x03(\t\x12\x10\n\x08tags_any\x18\x02 \x03(\t\x12\x11\n\ttags_none\x18\x03 \x03(\t\x12-\n\x08statuses\x18\x04 \x03(\x0e\x32\x1b.commontrace.v1.TraceStatus\x12\x14\n\x0c\x61gent_models\x18\x05 \x03(\t\x12\x17\n\x0f\x63ontributor_ids\x18\x06 \x03(\t\x12\x34\n\x10\x63reate_time_from\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63reate_time_before\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08metadata\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1a\n\x12include_superseded\x18\n \x01(\x08\x42\xa7\x01\n\x12\x64\x65v.commontrace.v1B\x10TraceFilterProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!commontrace/v1/trace_filter.proto\x12\x0e\x63ommontrace.v1\x1a\x1a\x63ommontrace/v1/trace.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x02\n\x0bTraceFilter\x12\x10\n\x08tags_all\x18\x01 \x03(\t\x12\x10\n\x08tags_any\x18\x02 \x03(\t\x12\x11\n\ttags_none\x18\x03 \x03(\t\x12-\n\x08statuses\x18\x04 \x03(\x0e\x32\x1b.commontrace.v1.TraceStatus\x12\x14\n\x0c\x61gent_models\x18\x05 \x03(\t\x12\x17\n\x0f\x63ontributor_ids\x18\x06 \x03(\t\x12\x34\n\x10\x63reate_time_from\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63reate_time_before\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08metadata\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1a\n\x12include_superseded\x18\n \x01(\x08\x12\x12\n\nnamespaces\x18\x0b \x03(\tB\xa7\x01\n\x12\x64\x65v.commontrace.v1B\x10TraceFilterProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,5 +36,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022dev.commontrace.v1B\020TraceFilterProtoP\001Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\242\002\003CTR\252\002\016CommonTrace.V1\272\002\rCommonTraceV1\312\002\016CommonTrace\\V1\352\002\017CommonTrace::V1'
   _globals['_TRACEFILTER']._serialized_start=145
-  _globals['_TRACEFILTER']._serialized_end=488
+  _globals['_TRACEFILTER']._serialized_end=508
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,7 @@ class TraceFilter(_message.Message):
     CREATE_TIME_BEFORE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     INCLUDE_SUPERSEDED_FIELD_NUMBER: _builtins.int
+    NAMESPACES_FIELD_NUMBER: _builtins.int
     include_superseded: _builtins.bool
     """Includes traces that others replace."""
     @_builtins.property
@@ -82,6 +83,12 @@ class TraceFilter(_message.Message):
         JSON. Where the comparison takes more than 1 s, the call fails with `OVERLOADED`: ask for less at a time.
         """
 
+    @_builtins.property
+    def namespaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the namespaces to look in, at most 20; empty: all that the caller may read. One that does not exist, or
+        that the caller may not read, fails with `NAMESPACE_NOT_FOUND`.
+        """
+
     def __init__(
         self,
         *,
@@ -95,10 +102,11 @@ class TraceFilter(_message.Message):
         create_time_before: _timestamp_pb2.Timestamp | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
         include_superseded: _builtins.bool = ...,
+        namespaces: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_models", b"agent_models", "contributor_ids", b"contributor_ids", "create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "include_superseded", b"include_superseded", "metadata", b"metadata", "statuses", b"statuses", "tags_all", b"tags_all", "tags_any", b"tags_any", "tags_none", b"tags_none"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_models", b"agent_models", "contributor_ids", b"contributor_ids", "create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "include_superseded", b"include_superseded", "metadata", b"metadata", "namespaces", b"namespaces", "statuses", b"statuses", "tags_all", b"tags_all", "tags_any", b"tags_any", "tags_none", b"tags_none"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from commontrace.v1 import error_reason_pb2 as commontrace_dot_v1_dot_error__rea
 from commontrace.v1 import trace_record_pb2 as commontrace_dot_v1_dot_trace__record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!commontrace/v1/trace_import.proto\x12\x0e\x63ommontrace.v1\x1a!commontrace/v1/error_reason.proto\x1a!commontrace/v1/trace_record.proto\"S\n\x13ImportTracesRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12)\n\x05items\x18\x02 \x03(\x0b\x32\x1a.commontrace.v1.ImportItem\"J\n\nImportItem\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x05trace\x18\x02 \x01(\x0b\x32\x1b.commontrace.v1.TraceRecord\"\x8b\x01\n\x14ImportTracesResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.commontrace.v1.ImportResult\x12\x15\n\rlast_sequence\x18\x02 \x01(\x03\x12\x15\n\rcreated_count\x18\x03 \x01(\x03\x12\x16\n\x0e\x65xisting_count\x18\x04 \x01(\x03\"\xc5\x01\n\x0cImportResult\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x1a\n\x10\x63reated_trace_id\x18\x02 \x01(\tH\x00\x12\x1b\n\x11\x65xisting_trace_id\x18\x03 \x01(\tH\x00\x12*\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x19.commontrace.v1.ItemErrorH\x00\x12\x33\n\x10supersedes_error\x18\x05 \x01(\x0b\x32\x19.commontrace.v1.ItemErrorB\t\n\x07outcomeB\xa7\x01\n\x12\x64\x65v.commontrace.v1B\x10TraceImportProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!commontrace/v1/trace_import.proto\x12\x0e\x63ommontrace.v1\x1a!commontrace/v1/error_reason.proto\x1a!commontrace/v1/trace_record.proto\"f\n\x13ImportTracesRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12)\n\x05items\x18\x02 \x03(\x0b\x32\x1a.commontrace.v1.ImportItem\x12\x11\n\tnamespace\x18\x03 \x01(\t\"J\n\nImportItem\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x05trace\x18\x02 \x01(\x0b\x32\x1b.commontrace.v1.TraceRecord\"\x8b\x01\n\x14ImportTracesResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.commontrace.v1.ImportResult\x12\x15\n\rlast_sequence\x18\x02 \x01(\x03\x12\x15\n\rcreated_count\x18\x03 \x01(\x03\x12\x16\n\x0e\x65xisting_count\x18\x04 \x01(\x03\"\xc5\x01\n\x0cImportResult\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x1a\n\x10\x63reated_trace_id\x18\x02 \x01(\tH\x00\x12\x1b\n\x11\x65xisting_trace_id\x18\x03 \x01(\tH\x00\x12*\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x19.commontrace.v1.ItemErrorH\x00\x12\x33\n\x10supersedes_error\x18\x05 \x01(\x0b\x32\x19.commontrace.v1.ItemErrorB\t\n\x07outcomeB\xa7\x01\n\x12\x64\x65v.commontrace.v1B\x10TraceImportProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +35,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022dev.commontrace.v1B\020TraceImportProtoP\001Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\242\002\003CTR\252\002\016CommonTrace.V1\272\002\rCommonTraceV1\312\002\016CommonTrace\\V1\352\002\017CommonTrace::V1'
   _globals['_IMPORTTRACESREQUEST']._serialized_start=123
-  _globals['_IMPORTTRACESREQUEST']._serialized_end=206
-  _globals['_IMPORTITEM']._serialized_start=208
-  _globals['_IMPORTITEM']._serialized_end=282
-  _globals['_IMPORTTRACESRESPONSE']._serialized_start=285
-  _globals['_IMPORTTRACESRESPONSE']._serialized_end=424
-  _globals['_IMPORTRESULT']._serialized_start=427
-  _globals['_IMPORTRESULT']._serialized_end=624
+  _globals['_IMPORTTRACESREQUEST']._serialized_end=225
+  _globals['_IMPORTITEM']._serialized_start=227
+  _globals['_IMPORTITEM']._serialized_end=301
+  _globals['_IMPORTTRACESRESPONSE']._serialized_start=304
+  _globals['_IMPORTTRACESRESPONSE']._serialized_end=443
+  _globals['_IMPORTRESULT']._serialized_start=446
+  _globals['_IMPORTRESULT']._serialized_end=643
 # @@protoc_insertion_point(module_scope)

@@ -28,9 +28,14 @@ class ImportTracesRequest(_message.Message):
 
     IMPORT_ID_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     import_id: _builtins.str
     """A UUID of the caller's choice that names the import; required in the first message, and the same or empty in all that
     follow. The streams of one import continue each other.
+    """
+    namespace: _builtins.str
+    """The name of the namespace that all traces of the stream are stored in, whatever their records say. Only in the first
+    message, or the same again. Empty: each is stored in that of its record.
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportItem]:
@@ -41,10 +46,11 @@ class ImportTracesRequest(_message.Message):
         *,
         import_id: _builtins.str = ...,
         items: _abc.Iterable[Global___ImportItem] | None = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id", "items", b"items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id", "items", b"items", "namespace", b"namespace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63ommontrace/v1/trace.proto\x12\x0e\x63ommontrace.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x05\n\x05Trace\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x03 \x01(\t\x12\x10\n\x08solution\x18\x04 \x01(\t\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12+\n\x06status\x18\x06 \x01(\x0e\x32\x1b.commontrace.v1.TraceStatus\x12\x13\n\x0btrust_score\x18\x07 \x01(\x01\x12\x1a\n\x12\x63onfirmation_count\x18\x08 \x01(\x05\x12\x10\n\x08revision\x18\t \x01(\x05\x12\x16\n\x0e\x63ontributor_id\x18\n \x01(\t\x12\x13\n\x0b\x61gent_model\x18\x0b \x01(\t\x12\x15\n\ragent_version\x18\x0c \x01(\t\x12)\n\x08metadata\x18\r \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07is_seed\x18\x0e \x01(\x08\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndown_count\x18\x11 \x01(\x05\x12\x0c\n\x04\x65tag\x18\x12 \x01(\t\x12/\n\x0b\x64\x65lete_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13supersedes_trace_id\x18\x14 \x01(\t\x12\x1e\n\x16superseded_by_trace_id\x18\x15 \x01(\t\x12\x37\n\x0f\x65mbedding_state\x18\x16 \x01(\x0e\x32\x1e.commontrace.v1.EmbeddingState\x12\x13\n\x0bhide_reason\x18\x17 \x01(\t*a\n\x0bTraceStatus\x12\x1c\n\x18TRACE_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14TRACE_STATUS_PENDING\x10\x01\x12\x1a\n\x16TRACE_STATUS_VALIDATED\x10\x02*R\n\tTraceView\x12\x1a\n\x16TRACE_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10TRACE_VIEW_BASIC\x10\x01\x12\x13\n\x0fTRACE_VIEW_FULL\x10\x02*i\n\x0e\x45mbeddingState\x12\x1f\n\x1b\x45MBEDDING_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45MBEDDING_STATE_PENDING\x10\x01\x12\x19\n\x15\x45MBEDDING_STATE_READY\x10\x02*~\n\x0bOnDuplicate\x12\x1c\n\x18ON_DUPLICATE_UNSPECIFIED\x10\x00\x12 \n\x1cON_DUPLICATE_RETURN_EXISTING\x10\x01\x12\x17\n\x13ON_DUPLICATE_REJECT\x10\x02\x12\x16\n\x12ON_DUPLICATE_ALLOW\x10\x03\x42\xa1\x01\n\x12\x64\x65v.commontrace.v1B\nTraceProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63ommontrace/v1/trace.proto\x12\x0e\x63ommontrace.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x05\n\x05Trace\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x03 \x01(\t\x12\x10\n\x08solution\x18\x04 \x01(\t\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12+\n\x06status\x18\x06 \x01(\x0e\x32\x1b.commontrace.v1.TraceStatus\x12\x13\n\x0btrust_score\x18\x07 \x01(\x01\x12\x1a\n\x12\x63onfirmation_count\x18\x08 \x01(\x05\x12\x10\n\x08revision\x18\t \x01(\x05\x12\x16\n\x0e\x63ontributor_id\x18\n \x01(\t\x12\x13\n\x0b\x61gent_model\x18\x0b \x01(\t\x12\x15\n\ragent_version\x18\x0c \x01(\t\x12)\n\x08metadata\x18\r \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07is_seed\x18\x0e \x01(\x08\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndown_count\x18\x11 \x01(\x05\x12\x0c\n\x04\x65tag\x18\x12 \x01(\t\x12/\n\x0b\x64\x65lete_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13supersedes_trace_id\x18\x14 \x01(\t\x12\x1e\n\x16superseded_by_trace_id\x18\x15 \x01(\t\x12\x37\n\x0f\x65mbedding_state\x18\x16 \x01(\x0e\x32\x1e.commontrace.v1.EmbeddingState\x12\x13\n\x0bhide_reason\x18\x17 \x01(\t\x12\x11\n\tnamespace\x18\x18 \x01(\t\x12\x1e\n\x16promoted_from_trace_id\x18\x19 \x01(\t*a\n\x0bTraceStatus\x12\x1c\n\x18TRACE_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14TRACE_STATUS_PENDING\x10\x01\x12\x1a\n\x16TRACE_STATUS_VALIDATED\x10\x02*R\n\tTraceView\x12\x1a\n\x16TRACE_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10TRACE_VIEW_BASIC\x10\x01\x12\x13\n\x0fTRACE_VIEW_FULL\x10\x02*i\n\x0e\x45mbeddingState\x12\x1f\n\x1b\x45MBEDDING_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45MBEDDING_STATE_PENDING\x10\x01\x12\x19\n\x15\x45MBEDDING_STATE_READY\x10\x02*~\n\x0bOnDuplicate\x12\x1c\n\x18ON_DUPLICATE_UNSPECIFIED\x10\x00\x12 \n\x1cON_DUPLICATE_RETURN_EXISTING\x10\x01\x12\x17\n\x13ON_DUPLICATE_REJECT\x10\x02\x12\x16\n\x12ON_DUPLICATE_ALLOW\x10\x03\x42\xa1\x01\n\x12\x64\x65v.commontrace.v1B\nTraceProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +34,14 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'commontrace.v1.trace_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022dev.commontrace.v1B\nTraceProtoP\001Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\242\002\003CTR\252\002\016CommonTrace.V1\272\002\rCommonTraceV1\312\002\016CommonTrace\\V1\352\002\017CommonTrace::V1'
-  _globals['_TRACESTATUS']._serialized_start=755
-  _globals['_TRACESTATUS']._serialized_end=852
-  _globals['_TRACEVIEW']._serialized_start=854
-  _globals['_TRACEVIEW']._serialized_end=936
-  _globals['_EMBEDDINGSTATE']._serialized_start=938
-  _globals['_EMBEDDINGSTATE']._serialized_end=1043
-  _globals['_ONDUPLICATE']._serialized_start=1045
-  _globals['_ONDUPLICATE']._serialized_end=1171
+  _globals['_TRACESTATUS']._serialized_start=806
+  _globals['_TRACESTATUS']._serialized_end=903
+  _globals['_TRACEVIEW']._serialized_start=905
+  _globals['_TRACEVIEW']._serialized_end=987
+  _globals['_EMBEDDINGSTATE']._serialized_start=989
+  _globals['_EMBEDDINGSTATE']._serialized_end=1094
+  _globals['_ONDUPLICATE']._serialized_start=1096
+  _globals['_ONDUPLICATE']._serialized_end=1222
   _globals['_TRACE']._serialized_start=110
-  _globals['_TRACE']._serialized_end=753
+  _globals['_TRACE']._serialized_end=804
 # @@protoc_insertion_point(module_scope)

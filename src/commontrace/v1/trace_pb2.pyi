@@ -154,6 +154,8 @@ class Trace(_message.Message):
     SUPERSEDED_BY_TRACE_ID_FIELD_NUMBER: _builtins.int
     EMBEDDING_STATE_FIELD_NUMBER: _builtins.int
     HIDE_REASON_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    PROMOTED_FROM_TRACE_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The UUID."""
     title: _builtins.str
@@ -197,6 +199,12 @@ class Trace(_message.Message):
     hide_reason: _builtins.str
     """The reason for which a moderator hid it; empty otherwise. Everybody sees a hidden trace as deleted, and its owner
     cannot bring it back.
+    """
+    namespace: _builtins.str
+    """The name of its namespace."""
+    promoted_from_trace_id: _builtins.str
+    """The UUID of the trace in another namespace that it is a copy of, by PromoteTrace; empty unless the caller may read
+    that, and once that is purged.
     """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -246,10 +254,12 @@ class Trace(_message.Message):
         superseded_by_trace_id: _builtins.str = ...,
         embedding_state: Global___EmbeddingState.ValueType = ...,
         hide_reason: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        promoted_from_trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "confirmation_count", b"confirmation_count", "context", b"context", "contributor_id", b"contributor_id", "create_time", b"create_time", "delete_time", b"delete_time", "down_count", b"down_count", "embedding_state", b"embedding_state", "etag", b"etag", "hide_reason", b"hide_reason", "id", b"id", "is_seed", b"is_seed", "metadata", b"metadata", "revision", b"revision", "solution", b"solution", "status", b"status", "superseded_by_trace_id", b"superseded_by_trace_id", "supersedes_trace_id", b"supersedes_trace_id", "tags", b"tags", "title", b"title", "trust_score", b"trust_score", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "confirmation_count", b"confirmation_count", "context", b"context", "contributor_id", b"contributor_id", "create_time", b"create_time", "delete_time", b"delete_time", "down_count", b"down_count", "embedding_state", b"embedding_state", "etag", b"etag", "hide_reason", b"hide_reason", "id", b"id", "is_seed", b"is_seed", "metadata", b"metadata", "namespace", b"namespace", "promoted_from_trace_id", b"promoted_from_trace_id", "revision", b"revision", "solution", b"solution", "status", b"status", "superseded_by_trace_id", b"superseded_by_trace_id", "supersedes_trace_id", b"supersedes_trace_id", "tags", b"tags", "title", b"title", "trust_score", b"trust_score", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

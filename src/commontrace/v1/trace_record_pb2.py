@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!commontrace/v1/trace_record.proto\x12\x0e\x63ommontrace.v1\x1a\x1a\x63ommontrace/v1/trace.proto\x1a\x1b\x63ommontrace/v1/vector.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdc\x02\n\x0bTraceRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x03 \x01(\t\x12\x10\n\x08solution\x18\x04 \x01(\t\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x13\n\x0b\x61gent_model\x18\x06 \x01(\t\x12\x15\n\ragent_version\x18\x07 \x01(\t\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x31\n\x0con_duplicate\x18\t \x01(\x0e\x32\x1b.commontrace.v1.OnDuplicate\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13supersedes_trace_id\x18\x0b \x01(\t\x12)\n\tembedding\x18\x0c \x01(\x0b\x32\x16.commontrace.v1.VectorB\xa7\x01\n\x12\x64\x65v.commontrace.v1B\x10TraceRecordProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!commontrace/v1/trace_record.proto\x12\x0e\x63ommontrace.v1\x1a\x1a\x63ommontrace/v1/trace.proto\x1a\x1b\x63ommontrace/v1/vector.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x02\n\x0bTraceRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x03 \x01(\t\x12\x10\n\x08solution\x18\x04 \x01(\t\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x13\n\x0b\x61gent_model\x18\x06 \x01(\t\x12\x15\n\ragent_version\x18\x07 \x01(\t\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x31\n\x0con_duplicate\x18\t \x01(\x0e\x32\x1b.commontrace.v1.OnDuplicate\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13supersedes_trace_id\x18\x0b \x01(\t\x12)\n\tembedding\x18\x0c \x01(\x0b\x32\x16.commontrace.v1.Vector\x12\x11\n\tnamespace\x18\r \x01(\tB\xa7\x01\n\x12\x64\x65v.commontrace.v1B\x10TraceRecordProtoP\x01Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\xa2\x02\x03\x43TR\xaa\x02\x0e\x43ommonTrace.V1\xba\x02\rCommonTraceV1\xca\x02\x0e\x43ommonTrace\\V1\xea\x02\x0f\x43ommonTrace::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,5 +37,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022dev.commontrace.v1B\020TraceRecordProtoP\001Z3commontrace.dev/gen/go/commontrace/v1;commontracev1\242\002\003CTR\252\002\016CommonTrace.V1\272\002\rCommonTraceV1\312\002\016CommonTrace\\V1\352\002\017CommonTrace::V1'
   _globals['_TRACERECORD']._serialized_start=174
-  _globals['_TRACERECORD']._serialized_end=522
+  _globals['_TRACERECORD']._serialized_end=541
 # @@protoc_insertion_point(module_scope)

@@ -44,6 +44,7 @@ class TraceRecord(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     SUPERSEDES_TRACE_ID_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The UUID. Imported under the same one, unless a trace with it was purged (`TRACE_PURGED`); empty lets the server choose."""
     title: _builtins.str
@@ -63,6 +64,11 @@ class TraceRecord(_message.Message):
     supersedes_trace_id: _builtins.str
     """The UUID of the trace that it replaces, which is imported before it. Where there is no such live trace of the
     caller's, or it has the same content, or is replaced already, the trace is imported without the link, and its result says why.
+    """
+    namespace: _builtins.str
+    """The name of its namespace. Imported into the namespace of the same name, unless the import names another; empty stands
+    for the default of CreateTraceRequest. Where the caller may not write, the item fails with `NAMESPACE_NOT_FOUND` or
+    `NAMESPACE_FORBIDDEN`.
     """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -98,10 +104,11 @@ class TraceRecord(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         supersedes_trace_id: _builtins.str = ...,
         embedding: _vector_pb2.Vector | None = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "embedding", b"embedding", "metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "context", b"context", "create_time", b"create_time", "embedding", b"embedding", "id", b"id", "metadata", b"metadata", "on_duplicate", b"on_duplicate", "solution", b"solution", "supersedes_trace_id", b"supersedes_trace_id", "tags", b"tags", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "context", b"context", "create_time", b"create_time", "embedding", b"embedding", "id", b"id", "metadata", b"metadata", "namespace", b"namespace", "on_duplicate", b"on_duplicate", "solution", b"solution", "supersedes_trace_id", b"supersedes_trace_id", "tags", b"tags", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -375,6 +375,7 @@ class Caller(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     EMAIL_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
+    BOUND_NAMESPACES_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The user's UUID; empty until the first write creates the user."""
     email: _builtins.str
@@ -383,16 +384,21 @@ class Caller(_message.Message):
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_options_pb2.Scope.ValueType]:
         """The scopes of the caller."""
 
+    @_builtins.property
+    def bound_namespaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the namespaces that the API key is bound to; empty for one that is not bound."""
+
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         email: _builtins.str = ...,
         scopes: _abc.Iterable[_options_pb2.Scope.ValueType] | None = ...,
+        bound_namespaces: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "scopes", b"scopes", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound_namespaces", b"bound_namespaces", "email", b"email", "scopes", b"scopes", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -415,6 +421,7 @@ class CreateTraceRequest(_message.Message):
     SUPERSEDES_TRACE_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """The subject, best in one line; required, 1 to 200 characters, at least one visible."""
     context: _builtins.str
@@ -438,6 +445,12 @@ class CreateTraceRequest(_message.Message):
     """A UUID of the caller's choice, kept for 24 hours for the caller and the RPC. The same request again gets the stored
     answer instead of being carried out twice, and waits for it while the first is under way; another request fails with
     `REQUEST_ID_REUSED`. With one, a call that reports UNAVAILABLE or CANCELLED can be repeated safely.
+    """
+    namespace: _builtins.str
+    """The name of the namespace to store it in. Empty: the only one that the API key is bound to; `commons` for a caller who
+    is not bound; bound to several, the call fails with `FIELD_REQUIRED`. Fails with `NAMESPACE_NOT_FOUND`, and with
+    `NAMESPACE_FORBIDDEN` where the caller may read and not write. Duplicates, near-duplicates and the trace to be replaced
+    are those of this namespace.
     """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -465,10 +478,11 @@ class CreateTraceRequest(_message.Message):
         supersedes_trace_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "context", b"context", "metadata", b"metadata", "on_duplicate", b"on_duplicate", "request_id", b"request_id", "solution", b"solution", "supersedes_trace_id", b"supersedes_trace_id", "tags", b"tags", "title", b"title", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model", b"agent_model", "agent_version", b"agent_version", "context", b"context", "metadata", b"metadata", "namespace", b"namespace", "on_duplicate", b"on_duplicate", "request_id", b"request_id", "solution", b"solution", "supersedes_trace_id", b"supersedes_trace_id", "tags", b"tags", "title", b"title", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1315,6 +1329,8 @@ class SearchSummary(_message.Message):
     NEAR_MISS_COUNT_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
     ANSWER_PROBABILITY_FIELD_NUMBER: _builtins.int
+    SEARCHED_NAMESPACES_FIELD_NUMBER: _builtins.int
+    SEARCHED_NAMESPACE_COUNT_FIELD_NUMBER: _builtins.int
     stop_reason: Global___StopReason.ValueType
     """The reason for which no further hit follows."""
     exact: _builtins.bool
@@ -1343,9 +1359,15 @@ class SearchSummary(_message.Message):
     compared and pass the filter, before `min_similarity`, in every order. 0 where no trace passes. Unset with the verdict
     UNSPECIFIED.
     """
+    searched_namespace_count: _builtins.int
+    """The number of namespaces that were searched."""
     @_builtins.property
     def unknown_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Canonical names in the filter that no tag has."""
+
+    @_builtins.property
+    def searched_namespaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the namespaces that were searched, in alphabetical order; the first 20."""
 
     def __init__(
         self,
@@ -1360,10 +1382,12 @@ class SearchSummary(_message.Message):
         near_miss_count: _builtins.int = ...,
         verdict: Global___Verdict.ValueType = ...,
         answer_probability: _builtins.float | None = ...,
+        searched_namespaces: _abc.Iterable[_builtins.str] | None = ...,
+        searched_namespace_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_answer_probability", b"_answer_probability", "_pending_count", b"_pending_count", "answer_probability", b"answer_probability", "pending_count", b"pending_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer_probability", b"_answer_probability", "_pending_count", b"_pending_count", "answer_probability", b"answer_probability", "dropped_count", b"dropped_count", "embedding_model_id", b"embedding_model_id", "exact", b"exact", "hit_count", b"hit_count", "near_miss_count", b"near_miss_count", "pending_count", b"pending_count", "stop_reason", b"stop_reason", "unknown_tags", b"unknown_tags", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer_probability", b"_answer_probability", "_pending_count", b"_pending_count", "answer_probability", b"answer_probability", "dropped_count", b"dropped_count", "embedding_model_id", b"embedding_model_id", "exact", b"exact", "hit_count", b"hit_count", "near_miss_count", b"near_miss_count", "pending_count", b"pending_count", "searched_namespace_count", b"searched_namespace_count", "searched_namespaces", b"searched_namespaces", "stop_reason", b"stop_reason", "unknown_tags", b"unknown_tags", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__answer_probability: _TypeAlias = _typing.Literal["answer_probability"]  # noqa: Y015
     _WhichOneofArgType__answer_probability: _TypeAlias = _typing.Literal["_answer_probability", b"_answer_probability"]  # noqa: Y015
@@ -1527,3 +1551,65 @@ class PurgeTraceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PurgeTraceResponse: _TypeAlias = PurgeTraceResponse  # noqa: Y015
+
+@_typing.final
+class PromoteTraceRequest(_message.Message):
+    """Copies a trace into another namespace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    TO_NAMESPACE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """The UUID of the trace; required."""
+    to_namespace: _builtins.str
+    """The name of the namespace to copy it into; required, and another than the trace's own (`FIELD_NOT_ALLOWED`)."""
+    request_id: _builtins.str
+    """A UUID of the caller's choice, kept for 24 hours: see CreateTraceRequest."""
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+        to_namespace: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "to_namespace", b"to_namespace", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteTraceRequest: _TypeAlias = PromoteTraceRequest  # noqa: Y015
+
+@_typing.final
+class PromoteTraceResponse(_message.Message):
+    """The outcome of a promotion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREATED_FIELD_NUMBER: _builtins.int
+    EXISTING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def created(self) -> _trace_pb2.Trace:
+        """The copy as stored."""
+
+    @_builtins.property
+    def existing(self) -> _trace_pb2.Trace:
+        """The trace with the same content that existed there already; nothing was stored."""
+
+    def __init__(
+        self,
+        *,
+        created: _trace_pb2.Trace | None = ...,
+        existing: _trace_pb2.Trace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "existing", b"existing", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "existing", b"existing", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["created", "existing"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___PromoteTraceResponse: _TypeAlias = PromoteTraceResponse  # noqa: Y015

@@ -99,6 +99,11 @@ class TraceServiceStub:
                 request_serializer=commontrace_dot_v1_dot_trace__service__pb2.PurgeTraceRequest.SerializeToString,
                 response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.PurgeTraceResponse.FromString,
                 _registered_method=True)
+        self.PromoteTrace = channel.unary_unary(
+                '/commontrace.v1.TraceService/PromoteTrace',
+                request_serializer=commontrace_dot_v1_dot_trace__service__pb2.PromoteTraceRequest.SerializeToString,
+                response_deserializer=commontrace_dot_v1_dot_trace__service__pb2.PromoteTraceResponse.FromString,
+                _registered_method=True)
         self.ListTraceRevisions = channel.unary_unary(
                 '/commontrace.v1.TraceService/ListTraceRevisions',
                 request_serializer=commontrace_dot_v1_dot_trace__service__pb2.ListTraceRevisionsRequest.SerializeToString,
@@ -211,7 +216,7 @@ class TraceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def HideTrace(self, request, context):
-        """Hides any user's trace: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
+        """Hides any user's trace, as a moderator of its namespace or with the scope `traces:admin`: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
         cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -236,6 +241,18 @@ class TraceServiceServicer:
         Its id remains, in events and in a table of purged ids, so that no import brings it back (`TRACE_PURGED`). Requests
         whose answers were erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until
         they are vacuumed, its files still hold it. Fails with `TRACE_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteTrace(self, request, context):
+        """Copies the current text of a trace, with tags, agent and metadata, into another namespace, where it starts without
+        votes. The caller owns the copy.
+
+        Neither the caller nor the contributor of the original votes on the copy (`OWN_TRACE`). Where the same content is in
+        that namespace already, that is returned, without a link. Fails with `TRACE_NOT_FOUND`, with `NAMESPACE_NOT_FOUND`, and
+        with `NAMESPACE_FORBIDDEN` where the caller may read and not write.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -359,6 +376,11 @@ def add_TraceServiceServicer_to_server(servicer, server):
                     servicer.PurgeTrace,
                     request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.PurgeTraceRequest.FromString,
                     response_serializer=commontrace_dot_v1_dot_trace__service__pb2.PurgeTraceResponse.SerializeToString,
+            ),
+            'PromoteTrace': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteTrace,
+                    request_deserializer=commontrace_dot_v1_dot_trace__service__pb2.PromoteTraceRequest.FromString,
+                    response_serializer=commontrace_dot_v1_dot_trace__service__pb2.PromoteTraceResponse.SerializeToString,
             ),
             'ListTraceRevisions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTraceRevisions,
@@ -690,6 +712,33 @@ class TraceService:
             '/commontrace.v1.TraceService/PurgeTrace',
             commontrace_dot_v1_dot_trace__service__pb2.PurgeTraceRequest.SerializeToString,
             commontrace_dot_v1_dot_trace__service__pb2.PurgeTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteTrace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commontrace.v1.TraceService/PromoteTrace',
+            commontrace_dot_v1_dot_trace__service__pb2.PromoteTraceRequest.SerializeToString,
+            commontrace_dot_v1_dot_trace__service__pb2.PromoteTraceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,7 +66,7 @@ class TraceServiceStub:
     trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
     """
     HideTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.HideTraceRequest, _trace_service_pb2.HideTraceResponse]
-    """Hides any user's trace: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
+    """Hides any user's trace, as a moderator of its namespace or with the scope `traces:admin`: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
     cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`.
     """
     UnhideTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.UnhideTraceRequest, _trace_service_pb2.UnhideTraceResponse]
@@ -83,6 +83,14 @@ class TraceServiceStub:
     Its id remains, in events and in a table of purged ids, so that no import brings it back (`TRACE_PURGED`). Requests
     whose answers were erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until
     they are vacuumed, its files still hold it. Fails with `TRACE_NOT_FOUND`.
+    """
+    PromoteTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.PromoteTraceRequest, _trace_service_pb2.PromoteTraceResponse]
+    """Copies the current text of a trace, with tags, agent and metadata, into another namespace, where it starts without
+    votes. The caller owns the copy.
+
+    Neither the caller nor the contributor of the original votes on the copy (`OWN_TRACE`). Where the same content is in
+    that namespace already, that is returned, without a link. Fails with `TRACE_NOT_FOUND`, with `NAMESPACE_NOT_FOUND`, and
+    with `NAMESPACE_FORBIDDEN` where the caller may read and not write.
     """
     ListTraceRevisions: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.ListTraceRevisionsRequest, _trace_service_pb2.ListTraceRevisionsResponse]
     """Lists the revisions of a trace, newest first. Fails with `TRACE_NOT_FOUND`."""
@@ -228,7 +236,7 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trace_service_pb2.HideTraceRequest,
         context: _aio.ServicerContext[_trace_service_pb2.HideTraceRequest, _abc.Awaitable[_trace_service_pb2.HideTraceResponse]],
     ) -> _abc.Awaitable[_trace_service_pb2.HideTraceResponse]:
-        """Hides any user's trace: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
+        """Hides any user's trace, as a moderator of its namespace or with the scope `traces:admin`: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
         cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`.
         """
 
@@ -257,6 +265,20 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         Its id remains, in events and in a table of purged ids, so that no import brings it back (`TRACE_PURGED`). Requests
         whose answers were erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until
         they are vacuumed, its files still hold it. Fails with `TRACE_NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
+    def PromoteTrace(
+        self,
+        request: _trace_service_pb2.PromoteTraceRequest,
+        context: _aio.ServicerContext[_trace_service_pb2.PromoteTraceRequest, _abc.Awaitable[_trace_service_pb2.PromoteTraceResponse]],
+    ) -> _abc.Awaitable[_trace_service_pb2.PromoteTraceResponse]:
+        """Copies the current text of a trace, with tags, agent and metadata, into another namespace, where it starts without
+        votes. The caller owns the copy.
+
+        Neither the caller nor the contributor of the original votes on the copy (`OWN_TRACE`). Where the same content is in
+        that namespace already, that is returned, without a link. Fails with `TRACE_NOT_FOUND`, with `NAMESPACE_NOT_FOUND`, and
+        with `NAMESPACE_FORBIDDEN` where the caller may read and not write.
         """
 
     @_abc_1.abstractmethod
