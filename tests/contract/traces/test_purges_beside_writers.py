@@ -31,6 +31,7 @@ ADDED = {
         SELECT trace_id, 2, title, context_text, solution_text, changed_fields, editor_id
         FROM trace_revisions WHERE trace_id = '{trace}'""",
     "fk_trace_tags_trace_id_traces": "INSERT INTO trace_tags SELECT '{trace}', id FROM tags WHERE name = 'other'",
+    "fk_traces_promoted_from_id_traces": "UPDATE traces SET promoted_from_id = '{trace}' WHERE id = '{other}'",
     "fk_traces_superseded_by_id_traces": "UPDATE traces SET superseded_by_id = '{trace}' WHERE id = '{other}'",
     "fk_traces_supersedes_id_traces": "UPDATE traces SET supersedes_id = '{trace}' WHERE id = '{other}'",
     "fk_votes_trace_id_traces": """
