@@ -5,7 +5,16 @@ from random import Random
 
 import grpc
 
-from tests.contract.errors.error_row import INFO, VALID, WATCH
+from tests.contract.errors.error_row import (
+    CREATE_NAMESPACE,
+    DELETE_NAMESPACE,
+    INFO,
+    LIST_MEMBERS,
+    REMOVE_MEMBER,
+    SET_MEMBER,
+    VALID,
+    WATCH,
+)
 from tests.faults.harness.beside import Beside, beside
 from tests.faults.harness.callers import callers_of
 from tests.faults.harness.figure import Figure, Trial
@@ -15,10 +24,11 @@ _CALLS = 400
 _LEAST_DEADLINE, _LONGEST_DEADLINE = 0.1, 0.3
 _WITHIN = 0.25
 _TOO_LONG = 10.0
-# Not "users": keys are looked up there, for all calls that wait for one, and not only until the first of them gives up.
-_TABLES = ("traces", "tags")
+# Not "users" or "namespaces": keys, and what callers reach, are looked up there for all calls that wait for the same, and
+# not only until the first of them gives up.
+_TABLES = ("traces", "trace_signs", "tags")
 # They ask none of these tables.
-_WITHOUT_WAITING = {INFO, WATCH}
+_WITHOUT_WAITING = {INFO, WATCH, CREATE_NAMESPACE, DELETE_NAMESPACE, SET_MEMBER, REMOVE_MEMBER, LIST_MEMBERS}
 
 
 async def measure(trial: Trial) -> list[Figure]:
