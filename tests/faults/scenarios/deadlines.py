@@ -24,8 +24,8 @@ _CALLS = 400
 _LEAST_DEADLINE, _LONGEST_DEADLINE = 0.1, 0.3
 _WITHIN = 0.25
 _TOO_LONG = 10.0
-# Not "users" or "namespaces": keys, and what callers reach, are looked up there for all calls that wait for the same, and
-# not only until the first of them gives up.
+# Not "users" or "namespaces": keys, and what callers reach, are looked up there for all calls that wait for the same,
+# and not only until the first of them gives up.
 _TABLES = ("traces", "trace_signs", "tags")
 # They ask none of these tables.
 _WITHOUT_WAITING = {INFO, WATCH, CREATE_NAMESPACE, DELETE_NAMESPACE, SET_MEMBER, REMOVE_MEMBER, LIST_MEMBERS}
