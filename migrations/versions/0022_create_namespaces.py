@@ -22,7 +22,7 @@ _COLUMNS = {
     "trace_signs": (f"namespace_id {_IN_COMMONS}",),
     "trace_events": (f"namespace_id {_IN_COMMONS}",),
     "import_items": (f"namespace_id {_IN_COMMONS}",),
-    "idempotent_requests": ("namespace_ids uuid[] NOT NULL DEFAULT '{}'",),
+    "idempotent_requests": (f"namespace_ids uuid[] NOT NULL DEFAULT '{{{_COMMONS_ID}}}'",),
     "api_keys": ("namespaces varchar[]",),
 }
 _FOREIGN_KEYS = {

@@ -158,6 +158,14 @@ class TraceReader:
         [row] = await self._executor.execute(query, parameters)
         return TraceRow.of(row)
 
+    async def get_namespace_id(self, trace_id: UUID, namespaces: ReadableNamespaces) -> UUID:
+        """Returns the namespace of a trace, deleted or not. Raises TraceNotFound."""
+        query = select(Trace.namespace_id).where(Trace.id == trace_id, _IN_NAMESPACES)
+        found = (await self._executor.execute(query, {"namespace_ids": namespaces.ids})).scalar_one_or_none()
+        if found is None:
+            raise TraceNotFound(trace_id)
+        return found
+
     async def get_supersedes_id(self, trace_id: UUID, namespaces: ReadableNamespaces) -> UUID | None:
         """Returns the id of the trace that the trace supersedes, or None. Deleted traces count."""
         parameters = {"of_trace": trace_id, "namespace_ids": namespaces.ids}
