@@ -16,7 +16,7 @@ class ImportCalls(Calls):
     """Calls of the bulk import."""
 
     async def import_traces(
-        self, records: "Source[Record]", *, import_id: str | UUID | None = None
+        self, records: "Source[Record]", *, import_id: str | UUID | None = None, namespace: str = ""
     ) -> AsyncGenerator[trace_import_pb2.ImportResult]:
         """Stores many traces, and yields the result of each, in order, once it is durable.
 
@@ -25,8 +25,9 @@ class ImportCalls(Calls):
         with its sequence: an item that was stored before yields the same result again. The import resumes by itself
         where the connection breaks, and where the server restarts or is overloaded. It has no deadline as a whole, but
         fails where one response takes longer than the client's. An invalid item yields a result with its `error` set.
+        With a `namespace`, all traces are stored there; without, each is stored in that of its record.
         """
-        progress = ImportProgress(request_id_of(import_id), self._options)
+        progress = ImportProgress(request_id_of(import_id), self._options, namespace=namespace)
         open_stream = partial(self._responses_without_deadline, self._traces.ImportTraces)
         async with aclosing(import_responses(open_stream, batch_records(records, progress), progress)) as responses:
             async for response in responses:

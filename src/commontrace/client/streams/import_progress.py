@@ -33,11 +33,13 @@ class Message:
 class ImportProgress:
     """The state of an import over all its streams.
 
-    The deadline of the calls bounds the wait for each response, including reconnects.
+    The deadline of the calls bounds the wait for each response, including reconnects. An empty `namespace` leaves each
+    trace to that of its record.
     """
 
-    def __init__(self, import_id: str, options: CallOptions) -> None:
+    def __init__(self, import_id: str, options: CallOptions, *, namespace: str = "") -> None:
         self._import_id = import_id
+        self._namespace = namespace
         self._options = options
         self._sequence = 0
         self._batch = self._empty()
@@ -141,7 +143,9 @@ class ImportProgress:
         return trace_import_pb2.ImportItem(sequence=self._sequence, trace=record)
 
     def _empty(self) -> Message:
-        return Message(request=trace_import_pb2.ImportTracesRequest(import_id=self._import_id))
+        # In every message, because any may be the first of a stream.
+        request = trace_import_pb2.ImportTracesRequest(import_id=self._import_id, namespace=self._namespace)
+        return Message(request=request)
 
 
 def _is_connection_loss(failure: CallFailed) -> bool:
