@@ -5,14 +5,15 @@ from contextlib import aclosing
 from functools import partial
 from uuid import UUID
 
-from commontrace.client.aio.calls import Calls, Source
+from commontrace.client.aio.calls import Source, iterate
 from commontrace.client.aio.import_stream import batch_records, import_responses, progress_question
+from commontrace.client.aio.namespace_guard import NamespaceGuard
 from commontrace.client.requests import request_id_of
-from commontrace.client.streams.import_progress import ImportProgress, Record
+from commontrace.client.streams.import_progress import ImportProgress, Record, record_of
 from commontrace.v1 import trace_import_pb2
 
 
-class ImportCalls(Calls):
+class ImportCalls(NamespaceGuard):
     """Calls of the bulk import."""
 
     async def import_traces(
@@ -29,7 +30,8 @@ class ImportCalls(Calls):
         """
         progress = ImportProgress(request_id_of(import_id), self._options, namespace=namespace)
         open_stream = partial(self._responses_without_deadline, self._traces.ImportTraces)
-        async with aclosing(import_responses(open_stream, batch_records(records, progress), progress)) as responses:
+        guarded = self._guarded(records, namespace)
+        async with aclosing(import_responses(open_stream, batch_records(guarded, progress), progress)) as responses:
             async for response in responses:
                 for result in response.results:
                     yield result
@@ -42,3 +44,9 @@ class ImportCalls(Calls):
         async for response in import_responses(open_stream, progress_question(progress), progress):
             answer = response
         return answer
+
+    async def _guarded(self, records: "Source[Record]", namespace: str) -> AsyncGenerator[Record]:
+        """Yields the records, none of which goes into a namespace that the server does not know."""
+        async for record in iterate(records):
+            await self._require_namespaces(namespace or record_of(record).namespace)
+            yield record

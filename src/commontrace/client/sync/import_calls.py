@@ -7,13 +7,14 @@ from functools import partial
 from uuid import UUID
 
 from commontrace.client.requests import request_id_of
-from commontrace.client.streams.import_progress import ImportProgress, Record
-from commontrace.client.sync.calls import Calls, Source
+from commontrace.client.streams.import_progress import ImportProgress, Record, record_of
+from commontrace.client.sync.calls import Source, iterate
 from commontrace.client.sync.import_stream import batch_records, import_responses, progress_question
+from commontrace.client.sync.namespace_guard import NamespaceGuard
 from commontrace.v1 import trace_import_pb2
 
 
-class ImportCalls(Calls):
+class ImportCalls(NamespaceGuard):
     """Calls of the bulk import."""
 
     def import_traces(
@@ -30,7 +31,8 @@ class ImportCalls(Calls):
         """
         progress = ImportProgress(request_id_of(import_id), self._options, namespace=namespace)
         open_stream = partial(self._responses_without_deadline, self._traces.ImportTraces)
-        with closing(import_responses(open_stream, batch_records(records, progress), progress)) as responses:
+        guarded = self._guarded(records, namespace)
+        with closing(import_responses(open_stream, batch_records(guarded, progress), progress)) as responses:
             for response in responses:
                 yield from response.results
 
@@ -42,3 +44,9 @@ class ImportCalls(Calls):
         for response in import_responses(open_stream, progress_question(progress), progress):
             answer = response
         return answer
+
+    def _guarded(self, records: "Source[Record]", namespace: str) -> Generator[Record]:
+        """Yields the records, none of which goes into a namespace that the server does not know."""
+        for record in iterate(records):
+            self._require_namespaces(namespace or record_of(record).namespace)
+            yield record
