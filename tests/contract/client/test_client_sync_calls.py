@@ -4,6 +4,7 @@ import inspect
 import queue
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -192,7 +193,7 @@ def test_only_what_is_given_is_changed_in_a_namespace(server: Server) -> None:
         ({"visibility": "open"}, ["visibility"]),
         ({"description": "d", "visibility": "private", "etag": "e"}, ["description", "visibility"]),
     ):
-        updating = server.call(lambda client, given=given: client.update_namespace("team", **given))
+        updating = server.call(partial(_update_team, changes=given))
         response = namespace_service_pb2.UpdateNamespaceResponse(namespace=namespace_pb2.Namespace(name="team"))
         request = server.answer("NamespaceService", "UpdateNamespace", response)
         changed = request.namespace
@@ -209,13 +210,21 @@ def test_only_what_is_given_is_changed_in_a_namespace(server: Server) -> None:
 
 def test_a_contribution_names_its_namespace(server: Server) -> None:
     for namespace in ("", "commons", "team", "web"):
-        writing = server.call(lambda client, name=namespace: client.contribute("t", "c", "s", namespace=name))
+        writing = server.call(partial(_contribute_to, name=namespace))
         if namespace == "team":
             # Once, so that an older server is sent nothing.
             asked = namespace_service_pb2.GetNamespaceResponse()
             assert server.answer("NamespaceService", "GetNamespace", asked).name == "team"
         assert server.answer("TraceService", "CreateTrace", pb.CreateTraceResponse()).namespace == namespace
         writing.result(SECONDS)
+
+
+def _update_team(client: sync.Client, changes: dict[str, Any]) -> namespace_pb2.Namespace:
+    return client.update_namespace("team", **changes)
+
+
+def _contribute_to(client: sync.Client, name: str) -> pb.CreateTraceResponse:
+    return client.contribute("t", "c", "s", namespace=name)
 
 
 def test_pages_of_namespaces_and_members(server: Server) -> None:
