@@ -5,8 +5,8 @@ from uuid import UUID
 
 from commontrace import USER_METADATA
 from commontrace.domain import limits
-from commontrace.domain.errors import InvalidUser, ScopeMissing, UserReserved
-from commontrace.domain.scopes import EVERYTHING, Scope
+from commontrace.domain.errors import InvalidUser, KeyBound, ScopeMissing, UserReserved
+from commontrace.domain.scopes import BEYOND_NAMESPACES, EVERYTHING, Scope
 
 LOCAL_EMAIL = "local@commontrace.dev"
 SEED_EMAIL = "seed@commontrace.dev"
@@ -17,17 +17,26 @@ SEED_NAME = "CommonTrace Seed"
 class Caller:
     """The user behind a call, by e-mail address, with the scopes of the call.
 
-    `key_id` is None without authentication; then the user's row is created with the first write.
+    `key_id` is None without authentication; then the user's row is created with the first write. `bound_names` are the
+    namespaces that the API key is bound to, None for a key that is not bound.
     """
 
     email: str
     scopes: frozenset[Scope] = EVERYTHING
     key_id: UUID | None = None
+    bound_names: frozenset[str] | None = None
+
+    @property
+    def is_admin(self) -> bool:
+        """True where the caller is an owner of every namespace: an admin, or anybody without authentication."""
+        return self.key_id is None or Scope.TRACES_ADMIN in self.scopes
 
     def require(self, scope: Scope) -> None:
         """Raises ScopeMissing unless the caller has the scope."""
         if scope not in self.scopes:
-            raise ScopeMissing(scope)
+            raise (
+                KeyBound(scope) if self.bound_names is not None and scope in BEYOND_NAMESPACES else ScopeMissing(scope)
+            )
 
 
 def claim_address(email: str) -> Caller:

@@ -71,6 +71,14 @@ class ScopeMissing(CommonTraceError):
         super().__init__(f"this API key does not have the scope {scope}", scope=scope)
 
 
+class KeyBound(ScopeMissing):
+    """The caller's API key is bound to namespaces, and the scope reaches beyond them."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(scope)
+        self.args = (f"an API key that is bound to namespaces does not have the scope {scope}",)
+
+
 class KeyNotFound(CommonTraceError):
     """No API key has the id, or it has ended, as `problem` says."""
 
@@ -87,6 +95,112 @@ class TooManyKeys(CommonTraceError):
             email=email,
             limit=str(limit),
         )
+
+
+# Namespaces and their members.
+
+
+class NamespaceNotFound(CommonTraceError):
+    """No namespace has the name, or the caller may not read it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no namespace {name!r} that you may read", namespace=name)
+
+
+class NamespaceForbidden(CommonTraceError):
+    """The caller may read the namespace, and needs a stronger role there."""
+
+    def __init__(self, name: str, *, role: str, needed_role: str) -> None:
+        super().__init__(
+            f"in the namespace {name} you have the role {role}, and this needs {needed_role}: ask one of its owners",
+            namespace=name,
+            role=role,
+            needed_role=needed_role,
+        )
+
+
+class NamespaceRequired(CommonTraceError):
+    """The caller's API key is bound to several namespaces, and the write names none."""
+
+    def __init__(self) -> None:
+        super().__init__("`namespace` is required: this API key is bound to several", field="namespace")
+
+
+class NamespaceExists(CommonTraceError):
+    """The name belongs to a namespace, or belonged to one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the name {name} is or was in use: choose another", namespace=name)
+
+
+class NamespaceNotEmpty(CommonTraceError):
+    """Traces are in the namespace, deleted ones included."""
+
+    def __init__(self, name: str, trace_count: int) -> None:
+        super().__init__(
+            f"the namespace {name} holds {counted(trace_count, 'traces')}, deleted ones included: purge them first",
+            namespace=name,
+            trace_count=str(trace_count),
+        )
+
+
+class NamespaceStays(CommonTraceError):
+    """The namespace `commons` cannot be deleted."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is the namespace of every caller who names none: it stays", field="name")
+
+
+class NamespacesDisabled(CommonTraceError):
+    """Servers that know one namespace only may still use the database."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this database serves one namespace, so that older servers can use it: its operator runs"
+            " `commontrace namespaces enable` once they have stopped"
+        )
+
+
+class TooManyNamespaces(CommonTraceError):
+    """The database has as many namespaces as it may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"there are {limit} namespaces, the most there may be: delete an empty one", limit=str(limit))
+
+
+class TooManyMembers(CommonTraceError):
+    """The namespace has as many members as it may have."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(f"{name} has {limit} members, the most there may be", namespace=name, limit=str(limit))
+
+
+class LastOwner(CommonTraceError):
+    """The namespace would have no owner."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} would have no owner: make another user an owner first", namespace=name)
+
+
+class MemberNotFound(CommonTraceError):
+    """The user is not a member of the namespace."""
+
+    def __init__(self, name: str, email: str) -> None:
+        super().__init__(f"{email} is not a member of {name}", namespace=name, email=email)
+
+
+class StaleNamespaceEtag(CommonTraceError):
+    """The namespace was changed since its etag was read (optimistic concurrency)."""
+
+    def __init__(self, name: str, current_etag: str) -> None:
+        super().__init__(f"{name} was changed since: read it again", namespace=name, current_etag=current_etag)
+
+
+class SameNamespace(CommonTraceError):
+    """A trace is to be promoted into its own namespace."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the trace is in {name} already: name another namespace", field="to_namespace")
 
 
 # Traces: lookup, ownership, preconditions.

@@ -12,6 +12,7 @@ class Scope(StrEnum):
     TRACES_ADMIN = "traces:admin"
     VOTES_WRITE = "votes:write"
     TAGS_WRITE = "tags:write"
+    NAMESPACES_WRITE = "namespaces:write"
 
 
 EVERYTHING = frozenset(Scope)
@@ -19,3 +20,6 @@ EVERYTHING = frozenset(Scope)
 
 OF_AN_AGENT = (Scope.TRACES_READ, Scope.TRACES_WRITE, Scope.VOTES_WRITE)
 """The scopes of a key unless others are given."""
+
+BEYOND_NAMESPACES = (Scope.TAGS_WRITE, Scope.NAMESPACES_WRITE)
+"""The scopes that reach beyond any namespace: a key that is bound to some has neither."""

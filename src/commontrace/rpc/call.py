@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
+from uuid import UUID
 
 import grpc
 
 from commontrace.domain.caller import Caller
+from commontrace.domain.namespaces.access import NamespaceAccess
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
@@ -25,7 +27,11 @@ class Call:
     code: grpc.StatusCode = grpc.StatusCode.OK
     reason: str = ""
     reauthenticate: Reauthenticate | None = None
-    """Checks the caller's key again; set for streams, which may last longer than the key."""
+    """Checks the caller's key, and what it may reach, again; set for streams, which may last longer than the key."""
+    access: NamespaceAccess | None = None
+    """What the caller may reach, once it was resolved (`rpc/access.py`)."""
+    read_namespace_ids: tuple[UUID, ...] = ()
+    """The namespaces that a stream reads."""
 
 
 current_call: ContextVar[Call] = ContextVar("current_call")
@@ -40,7 +46,11 @@ def current_caller() -> Caller:
 
 
 async def require_valid_key() -> None:
-    """Raises InvalidKey if the caller's key has ended, DatabaseUnavailable or Overloaded if it cannot be checked."""
+    """Checks the caller of a stream again, and what it may reach.
+
+    Raises InvalidKey if the key has ended, NamespaceNotFound if the caller may no longer read what the stream reads,
+    DatabaseUnavailable or Overloaded if that cannot be checked.
+    """
     reauthenticate = current_call.get().reauthenticate
     if reauthenticate is not None:
         await reauthenticate()

@@ -33,6 +33,20 @@ _TABLE: dict[type[BaseException], tuple[grpc.StatusCode, ErrorReason.ValueType]]
     errors.KeyRequired: (Code.UNAUTHENTICATED, error_reason_pb2.ERROR_REASON_KEY_REQUIRED),
     errors.InvalidKey: (Code.UNAUTHENTICATED, error_reason_pb2.ERROR_REASON_INVALID_KEY),
     errors.ScopeMissing: (Code.PERMISSION_DENIED, error_reason_pb2.ERROR_REASON_SCOPE_MISSING),
+    errors.NamespaceNotFound: (Code.NOT_FOUND, error_reason_pb2.ERROR_REASON_NAMESPACE_NOT_FOUND),
+    errors.NamespaceForbidden: (Code.PERMISSION_DENIED, error_reason_pb2.ERROR_REASON_NAMESPACE_FORBIDDEN),
+    errors.NamespaceRequired: (Code.INVALID_ARGUMENT, error_reason_pb2.ERROR_REASON_FIELD_REQUIRED),
+    errors.NamespaceExists: (Code.ALREADY_EXISTS, error_reason_pb2.ERROR_REASON_NAMESPACE_EXISTS),
+    errors.NamespaceNotEmpty: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_NAMESPACE_NOT_EMPTY),
+    errors.NamespaceStays: (Code.INVALID_ARGUMENT, error_reason_pb2.ERROR_REASON_FIELD_NOT_ALLOWED),
+    errors.NamespacesDisabled: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_NAMESPACES_DISABLED),
+    errors.SameNamespace: (Code.INVALID_ARGUMENT, error_reason_pb2.ERROR_REASON_FIELD_NOT_ALLOWED),
+    errors.StaleNamespaceEtag: (Code.ABORTED, error_reason_pb2.ERROR_REASON_STALE_ETAG),
+    errors.TooManyNamespaces: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_TOO_MANY_NAMESPACES),
+    errors.TooManyMembers: (Code.RESOURCE_EXHAUSTED, error_reason_pb2.ERROR_REASON_TOO_MANY_MEMBERS),
+    errors.LastOwner: (Code.FAILED_PRECONDITION, error_reason_pb2.ERROR_REASON_LAST_OWNER),
+    errors.MemberNotFound: (Code.NOT_FOUND, error_reason_pb2.ERROR_REASON_MEMBER_NOT_FOUND),
+    errors.UserNotFound: (Code.NOT_FOUND, error_reason_pb2.ERROR_REASON_USER_NOT_FOUND),
     errors.UserReserved: (Code.PERMISSION_DENIED, error_reason_pb2.ERROR_REASON_USER_RESERVED),
     errors.TraceNotFound: (Code.NOT_FOUND, error_reason_pb2.ERROR_REASON_TRACE_NOT_FOUND),
     errors.NotOwner: (Code.PERMISSION_DENIED, error_reason_pb2.ERROR_REASON_NOT_OWNER),
@@ -103,6 +117,8 @@ def status_of(error: Exception, *, call_id: str) -> grpc.Status:
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=name, domain=DOMAIN, metadata=metadata)]
     if isinstance(error, InvalidRequest):
         details.append(_bad_request(error))
+    elif code is Code.INVALID_ARGUMENT and "field" in metadata:
+        details.append(_bad_field(metadata["field"], text, name))
     if isinstance(error, errors.QuotaExceeded):
         details.append(_quota_failure(error, text))
     if reason in _RETRY_AFTER:
@@ -125,6 +141,11 @@ def _bad_request(error: InvalidRequest) -> error_details_pb2.BadRequest:
             break
         bad_request.field_violations.append(named)
     return bad_request
+
+
+def _bad_field(field: str, text: str, reason: str) -> error_details_pb2.BadRequest:
+    violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=text, reason=reason)
+    return error_details_pb2.BadRequest(field_violations=[violation])
 
 
 def _quota_failure(error: errors.QuotaExceeded, text: str) -> error_details_pb2.QuotaFailure:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -11,14 +11,15 @@ from google.protobuf.message import Message
 
 from commontrace.core.concurrent_changes import pause_after
 from commontrace.core.tags.name_quota import TagNameQuota
-from commontrace.domain.errors import CommonTraceError, ConcurrentChange, ModelReplaced
+from commontrace.domain.errors import CommonTraceError, ConcurrentChange, ModelReplaced, NamespaceNotFound
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.fair_sharing.slot_release import slot_released
 from commontrace.rpc import services
+from commontrace.rpc.access import CallAccess
 from commontrace.rpc.call import current_call, current_caller
 from commontrace.rpc.canonical_bytes import canonical_bytes
 from commontrace.storage.database import Database
-from commontrace.storage.idempotency import RequestKey
+from commontrace.storage.idempotency import RequestKey, StoredAnswer
 from commontrace.storage.unit_of_work import UnitOfWork
 
 Result = TypeVar("Result")
@@ -58,8 +59,9 @@ class Unprepared(Generic[Result]):
 class IdempotentWrites:
     """Executes writes, and stores each answer in the transaction of its write."""
 
-    def __init__(self, database: Database, model: ActiveModel, tag_names: TagNameQuota) -> None:
+    def __init__(self, database: Database, model: ActiveModel, tag_names: TagNameQuota, access: CallAccess) -> None:
         self._database = database
+        self._access = access
         self._model = model
         self._tag_names = tag_names
 
@@ -111,7 +113,18 @@ class IdempotentWrites:
             return None
         email = current_caller().email
         answer = await self._database.read(lambda reading: reading.idempotency.get_answer(key, email))
-        return None if answer is None else services.response_type(type(request)).FromString(answer)
+        if answer is None:
+            return None
+        await self._require_readable(answer.namespace_ids)
+        return services.response_type(type(request)).FromString(answer.message)
+
+    async def _require_readable(self, namespace_ids: Collection[UUID]) -> None:
+        """Raises NamespaceNotFound where the caller may no longer read what a stored answer shows."""
+        access = await self._access.resolve()
+        lost = [namespace_id for namespace_id in namespace_ids if namespace_id not in access.roles]
+        if lost:
+            names = await self._database.read(lambda reading: reading.namespaces.list_names(lost))
+            raise NamespaceNotFound(names[0])
 
     async def _store(
         self, prepared: Prepared[Result], pack: Callable[[Result], Response], key: RequestKey | None, *, dry_run: bool
@@ -125,7 +138,8 @@ class IdempotentWrites:
                 responses.append(pack(await prepared.store(work, caller_id)))
                 await self._tag_names.spend(email, work)
                 if key is not None:
-                    await work.idempotency.save_answer(key, caller_id, responses[0].SerializeToString())
+                    answer = StoredAnswer(responses[0].SerializeToString(), work.shown_namespace_ids)
+                    await work.idempotency.save_answer(key, caller_id, answer)
                 _roll_back_if(dry_run)
         return responses[0]
 

@@ -29,6 +29,17 @@ def required_scopes(*files: Any) -> dict[str, Scope]:
     return scopes
 
 
+def moderator_scopes(*files: Any) -> dict[str, Scope]:
+    """Returns the scope that is enough for moderators of a namespace, of each RPC that declares one, by its path."""
+    declared = {
+        f"/{service.full_name}/{method.name}": method.GetOptions().Extensions[options_pb2.required_scope_of_moderators]
+        for file in files
+        for service in file.services_by_name.values()
+        for method in service.methods
+    }
+    return {path: _scope(scope) for path, scope in declared.items() if scope != options_pb2.SCOPE_UNSPECIFIED}
+
+
 def scope_messages(scopes: Collection[Scope]) -> list[options_pb2.Scope.ValueType]:
     """Returns the scopes as enum values of the contract, in its order."""
     return sorted(options_pb2.Scope.Value(_PREFIX + scope.replace(":", "_").upper()) for scope in scopes)

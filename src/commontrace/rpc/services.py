@@ -3,9 +3,14 @@
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from commontrace.v1 import tag_service_pb2, trace_service_pb2, vote_service_pb2
+from commontrace.v1 import namespace_service_pb2, tag_service_pb2, trace_service_pb2, vote_service_pb2
 
-FILES = (trace_service_pb2.DESCRIPTOR, vote_service_pb2.DESCRIPTOR, tag_service_pb2.DESCRIPTOR)
+FILES = (
+    trace_service_pb2.DESCRIPTOR,
+    vote_service_pb2.DESCRIPTOR,
+    tag_service_pb2.DESCRIPTOR,
+    namespace_service_pb2.DESCRIPTOR,
+)
 """The descriptors of the files that hold the services."""
 
 _SERVICES = tuple(service for file in FILES for service in file.services_by_name.values())

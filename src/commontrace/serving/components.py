@@ -6,9 +6,11 @@ from typing import Self
 from commontrace.core.events.follower import EventFollower
 from commontrace.core.events.watch import EventWatch
 from commontrace.core.keys.cache import KeyCache
+from commontrace.core.namespaces.access_cache import NamespaceAccessCache
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.model import RecordedModel
+from commontrace.rpc.access import CallAccess
 from commontrace.rpc.calls_in_progress import CallsInProgress
 from commontrace.rpc.health.service import HealthService
 from commontrace.rpc.interceptors.standard_services import StandardServicesInterceptor
@@ -29,6 +31,8 @@ class Components:
     monitoring: Monitoring
     model: ActiveModel
     keys: KeyCache
+    accesses: NamespaceAccessCache
+    access: CallAccess
     follower: EventFollower
     event_watch: EventWatch
     calls: CallsInProgress
@@ -40,13 +44,15 @@ class Components:
     def create(cls, settings: Settings, foundation: Foundation, *, checkpoint_seconds: float) -> Self:
         """Returns new components on the foundation, which stays the caller's to close. Raises NotReady."""
         database, monitoring = foundation.database, Monitoring(settings)
-        follower = EventFollower(database)
+        follower, accesses = EventFollower(database), NamespaceAccessCache(database)
         return cls(
             settings=settings,
             database=database,
             monitoring=monitoring,
             model=_active_model(settings, foundation, monitoring),
             keys=KeyCache(database),
+            accesses=accesses,
+            access=CallAccess(accesses),
             follower=follower,
             event_watch=EventWatch(database, follower, checkpoint_seconds=checkpoint_seconds),
             calls=CallsInProgress(),

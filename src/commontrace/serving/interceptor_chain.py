@@ -19,7 +19,7 @@ from commontrace.rpc.interceptors.quota import QuotaInterceptor
 from commontrace.rpc.interceptors.receive import ReceiveInterceptor
 from commontrace.rpc.interceptors.validation import ValidationInterceptor
 from commontrace.rpc.request_receiver import RequestReceiver
-from commontrace.rpc.scopes import required_scopes
+from commontrace.rpc.scopes import moderator_scopes, required_scopes
 from commontrace.rpc.validation.validator import Validator
 from commontrace.serving.components import Components
 from commontrace.settings import Settings
@@ -39,7 +39,13 @@ def interceptor_chain(components: Components) -> Sequence[grpc.aio.ServerInterce
         LoggingInterceptor(components.calls, components.monitoring.observers),
         ErrorMappingInterceptor(),
         MetadataSizeInterceptor(),
-        AuthenticationInterceptor(components.keys, scopes, requires_key=settings.authentication == "keys"),
+        AuthenticationInterceptor(
+            components.keys,
+            components.access,
+            scopes,
+            moderator_scopes(*services.FILES),
+            requires_key=settings.authentication == "keys",
+        ),
         AdmissionInterceptor(
             scopes,
             services.LASTING,

@@ -45,6 +45,8 @@ class Guard(Enum):
     """Only merges add such rows, one merge at a time, after a check."""
     NEVER_DELETED = auto()
     """Rows of the referenced table are never deleted."""
+    NAMESPACE_HELD = auto()
+    """The transaction that adds the reference holds the namespace, or it is `commons`, which is never deleted."""
     ONE_AT_A_TIME = auto()
     """The row is added after a check, under a lock that every transaction takes which adds such rows."""
 
@@ -69,7 +71,17 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "pk_idempotent_requests": Guard.UPSERT,
         # Messages of one import wait for each other.
         "pk_import_items": Guard.ONE_AT_A_TIME,
+        # Members are added under a lock on their namespace.
+        "ck_namespace_members_role": Guard.CHECKED,
+        "fk_namespace_members_namespace_id_namespaces": Guard.NAMESPACE_HELD,
+        "fk_namespace_members_user_id_users": Guard.NEVER_DELETED,
+        "pk_namespace_members": Guard.UPSERT,
+        "ck_namespaces_visibility": Guard.CHECKED,
+        "pk_namespaces": Guard.GENERATED,
+        "uq_namespaces_name": Guard.UPSERT,
         "pk_purged_traces": Guard.UPSERT,
+        # Names of deleted namespaces, of which each was in `namespaces` before, and no other gets one of them.
+        "pk_retired_namespaces": Guard.ONE_AT_A_TIME,
         "ck_quota_windows_kind": Guard.CHECKED,
         "pk_quota_windows": Guard.UPSERT,
         "pk_tag_aliases": Guard.MERGES_HELD,
@@ -98,6 +110,8 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "ck_traces_revision": Guard.CHECKED,
         "ck_traces_status": Guard.CHECKED,
         "fk_traces_contributor_id_users": Guard.NEVER_DELETED,
+        "fk_traces_namespace_id_namespaces": Guard.NAMESPACE_HELD,
+        "fk_traces_promoted_from_id_traces": Guard.TRACE_HELD,
         "fk_traces_superseded_by_id_traces": Guard.TRACE_HELD,
         "fk_traces_supersedes_id_traces": Guard.TRACE_HELD,
         "pk_users": Guard.GENERATED,

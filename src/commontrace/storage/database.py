@@ -13,6 +13,7 @@ from sqlalchemy.pool import QueuePool
 
 from commontrace.domain.errors import DatabaseReadOnly
 from commontrace.domain.keys.quotas import Lease
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage import engines
 from commontrace.storage.error_mapping import is_outdated_plan, translate_errors
@@ -21,6 +22,7 @@ from commontrace.storage.events.tail import EventTail, open_tail
 from commontrace.storage.keys.quotas import QuotaRepository
 from commontrace.storage.keys.repository import CHANNEL as KEYS_CHANGED
 from commontrace.storage.listen import listen
+from commontrace.storage.namespaces.access import CHANNEL as NAMESPACES_CHANGED
 from commontrace.storage.pool_limiter import PoolLimiter, PoolState
 from commontrace.storage.search.filter_budget import FilterBudget
 from commontrace.storage.search_pool import CONNECTION_LOST, SearchPool, VectorSearch
@@ -123,9 +125,9 @@ class Database:
                 async with self._search_pool.connection() as connection:
                     return await operation(VectorSearch(connection))
 
-    async def get_tag_ids(self, names: Collection[str]) -> dict[str, UUID]:
-        """Returns the tags' ids by canonical name or alias. Raises the domain's errors."""
-        return await self.search(lambda search: search.tag_ids(names))
+    async def get_tag_ids(self, names: Collection[str], namespaces: ReadableNamespaces) -> dict[str, UUID]:
+        """Returns the ids of tags that exist for a caller, by canonical name or alias. Raises the domain's errors."""
+        return await self.search(lambda search: search.tag_ids(names, namespaces))
 
     def _budget_of(self, trace_filter: ResolvedFilter | None) -> AbstractAsyncContextManager[None]:
         has_budget = trace_filter is not None and trace_filter.trace_filter.metadata
@@ -145,6 +147,22 @@ class Database:
         with translate_errors():
             async with open_tail(self._dedicated_engine, on_change) as tail:
                 yield tail
+
+    @asynccontextmanager
+    async def listen_for_namespace_changes(self, on_change: Callable[[], None]) -> AsyncIterator[asyncio.Event]:
+        """Opens a connection of its own that calls back when namespaces or their members change.
+
+        Yields an event that is set when the connection is lost. Raises the domain's errors.
+        """
+        with translate_errors():
+            lost = asyncio.Event()
+            async with listen(
+                self._dedicated_engine,
+                NAMESPACES_CHANGED,
+                on_payload=lambda _: on_change(),
+                on_disconnect=lost.set,
+            ):
+                yield lost
 
     @asynccontextmanager
     async def listen_for_key_changes(self, on_change: Callable[[UUID], None]) -> AsyncIterator[asyncio.Event]:

@@ -1,11 +1,12 @@
 """Idempotency keys: requests with a `request_id` and their stored answers (ADR 0007)."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, LargeBinary, String, Uuid, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import ARRAY, CursorResult, LargeBinary, String, Uuid, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,6 +26,13 @@ class RequestKey:
     fingerprint: bytes
 
 
+class StoredAnswer(NamedTuple):
+    """The answer to a request, and the namespaces of what it shows."""
+
+    message: bytes
+    namespace_ids: Collection[UUID]
+
+
 _EXPIRED = IdempotentRequest.created_at < func.now() - RETENTION
 _IS_THE_REQUEST = (
     IdempotentRequest.method == bindparam("of_method", type_=String),
@@ -32,20 +40,23 @@ _IS_THE_REQUEST = (
 )
 # Built once: building a statement costs more than running it.
 _ANSWER = (
-    select(IdempotentRequest.fingerprint, IdempotentRequest.answer)
+    select(IdempotentRequest.fingerprint, IdempotentRequest.answer, IdempotentRequest.namespace_ids)
     .join(User, User.id == IdempotentRequest.caller_id)
     .where(User.email == bindparam("email", type_=String), *_IS_THE_REQUEST, ~_EXPIRED)
 )
 _NEW = insert(IdempotentRequest.__table__)
 _RESERVE = _NEW.on_conflict_do_update(
     index_elements=["caller_id", "method", "request_id"],
-    set_={"fingerprint": _NEW.excluded.fingerprint, "answer": None, "created_at": func.now()},
+    set_={"fingerprint": _NEW.excluded.fingerprint, "answer": None, "created_at": func.now(), "namespace_ids": []},
     where=_EXPIRED,
 ).returning(IdempotentRequest.request_id)
 _SAVE_ANSWER = (
     update(IdempotentRequest.__table__)
     .where(IdempotentRequest.caller_id == bindparam("of_caller_id", type_=Uuid), *_IS_THE_REQUEST)
-    .values(answer=bindparam("new_answer", type_=LargeBinary))
+    .values(
+        answer=bindparam("new_answer", type_=LargeBinary),
+        namespace_ids=bindparam("new_namespace_ids", type_=ARRAY(Uuid)),
+    )
 )
 
 
@@ -55,7 +66,7 @@ class IdempotencyReader:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def get_answer(self, key: RequestKey, email: str) -> bytes | None:
+    async def get_answer(self, key: RequestKey, email: str) -> StoredAnswer | None:
         """Returns the stored answer, or None for a new request. Raises AnswerErased, RequestIdReused."""
         row = (await self._executor.execute(_ANSWER, {"email": email, **_parameters(key)})).one_or_none()
         if row is None:
@@ -64,7 +75,7 @@ class IdempotencyReader:
             raise RequestIdReused(key.request_id)
         if row.answer is None:
             raise AnswerErased(key.request_id)
-        return cast("bytes", row.answer)
+        return StoredAnswer(row.answer, row.namespace_ids)
 
 
 class IdempotencyRepository(IdempotencyReader):
@@ -79,9 +90,14 @@ class IdempotencyRepository(IdempotencyReader):
         reserved = await self._executor.execute(_RESERVE, new)
         return reserved.one_or_none() is not None
 
-    async def save_answer(self, key: RequestKey, caller_id: UUID, answer: bytes) -> None:
+    async def save_answer(self, key: RequestKey, caller_id: UUID, answer: StoredAnswer) -> None:
         """Stores the answer to the request of a reserved key."""
-        parameters = {"of_caller_id": caller_id, "new_answer": answer, **_parameters(key)}
+        parameters = {
+            "of_caller_id": caller_id,
+            "new_answer": answer.message,
+            "new_namespace_ids": sorted(answer.namespace_ids),
+            **_parameters(key),
+        }
         await self._executor.execute(_SAVE_ANSWER, parameters)
 
     async def delete_expired(self, limit: int) -> int:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage import engines
 from commontrace.storage.connections import connect_with_vectors
 from commontrace.storage.pool_limiter import PoolLimiter, PoolState
@@ -39,9 +40,9 @@ class VectorSearch(ApproximateSearch, BinaryQuantizedSearch, PendingSearch):
     Beside them, the count of traces without a vector.
     """
 
-    async def tag_ids(self, names: Collection[str]) -> dict[str, UUID]:
-        """Returns the tags' ids by canonical name or alias."""
-        return await get_ids_by_driver(self._connection, names)
+    async def tag_ids(self, names: Collection[str], namespaces: ReadableNamespaces) -> dict[str, UUID]:
+        """Returns the ids of tags that exist in the namespaces, by canonical name or alias."""
+        return await get_ids_by_driver(self._connection, names, namespaces)
 
 
 class SearchPool:

@@ -1,5 +1,7 @@
 """Unit of work and reading: the repositories of one transaction, and the read sides of one connection."""
 
+from uuid import UUID
+
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from commontrace.storage.encoding.jobs import EncodingJobReader, EncodingJobRepository
@@ -10,6 +12,9 @@ from commontrace.storage.imports.reader import ImportReader
 from commontrace.storage.imports.repository import ImportRepository
 from commontrace.storage.keys.quotas import QuotaRepository
 from commontrace.storage.keys.repository import KeyReader, KeyRepository
+from commontrace.storage.namespaces.access import NamespaceAccessReader
+from commontrace.storage.namespaces.members import MemberReader, MemberRepository
+from commontrace.storage.namespaces.repository import NamespaceReader, NamespaceRepository
 from commontrace.storage.search.keyword import KeywordSearch
 from commontrace.storage.search.neighbours import ExactSearch
 from commontrace.storage.search.trace_tokens import TraceTokensReader, TraceTokensRepository
@@ -33,11 +38,15 @@ class UnitOfWork:
     def __init__(self, session: AsyncSession) -> None:
         self.users = UserRepository(session)
         self.keys = KeyRepository(session)
+        self.namespaces = NamespaceRepository(session)
+        self.members = MemberRepository(session)
         self.tags = TagRepository(session)
         self.tag_changes = TagChanges(session)
         self.tag_listing = TagListing(session)
         self.traces = TraceRepository(session)
-        self.trace_changes = TraceChanges(session)
+        self.shown_namespace_ids: set[UUID] = set()
+        """The namespaces of all that the answer of this unit of work may show."""
+        self.trace_changes = TraceChanges(session, self.shown_namespace_ids)
         self.trace_purge = TracePurge(session)
         self.trace_tokens = TraceTokensRepository(session)
         self.revisions = RevisionRepository(session)
@@ -59,6 +68,9 @@ class Reading:
     def __init__(self, connection: AsyncConnection) -> None:
         self.users = UserReader(connection)
         self.keys = KeyReader(connection)
+        self.namespaces = NamespaceReader(connection)
+        self.members = MemberReader(connection)
+        self.namespace_access = NamespaceAccessReader(connection)
         self.tags = TagReader(connection)
         self.tag_listing = TagListing(connection)
         self.traces = TraceReader(connection)

@@ -136,7 +136,7 @@ async def _store(
     embedder: Embedder,
 ) -> BatchResult:
     async with database.unit_of_work() as work:
-        locked = await work.trace_changes.lock([text.id for text in embeddings])
+        locked = await work.trace_changes.lock_anywhere([text.id for text in embeddings])
         # After the lock, which keeps the model from being replaced until the transaction ends (ADR 0020).
         _refuse_other_models(embedder, await work.embedding_models.get_current())
         encoded = []

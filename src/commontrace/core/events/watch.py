@@ -1,12 +1,13 @@
 """Watching: a stream of events, each once and in order, with checkpoints while there are none (ADR 0019)."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from commontrace.core.events.follower import EventFollower
 from commontrace.domain import limits
 from commontrace.domain.errors import WatchTokenOutOfRange
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.database import Database
 from commontrace.storage.events.repository import EventRow
 
@@ -32,9 +33,12 @@ class EventWatch:
         self._follower = follower
         self._checkpoint_seconds = checkpoint_seconds
 
-    async def events(self, after: int | None) -> AsyncGenerator[EventBatch]:
+    async def events(
+        self, after: int | None, namespaces: Callable[[], Awaitable[ReadableNamespaces]]
+    ) -> AsyncGenerator[EventBatch]:
         """Yields the events after a position, or from now on, for ever; a checkpoint first.
 
+        `namespaces` returns those whose events the caller may read at the moment, and raises what ends the watch.
         Holds no connection while it waits for events or for the reader. Raises WatchTokenOutOfRange,
         DatabaseUnavailable, Overloaded.
         """
@@ -45,7 +49,8 @@ class EventWatch:
             due = self._next_checkpoint()
             while True:
                 watermark = await self._watermark_after(position, until=due)
-                events = await self._load_events(position, watermark) if watermark > position else []
+                readable = await namespaces()
+                events = await self._load_events(position, watermark, readable) if watermark > position else []
                 # After a full batch there may be more events below the watermark.
                 position = events[-1].sequence if len(events) == limits.EVENTS_A_MESSAGE else watermark
                 if events or asyncio.get_running_loop().time() >= due:
@@ -60,14 +65,14 @@ class EventWatch:
         except TimeoutError:
             return position
 
-    async def _load_events(self, after: int, watermark: int) -> list[EventRow]:
-        events = await self._database.read(
-            lambda reading: reading.events.list_between(after, watermark, limit=limits.EVENTS_A_MESSAGE)
+    async def _load_events(self, after: int, watermark: int, namespaces: ReadableNamespaces) -> list[EventRow]:
+        found = await self._database.read(
+            lambda reading: reading.events.list_between(after, watermark, namespaces, limit=limits.EVENTS_A_MESSAGE)
         )
-        if events and events[0].is_expired:
+        if found.begins_expired:
             # The reader is days behind: events before this one may have been deleted.
             await self._require_all_kept_since(after)
-        return events
+        return found.events
 
     async def _require_all_kept_since(self, position: int | None) -> None:
         kept = await self._database.read(lambda reading: reading.events.get_retained())

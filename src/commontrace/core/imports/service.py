@@ -2,14 +2,24 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from uuid import UUID
 
 from commontrace.core.concurrent_changes import pause_after
 from commontrace.core.tags.name_quota import TagNameQuota
-from commontrace.domain.errors import ConcurrentChange, ModelReplaced, QuotaExceeded
+from commontrace.core.traces.preconditions import require_namespace
+from commontrace.domain.errors import (
+    CommonTraceError,
+    ConcurrentChange,
+    ModelReplaced,
+    NamespaceForbidden,
+    NamespaceNotFound,
+    NamespaceRequired,
+    QuotaExceeded,
+)
 from commontrace.domain.imports.decisions import Item, Outcome, Recorded, StoredState, decide
+from commontrace.domain.namespaces.access import NamespaceAccess
 from commontrace.domain.tags.allowance import Allowance
 from commontrace.domain.traces.contribution import OnDuplicate
 from commontrace.embeddings.model import Model
@@ -47,6 +57,8 @@ async def store_items(
     *,
     import_id: UUID,
     email: str,
+    namespace: str,
+    access: NamespaceAccess,
     model: Model,
     tag_names: TagNameQuota,
     database: Database,
@@ -54,16 +66,19 @@ async def store_items(
 ) -> StoredItems:
     """Stores the items that are not recorded yet in one transaction; returns the outcome of every item.
 
+    `namespace` is the name of the one that all are stored in; '' leaves each in that of its record.
+
     `items` are in the order of their sequences, and not empty. Each attempt takes a slot of `limiter`; a message that
     loses to concurrent writes is tried 20 times (ADR 0018). Raises ModelReplaced if the database has another model than
     the vectors by now, Overloaded after the last attempt, QuotaExceeded.
     """
+    placed, refused = _place(items, namespace, access)
     for attempt in count(1):
         try:
             async with limiter.hold(), database.unit_of_work() as work:
-                stored = await _store(items, import_id, email, model, tag_names, work)
+                stored = await _store(placed, import_id, email, access, model, tag_names, work)
                 await tag_names.spend(email, work)
-                return stored
+                return replace(stored, outcomes={**stored.outcomes, **refused})
         except ModelReplaced:
             raise
         except (ConcurrentChange, QuotaExceeded) as error:
@@ -72,18 +87,40 @@ async def store_items(
     raise AssertionError  # pragma: no cover - count never ends
 
 
+def _place(
+    items: Iterable[Item], namespace: str, access: NamespaceAccess
+) -> tuple[list[Item], dict[int, CommonTraceError]]:
+    """Returns the items with their namespaces, and the errors of those that the caller may not write there."""
+    placed, refused = [], dict[int, CommonTraceError]()
+    for item in items:
+        try:
+            placed.append(replace(item, namespace_id=access.require_target(namespace or item.namespace).id))
+        except (NamespaceNotFound, NamespaceForbidden, NamespaceRequired) as error:
+            refused[item.sequence] = error
+    return placed, refused
+
+
 async def _store(
-    items: Sequence[Item], import_id: UUID, email: str, model: Model, tag_names: TagNameQuota, work: UnitOfWork
+    items: Sequence[Item],
+    import_id: UUID,
+    email: str,
+    access: NamespaceAccess,
+    model: Model,
+    tag_names: TagNameQuota,
+    work: UnitOfWork,
 ) -> StoredItems:
     caller_id = await work.users.get_or_create(email)
     now = await work.imports.lock(import_id, caller_id)
     recorded = await work.imports.get_recorded(import_id, caller_id, [item.sequence for item in items])
     new = [item for item in items if item.sequence not in recorded]
     last_sequence = await work.imports.get_last_sequence(import_id, email)
+    shown = await _shown(recorded, access, work)
     if not new:
-        return StoredItems(outcomes=recorded, last_sequence=last_sequence)
+        return StoredItems(outcomes=shown, last_sequence=last_sequence)
+    for namespace_id in sorted({item.namespace_id for item in new}):
+        await require_namespace(access.roles[namespace_id], work)
     allowance = await tag_names.allowance(email, (name for item in new for name in item.tags), work)
-    decisions = decide(new, await _stored_state(new, allowance, work), caller_id=caller_id, now=now)
+    decisions = decide(new, await _stored_state(new, allowance, access, work), caller_id=caller_id, now=now)
     await work.imports.add_traces(decisions.traces, caller_id, model)
     # After the first insert, which keeps the model from being replaced until the transaction ends (ADR 0020).
     if any(trace.item.vector is not None for trace in decisions.traces):
@@ -95,16 +132,29 @@ async def _store(
     stored = {sequence: one for sequence, one in decisions.outcomes.items() if isinstance(one, Recorded)}
     await work.imports.save_items(import_id, caller_id, stored)
     return StoredItems(
-        outcomes={**recorded, **decisions.outcomes},
+        outcomes={**shown, **decisions.outcomes},
         last_sequence=max((last_sequence, *stored)),
     )
 
 
-async def _stored_state(items: Iterable[Item], tag_names: Allowance | None, work: UnitOfWork) -> StoredState:
-    contents = [item.content_hash for item in items if item.on_duplicate is not OnDuplicate.ALLOW]
+async def _shown(recorded: Mapping[int, Recorded], access: NamespaceAccess, work: UnitOfWork) -> dict[int, Outcome]:
+    """Returns recorded outcomes, without those in namespaces that the caller may no longer read."""
+    shown: dict[int, Outcome] = {}
+    for sequence, outcome in recorded.items():
+        shown[sequence] = outcome
+        if outcome.namespace_id not in access.roles:
+            [name] = await work.namespaces.list_names([outcome.namespace_id])
+            shown[sequence] = NamespaceNotFound(name)
+    return shown
+
+
+async def _stored_state(
+    items: Iterable[Item], tag_names: Allowance | None, access: NamespaceAccess, work: UnitOfWork
+) -> StoredState:
+    contents = [item.stored_hash for item in items if item.on_duplicate is not OnDuplicate.ALLOW]
     replaced = {item.supersedes_id for item in items if item.supersedes_id is not None}
     wanted = {item.trace_id for item in items if item.trace_id is not None}
-    locked = await work.trace_changes.lock(replaced) if replaced else {}
+    locked = await work.trace_changes.lock(replaced, access.readable) if replaced else {}
     return StoredState(
         contents=await work.imports.get_ids_by_content(contents),
         known=await work.imports.get_existing(wanted | locked.keys()),

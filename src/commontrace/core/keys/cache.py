@@ -133,7 +133,12 @@ class KeyCache:
         if row.state != "LIVE":
             raise self._refuse(key.digest, row.state)
         return _Confirmed(
-            caller=Caller(email=row.email, scopes=frozenset(map(Scope, row.scopes)), key_id=key.id),
+            caller=Caller(
+                email=row.email,
+                scopes=frozenset(map(Scope, row.scopes)),
+                key_id=key.id,
+                bound_names=None if row.namespaces is None else frozenset(row.namespaces),
+            ),
             ttl_seconds=FRESH_SECONDS if row.seconds_left is None else min(FRESH_SECONDS, row.seconds_left),
         )
 

@@ -5,17 +5,36 @@ from datetime import timedelta
 from uuid import UUID
 
 from commontrace.domain import limits
-from commontrace.domain.errors import KeyNotFound, TooManyKeys, UserNotFound
+from commontrace.domain.errors import (
+    KeyBound,
+    KeyNotFound,
+    NamespaceNotFound,
+    NamespacesDisabled,
+    TooManyKeys,
+    UserNotFound,
+)
 from commontrace.domain.keys.api_key import ApiKey, new_key
-from commontrace.domain.scopes import Scope
+from commontrace.domain.scopes import BEYOND_NAMESPACES, Scope
 from commontrace.storage.keys.repository import KeyRow
 from commontrace.storage.unit_of_work import UnitOfWork
 
 
 async def create(
-    email: str, scopes: Collection[Scope], work: UnitOfWork, *, label: str = "", expires_in: timedelta | None = None
+    email: str,
+    scopes: Collection[Scope],
+    work: UnitOfWork,
+    *,
+    label: str = "",
+    expires_in: timedelta | None = None,
+    namespaces: Collection[str] = (),
 ) -> ApiKey:
-    """Creates a key for a user and returns it; it cannot be read again. Raises UserNotFound, TooManyKeys."""
+    """Creates a key for a user and returns it; it cannot be read again. With `namespaces`, it is bound to them.
+
+    Raises UserNotFound, TooManyKeys, NamespaceNotFound, NamespacesDisabled, and KeyBound for a scope that reaches
+    beyond namespaces.
+    """
+    if namespaces:
+        await _require_bindable(namespaces, scopes, work)
     user_id = await work.users.get_id(email)
     if user_id is None:
         raise UserNotFound(email)
@@ -24,7 +43,15 @@ async def create(
     if await work.keys.count_live(user_id) >= limits.LIVE_KEYS:
         raise TooManyKeys(email, limits.LIVE_KEYS)
     key = new_key()
-    await work.keys.add(key.id, user_id, digest=key.digest, scopes=scopes, label=label, expires_in=expires_in)
+    await work.keys.add(
+        key.id,
+        user_id,
+        digest=key.digest,
+        scopes=scopes,
+        label=label,
+        expires_in=expires_in,
+        namespaces=namespaces,
+    )
     return key
 
 
@@ -32,7 +59,7 @@ async def rotate(key_id: UUID, work: UnitOfWork, *, overlap: timedelta, expires_
     """Creates a key like an old one, which expires after the overlap. Raises KeyNotFound, TooManyKeys."""
     old = await _get_live(key_id, work)
     scopes = [Scope(scope) for scope in old.scopes]
-    new = await create(old.email, scopes, work, label=old.label, expires_in=expires_in)
+    new = await create(old.email, scopes, work, label=old.label, expires_in=expires_in, namespaces=old.namespaces or ())
     await work.keys.expire(key_id, overlap)
     return new
 
@@ -42,6 +69,16 @@ async def revoke(key_id: UUID, work: UnitOfWork) -> KeyRow:
     old = await _get_live(key_id, work)
     await work.keys.revoke(key_id)
     return old
+
+
+async def _require_bindable(names: Collection[str], scopes: Collection[Scope], work: UnitOfWork) -> None:
+    for scope in BEYOND_NAMESPACES:
+        if scope in scopes:
+            raise KeyBound(scope)
+    if not await work.namespaces.is_enabled():
+        raise NamespacesDisabled
+    for name in sorted(await work.namespaces.get_missing_names(names)):
+        raise NamespaceNotFound(name)
 
 
 async def _get_live(key_id: UUID, work: UnitOfWork) -> KeyRow:

@@ -34,6 +34,7 @@ class CandidateGeneration:
         model: Model,
         database: Database,
         selectivities: FilterSelectivityCache,
+        excluded_id: UUID | None = None,
     ) -> None:
         self._search = search
         self._query = NeighbourQuery(
@@ -42,7 +43,7 @@ class CandidateGeneration:
             model_version=model.model_version,
             limit=search.limit,
             trace_filter=trace_filter,
-            excluded_id=search.query if isinstance(search.query, UUID) else None,
+            excluded_id=search.query if isinstance(search.query, UUID) else excluded_id,
         )
         self._trace_filter = trace_filter
         self._database = database
@@ -53,8 +54,7 @@ class CandidateGeneration:
 
         The stop reason is SCAN_BUDGET where only an exact search can prove that no more follow.
         """
-        trace_filter = self._search.trace_filter
-        selectivity = 1.0 if trace_filter is None or trace_filter.passes_all else await self._selectivity()
+        selectivity = 1.0 if self._trace_filter.passes_all else await self._selectivity()
         if not selectivity:
             return await self._binary_quantized()
         # The index applies the filter to the candidates that it has kept.

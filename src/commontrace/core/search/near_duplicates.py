@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from commontrace.domain.search.neighbours import NeighbourQuery
-from commontrace.domain.search.query import candidates_for
+from commontrace.core.search.candidates import CandidateGeneration
+from commontrace.core.search.selectivity import FilterSelectivityCache
+from commontrace.domain.namespaces.access import ReadableNamespaces
+from commontrace.domain.search.query import QueryVector, Search
+from commontrace.domain.traces.trace_filter import everything_in
 from commontrace.embeddings.embedder import Vector
+from commontrace.embeddings.model import Model
 from commontrace.storage.database import Database
 
 MIN_SIMILARITY = 0.95
@@ -22,21 +26,34 @@ class SimilarTrace:
 
 
 async def similar_traces(
-    vector: Vector, *, model_id: str, model_version: str, excluded_id: UUID | None, database: Database
+    vector: Vector,
+    namespaces: ReadableNamespaces,
+    *,
+    model: Model,
+    excluded_id: UUID | None,
+    database: Database,
+    selectivities: FilterSelectivityCache,
 ) -> list[SimilarTrace]:
-    """Returns up to 5 traces of cosine similarity 0.95 or more, most similar first, as the vector index finds them.
+    """Returns up to 5 traces of cosine similarity 0.95 or more, most similar first.
 
-    Raises ModelReplaced.
+    As an approximate search finds them. Raises ModelReplaced.
     """
-    query = NeighbourQuery(
-        vector=vector, model_id=model_id, model_version=model_version, limit=LIMIT, excluded_id=excluded_id
+    trace_filter = everything_in(namespaces)
+    candidates = CandidateGeneration(
+        Search(query=QueryVector(vector=vector, model_id=model.model_id), limit=LIMIT),
+        vector,
+        trace_filter,
+        model=model,
+        database=database,
+        selectivities=selectivities,
+        excluded_id=excluded_id,
     )
-    neighbours = await database.search(lambda search: search.neighbours(query, ef_search=candidates_for(LIMIT)))
+    neighbours = (await candidates.approximate()).neighbours
     similar = [neighbour for neighbour in neighbours if neighbour.similarity >= MIN_SIMILARITY]
     if not similar:
         return []
     ids = [neighbour.trace_id for neighbour in similar]
-    traces = await database.read(lambda reading: reading.traces.get_many(ids, full=False))
+    traces = await database.read(lambda reading: reading.traces.get_many(ids, trace_filter, full=False))
     return [
         SimilarTrace(
             trace_id=neighbour.trace_id, title=traces[neighbour.trace_id].title, similarity=neighbour.similarity

@@ -67,7 +67,7 @@ async def rank(
             else:
                 order = await _fusion_order(search, nearest, database=database, queries=queries)
             if search.ranking is Ranking.BEST:
-                order = await _token_order(search, order, database=database, queries=queries)
+                order = await _token_order(search, nearest, order, database=database, queries=queries)
     except (TimeoutError, FilterTooSlow) as error:
         if isinstance(error, FilterTooSlow) and not nearest.neighbours:
             raise
@@ -79,7 +79,9 @@ async def rank(
 
 async def _trust_order(nearest: SearchResult, *, database: Database) -> _Order:
     similarities = _similarities(nearest)
-    tallies = await database.read(lambda reading: reading.votes.get_tallies(similarities))
+    tallies = await database.read(
+        lambda reading: reading.votes.get_tallies(similarities, nearest.trace_filter.namespaces)
+    )
     return _ordered(nearest.neighbours, rankings.rerank_by_trust(similarities, tallies))
 
 
@@ -94,7 +96,9 @@ async def _fusion_order(search: Search, nearest: SearchResult, *, database: Data
     return _ordered({neighbour.trace_id: neighbour for neighbour in neighbours}.values(), explanations)
 
 
-async def _token_order(search: Search, fusion: _Order, *, database: Database, queries: QueryCache) -> _Order:
+async def _token_order(
+    search: Search, nearest: SearchResult, fusion: _Order, *, database: Database, queries: QueryCache
+) -> _Order:
     """Re-ranks the first of the fusion by late interaction, as far as they have tokens of the model."""
     assert isinstance(search.query, str)  # noqa: S101 - validated
     query = (await queries.encode(search.query)).token_signs
@@ -102,7 +106,10 @@ async def _token_order(search: Search, fusion: _Order, *, database: Database, qu
         return fusion
     version, dimensions = queries.embedder.model_version, queries.embedder.dimensions
     first = [neighbour.trace_id for neighbour in fusion.neighbours[: rankings.RERANKED_BY_TOKENS]]
-    tokens = await database.read(lambda reading: reading.trace_tokens.get_many(first, model_version=version))
+    namespaces = nearest.trace_filter.namespaces
+    tokens = await database.read(
+        lambda reading: reading.trace_tokens.get_many(first, namespaces, model_version=version)
+    )
     if not tokens:
         return fusion
     # In a thread, since it may take milliseconds; numpy releases the GIL.

@@ -120,7 +120,7 @@ async def _fetch_hits(
         # The connection is back in its pool before a slow reader gets any hit.
         async with deadline.limit():
             traces = await database.read(
-                lambda reading: reading.traces.get_many(ids, full=full, trace_filter=result.trace_filter),
+                lambda reading: reading.traces.get_many(ids, result.trace_filter, full=full),
                 trace_filter=result.trace_filter,
             )
     return [

@@ -12,7 +12,7 @@ from commontrace.core.search.candidates import CandidateGeneration
 from commontrace.core.search.pending import PendingTraces
 from commontrace.core.search.result import SearchResult
 from commontrace.core.search.selectivity import FilterSelectivityCache
-from commontrace.core.traces import filter_tags
+from commontrace.core.traces import filters
 from commontrace.domain.deadline import Deadline
 from commontrace.domain.errors import (
     DeadlinePassed,
@@ -21,7 +21,8 @@ from commontrace.domain.errors import (
     QueryOfAnotherModel,
     TraceNotEncoded,
 )
-from commontrace.domain.search.query import UNFILTERED, QueryVector, Search, StopReason
+from commontrace.domain.namespaces.access import NamespaceAccess, ReadableNamespaces
+from commontrace.domain.search.query import QueryVector, Search, StopReason
 from commontrace.domain.search.rankings import RANKED, Ranking
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.active_model import ActiveModel
@@ -49,12 +50,13 @@ class SearchService:
         """Selectivities of the filters of recent searches."""
         self._pending = PendingTraces(database)
 
-    async def search(self, search: Search, *, deadline: Deadline) -> SearchResult:
+    async def search(self, search: Search, access: NamespaceAccess, *, deadline: Deadline) -> SearchResult:
         """Returns the hits by the ranking asked for. Searches again where the model was replaced meanwhile.
 
         Encoding a text is not under the deadline. Raises DeadlinePassed where no search of the traces has come to its
-        end, TraceNotFound, TraceNotEncoded, EmbedderUnavailable, FilterTooSlow, NotCalibrated, QueryOfAnotherModel for
-        a vector of another model than the database's, and ModelReplaced where the database contradicts its own record.
+        end, TraceNotFound, NamespaceNotFound, TraceNotEncoded, EmbedderUnavailable, FilterTooSlow, NotCalibrated,
+        QueryOfAnotherModel for a vector of another model than the database's, and ModelReplaced where the database
+        contradicts its own record.
         """
         while True:
             queries, model = self._model.queries, self._model.info
@@ -63,7 +65,7 @@ class SearchService:
             verdicts.require_calibration(search, model)
             try:
                 nearest = await self.find_nearest(
-                    _by_similarity(search), deadline=deadline, queries=queries, model=model
+                    _by_similarity(search), access, deadline=deadline, queries=queries, model=model
                 )
                 result = verdicts.with_probability(search, nearest, model)
                 if verdicts.is_improbable(search, result):
@@ -83,7 +85,7 @@ class SearchService:
                 return await self._with_pending(result, deadline)
 
     async def find_nearest(
-        self, search: Search, *, deadline: Deadline, queries: QueryCache, model: Model
+        self, search: Search, access: NamespaceAccess, *, deadline: Deadline, queries: QueryCache, model: Model
     ) -> SearchResult:
         """Returns the `limit` nearest traces of the model; fewer only if no more match, or without time to prove it.
 
@@ -95,12 +97,10 @@ class SearchService:
         sent: list[UUID] = []
         try:
             async with deadline.limit():
-                vector = await self._vector(query)
-                trace_filter = UNFILTERED
-                if search.trace_filter is not None:
-                    trace_filter = await filter_tags.resolve_tags(search.trace_filter, self._database)
-                    if trace_filter.matches_nothing:
-                        return _no_matches(trace_filter, model)
+                vector = await self._vector(query, access.readable)
+                trace_filter = await filters.resolve(search.trace_filter, access, self._database)
+                if trace_filter.matches_nothing:
+                    return _no_matches(trace_filter, model)
                 candidates = CandidateGeneration(
                     search,
                     vector,
@@ -139,11 +139,11 @@ class SearchService:
         pending = await self._pending.count(result.trace_filter, may_be_held=may_be_held, deadline=in_time)
         return replace(result, pending_count=pending)
 
-    async def _vector(self, query: UUID | QueryVector | Vector) -> Vector:
+    async def _vector(self, query: UUID | QueryVector | Vector, namespaces: ReadableNamespaces) -> Vector:
         if isinstance(query, UUID):
-            stored = await self._database.read(lambda reading: reading.traces.get_embedding(query))
+            stored = await self._database.read(lambda reading: reading.traces.get_embedding(query, namespaces))
             if stored is None:
-                await self._database.read(lambda reading: reading.traces.require(query))
+                await self._database.read(lambda reading: reading.traces.require(query, namespaces))
                 raise TraceNotEncoded(query)
             return stored
         return unit_vector(query.vector if isinstance(query, QueryVector) else query)

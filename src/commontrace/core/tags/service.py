@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from commontrace.domain.errors import InvalidTag, TagNotFound
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.domain.tags.names import CanonicalName, canonical, normalise
 from commontrace.storage.database import Database
 from commontrace.storage.tags.listing import TagRow
@@ -33,11 +34,11 @@ class MergedTags:
     moved_trace_count: int
 
 
-async def resolve(spellings: Sequence[str], database: Database) -> list[ResolvedTag]:
+async def resolve(spellings: Sequence[str], namespaces: ReadableNamespaces, database: Database) -> list[ResolvedTag]:
     """Returns each spelling resolved, in order; one without a canonical name has a problem and fails nothing."""
     canonical_or_problem = [_canonical_or_problem(spelling) for spelling in spellings]
     names = {found.name for found in canonical_or_problem if isinstance(found, CanonicalName)}
-    known = await database.read(lambda reading: reading.tags.get_canonical_names(names))
+    known = await database.read(lambda reading: reading.tags.get_canonical_names(names, namespaces))
     return [
         ResolvedTag(spelling=spelling, problem=found)
         if isinstance(found, str)
@@ -51,21 +52,23 @@ async def resolve(spellings: Sequence[str], database: Database) -> list[Resolved
     ]
 
 
-async def update(spelling: str, values: Mapping[str, Any], work: UnitOfWork) -> TagRow:
+async def update(spelling: str, values: Mapping[str, Any], namespaces: ReadableNamespaces, work: UnitOfWork) -> TagRow:
     """Sets some of FIELDS and returns the tag. Raises TagNotFound."""
     name = normalise(spelling)
     await work.tags.block_merges()
     tag_id = (await work.tags.lock([name])).get(name)
-    if tag_id is None:
+    if tag_id is None or await work.tag_listing.get(name, namespaces) is None:
         raise TagNotFound(name)
     await work.tag_changes.update(tag_id, values)
-    return await _stored(name, work)
+    # One that is no longer curated may be gone for the caller.
+    return await _stored(name, work, namespaces)
 
 
-async def merge(source: str, target: str, work: UnitOfWork) -> MergedTags:
+async def merge(source: str, target: str, namespaces: ReadableNamespaces, work: UnitOfWork) -> MergedTags:
     """Makes the source's name an alias of the target, and creates the target if it is new. Raises InvalidTag.
 
-    Aliases stand for their tags.
+    Aliases stand for their tags. Tags are the same in every namespace, and so is the merge; its answer counts the
+    traces that the caller may read.
     """
     source_name, target_name = normalise(source), normalise(target)
     await work.tag_changes.lock_for_merge()
@@ -76,8 +79,8 @@ async def merge(source: str, target: str, work: UnitOfWork) -> MergedTags:
         await work.tag_changes.add_alias(source_name, target_id)
         work.tags.created_names += 1
     elif source_id != target_id:
-        moved = await work.tag_changes.merge(source_id, target_id)
-    return MergedTags(tag=await _stored(target_name, work), moved_trace_count=moved)
+        moved = await work.tag_changes.merge(source_id, target_id, namespaces)
+    return MergedTags(tag=await _stored(target_name, work, namespaces), moved_trace_count=moved)
 
 
 def _canonical_or_problem(spelling: str) -> CanonicalName | str:
@@ -87,7 +90,7 @@ def _canonical_or_problem(spelling: str) -> CanonicalName | str:
         return str(error)
 
 
-async def _stored(name: str, work: UnitOfWork) -> TagRow:
-    tag = await work.tag_listing.get(name)
+async def _stored(name: str, work: UnitOfWork, namespaces: ReadableNamespaces) -> TagRow:
+    tag = await work.tag_listing.get_any(name, namespaces)
     assert tag is not None  # noqa: S101 - locked against merges in the same transaction
     return tag

@@ -4,13 +4,16 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from commontrace.core.encoding.encode import encode_in_time
+from commontrace.core.events.trace_events import add_event
 from commontrace.core.search.near_duplicates import SimilarTrace, similar_traces
-from commontrace.core.traces.preconditions import require_owner
+from commontrace.core.search.selectivity import FilterSelectivityCache
+from commontrace.core.traces.preconditions import require_namespace, require_owner
 from commontrace.domain.deadline import NEVER, Deadline
 from commontrace.domain.errors import AlreadySuperseded, ConcurrentChange, DuplicateTrace, ModelReplaced
 from commontrace.domain.events.event_types import CREATED, SUPERSEDED
+from commontrace.domain.namespaces.access import Grant, NamespaceAccess, only
 from commontrace.domain.tags.names import normalise_all
-from commontrace.domain.traces.content_hash import content_hash
+from commontrace.domain.traces.content_hash import content_hash, hash_in_namespace
 from commontrace.domain.traces.contribution import TEXTS, Contribution, NewTrace, OnDuplicate, new_trace
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.embeddings.embedder import Embedder, Embedding
@@ -39,14 +42,16 @@ class ExistingTrace:
     """A contribution whose content a live trace has already."""
 
     trace_id: UUID
+    access: NamespaceAccess
 
     async def store(self, work: UnitOfWork, _caller_id: UUID) -> CreateResult:
         """Returns the existing trace. Raises ConcurrentChange if it has gone meanwhile."""
         # The idempotent answer is stored with the trace's text: a purge must come before it, or wait and erase it.
-        await work.trace_changes.block_purges([self.trace_id])
-        trace = await work.traces.get(self.trace_id)
+        await work.trace_changes.block_purges([self.trace_id], self.access.readable)
+        trace = await work.traces.get(self.trace_id, self.access.readable)
         if trace is None:
             raise ConcurrentChange
+        work.shown_namespace_ids.add(trace.namespace_id)
         return CreateResult(trace=trace, is_new=False)
 
 
@@ -55,6 +60,8 @@ class PreparedTrace:
     """A contribution ready to be stored. Without an embedding, it is queued for one."""
 
     contribution: Contribution
+    access: NamespaceAccess
+    namespace: Grant
     tags: list[str]
     content_hash: bytes
     on_duplicate: OnDuplicate
@@ -64,7 +71,11 @@ class PreparedTrace:
     similar: list[SimilarTrace]
 
     async def store(self, work: UnitOfWork, caller_id: UUID) -> CreateResult:
-        """Stores the trace. Raises DuplicateTrace, TraceNotFound, NotOwner, AlreadySuperseded, ConcurrentChange."""
+        """Stores the trace.
+
+        Raises NamespaceNotFound, DuplicateTrace, TraceNotFound, NotOwner, AlreadySuperseded, ConcurrentChange.
+        """
+        await require_namespace(self.namespace, work)
         superseded = None
         if self.supersedes_id is not None:
             superseded = await self._lock_superseded(self.supersedes_id, work, caller_id)
@@ -76,14 +87,15 @@ class PreparedTrace:
             contributor_id=caller_id,
             content_hash=None if self.on_duplicate is OnDuplicate.ALLOW else self.content_hash,
             supersedes_id=self.supersedes_id,
+            namespace_id=self.namespace.id,
         )
         if not await add(trace, self.tags, work):
             # The same content was stored since this was prepared.
             raise ConcurrentChange
         if superseded is not None:
             await work.trace_changes.update(superseded.id, {"superseded_by_id": trace.id})
-            await work.events.add(superseded.id, SUPERSEDED, revision=superseded.revision)
-        stored = await work.traces.get(trace.id)
+            await add_event(superseded, SUPERSEDED, work)
+        stored = await work.traces.get(trace.id, self.access.readable)
         assert stored is not None  # noqa: S101 - stored above, in the same transaction
         if self.embedding is None:
             return CreateResult(trace=stored, is_new=True)
@@ -99,55 +111,67 @@ class PreparedTrace:
         """Leaves out purged traces, and locks the others against purges: the stored answer has their titles."""
         if not self.similar:
             return []
-        kept = await work.trace_changes.block_purges([similar.trace_id for similar in self.similar])
+        ids = [similar.trace_id for similar in self.similar]
+        kept = await work.trace_changes.block_purges(ids, only(self.namespace, self.access))
         return [similar for similar in self.similar if similar.trace_id in kept]
 
     async def _lock_superseded(self, trace_id: UUID, work: UnitOfWork, caller_id: UUID) -> LockedTrace:
-        locked = await work.trace_changes.lock_live(trace_id)
+        # Of this namespace alone: nothing supersedes across a wall.
+        locked = await work.trace_changes.lock_live(trace_id, only(self.namespace, self.access))
         require_owner(locked, caller_id)
         if locked.superseded_by_id is not None:
             raise AlreadySuperseded(trace_id, locked.superseded_by_id)
-        old = await work.traces.get(trace_id)
+        old = await work.traces.get(trace_id, self.access.readable)
         assert old is not None  # noqa: S101 - locked above
-        if content_hash(old.title, old.context_text, old.solution_text) == self.content_hash:
+        hashed = content_hash(old.title, old.context_text, old.solution_text)
+        if hash_in_namespace(hashed, self.namespace.id) == self.content_hash:
             raise DuplicateTrace(trace_id)
         return locked
 
 
 async def prepare(
     contribution: Contribution,
+    access: NamespaceAccess,
     *,
+    namespace: str = "",
     on_duplicate: OnDuplicate,
     supersedes_id: UUID | None,
     database: Database,
     embedder: Embedder,
+    selectivities: FilterSelectivityCache,
     deadline: Deadline = NEVER,
 ) -> ExistingTrace | PreparedTrace:
-    """Prepares a contribution outside any transaction. Raises InvalidTag, DuplicateTrace, ModelReplaced.
+    """Prepares a contribution outside any transaction. `namespace` '' stands for the default of the caller.
+
+    Raises NamespaceNotFound, NamespaceForbidden, NamespaceRequired, InvalidTag, DuplicateTrace, ModelReplaced.
 
     A text that cannot be encoded, or not in time, is stored without its vector. No transaction is open while the
     embedder is waited for.
     """
+    target = access.require_target(namespace)
     tags = normalise_all(contribution.tags)
-    hashed = contribution.content_hash
+    hashed = hash_in_namespace(contribution.content_hash, target.id)
     if on_duplicate is not OnDuplicate.ALLOW:
-        existing = await database.read(lambda reading: reading.traces.get_id_by_content(hashed))
+        existing = await database.read(lambda reading: reading.traces.get_id_by_content(hashed, target.id))
         if existing is not None and (on_duplicate is OnDuplicate.REJECT or existing == supersedes_id):
             raise DuplicateTrace(existing)
         if existing is not None:
-            return ExistingTrace(trace_id=existing)
+            return ExistingTrace(trace_id=existing, access=access)
     embedding = await encode_in_time(contribution.text, deadline=deadline, embedder=embedder)
     similar = []
     if embedding is not None:
         similar = await similar_traces(
             embedding.vector,
-            model_id=embedder.model_id,
-            model_version=embedder.model_version,
+            only(target, access),
+            model=embedder,
             excluded_id=supersedes_id,
             database=database,
+            selectivities=selectivities,
         )
     return PreparedTrace(
         contribution=contribution,
+        access=access,
+        namespace=target,
         tags=tags,
         content_hash=hashed,
         on_duplicate=on_duplicate,
@@ -183,5 +207,5 @@ async def add(trace: NewTrace, tags: list[str], work: UnitOfWork) -> bool:
         editor_id=trace.contributor_id,
     )
     await work.tags.attach(trace.id, tags)
-    await work.events.add(trace.id, CREATED, revision=1)
+    await work.events.add(trace.id, CREATED, revision=1, namespace_id=trace.namespace_id)
     return True

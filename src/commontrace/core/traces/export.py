@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from commontrace.core.traces import filter_tags
+from commontrace.core.traces import filters
 from commontrace.domain import limits
+from commontrace.domain.namespaces.access import NamespaceAccess
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.model import Model
 from commontrace.storage.database import Database
@@ -14,16 +15,16 @@ from commontrace.storage.traces.export import ExportRow
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Export:
-    """An export. Without a filter it has every live trace, superseded ones too."""
+    """An export of the traces that pass the filter."""
 
-    trace_filter: ResolvedFilter | None
+    trace_filter: ResolvedFilter
     model: tuple[str, str] | None
     """Id and version of the model whose vectors are exported; None leaves vectors out."""
     database: Database
 
     async def load_page(self, *, after: Cursor | None, size: int) -> Sequence[ExportRow]:
         """Returns the traces after a position, at most `size` and as much text as fits a response; none at the end."""
-        if self.trace_filter is not None and self.trace_filter.matches_nothing:
+        if self.trace_filter.matches_nothing:
             return ()
         return await self.database.read(
             lambda reading: reading.trace_export.list_oldest_first(
@@ -34,11 +35,14 @@ class Export:
 
 
 async def create_export(
-    trace_filter: TraceFilter | None, *, with_embeddings: bool, database: Database, model: Model
+    trace_filter: TraceFilter, access: NamespaceAccess, *, with_embeddings: bool, database: Database, model: Model
 ) -> Export:
-    """Returns an export of the traces that pass the filter, with the vectors of the model if wanted."""
+    """Returns an export of the traces that pass the filter, with the vectors of the model if wanted.
+
+    Raises NamespaceNotFound.
+    """
     return Export(
-        trace_filter=None if trace_filter is None else await filter_tags.resolve_tags(trace_filter, database),
+        trace_filter=await filters.resolve(trace_filter, access, database),
         model=(model.model_id, model.model_version) if with_embeddings else None,
         database=database,
     )

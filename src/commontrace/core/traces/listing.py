@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from commontrace.core.traces import filter_tags
+from commontrace.core.traces import filters
+from commontrace.domain.namespaces.access import NamespaceAccess, ReadableNamespaces
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
 from commontrace.storage.keyset import Cursor
@@ -22,13 +23,19 @@ class Listed:
 
 
 async def find_positions(
-    trace_filter: TraceFilter, *, owner_email: str | None, after: Cursor | None, size: int, database: Database
+    trace_filter: TraceFilter,
+    access: NamespaceAccess,
+    *,
+    owner_email: str | None,
+    after: Cursor | None,
+    size: int,
+    database: Database,
 ) -> Listed:
     """Returns the positions of at most `size` matching traces after `after`, newest first.
 
-    With `owner_email`, the list has that user's traces alone, deleted ones included.
+    With `owner_email`, the list has that user's traces alone, deleted ones included. Raises NamespaceNotFound.
     """
-    resolved = await filter_tags.resolve_tags(trace_filter, database)
+    resolved = await filters.resolve(trace_filter, access, database)
     owner_id = None
     if owner_email is not None:
         owner_id = await database.read(lambda reading: reading.users.get_id(owner_email))
@@ -48,17 +55,19 @@ async def load_traces(
     """Returns the traces at the positions, except those that no longer match."""
     ids = [position.id for position in positions]
     found = await database.read(
-        lambda reading: reading.traces.get_many(ids, full=full, trace_filter=of.trace_filter, owner_id=of.owner_id),
+        lambda reading: reading.traces.get_many(ids, of.trace_filter, full=full, owner_id=of.owner_id),
         trace_filter=of.trace_filter,
     )
     return {position: found[position.id] for position in positions if position.id in found}
 
 
-async def list_revisions(trace_id: UUID, *, before: int | None, size: int, database: Database) -> list[int]:
+async def list_revisions(
+    trace_id: UUID, namespaces: ReadableNamespaces, *, before: int | None, size: int, database: Database
+) -> list[int]:
     """Returns the numbers of at most `size` revisions, newest first. Raises TraceNotFound."""
 
     async def numbers(reading: Reading) -> list[int]:
-        await reading.traces.require(trace_id)
-        return await reading.revisions.list_numbers(trace_id, before=before, size=size)
+        await reading.traces.require(trace_id, namespaces)
+        return await reading.revisions.list_numbers(trace_id, namespaces, before=before, size=size)
 
     return await database.read(numbers)

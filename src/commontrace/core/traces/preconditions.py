@@ -2,7 +2,9 @@
 
 from uuid import UUID
 
-from commontrace.domain.errors import DuplicateTrace, NotOwner, StaleEtag
+from commontrace.domain.errors import DuplicateTrace, NamespaceNotFound, NotOwner, StaleEtag
+from commontrace.domain.namespaces.access import Grant
+from commontrace.domain.namespaces.namespace import COMMONS_ID
 from commontrace.domain.traces.contribution import etag
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.storage.traces.repository import TraceRow
@@ -21,8 +23,15 @@ def require_etag(trace: LockedTrace | TraceRow, etag_wanted: str) -> None:
         raise StaleEtag(trace.id, etag(trace.edit_number))
 
 
-async def require_new_content(content_hash: bytes, trace_id: UUID, work: UnitOfWork) -> None:
-    """Raises DuplicateTrace if another live trace has the content."""
-    existing = await work.traces.get_id_by_content(content_hash)
-    if existing not in (None, trace_id):
+async def require_new_content(content_hash: bytes, trace: LockedTrace, work: UnitOfWork) -> None:
+    """Raises DuplicateTrace if another live trace of the namespace has this stored hash."""
+    existing = await work.traces.get_id_by_content(content_hash, trace.namespace_id)
+    if existing not in (None, trace.id):
         raise DuplicateTrace(existing)
+
+
+async def require_namespace(grant: Grant, work: UnitOfWork) -> None:
+    """Keeps a namespace from being deleted until the transaction ends. Raises NamespaceNotFound."""
+    if grant.id != COMMONS_ID and not await work.namespaces.hold(grant.id):
+        raise NamespaceNotFound(grant.name)
+    work.shown_namespace_ids.add(grant.id)

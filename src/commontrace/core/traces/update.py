@@ -7,13 +7,15 @@ from typing import Any
 from uuid import UUID
 
 from commontrace.core.encoding.encode import encode_in_time
-from commontrace.core.events.status_changes import add_status_event
+from commontrace.core.events.trace_events import add_event, add_status_event
 from commontrace.core.traces.preconditions import require_etag, require_new_content, require_owner
 from commontrace.domain.deadline import NEVER, Deadline
 from commontrace.domain.errors import ConcurrentChange, TraceNotFound
 from commontrace.domain.events.event_types import UPDATED
+from commontrace.domain.namespaces.access import NamespaceAccess
+from commontrace.domain.namespaces.namespace import Role
 from commontrace.domain.tags.names import normalise_all
-from commontrace.domain.traces.content_hash import content_hash
+from commontrace.domain.traces.content_hash import content_hash, hash_in_namespace
 from commontrace.domain.traces.contribution import PENDING, TEXTS, embedding_text
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.embeddings.embedder import Embedder, Embedding
@@ -61,6 +63,7 @@ class PreparedEdit:
 
     edit: Edit
     seen: TraceRow
+    access: NamespaceAccess
     values: Mapping[str, Any]
     tags: list[str] | None
     embedding: Embedding | None
@@ -69,9 +72,10 @@ class PreparedEdit:
     async def store(self, work: UnitOfWork, caller_id: UUID) -> UpdateResult:
         """Changes the trace.
 
-        Raises TraceNotFound, NotOwner, StaleEtag, DuplicateTrace, ConcurrentChange, ModelReplaced.
+        Raises TraceNotFound, NamespaceForbidden, NotOwner, StaleEtag, DuplicateTrace, ConcurrentChange, ModelReplaced.
         """
-        locked = await work.trace_changes.lock_live(self.edit.trace_id)
+        locked = await work.trace_changes.lock_live(self.edit.trace_id, self.access.readable)
+        self.access.require_role(locked.namespace_id, Role.WRITER)
         require_owner(locked, caller_id)
         require_etag(locked, self.edit.etag)
         if locked.edit_number != self.seen.edit_number:
@@ -89,9 +93,9 @@ class PreparedEdit:
             if self.embedding is not None:
                 tokens = TokensOfRevision(locked.id, revision, self.embedding.token_signs)
                 await work.trace_tokens.save([tokens], model_version=self.embedder.model_version)
-            await work.events.add(locked.id, UPDATED, revision=revision)
-            await add_status_event(locked.id, locked.status, changes.get("status", locked.status), revision, work)
-        trace = await work.traces.get(locked.id)
+            await add_event(locked, UPDATED, work, revision=revision)
+            await add_status_event(locked, changes.get("status", locked.status), work, revision=revision)
+        trace = await work.traces.get(locked.id, self.access.readable)
         assert trace is not None  # noqa: S101 - locked above
         if self.embedding is None:
             return UpdateResult(trace=trace)
@@ -103,8 +107,8 @@ class PreparedEdit:
         texts = _texts(self.seen, self.values)
         changes: dict[str, Any] = {}
         if locked.content_hash is not None:
-            changes["content_hash"] = content_hash(**texts)
-            await require_new_content(changes["content_hash"], locked.id, work)
+            changes["content_hash"] = hash_in_namespace(content_hash(**texts), locked.namespace_id)
+            await require_new_content(changes["content_hash"], locked, work)
         changed = [name for name in TEXTS if name in self.values]
         await work.revisions.add(
             locked.id, revision=locked.revision + 1, **texts, changed_fields=changed, editor_id=caller_id
@@ -128,16 +132,23 @@ class PreparedEdit:
 
 
 async def prepare(
-    edit: Edit, email: str, *, database: Database, embedder: Embedder, deadline: Deadline = NEVER
+    edit: Edit,
+    email: str,
+    access: NamespaceAccess,
+    *,
+    database: Database,
+    embedder: Embedder,
+    deadline: Deadline = NEVER,
 ) -> PreparedEdit:
     """Prepares an edit outside any transaction. Raises what `PreparedEdit.store` raises.
 
     A text that cannot be encoded, or not in time, is stored without its vector. No transaction is open while the
     embedder is waited for.
     """
-    seen = await database.read(lambda reading: reading.traces.get(edit.trace_id))
+    seen = await database.read(lambda reading: reading.traces.get(edit.trace_id, access.readable))
     if seen is None:
         raise TraceNotFound(edit.trace_id)
+    access.require_role(seen.namespace_id, Role.WRITER)
     require_owner(seen, await database.read(lambda reading: reading.users.get_id(email)))
     require_etag(seen, edit.etag)
     values = {
@@ -149,7 +160,9 @@ async def prepare(
     if _is_new_text(values):
         embedding = await encode_in_time(embedding_text(**_texts(seen, values)), deadline=deadline, embedder=embedder)
     tags = normalise_all(edit.values["tags"]) if "tags" in edit.values else None
-    return PreparedEdit(edit=edit, seen=seen, values=values, tags=tags, embedding=embedding, embedder=embedder)
+    return PreparedEdit(
+        edit=edit, seen=seen, access=access, values=values, tags=tags, embedding=embedding, embedder=embedder
+    )
 
 
 def _texts(seen: TraceRow, values: Mapping[str, Any]) -> dict[str, str]:

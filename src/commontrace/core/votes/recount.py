@@ -55,8 +55,8 @@ async def _recount(trace_ids: Sequence[UUID], database: Database, *, validation_
     corrected = 0
     changes_of_status: list[tuple[str, str]] = []
     async with database.unit_of_work() as work:
-        locked = await work.trace_changes.lock(trace_ids)
-        tallies = await work.votes.get_tallies(list(locked))
+        locked = await work.trace_changes.lock_anywhere(trace_ids)
+        tallies = await work.votes.count_votes_of_locked(list(locked))
         for trace in locked.values():
             tally = tallies.get(trace.id, Tally())
             due = await apply_tally(trace, tally, work, validation_threshold=validation_threshold)

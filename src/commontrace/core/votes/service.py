@@ -3,8 +3,10 @@
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from commontrace.core.events.status_changes import add_status_event
+from commontrace.core.events.trace_events import add_status_event
 from commontrace.domain.errors import OwnTrace, RevisionNotCurrent, VoteNotFound
+from commontrace.domain.namespaces.access import NamespaceAccess, ReadableNamespaces
+from commontrace.domain.namespaces.namespace import Role
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.domain.votes.ballot import Ballot
 from commontrace.domain.votes.trust import Standing, Tally, standing
@@ -23,11 +25,12 @@ class TraceStanding:
 
 
 async def cast(
-    ballot: Ballot, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int
+    ballot: Ballot, work: UnitOfWork, voter_id: UUID, access: NamespaceAccess, *, validation_threshold: int
 ) -> tuple[VoteRow, TraceStanding]:
-    """Creates or changes the voter's vote. Raises TraceNotFound, OwnTrace, RevisionNotCurrent."""
-    trace = await work.trace_changes.lock_live(ballot.trace_id)
-    if trace.contributor_id == voter_id:
+    """Creates or changes the voter's vote. Raises TraceNotFound, NamespaceForbidden, OwnTrace, RevisionNotCurrent."""
+    trace = await work.trace_changes.lock_live(ballot.trace_id, access.readable)
+    access.require_role(trace.namespace_id, Role.WRITER)
+    if voter_id in (trace.contributor_id, *trace.prior_contributor_ids):
         raise OwnTrace(trace.id)
     if ballot.revision not in (None, trace.revision):
         raise RevisionNotCurrent(trace.id, trace.revision)
@@ -35,28 +38,33 @@ async def cast(
     return vote, await _count(trace, work, validation_threshold=validation_threshold)
 
 
-async def retract(trace_id: UUID, work: UnitOfWork, voter_id: UUID, *, validation_threshold: int) -> TraceStanding:
-    """Deletes the voter's vote, whatever revision it is on. Raises TraceNotFound, VoteNotFound."""
-    trace = await work.trace_changes.lock_live(trace_id)
+async def retract(
+    trace_id: UUID, work: UnitOfWork, voter_id: UUID, access: NamespaceAccess, *, validation_threshold: int
+) -> TraceStanding:
+    """Deletes the voter's vote, whatever revision it is on. Raises TraceNotFound, NamespaceForbidden, VoteNotFound."""
+    trace = await work.trace_changes.lock_live(trace_id, access.readable)
+    access.require_role(trace.namespace_id, Role.WRITER)
     if not await work.votes.delete(trace_id, voter_id):
         raise VoteNotFound(trace_id)
     return await _count(trace, work, validation_threshold=validation_threshold)
 
 
-async def get_vote(email: str, trace_id: UUID, reading: Reading) -> VoteRow:
+async def get_vote(email: str, trace_id: UUID, namespaces: ReadableNamespaces, reading: Reading) -> VoteRow:
     """Returns the user's vote. Raises TraceNotFound, VoteNotFound."""
-    await reading.traces.require(trace_id)
+    await reading.traces.require(trace_id, namespaces)
     voter_id = await reading.users.get_id(email)
-    vote = None if voter_id is None else await reading.votes.get(trace_id, voter_id)
+    vote = None if voter_id is None else await reading.votes.get(trace_id, voter_id, namespaces)
     if vote is None:
         raise VoteNotFound(trace_id)
     return vote
 
 
-async def list_votes(trace_id: UUID, reading: Reading, *, after: Cursor | None, size: int) -> list[VoteRow]:
+async def list_votes(
+    trace_id: UUID, namespaces: ReadableNamespaces, reading: Reading, *, after: Cursor | None, size: int
+) -> list[VoteRow]:
     """Returns at most `size` votes after the position, newest first. Raises TraceNotFound."""
-    await reading.traces.require(trace_id)
-    return await reading.votes.list_newest_first(trace_id, after=after, size=size)
+    await reading.traces.require(trace_id, namespaces)
+    return await reading.votes.list_newest_first(trace_id, namespaces, after=after, size=size)
 
 
 async def apply_tally(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, validation_threshold: int) -> Standing:
@@ -66,13 +74,13 @@ async def apply_tally(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, val
     changes = {name: value for name, value in asdict(due).items() if value != getattr(trace, name)}
     if "status" in changes:
         await work.trace_changes.touch(trace.id, changes)
-        await add_status_event(trace.id, trace.status, due.status, trace.revision, work)
+        await add_status_event(trace, due.status, work, revision=trace.revision)
     elif changes:
         await work.trace_changes.update(trace.id, changes)
     return due
 
 
 async def _count(trace: LockedTrace, work: UnitOfWork, *, validation_threshold: int) -> TraceStanding:
-    tallies = await work.votes.get_tallies([trace.id])
+    tallies = await work.votes.count_votes_of_locked([trace.id])
     updated = await apply_tally(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
     return TraceStanding(trace_id=trace.id, revision=trace.revision, standing=updated)

@@ -15,7 +15,9 @@ from commontrace.domain.errors import (
     TraceNotFound,
     TracePurged,
 )
+from commontrace.domain.namespaces.namespace import COMMONS_ID
 from commontrace.domain.tags.allowance import Allowance
+from commontrace.domain.traces.content_hash import hash_in_namespace
 from commontrace.domain.traces.contribution import Contribution, OnDuplicate
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.embeddings.embedder import Vector
@@ -34,6 +36,15 @@ class Item:
     created_at: datetime | None = None
     supersedes_id: UUID | None = None
     vector: Vector | None = None
+    namespace: str = ""
+    """The name of the namespace that its record names."""
+    namespace_id: UUID = COMMONS_ID
+    """The namespace that it is stored in."""
+
+    @property
+    def stored_hash(self) -> bytes:
+        """What is stored of the content hash in its namespace."""
+        return hash_in_namespace(self.content_hash, self.namespace_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +56,7 @@ class Recorded:
 
     trace_id: UUID
     is_new: bool
+    namespace_id: UUID
     unlinked: CommonTraceError | None = None
 
 
@@ -63,12 +75,12 @@ class Imported:
 
     @property
     def content_hash(self) -> bytes | None:
-        """The content hash that makes duplicates; None where they are allowed."""
-        return None if self.item.on_duplicate is OnDuplicate.ALLOW else self.item.content_hash
+        """The stored hash that makes duplicates; None where they are allowed."""
+        return None if self.item.on_duplicate is OnDuplicate.ALLOW else self.item.stored_hash
 
 
 class KnownTrace(NamedTuple):
-    """An existing trace. `live_content` is its content hash, duplicates allowed or not; None if it is deleted."""
+    """An existing trace. `live_content` is its stored hash, duplicates allowed or not; None if it is deleted."""
 
     id: UUID
     live_content: bytes | None
@@ -76,7 +88,7 @@ class KnownTrace(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredState:
-    """Stored state that a message depends on: traces by content, by id and locked ones, and the quota of tag names."""
+    """Stored state that a message depends on: traces by stored hash and by id, locked ones, the quota of tag names."""
 
     contents: Mapping[bytes, UUID]
     known: Mapping[UUID, KnownTrace]
@@ -110,7 +122,7 @@ def decide(items: Iterable[Item], stored: StoredState, *, caller_id: UUID, now: 
             created_at = item.created_at or now + timedelta(microseconds=position)
             trace = Imported(id=trace_id, item=item, created_at=created_at)
             unlinked = _link(trace, stored, new, decisions.successors, caller_id)
-            outcome = Recorded(trace_id=trace_id, is_new=True, unlinked=unlinked)
+            outcome = Recorded(trace_id=trace_id, is_new=True, namespace_id=item.namespace_id, unlinked=unlinked)
             decisions.traces.append(trace)
             new[trace_id] = trace
             if trace.content_hash is not None:
@@ -127,21 +139,21 @@ def _outcome_of_existing(
     new: Mapping[UUID, Imported],
 ) -> Outcome | None:
     """Returns the outcome of an item that is not to be stored; None if it is."""
-    existing_id = None if item.on_duplicate is OnDuplicate.ALLOW else contents.get(item.content_hash)
+    existing_id = None if item.on_duplicate is OnDuplicate.ALLOW else contents.get(item.stored_hash)
     if existing_id is None and item.trace_id is not None:
         existing, earlier = known.get(item.trace_id), new.get(item.trace_id)
         if existing is None and earlier is None:
             return TracePurged(item.trace_id) if item.trace_id in purged else None
-        content = earlier.item.content_hash if earlier is not None else existing.live_content if existing else None
+        content = earlier.item.stored_hash if earlier is not None else existing.live_content if existing else None
         # Duplicates of it are allowed, so only its id tells that it is the same trace.
-        if content != item.content_hash:
+        if content != item.stored_hash:
             return TraceIdTaken(item.trace_id)
         existing_id = item.trace_id
     if existing_id is None:
         return None
     if item.on_duplicate is OnDuplicate.REJECT:
         return DuplicateTrace(existing_id)
-    return Recorded(trace_id=existing_id, is_new=False)
+    return Recorded(trace_id=existing_id, is_new=False, namespace_id=item.namespace_id)
 
 
 def _link(
@@ -152,13 +164,15 @@ def _link(
     caller_id: UUID,
 ) -> CommonTraceError | None:
     """Lets a trace supersede the one that it names; returns the error of a call where it cannot."""
-    replaced_id, content = trace.item.supersedes_id, trace.item.content_hash
+    replaced_id, content = trace.item.supersedes_id, trace.item.stored_hash
     if replaced_id is None:
         return None
     earlier, locked = new.get(replaced_id), stored.locked.get(replaced_id)
     replaced_content: bytes | None
+    if (earlier.item if earlier is not None else locked or trace.item).namespace_id != trace.item.namespace_id:
+        return TraceNotFound(replaced_id)
     if earlier is not None:
-        superseded_by_id, replaced_content = earlier.superseded_by_id, earlier.item.content_hash
+        superseded_by_id, replaced_content = earlier.superseded_by_id, earlier.item.stored_hash
     elif locked is None or locked.deleted_at is not None:
         return TraceNotFound(replaced_id)
     elif locked.contributor_id != caller_id:

@@ -29,7 +29,7 @@ class Neighbour(NamedTuple):
 class NeighbourQuery:
     """Query for the `limit` traces nearest to a vector of shape (dimensions,).
 
-    Candidates are the live traces with a vector of the same model, which pass the filter if there is one. The trace
+    Candidates are the live traces with a vector of the same model, which pass the filter. The trace
     `excluded_id` is left out: a trace is not among its own neighbours.
     """
 
@@ -37,7 +37,7 @@ class NeighbourQuery:
     model_id: str
     model_version: str
     limit: int
-    trace_filter: ResolvedFilter | None = None
+    trace_filter: ResolvedFilter
     excluded_id: UUID | None = None
 
 

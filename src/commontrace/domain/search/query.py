@@ -1,13 +1,13 @@
 """Search request: query, limits, ranking, and the reasons why its results end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from uuid import UUID
 
 from commontrace.domain import limits
 from commontrace.domain.search.neighbours import ResumePoint
 from commontrace.domain.search.rankings import Ranking
-from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
+from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.embeddings.model import Model
 
@@ -28,9 +28,6 @@ class QueryVector:
         """Tells whether it can be compared with vectors of the model."""
         return (self.model_id, len(self.vector)) == (model.model_id, model.dimensions)
 
-
-UNFILTERED = ResolvedFilter(trace_filter=TraceFilter(), tag_ids={})
-"""The filter of a search without one."""
 
 Query = str | UUID | QueryVector
 """A text, the id of a trace, or a vector."""
@@ -58,7 +55,7 @@ class Search:
 
     query: Query
     limit: int
-    trace_filter: TraceFilter | None = None
+    trace_filter: TraceFilter = field(default_factory=TraceFilter)
     min_similarity: float = -1.0
     exact: bool = False
     ef_search: int = 0

@@ -3,6 +3,9 @@
 import hashlib
 import re
 import unicodedata
+from uuid import UUID
+
+from commontrace.domain.namespaces.namespace import COMMONS_ID
 
 # NFC takes quadratic time for a long run of combining marks: seconds for 50,000 (ADR 0041). Combining marks are neither
 # word characters nor ASCII.
@@ -22,3 +25,11 @@ def content_hash(title: str, context: str, solution: str) -> bytes:
         encoded = composed.replace("\r\n", "\n").replace("\r", "\n").rstrip().encode()
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
     return digest.digest()
+
+
+def hash_in_namespace(hashed: bytes, namespace_id: UUID) -> bytes:
+    """Returns what is stored of a content hash in a namespace: a stored hash is unique, whatever the namespace.
+
+    In `commons` that is the content hash itself, which servers know that know no other namespace (ADR 0061).
+    """
+    return hashed if namespace_id == COMMONS_ID else hashlib.sha256(namespace_id.bytes + hashed).digest()

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from commontrace.domain.namespaces.namespace import COMMONS_ID
 from commontrace.domain.traces.content_hash import content_hash
 from commontrace.embeddings.embedder import Embedder, Embedding, Vector
 from commontrace.embeddings.token_signs import TokenSigns
@@ -73,6 +74,10 @@ class NewTrace:
     content_hash: bytes | None = None
     """None where duplicates are allowed."""
     supersedes_id: UUID | None = None
+    namespace_id: UUID = COMMONS_ID
+    promoted_from_id: UUID | None = None
+    prior_contributor_ids: tuple[UUID, ...] = ()
+    """The contributors of the trace that it is a copy of, and of those that this is a copy of."""
 
 
 def new_trace(
@@ -84,6 +89,7 @@ def new_trace(
     contributor_id: UUID,
     content_hash: bytes | None = None,
     supersedes_id: UUID | None = None,
+    namespace_id: UUID = COMMONS_ID,
     status: str = PENDING,
     is_seed: bool = False,
 ) -> NewTrace:
@@ -105,6 +111,7 @@ def new_trace(
         is_seed=is_seed,
         content_hash=content_hash,
         supersedes_id=supersedes_id,
+        namespace_id=namespace_id,
     )
 
 

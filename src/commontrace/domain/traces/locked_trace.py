@@ -9,7 +9,9 @@ class LockedTrace(NamedTuple):
     """The fields that decisions depend on, locked against changes until the transaction ends."""
 
     id: UUID
+    namespace_id: UUID
     contributor_id: UUID
+    prior_contributor_ids: list[UUID]
     status: str
     trust_score: float
     confirmation_count: int

@@ -7,7 +7,7 @@ which is why such a server listens on loopback.
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -17,6 +17,7 @@ from commontrace.domain.caller import LOCAL_EMAIL, Caller, claim_address
 from commontrace.domain.errors import InvalidKey, InvalidUser, KeyRequired
 from commontrace.domain.scopes import Scope
 from commontrace.fair_sharing.shares import served_user
+from commontrace.rpc.access import CallAccess
 from commontrace.rpc.call import Context, Reauthenticate, current_call, current_caller, require_valid_key
 from commontrace.rpc.interceptors.base import (
     Handler,
@@ -30,18 +31,38 @@ _SCHEME = "bearer "
 _LOCAL = Caller(email=LOCAL_EMAIL)
 
 
-class AuthenticationInterceptor(WrappingInterceptor):
-    """Sets the caller of each call, and requires the scope that its RPC declares. `scopes` are by path."""
+class _Required(NamedTuple):
+    """The scope that an RPC requires of all callers, and the one that is enough for moderators, None without one."""
 
-    def __init__(self, keys: KeyCache, scopes: Mapping[str, Scope], *, requires_key: bool) -> None:
+    of_all: Scope
+    of_moderators: Scope | None
+
+
+class AuthenticationInterceptor(WrappingInterceptor):
+    """Sets the caller of each call, and requires the scope that its RPC declares.
+
+    `scopes` are by path, and so are `moderator_scopes`, which are enough for moderators of some namespace.
+    """
+
+    def __init__(
+        self,
+        keys: KeyCache,
+        access: CallAccess,
+        scopes: Mapping[str, Scope],
+        moderator_scopes: Mapping[str, Scope],
+        *,
+        requires_key: bool,
+    ) -> None:
         super().__init__()
         self._keys = keys
+        self._access = access
         self._scopes = scopes
+        self._moderator_scopes = moderator_scopes
         self._requires_key = requires_key
 
     def wrap(self, handler: Handler, method: str) -> Handler:
         """Returns a handler of the same kind, which raises what `_authenticate` does."""
-        scope = self._scopes[method]
+        scope = _Required(self._scopes[method], self._moderator_scopes.get(method))
         if handler.response_streaming:
             inner_stream = streaming_behavior(handler)
 
@@ -64,8 +85,8 @@ class AuthenticationInterceptor(WrappingInterceptor):
 
         return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
 
-    def _authenticate(self, context: Context, scope: Scope) -> Reauthenticate | None:
-        """Authenticates the caller at once, or returns what does so where the key has to be loaded.
+    def _authenticate(self, context: Context, scope: _Required) -> Reauthenticate | None:
+        """Authenticates the caller at once, or returns what does so where the key or its access has to be loaded.
 
         Raises InvalidKey, InvalidUser, KeyRequired, ScopeMissing, UserReserved. What it returns also raises
         DatabaseUnavailable, Overloaded.
@@ -76,22 +97,36 @@ class AuthenticationInterceptor(WrappingInterceptor):
         if not credentials:
             if self._requires_key:
                 raise KeyRequired
-            _set_caller(_claimed(claims), scope)
-            return None
+            return self._set_caller(_claimed(claims), scope)
         key = _key(credentials)
         caller = self._keys.get(key)
         if caller is None:
             return partial(self._load, key, claims, scope)
-        _set_caller(_confirmed(caller, claims), scope)
-        return None
+        return self._set_caller(_confirmed(caller, claims), scope)
 
-    async def _reauthenticate(self, context: Context, scope: Scope) -> None:
+    async def _reauthenticate(self, context: Context, scope: _Required) -> None:
         pending = self._authenticate(context, scope)
         if pending is not None:
             await pending()
+        if current_call.get().access is not None:
+            await self._access.renew()
 
-    async def _load(self, key: str, claims: list[str], scope: Scope) -> None:
-        _set_caller(_confirmed(await self._keys.load(key), claims), scope)
+    async def _load(self, key: str, claims: list[str], scope: _Required) -> None:
+        pending = self._set_caller(_confirmed(await self._keys.load(key), claims), scope)
+        if pending is not None:
+            await pending()
+
+    def _set_caller(self, caller: Caller, scope: _Required) -> Reauthenticate | None:
+        current_call.get().caller = caller
+        served_user.set(caller.email)
+        if scope.of_moderators in caller.scopes and scope.of_all not in caller.scopes:
+            return partial(self._require_moderator, caller, scope.of_all)
+        caller.require(scope.of_all)
+        return None
+
+    async def _require_moderator(self, caller: Caller, scope: Scope) -> None:
+        if not (await self._access.resolve()).moderates_some():
+            caller.require(scope)
 
 
 async def _while_key_is_valid(pending: Reauthenticate | None, responses: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
@@ -102,12 +137,6 @@ async def _while_key_is_valid(pending: Reauthenticate | None, responses: AsyncGe
         async for response in responses:
             await require_valid_key()
             yield response
-
-
-def _set_caller(caller: Caller, scope: Scope) -> None:
-    current_call.get().caller = caller
-    served_user.set(caller.email)
-    caller.require(scope)
 
 
 def _key(credentials: list[str]) -> str:

@@ -37,4 +37,5 @@ def _event_message(request: trace_event_pb2.WatchTracesRequest, event: EventRow)
         revision=event.revision,
         resume_token=BY_SEQUENCE.token(request, event.sequence),
         event_time=timestamp(event.created_at),
+        namespace=event.namespace,
     )

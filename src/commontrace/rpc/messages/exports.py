@@ -8,9 +8,9 @@ from commontrace.storage.traces.export import ExportRow
 from commontrace.v1 import trace_export_pb2, trace_pb2, trace_record_pb2, vector_pb2
 
 
-def trace_filter(request: trace_export_pb2.ExportTracesRequest) -> TraceFilter | None:
-    """Returns the filter of a valid request, None if it exports every trace."""
-    return trace_filter_of(request.filter) if request.HasField("filter") else None
+def trace_filter(request: trace_export_pb2.ExportTracesRequest) -> TraceFilter:
+    """Returns the filter of a valid request; without one, every trace passes, superseded ones too."""
+    return trace_filter_of(request.filter) if request.HasField("filter") else TraceFilter(include_superseded=True)
 
 
 def record_message(row: ExportRow, *, model_id: str) -> trace_record_pb2.TraceRecord:
@@ -25,6 +25,7 @@ def record_message(row: ExportRow, *, model_id: str) -> trace_record_pb2.TraceRe
         agent_version=row.agent_version,
         supersedes_trace_id=str(row.supersedes_id or ""),
         create_time=timestamp(row.created_at),
+        namespace=row.namespace,
     )
     if row.allows_duplicates:
         message.on_duplicate = trace_pb2.ON_DUPLICATE_ALLOW

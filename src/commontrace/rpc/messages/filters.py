@@ -29,6 +29,7 @@ def trace_filter_of(message: trace_filter_pb2.TraceFilter) -> TraceFilter:
         created_before=_time(message.create_time_before) if message.HasField("create_time_before") else None,
         metadata=MessageToDict(message.metadata),
         include_superseded=message.include_superseded,
+        namespaces=tuple(message.namespaces),
     )
 
 

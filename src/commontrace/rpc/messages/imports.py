@@ -26,6 +26,7 @@ def item(message: trace_import_pb2.ImportItem) -> Item:
         trace_id=traces.optional_id(record.id),
         created_at=record.create_time.ToDatetime(tzinfo=UTC) if record.HasField("create_time") else None,
         supersedes_id=traces.optional_id(record.supersedes_trace_id),
+        namespace=record.namespace,
         vector=unit_vector(vector_array(record.embedding)) if record.HasField("embedding") else None,
     )
 

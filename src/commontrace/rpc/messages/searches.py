@@ -46,7 +46,7 @@ def search(request: trace_service_pb2.SearchTracesRequest) -> Search:
     return Search(
         query=_query(request),
         limit=limit,
-        trace_filter=trace_filter_of(request.filter) if request.HasField("filter") else None,
+        trace_filter=trace_filter_of(request.filter),
         min_similarity=request.min_similarity if request.HasField("min_similarity") else -1.0,
         exact=request.exact,
         ef_search=request.ef_search,
@@ -87,6 +87,8 @@ def summary_message(
         near_miss_count=result.near_miss_count,
         verdict=_verdict(probability),
         answer_probability=probability,
+        searched_namespaces=result.trace_filter.namespaces.names[: limits.SEARCHED_NAMESPACES],
+        searched_namespace_count=len(result.trace_filter.namespaces.names),
     )
 
 

@@ -44,6 +44,8 @@ def trace_message(trace: TraceRow) -> trace_pb2.Trace:
         superseded_by_trace_id=str(trace.superseded_by_id or ""),
         embedding_state=trace_pb2.EMBEDDING_STATE_READY if trace.is_encoded else trace_pb2.EMBEDDING_STATE_PENDING,
         hide_reason=trace.hide_reason,
+        namespace=trace.namespace,
+        promoted_from_trace_id=str(trace.promoted_from_id or ""),
         create_time=timestamp(trace.created_at),
         update_time=timestamp(trace.updated_at),
         delete_time=None if trace.deleted_at is None else timestamp(trace.deleted_at),
@@ -85,6 +87,14 @@ def contributed_message(contributed: CreateResult, *, is_stored: bool) -> trace_
         tokens_total=contributed.tokens_total,
         similar=map(_similar_message, contributed.similar),
     )
+
+
+def promoted_message(promoted: CreateResult) -> trace_service_pb2.PromoteTraceResponse:
+    """Returns the response to a promotion."""
+    trace = trace_message(promoted.trace)
+    if promoted.is_new:
+        return trace_service_pb2.PromoteTraceResponse(created=trace)
+    return trace_service_pb2.PromoteTraceResponse(existing=trace)
 
 
 def edit(request: trace_service_pb2.UpdateTraceRequest) -> Edit:

@@ -5,6 +5,8 @@ from uuid import UUID
 
 from commontrace.core.traces import listing
 from commontrace.domain.errors import TraceNotFound
+from commontrace.domain.traces.trace_filter import everything_in
+from commontrace.rpc.access import CallAccess
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.messages import filters, lists, traces
 from commontrace.rpc.paging import pages
@@ -19,11 +21,13 @@ class TraceReads:
     """The RPCs that return traces and their revisions."""
 
     _database: Database
+    _access: CallAccess
 
     async def GetTrace(self, request: pb.GetTraceRequest, _context: Context) -> pb.GetTraceResponse:
         """Returns one trace."""
         trace_id, full = UUID(request.trace_id), traces.is_full(request.view)
-        trace = await self._database.read(lambda reading: reading.traces.get(trace_id, full=full))
+        namespaces = (await self._access.resolve()).readable
+        trace = await self._database.read(lambda reading: reading.traces.get(trace_id, namespaces, full=full))
         if trace is None:
             raise TraceNotFound(trace_id)
         return pb.GetTraceResponse(trace=traces.trace_message(trace))
@@ -31,9 +35,10 @@ class TraceReads:
     async def BatchGetTraces(self, request: pb.BatchGetTracesRequest, _context: Context) -> pb.BatchGetTracesResponse:
         """Returns several traces; an error for each that is missing or does not fit into the response."""
         trace_ids, full = list(map(UUID, request.trace_ids)), traces.is_full(request.view)
+        readable = everything_in((await self._access.resolve()).readable)
 
         async def fetch(some: Sequence[UUID]) -> dict[UUID, pb.BatchGetTracesItem]:
-            found = await self._database.read(lambda reading: reading.traces.get_many(some, full=full))
+            found = await self._database.read(lambda reading: reading.traces.get_many(some, readable, full=full))
             return lists.batch_items(some, found)
 
         page = await pages.fill_page(trace_ids, len(trace_ids), fetch)
@@ -46,6 +51,7 @@ class TraceReads:
         # One more than the page has shows whether another page follows.
         listed = await listing.find_positions(
             filters.trace_filter_of(request.filter),
+            await self._access.resolve(),
             owner_email=current_caller().email if request.show_deleted else None,
             after=NEWEST_FIRST.position(request),
             size=size + 1,
@@ -68,13 +74,15 @@ class TraceReads:
     ) -> pb.ListTraceRevisionsResponse:
         """Returns a page of the revisions of a trace."""
         trace_id, full = UUID(request.trace_id), lists.is_full(request.view)
-        size = page_size(request.page_size)
+        size, namespaces = page_size(request.page_size), (await self._access.resolve()).readable
         numbers = await listing.list_revisions(
-            trace_id, before=BY_REVISION.position(request), size=size + 1, database=self._database
+            trace_id, namespaces, before=BY_REVISION.position(request), size=size + 1, database=self._database
         )
 
         async def fetch(some: Sequence[int]) -> dict[int, pb.TraceRevision]:
-            rows = await self._database.read(lambda reading: reading.revisions.get_many(trace_id, some, full=full))
+            rows = await self._database.read(
+                lambda reading: reading.revisions.get_many(trace_id, some, namespaces, full=full)
+            )
             return {number: lists.revision_message(row) for number, row in rows.items()}
 
         page = await pages.fill_page(numbers, size, fetch)

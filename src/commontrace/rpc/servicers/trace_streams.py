@@ -9,6 +9,7 @@ from commontrace.core.search.service import SearchService
 from commontrace.core.traces import export as trace_export
 from commontrace.domain.errors import QueryOfAnotherModel
 from commontrace.embeddings.active_model import ActiveModel
+from commontrace.rpc.access import CallAccess, stream_reads
 from commontrace.rpc.call import Context
 from commontrace.rpc.deadlines import deadline_of
 from commontrace.rpc.messages import exports, searches, traces
@@ -27,6 +28,7 @@ class TraceStreams:
     """The RPCs that answer with a stream. Each closes what it iterates over as soon as its caller leaves."""
 
     _database: Database
+    _access: CallAccess
     _model: ActiveModel
     _searches: SearchService
     _importer: Importer
@@ -39,10 +41,13 @@ class TraceStreams:
         """Streams the nearest traces; the last message carries the summary."""
         deadline = deadline_of(context)
         try:
-            result = await self._searches.search(searches.search(request), deadline=deadline)
+            result = await self._searches.search(
+                searches.search(request), await self._access.resolve(), deadline=deadline
+            )
         except QueryOfAnotherModel:
             search_rules.refuse_vector(request, self._model.info)
             raise
+        stream_reads(result.trace_filter.namespaces)
         batches = fetch_batches(
             result,
             searches.batch_size(request),
@@ -69,10 +74,12 @@ class TraceStreams:
         model = self._model.info
         export = await trace_export.create_export(
             exports.trace_filter(request),
+            await self._access.resolve(),
             with_embeddings=request.include_embeddings,
             database=self._database,
             model=model,
         )
+        stream_reads(export.trace_filter.namespaces)
         async with aclosing(
             export_stream.stream(request, export, self._shutdown, model_id=model.model_id)
         ) as responses:
@@ -83,6 +90,6 @@ class TraceStreams:
         self, request: trace_event_pb2.WatchTracesRequest, _context: Context
     ) -> AsyncIterator[trace_event_pb2.WatchTracesResponse]:
         """Streams the events of traces."""
-        async with aclosing(watch_stream.stream(request, self._event_watch, self._shutdown)) as responses:
+        async with aclosing(watch_stream.stream(request, self._event_watch, self._access, self._shutdown)) as responses:
             async for response in responses:
                 yield response

@@ -4,6 +4,7 @@ import commontrace
 from commontrace.core.events.watch import EventWatch
 from commontrace.core.search.service import SearchService
 from commontrace.embeddings.active_model import ActiveModel
+from commontrace.rpc.access import CallAccess
 from commontrace.rpc.call import Context, current_caller
 from commontrace.rpc.idempotency import IdempotentWrites
 from commontrace.rpc.messages import info
@@ -29,6 +30,7 @@ class TraceServicer(
         database: Database,
         model: ActiveModel,
         writes: IdempotentWrites,
+        access: CallAccess,
         importer: Importer,
         shutdown: ShutdownSignal,
         event_watch: EventWatch,
@@ -38,6 +40,7 @@ class TraceServicer(
         self._database = database
         self._model = model
         self._writes = writes
+        self._access = access
         self._searches = SearchService(database, model)
         self._importer = importer
         self._shutdown = shutdown
@@ -56,6 +59,7 @@ class TraceServicer(
                 user_id=str(user_id or ""),
                 email=caller.email,
                 scopes=scope_messages(caller.scopes),
+                bound_namespaces=sorted(caller.bound_names or ()),
             ),
             validation_threshold=self._validation_threshold,
         )

@@ -14,6 +14,7 @@ from commontrace.domain.scopes import Scope
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.model import Model
 from commontrace.fair_sharing.fair_limiter import FairLimiter
+from commontrace.rpc.access import CallAccess
 from commontrace.rpc.call import current_caller, require_valid_key
 from commontrace.rpc.messages import imports
 from commontrace.rpc.shutdown import ShutdownSignal
@@ -51,8 +52,10 @@ class Importer:
         shutdown: ShutdownSignal,
         tag_names: TagNameQuota,
         limiter: FairLimiter,
+        access: CallAccess,
     ) -> None:
         self._database = database
+        self._access = access
         self._model = model
         self._shutdown = shutdown
         self._tag_names = tag_names
@@ -64,28 +67,34 @@ class Importer:
         """Yields the response to each message.
 
         While one message is stored, the next one is received and validated, and no more: flow control holds the sender
-        back. Raises InvalidRequest, ServerStopping, and what `require_valid_key` does.
+        back. Raises InvalidRequest, NamespaceNotFound, NamespaceForbidden, ServerStopping, and what `require_valid_key`
+        does.
         """
         import_id: UUID | None = None
-        last_sequence = 0
+        namespace, last_sequence = "", 0
         receiving = asyncio.ensure_future(self._receive(requests))
         try:
             while (received := await self._shutdown.wait_for(_received(receiving))) is not None:
                 request = received.request
-                violations = list(import_rules.next_message(request, import_id, last_sequence))
+                violations = list(import_rules.next_message(request, import_id, last_sequence, namespace))
                 if violations:
                     raise InvalidRequest(violations)
                 receiving = asyncio.ensure_future(self._receive(requests))
-                import_id = import_id or UUID(request.import_id)
+                if import_id is None:
+                    import_id, namespace = UUID(request.import_id), request.namespace
+                if namespace:
+                    (await self._access.renew()).require_target(namespace)
                 if request.items:
                     last_sequence = request.items[-1].sequence
-                yield await self._respond(received, import_id)
+                yield await self._respond(received, import_id, namespace)
         finally:
             receiving.cancel()
             # The error of a message that is not answered any more is dropped.
             await asyncio.gather(receiving, return_exceptions=True)
 
-    async def _respond(self, validated: _Validated, import_id: UUID) -> trace_import_pb2.ImportTracesResponse:
+    async def _respond(
+        self, validated: _Validated, import_id: UUID, namespace: str
+    ) -> trace_import_pb2.ImportTracesResponse:
         email, request = current_caller().email, validated.request
         if not request.items:
             return imports.progress_message(await import_service.get_progress(import_id, email, self._database))
@@ -100,6 +109,8 @@ class Importer:
                     validated.items,
                     import_id=import_id,
                     email=email,
+                    namespace=namespace,
+                    access=await self._access.renew(),
                     model=validated.model,
                     tag_names=self._tag_names,
                     database=self._database,
@@ -110,7 +121,7 @@ class Importer:
                 await self._model.refresh()
                 if self._model.info is validated.model:
                     raise
-                return await self._respond(await self._validate(request), import_id)
+                return await self._respond(await self._validate(request), import_id, namespace)
             last_sequence, outcomes = stored.last_sequence, {**stored.outcomes, **validated.errors}
         return imports.acknowledgement(
             ((item.sequence, outcomes[item.sequence]) for item in request.items), last_sequence

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from commontrace.domain import limits
 from commontrace.domain.errors import InvalidTag
+from commontrace.domain.namespaces.namespace import NAME_CHARACTERS, is_name
 from commontrace.domain.tags import names as tag_names
 from commontrace.domain.text import first_forbidden, is_blank
 from commontrace.rpc.validation.invalid_request import Violation
@@ -99,6 +100,31 @@ def tags(field: str, given: Sequence[str], most: int) -> Iterator[Violation]:
     yield from not_longer(field, len(given), most, "tags")
     for position, spelling in enumerate(given[:most]):
         yield from tag(f"{field}[{position}]", spelling)
+
+
+def namespace(field: str, name: str) -> Iterator[Violation]:
+    """Requires the name of a namespace."""
+    if not name:
+        yield Violation(field=field, reason=reasons.ERROR_REASON_FIELD_REQUIRED, message="is required")
+    elif not is_name(name):
+        message = (
+            f"is no name of a namespace: 1 to {NAME_CHARACTERS} characters among a to z, 0 to 9 and -, which is neither"
+            " the first nor the last"
+        )
+        yield Violation(field=field, reason=reasons.ERROR_REASON_INVALID_NAMESPACE, message=message)
+
+
+def optional_namespace(field: str, name: str) -> Iterator[Violation]:
+    """Requires the name of a namespace or an empty field."""
+    if name:
+        yield from namespace(field, name)
+
+
+def namespaces(field: str, names: Sequence[str], most: int) -> Iterator[Violation]:
+    """Requires at most `most` names of namespaces."""
+    yield from not_longer(field, len(names), most, "namespaces")
+    for position, name in enumerate(names[:most]):
+        yield from namespace(f"{field}[{position}]", name)
 
 
 def page_size(value: int) -> Iterator[Violation]:

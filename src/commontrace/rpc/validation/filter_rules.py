@@ -26,6 +26,7 @@ def trace_filter(message: trace_filter_pb2.TraceFilter) -> Iterator[Violation]:
         yield from rules.stored_text(field, model, limits.AGENT_MODEL_CHARACTERS)
     for position, contributor_id in enumerate(message.contributor_ids[: limits.FILTER_VALUES]):
         yield from rules.identifier(f"filter.contributor_ids[{position}]", contributor_id)
+    yield from rules.namespaces("filter.namespaces", message.namespaces, limits.FILTER_VALUES)
     yield from rules.time("filter.create_time_from", message.create_time_from)
     yield from rules.time("filter.create_time_before", message.create_time_before)
     yield from json_object("filter.metadata", message.metadata, most_values=limits.FILTER_VALUES)

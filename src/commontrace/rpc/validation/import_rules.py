@@ -22,6 +22,7 @@ _SKEW_SECONDS = 60
 def import_traces(request: trace_import_pb2.ImportTracesRequest) -> Iterator[Violation]:
     """Yields the violations of a message, without those of its traces, which fail one by one."""
     yield from rules.optional_identifier("import_id", request.import_id)
+    yield from rules.optional_namespace("namespace", request.namespace)
     yield from rules.not_longer("items", len(request.items), limits.IMPORT_ITEMS, "items")
     previous = 0
     for position, item in enumerate(request.items[: limits.IMPORT_ITEMS]):
@@ -33,9 +34,9 @@ def import_traces(request: trace_import_pb2.ImportTracesRequest) -> Iterator[Vio
 
 
 def next_message(
-    request: trace_import_pb2.ImportTracesRequest, import_id: UUID | None, last_sequence: int
+    request: trace_import_pb2.ImportTracesRequest, import_id: UUID | None, last_sequence: int, namespace: str
 ) -> Iterator[Violation]:
-    """Yields the violations of a message after those before it, given their import and last sequence."""
+    """Yields the violations of a message after those before it, given their import, last sequence and namespace."""
     if import_id is None:
         yield from rules.identifier("import_id", request.import_id)
     elif request.import_id and UUID(request.import_id) != import_id:
@@ -43,6 +44,12 @@ def next_message(
             field="import_id",
             reason=reasons.ERROR_REASON_FIELD_NOT_ALLOWED,
             message="names another import than the first message: a stream belongs to one",
+        )
+    if import_id is not None and request.namespace not in ("", namespace):
+        yield Violation(
+            field="namespace",
+            reason=reasons.ERROR_REASON_FIELD_NOT_ALLOWED,
+            message="names another namespace than the first message: a stream has one, or none",
         )
     if request.items:
         yield from _ascending("items[0].sequence", request.items[0].sequence, last_sequence)
@@ -52,6 +59,7 @@ def trace_record(record: trace_record_pb2.TraceRecord, *, model_id: str, dimensi
     """Yields the violations of a trace; its vector must be one of the model."""
     yield from rules.optional_identifier("id", record.id)
     yield from trace_rules.contribution(record)
+    yield from rules.optional_namespace("namespace", record.namespace)
     if record.HasField("create_time"):
         yield from rules.time("create_time", record.create_time, latest=int(time.time()) + _SKEW_SECONDS)
     if record.HasField("embedding"):

@@ -19,6 +19,7 @@ OfOneTrace = (
     | trace_service_pb2.HideTraceRequest
     | trace_service_pb2.UnhideTraceRequest
     | trace_service_pb2.PurgeTraceRequest
+    | trace_service_pb2.PromoteTraceRequest
 )
 
 _TEXTS = {
@@ -33,6 +34,7 @@ _TEXTS = {
 def create_trace(request: trace_service_pb2.CreateTraceRequest) -> Iterator[Violation]:
     """Yields the violations of a contribution."""
     yield from contribution(request)
+    yield from rules.optional_namespace("namespace", request.namespace)
     yield from rules.optional_identifier("request_id", request.request_id)
 
 
@@ -78,6 +80,12 @@ def delete_trace(request: trace_service_pb2.DeleteTraceRequest) -> Iterator[Viol
     yield from _etag(request.etag)
 
 
+def promote_trace(request: trace_service_pb2.PromoteTraceRequest) -> Iterator[Violation]:
+    """Yields the violations of a promotion."""
+    yield from of_one_trace(request)
+    yield from rules.namespace("to_namespace", request.to_namespace)
+
+
 def hide_trace(request: trace_service_pb2.HideTraceRequest) -> Iterator[Violation]:
     """Yields the violations of a request to hide a trace."""
     yield from of_one_trace(request)
@@ -108,5 +116,6 @@ RULES: dict[type[Message], Callable[[Any], Iterable[Violation]]] = {
     trace_service_pb2.HideTraceRequest: hide_trace,
     trace_service_pb2.UnhideTraceRequest: of_one_trace,
     trace_service_pb2.PurgeTraceRequest: of_one_trace,
+    trace_service_pb2.PromoteTraceRequest: promote_trace,
 }
 """The rules of TraceService without searches, lists and streams, by request type."""

@@ -10,6 +10,7 @@ from commontrace.rpc.validation import (
     export_rules,
     import_rules,
     list_rules,
+    namespace_rules,
     search_rules,
     tag_rules,
     trace_rules,
@@ -34,6 +35,7 @@ class Validator:
             **export_rules.RULES,
             **vote_rules.RULES,
             **tag_rules.RULES,
+            **namespace_rules.RULES,
             **watch_rules.RULES,
             trace_service_pb2.SearchTracesRequest: self._search_traces,
         }

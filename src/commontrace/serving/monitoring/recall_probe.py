@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from commontrace.domain.log_safety import safe_message
+from commontrace.domain.namespaces.access import NamespaceAccess
 from commontrace.domain.search.neighbours import NeighbourQuery
 from commontrace.domain.search.query import candidates_for
+from commontrace.domain.traces.trace_filter import everything_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +87,10 @@ class RecallProbe:
         sample = await self._database.read(lambda reading: reading.vector_sample.find_random(model))
         if count < self._least_traces or sample is None:
             return "too_few"
-        query = _neighbours_of(sample.vector, sample.trace_id, model)
+        # As an admin searches: the index is one for all namespaces.
+        found_access = await self._database.read(lambda reading: reading.namespace_access.get("", is_admin=True))
+        access = NamespaceAccess.of(found_access.grants, covers_all=True)
+        query = _neighbours_of(sample.vector, sample.trace_id, model, access)
         wanted = await self._database.read(lambda reading: reading.exact_search.neighbours(query))
         found = await self._database.search(lambda search: search.neighbours(query, ef_search=candidates_for(LIMIT)))
         if len(wanted) < LIMIT:
@@ -95,11 +100,12 @@ class RecallProbe:
         return "measured"
 
 
-def _neighbours_of(vector: "Vector", trace_id: "UUID", model: "Model") -> NeighbourQuery:
+def _neighbours_of(vector: "Vector", trace_id: "UUID", model: "Model", access: NamespaceAccess) -> NeighbourQuery:
     return NeighbourQuery(
         vector=vector,
         model_id=model.model_id,
         model_version=model.model_version,
         limit=LIMIT,
+        trace_filter=everything_in(access.readable),
         excluded_id=trace_id,
     )

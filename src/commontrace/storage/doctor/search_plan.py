@@ -6,14 +6,17 @@ import numpy as np
 from sqlalchemy import ClauseElement, Executable
 from sqlalchemy.ext.compiler import compiles
 
+from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.domain.search.neighbours import NeighbourQuery
-from commontrace.domain.search.query import UNFILTERED, candidates_for
+from commontrace.domain.search.query import candidates_for
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.model import RecordedModel
 from commontrace.storage import engines
 from commontrace.storage.doctor.refusals import translate_refusals
 from commontrace.storage.search import filter_sql
 from commontrace.storage.search.neighbours import approximate_parameters, approximate_statement
 
+_UNFILTERED = ResolvedFilter(trace_filter=TraceFilter(), namespaces=COMMONS_ONLY.readable)
 _READ_ONLY = {"default_transaction_read_only": "on"}
 
 
@@ -30,10 +33,10 @@ async def explain_search(url: str, model: RecordedModel) -> str:
         model_id=model.model_id,
         model_version=model.model_version,
         limit=limit,
-        trace_filter=UNFILTERED,
+        trace_filter=_UNFILTERED,
     )
     parameters = approximate_parameters(query, ef_search=candidates_for(limit))
-    statement = _Explain(approximate_statement(filter_sql.kinds_of(UNFILTERED)))
+    statement = _Explain(approximate_statement(filter_sql.kinds_of(_UNFILTERED)))
     settings = engines.SESSION_SETTINGS | engines.SEARCH_SETTINGS | _READ_ONLY
     engine = engines.pooled(url, settings, size=1, timeout=engines.CONNECT_SECONDS, autocommit=True)
     try:

@@ -83,7 +83,7 @@ class EmbeddingModelRepository(EmbeddingModelReader):
             text(f"ALTER TABLE traces ALTER COLUMN embedding TYPE vector({embedder.dimensions:d}) USING NULL")
         )
         await execute(text(CREATE_SIGNS_TRIGGER))
-        changes = TraceChanges(self._session)
+        changes = TraceChanges(self._session, set())
         for trace_id, vector in vectors.items():
             await changes.set_vector(trace_id, vector, embedder)
         await execute(CreateIndex(VECTOR_INDEX))

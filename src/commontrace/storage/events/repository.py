@@ -4,11 +4,26 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CursorResult, Integer, bindparam, delete, func, insert, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CursorResult,
+    Integer,
+    Uuid,
+    any_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import TraceEvent
+from commontrace.storage.namespaces.names import namespace_name_of
 
 CHANNEL = "commontrace_trace_events"
 """The channel on which servers wake each other up for new events. Followers also poll, so a lost one does no harm."""
@@ -17,14 +32,25 @@ RETENTION = timedelta(days=7)
 
 
 class EventRow(NamedTuple):
-    """An event. Expired ones may be deleted at any time."""
+    """An event."""
 
     sequence: int
     trace_id: UUID
     event_type: str
     revision: int
     created_at: datetime
-    is_expired: bool
+    namespace: str
+    """The name of the trace's namespace."""
+
+
+class EventRange(NamedTuple):
+    """The first events of a range, as far as a caller may read them.
+
+    `begins_expired` is true where the first event of the range, whoever may read it, may be deleted at any time, or is.
+    """
+
+    events: list[EventRow]
+    begins_expired: bool
 
 
 class RetainedEvents(NamedTuple):
@@ -45,19 +71,30 @@ class RetainedEvents(NamedTuple):
 
 _IS_EXPIRED = TraceEvent.created_at < func.now() - RETENTION
 
+_NEW = ("trace_id", "event_type", "revision", "namespace_id")
 # Built once: building a statement costs more than running it.
-_ADD = insert(TraceEvent.__table__).values({name: bindparam(name) for name in ("trace_id", "event_type", "revision")})
-_BETWEEN = (
+_ADD = insert(TraceEvent.__table__).values({name: bindparam(name) for name in _NEW})
+_IN_RANGE = (
+    TraceEvent.sequence > bindparam("after", type_=BigInteger),
+    TraceEvent.sequence <= bindparam("up_to", type_=BigInteger),
+)
+_READABLE = (
     select(
-        *(TraceEvent.__table__.c[name] for name in EventRow._fields if name != "is_expired"),
-        _IS_EXPIRED.label("is_expired"),
+        *(TraceEvent.__table__.c[name] for name in EventRow._fields if name != "namespace"),
+        namespace_name_of(TraceEvent.namespace_id).label("namespace"),
     )
-    .where(
-        TraceEvent.sequence > bindparam("after", type_=BigInteger),
-        TraceEvent.sequence <= bindparam("up_to", type_=BigInteger),
-    )
+    .where(*_IN_RANGE, TraceEvent.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid))))
     .order_by(TraceEvent.sequence)
     .limit(bindparam("limit", type_=Integer))
+    .subquery("readable")
+)
+_FIRST = (
+    select(_IS_EXPIRED.label("is_expired")).where(*_IN_RANGE).order_by(TraceEvent.sequence).limit(1).subquery("first")
+)
+_BETWEEN = (
+    select(_FIRST.c.is_expired, _READABLE)
+    .select_from(_FIRST.outerjoin(_READABLE, true()))
+    .order_by(_READABLE.c.sequence)
 )
 _OLDEST = select(TraceEvent.sequence, _IS_EXPIRED.label("is_expired")).order_by(TraceEvent.sequence).limit(1).subquery()
 _KEPT = select(
@@ -93,10 +130,12 @@ class EventReader:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def list_between(self, after: int, up_to: int, *, limit: int) -> list[EventRow]:
+    async def list_between(self, after: int, up_to: int, namespaces: ReadableNamespaces, *, limit: int) -> EventRange:
         """Returns the first `limit` events after one number, up to another, in order."""
-        rows = await self._executor.execute(_BETWEEN, {"after": after, "up_to": up_to, "limit": limit})
-        return [EventRow._make(row) for row in rows]
+        parameters = {"after": after, "up_to": up_to, "limit": limit, "namespace_ids": namespaces.ids}
+        rows = (await self._executor.execute(_BETWEEN, parameters)).all()
+        events = [EventRow._make(event) for _, *event in rows if event[0] is not None]
+        return EventRange(events, begins_expired=not rows or rows[0][0])
 
     async def get_retained(self) -> RetainedEvents:
         """Returns the retained range."""
@@ -115,9 +154,10 @@ class EventRepository(EventReader):
         self.has_added = False
         """True if there is something to notify of after the commit."""
 
-    async def add(self, trace_id: UUID, event_type: str, *, revision: int) -> None:
+    async def add(self, trace_id: UUID, event_type: str, *, revision: int, namespace_id: UUID) -> None:
         """Appends an event of a trace that this transaction has inserted or locked."""
-        await self._executor.execute(_ADD, {"trace_id": trace_id, "event_type": event_type, "revision": revision})
+        new = {"trace_id": trace_id, "event_type": event_type, "revision": revision, "namespace_id": namespace_id}
+        await self._executor.execute(_ADD, new)
         self.has_added = True
 
     async def delete_expired(self, limit: int) -> int:

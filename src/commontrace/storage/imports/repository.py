@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.events.event_types import CREATED, SUPERSEDED
 from commontrace.domain.imports.decisions import Imported, KnownTrace, Recorded
-from commontrace.domain.traces.content_hash import content_hash
+from commontrace.domain.traces.content_hash import content_hash, hash_in_namespace
 from commontrace.domain.traces.contribution import PENDING, TEXTS
 from commontrace.embeddings.local.text_reading import keeps_tokens
 from commontrace.embeddings.model import Model
@@ -51,7 +51,7 @@ _LOCK = select(
     func.pg_advisory_xact_lock(bindparam("key", type_=BigInteger)),
     func.now(),
 )
-_RECORDED = select(ImportItem.sequence, ImportItem.trace_id, ImportItem.is_new).where(
+_RECORDED = select(ImportItem.sequence, ImportItem.trace_id, ImportItem.is_new, ImportItem.namespace_id).where(
     *_OF_IMPORT, ImportItem.sequence == any_(bindparam("sequences", type_=ARRAY(BigInteger)))
 )
 _WITH_CONTENTS = select(Trace.content_hash, Trace.id).where(
@@ -61,6 +61,7 @@ _WITH_CONTENTS = select(Trace.content_hash, Trace.id).where(
 _EXISTING = select(
     Trace.id,
     Trace.deleted_at.is_(None).label("is_live"),
+    Trace.namespace_id,
     Trace.content_hash,
     *(
         case((Trace.content_hash.is_(None), column))
@@ -77,17 +78,17 @@ _MARK_SUPERSEDED = (
     update(Trace.__table__)
     .where(Trace.id == _PAIRS.c.replaced_id)
     .values(superseded_by_id=_PAIRS.c.successor_id)
-    .returning(Trace.id, Trace.revision)
+    .returning(Trace.id, Trace.revision, Trace.namespace_id)
 )
 
 _TRACE_COLUMNS = (
     *("id", "title", "context_text", "solution_text", "embedding", "embedding_model_id", "embedding_model_version"),
     *("status", "contributor_id", "agent_model", "agent_version", "metadata_json", "content_hash"),
-    *("created_at", "updated_at", "supersedes_id", "superseded_by_id"),
+    *("created_at", "updated_at", "supersedes_id", "superseded_by_id", "namespace_id"),
 )
-_REVISION_COLUMNS = (
-    *("trace_id", "revision", "title", "context_text", "solution_text", "changed_fields", "editor_id", "created_at"),
-)
+_ITEM_COLUMNS = ("caller_id", "import_id", "sequence", "trace_id", "is_new", "namespace_id")
+# By position: its last column has another name until namespaces are enabled (ADR 0061).
+_REVISION_COLUMNS = None
 
 
 class ImportRepository(ImportReader):
@@ -111,21 +112,32 @@ class ImportRepository(ImportReader):
     async def get_recorded(self, import_id: UUID, caller_id: UUID, sequences: Sequence[int]) -> dict[int, Recorded]:
         """Returns the recorded results of items, by sequence. Items that were not stored are left out."""
         rows = await self._executor.execute(_RECORDED, {"sequences": sequences, **_parameters(import_id, caller_id)})
-        return {row.sequence: Recorded(trace_id=row.trace_id, is_new=row.is_new) for row in rows}
+        return {
+            row.sequence: Recorded(trace_id=row.trace_id, is_new=row.is_new, namespace_id=row.namespace_id)
+            for row in rows
+        }
 
     async def get_ids_by_content(self, hashes: Sequence[bytes]) -> dict[bytes, UUID]:
-        """Returns the ids of live traces by content hash. Further traces with these contents would be duplicates."""
+        """Returns the ids of live traces by stored hash, which tells their namespace, too.
+
+        Further traces with these contents would be duplicates.
+        """
         if not hashes:
             return {}
         rows = await self._executor.execute(_WITH_CONTENTS, {"hashes": hashes})
         return {row[0]: row[1] for row in rows if row[0] is not None}
 
     async def get_existing(self, trace_ids: Collection[UUID]) -> dict[UUID, KnownTrace]:
-        """Returns the traces that exist, deleted ones too, by id."""
+        """Returns the traces that exist in any namespace, deleted ones too, by id: an id is taken, whoever reads it."""
         if not trace_ids:
             return {}
         rows = await self._executor.execute(_EXISTING, {"trace_ids": list(trace_ids)})
-        return {row[0]: KnownTrace(row[0], (row[2] or content_hash(*row[3:])) if row[1] else None) for row in rows}
+        return {
+            trace_id: KnownTrace(
+                trace_id, (hashed or hash_in_namespace(content_hash(*texts), namespace_id)) if is_live else None
+            )
+            for trace_id, is_live, namespace_id, hashed, *texts in rows
+        }
 
     async def get_purged_ids(self, trace_ids: Collection[UUID]) -> set[UUID]:
         """Returns those of the ids that belonged to purged traces."""
@@ -159,8 +171,10 @@ class ImportRepository(ImportReader):
         ]
         if waiting:
             await self._copy("encoding_jobs", ("trace_id", "has_vector"), waiting)
-        events = [(trace.id, CREATED, 1) for trace in traces]
-        events += [(trace.id, SUPERSEDED, 1) for trace in traces if trace.superseded_by_id is not None]
+        events = [(trace.id, CREATED, 1, trace.item.namespace_id) for trace in traces]
+        events += [
+            (trace.id, SUPERSEDED, 1, trace.item.namespace_id) for trace in traces if trace.superseded_by_id is not None
+        ]
         await self._add_events(events)
 
     async def mark_superseded(self, successors: Mapping[UUID, UUID]) -> None:
@@ -169,7 +183,7 @@ class ImportRepository(ImportReader):
             return
         pairs = {"replaced_ids": list(successors), "successor_ids": list(successors.values())}
         rows = await self._executor.execute(_MARK_SUPERSEDED, pairs)
-        await self._add_events([(row.id, SUPERSEDED, row.revision) for row in rows])
+        await self._add_events([(row.id, SUPERSEDED, row.revision, row.namespace_id) for row in rows])
 
     async def add_tags(self, tags: Iterable[tuple[UUID, Iterable[UUID]]]) -> None:
         """Adds tags to new traces."""
@@ -179,9 +193,12 @@ class ImportRepository(ImportReader):
 
     async def save_items(self, import_id: UUID, caller_id: UUID, items: Mapping[int, Recorded]) -> None:
         """Records the results of items, by sequence."""
-        rows = [(caller_id, import_id, sequence, item.trace_id, item.is_new) for sequence, item in items.items()]
+        rows = [
+            (caller_id, import_id, sequence, item.trace_id, item.is_new, item.namespace_id)
+            for sequence, item in items.items()
+        ]
         if rows:
-            await self._copy("import_items", ("caller_id", "import_id", "sequence", "trace_id", "is_new"), rows)
+            await self._copy("import_items", _ITEM_COLUMNS, rows)
 
     async def delete_expired(self, limit: int) -> int:
         """Deletes the records of up to `limit` items older than 30 days; returns how many."""
@@ -190,11 +207,11 @@ class ImportRepository(ImportReader):
         result = await self._executor.execute(delete(ImportItem).where(tuple_(*key).in_(oldest)))
         return cast("CursorResult[None]", result).rowcount
 
-    async def _add_events(self, events: Sequence[tuple[UUID, str, int]]) -> None:
-        await self._copy("trace_events", ("trace_id", "event_type", "revision"), events)
+    async def _add_events(self, events: Sequence[tuple[UUID, str, int, UUID]]) -> None:
+        await self._copy("trace_events", ("trace_id", "event_type", "revision", "namespace_id"), events)
         self.has_added = True
 
-    async def _copy(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    async def _copy(self, table: str, columns: Sequence[str] | None, rows: Iterable[tuple[Any, ...]]) -> None:
         """Copies rows into a table on the driver's connection: SQLAlchemy has no COPY.
 
         A statement must have begun the transaction before.
@@ -224,6 +241,7 @@ def _trace_row(trace: Imported, contributor_id: UUID, model: Model) -> tuple[Any
         trace.created_at,
         trace.supersedes_id,
         trace.superseded_by_id,
+        item.namespace_id,
     )
 
 

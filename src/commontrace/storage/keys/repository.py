@@ -28,6 +28,8 @@ class KeyRow(NamedTuple):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    namespaces: Sequence[str] | None
+    """The names of the namespaces that the key is bound to; None for a key that is not bound."""
     seconds_left: float | None
     """Seconds until the key expires, None if it never does."""
 
@@ -51,6 +53,7 @@ _KEYS = select(
     ApiKey.expires_at,
     ApiKey.revoked_at,
     ApiKey.last_used_at,
+    ApiKey.namespaces,
     _SECONDS_LEFT,
 ).join(User, User.id == ApiKey.user_id)
 
@@ -106,8 +109,9 @@ class KeyRepository(KeyReader):
         scopes: Collection[Scope],
         label: str,
         expires_in: timedelta | None,
+        namespaces: Collection[str] = (),
     ) -> None:
-        """Stores a new key, which expires after `expires_in`, or never."""
+        """Stores a new key, which expires after `expires_in`, or never; bound to namespaces, if any are given."""
         await self._executor.execute(
             insert(ApiKey).values(
                 id=key_id,
@@ -115,6 +119,7 @@ class KeyRepository(KeyReader):
                 digest=digest,
                 scopes=sorted(scopes),
                 label=label,
+                namespaces=sorted(namespaces) or None,
                 expires_at=None if expires_in is None else func.now() + expires_in,
             )
         )

@@ -10,6 +10,7 @@ from commontrace.storage.models.bookkeeping import (
     QuotaWindow,
     TraceEvent,
 )
+from commontrace.storage.models.namespaces import Namespace, NamespaceMember, RetiredNamespace
 from commontrace.storage.models.tags import Tag, TagAlias, TraceTag
 from commontrace.storage.models.traces import (
     CREATE_SIGNS_TRIGGER,
@@ -36,8 +37,11 @@ __all__ = [
     "EncodingJob",
     "IdempotentRequest",
     "ImportItem",
+    "Namespace",
+    "NamespaceMember",
     "PurgedTrace",
     "QuotaWindow",
+    "RetiredNamespace",
     "Tag",
     "TagAlias",
     "Trace",

@@ -14,7 +14,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from commontrace.domain.namespaces.namespace import COMMONS_ID
+
 NOW = text("now()")
+
+IN_COMMONS = text(f"'{COMMONS_ID}'::uuid")
+"""The namespace of rows that name none."""
 
 
 class Base(AsyncAttrs, DeclarativeBase):

@@ -4,16 +4,19 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     ForeignKey,
     Identity,
     Index,
+    Uuid,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from commontrace.storage.models.base import NOW, Base
+from commontrace.domain.namespaces.namespace import COMMONS_ID
+from commontrace.storage.models.base import IN_COMMONS, NOW, Base
 
 
 class EmbeddingModel(Base):
@@ -45,6 +48,8 @@ class IdempotentRequest(Base):
     fingerprint: Mapped[bytes]
     answer: Mapped[bytes | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    namespace_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default=f"{{{COMMONS_ID}}}")
+    """The namespaces of what the answer shows: who may not read them any more does not get it again."""
 
 
 class EncodingJob(Base):
@@ -84,7 +89,8 @@ class TraceEvent(Base):
     trace_id: Mapped[UUID]
     event_type: Mapped[str]
     revision: Mapped[int]
-    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    created_at: Mapped[datetime] = mapped_column("occurred_at", key="created_at", server_default=NOW)
+    namespace_id: Mapped[UUID] = mapped_column(server_default=IN_COMMONS)
 
 
 class ImportItem(Base):
@@ -99,6 +105,7 @@ class ImportItem(Base):
     trace_id: Mapped[UUID]
     is_new: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    namespace_id: Mapped[UUID] = mapped_column(server_default=IN_COMMONS)
 
 
 class PurgedTrace(Base):

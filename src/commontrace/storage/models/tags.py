@@ -25,12 +25,15 @@ class Tag(Timestamps, Base):
 
 
 class TagAlias(Base):
-    """Another name of a tag; never the canonical name of a tag (ADR 0010)."""
+    """Another name of a tag; never the canonical name of a tag (ADR 0010).
+
+    Rows are added by position: `alias` has another name until namespaces are enabled (ADR 0061).
+    """
 
     __tablename__ = "tag_aliases"
     __table_args__ = (Index("ix_tag_aliases_tag_id", "tag_id"),)
 
-    name: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column("alias", key="name", primary_key=True)
     tag_id: Mapped[UUID] = mapped_column(ForeignKey("tags.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 

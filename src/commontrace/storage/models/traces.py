@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIT, TSVECTOR, BitString
 from sqlalchemy.orm import Mapped, mapped_column
 
 from commontrace.embeddings.embedder import Vector
-from commontrace.storage.models.base import NOW, Base, Timestamps
+from commontrace.storage.models.base import IN_COMMONS, NOW, Base, Timestamps
 from commontrace.storage.vector_type import VectorType
 
 VECTOR_INDEX_NAME = "ix_traces_embedding_hnsw"
@@ -54,6 +54,7 @@ class Trace(Timestamps, Base):
         Index("ix_traces_created_at", "created_at"),
         Index("ix_traces_content_hash", "content_hash", unique=True, postgresql_where=text("deleted_at IS NULL")),
         Index("ix_traces_supersedes_id", "supersedes_id", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_traces_promoted_from_id", "promoted_from_id", postgresql_where=text("promoted_from_id IS NOT NULL")),
         VECTOR_INDEX,
         {"postgresql_with": {"fillfactor": 80, "toast_tuple_target": 256}},
     )
@@ -83,9 +84,15 @@ class Trace(Timestamps, Base):
     supersedes_id: Mapped[UUID | None] = mapped_column(ForeignKey("traces.id"))
     superseded_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("traces.id"))
     """The live trace that supersedes this one."""
-    hidden_at: Mapped[datetime | None]
+    hidden_at: Mapped[datetime | None] = mapped_column("hiding_time", key="hidden_at")
     """When a moderator hid the trace. Hidden traces are deleted, too; if hiding deleted one, both times are equal."""
-    hide_reason: Mapped[str] = mapped_column(server_default="")
+    hide_reason: Mapped[str] = mapped_column("hiding_reason", key="hide_reason", server_default="")
+    namespace_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"), server_default=IN_COMMONS)
+    """Never changes."""
+    promoted_from_id: Mapped[UUID | None] = mapped_column(ForeignKey("traces.id"))
+    """The trace of another namespace that it is a copy of."""
+    prior_contributor_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default="{}")
+    """The contributors of what it is a copy of: to them it is their own."""
 
 
 class TraceRevision(Base):
@@ -100,7 +107,10 @@ class TraceRevision(Base):
     solution_text: Mapped[str]
     changed_fields: Mapped[list[str]] = mapped_column(ARRAY(String))
     editor_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
-    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    created_at: Mapped[datetime] = mapped_column("current_since", key="created_at", server_default=NOW)
+
+
+_INDEXED = ("status", "contributor_id", "agent_model", "created_at", "namespace_id")
 
 
 class TraceSigns(Base):
@@ -108,7 +118,7 @@ class TraceSigns(Base):
 
     __tablename__ = "trace_signs"
     __table_args__ = (
-        *(Index(f"ix_trace_signs_{name}", name) for name in ("status", "contributor_id", "agent_model", "created_at")),
+        *(Index(f"ix_trace_signs_{name}", name) for name in _INDEXED),
         Index("ix_trace_signs_tag_ids", "tag_ids", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
     )
 
@@ -123,6 +133,7 @@ class TraceSigns(Base):
     is_current: Mapped[bool]
     """True unless a live trace supersedes the trace."""
     tag_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    namespace_id: Mapped[UUID] = mapped_column(server_default=IN_COMMONS)
 
 
 class TraceWords(Base):

@@ -47,3 +47,5 @@ class ApiKey(Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+    namespaces: Mapped[list[str] | None] = mapped_column(ARRAY(String))
+    """The names of the namespaces that the key is bound to; None for a key that is not bound."""

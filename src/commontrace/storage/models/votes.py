@@ -1,5 +1,6 @@
 """Table of votes."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
@@ -7,6 +8,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -30,6 +32,10 @@ class Vote(Timestamps, Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(
+        "first_cast_at", key="created_at", server_default=text("statement_timestamp()")
+    )
+    """By the statement's time: the transaction may have begun before another vote and waited for it."""
     trace_id: Mapped[UUID] = mapped_column(ForeignKey("traces.id"))
     voter_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     vote_type: Mapped[str]

@@ -13,6 +13,9 @@ from commontrace.storage.models import Trace, TraceSigns, TraceTag
 Kinds = frozenset[str]
 """Names of the conditions that a filter sets."""
 
+NAMESPACES, ALL_NAMESPACES = "namespaces", "all_namespaces"
+"""The same condition, one of which every filter has. With the second, every trace is expected to pass it."""
+
 
 _TAGS_ALL = bindparam("tags_all", type_=ARRAY(Uuid))
 _TAGS_ANY = bindparam("tags_any", type_=ARRAY(Uuid))
@@ -35,9 +38,11 @@ def _on_columns(columns: Any) -> dict[str, ColumnElement[bool]]:
         "contributor_ids": _one_of(columns.contributor_id, "contributor_ids", Uuid),
         "created_from": columns.created_at >= bindparam("created_from", type_=DateTime(timezone=True)),
         "created_before": columns.created_at < bindparam("created_before", type_=DateTime(timezone=True)),
+        **dict.fromkeys((NAMESPACES, ALL_NAMESPACES), _one_of(columns.namespace_id, "namespace_ids", Uuid)),
     }
 
 
+_NO_CONDITIONS = frozenset(("tags_all_count", "namespace_ids", "granted_ids"))
 _METADATA = Trace.metadata_json.contains(bindparam("metadata", type_=JSONB))
 
 _ON_TRACES: dict[str, ColumnElement[bool]] = {
@@ -73,10 +78,8 @@ def conditions_on_signs(kinds: Kinds, signs: Any = TraceSigns) -> list[ColumnEle
     return [conditions_by_kind[kind] for kind in sorted(kinds)]
 
 
-def parameters(resolved: ResolvedFilter | None) -> dict[str, Any]:
-    """Returns the parameters of the conditions that the filter sets; None sets none."""
-    if resolved is None:
-        return {}
+def parameters(resolved: ResolvedFilter) -> dict[str, Any]:
+    """Returns the parameters of the conditions that the filter sets, and of what its rows show (`row_columns`)."""
     trace_filter = resolved.trace_filter
     values: dict[str, Any] = {
         "tags_any": _ids(trace_filter.tags_any, resolved),
@@ -92,15 +95,20 @@ def parameters(resolved: ResolvedFilter | None) -> dict[str, Any]:
     if trace_filter.tags_all:
         ids = _ids(trace_filter.tags_all, resolved)
         values |= {"tags_all": ids, "tags_all_count": len(ids)}
-    return values
+    namespaces = resolved.namespaces
+    return values | {"namespace_ids": namespaces.ids, "granted_ids": namespaces.granted_ids}
 
 
-def kinds_of(resolved: ResolvedFilter | None) -> Kinds:
-    """Returns which conditions the filter sets; None sets none."""
-    if resolved is None:
-        return frozenset()
+def kinds_of(resolved: ResolvedFilter) -> Kinds:
+    """Returns which conditions the filter sets."""
     current_only = () if resolved.trace_filter.include_superseded else ("current_only",)
-    return frozenset((*parameters(resolved), *current_only)) - {"tags_all_count"}
+    namespaces = ALL_NAMESPACES if resolved.namespaces.is_all else NAMESPACES
+    return frozenset((*parameters(resolved), *current_only, namespaces)) - _NO_CONDITIONS
+
+
+def passes_nearly_all(kinds: Kinds) -> bool:
+    """Returns whether a filter of these kinds keeps out no more than superseded traces."""
+    return kinds <= {"current_only", ALL_NAMESPACES}
 
 
 def _ids(names: Iterable[str], resolved: ResolvedFilter) -> list[UUID]:

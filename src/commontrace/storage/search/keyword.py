@@ -111,7 +111,7 @@ def matches_statement(kinds: filter_sql.Kinds) -> Select[Any]:
 
 def _postings(query_words: CTE, kinds: filter_sql.Kinds) -> Any:
     """Returns posting lists, the ids of the traces that hold a word: a row for each word within the bounds."""
-    if kinds <= {"current_only"}:
+    if filter_sql.passes_nearly_all(kinds):
         return _postings_by_index(query_words, kinds).where(query_words.c.frequency <= _SURELY_COMMON)
     passing = (
         select(TraceSigns.trace_id)

@@ -1,11 +1,12 @@
 """Trace tokens: the signs of each trace's token vectors, stored with its vector (ADR 0058)."""
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    CursorResult,
     Insert,
     Integer,
     LargeBinary,
@@ -15,11 +16,13 @@ from sqlalchemy import (
     any_,
     bindparam,
     delete,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.embeddings.token_signs import TokenSigns
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Trace, TraceTokens
@@ -44,6 +47,7 @@ _OF_THEM = (
         TraceTokens.trace_id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))),
         TraceTokens.model_version == bindparam("model_version", type_=String),
         TraceTokens.revision == Trace.revision,
+        Trace.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid))),
     )
 )
 
@@ -64,6 +68,16 @@ def _save_statement() -> Insert:
 
 
 _SAVE = _save_statement()
+_COPY = insert(TraceTokens.__table__).from_select(
+    ["trace_id", "model_version", "revision", "signs"],
+    select(bindparam("to_trace", type_=Uuid), TraceTokens.model_version, literal_column("1"), TraceTokens.signs)
+    .join(Trace, Trace.id == TraceTokens.trace_id)
+    .where(
+        TraceTokens.trace_id == bindparam("of_trace", type_=Uuid),
+        TraceTokens.revision == Trace.revision,
+        TraceTokens.model_version == Trace.embedding_model_version,
+    ),
+)
 
 
 class TokensOfRevision(NamedTuple):
@@ -80,12 +94,18 @@ class TraceTokensReader:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def get_many(self, trace_ids: Collection[UUID], *, model_version: str) -> dict[UUID, bytes]:
+    async def get_many(
+        self, trace_ids: Collection[UUID], namespaces: ReadableNamespaces, *, model_version: str
+    ) -> dict[UUID, bytes]:
         """Returns the signs of the traces' tokens by id, as `late_interaction` reads them.
 
         Traces that have none of this version, or none of their present text, are left out.
         """
-        parameters = {"trace_ids": list(trace_ids), "model_version": model_version}
+        parameters = {
+            "trace_ids": list(trace_ids),
+            "model_version": model_version,
+            "namespace_ids": namespaces.ids,
+        }
         rows = await self._executor.execute(_OF_THEM, parameters)
         return {trace_id: signs for trace_id, signs in rows if signs}
 
@@ -95,6 +115,11 @@ class TraceTokensRepository(TraceTokensReader):
 
     def __init__(self, session: AsyncSession) -> None:
         super().__init__(session)
+
+    async def copy(self, from_trace_id: UUID, to_trace_id: UUID) -> bool:
+        """Copies the tokens of a locked trace to a new one of the same text; returns False if there are none."""
+        copied = await self._executor.execute(_COPY, {"of_trace": from_trace_id, "to_trace": to_trace_id})
+        return cast("CursorResult[None]", copied).rowcount > 0
 
     async def save(self, tokens: Sequence[TokensOfRevision], *, model_version: str) -> None:
         """Stores tokens, except those of texts that have changed since."""

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ARRAY,
     CursorResult,
     Integer,
+    String,
     Uuid,
     and_,
     any_,
@@ -16,12 +17,15 @@ from sqlalchemy import (
     delete,
     func,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.models import Tag, TagAlias, Trace, TraceTag
+from commontrace.storage.tags.existence import GRANTED_IDS
 from commontrace.storage.tags.repository import MERGES
 
 # As `TraceChanges.block_purges`, without a list of the traces: a tag may have ten thousand.
@@ -35,6 +39,16 @@ _ADD_TO_EACH = (
         select(func.unnest(bindparam("to_traces", type_=ARRAY(Uuid))), bindparam("new_tag_id", type_=Uuid)),
     )
     .on_conflict_do_nothing()
+)
+
+_COUNT_READABLE = (
+    select(func.count())
+    .select_from(Trace)
+    .where(Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))), Trace.namespace_id == GRANTED_IDS)
+)
+# By position, see TagAlias.
+_ADD_ALIAS = text("INSERT INTO tag_aliases VALUES (:new_alias, :of_tag)").bindparams(
+    bindparam("new_alias", type_=String), bindparam("of_tag", type_=Uuid)
 )
 
 UNUSED_RETENTION = timedelta(days=1)
@@ -110,10 +124,12 @@ class TagChanges:
 
     async def add_alias(self, name: str, tag_id: UUID) -> None:
         """Makes an unused name an alias of the tag. Needs `lock_for_merge`."""
-        await self._session.execute(insert(TagAlias).values(name=name, tag_id=tag_id))
+        await self._session.execute(_ADD_ALIAS, {"new_alias": name, "of_tag": tag_id})
 
-    async def merge(self, source_id: UUID, target_id: UUID) -> int:
-        """Moves traces, aliases and the name of the source to the target; returns how many traces had the source.
+    async def merge(self, source_id: UUID, target_id: UUID, namespaces: ReadableNamespaces) -> int:
+        """Moves traces, aliases and the name of the source to the target.
+
+        Returns how many traces had the source, of those that the caller may read, deleted ones included.
 
         Needs `lock_for_merge`.
         """
@@ -126,4 +142,5 @@ class TagChanges:
         await self._session.execute(update(TagAlias).where(TagAlias.tag_id == source_id).values(tag_id=target_id))
         gone = await self._session.execute(delete(Tag).where(Tag.id == source_id).returning(Tag.name))
         await self.add_alias(gone.scalar_one(), target_id)
-        return len(trace_ids)
+        moved = {"trace_ids": trace_ids, "granted_ids": namespaces.granted_ids}
+        return (await self._session.execute(_COUNT_READABLE, moved)).scalar_one()

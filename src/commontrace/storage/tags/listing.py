@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Tag, TagAlias, Trace, TraceTag
+from commontrace.storage.tags.existence import GRANTED_IDS, exists_for_caller
 
 
 class TagRow(NamedTuple):
@@ -37,32 +39,52 @@ _COLUMNS = ("id", "name", "description", "is_curated", "created_at")
 
 
 class TagListing:
-    """Queries for tags with their counts. Each is one statement, however many tags it returns."""
+    """Queries for the tags that exist for a caller, with counts of the traces that the caller may read.
+
+    Each is one statement, however many tags it returns.
+    """
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def get(self, name: str) -> TagRow | None:
+    async def get(self, name: str, namespaces: ReadableNamespaces) -> TagRow | None:
         """Returns the tag with a canonical name or alias, or None."""
-        of_alias = select(TagAlias.tag_id).where(TagAlias.name == name).scalar_subquery()
-        rows = await self._fetch(_candidates(or_(Tag.name == name, Tag.id == of_alias)))
+        rows = await self._fetch(_candidates(_is_named(name), *_existing(namespaces)), namespaces)
         return rows[0] if rows else None
 
-    async def list(self, query: TagQuery) -> Sequence[TagRow]:
+    async def get_any(self, name: str, namespaces: ReadableNamespaces) -> TagRow | None:
+        """Returns the same whether it exists for the caller or not, after a change that the caller made of it."""
+        rows = await self._fetch(_candidates(_is_named(name)), namespaces)
+        return rows[0] if rows else None
+
+    async def list(self, query: TagQuery, namespaces: ReadableNamespaces) -> Sequence[TagRow]:
         """Returns the tags, ordered by the code points of their names, or by use and then by name."""
-        conditions: list[ColumnElement[bool]] = [func.starts_with(Tag.name, query.prefix)] if query.prefix else []
+        conditions = [*_existing(namespaces)]
+        if query.prefix:
+            conditions.append(func.starts_with(Tag.name, query.prefix))
         if query.curated_only:
             conditions.append(Tag.is_curated.is_(True))
         if query.by_use:
-            return await self._fetch(_candidates(*conditions), most=query.size)
+            return await self._fetch(_candidates(*conditions), namespaces, most=query.size)
         if query.after is not None:
             conditions.append(_by_code_points(Tag.name) > query.after)
         page = _candidates(*conditions).order_by(_by_code_points(Tag.name)).limit(query.size)
-        return await self._fetch(page)
+        return await self._fetch(page, namespaces)
 
-    async def _fetch(self, candidates: Select[Any], *, most: int | None = None) -> Sequence[TagRow]:
-        rows = await self._executor.execute(_counted(candidates, most))
+    async def _fetch(
+        self, candidates: Select[Any], namespaces: ReadableNamespaces, *, most: int | None = None
+    ) -> Sequence[TagRow]:
+        rows = await self._executor.execute(_counted(candidates, most), {"granted_ids": namespaces.granted_ids})
         return [TagRow._make(row) for row in rows]
+
+
+def _is_named(name: str) -> ColumnElement[bool]:
+    of_alias = select(TagAlias.tag_id).where(TagAlias.name == name).scalar_subquery()
+    return or_(Tag.name == name, Tag.id == of_alias)
+
+
+def _existing(namespaces: ReadableNamespaces) -> Sequence[ColumnElement[bool]]:
+    return () if namespaces.covers_all else (exists_for_caller(),)
 
 
 def _candidates(*conditions: ColumnElement[bool]) -> Select[Any]:
@@ -73,7 +95,7 @@ def _counted(candidates: Select[Any], most: int | None) -> Select[Any]:
     tag = candidates.subquery()
     aliases = select(TagAlias.name).where(TagAlias.tag_id == tag.c.id).order_by(_by_code_points(TagAlias.name))
     # Counts traces, not rows of trace_tags: deleted traces keep theirs.
-    count = func.count(Trace.id)
+    count, readable = func.count(Trace.id), Trace.namespace_id == GRANTED_IDS
     counted = (
         select(
             tag.c.name,
@@ -85,7 +107,7 @@ def _counted(candidates: Select[Any], most: int | None) -> Select[Any]:
         )
         .select_from(tag)
         .outerjoin(TraceTag, TraceTag.tag_id == tag.c.id)
-        .outerjoin(Trace, and_(Trace.id == TraceTag.trace_id, Trace.deleted_at.is_(None)))
+        .outerjoin(Trace, and_(Trace.id == TraceTag.trace_id, Trace.deleted_at.is_(None), readable))
         .group_by(*tag.c)
     )
     by_name = _by_code_points(tag.c.name)

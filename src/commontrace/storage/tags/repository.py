@@ -8,21 +8,26 @@ from sqlalchemy import ARRAY, String, Uuid, any_, bindparam, delete, func, liter
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Tag, TagAlias, TraceTag
+from commontrace.storage.tags.existence import exists_for_caller
 
 MERGES = 0x74616773
 """Key of the advisory lock that keeps merges apart from transactions that rely on the tag of a name."""
 
 # Built once: building a statement costs more than running it.
 _WANTED = any_(bindparam("names", type_=ARRAY(String)))
-_IDS_OF = (
-    select(Tag.name, Tag.id)
-    .where(Tag.name == _WANTED)
-    .union_all(select(TagAlias.name, TagAlias.tag_id).where(TagAlias.name == _WANTED))
-)
+_NAMED = select(Tag.name, Tag.id).where(Tag.name == _WANTED)
+_ALIASED = select(TagAlias.name, TagAlias.tag_id).where(TagAlias.name == _WANTED)
+_IDS_OF = _NAMED.union_all(_ALIASED)
 _IDS_FOR_DRIVER = DriverStatement(_IDS_OF)
+_EXISTING_IDS_FOR_DRIVER = DriverStatement(
+    _NAMED.where(exists_for_caller()).union_all(
+        _ALIASED.join(Tag, Tag.id == TagAlias.tag_id).where(exists_for_caller())
+    )
+)
 # Tags that have an alias are never deleted as unused, so these need no lock.
 _LOCKED = select(Tag.name, Tag.id).where(Tag.name == _WANTED).with_for_update(read=True, key_share=True).cte("held")
 _LOCK = select(_LOCKED).union_all(select(TagAlias.name, TagAlias.tag_id).where(TagAlias.name == _WANTED))
@@ -33,9 +38,13 @@ _ADD = insert(TraceTag.__table__).from_select(
 )
 
 
-async def get_ids_by_driver(connection: asyncpg.Connection, names: Collection[str]) -> dict[str, UUID]:
-    """Returns the same as `TagReader.get_ids`, on a connection of searches."""
-    rows = await connection.fetch(_IDS_FOR_DRIVER.sql, *_IDS_FOR_DRIVER.arguments({"names": list(names)}))
+async def get_ids_by_driver(
+    connection: asyncpg.Connection, names: Collection[str], namespaces: ReadableNamespaces
+) -> dict[str, UUID]:
+    """Returns the ids of tags that exist for a caller, by name or alias, on a connection of searches."""
+    statement = _IDS_FOR_DRIVER if namespaces.covers_all else _EXISTING_IDS_FOR_DRIVER
+    parameters = {"names": list(names), "granted_ids": namespaces.granted_ids}
+    rows = await connection.fetch(statement.sql, *statement.arguments(parameters))
     return {row[0]: row[1] for row in rows}
 
 
@@ -46,15 +55,17 @@ class TagReader:
         self._executor = executor
 
     async def get_ids(self, names: Collection[str]) -> dict[str, UUID]:
-        """Returns the tags' ids by name or alias. Unknown names are left out."""
+        """Returns the tags' ids by name or alias, whoever may see them. Unknown names are left out."""
         return {row[0]: row[1] for row in await self._executor.execute(_IDS_OF, {"names": list(names)})}
 
-    async def get_canonical_names(self, names: Collection[str]) -> dict[str, str]:
-        """Returns the tags' own names by name or alias. Unknown names are left out."""
+    async def get_canonical_names(self, names: Collection[str], namespaces: ReadableNamespaces) -> dict[str, str]:
+        """Returns the own names of tags that exist for a caller, by name or alias. Others are left out."""
         wanted = any_(literal(list(names), ARRAY(String)))
-        tags = select(Tag.name, Tag.name.label("own_name")).where(Tag.name == wanted)
-        aliases = select(TagAlias.name, Tag.name).join(Tag, Tag.id == TagAlias.tag_id).where(TagAlias.name == wanted)
-        return {row[0]: row[1] for row in await self._executor.execute(tags.union_all(aliases))}
+        existing = () if namespaces.covers_all else (exists_for_caller(),)
+        tags = select(Tag.name, Tag.name.label("own_name")).where(Tag.name == wanted, *existing)
+        aliases = select(TagAlias.name, Tag.name).join(Tag, Tag.id == TagAlias.tag_id)
+        query = tags.union_all(aliases.where(TagAlias.name == wanted, *existing))
+        return {row[0]: row[1] for row in await self._executor.execute(query, {"granted_ids": namespaces.granted_ids})}
 
 
 class TagRepository(TagReader):

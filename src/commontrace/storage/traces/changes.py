@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, update
+from sqlalchemy import ARRAY, String, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.errors import TraceNotFound
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage.models import Trace
@@ -16,14 +17,22 @@ from commontrace.storage.models import Trace
 _OF_THESE = Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid)))
 
 # FOR NO KEY UPDATE: inserts of rows that refer to the trace, such as its tags, do not wait. Only a purge blocks them.
-_LOCK = (
+_LOCK_ANYWHERE = (
     select(*(Trace.__table__.c[name] for name in LockedTrace._fields))
     .where(_OF_THESE)
     .order_by(Trace.id)
     .with_for_update(key_share=True)
 )
+_IN_NAMESPACES = Trace.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid)))
+_LOCK = _LOCK_ANYWHERE.where(_IN_NAMESPACES)
 
-_BLOCK_PURGES = select(Trace.id).where(_OF_THESE).order_by(Trace.id).with_for_update(read=True, key_share=True)
+_BLOCK_PURGES = (
+    select(Trace.id).where(_OF_THESE, _IN_NAMESPACES).order_by(Trace.id).with_for_update(read=True, key_share=True)
+)
+
+# Functions, which know the present names of the columns (ADR 0061).
+_HIDE = select(func.hide_trace(bindparam("of_trace", type_=Uuid), bindparam("reason", type_=String)))
+_UNHIDE = select(func.unhide_trace(bindparam("of_trace", type_=Uuid)))
 
 _SET_VECTOR = (
     update(Trace.__table__)
@@ -39,28 +48,37 @@ _SET_VECTOR = (
 class TraceChanges:
     """Changes of existing traces in one unit of work, which locks each trace before."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, shown_namespace_ids: set[UUID]) -> None:
         self._session = session
+        self._shown_namespace_ids = shown_namespace_ids
 
-    async def lock(self, trace_ids: Collection[UUID]) -> dict[UUID, LockedTrace]:
+    async def lock(self, trace_ids: Collection[UUID], namespaces: ReadableNamespaces) -> dict[UUID, LockedTrace]:
         """Locks the traces that exist, deleted ones too, in the order of their ids, and returns them by id.
 
         A transaction that needs several locks takes them in one call: otherwise two may deadlock.
         """
-        rows = await self._session.execute(_LOCK, {"trace_ids": list(trace_ids)})
+        parameters = {"trace_ids": list(trace_ids), "namespace_ids": namespaces.ids}
+        locked = [LockedTrace._make(row) for row in await self._session.execute(_LOCK, parameters)]
+        self._shown_namespace_ids.update(trace.namespace_id for trace in locked)
+        return {trace.id: trace for trace in locked}
+
+    async def lock_anywhere(self, trace_ids: Collection[UUID]) -> dict[UUID, LockedTrace]:
+        """Locks the same in any namespace. For work of the service itself, of which no caller reads anything."""
+        rows = await self._session.execute(_LOCK_ANYWHERE, {"trace_ids": list(trace_ids)})
         return {row.id: LockedTrace._make(row) for row in rows}
 
-    async def block_purges(self, trace_ids: Collection[UUID]) -> set[UUID]:
+    async def block_purges(self, trace_ids: Collection[UUID], namespaces: ReadableNamespaces) -> set[UUID]:
         """Blocks purges of the traces that exist until the transaction ends, and returns their ids.
 
         Waits for purges in progress, and for nothing else. Required before a transaction adds rows that refer to traces
         which it has neither inserted nor locked, or stores answers that hold their texts.
         """
-        return set((await self._session.execute(_BLOCK_PURGES, {"trace_ids": list(trace_ids)})).scalars())
+        parameters = {"trace_ids": list(trace_ids), "namespace_ids": namespaces.ids}
+        return set((await self._session.execute(_BLOCK_PURGES, parameters)).scalars())
 
-    async def lock_live(self, trace_id: UUID) -> LockedTrace:
+    async def lock_live(self, trace_id: UUID, namespaces: ReadableNamespaces) -> LockedTrace:
         """Locks and returns a live trace. Raises TraceNotFound."""
-        trace = (await self.lock([trace_id])).get(trace_id)
+        trace = (await self.lock([trace_id], namespaces)).get(trace_id)
         if trace is None or trace.deleted_at is not None:
             raise TraceNotFound(trace_id)
         return trace
@@ -91,8 +109,8 @@ class TraceChanges:
 
     async def hide(self, trace_id: UUID, reason: str) -> None:
         """Marks a deleted trace as hidden, with the reason. The time of an earlier hiding stays."""
-        await self.update(trace_id, {"hidden_at": func.coalesce(Trace.hidden_at, func.now()), "hide_reason": reason})
+        await self._session.execute(_HIDE, {"of_trace": trace_id, "reason": reason})
 
     async def unhide(self, trace_id: UUID) -> None:
         """Removes the mark that a trace is hidden."""
-        await self.update(trace_id, {"hidden_at": None, "hide_reason": ""})
+        await self._session.execute(_UNHIDE, {"of_trace": trace_id})

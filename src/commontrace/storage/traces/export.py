@@ -29,6 +29,7 @@ from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage.keyset import Cursor
 from commontrace.storage.models import Trace, TraceSigns
+from commontrace.storage.namespaces.names import namespace_name_of
 from commontrace.storage.search import filter_sql
 from commontrace.storage.tags.tag_names import tag_names_of
 
@@ -49,6 +50,8 @@ class ExportRow(NamedTuple):
     allows_duplicates: bool
     supersedes_id: UUID | None
     """The live trace that this one supersedes."""
+    namespace: str
+    """The name of its namespace."""
     embedding: Vector | None
     """None if the trace has no vector of the model, or if the caller wants none."""
 
@@ -73,7 +76,7 @@ class TraceExport:
 
     async def list_oldest_first(
         self,
-        trace_filter: ResolvedFilter | None,
+        trace_filter: ResolvedFilter,
         *,
         after: Cursor | None,
         size: int,
@@ -83,7 +86,7 @@ class TraceExport:
         """Returns at most `size` live traces by (created_at, id), oldest first, after the cursor `after`.
 
         The page ends before the trace whose texts would exceed `text_bytes` in sum, but has one trace if any follows.
-        Without a filter it has every live trace. `model` is the id and version of the model whose vectors are included;
+        `model` is the id and version of the model whose vectors are included;
         None includes none.
         """
         query = page_statement(
@@ -112,7 +115,7 @@ def page_statement(kinds: filter_sql.Kinds, *, is_continued: bool, with_embeddin
 def _first(kinds: filter_sql.Kinds, *, is_continued: bool) -> Select[Any]:
     """Returns a query for the live traces that pass a filter of these kinds, as many as a page has at most."""
     traces, signs = Trace.__table__, TraceSigns.__table__
-    if kinds <= {"current_only", "metadata"}:
+    if filter_sql.passes_nearly_all(kinds - {"metadata"}):
         matching = select(traces).where(Trace.deleted_at.is_(None), *filter_sql.conditions(kinds))
         return _limited(matching, traces.c.created_at, traces.c.id, is_continued=is_continued)
     # From the narrow table, which has an index for each condition: rare traces are found without reading all.
@@ -133,7 +136,7 @@ def _limited(
 
 
 def page_parameters(
-    trace_filter: ResolvedFilter | None,
+    trace_filter: ResolvedFilter,
     *,
     after: Cursor | None,
     size: int,
@@ -153,6 +156,7 @@ def _columns(page: Any, *, with_embeddings: bool) -> dict[str, ColumnElement[Any
     replaced = aliased(Trace)
     columns = {name: page[name] for name in ExportRow._fields if name in page}
     columns["tags"] = tag_names_of(page.id)
+    columns["namespace"] = namespace_name_of(page.namespace_id)
     columns["allows_duplicates"] = page.content_hash.is_(None)
     columns["supersedes_id"] = (
         select(replaced.id).where(replaced.id == page.supersedes_id, replaced.deleted_at.is_(None)).scalar_subquery()

@@ -18,6 +18,7 @@ from commontrace.storage.models import (
     Vote,
 )
 
+_LINKS = (Trace.supersedes_id, Trace.superseded_by_id, Trace.promoted_from_id)
 _REFERRING_TABLES = (TraceTag, TraceRevision, TraceTokens, EncodingJob, Vote)
 # The scan reads every answer of a day: longer than the statement_timeout of calls, shorter than the driver's timeout.
 _ALLOW_LONG_SCAN = text("SET LOCAL statement_timeout = '9s'")
@@ -33,8 +34,8 @@ class TracePurge:
         self._session = session
 
     async def list_linked_ids(self, trace_id: UUID) -> Sequence[UUID]:
-        """Returns the ids of traces that supersede the trace or are superseded by it, deleted ones too."""
-        naming = select(Trace.id).where(or_(Trace.supersedes_id == trace_id, Trace.superseded_by_id == trace_id))
+        """Returns the ids of traces that supersede the trace, are superseded by it, or are copies, deleted ones too."""
+        naming = select(Trace.id).where(or_(*(column == trace_id for column in _LINKS)))
         return (await self._session.execute(naming)).scalars().all()
 
     async def lock_exclusively(self, trace_id: UUID) -> None:
@@ -47,9 +48,9 @@ class TracePurge:
     async def purge(self, trace_id: UUID) -> None:
         """Deletes an exclusively locked trace, the rows that refer to it, and stored answers that name it.
 
-        Traces linked by supersession lose the link. The id stays in `purged_traces`.
+        Traces linked by supersession, and copies in other namespaces, lose the link. The id stays in `purged_traces`.
         """
-        for column in (Trace.supersedes_id, Trace.superseded_by_id):
+        for column in _LINKS:
             await self._session.execute(update(Trace).where(column == trace_id).values({column: None}))
         for table in _REFERRING_TABLES:
             await self._session.execute(delete(table).where(table.trace_id == trace_id))

@@ -9,13 +9,16 @@ from uuid import UUID
 from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Select, Uuid, any_, bindparam, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from commontrace.domain.errors import TraceNotFound
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.domain.traces.contribution import NewTrace
-from commontrace.domain.traces.trace_filter import ResolvedFilter
+from commontrace.domain.traces.trace_filter import ResolvedFilter, everything_in
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import EmbeddingModel, Trace
+from commontrace.storage.namespaces.names import namespace_name_of
 from commontrace.storage.search import filter_sql
 from commontrace.storage.tags.tag_names import tag_names_of
 
@@ -46,6 +49,11 @@ class TraceRow(NamedTuple):
     superseded_by_id: UUID | None
     hide_reason: str
     is_encoded: bool
+    namespace_id: UUID
+    namespace: str
+    """The name of its namespace."""
+    promoted_from_id: UUID | None
+    """The trace that it is a copy of, if that is live and the reader may read it."""
 
     @classmethod
     def of(cls, columns: Iterable[Any]) -> Self:
@@ -72,50 +80,67 @@ _ADD = (
     )
 )
 _WITH_CONTENT = select(Trace.id).where(
-    Trace.content_hash == bindparam("content_hash", type_=LargeBinary), Trace.deleted_at.is_(None)
+    Trace.content_hash == bindparam("content_hash", type_=LargeBinary),
+    Trace.namespace_id == bindparam("of_namespace", type_=Uuid),
+    Trace.deleted_at.is_(None),
+)
+_IN_NAMESPACES = Trace.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid)))
+_LIVE_ID = select(Trace.id).where(
+    Trace.id == bindparam("of_trace", type_=Uuid), Trace.deleted_at.is_(None), _IN_NAMESPACES
+)
+_SUPERSEDES_ID = select(Trace.supersedes_id).where(Trace.id == bindparam("of_trace", type_=Uuid), _IN_NAMESPACES)
+_EMBEDDING = select(Trace.embedding).where(
+    Trace.id == bindparam("of_trace", type_=Uuid), Trace.deleted_at.is_(None), _IN_NAMESPACES
 )
 
 
 class TraceReader:
-    """Read side of the traces. Deleted ones are left out unless a method says otherwise."""
+    """Read side of the traces in the namespaces that a caller may read.
+
+    Deleted traces are left out unless a method says otherwise.
+    """
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def get_id_by_content(self, content_hash: bytes) -> UUID | None:
-        """Returns the id of the live trace with this content, or None. Further ones would be duplicates of it."""
-        return (await self._executor.execute(_WITH_CONTENT, {"content_hash": content_hash})).scalar_one_or_none()
+    async def get_id_by_content(self, content_hash: bytes, namespace_id: UUID) -> UUID | None:
+        """Returns the id of the live trace of a namespace with this stored hash, or None.
 
-    async def get(self, trace_id: UUID, *, full: bool = True) -> TraceRow | None:
+        Further ones would be duplicates of it.
+        """
+        parameters = {"content_hash": content_hash, "of_namespace": namespace_id}
+        return (await self._executor.execute(_WITH_CONTENT, parameters)).scalar_one_or_none()
+
+    async def get(self, trace_id: UUID, namespaces: ReadableNamespaces, *, full: bool = True) -> TraceRow | None:
         """Returns a trace, or None. Without `full`, context and solution are not read and are ''."""
-        rows = await self.get_many([trace_id], full=full)
+        rows = await self.get_many([trace_id], everything_in(namespaces), full=full)
         return rows.get(trace_id)
 
-    async def require(self, trace_id: UUID) -> None:
+    async def require(self, trace_id: UUID, namespaces: ReadableNamespaces) -> None:
         """Raises TraceNotFound unless the trace exists."""
-        query = select(Trace.id).where(Trace.id == trace_id, Trace.deleted_at.is_(None))
-        if (await self._executor.execute(query)).one_or_none() is None:
+        parameters = {"of_trace": trace_id, "namespace_ids": namespaces.ids}
+        if (await self._executor.execute(_LIVE_ID, parameters)).one_or_none() is None:
             raise TraceNotFound(trace_id)
 
     async def get_existing_ids(self, trace_ids: Iterable[UUID]) -> set[UUID]:
-        """Returns those of the ids that traces have, deleted ones too."""
+        """Returns those of the ids that traces have, in any namespace, deleted ones too."""
         taken = select(Trace.id).where(Trace.id == _ANY_OF_THEM)
         return set((await self._executor.execute(taken, {"trace_ids": list(trace_ids)})).scalars())
 
     async def list_seeds(self) -> list[TraceRow]:
         """Returns the seed traces, which came with the service, deleted ones too."""
-        rows = await self._executor.execute(_select_rows(full=True).where(Trace.is_seed))
+        rows = await self._executor.execute(_select_rows(full=True).where(Trace.is_seed), {"granted_ids": ()})
         return [TraceRow.of(row) for row in rows]
 
     async def get_many(
         self,
         trace_ids: Iterable[UUID],
+        trace_filter: ResolvedFilter,
         *,
         full: bool,
-        trace_filter: ResolvedFilter | None = None,
         owner_id: UUID | None = None,
     ) -> dict[UUID, TraceRow]:
-        """Returns the traces by id that exist and pass the filter, if one is given.
+        """Returns the traces by id that exist and pass the filter.
 
         With `owner_id`, the traces of one user, deleted ones too.
         """
@@ -126,20 +151,30 @@ class TraceReader:
         rows = await self._executor.execute(query, parameters)
         return {row.id: TraceRow.of(row) for row in rows}
 
-    async def get_including_deleted(self, trace_id: UUID) -> TraceRow:
+    async def get_including_deleted(self, trace_id: UUID, namespaces: ReadableNamespaces) -> TraceRow:
         """Returns an existing trace, deleted or not, without context and solution."""
-        [row] = await self._executor.execute(_select_rows(full=False).where(Trace.id == trace_id))
+        query = _select_rows(full=False).where(Trace.id == trace_id, _IN_NAMESPACES)
+        parameters = {"namespace_ids": namespaces.ids, "granted_ids": namespaces.granted_ids}
+        [row] = await self._executor.execute(query, parameters)
         return TraceRow.of(row)
 
-    async def get_supersedes_id(self, trace_id: UUID) -> UUID | None:
-        """Returns the id of the trace that the trace supersedes, or None. Deleted traces count."""
-        query = select(Trace.supersedes_id).where(Trace.id == trace_id)
-        return (await self._executor.execute(query)).scalar_one_or_none()
+    async def get_namespace_id(self, trace_id: UUID, namespaces: ReadableNamespaces) -> UUID:
+        """Returns the namespace of a trace, deleted or not. Raises TraceNotFound."""
+        query = select(Trace.namespace_id).where(Trace.id == trace_id, _IN_NAMESPACES)
+        found = (await self._executor.execute(query, {"namespace_ids": namespaces.ids})).scalar_one_or_none()
+        if found is None:
+            raise TraceNotFound(trace_id)
+        return found
 
-    async def get_embedding(self, trace_id: UUID) -> Vector | None:
+    async def get_supersedes_id(self, trace_id: UUID, namespaces: ReadableNamespaces) -> UUID | None:
+        """Returns the id of the trace that the trace supersedes, or None. Deleted traces count."""
+        parameters = {"of_trace": trace_id, "namespace_ids": namespaces.ids}
+        return (await self._executor.execute(_SUPERSEDES_ID, parameters)).scalar_one_or_none()
+
+    async def get_embedding(self, trace_id: UUID, namespaces: ReadableNamespaces) -> Vector | None:
         """Returns the trace's vector, None if the trace does not exist or is not encoded yet."""
-        query = select(Trace.embedding).where(Trace.id == trace_id, Trace.deleted_at.is_(None))
-        return (await self._executor.execute(query)).scalar_one_or_none()
+        parameters = {"of_trace": trace_id, "namespace_ids": namespaces.ids}
+        return (await self._executor.execute(_EMBEDDING, parameters)).scalar_one_or_none()
 
 
 class TraceRepository(TraceReader):
@@ -169,18 +204,40 @@ class TraceRepository(TraceReader):
             "is_seed": trace.is_seed,
             "content_hash": trace.content_hash,
             "supersedes_id": trace.supersedes_id,
+            "namespace_id": trace.namespace_id,
+            "promoted_from_id": trace.promoted_from_id,
+            "prior_contributor_ids": list(trace.prior_contributor_ids),
         }
         row = (await self._executor.execute(_ADD, new)).one_or_none()
         return None if row is None else ModelName._make(row)
 
 
+_COMPUTED = ("tags", "is_encoded", "namespace", "promoted_from_id")
+_SOURCE = aliased(Trace)
+_SHOWN_SOURCE = (
+    select(_SOURCE.id)
+    .where(
+        _SOURCE.id == Trace.promoted_from_id,
+        _SOURCE.deleted_at.is_(None),
+        _SOURCE.namespace_id == any_(bindparam("granted_ids", type_=ARRAY(Uuid))),
+    )
+    .correlate_except(_SOURCE)
+    .scalar_subquery()
+)
+
+
 def row_columns(*, full: bool) -> list[ColumnElement[Any]]:
-    """Returns the columns of `TraceRow.of`; without `full`, context and solution are ''."""
+    """Returns the columns of `TraceRow.of`; without `full`, context and solution are ''.
+
+    Their parameter `granted_ids` are the namespaces that the reader may read.
+    """
     columns: dict[str, ColumnElement[Any]] = {
-        name: Trace.__table__.c[name] for name in TraceRow._fields if name not in ("tags", "is_encoded")
+        name: Trace.__table__.c[name] for name in TraceRow._fields if name not in _COMPUTED
     }
     columns["is_encoded"] = Trace.embedding_model_id.is_not(None)
     columns["tags"] = tag_names_of(Trace.id)
+    columns["namespace"] = namespace_name_of(Trace.namespace_id)
+    columns["promoted_from_id"] = _SHOWN_SOURCE
     if not full:
         columns["context_text"] = columns["solution_text"] = literal("")
     return [columns[name].label(name) for name in TraceRow._fields]

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, insert, literal, select
+from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, exists, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.executor import Executor
-from commontrace.storage.models import TraceRevision
+from commontrace.storage.models import Trace, TraceRevision
 from commontrace.storage.users import display_name_of
 
 
@@ -35,14 +36,18 @@ class RevisionReader:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def list_numbers(self, trace_id: UUID, *, before: int | None, size: int) -> list[int]:
+    async def list_numbers(
+        self, trace_id: UUID, namespaces: ReadableNamespaces, *, before: int | None, size: int
+    ) -> list[int]:
         """Returns the numbers of at most `size` revisions, newest first, those before `before` only."""
-        query = select(TraceRevision.revision).where(TraceRevision.trace_id == trace_id)
+        query = select(TraceRevision.revision).where(TraceRevision.trace_id == trace_id, _in(namespaces))
         if before is not None:
             query = query.where(TraceRevision.revision < before)
         return list((await self._executor.execute(query.order_by(TraceRevision.revision.desc()).limit(size))).scalars())
 
-    async def get_many(self, trace_id: UUID, revisions: Sequence[int], *, full: bool) -> dict[int, RevisionRow]:
+    async def get_many(
+        self, trace_id: UUID, revisions: Sequence[int], namespaces: ReadableNamespaces, *, full: bool
+    ) -> dict[int, RevisionRow]:
         """Returns the revisions by number. Without `full`, context and solution read as ''."""
         kept = TraceRevision.__table__.c
         columns: dict[str, ColumnElement[Any]] = {name: kept[name] for name in RevisionRow._fields if name in kept}
@@ -50,9 +55,18 @@ class RevisionReader:
         if not full:
             columns |= {"context_text": literal(""), "solution_text": literal("")}
         query = select(*columns.values()).where(
-            TraceRevision.trace_id == trace_id, TraceRevision.revision.in_(revisions)
+            TraceRevision.trace_id == trace_id, TraceRevision.revision.in_(revisions), _in(namespaces)
         )
         return {row[0]: RevisionRow._make(row) for row in await self._executor.execute(query)}
+
+
+def _in(namespaces: ReadableNamespaces) -> ColumnElement[bool]:
+    """Returns the condition that the revision's trace is live and in one of the namespaces."""
+    return exists().where(
+        Trace.id == TraceRevision.trace_id,
+        Trace.deleted_at.is_(None),
+        Trace.namespace_id == any_(literal(namespaces.ids, ARRAY(Uuid))),
+    )
 
 
 class RevisionRepository(RevisionReader):

@@ -1,14 +1,15 @@
 """Votes on traces, and their tallies (ADR 0009)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, CursorResult, Uuid, any_, bindparam, delete, func, select
+from sqlalchemy import ARRAY, CursorResult, Uuid, any_, bindparam, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.domain.votes.ballot import DOWN, UP, Ballot
 from commontrace.domain.votes.trust import Tally
 from commontrace.storage import keyset
@@ -40,7 +41,7 @@ _COLUMNS = (
 # Built once: building a statement costs more than running it.
 # statement_timestamp(): the transaction may have begun before another vote and waited for it.
 _NOW = func.statement_timestamp()
-_NEW = insert(Vote.__table__).values(created_at=_NOW, updated_at=_NOW)
+_NEW = insert(Vote.__table__).values(updated_at=_NOW)
 _SAVE = _NEW.on_conflict_do_update(
     index_elements=[Vote.trace_id, Vote.voter_id],
     set_={name: _NEW.excluded[name] for name in ("vote_type", "reason", "comment", "revision", "updated_at")},
@@ -50,13 +51,20 @@ _IS_THE_VOTERS = (
     Vote.voter_id == bindparam("of_voter_id", type_=Uuid),
 )
 _DELETE = delete(Vote.__table__).where(*_IS_THE_VOTERS)
-_GET = select(*_COLUMNS).where(*_IS_THE_VOTERS)
-_TALLIES = (
+_ON_READABLE = exists().where(
+    Trace.id == Vote.trace_id,
+    Trace.deleted_at.is_(None),
+    Trace.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid))),
+)
+_GET = select(*_COLUMNS).where(*_IS_THE_VOTERS, _ON_READABLE)
+_TALLIES_ANYWHERE = (
     select(Vote.trace_id, *(func.count().filter(Vote.vote_type == vote_type) for vote_type in (UP, DOWN)))
     .join(Trace, Trace.id == Vote.trace_id)
     .where(Vote.trace_id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))), Vote.revision == Trace.revision)
     .group_by(Vote.trace_id)
 )
+_IN_NAMESPACES = Trace.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid)))
+_TALLIES = _TALLIES_ANYWHERE.where(_IN_NAMESPACES)
 
 
 class VoteReader:
@@ -65,21 +73,25 @@ class VoteReader:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def get_tallies(self, trace_ids: Collection[UUID]) -> dict[UUID, Tally]:
+    async def get_tallies(self, trace_ids: Collection[UUID], namespaces: ReadableNamespaces) -> dict[UUID, Tally]:
         """Returns the counts of votes on the current revision, by trace. Traces without such votes are left out."""
-        rows = await self._executor.execute(_TALLIES, {"trace_ids": list(trace_ids)})
-        return {row[0]: Tally(up_count=row[1], down_count=row[2]) for row in rows}
+        parameters = {"trace_ids": list(trace_ids), "namespace_ids": namespaces.ids}
+        return _tallies(await self._executor.execute(_TALLIES, parameters))
 
-    async def get(self, trace_id: UUID, voter_id: UUID) -> VoteRow | None:
-        """Returns the voter's vote, or None."""
-        row = (await self._executor.execute(_GET, {"of_trace_id": trace_id, "of_voter_id": voter_id})).one_or_none()
+    async def get(self, trace_id: UUID, voter_id: UUID, namespaces: ReadableNamespaces) -> VoteRow | None:
+        """Returns the voter's vote on a live trace, or None."""
+        parameters = {"of_trace_id": trace_id, "of_voter_id": voter_id, "namespace_ids": namespaces.ids}
+        row = (await self._executor.execute(_GET, parameters)).one_or_none()
         return None if row is None else VoteRow._make(row)
 
-    async def list_newest_first(self, trace_id: UUID, *, after: keyset.Cursor | None, size: int) -> list[VoteRow]:
+    async def list_newest_first(
+        self, trace_id: UUID, namespaces: ReadableNamespaces, *, after: keyset.Cursor | None, size: int
+    ) -> list[VoteRow]:
         """Returns at most `size` votes on a trace after the cursor, newest first by the time of the first vote."""
-        query = select(*_COLUMNS).where(Vote.trace_id == trace_id)
+        query = select(*_COLUMNS).where(Vote.trace_id == trace_id, _ON_READABLE)
         page = keyset.newest_first(query, Vote.__table__.c.created_at, Vote.__table__.c.id, after=after, size=size)
-        return [VoteRow._make(row) for row in await self._executor.execute(page)]
+        rows = await self._executor.execute(page, {"namespace_ids": namespaces.ids})
+        return [VoteRow._make(row) for row in rows]
 
     async def list_trace_ids(self, *, after: UUID | None, size: int) -> Sequence[UUID]:
         """Returns the ids of at most `size` traces after `after`, deleted ones too, in the order of ids."""
@@ -96,6 +108,10 @@ class VoteRepository(VoteReader):
 
     def __init__(self, session: AsyncSession) -> None:
         super().__init__(session)
+
+    async def count_votes_of_locked(self, trace_ids: Collection[UUID]) -> dict[UUID, Tally]:
+        """Returns the same as `get_tallies` of traces that the transaction has locked, in any namespace."""
+        return _tallies(await self._executor.execute(_TALLIES_ANYWHERE, {"trace_ids": list(trace_ids)}))
 
     async def save(self, ballot: Ballot, voter_id: UUID, *, revision: int) -> VoteRow:
         """Inserts or updates the voter's vote on a locked trace, and returns it."""
@@ -115,3 +131,7 @@ class VoteRepository(VoteReader):
         """Deletes the voter's vote; returns False if there is none."""
         removed = await self._executor.execute(_DELETE, {"of_trace_id": trace_id, "of_voter_id": voter_id})
         return cast("CursorResult[None]", removed).rowcount == 1
+
+
+def _tallies(rows: Iterable[Any]) -> dict[UUID, Tally]:
+    return {row[0]: Tally(up_count=row[1], down_count=row[2]) for row in rows}

@@ -1,0 +1,1 @@
+"""Namespaces: who may reach them, changes of them and of their members."""

@@ -1,0 +1,185 @@
+"""Changes of namespaces and of their members (ADR 0061)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from commontrace.domain import limits
+from commontrace.domain.errors import (
+    KeyBound,
+    LastOwner,
+    MemberNotFound,
+    NamespaceExists,
+    NamespaceForbidden,
+    NamespaceNotEmpty,
+    NamespaceNotFound,
+    NamespacesDisabled,
+    NamespaceStays,
+    StaleNamespaceEtag,
+    TooManyMembers,
+    TooManyNamespaces,
+    UserNotFound,
+)
+from commontrace.domain.namespaces.access import Grant, NamespaceAccess
+from commontrace.domain.namespaces.namespace import COMMONS, COMMONS_ID, Role, Visibility
+from commontrace.domain.scopes import Scope
+from commontrace.domain.traces.contribution import etag
+from commontrace.storage.namespaces.members import MemberRow
+from commontrace.storage.namespaces.repository import NamespaceRow
+from commontrace.storage.unit_of_work import Reading, UnitOfWork
+
+FIELDS = ("description", "visibility")
+"""The fields that an owner may change."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamespaceInfo:
+    """A namespace, and the caller's role there."""
+
+    row: NamespaceRow
+    role: Role
+
+
+async def create(
+    name: str, *, description: str, visibility: Visibility, access: NamespaceAccess, work: UnitOfWork, caller_id: UUID
+) -> NamespaceInfo:
+    """Creates a namespace with the caller as its owner.
+
+    Raises NamespacesDisabled, NamespaceExists, TooManyNamespaces, KeyBound.
+    """
+    if access.bound_names is not None:
+        raise KeyBound(Scope.NAMESPACES_WRITE)
+    await _require_enabled(work)
+    namespace_id = uuid4()
+    if not await work.namespaces.add(namespace_id, name, description=description, visibility=visibility):
+        raise NamespaceExists(name)
+    if await work.namespaces.count() > limits.NAMESPACES:
+        raise TooManyNamespaces(limits.NAMESPACES)
+    await work.members.save(namespace_id, caller_id, Role.OWNER)
+    return await _changed(namespace_id, Role.OWNER, work)
+
+
+async def list_readable(
+    access: NamespaceAccess, reading: Reading, *, after: str | None, size: int
+) -> Sequence[NamespaceInfo]:
+    """Returns at most `size` namespaces that the caller may read, by name, after `after`."""
+    names = [name for name in access.grants if after is None or name > after][:size]
+    rows = await reading.namespaces.get_many([access.grants[name].id for name in names])
+    return [NamespaceInfo(row=row, role=access.grants[row.name].role) for row in rows]
+
+
+async def get(name: str, access: NamespaceAccess, reading: Reading) -> NamespaceInfo:
+    """Returns a namespace. Raises NamespaceNotFound."""
+    grant = access.require(name, Role.READER)
+    rows = await reading.namespaces.get_many([grant.id])
+    if not rows:
+        raise NamespaceNotFound(name)
+    return NamespaceInfo(row=rows[0], role=grant.role)
+
+
+async def update(
+    name: str, values: Mapping[str, Any], wanted_etag: str, *, access: NamespaceAccess, work: UnitOfWork
+) -> NamespaceInfo:
+    """Sets some of FIELDS. Raises NamespaceNotFound, NamespaceForbidden, StaleNamespaceEtag, NamespacesDisabled."""
+    grant = await _lock_owned(name, access, work)
+    [row] = await work.namespaces.get_many([grant.id])
+    if wanted_etag and wanted_etag != etag(row.edit_number):
+        raise StaleNamespaceEtag(name, etag(row.edit_number))
+    if "visibility" in values:
+        await _require_enabled(work)
+    await work.namespaces.update(grant.id, values)
+    return await _changed(grant.id, grant.role, work)
+
+
+async def delete(name: str, *, access: NamespaceAccess, work: UnitOfWork) -> None:
+    """Deletes an empty namespace. Raises NamespaceNotFound, NamespaceForbidden, NamespaceStays, NamespaceNotEmpty."""
+    grant = await _lock_owned(name, access, work)
+    if name == COMMONS:
+        raise NamespaceStays(name)
+    if count := await work.namespaces.count_trace_rows(grant.id):
+        raise NamespaceNotEmpty(name, count)
+    await work.namespaces.delete(grant.id)
+    await work.namespaces.notify()
+
+
+async def set_member(name: str, email: str, role: Role, *, access: NamespaceAccess, work: UnitOfWork) -> MemberRow:
+    """Gives a user a role.
+
+    Raises NamespaceNotFound, NamespaceForbidden, UserNotFound, LastOwner, NamespacesDisabled, TooManyMembers.
+    """
+    grant = await _lock_owned(name, access, work)
+    await _require_enabled(work)
+    user_id = await work.users.get_id(email)
+    if user_id is None:
+        raise UserNotFound(email)
+    await work.members.save(grant.id, user_id, role)
+    await _require_owner(grant, work)
+    if await work.members.count(grant.id) > limits.NAMESPACE_MEMBERS:
+        raise TooManyMembers(name, limits.NAMESPACE_MEMBERS)
+    await work.namespaces.notify()
+    work.shown_namespace_ids.add(grant.id)
+    return await _member(grant, email, work)
+
+
+async def remove_member(
+    name: str, email: str, *, access: NamespaceAccess, work: UnitOfWork, caller_id: UUID
+) -> MemberRow:
+    """Ends a membership and returns it as it was. Members may end their own.
+
+    Raises NamespaceNotFound, NamespaceForbidden, MemberNotFound, LastOwner.
+    """
+    grant = access.require(name, Role.READER)
+    await _lock(grant, work)
+    is_own = await work.users.get_id(email) == caller_id
+    if grant.role < Role.OWNER and not is_own:
+        raise NamespaceForbidden(name, role=grant.role.name, needed_role=Role.OWNER.name)
+    member = await _member(grant, email, work)
+    await work.members.delete(grant.id, member.user_id)
+    if member.role == Role.OWNER.name.lower():
+        await _require_owner(grant, work)
+    await work.namespaces.notify()
+    return member
+
+
+async def list_members(
+    name: str, access: NamespaceAccess, reading: Reading, *, after: str | None, size: int
+) -> Sequence[MemberRow]:
+    """Returns at most `size` members by e-mail address, after `after`. Raises NamespaceNotFound, NamespaceForbidden."""
+    return await reading.members.list(access.require(name, Role.OWNER).id, after=after, size=size)
+
+
+async def _lock_owned(name: str, access: NamespaceAccess, work: UnitOfWork) -> Grant:
+    grant = access.require(name, Role.OWNER)
+    await _lock(grant, work)
+    return grant
+
+
+async def _lock(grant: Grant, work: UnitOfWork) -> None:
+    if not await work.namespaces.lock(grant.id):
+        raise NamespaceNotFound(grant.name)
+
+
+async def _require_enabled(work: UnitOfWork) -> None:
+    if not await work.namespaces.is_enabled():
+        raise NamespacesDisabled
+
+
+async def _require_owner(grant: Grant, work: UnitOfWork) -> None:
+    # `commons` begins without owners: admins see to it.
+    if grant.id != COMMONS_ID and not await work.members.count_owners(grant.id):
+        raise LastOwner(grant.name)
+
+
+async def _member(grant: Grant, email: str, work: UnitOfWork) -> MemberRow:
+    member = await work.members.get(grant.id, email)
+    if member is None:
+        raise MemberNotFound(grant.name, email)
+    return member
+
+
+async def _changed(namespace_id: UUID, role: Role, work: UnitOfWork) -> NamespaceInfo:
+    await work.namespaces.notify()
+    work.shown_namespace_ids.add(namespace_id)
+    [row] = await work.namespaces.get_many([namespace_id])
+    return NamespaceInfo(row=row, role=role)

@@ -1,0 +1,1 @@
+"""Namespaces: names, visibility, roles, and what a caller may reach."""

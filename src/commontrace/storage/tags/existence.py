@@ -1,0 +1,21 @@
+"""Existence of tags: for a caller, a tag exists if it is curated, or on a readable live trace (ADR 0061)."""
+
+from typing import Any
+
+from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, bindparam, exists, or_
+
+from commontrace.storage.models import Tag, TraceSigns, TraceTag
+
+GRANTED_IDS = any_(bindparam("granted_ids", type_=ARRAY(Uuid)))
+"""The namespaces that the caller may read, as a parameter."""
+
+
+def exists_for_caller(tag: Any = Tag) -> ColumnElement[bool]:
+    """Returns the condition on a tag. Where a caller may read every namespace, it is left out: every tag exists."""
+    on_readable = exists().where(
+        TraceTag.tag_id == tag.id,
+        TraceSigns.trace_id == TraceTag.trace_id,
+        TraceSigns.is_live,
+        TraceSigns.namespace_id == GRANTED_IDS,
+    )
+    return or_(tag.is_curated, on_readable.correlate(tag))
