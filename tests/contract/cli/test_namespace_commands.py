@@ -9,10 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from commontrace.cli.exit_codes import CONFLICT, NOT_FOUND, USAGE
+from commontrace.cli.exit_codes import NOT_FOUND, USAGE
 from tests.contract.cli.command_line import ABSENT, Commands
 from tests.contract.cli.test_trace_commands import a_trace
 from tests.faults.server_process import ServerProcess
+from tests.support.command_in_process import run_in_process
 
 
 @pytest.fixture
@@ -20,6 +21,11 @@ def keyed(namespaced: Commands, tmp_path: Path) -> Iterator[Commands]:
     """Commands against a server that asks for keys, on the same database."""
     with ServerProcess(tmp_path, DATABASE_URL=namespaced.database_url, AUTHENTICATION="keys") as server:
         yield Commands(server, tmp_path, namespaced.database_url)
+
+
+def facts_of(output: str) -> dict[str, str]:
+    """Returns what `info` prints, by its first column."""
+    return dict(re.split(" {2,}", line) for line in output.splitlines())
 
 
 def lines_of(output: str) -> list[dict[str, Any]]:
@@ -33,6 +39,12 @@ def test_namespaces_have_to_be_enabled(tmp_path: Path, database_url: str) -> Non
         assert commands.output("namespaces", "enable") == "namespaces are enabled from now on\n"
         assert commands.output("namespaces", "enable") == "namespaces were enabled already\n"
         assert commands.output("namespaces", "create", "team") == "created team\n"
+
+
+def test_a_database_of_an_older_revision_is_migrated_first(tmp_path: Path, empty_database_url: str) -> None:
+    ran = run_in_process(tmp_path, "namespaces", "enable", DATABASE_URL=empty_database_url)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == "commontrace: the database was never migrated: run `commontrace migrate`\n"
 
 
 def test_a_namespace_is_created_described_changed_and_deleted(namespaced: Commands) -> None:
@@ -109,42 +121,23 @@ def test_a_bound_key_reaches_its_namespaces_alone(namespaced: Commands, keyed: C
         namespaced.output("namespaces", "grant", name, "lin@example.org", "--role", role)
     binding = ("--namespace", team, "--namespace", web)
     _, key, _ = namespaced.run("keys", "create", "lin@example.org", *binding)
-    assert (
-        f"    may traces:read, traces:write, votes:write in {team}, {web}"
-        in namespaced.output("keys", "list", "lin@example.org").splitlines()
-    )
+    names = sorted([team, web])
+    shown = namespaced.output("keys", "list", "lin@example.org").splitlines()
+    assert shown[1] == f"    may traces:read, traces:write, votes:write in {', '.join(names)}"
     [listed] = lines_of(namespaced.output("keys", "list", "lin@example.org", "--json"))
-    assert sorted(listed["namespaces"]) == sorted([team, web])
-    told = dict(
-        re.split(" {2,}", line)
-        for line in keyed.with_variables(COMMONTRACE_KEY=key.strip()).run("info")[1].splitlines()
-    )
-    assert (told["you may"], told["bound to"].split(", ")) == (
-        "traces:read, traces:write, votes:write",
-        sorted([team, web]),
-    )
-    code, output, _ = keyed.with_variables(COMMONTRACE_KEY=key.strip()).run("namespaces", "list", "--json")
-    assert (code, [found["name"] for found in lines_of(output)]) == (0, sorted([team, web]))
-    code, _, message = keyed.with_variables(COMMONTRACE_KEY=key.strip()).run("contribute", *a_trace())
-    assert (code, "FIELD_REQUIRED" in message) == (1, True)
-    code, _, message = keyed.with_variables(COMMONTRACE_KEY=key.strip()).run(
-        "contribute", *a_trace(), "--namespace", web
-    )
-    assert (code, "NAMESPACE_FORBIDDEN" in message) == (CONFLICT, True)
-    code, output, _ = keyed.with_variables(COMMONTRACE_KEY=key.strip()).run(
-        "contribute", *a_trace(), "--namespace", team
-    )
-    assert (code, output.endswith(f"  in {team}\n")) == (0, True)
-    assert (
-        keyed.with_variables(COMMONTRACE_KEY=key.strip()).run("list", "--ids", "--namespace", "commons")[0] == NOT_FOUND
-    )
-    _, unbound, _ = namespaced.run("keys", "create", "lin@example.org", "--scope", "traces:read")
+    assert listed["namespaces"] == names
+    bound = keyed.with_variables(COMMONTRACE_KEY=key.strip())
+    told = facts_of(bound.output("info"))
+    assert (told["you may"], told["bound to"]) == ("traces:read, traces:write, votes:write", ", ".join(names))
+    assert [found["name"] for found in lines_of(bound.output("namespaces", "list", "--json"))] == names
+    assert "FIELD_REQUIRED" in bound.refusal("contribute", *a_trace())
+    assert "NAMESPACE_FORBIDDEN" in bound.refusal("contribute", *a_trace(), "--namespace", web)
+    assert bound.output("contribute", *a_trace(), "--namespace", team).endswith(f"  in {team}\n")
+    assert bound.run("list", "--namespace", "commons")[0] == NOT_FOUND
+    _, key, _ = namespaced.run("keys", "create", "lin@example.org", "--scope", "traces:read")
     [_, last] = lines_of(namespaced.output("keys", "list", "lin@example.org", "--json"))
     assert last["namespaces"] is None
-    told = dict(
-        re.split(" {2,}", line)
-        for line in keyed.with_variables(COMMONTRACE_KEY=unbound.strip()).run("info")[1].splitlines()
-    )
+    told = facts_of(keyed.with_variables(COMMONTRACE_KEY=key.strip()).output("info"))
     assert told["you may"] == "traces:read"
     assert "bound to" not in told
 

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from commontrace.cli.exit_codes import USAGE
 from tests.contract.cli.command_line import Commands
 from tests.contract.cli.conftest import a_namespace
 from tests.contract.cli.test_import_commands import a_file, a_line
@@ -90,14 +89,10 @@ def test_an_import_goes_where_it_is_sent(namespaced: Commands, team: str, web: s
     # Another import, because it goes elsewhere.
     assert namespaced.output("import", file, "--wait", "--namespace", team) == summary
     assert stored(team) == set(titles)
-    assert (
-        namespaced.with_variables(COMMONTRACE_NAMESPACE=team)
-        .run("import", file, "--wait")[1]
-        .startswith("imported 0 traces (3 in an earlier run")
-    )
+    in_team, in_both = (namespaced.with_variables(COMMONTRACE_NAMESPACE=names) for names in (team, f"{team} {web}"))
+    assert in_team.output("import", file, "--wait").startswith("imported 0 traces (3 in an earlier run")
     mapped = ("import", file, "--wait", "--map", f"commons={third}", "--map", f"{web}={third}")
-    code, output, message = namespaced.with_variables(COMMONTRACE_NAMESPACE=f"{team} {web}").run(*mapped)
-    assert (code, output, message) == (0, summary, "")
+    assert in_both.output(*mapped) == summary
     assert stored(third) == set(titles)
     code, output, message = namespaced.run("import", a_file(tmp_path, a_line(namespace="absent")))
     assert (code, output) == (1, "imported 0 traces (0 were there already, 1 failed)\n")
@@ -119,4 +114,12 @@ def test_a_watch_of_namespaces(namespaced: Commands, team: str) -> None:
         namespaced.contributed(*a_trace())
         trace = namespaced.contributed(*a_trace(title="A fuse blows"), "--namespace", team)["id"]
         assert re.fullmatch(rf".* UTC  created     in {team}  {trace}  A fuse blows", line_of(process))
-        assert ended(process)[:2] == (130, "")
+        code, output, message = ended(process)
+    assert (code, output) == (130, "")
+    [token] = re.findall(rf"^go on with: commontrace watch --namespace {team} --since (\S+)\n$", message)
+    namespaced.output("delete", trace)
+    with watching(namespaced.with_variables(COMMONTRACE_NAMESPACE=team), "--since", token, "--json") as process:
+        event = json.loads(line_of(process))
+        assert (event["type"], event["namespace"]) == ("TRACE_EVENT_TYPE_DELETED", team)
+        assert ended(process)[2].startswith(f"go on with: commontrace watch --namespace {team} --since ")
+    assert "belongs to a request with other fields" in namespaced.refusal("watch", "--since", token)

@@ -18,8 +18,8 @@ from commontrace.client import (
     sync,
 )
 from commontrace.core.keys import service as key_service
-from commontrace.core.namespaces import enabling
 from commontrace.domain.scopes import OF_AN_AGENT, Scope
+from commontrace.storage.namespaces import enabling
 from commontrace.v1 import namespace_pb2
 from tests.conftest import RunningServer, ServerFactory, server_settings
 from tests.contract.imports.imports import a_record, outcomes
@@ -191,12 +191,17 @@ async def test_a_watch_of_some_namespaces(keyed: RunningServer, ada: Client) -> 
     assert [(event.trace_id, event.namespace) for event in events] == [(ids[1], "team"), (ids[2], "web")]
     key = (await a_key(keyed.database, "ada@example.org", OF_A_USER)).text
 
-    def watch() -> list[str]:
-        with sync.connect(keyed.address, key=key) as blocking, blocking.watch(changes.resume_token) as stream:
-            blocking.delete(ids[0])
-            return [next(stream).namespace]
+    def watch(*namespaces: str) -> str:
+        with (
+            sync.connect(keyed.address, key=key) as blocking,
+            blocking.watch(changes.resume_token, namespaces=namespaces) as stream,
+        ):
+            blocking.delete(ids[1])
+            return next(stream).namespace
 
-    assert await asyncio.to_thread(watch) == ["commons"]
+    assert await asyncio.to_thread(watch, "web", "team") == "team"
+    with pytest.raises(InvalidArgument, match="belongs to a request with other fields"):
+        await asyncio.to_thread(watch)
 
 
 async def test_a_bound_key_stores_in_its_namespace(keyed: RunningServer, ada: Client) -> None:

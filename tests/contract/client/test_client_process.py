@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from commontrace.client import connect, sync
-from commontrace.core.namespaces import enabling
+from commontrace.storage.namespaces import enabling
 from tests.faults.server_process import ServerProcess
 from tests.support.repository import REPOSITORY
 
@@ -49,7 +49,7 @@ async def test_the_documented_examples(process: ServerProcess, capsys: pytest.Ca
         "'title': ",
         "TRACE_NOT_FOUND {'trace_id'",
         "['systemd']",
-        "16 16",
+        "18 18",
         "['Our proxy drops idle sockets']",
         "commons True",
     ):

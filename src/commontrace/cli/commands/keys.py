@@ -13,7 +13,7 @@ from commontrace.cli.runtime.durations import parse_duration
 from commontrace.cli.runtime.server_calls import Json
 from commontrace.cli.runtime.short_ids import parse_uuid, prefix_digits
 from commontrace.domain import limits
-from commontrace.domain.scopes import OF_AN_AGENT, Scope
+from commontrace.domain.scopes import BEYOND_NAMESPACES, OF_AN_AGENT, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +27,6 @@ KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `keys
 ExpiresIn = Annotated[
     str | None, typer.Option("--expires-in", metavar="DURATION", help="Such as 90d; without, it does not expire.")
 ]
-
-# What these do is for all namespaces.
-_UNBOUND_ONLY = {"tags:write", "namespaces:write"}
 
 
 def create_key(
@@ -58,7 +55,7 @@ def create_key(
     shown = one_line(label)
     if len(shown) > limits.KEY_LABEL_CHARACTERS:
         raise typer.BadParameter(f"--label may have {limits.KEY_LABEL_CHARACTERS} characters at most")
-    if namespaces and (beyond := _UNBOUND_ONLY & set(scopes)):
+    if namespaces and (beyond := set(BEYOND_NAMESPACES) & set(scopes)):
         raise typer.BadParameter(f"a key that is bound with --namespace cannot have the scope {min(beyond)}")
     address, lifetime = normalized_email(email), _lifetime(expires_in)
     key = run_in_unit_of_work(

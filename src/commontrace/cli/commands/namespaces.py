@@ -109,12 +109,17 @@ def enable_namespaces() -> None:
 
     from commontrace.cli.output.progress import progress
     from commontrace.cli.runtime.environment import explain_failures, prepare_server_command
-    from commontrace.core.namespaces import enabling
     from commontrace.serving import bootstrap
+    from commontrace.serving.database_checks import require_newest_revision
+    from commontrace.storage.namespaces import enabling
+
+    async def enable(where: bootstrap.Postgres) -> bool:
+        await require_newest_revision(where.url)
+        return await enabling.enable(where.url)
 
     settings = prepare_server_command()
     with explain_failures(), progress("enabling namespaces"), bootstrap.postgres(settings, attach=True) as where:
-        changed = asyncio.run(enabling.enable(where.url))
+        changed = asyncio.run(enable(where))
     print("namespaces are enabled from now on" if changed else "namespaces were enabled already")
 
 

@@ -90,9 +90,9 @@ def _print_info(answer: "trace_service_pb2.GetServiceInfoResponse", address: str
         **({"bound to": ", ".join(map(one_line, caller.bound_namespaces))} if caller.bound_namespaces else {}),
         **{field.name.replace("_", " "): f"{value:,}" for field, value in answer.limits.ListFields()},
     }
-    console = standard_output()
+    console, width = standard_output(), max(map(len, facts)) + 2
     for name, value in facts.items():
-        print_line(console, f"{name:28}{value}")
+        print_line(console, f"{name:{width}}{value}")
 
 
 def _full_name(service: str, package: str) -> str:

@@ -1,5 +1,6 @@
 """Live events of traces: watch (ADR 0019)."""
 
+import shlex
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -53,7 +54,9 @@ def watch(
         call_server(address, user, follow)
     finally:
         if resume_token:
-            print_note(f"go on with: commontrace watch --since {resume_token}")
+            # A token belongs to the namespaces that were watched.
+            filters = [f"--namespace {shlex.quote(name)}" for name in namespace or ()]
+            print_note(" ".join(("go on with: commontrace watch", *filters, f"--since {resume_token}")))
 
 
 async def _batches(stream: "WatchStream") -> "AsyncGenerator[list[trace_event_pb2.TraceEvent]]":

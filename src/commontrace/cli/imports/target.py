@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from commontrace.cli.runtime.namespaces import COMMONS
+from commontrace.domain.namespaces.namespace import COMMONS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

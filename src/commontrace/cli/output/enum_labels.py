@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Literal
 
 from commontrace.cli.output.printing import one_line
-from commontrace.cli.runtime.namespaces import COMMONS
+from commontrace.domain.namespaces.namespace import COMMONS
 
 if TYPE_CHECKING:
     from commontrace.v1 import namespace_pb2, options_pb2, trace_event_pb2, trace_pb2, vote_pb2

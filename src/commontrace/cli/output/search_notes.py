@@ -1,7 +1,7 @@
 """Notes on a search: why there are no more hits, and whether those that there are will help."""
 
 from commontrace.cli.output.printing import one_line, print_note
-from commontrace.cli.runtime.namespaces import COMMONS
+from commontrace.domain.namespaces.namespace import COMMONS
 from commontrace.plurals import counted
 from commontrace.v1 import trace_service_pb2
 

@@ -4,11 +4,10 @@ from typing import Annotated
 
 import typer
 
+from commontrace.domain.namespaces.namespace import COMMONS
+
 VARIABLE = "COMMONTRACE_NAMESPACE"
 """The default of --namespace; several names, where a command takes several, have spaces between them."""
-
-COMMONS = "commons"
-"""The namespace of whoever has never heard of them."""
 
 Target = Annotated[
     str,
