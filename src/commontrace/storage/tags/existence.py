@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, bindparam, exists, or_
+from sqlalchemy import ColumnElement, exists, or_
 
 from commontrace.storage.models import Tag, TraceSigns, TraceTag
-
-GRANTED_IDS = any_(bindparam("granted_ids", type_=ARRAY(Uuid)))
-"""The namespaces that the caller may read, as a parameter."""
+from commontrace.storage.namespaces.readable import GRANTED_IDS
 
 
 def exists_for_caller(tag: Any = Tag) -> ColumnElement[bool]:

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Tag, TagAlias, Trace, TraceTag
-from commontrace.storage.tags.existence import GRANTED_IDS, exists_for_caller
+from commontrace.storage.namespaces.readable import GRANTED_IDS
+from commontrace.storage.tags.existence import exists_for_caller
 
 
 class TagRow(NamedTuple):

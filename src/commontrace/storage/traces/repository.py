@@ -19,6 +19,7 @@ from commontrace.embeddings.embedder import Vector
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import EmbeddingModel, Trace
 from commontrace.storage.namespaces.names import namespace_name_of
+from commontrace.storage.namespaces.readable import GRANTED_IDS, READABLE_IDS
 from commontrace.storage.search import filter_sql
 from commontrace.storage.tags.tag_names import tag_names_of
 
@@ -84,7 +85,7 @@ _WITH_CONTENT = select(Trace.id).where(
     Trace.namespace_id == bindparam("of_namespace", type_=Uuid),
     Trace.deleted_at.is_(None),
 )
-_IN_NAMESPACES = Trace.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid)))
+_IN_NAMESPACES = Trace.namespace_id == READABLE_IDS
 _LIVE_ID = select(Trace.id).where(
     Trace.id == bindparam("of_trace", type_=Uuid), Trace.deleted_at.is_(None), _IN_NAMESPACES
 )
@@ -219,7 +220,7 @@ _SHOWN_SOURCE = (
     .where(
         _SOURCE.id == Trace.promoted_from_id,
         _SOURCE.deleted_at.is_(None),
-        _SOURCE.namespace_id == any_(bindparam("granted_ids", type_=ARRAY(Uuid))),
+        _SOURCE.namespace_id == GRANTED_IDS,
     )
     .correlate_except(_SOURCE)
     .scalar_subquery()
