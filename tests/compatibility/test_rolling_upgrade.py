@@ -1,5 +1,6 @@
 """Servers of 0.1.0 serve `commons` while the database gets namespaces, and fail once these are enabled (ADR 0061)."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from uuid import uuid4
 import grpc
 import pytest
 
+from commontrace.embeddings.lexical import LexicalEmbedder
+from commontrace.storage import migrations
 from commontrace.storage.embedded_postgres import instance
 from commontrace.v1 import namespace_service_pb2 as namespaces_pb
 from commontrace.v1 import tag_service_pb2 as tags_pb
@@ -24,6 +27,7 @@ from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
 from tests.compatibility.previous_version import PreviousVersion
 from tests.faults.server_process import ServerProcess, run_command
 
+BEFORE_NAMESPACES = "0021_create_trace_tokens"
 SECONDS = 10.0
 HIDDEN = "quicksilver"
 BOB = (("x-commontrace-user", "bob@example.org"),)
@@ -122,6 +126,10 @@ def test_a_server_of_the_version_before_serves_until_namespaces_are_enabled(
     previous = ServerProcess(tmp_path)
     previous.python = str(previous_version.python)
     with previous:
+        url = instance.attach(previous.data_dir)
+        assert url is not None
+        # Before the load: of the revisions up to here, one makes an index while writes wait (docs/operations.md).
+        asyncio.run(migrations.downgrade(url, BEFORE_NAMESPACES, LexicalEmbedder(384)))
         old = Stubs(previous.address)
         voted = old.create("voted on")
         old.vote(voted)
@@ -135,8 +143,6 @@ def test_a_server_of_the_version_before_serves_until_namespaces_are_enabled(
         assert load.failures == []
         assert min(load.done.values()) > 2
 
-        url = instance.attach(previous.data_dir)
-        assert url is not None
         (tmp_path / "newest").mkdir()
         with ServerProcess(tmp_path / "newest", DATABASE_URL=url) as newest:
             new = Stubs(newest.address)
@@ -155,15 +161,13 @@ def test_a_server_of_the_version_before_serves_until_namespaces_are_enabled(
             new.vote(secret)
             new.add_and_change()
             for name, read in new.reads(secret).items():
-                assert HIDDEN in str(read()) or name in ("votes", "vote"), name
+                assert HIDDEN in str(read()) or name in ("votes", "vote", "like"), name
             for name, read in old.reads(secret).items():
                 failure = _failure_of(read)
                 assert failure.code() is grpc.StatusCode.INTERNAL, name
                 assert HIDDEN not in str(failure), name
             events = old.traces.WatchTraces(trace_event_pb2.WatchTracesRequest(), timeout=SECONDS)
-            next(events)
-            new.create(f"{HIDDEN} once more", namespace="vault")
-            assert _failure_of(lambda: next(events)).code() is grpc.StatusCode.INTERNAL
+            assert _failure_of(lambda: list(events)).code() is grpc.StatusCode.INTERNAL
 
 
 def _failure_of(call: Callable[[], object]) -> grpc.RpcError:

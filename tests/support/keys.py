@@ -13,12 +13,16 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 async def a_key(
-    database: Database, email: str, scopes: Collection[Scope] = EVERYTHING, expires_in: timedelta | None = None
+    database: Database,
+    email: str,
+    scopes: Collection[Scope] = EVERYTHING,
+    expires_in: timedelta | None = None,
+    namespaces: Collection[str] = (),
 ) -> ApiKey:
-    """A key of a user's."""
+    """A key of a user's, bound to namespaces if there are any."""
     async with database.unit_of_work() as work:
         await work.users.get_or_create(email)
-        return await key_service.create(email, scopes, work, expires_in=expires_in)
+        return await key_service.create(email, scopes, work, expires_in=expires_in, namespaces=namespaces)
 
 
 async def revoke(database: Database, key_id: UUID) -> None:

@@ -15,6 +15,7 @@ from tests.contract.errors.error_row import (
     DELETE,
     HIDE,
     NO_IDS,
+    PROMOTE,
     PURGE,
     UNDELETE,
     UNHIDE,
@@ -35,6 +36,7 @@ _OF_ONE_TRACE: dict[str, Callable[..., Any]] = {
     HIDE: partial(pb.HideTraceRequest, reason="a"),
     UNHIDE: pb.UnhideTraceRequest,
     PURGE: pb.PurgeTraceRequest,
+    PROMOTE: partial(pb.PromoteTraceRequest, to_namespace="commons"),
 }
 
 

@@ -30,8 +30,8 @@ class Promise:
 
     def __init__(self, comment: str) -> None:
         self.code = grpc.StatusCode[comment.split(".")[0]]
-        # `embedding` is not a key but the field to search by instead.
-        self.keys = set(re.findall("`([a-z_]+)`", comment)) - {"embedding"}
+        # No keys are `embedding`, the field to search by instead, and the letters of which names are made.
+        self.keys = set(re.findall("`([a-z_]+)`", comment)) - {"embedding", "a", "z"}
         self.retry = "Retry" in comment
         self.of_items_only = "never of a call" in comment
 

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
 from commontrace.v1 import (
+    namespace_pb2,
     tag_pb2,
     trace_event_pb2,
     trace_export_pb2,
@@ -16,6 +17,7 @@ from commontrace.v1 import (
     trace_record_pb2,
     vote_pb2,
 )
+from commontrace.v1 import namespace_service_pb2 as namespace_pb
 from commontrace.v1 import tag_service_pb2 as tag_pb
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb
@@ -37,6 +39,7 @@ from commontrace.v1 import vote_service_pb2 as vote_pb
     IMPORT,
     EXPORT,
     WATCH,
+    PROMOTE,
 ) = (
     f"/commontrace.v1.TraceService/{name}"
     for name in (
@@ -56,6 +59,7 @@ from commontrace.v1 import vote_service_pb2 as vote_pb
         "ImportTraces",
         "ExportTraces",
         "WatchTraces",
+        "PromoteTrace",
     )
 )
 CAST_VOTE, RETRACT_VOTE, GET_VOTE, LIST_VOTES = (
@@ -63,6 +67,28 @@ CAST_VOTE, RETRACT_VOTE, GET_VOTE, LIST_VOTES = (
 )
 LIST_TAGS, GET_TAG, UPDATE_TAG, RESOLVE_TAGS, MERGE_TAGS = (
     f"/commontrace.v1.TagService/{name}" for name in ("ListTags", "GetTag", "UpdateTag", "ResolveTags", "MergeTags")
+)
+(
+    CREATE_NAMESPACE,
+    GET_NAMESPACE,
+    LIST_NAMESPACES,
+    UPDATE_NAMESPACE,
+    DELETE_NAMESPACE,
+    SET_MEMBER,
+    REMOVE_MEMBER,
+    LIST_MEMBERS,
+) = (
+    f"/commontrace.v1.NamespaceService/{name}"
+    for name in (
+        "CreateNamespace",
+        "GetNamespace",
+        "ListNamespaces",
+        "UpdateNamespace",
+        "DeleteNamespace",
+        "SetMember",
+        "RemoveMember",
+        "ListMembers",
+    )
 )
 UNKNOWN_ID = "123e4567-e89b-12d3-a456-426614174000"
 NO_IDS = {"a word": "trace", "braces": f"{{{UNKNOWN_ID}}}", "NUL": f"{UNKNOWN_ID}\0", "a space": f"{UNKNOWN_ID} "}
@@ -94,6 +120,7 @@ VALID: dict[str, Message] = {
     ),
     EXPORT: trace_export_pb2.ExportTracesRequest(),
     WATCH: trace_event_pb2.WatchTracesRequest(),
+    PROMOTE: pb.PromoteTraceRequest(trace_id=UNKNOWN_ID, to_namespace="commons"),
     CAST_VOTE: vote_pb.CastVoteRequest(trace_id=UNKNOWN_ID, type=vote_pb2.VOTE_TYPE_UP),
     RETRACT_VOTE: vote_pb.RetractVoteRequest(trace_id=UNKNOWN_ID),
     GET_VOTE: vote_pb.GetVoteRequest(trace_id=UNKNOWN_ID),
@@ -105,6 +132,19 @@ VALID: dict[str, Message] = {
     ),
     RESOLVE_TAGS: tag_pb.ResolveTagsRequest(names=["python"]),
     MERGE_TAGS: tag_pb.MergeTagsRequest(source="py", target="python"),
+    CREATE_NAMESPACE: namespace_pb.CreateNamespaceRequest(name="team"),
+    GET_NAMESPACE: namespace_pb.GetNamespaceRequest(name="commons"),
+    LIST_NAMESPACES: namespace_pb.ListNamespacesRequest(),
+    UPDATE_NAMESPACE: namespace_pb.UpdateNamespaceRequest(
+        namespace=namespace_pb2.Namespace(name="commons", description="for all"),
+        update_mask=FieldMask(paths=["description"]),
+    ),
+    DELETE_NAMESPACE: namespace_pb.DeleteNamespaceRequest(name="team"),
+    SET_MEMBER: namespace_pb.SetMemberRequest(
+        namespace="commons", email="ada@example.org", role=namespace_pb2.NAMESPACE_ROLE_READER
+    ),
+    REMOVE_MEMBER: namespace_pb.RemoveMemberRequest(namespace="commons", email="ada@example.org"),
+    LIST_MEMBERS: namespace_pb.ListMembersRequest(namespace="commons"),
 }
 """One request of every RPC that breaks no rule."""
 

@@ -11,6 +11,7 @@ from tests.contract.errors.export_error_rows import export_rows
 from tests.contract.errors.import_error_rows import import_rows
 from tests.contract.errors.key_error_rows import malformed_key_rows
 from tests.contract.errors.list_error_rows import list_rows
+from tests.contract.errors.namespace_error_rows import namespace_rows
 from tests.contract.errors.search_error_rows import not_calibrated_rows, search_rows
 from tests.contract.errors.secret_error_rows import secret_rows
 from tests.contract.errors.tag_error_rows import tag_rows
@@ -66,6 +67,7 @@ def caller_rows() -> list[Row]:
         *import_rows(),
         *secret_rows(),
         *watch_rows(),
+        *namespace_rows(),
     ]
     for rpc in VALID:
         rows += (malformed(rpc, name, payload) for name, payload in _MALFORMED.items())

@@ -27,6 +27,11 @@ from tests.contract.errors.error_promises import PROMISES, broken_promises, deta
 from tests.contract.errors.error_row import CREATE, GET, SEARCH, VALID, Row, objects
 from tests.contract.errors.error_table import caller_rows, padded, server_rows, stopping_rows
 from tests.contract.errors.key_error_rows import Keys, key_rows
+from tests.contract.errors.namespace_error_rows import (
+    StoredNamespaces,
+    namespace_conflict_rows,
+    store_namespaces,
+)
 from tests.contract.errors.quota_error_rows import quota_rows, tag_name_rows
 from tests.contract.serving import server_states
 from tests.support.repository import REPOSITORY
@@ -37,6 +42,7 @@ _SERVER_ROWS = server_rows()
 _ROWS = [
     *_CALLER_ROWS,
     *conflict_rows(Stored()),
+    *namespace_conflict_rows(StoredNamespaces()),
     *(row for rows in _SERVER_ROWS.values() for row in rows),
     *stopping_rows(),
     *key_rows(Keys()),
@@ -68,6 +74,10 @@ async def test_every_field_at_fault_is_named(server: RunningServer) -> None:
 
 async def test_every_conflict_with_what_is_stored(server: RunningServer) -> None:
     assert await _failures(server, conflict_rows(await store(server))) == []
+
+
+async def test_every_conflict_with_stored_namespaces(keyed: RunningServer, database_url: str) -> None:
+    assert await _failures(keyed, namespace_conflict_rows(await store_namespaces(keyed, database_url))) == []
 
 
 @pytest.mark.parametrize("state", _SERVER_ROWS)
@@ -180,4 +190,5 @@ async def _stored_rows(url: str) -> int:
             if table.name != "embedding_models"
         ]
     await engine.dispose()
-    return sum(count or 0 for count in stored)
+    # `commons` is there from the beginning.
+    return sum(count or 0 for count in stored) - 1

@@ -18,6 +18,7 @@ from commontrace.core.traces import seed as trace_seeding
 from commontrace.core.votes import recount as vote_recount
 from commontrace.data_files import data_directory
 from commontrace.domain.errors import WatchTokenOutOfRange
+from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.embeddings.embedder import Embedder
 from commontrace.rpc.paging.page_tokens import BY_SEQUENCE
 from commontrace.serving.bootstrap import Foundation
@@ -31,6 +32,7 @@ from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.conftest import RunningServer, ServerFactory, administer, query, server_settings, url_of
 from tests.contract.callers import ADA, BOB, EVE, reason_of, refused
 from tests.support.builders import a_contribution
+from tests.support.commons import IN_COMMONS
 
 SECONDS = 20.0
 UP, DOWN = vote_pb2.VOTE_TYPE_UP, vote_pb2.VOTE_TYPE_DOWN
@@ -259,7 +261,8 @@ async def test_the_last_event_is_kept_however_old(server: RunningServer, databas
 async def test_a_reader_slower_than_the_expiry_is_not_told_less(database: Database, database_url: str) -> None:
     await administer(database_url, many_events(1, age="8 days"))
     following = EventFollower(database)
-    async with running(following), aclosing(EventWatch(database, following).events(None)) as events:
+    watch = EventWatch(database, following)
+    async with running(following), aclosing(watch.events(None, read_commons)) as events:
         await anext(events)
         await administer(database_url, many_events(300, age="8 days"))
         # What is old and still there is told.
@@ -267,6 +270,10 @@ async def test_a_reader_slower_than_the_expiry_is_not_told_less(database: Databa
         await delete_expired_events(database)
         with pytest.raises(WatchTokenOutOfRange):
             await anext(events)
+
+
+async def read_commons() -> ReadableNamespaces:
+    return IN_COMMONS
 
 
 @asynccontextmanager

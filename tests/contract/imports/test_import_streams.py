@@ -14,12 +14,14 @@ from google.rpc import error_details_pb2
 
 from commontrace.core import concurrent_changes
 from commontrace.core.cleanup import delete_expired_imports
+from commontrace.core.namespaces.access_cache import NamespaceAccessCache
 from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.caller import Caller
 from commontrace.domain.errors import ConcurrentChange
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.embedder import Embedder
 from commontrace.fair_sharing.fair_limiter import FairLimiter
+from commontrace.rpc.access import CallAccess
 from commontrace.rpc.call import Call, current_call
 from commontrace.rpc.shutdown import ShutdownSignal
 from commontrace.rpc.streams.imports import Importer
@@ -193,7 +195,9 @@ async def test_no_more_than_one_message_is_received_ahead(
         load_recorded=lambda: database.read(lambda reading: reading.embedding_models.get_current_and_next()),
         create_embedder=lambda recorded: embedder_of(recorded, server_settings()),
     )
-    importer = Importer(database, model, ShutdownSignal(), TagNameQuota(0), FairLimiter(1))
+    importer = Importer(
+        database, model, ShutdownSignal(), TagNameQuota(0), FairLimiter(1), CallAccess(NamespaceAccessCache(database))
+    )
     answers = importer.acknowledge(requests())
     async with storing_blocked(database_url):
         first = asyncio.ensure_future(anext(answers))

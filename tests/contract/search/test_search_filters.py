@@ -44,6 +44,7 @@ def filters_of_every_kind(stored: list[Stored]) -> list[TraceFilter]:
         "create_time_before": [timestamp(TIMES[2]), timestamp(TIMES[6])],
         "metadata": [struct(wanted) for wanted in WANTED_METADATA[1:8]],
         "include_superseded": [True],
+        "namespaces": [["commons"], ["team"], ["team", "commons"]],
     }
     assert set(kinds) == set(TraceFilter.DESCRIPTOR.fields_by_name)
     alone = [TraceFilter(**{field: value}) for field, values in kinds.items() for value in values]

@@ -84,9 +84,10 @@ async def schema_broken(start_server: ServerFactory, url: str) -> AsyncIterator[
     # Unconfigured, structlog would spend seconds on colouring each traceback.
     with capture_logs():
         async with start_server() as running:
+            await administer(url, "ALTER TABLE namespaces RENAME COLUMN edit_number TO edits")
+            await administer(url, "ALTER TABLE namespace_members RENAME COLUMN created_at TO since")
             await administer(url, "ALTER TABLE traces RENAME COLUMN deleted_at TO gone_at")
             await administer(url, "ALTER TABLE trace_signs RENAME COLUMN is_live TO lives")
-            await administer(url, "ALTER TABLE users RENAME COLUMN email TO address")
             await administer(url, "ALTER TABLE tags RENAME COLUMN name TO label")
             await administer(url, "ALTER TABLE trace_events RENAME COLUMN created_at TO time")
             yield running

@@ -137,10 +137,11 @@ async def test_reflection_tells_extensions(server: RunningServer) -> None:
     numbers = await reflect(
         server, "v1", reflection_pb2.ServerReflectionRequest(all_extension_numbers_of_type=extended)
     )
-    [number] = numbers.all_extension_numbers_response.extension_number
-    wanted = reflection_pb2.ExtensionRequest(containing_type=extended, extension_number=number)
-    answer = await reflect(server, "v1", reflection_pb2.ServerReflectionRequest(file_containing_extension=wanted))
-    assert b"required_scope" in answer.file_descriptor_response.file_descriptor_proto[0]
+    declared = sorted(numbers.all_extension_numbers_response.extension_number)
+    for number, name in zip(declared, (b"required_scope", b"required_scope_of_moderators"), strict=True):
+        wanted = reflection_pb2.ExtensionRequest(containing_type=extended, extension_number=number)
+        answer = await reflect(server, "v1", reflection_pb2.ServerReflectionRequest(file_containing_extension=wanted))
+        assert name in answer.file_descriptor_response.file_descriptor_proto[0]
 
 
 async def test_tools_describe_and_call_by_reflection(server: RunningServer) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from google.protobuf.json_format import MessageToDict
 
+from commontrace.domain.namespaces.namespace import COMMONS_ID, Visibility
 from commontrace.storage.database import Database
 from commontrace.v1 import trace_filter_pb2, trace_pb2
 from commontrace.v1.trace_filter_pb2 import TraceFilter
@@ -18,6 +19,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TAGS = ("red", "green", "blue", "white")
 MODELS = ("", "m", "M", "m-2")
 EMAILS = ("ada@example.org", "bob@example.org", "eve@example.org")
+NAMESPACES = ("commons", "team")
 METADATA: tuple[dict[str, Any], ...] = (
     {},
     {"n": 1},
@@ -51,16 +53,23 @@ class Stored:
     metadata: dict[str, Any]
     is_superseded: bool
     is_deleted: bool
+    namespace: str
 
 
 async def store_varied(database: Database, count: int, random: Random) -> list[Stored]:
-    """Stores traces with every mixture of properties; many have the same time, others differ by a microsecond."""
+    """Stores traces with every mixture of properties; many have the same time, others differ by a microsecond.
+
+    Every third is in a namespace of its own, which only admins read.
+    """
     vector = unit_vector(0)
     stored: list[Stored] = []
     async with database.unit_of_work() as work:
         users = {email: await work.users.get_or_create(email) for email in EMAILS}
         await work.tags.get_or_create(TAGS)
-        for _ in range(count):
+        team_id = uuid4()
+        await work.namespaces.add(team_id, "team", description="", visibility=Visibility.PRIVATE)
+        await work.namespaces.notify()
+        for number in range(count):
             email = random.choice(EMAILS)
             trace = Stored(
                 id=uuid4(),
@@ -73,6 +82,7 @@ async def store_varied(database: Database, count: int, random: Random) -> list[S
                 metadata=random.choice(METADATA),
                 is_superseded=bool(stored) and random.random() < 0.2,
                 is_deleted=random.random() < 0.2,
+                namespace=NAMESPACES[number % 3 == 0],
             )
             await work.traces.add(
                 a_trace(
@@ -82,6 +92,7 @@ async def store_varied(database: Database, count: int, random: Random) -> list[S
                     status=trace.status,
                     agent_model=trace.agent_model,
                     metadata=trace.metadata,
+                    namespace_id=team_id if trace.namespace == "team" else COMMONS_ID,
                 )
             )
             await work.tags.attach(trace.id, sorted(trace.tags))
@@ -125,6 +136,7 @@ def matches(trace: Stored, asked: trace_filter_pb2.TraceFilter) -> bool:
         trace.tags.issuperset(asked.tags_all)
         and (not asked.tags_any or not trace.tags.isdisjoint(asked.tags_any))
         and trace.tags.isdisjoint(asked.tags_none)
+        and (not asked.namespaces or trace.namespace in asked.namespaces)
         and (not asked.statuses or STATUSES[trace.status] in asked.statuses)
         and (not asked.agent_models or trace.agent_model in asked.agent_models)
         and (not asked.contributor_ids or str(trace.contributor_id) in asked.contributor_ids)

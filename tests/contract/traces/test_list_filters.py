@@ -16,6 +16,7 @@ from tests.contract.traces.listed_traces import (
     EMAILS,
     METADATA,
     MODELS,
+    NAMESPACES,
     START,
     STATUSES,
     TAGS,
@@ -158,6 +159,13 @@ async def test_statuses_models_and_contributors(server: RunningServer, stored: l
     assert await listed(server, nobody) == []
 
 
+async def test_namespaces(server: RunningServer, stored: list[Stored]) -> None:
+    filters = [asking(namespaces=names) for names in (["commons"], ["team"], ["team", "commons"], ["team", "team"])]
+    assert await differences(server, stored, filters) == []
+    assert expected(stored, filters[1])
+    assert expected(stored, filters[1]) != expected(stored, filters[2]) == expected(stored, TraceFilter())
+
+
 async def test_times_to_the_microsecond(server: RunningServer, stored: list[Stored]) -> None:
     filters = [
         *(TraceFilter(create_time_from=timestamp(time)) for time in TIMES),
@@ -193,6 +201,7 @@ def mixed(stored: list[Stored], random: Random) -> Iterator[TraceFilter]:
         "create_time_before": lambda: timestamp(random.choice(TIMES)),
         "metadata": lambda: struct(random.choice(WANTED_METADATA)),
         "include_superseded": lambda: True,
+        "namespaces": lambda: random.sample(NAMESPACES, random.randint(1, 2)),
     }
     assert set(choices) == set(TraceFilter.DESCRIPTOR.fields_by_name)
     for _ in range(150):

@@ -7,6 +7,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from commontrace.core.traces import moderate as trace_moderation
 from commontrace.core.traces.create import ExistingTrace
+from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.storage.models import Base
 from commontrace.storage.tags.repository import MERGES
 from commontrace.v1 import trace_event_pb2, trace_import_pb2, trace_pb2
@@ -117,7 +118,7 @@ async def test_a_duplicate_of_what_is_being_purged_waits_and_is_a_trace_of_its_o
 ) -> None:
     purged = await contributed(server, 1)
     async with server.database.unit_of_work() as work:
-        await trace_moderation.purge(UUID(purged), work, "eve@example.org")
+        await trace_moderation.purge(UUID(purged), work, "eve@example.org", COMMONS_ONLY)
         # It has found the trace of the same content, and would answer with it.
         creating = asyncio.ensure_future(created(server, a_contribution(1, request_id=str(uuid4()))))
         await until_waiting(database_url)
@@ -128,7 +129,7 @@ async def test_a_duplicate_of_what_is_being_purged_waits_and_is_a_trace_of_its_o
 async def test_a_purge_waits_for_the_answer_to_a_duplicate(server: RunningServer, database_url: str) -> None:
     trace = await contributed(server, 1)
     async with server.database.unit_of_work() as work:
-        await ExistingTrace(trace_id=UUID(trace)).store(work, uuid4())
+        await ExistingTrace(trace_id=UUID(trace), access=COMMONS_ONLY).store(work, uuid4())
         purging = asyncio.ensure_future(server.traces.PurgeTrace(pb.PurgeTraceRequest(trace_id=trace), metadata=EVE))
         await until_waiting(database_url)
     await purging

@@ -9,6 +9,7 @@ import pytest
 from commontrace.core.encoding.queue import requeue
 from commontrace.core.tags import service as tag_service
 from commontrace.core.traces import moderate as trace_moderation
+from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.storage.tags.repository import MERGES
 from commontrace.v1 import tag_service_pb2 as tag_pb
 from commontrace.v1 import trace_service_pb2 as pb
@@ -17,6 +18,7 @@ from tests.contract.callers import ADA, EVE, reason_of
 from tests.contract.imports.imports import a_record, imported
 from tests.contract.traces.test_moderation import mentions
 from tests.support.builders import a_contribution, copies_of
+from tests.support.commons import IN_COMMONS
 from tests.support.locks import held, until_waiting
 from tests.support.trace_signs import out_of_date
 
@@ -29,6 +31,7 @@ ADDED = {
         SELECT trace_id, 2, title, context_text, solution_text, changed_fields, editor_id
         FROM trace_revisions WHERE trace_id = '{trace}'""",
     "fk_trace_tags_trace_id_traces": "INSERT INTO trace_tags SELECT '{trace}', id FROM tags WHERE name = 'other'",
+    "fk_traces_promoted_from_id_traces": "UPDATE traces SET promoted_from_id = '{trace}' WHERE id = '{other}'",
     "fk_traces_superseded_by_id_traces": "UPDATE traces SET superseded_by_id = '{trace}' WHERE id = '{other}'",
     "fk_traces_supersedes_id_traces": "UPDATE traces SET supersedes_id = '{trace}' WHERE id = '{other}'",
     "fk_votes_trace_id_traces": """
@@ -79,7 +82,7 @@ async def test_a_row_that_is_about_to_refer_to_it_is_erased_with_it(
 async def test_a_purge_waits_for_a_merge_under_way(server: RunningServer, database_url: str) -> None:
     trace, _ = await contributed(server, 1, "old"), await contributed(server, 2, "old")
     async with server.database.unit_of_work() as work:
-        assert (await tag_service.merge("old", "new", work)).moved_trace_count == 2
+        assert (await tag_service.merge("old", "new", IN_COMMONS, work)).moved_trace_count == 2
         purging = asyncio.create_task(purged(server, trace))
         await until_waiting(database_url)
     assert await purging == "OK"
@@ -90,7 +93,7 @@ async def test_a_merge_waits_for_a_purge_under_way(server: RunningServer, databa
     trace, _ = await contributed(server, 1, "old"), await contributed(server, 2, "old")
     merge = tag_pb.MergeTagsRequest(source="old", target="new")
     async with server.database.unit_of_work() as work:
-        await trace_moderation.purge(UUID(trace), work, "eve@example.org")
+        await trace_moderation.purge(UUID(trace), work, "eve@example.org", COMMONS_ONLY)
         merging = asyncio.ensure_future(server.tags.MergeTags(merge, metadata=EVE))
         await until_waiting(database_url)
     assert (await merging).moved_trace_count == 1
@@ -104,7 +107,7 @@ async def test_queueing_what_misses_its_vector_waits_for_a_purge_under_way(
     # A model that the database had before made these vectors.
     await administer(database_url, "UPDATE traces SET embedding_model_version = 'earlier'")
     async with server.database.unit_of_work() as work:
-        await trace_moderation.purge(UUID(traces[1]), work, "eve@example.org")
+        await trace_moderation.purge(UUID(traces[1]), work, "eve@example.org", COMMONS_ONLY)
         queueing = asyncio.create_task(requeue(server.database))
         await until_waiting(database_url)
     assert await queueing == 2

@@ -14,6 +14,7 @@ from commontrace.core.traces import seed as trace_seeding
 from commontrace.core.traces.seed import read_seeds
 from commontrace.data_files import data_directory
 from commontrace.domain.deadline import NEVER
+from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.domain.search.query import Search
 from commontrace.domain.traces.contribution import Contribution
 from commontrace.embeddings.embedder import Embedder, ModelNotUsable
@@ -86,7 +87,7 @@ async def add_a_contribution(foundation: Foundation) -> None:
 
 async def first_found(foundation: Foundation, query: str) -> UUID:
     searches = SearchService(foundation.database, unchanging(foundation.embedder))
-    found = await searches.search(Search(query=query, limit=1), deadline=NEVER)
+    found = await searches.search(Search(query=query, limit=1), COMMONS_ONLY, deadline=NEVER)
     return found.neighbours[0].trace_id
 
 
@@ -306,7 +307,7 @@ async def test_vectors_of_an_older_reading_are_served_and_told(database_url: str
         async with ready(database_url, LOCAL) as foundation:
             assert foundation.embedder.model_version == older
             found = await SearchService(foundation.database, unchanging(foundation.embedder)).search(
-                Search(query="t", limit=3), deadline=NEVER
+                Search(query="t", limit=3), COMMONS_ONLY, deadline=NEVER
             )
 
     assert [neighbour.trace_id for neighbour in found.neighbours] == [trace_id]

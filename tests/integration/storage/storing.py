@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 import numpy as np
 from sqlalchemy import text
 
+from commontrace.core.search.selectivity import FilterSelectivityCache
 from commontrace.core.traces import create as trace_creation
+from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.domain.traces.contribution import Contribution, NewTrace, OnDuplicate
 from commontrace.domain.traces.trace_filter import TraceFilter
 from commontrace.embeddings.embedder import Embedder, Vector
@@ -87,7 +89,13 @@ async def knows(database: Database, email: str) -> bool:
 async def contributed(contribution: Contribution, email: str, database: Database, embedder: Embedder) -> UUID:
     """Contributes as the server does, beside whatever has the same content."""
     prepared = await trace_creation.prepare(
-        contribution, on_duplicate=OnDuplicate.ALLOW, supersedes_id=None, database=database, embedder=embedder
+        contribution,
+        COMMONS_ONLY,
+        on_duplicate=OnDuplicate.ALLOW,
+        supersedes_id=None,
+        database=database,
+        embedder=embedder,
+        selectivities=FilterSelectivityCache(),
     )
     async with database.unit_of_work() as work:
         return (await prepared.store(work, await work.users.get_or_create(email))).trace.id

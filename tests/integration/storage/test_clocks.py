@@ -14,10 +14,11 @@ from commontrace.core.keys.quotas import Quotas
 from commontrace.domain.errors import QuotaExceeded
 from commontrace.domain.imports.decisions import Recorded
 from commontrace.domain.keys.quotas import READS
+from commontrace.domain.namespaces.namespace import COMMONS_ID
 from commontrace.embeddings.embedder import Embedder
 from commontrace.storage import engines
 from commontrace.storage.database import Database
-from commontrace.storage.idempotency import RequestKey
+from commontrace.storage.idempotency import RequestKey, StoredAnswer
 from tests.conftest import administer, query
 from tests.integration.storage.storing import EMAIL, stored
 from tests.integration.storage.test_encoding_queue import UNENCODED
@@ -141,7 +142,7 @@ async def test_an_answer_of_a_clock_that_was_ahead_is_given_again(
 ) -> None:
     key = await one_of_each(database, database_url)
     await move(database_url, "idempotent_requests", "created_at", by=step)
-    assert await database.read(lambda reading: reading.idempotency.get_answer(key, EMAIL)) == b"answer"
+    assert await database.read(lambda reading: reading.idempotency.get_answer(key, EMAIL)) == (b"answer", [COMMONS_ID])
     async with database.unit_of_work() as work:
         assert not await work.idempotency.reserve(key, await work.users.get_or_create(EMAIL))
 
@@ -153,7 +154,7 @@ async def test_events_of_a_clock_that_was_ahead_keep_those_behind_them(
     trace_id = await stored(database)
     for _ in range(4):
         async with database.unit_of_work() as work:
-            await work.events.add(trace_id, "updated", revision=1)
+            await work.events.add(trace_id, "updated", revision=1, namespace_id=COMMONS_ID)
     [first] = (await query(database_url, "SELECT min(sequence) FROM trace_events"))[0]
     await move(database_url, "trace_events", "created_at", by="-8 days")
     await administer(
@@ -175,10 +176,11 @@ async def one_of_each(database: Database, url: str) -> RequestKey:
     async with database.unit_of_work() as work:
         caller_id = await work.users.get_or_create(EMAIL)
         assert await work.idempotency.reserve(key, caller_id)
-        await work.idempotency.save_answer(key, caller_id, b"answer")
+        await work.idempotency.save_answer(key, caller_id, StoredAnswer(b"answer", [COMMONS_ID]))
         await work.tags.get_or_create(["unused"])
-        await work.events.add(trace_id, "updated", revision=1)
-        await work.imports.save_items(uuid4(), caller_id, {1: Recorded(trace_id=trace_id, is_new=True)})
+        await work.events.add(trace_id, "updated", revision=1, namespace_id=COMMONS_ID)
+        recorded = Recorded(trace_id=trace_id, is_new=True, namespace_id=COMMONS_ID)
+        await work.imports.save_items(uuid4(), caller_id, {1: recorded})
     return key
 
 

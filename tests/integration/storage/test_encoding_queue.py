@@ -17,6 +17,7 @@ from commontrace.core.traces import moderate as trace_moderation
 from commontrace.core.traces import update as trace_update
 from commontrace.core.traces.update import Edit
 from commontrace.domain.errors import ModelReplaced
+from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Vector
 from commontrace.settings import LEASE_SECONDS
@@ -24,6 +25,7 @@ from commontrace.storage.database import Database
 from commontrace.storage.search.trace_tokens import TokensOfRevision
 from tests.conftest import administer, query
 from tests.integration.storage.storing import EMAIL, stored
+from tests.support.commons import IN_COMMONS
 from tests.support.told_embedder import ToldEmbedder, away, refusing
 
 UNENCODED: dict[str, Any] = {"embedding": None, "embedding_model_id": None, "embedding_model_version": None}
@@ -41,12 +43,12 @@ async def queued(database: Database, *titles: str) -> list[UUID]:
 
 
 async def vector_of(database: Database, trace_id: UUID) -> Vector | None:
-    return await database.read(lambda reading: reading.traces.get_embedding(trace_id))
+    return await database.read(lambda reading: reading.traces.get_embedding(trace_id, IN_COMMONS))
 
 
 async def edited(database: Database, embedder: Any, trace_id: UUID, title: str) -> None:
     prepared = await trace_update.prepare(
-        Edit(trace_id=trace_id, values={"title": title}), EMAIL, database=database, embedder=embedder
+        Edit(trace_id=trace_id, values={"title": title}), EMAIL, COMMONS_ONLY, database=database, embedder=embedder
     )
     async with database.unit_of_work() as work:
         await prepared.store(work, await work.users.get_or_create(EMAIL))
@@ -114,7 +116,7 @@ async def test_a_purge_meanwhile_does_not_keep_the_others_from_their_vectors(
 ) -> None:
     purged, other = await queued(database, "purged", "other")
     async with under_way(database, told) as result, database.unit_of_work() as work:
-        await trace_moderation.purge(purged, work, EMAIL)
+        await trace_moderation.purge(purged, work, EMAIL, COMMONS_ONLY)
     assert (await result).encoded == 1
     assert await vector_of(database, other) is not None
     assert await query(database_url, JOBS) == []

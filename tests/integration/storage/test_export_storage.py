@@ -12,6 +12,7 @@ from commontrace.storage.traces.export import ExportRow, page_parameters, page_s
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer
 from tests.integration.storage.storing import EMAIL, RARE, RARE_COUNT, a_trace, store_many, stored
+from tests.support.commons import EVERY_TRACE, IN_COMMONS
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -19,7 +20,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 async def page(database: Database, after: Cursor | None = None, size: int = 100, text_bytes: int = 10**6) -> Any:
     rows = await database.read(
         lambda reading: reading.trace_export.list_oldest_first(
-            None, after=after, size=size, text_bytes=text_bytes, model=None
+            EVERY_TRACE, after=after, size=size, text_bytes=text_bytes, model=None
         )
     )
     assert all(isinstance(row, ExportRow) for row in rows)
@@ -56,13 +57,13 @@ async def test_a_page_reads_the_index_by_time_from_where_it_begins(database: Dat
         " FROM traces, generate_series(1, 20000) n",
     )
     await administer(database_url, "ANALYZE traces, trace_signs")
-    filtered = ResolvedFilter(trace_filter=TraceFilter(agent_models=("m1",)), tag_ids={})
+    filtered = ResolvedFilter(trace_filter=TraceFilter(agent_models=("m1",)), namespaces=IN_COMMONS)
     later = Cursor(NOON + timedelta(seconds=10_000), UUID(int=0))
-    for trace_filter, size, after in product((None, filtered), (1, 100, 500), (None, later)):
+    for trace_filter, size, after in product((EVERY_TRACE, filtered), (1, 100, 500), (None, later)):
         plan = await _plan(database, trace_filter, size=size, after=after)
         text = "\n".join(plan)
         assert "Seq Scan on trace" not in text
-        if trace_filter is None:
+        if trace_filter is EVERY_TRACE:
             [scan] = [line for line in plan if "using ix_traces_created_at on traces" in line]
             # Neither what lies before nor all that lies behind; one more tells that a time has no other trace.
             assert float(scan.partition("rows=")[2].split(" ")[0]) <= size + 1
@@ -76,15 +77,13 @@ async def test_a_page_reads_the_index_by_time_from_where_it_begins(database: Dat
 async def test_a_page_of_what_is_rare_reads_no_more_than_that(database: Database, database_url: str) -> None:
     await store_many(database, database_url)
     for asked in RARE:
-        plan = await _plan(database, ResolvedFilter(trace_filter=asked, tag_ids={}), size=51, after=None)
+        plan = await _plan(database, ResolvedFilter(trace_filter=asked, namespaces=IN_COMMONS), size=51, after=None)
         read = re.findall(r" on (?:traces|trace_signs) \(actual rows=([\d.]+) loops=(\d+)\)", "\n".join(plan))
         assert sum(float(rows) * int(loops) for rows, loops in read) <= 2 * RARE_COUNT, asked
         assert "Seq Scan on trace" not in "\n".join(plan), asked
 
 
-async def _plan(
-    database: Database, trace_filter: ResolvedFilter | None, *, size: int, after: Cursor | None
-) -> list[str]:
+async def _plan(database: Database, trace_filter: ResolvedFilter, *, size: int, after: Cursor | None) -> list[str]:
     """What the server's own statement does, and how much it reads."""
 
     async def explain(reading: Reading) -> list[str]:

@@ -14,8 +14,9 @@ from commontrace.core.search import selectivity
 from commontrace.core.search.result import SearchResult
 from commontrace.core.search.selectivity import FilterSelectivityCache
 from commontrace.core.search.service import SearchService
-from commontrace.core.traces.filter_tags import resolve_tags
+from commontrace.core.traces import filters
 from commontrace.domain.deadline import NEVER
+from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.domain.search.query import QueryVector, Search, StopReason
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
@@ -23,6 +24,7 @@ from commontrace.storage.search.binary_quantized import MOST_MATCHES
 from tests.conftest import administer, query, url_of
 from tests.integration.storage.search_corpora import MODEL, Corpus, clustered, ids_of, insert, order
 from tests.integration.storage.storing import run
+from tests.support.commons import IN_COMMONS
 from tests.support.served_models import unchanging
 
 SIZE = 12_000
@@ -88,7 +90,7 @@ def searches(populated: Database) -> SearchService:
 
 async def found(searches: SearchService, vector: NDArray[np.float32], **fields: Any) -> SearchResult:
     search = Search(query=QueryVector(vector=vector, model_id=MODEL.model_id), **fields)
-    return await searches.search(search, deadline=NEVER)
+    return await searches.search(search, COMMONS_ONLY, deadline=NEVER)
 
 
 def nearest(corpus: Corpus, vector: NDArray[np.float32], passes: NDArray[np.bool_], limit: int) -> set[UUID]:
@@ -137,7 +139,7 @@ async def test_only_filters_that_many_pass_use_the_vector_index(
 
     assert int(passing("tag", "most").sum()) > MOST_MATCHES
     assert await index_scans_of("tags_any most") == len(QUERIES)
-    most = await resolve_tags(FILTERS["tags_any most"][0], populated)
+    most = await filters.resolve(FILTERS["tags_any most"][0], COMMONS_ONLY, populated)
     assert searches.selectivities.get(most) == pytest.approx(SHARES["most"], abs=0.15)
     assert await index_scans_of("tags_any half") == 0
 
@@ -154,12 +156,13 @@ async def test_a_least_similarity_is_proven_by_comparing_all_that_match(
 
 
 def test_measured_selectivities_expire(monkeypatch: pytest.MonkeyPatch) -> None:
-    filters = [ResolvedFilter(trace_filter=TraceFilter(statuses=(str(number),)), tag_ids={}) for number in range(4)]
+    wanted = [TraceFilter(statuses=(str(number),)) for number in range(4)]
+    resolved = [ResolvedFilter(trace_filter=one, namespaces=IN_COMMONS) for one in wanted]
     known = FilterSelectivityCache(capacity=3)
-    for number, trace_filter in enumerate(filters):
+    for number, trace_filter in enumerate(resolved):
         assert known.get(trace_filter) is None
         known.remember(trace_filter, number / 4)
-    assert [known.get(trace_filter) for trace_filter in filters] == [None, 0.25, 0.5, 0.75]
+    assert [known.get(trace_filter) for trace_filter in resolved] == [None, 0.25, 0.5, 0.75]
     monkeypatch.setattr(selectivity, "_SECONDS", 0.0)
-    known.remember(filters[3], 0.9)
-    assert known.get(filters[3]) is None
+    known.remember(resolved[3], 0.9)
+    assert known.get(resolved[3]) is None

@@ -11,6 +11,7 @@ import pytest
 from commontrace.core.traces import delete as trace_deletion
 from commontrace.core.traces import moderate as trace_moderation
 from commontrace.core.votes import service as vote_service
+from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.domain.votes.ballot import DOWN, UP, Ballot
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage.database import Database
@@ -68,7 +69,7 @@ async def vote(trace_id: UUID, work: UnitOfWork, voter: int, vote_type: str = UP
     reason = None if vote_type == UP else "incorrect"
     ballot = Ballot(trace_id=trace_id, vote_type=vote_type, reason=reason, comment="", revision=None)
     voter_id = await work.users.get_or_create(f"voter-{voter}@example.org")
-    await vote_service.cast(ballot, work, voter_id, validation_threshold=threshold)
+    await vote_service.cast(ballot, work, voter_id, COMMONS_ONLY, validation_threshold=threshold)
 
 
 async def vote_often(database: Database, trace_ids: list[UUID]) -> None:
@@ -86,7 +87,7 @@ async def validate(trace_id: UUID, work: UnitOfWork) -> None:
 async def validate_and_retract(trace_id: UUID, work: UnitOfWork) -> None:
     await validate(trace_id, work)
     voter_id = await work.users.get_or_create("voter-1@example.org")
-    await vote_service.retract(trace_id, work, voter_id, validation_threshold=2)
+    await vote_service.retract(trace_id, work, voter_id, COMMONS_ONLY, validation_threshold=2)
 
 
 async def supersede(trace_id: UUID, work: UnitOfWork) -> None:
@@ -105,11 +106,11 @@ async def encode(trace_id: UUID, work: UnitOfWork) -> None:
 
 
 async def delete(trace_id: UUID, work: UnitOfWork) -> None:
-    await trace_deletion.delete(trace_id, "", work, await work.users.get_or_create(EMAIL))
+    await trace_deletion.delete(trace_id, "", work, await work.users.get_or_create(EMAIL), COMMONS_ONLY)
 
 
 async def hide(trace_id: UUID, work: UnitOfWork) -> None:
-    await trace_moderation.hide(trace_id, "spam", work)
+    await trace_moderation.hide(trace_id, "spam", work, COMMONS_ONLY)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from commontrace.core.traces import listing
+from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.storage.database import Database
 from commontrace.storage.keyset import Cursor
@@ -12,9 +13,10 @@ from commontrace.storage.search import filter_sql
 from commontrace.storage.traces.listing import page_statement
 from commontrace.storage.unit_of_work import Reading
 from tests.integration.storage.storing import EMAIL, RARE, store_many, stored
+from tests.support.commons import IN_COMMONS
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-EVERYTHING = ResolvedFilter(trace_filter=TraceFilter(), tag_ids={})
+EVERYTHING = ResolvedFilter(trace_filter=TraceFilter(), namespaces=IN_COMMONS)
 
 
 async def store_at(database: Database, *microseconds: int) -> list[Cursor]:
@@ -28,7 +30,7 @@ async def store_at(database: Database, *microseconds: int) -> list[Cursor]:
 
 
 async def listed(database: Database, after: Cursor | None = None, size: int = 100, **fields: Any) -> list[Cursor]:
-    asked = ResolvedFilter(trace_filter=TraceFilter(**fields), tag_ids={})
+    asked = ResolvedFilter(trace_filter=TraceFilter(**fields), namespaces=IN_COMMONS)
     return await database.read(
         lambda reading: reading.trace_listing.list_newest_first(asked, owner_id=None, after=after, size=size)
     )
@@ -54,7 +56,7 @@ async def test_a_position_need_not_be_that_of_a_trace(database: Database) -> Non
 async def test_what_went_away_or_changed_after_it_was_found_is_left_out(database: Database) -> None:
     [deleted, validated, replaced, same] = await store_at(database, *range(4))
     asked = TraceFilter(statuses=("pending",))
-    found = await listing.find_positions(asked, owner_email=None, after=None, size=10, database=database)
+    found = await listing.find_positions(asked, COMMONS_ONLY, owner_email=None, after=None, size=10, database=database)
     async with database.unit_of_work() as work:
         await work.trace_changes.mark_deleted(deleted.id)
         await work.trace_changes.update(validated.id, {"status": "validated"})
@@ -69,14 +71,16 @@ async def test_an_owner_finds_deleted_traces_but_never_those_of_others(database:
     async with database.unit_of_work() as work:
         await work.trace_changes.mark_deleted(mine.id)
         stranger = await work.users.get_or_create("stranger@example.org")
-    own = await listing.find_positions(TraceFilter(), owner_email=EMAIL, after=None, size=10, database=database)
+    own = await listing.find_positions(
+        TraceFilter(), COMMONS_ONLY, owner_email=EMAIL, after=None, size=10, database=database
+    )
     assert list(own.positions) == [mine]
     [row] = (await listing.load_traces([mine], of=own, full=False, database=database)).values()
     assert row.deleted_at is not None
     for owner_id in (None, stranger):
 
         async def ask(reading: Reading, owner_id: UUID | None = owner_id) -> Any:
-            return await reading.traces.get_many([mine.id], full=False, trace_filter=EVERYTHING, owner_id=owner_id)
+            return await reading.traces.get_many([mine.id], EVERYTHING, full=False, owner_id=owner_id)
 
         assert await database.read(ask) == {}
 
@@ -95,7 +99,7 @@ async def test_a_page_reads_an_index_not_the_table(database: Database, database_
 
 async def _plan(database: Database, asked: TraceFilter, after: Cursor | None) -> str:
     """What the server's own statement does. It reads no table as a whole, and not the wide one at all."""
-    resolved = ResolvedFilter(trace_filter=asked, tag_ids={})
+    resolved = ResolvedFilter(trace_filter=asked, namespaces=IN_COMMONS)
 
     async def explain(reading: Reading) -> str:
         connection = reading.trace_listing._connection

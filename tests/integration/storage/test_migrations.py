@@ -18,6 +18,7 @@ from commontrace.domain.traces.content_hash import content_hash
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, migrations
 from commontrace.storage.models import Base
+from commontrace.storage.namespaces import enabling
 from tests.conftest import administer, query, url_of
 from tests.support.locks import held, until_waiting
 from tests.support.repository import REPOSITORY
@@ -48,7 +49,7 @@ SCHEMA = {
         FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text COLLATE "C", tgname COLLATE "C" """,
     "functions": """
         SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prolang
-            = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql') ORDER BY proname COLLATE "C" """,
+            IN (SELECT oid FROM pg_language WHERE lanname IN ('plpgsql', 'sql')) ORDER BY proname COLLATE "C" """,
     "storage options": """
         SELECT format('%s (%s)', relname, array_to_string(reloptions, ', '))
         FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reloptions IS NOT NULL
@@ -92,7 +93,8 @@ async def schema(url: str) -> str:
 
 
 LATER_COLUMNS = (
-    "{reason,comment,content_hash,edit_number,supersedes_id,superseded_by_id,hidden_at,hide_reason,description}"
+    "{reason,comment,content_hash,edit_number,supersedes_id,superseded_by_id,hidden_at,hide_reason,description"
+    ",namespace_id,promoted_from_id,prior_contributor_ids}"
 )
 
 
@@ -176,6 +178,8 @@ async def test_the_models_describe_the_migrated_database(database_url: str) -> N
         options = {"compare_type": True, "compare_server_default": True}
         return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
 
+    # They name the columns as they are from then on (ADR 0061).
+    await enabling.enable(database_url)
     engine = engines.unpooled(database_url)
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []
@@ -336,6 +340,26 @@ def filled_database_url(postgres_url: str, template: str) -> Iterator[str]:
         ),
         ("UPDATE traces SET content_hash = 'same'", "ix_traces_content_hash"),
         ("UPDATE traces SET supersedes_id = (SELECT id FROM traces LIMIT 1)", "ix_traces_supersedes_id"),
+        ("UPDATE traces SET namespace_id = gen_random_uuid()", "fk_traces_namespace_id_namespaces"),
+        ("UPDATE traces SET promoted_from_id = gen_random_uuid()", "fk_traces_promoted_from_id_traces"),
+        ("DELETE FROM namespaces", "fk_traces_namespace_id_namespaces"),
+        ("UPDATE namespaces SET visibility = 'public'", "ck_namespaces_visibility"),
+        (
+            "INSERT INTO namespaces (id, name, visibility) VALUES (gen_random_uuid(), 'commons', 'open')",
+            "uq_namespaces_name",
+        ),
+        (
+            "INSERT INTO namespace_members SELECT namespaces.id, users.id, 'admin' FROM namespaces, users",
+            "ck_namespace_members_role",
+        ),
+        (
+            "INSERT INTO namespace_members SELECT id, gen_random_uuid(), 'reader' FROM namespaces",
+            "fk_namespace_members_user_id_users",
+        ),
+        (
+            "INSERT INTO namespace_members SELECT gen_random_uuid(), id, 'reader' FROM users",
+            "fk_namespace_members_namespace_id_namespaces",
+        ),
         ("DELETE FROM users", "fk_traces_contributor_id_users"),
         ("DELETE FROM traces", "fk_votes_trace_id_traces"),
     ],

@@ -13,6 +13,7 @@ from commontrace.core.encoding.reembed import ReembeddingRefused
 from commontrace.core.search.service import SearchService
 from commontrace.domain.deadline import NEVER
 from commontrace.domain.errors import CommonTraceError, ModelReplaced
+from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.domain.search.query import Search, StopReason
 from commontrace.domain.traces.contribution import embedding_text
 from commontrace.embeddings.embedder import Embedder, EmbedderUnavailable, Embedding
@@ -256,7 +257,7 @@ async def test_a_search_of_the_old_model_is_refused_or_finds_nothing(database: D
         text = embedding_text("title1", "apple1", "plum1")
         searches = SearchService(database, unchanging(model))
         return await searches.find_nearest(
-            Search(query=text, limit=5), deadline=NEVER, queries=QueryCache(model), model=model
+            Search(query=text, limit=5), COMMONS_ONLY, deadline=NEVER, queries=QueryCache(model), model=model
         )
 
     assert (await ask(OTHER)).stop_reason is StopReason.LIMIT

@@ -17,6 +17,7 @@ from sqlalchemy import Select
 from commontrace.core.search.result import SearchResult
 from commontrace.core.search.service import SearchService
 from commontrace.domain.deadline import NEVER
+from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.domain.search.neighbours import Neighbour, NeighbourQuery
 from commontrace.domain.search.query import Query, QueryVector, Search, StopReason
 from commontrace.domain.search.rankings import Ranking
@@ -39,6 +40,7 @@ from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer, url_of
 from tests.integration.storage.search_corpora import MODEL, RARE, Corpus, clustered, ids_of, insert, order, recall, unit
 from tests.integration.storage.storing import run
+from tests.support.commons import EVERY_TRACE, IN_COMMONS
 from tests.support.served_models import unchanging
 
 SIZES = (12, 1000, 5000, 10_000)
@@ -112,19 +114,23 @@ async def found(query: Query | Vector, limit: int, database: Database, **fields:
     if isinstance(query, np.ndarray):
         query = QueryVector(vector=query, model_id=MODEL.model_id)
     search = Search(query=query, limit=limit, **fields)
-    return await SearchService(database, unchanging(MODEL)).search(search, deadline=NEVER)
+    return await SearchService(database, unchanging(MODEL)).search(search, COMMONS_ONLY, deadline=NEVER)
 
 
 def resolved(trace_filter: TraceFilter) -> ResolvedFilter:
-    return ResolvedFilter(trace_filter=trace_filter, tag_ids=_TAGS)
+    return ResolvedFilter(trace_filter=trace_filter, namespaces=IN_COMMONS, tag_ids=_TAGS)
 
 
 async def approximate(search: ApproximateSearch, query: Vector, *, limit: int, ef_search: int = 64) -> list[Neighbour]:
-    return await search.neighbours(NeighbourQuery(vector=query, **NAME, limit=limit), ef_search=ef_search)
+    return await search.neighbours(
+        NeighbourQuery(vector=query, **NAME, limit=limit, trace_filter=EVERY_TRACE), ef_search=ef_search
+    )
 
 
 async def compare_all(reading: Reading, query: Vector, limit: int) -> list[Neighbour]:
-    return await reading.exact_search.neighbours(NeighbourQuery(vector=query, **NAME, limit=limit))
+    return await reading.exact_search.neighbours(
+        NeighbourQuery(vector=query, **NAME, limit=limit, trace_filter=EVERY_TRACE)
+    )
 
 
 async def explain(
@@ -263,27 +269,27 @@ async def names_read(url: str, corpus: Corpus) -> dict[str, int]:
     ids = corpus.ids[:100]
     red = str(_TAGS["red"])
     tagged = TraceFilter(tags_any=(red,))
-    resolved_tagged = ResolvedFilter(trace_filter=tagged, tag_ids={red: _TAGS["red"]})
+    resolved_tagged = ResolvedFilter(trace_filter=tagged, namespaces=IN_COMMONS, tag_ids={red: _TAGS["red"]})
     readings: dict[str, Callable[[], Awaitable[Any]]] = {
         "search": partial(found, corpus.query(0), 10, database, fetches_full=True),
         "search, exact": partial(found, corpus.query(0), 10, database, exact=True, fetches_full=True),
         "search, filtered": partial(found, corpus.query(0), 10, database, trace_filter=tagged, fetches_full=True),
         "search, many": partial(found, corpus.query(0), 100, database),
         "search like a trace": partial(found, corpus.ids[0], 10, database, fetches_full=False),
-        "tag ids": partial(database.get_tag_ids, [red, "unknown"]),
+        "tag ids": partial(database.get_tag_ids, [red, "unknown"], IN_COMMONS),
         "search, ranked": partial(
             found, corpus.query(0), 10, database, ranking=Ranking.TRUST_WEIGHTED, fetches_full=True
         ),
         "words": partial(
             database.read,
             lambda reading: reading.keyword_search.find_matches(
-                "context", NeighbourQuery(vector=corpus.query(0), **NAME, limit=10)
+                "context", NeighbourQuery(vector=corpus.query(0), **NAME, limit=10, trace_filter=EVERY_TRACE)
             ),
         ),
-        "get": partial(database.read, lambda reading: reading.traces.get(ids[0])),
-        "batch get": partial(database.read, lambda reading: reading.traces.get_many(ids, full=True)),
+        "get": partial(database.read, lambda reading: reading.traces.get(ids[0], IN_COMMONS)),
+        "batch get": partial(database.read, lambda reading: reading.traces.get_many(ids, EVERY_TRACE, full=True)),
         "rows of hits": partial(
-            database.read, lambda reading: reading.traces.get_many(ids, full=True, trace_filter=resolved_tagged)
+            database.read, lambda reading: reading.traces.get_many(ids, resolved_tagged, full=True)
         ),
         "list": partial(
             database.read,

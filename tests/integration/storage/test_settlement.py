@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import Random
 
 import pytest
@@ -12,8 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from commontrace.domain.events.commit_order import CommitOrder, Snapshot
 from commontrace.storage import engines
 from commontrace.storage.database import Database
+from commontrace.storage.events.repository import EventRange
 from commontrace.storage.events.tail import EventTail
+from commontrace.storage.unit_of_work import Reading
 from tests.conftest import query
+from tests.support.commons import IN_COMMONS
 
 WRITERS, CHANGES = 16, 600
 DRAW = text("INSERT INTO trace_events (trace_id, event_type, revision) VALUES (gen_random_uuid(), 'updated', 1)")
@@ -202,6 +206,10 @@ async def test_numbers_are_drawn_one_by_one(database_url: str) -> None:
     assert tuple(row) == (1, 1, False)
 
 
+async def list_between(after: int, up_to: int, reading: Reading) -> EventRange:
+    return await reading.events.list_between(after, up_to, IN_COMMONS, limit=10_000)
+
+
 class Follower:
     """Reads what its rule calls settled, as somebody who watches does."""
 
@@ -221,8 +229,8 @@ class Follower:
         while looks_left:
             looks_left -= until.is_set()
             after, settled = self._position, await self.settled() or 0
-            rows = await database.read(lambda r, a=after, s=settled: r.events.list_between(a, s, limit=10_000))  # type: ignore[misc]
-            self.told.extend(row.sequence for row in rows)
+            found = await database.read(partial(list_between, after, settled))
+            self.told.extend(row.sequence for row in found.events)
             self._position = max(self._position, settled)
             await asyncio.sleep(0.001)
 
@@ -271,8 +279,8 @@ async def test_racing_writers(
     await asyncio.gather(*(write() for _ in range(WRITERS)))
     is_over.set()
     await following
-    rows = await database.read(lambda reading: reading.events.list_between(0, 2**62, limit=100_000))
-    happened = [row.sequence for row in rows]
+    found = await database.read(lambda reading: reading.events.list_between(0, 2**62, IN_COMMONS, limit=100_000))
+    happened = [row.sequence for row in found.events]
     lost = len(set(happened) - set(follower.told))
     rolled_back = happened[-1] - len(happened)
     record_property("counted", f"{len(happened)} events, {rolled_back} numbers rolled back, {lost} lost")

@@ -17,6 +17,7 @@ from commontrace.storage.unit_of_work import Reading
 from commontrace.storage.vector_type import VectorType
 from tests.conftest import administer
 from tests.integration.storage.storing import EMAIL, a_trace, knows, run, stored, unit_vector
+from tests.support.commons import EVERY_TRACE, IN_COMMONS
 
 
 async def test_a_unit_of_work_commits_on_leaving(database: Database) -> None:
@@ -77,7 +78,7 @@ async def test_vectors_come_back_bit_for_bit(database: Database) -> None:
         assert returned.dtype == np.float32
         assert returned.tobytes() == vector.astype(np.float32).tobytes()
     trace_id = await stored(database, embedding=unit_vector(3))
-    embedding = await database.read(lambda reading: reading.traces.get_embedding(trace_id))
+    embedding = await database.read(lambda reading: reading.traces.get_embedding(trace_id, IN_COMMONS))
     assert embedding is not None
     assert embedding.tobytes() == unit_vector(3).tobytes()
 
@@ -93,8 +94,10 @@ async def test_the_extension_may_live_in_another_schema(empty_database_url: str)
     await migrations.upgrade(empty_database_url, LexicalEmbedder(384))
     database = Database(empty_database_url)
     trace_id = await stored(database, embedding=unit_vector(3))
-    embedding = await database.read(lambda reading: reading.traces.get_embedding(trace_id))
-    asked = NeighbourQuery(vector=unit_vector(3), model_id="model", model_version="1", limit=1)
+    embedding = await database.read(lambda reading: reading.traces.get_embedding(trace_id, IN_COMMONS))
+    asked = NeighbourQuery(
+        vector=unit_vector(3), model_id="model", model_version="1", limit=1, trace_filter=EVERY_TRACE
+    )
     nearest = await database.search(lambda search: search.neighbours(asked, ef_search=40))
     await database.close()
     assert embedding is not None
@@ -112,7 +115,7 @@ async def test_many_first_uses_of_users_and_tags_at_once(database_url: str) -> N
             trace = a_trace(await work.users.get_or_create(EMAIL))
             await work.traces.add(trace)
             await work.tags.attach(trace.id, tags)
-            assert (await work.traces.get_many([trace.id], full=True))[trace.id].tags == sorted(tags)
+            assert (await work.traces.get_many([trace.id], EVERY_TRACE, full=True))[trace.id].tags == sorted(tags)
         return trace.id, trace.contributor_id
 
     contributed = await asyncio.gather(*(contribute(number) for number in range(30)))
@@ -136,18 +139,18 @@ async def test_deleted_traces_are_invisible_but_their_ids_stay_taken(database: D
 
     async def ask(reading: Reading) -> None:
         traces = reading.traces
-        assert set(await traces.get_many(everything, full=True)) == {live, seed}
-        assert await traces.get_many([], full=True) == {}
-        row, short = await traces.get(seed), await traces.get(seed, full=False)
+        assert set(await traces.get_many(everything, EVERY_TRACE, full=True)) == {live, seed}
+        assert await traces.get_many([], EVERY_TRACE, full=True) == {}
+        row, short = await traces.get(seed, IN_COMMONS), await traces.get(seed, IN_COMMONS, full=False)
         assert row is not None
         assert short == row._replace(context_text="", solution_text="")
         assert (row.title, row.context_text, row.solution_text, row.tags) == ("seed", "context", "solution", [])
         assert (row.status, row.trust_score, row.confirmation_count, row.revision) == ("pending", 0.0, 0, 1)
-        assert await traces.get(deleted) is None
+        assert await traces.get(deleted, IN_COMMONS) is None
         assert await traces.get_existing_ids(everything) == {live, seed, deleted, deleted_seed}
         assert await traces.get_existing_ids([]) == set()
         assert {trace.id for trace in await traces.list_seeds()} == {seed, deleted_seed}
-        assert [await traces.get_embedding(trace_id) is None for trace_id in everything] == [
+        assert [await traces.get_embedding(trace_id, IN_COMMONS) is None for trace_id in everything] == [
             False,
             False,
             True,

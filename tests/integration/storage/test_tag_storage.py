@@ -16,6 +16,7 @@ from commontrace.storage.tags.changes import SCAN_FOR_UNUSED
 from commontrace.storage.tags.listing import TagQuery
 from tests.conftest import administer, query
 from tests.integration.storage.storing import run, stored, unit_vector
+from tests.support.commons import EVERY_TRACE, IN_COMMONS
 
 _BOTH_TAG_AND_ALIAS = "SELECT count(*) FROM tags JOIN tag_aliases USING (name)"
 
@@ -36,19 +37,19 @@ async def tagged(database: Database, *names: str) -> UUID:
 
 
 async def tags_of(database: Database, trace_id: UUID) -> list[str]:
-    trace = await database.read(lambda reading: reading.traces.get(trace_id))
+    trace = await database.read(lambda reading: reading.traces.get(trace_id, IN_COMMONS))
     assert trace is not None
     return trace.tags
 
 
 async def merge(database: Database, source: str, target: str) -> int:
     async with database.unit_of_work() as work:
-        return (await tag_service.merge(source, target, work)).moved_trace_count
+        return (await tag_service.merge(source, target, IN_COMMONS, work)).moved_trace_count
 
 
 async def replaced(database: Database, trace_id: UUID, *names: str) -> bool:
     async with database.unit_of_work() as work:
-        await work.trace_changes.lock_live(trace_id)
+        await work.trace_changes.lock_live(trace_id, IN_COMMONS)
         return await work.tags.replace(trace_id, names)
 
 
@@ -64,7 +65,7 @@ async def test_the_first_use_of_a_tag_by_thirty_at_once(wide: Database) -> None:
             await work.tags.attach(trace_id, ["fresh"])
 
     await asyncio.gather(*map(attach, trace_ids))
-    [tag] = await wide.read(lambda reading: reading.tag_listing.list(TagQuery(size=10)))
+    [tag] = await wide.read(lambda reading: reading.tag_listing.list(TagQuery(size=10), IN_COMMONS))
     assert (tag.name, tag.trace_count) == ("fresh", 30)
 
 
@@ -79,9 +80,9 @@ async def test_tags_are_read_in_alphabetical_order(database: Database) -> None:
     names = [*(f"t{number}" for number in range(17)), "z", "é", "a-b"]
     trace_id = await tagged(database, *names)
     vector, full = unit_vector(0), True
-    nearest = NeighbourQuery(vector=vector, model_id="model", model_version="1", limit=10)
+    nearest = NeighbourQuery(vector=vector, model_id="model", model_version="1", limit=10, trace_filter=EVERY_TRACE)
     rows: list[Any] = [
-        await database.read(lambda reading: reading.traces.get(trace_id)),
+        await database.read(lambda reading: reading.traces.get(trace_id, IN_COMMONS)),
         (await database.search(lambda search: search.hits(nearest, ef_search=64, full=full)))[0][1],
         (
             await database.search(
@@ -91,7 +92,9 @@ async def test_tags_are_read_in_alphabetical_order(database: Database) -> None:
         ).traces[0],
     ]
     exported = await database.read(
-        lambda reading: reading.trace_export.list_oldest_first(None, after=None, size=10, text_bytes=10**6, model=None)
+        lambda reading: reading.trace_export.list_oldest_first(
+            EVERY_TRACE, after=None, size=10, text_bytes=10**6, model=None
+        )
     )
     # Twenty, so that those that come as they lie in an index are not in order by chance.
     assert [row.tags for row in (*rows, *exported)] == [sorted(names)] * 4
@@ -133,7 +136,7 @@ async def test_a_merge_waits_for_traces_that_are_given_the_source(database: Data
 async def test_a_trace_is_given_tags_as_they_are_after_a_merge_under_way(database: Database, names: list[str]) -> None:
     trace_id = await tagged(database, "old")
     async with database.unit_of_work() as work:
-        await tag_service.merge("old", "new", work)
+        await tag_service.merge("old", "new", IN_COMMONS, work)
         replacing = asyncio.create_task(replaced(database, trace_id, *names))
         ensuring = asyncio.create_task(tagged(database, "old"))
         await asyncio.sleep(0.2)
@@ -183,10 +186,10 @@ async def test_an_update_waits_for_a_merge_and_changes_the_tag_that_stayed(datab
 
     async def describe() -> str:
         async with database.unit_of_work() as work:
-            return (await tag_service.update("old", {"description": "kept"}, work)).name
+            return (await tag_service.update("old", {"description": "kept"}, IN_COMMONS, work)).name
 
     async with database.unit_of_work() as work:
-        await tag_service.merge("old", "new", work)
+        await tag_service.merge("old", "new", IN_COMMONS, work)
         describing = asyncio.create_task(describe())
         await asyncio.sleep(0.2)
         assert not describing.done()
@@ -198,12 +201,12 @@ async def test_an_update_waits_for_a_merge_and_changes_the_tag_that_stayed(datab
 
 async def test_what_a_name_stands_for(database: Database) -> None:
     await merge(database, "old", "new")
-    names = await database.read(lambda reading: reading.tags.get_canonical_names(["old", "new", "unknown"]))
+    names = await database.read(lambda reading: reading.tags.get_canonical_names(["old", "new", "unknown"], IN_COMMONS))
     ids = await database.read(lambda reading: reading.tags.get_ids(["old", "new", "unknown"]))
     assert names == {"old": "new", "new": "new"}
     assert ids.keys() == names.keys()
     assert ids["old"] == ids["new"]
-    assert await database.read(lambda reading: reading.tags.get_canonical_names([])) == {}
+    assert await database.read(lambda reading: reading.tags.get_canonical_names([], IN_COMMONS)) == {}
 
 
 async def test_a_merge_that_fails_changes_nothing(database: Database) -> None:
@@ -211,7 +214,7 @@ async def test_a_merge_that_fails_changes_nothing(database: Database) -> None:
 
     async def fail() -> None:
         async with database.unit_of_work() as work:
-            await tag_service.merge("old", "new", work)
+            await tag_service.merge("old", "new", IN_COMMONS, work)
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -240,8 +243,8 @@ async def test_tags_of_no_use_are_removed_after_a_day(database: Database, databa
     await merge(database, "alias", "with-an-alias")
     await ensured(database, "curated", "described", *(f"unused-{number}" for number in range(20)))
     async with database.unit_of_work() as work:
-        await tag_service.update("curated", {"is_curated": True}, work)
-        await tag_service.update("described", {"description": "kept"}, work)
+        await tag_service.update("curated", {"is_curated": True}, IN_COMMONS, work)
+        await tag_service.update("described", {"description": "kept"}, IN_COMMONS, work)
     assert await delete_unused_tags(database) == 0
     await age_tags(database_url)
     await ensured(database, "new", "unused-7")
@@ -283,7 +286,7 @@ async def test_a_tag_that_is_being_removed_is_not_found_by_an_update(database: D
 
     async def describe() -> None:
         async with database.unit_of_work() as work:
-            await tag_service.update("old", {"description": "kept"}, work)
+            await tag_service.update("old", {"description": "kept"}, IN_COMMONS, work)
 
     async with database.unit_of_work() as work:
         await work.tag_changes.delete_unused(after=UUID(int=0), limit=10)

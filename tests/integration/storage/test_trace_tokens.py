@@ -11,6 +11,7 @@ from commontrace.core.encoding.worker import drain_queue
 from commontrace.core.traces import moderate as trace_moderation
 from commontrace.core.traces import update as trace_update
 from commontrace.core.traces.update import Edit
+from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.domain.traces.contribution import Contribution, embedding_text
 from commontrace.embeddings.embedder import Embedder
 from commontrace.embeddings.lexical import LexicalEmbedder
@@ -25,6 +26,7 @@ from commontrace.storage.search.trace_tokens import TokensOfRevision
 from tests.conftest import administer, query
 from tests.integration.storage.reembedding_runs import every_vector_is_of, move_to
 from tests.integration.storage.storing import EMAIL, contributed, stored
+from tests.support.commons import IN_COMMONS
 from tests.support.told_embedder import ToldEmbedder
 
 TEXTS = Contribution(title="Pool", context="exhausted", solution="close it", metadata={})
@@ -32,7 +34,9 @@ VERSIONS = "SELECT model_version, count(*) FROM trace_tokens GROUP BY model_vers
 
 
 async def tokens_of(database: Database, trace_id: UUID, version: str) -> bytes | None:
-    found = await database.read(lambda reading: reading.trace_tokens.get_many([trace_id], model_version=version))
+    found = await database.read(
+        lambda reading: reading.trace_tokens.get_many([trace_id], IN_COMMONS, model_version=version)
+    )
     return found.get(trace_id)
 
 
@@ -71,13 +75,13 @@ async def test_a_contribution_an_edit_and_a_purge(database: Database, database_u
     expected = await signs(embedder, TEXTS.title, TEXTS.context, TEXTS.solution)
     assert await tokens_of(database, trace_id, embedder.model_version) == expected.to_bytes()
     edit = Edit(trace_id=trace_id, values={"title": "Sockets"})
-    prepared = await trace_update.prepare(edit, EMAIL, database=database, embedder=embedder)
+    prepared = await trace_update.prepare(edit, EMAIL, COMMONS_ONLY, database=database, embedder=embedder)
     async with database.unit_of_work() as work:
         await prepared.store(work, await work.users.get_or_create(EMAIL))
     expected = await signs(embedder, "Sockets", TEXTS.context, TEXTS.solution)
     assert await tokens_of(database, trace_id, embedder.model_version) == expected.to_bytes()
     async with database.unit_of_work() as work:
-        await trace_moderation.purge(trace_id, work, EMAIL)
+        await trace_moderation.purge(trace_id, work, EMAIL, COMMONS_ONLY)
     assert await query(database_url, VERSIONS) == []
 
 

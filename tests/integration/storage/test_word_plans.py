@@ -20,6 +20,7 @@ from commontrace.storage.search import filter_sql
 from commontrace.storage.search.keyword import BUDGET, COMMON, KeywordMatch, matches_parameters, matches_statement
 from commontrace.storage.unit_of_work import Reading
 from tests.conftest import administer, query, url_of
+from tests.support.commons import IN_COMMONS
 
 SIZES = (1_000, 15_000)
 FEW, LIMIT = 30, 51
@@ -95,7 +96,7 @@ async def database(corpus_url: str) -> Any:
 
 
 def query_of(trace_filter: TraceFilter) -> NeighbourQuery:
-    resolved = ResolvedFilter(trace_filter=trace_filter, tag_ids={"few": TAG, "unused": UNUSED})
+    resolved = ResolvedFilter(trace_filter=trace_filter, namespaces=IN_COMMONS, tag_ids={"few": TAG, "unused": UNUSED})
     return NeighbourQuery(vector=_VECTOR, model_id="model", model_version="1", limit=LIMIT, trace_filter=resolved)
 
 

@@ -4,16 +4,18 @@ from dataclasses import replace
 
 from commontrace.core.search.result import SearchResult
 from commontrace.core.search.verdicts import is_improbable, silenced, with_probability
-from commontrace.domain.search.query import UNFILTERED, Search, StopReason
+from commontrace.domain.search.query import Search, StopReason
+from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
 from commontrace.embeddings.model import RecordedModel
 from commontrace.settings import INSTALLED_MODEL
+from tests.support.commons import IN_COMMONS
 
 MODEL = RecordedModel(model_id=INSTALLED_MODEL, model_version="53aa51172d14", dimensions=384, is_lexical=False)
 OUT_OF_TIME = SearchResult(
     neighbours=[],
     stop_reason=StopReason.SCAN_BUDGET,
     exact=False,
-    trace_filter=UNFILTERED,
+    trace_filter=ResolvedFilter(trace_filter=TraceFilter(), namespaces=IN_COMMONS),
     model_id=MODEL.model_id,
 )
 
