@@ -15,7 +15,8 @@ text = st.text(max_size=80)
 ids = st.uuids().map(str) | st.just(UNKNOWN_ID) | text
 int32 = st.integers(-(2**31), 2**31 - 1) | st.integers(-1, 20)
 enums = st.integers(-1, 5)
-_paths = st.sampled_from(["title", "tags", "metadata", "description", "is_curated", "id", "*"]) | text
+_paths = st.sampled_from(["title", "tags", "metadata", "description", "visibility", "is_curated", "id", "*"]) | text
+_namespaces = st.sampled_from(["commons", "team", "-", "a" * 64]) | text
 _json = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=10),
     lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=5), inside, max_size=3),
@@ -53,7 +54,8 @@ def _value(field: FieldDescriptor) -> SearchStrategy[Any]:
             return messages(field.message_type)
         case FieldDescriptor.TYPE_STRING:
             named_paths = _paths if field.name == "paths" else text
-            return ids if field.name.endswith(("id", "ids")) else named_paths
+            named = _namespaces if "namespace" in field.name else named_paths
+            return ids if field.name.endswith(("id", "ids")) else named
         case FieldDescriptor.TYPE_ENUM:
             return enums
         case FieldDescriptor.TYPE_BOOL:

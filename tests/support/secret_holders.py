@@ -7,11 +7,22 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
-from commontrace.v1 import tag_pb2, trace_pb2, trace_record_pb2, vote_pb2
+from commontrace.v1 import namespace_pb2, tag_pb2, trace_pb2, trace_record_pb2, vote_pb2
+from commontrace.v1 import namespace_service_pb2 as namespace_pb
 from commontrace.v1 import tag_service_pb2 as tag_pb
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as vote_pb
-from tests.contract.errors.error_row import CAST_VOTE, CREATE, HIDE, MERGE_TAGS, UNKNOWN_ID, UPDATE, UPDATE_TAG
+from tests.contract.errors.error_row import (
+    CAST_VOTE,
+    CREATE,
+    CREATE_NAMESPACE,
+    HIDE,
+    MERGE_TAGS,
+    UNKNOWN_ID,
+    UPDATE,
+    UPDATE_NAMESPACE,
+    UPDATE_TAG,
+)
 
 KeywordMatch = tuple[str, str, Message]
 """An RPC, a field, and the request that holds the text there."""
@@ -36,6 +47,11 @@ def holders(text: str, *, own: str = UNKNOWN_ID, others: str = UNKNOWN_ID) -> It
     described = tag_pb2.Tag(name="python", description=f"with {text}")
     mask = FieldMask(paths=["description"])
     yield UPDATE_TAG, "tag.description", tag_pb.UpdateTagRequest(tag=described, update_mask=mask)
+    namespace = namespace_pb2.Namespace(name="commons", description=f"with {text}")
+    created = namespace_pb.CreateNamespaceRequest(name="team", description=namespace.description)
+    yield CREATE_NAMESPACE, "description", created
+    changed = namespace_pb.UpdateNamespaceRequest(namespace=namespace, update_mask=mask)
+    yield UPDATE_NAMESPACE, "namespace.description", changed
 
 
 def tag_holders(text: str, *, own: str = UNKNOWN_ID) -> Iterator[KeywordMatch]:

@@ -94,7 +94,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_REVISION_NOT_CURRENT: _ErrorReason.ValueType  # 27
     """ABORTED. The vote is on a revision that is no longer the current one. `trace_id`, `current_revision`."""
     ERROR_REASON_STALE_ETAG: _ErrorReason.ValueType  # 28
-    """ABORTED. The trace was edited since the etag was read. `trace_id`, `current_etag`."""
+    """ABORTED. The trace or namespace was changed since the etag was read. `trace_id` or `namespace`, `current_etag`."""
     ERROR_REASON_DUPLICATE_TRACE: _ErrorReason.ValueType  # 29
     """ALREADY_EXISTS. A live trace has the same content. `trace_id` names it."""
     ERROR_REASON_ALREADY_SUPERSEDED: _ErrorReason.ValueType  # 30
@@ -256,7 +256,7 @@ ERROR_REASON_OWN_TRACE: ErrorReason.ValueType  # 26
 ERROR_REASON_REVISION_NOT_CURRENT: ErrorReason.ValueType  # 27
 """ABORTED. The vote is on a revision that is no longer the current one. `trace_id`, `current_revision`."""
 ERROR_REASON_STALE_ETAG: ErrorReason.ValueType  # 28
-"""ABORTED. The trace was edited since the etag was read. `trace_id`, `current_etag`."""
+"""ABORTED. The trace or namespace was changed since the etag was read. `trace_id` or `namespace`, `current_etag`."""
 ERROR_REASON_DUPLICATE_TRACE: ErrorReason.ValueType  # 29
 """ALREADY_EXISTS. A live trace has the same content. `trace_id` names it."""
 ERROR_REASON_ALREADY_SUPERSEDED: ErrorReason.ValueType  # 30

@@ -10,11 +10,15 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.embeddings.local.model import LocalModel, find_model_directory
 from commontrace.storage.database import Database
 from commontrace.storage.postgres_url import parse_postgres_url
-from tests.conftest import RunningServer, ServerFactory, administer, server_settings, url_of
+from tests.conftest import RunningServer, ServerFactory, administer, query, server_settings, url_of
 from tests.contract.calls import call
-from tests.contract.errors.error_row import CREATE, SEARCH, VALID
+from tests.contract.errors.error_row import CREATE, LIST_NAMESPACES, SEARCH, VALID
 from tests.integration.storage.reembedding_runs import move_to
 from tests.support.locks import only_connection_held
+
+_LISTENS = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND query LIKE 'LISTEN %commontrace_namespaces%'"""
 
 State = Callable[[ServerFactory, str], AbstractAsyncContextManager[RunningServer]]
 """Starts a server in the state, given the factory and the URL of a migrated database of the test's own."""
@@ -84,13 +88,24 @@ async def schema_broken(start_server: ServerFactory, url: str) -> AsyncIterator[
     # Unconfigured, structlog would spend seconds on colouring each traceback.
     with capture_logs():
         async with start_server() as running:
+            await _know_what_callers_reach(running, url)
             await administer(url, "ALTER TABLE namespaces RENAME COLUMN edit_number TO edits")
             await administer(url, "ALTER TABLE namespace_members RENAME COLUMN created_at TO since")
             await administer(url, "ALTER TABLE traces RENAME COLUMN deleted_at TO gone_at")
             await administer(url, "ALTER TABLE trace_signs RENAME COLUMN is_live TO lives")
+            await administer(url, "ALTER TABLE users RENAME COLUMN email TO address")
             await administer(url, "ALTER TABLE tags RENAME COLUMN name TO label")
             await administer(url, "ALTER TABLE trace_events RENAME COLUMN created_at TO time")
             yield running
+
+
+async def _know_what_callers_reach(running: RunningServer, url: str) -> None:
+    """Makes the server know it for some seconds: calls then fail by statements of their own."""
+    async with asyncio.timeout(10):
+        # A server that begins to listen for changes forgets what it knows.
+        while not await query(url, _LISTENS):  # noqa: ASYNC110 - the database's event is not ours
+            await asyncio.sleep(0.01)
+    assert await call(running.channel, LIST_NAMESPACES, VALID[LIST_NAMESPACES].SerializeToString()) is None
 
 
 @asynccontextmanager

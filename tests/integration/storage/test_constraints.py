@@ -19,7 +19,11 @@ CONSTRAINTS = """
 GENERATED = """
     SELECT conname FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
     WHERE contype = 'p' AND cardinality(conkey) = 1 AND (atttypid = 'uuid'::regtype OR attidentity = 'a')"""
-GUARDS_OF_REFERENCES = {"traces": Guard.TRACE_HELD, "users": Guard.NEVER_DELETED}
+GUARDS_OF_REFERENCES = {
+    "namespaces": Guard.NAMESPACE_HELD,
+    "traces": Guard.TRACE_HELD,
+    "users": Guard.NEVER_DELETED,
+}
 GUARDS_OF_KEYS = {Guard.GENERATED, Guard.UPSERT, Guard.TRACE_LOCKED, Guard.MERGES_HELD, Guard.ONE_AT_A_TIME}
 
 

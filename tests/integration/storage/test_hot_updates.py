@@ -141,7 +141,8 @@ async def test_updates_leave_every_index_alone(database_url: str, change: Change
 async def test_indexes_mention_only_what_votes_and_validations_leave_alone(database_url: str) -> None:
     """As a column, in an expression or in a predicate."""
     assert [name for (name,) in await query(database_url, MENTIONED)] == [
-        *("content_hash", "contributor_id", "created_at", "deleted_at", "embedding", "id", "supersedes_id")
+        *("content_hash", "contributor_id", "created_at", "deleted_at", "embedding", "id"),
+        *("promoted_from_id", "supersedes_id"),
     ]
     await administer(database_url, "CREATE INDEX by_predicate ON traces (id) WHERE status = 'pending'")
     await administer(database_url, "CREATE INDEX by_expression ON traces (lower(hide_reason))")

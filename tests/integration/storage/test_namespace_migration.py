@@ -3,14 +3,13 @@
 import asyncio
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 
-from commontrace.domain.errors import DatabaseUnavailable
+from commontrace.cli.runtime.environment import message_with_cause
 from commontrace.domain.namespaces.namespace import COMMONS_ID
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import migrations
 from commontrace.storage.database import Database
-from commontrace.storage.migrations import MigrationLocked
+from commontrace.storage.migrations import MigrationLocked, MigrationRefused
 from commontrace.storage.namespaces import enabling
 from tests.conftest import administer, query
 from tests.integration.storage.test_migrations import GOLDEN, fill, schema
@@ -102,8 +101,10 @@ async def test_down_is_refused_while_a_trace_is_in_another_namespace(database_ur
     if enabled:
         assert await enabling.enable(database_url)
     await administer(database_url, f"{TEAM}; {INTO_TEAM}")
-    with pytest.raises((DBAPIError, DatabaseUnavailable), match="traces are in other namespaces than commons"):
+    with pytest.raises(MigrationRefused) as refusal:
         await migrations.downgrade(database_url, BEFORE, MODEL)
+    # As the command says it.
+    assert "traces are in other namespaces than commons" in message_with_cause(refusal.value)
     assert await migrations.current_revision(database_url) == migrations.newest_revision()
     assert await is_enabled(database_url) is enabled
     assert await query(database_url, "SELECT count(DISTINCT namespace_id) FROM traces") == [(2,)]

@@ -27,7 +27,8 @@ def trace_filter_of(message: trace_filter_pb2.TraceFilter) -> TraceFilter:
         contributor_ids=tuple(map(UUID, message.contributor_ids)),
         created_from=_time(message.create_time_from) if message.HasField("create_time_from") else None,
         created_before=_time(message.create_time_before) if message.HasField("create_time_before") else None,
-        metadata=MessageToDict(message.metadata),
+        # Empty, as unset, it keeps nothing out (`TraceFilter.passes_all`).
+        metadata=MessageToDict(message.metadata) or None,
         include_superseded=message.include_superseded,
         namespaces=tuple(message.namespaces),
     )
