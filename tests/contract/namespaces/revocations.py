@@ -12,6 +12,7 @@ from commontrace.domain.scopes import EVERYTHING, Scope
 from commontrace.v1 import namespace_pb2, trace_service_pb2
 from commontrace.v1 import namespace_service_pb2 as pb
 from tests.contract.namespaces.world import Gateway, a_bound_key, remove_member, set_member
+from tests.support.builders import WITHOUT_WORDS
 from tests.support.keys import Metadata
 
 KINDS = ("member removed", "made private", "deleted", "key revoked")
