@@ -49,7 +49,7 @@ def text_fields(message: Descriptor, prefix: str = "") -> Iterator[str]:
     """Yields the paths of the texts of a request, without those of well-known types."""
     for field in message.fields:
         path = f"{prefix}{field.name}"
-        if field.type == FieldDescriptor.TYPE_MESSAGE:
+        if field.message_type is not None:
             if field.message_type.full_name.startswith("commontrace."):
                 yield from text_fields(field.message_type, f"{path}.")
         elif field.type in _TEXTS:

@@ -1,19 +1,16 @@
-"""Ways of the streams of TraceService: searches, imports, exports, watches."""
+"""Ways of the streams of TraceService that read: searches, exports, watches."""
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
 
-from commontrace.domain.namespaces.namespace import Role
 from commontrace.settings import INSTALLED_MODEL
-from commontrace.v1 import trace_event_pb2, trace_export_pb2, trace_import_pb2, trace_record_pb2, vector_pb2
+from commontrace.v1 import trace_event_pb2, trace_export_pb2, vector_pb2
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1.trace_filter_pb2 import TraceFilter
-from tests.contract.errors.error_row import EXPORT, IMPORT, SEARCH, WATCH
-from tests.contract.namespaces.seats import BOUND_TO_IT
+from tests.contract.errors.error_row import EXPORT, SEARCH, WATCH
 from tests.contract.namespaces.trace_ways import lists
-from tests.contract.namespaces.way import End, Way
-from tests.contract.namespaces.world import Subject
+from tests.contract.namespaces.way import Way
+from tests.contract.namespaces.world import Subject, tagged
 
 _HITS = 1_000
 
@@ -79,7 +76,7 @@ SEARCHES = (
         rpc=SEARCH,
         name="namespace",
         fields=("filter.namespaces",),
-        request=lambda subject, _: _search(subject, filter=TraceFilter(namespaces=[subject.namespace])),
+        request=lambda subject, _: _search(subject, filter=tagged("namespaces", subject.namespace)),
         hidden="NAMESPACE_NOT_FOUND",
         shows=finds,
     ),
@@ -89,7 +86,7 @@ SEARCHES = (
             name=field,
             fields=(f"filter.{field}",),
             request=lambda subject, _, field=field: _search(  # type: ignore[misc]
-                subject, text="a text", filter=TraceFilter(**{field: [subject.tag]})
+                subject, text="a text", filter=tagged(field, subject.tag)
             ),
             hidden="OK",
             shows=searches_tag,
@@ -100,7 +97,7 @@ SEARCHES = (
         rpc=SEARCH,
         name="contributor",
         fields=("filter.contributor_ids",),
-        request=lambda subject, _: _search(subject, filter=TraceFilter(contributor_ids=[subject.author_id])),
+        request=lambda subject, _: _search(subject, filter=tagged("contributor_ids", subject.author_id)),
         hidden="OK",
         shows=finds,
         compared_with="purged",
@@ -108,95 +105,7 @@ SEARCHES = (
 )
 
 
-def _import(seed: str, *, namespace: str = "", **record: Any) -> trace_import_pb2.ImportTracesRequest:
-    texts = {"title": f"Title {seed}", "context": f"Context {seed}", "solution": f"Solution {seed}"}
-    item = trace_import_pb2.ImportItem(sequence=1, trace=trace_record_pb2.TraceRecord(**(texts | record)))
-    return trace_import_pb2.ImportTracesRequest(import_id=str(uuid4()), items=[item], namespace=namespace)
-
-
-def _record_in(subject: Subject) -> trace_import_pb2.ImportTracesRequest:
-    request = _import(subject.word)
-    request.items[0].trace.namespace = subject.namespace
-    return request
-
-
-IMPORTS = (
-    Way(
-        rpc=IMPORT,
-        name="namespace of the stream",
-        fields=("namespace",),
-        request=lambda subject, _: _import(subject.word, namespace=subject.namespace),
-        needed=Role.WRITER,
-        hidden="NAMESPACE_NOT_FOUND",
-    ),
-    Way(
-        rpc=IMPORT,
-        name="namespace of the record",
-        fields=("items.trace.namespace",),
-        request=lambda subject, _: _record_in(subject),
-        needed=Role.WRITER,
-        hidden="NAMESPACE_NOT_FOUND",
-        item=lambda response: response.results[0].error,
-    ),
-    Way(
-        rpc=IMPORT,
-        name="its id",
-        fields=("items.trace.id",),
-        request=lambda subject, _: _import(subject.word, id=subject.trace_id),
-        # An oracle that the contract accepts, for callers with the scope `traces:import`.
-        hidden="TRACE_ID_TAKEN",
-        granted="TRACE_ID_TAKEN",
-        item=lambda response: response.results[0].error,
-        compared_with="",
-    ),
-    Way(
-        rpc=IMPORT,
-        name="its id and its texts",
-        fields=("items.trace.id",),
-        request=lambda subject, _: _import(subject.word, id=subject.trace_id, **subject.texts),
-        hidden="TRACE_ID_TAKEN",
-        granted="TRACE_ID_TAKEN",
-        # There it is the same trace.
-        by_seat={BOUND_TO_IT: End()},
-        item=lambda response: response.results[0].error,
-        compared_with="",
-        sends_texts=True,
-    ),
-    Way(
-        rpc=IMPORT,
-        name="the same texts across a wall",
-        fields=(),
-        request=lambda subject, _: _import(subject.word, **subject.texts),
-        hidden="OK",
-        shows=lambda responses, _: responses[0].results[0].WhichOneof("outcome") != "created_trace_id",
-        by_seat={BOUND_TO_IT: End()},
-        item=lambda response: response.results[0].error,
-        compared_with="",
-        sends_texts=True,
-    ),
-    Way(
-        rpc=IMPORT,
-        name="superseded across a wall",
-        fields=("items.trace.supersedes_trace_id",),
-        subject="own",
-        request=lambda subject, _: _import(subject.word, supersedes_trace_id=subject.trace_id),
-        granted="TRACE_NOT_FOUND",
-        by_seat={BOUND_TO_IT: End()},
-        item=lambda response: response.results[0].supersedes_error,
-    ),
-    Way(
-        rpc=IMPORT,
-        name="its tag",
-        fields=("items.trace.tags",),
-        request=lambda subject, _: _import(str(uuid4()), tags=[subject.tag]),
-        hidden="OK",
-        item=lambda response: response.results[0].error,
-    ),
-)
-
-
-def _export(**fields: Any) -> trace_export_pb2.ExportTracesRequest:
-    trace_filter = TraceFilter(**fields) if fields else None
+def _export(trace_filter: TraceFilter | None = None) -> trace_export_pb2.ExportTracesRequest:
     return trace_export_pb2.ExportTracesRequest(filter=trace_filter, include_embeddings=True, batch_size=500)
 
 
@@ -214,7 +123,7 @@ EXPORTS = (
         rpc=EXPORT,
         name="namespace",
         fields=("filter.namespaces",),
-        request=lambda subject, _: _export(namespaces=[subject.namespace]),
+        request=lambda subject, _: _export(tagged("namespaces", subject.namespace)),
         hidden="NAMESPACE_NOT_FOUND",
         shows=lists,
     ),
@@ -223,7 +132,7 @@ EXPORTS = (
             rpc=EXPORT,
             name=field,
             fields=(f"filter.{field}",),
-            request=lambda subject, _, field=field: _export(**{field: [subject.tag]}),  # type: ignore[misc]
+            request=lambda subject, _, field=field: _export(tagged(field, subject.tag)),  # type: ignore[misc]
             hidden="OK",
             shows=None if field == "tags_none" else lists,
         )
@@ -233,7 +142,7 @@ EXPORTS = (
         rpc=EXPORT,
         name="contributor",
         fields=("filter.contributor_ids",),
-        request=lambda subject, _: _export(contributor_ids=[subject.author_id]),
+        request=lambda subject, _: _export(tagged("contributor_ids", subject.author_id)),
         hidden="OK",
         shows=lists,
         compared_with="purged",
@@ -245,9 +154,7 @@ WATCHES = (
         rpc=WATCH,
         name="namespace",
         fields=("filter.namespaces",),
-        request=lambda subject, _: trace_event_pb2.WatchTracesRequest(
-            filter=TraceFilter(namespaces=[subject.namespace])
-        ),
+        request=lambda subject, _: trace_event_pb2.WatchTracesRequest(filter=tagged("namespaces", subject.namespace)),
         hidden="NAMESPACE_NOT_FOUND",
     ),
     *(
@@ -256,7 +163,7 @@ WATCHES = (
             name=field,
             fields=(f"filter.{field}",),
             request=lambda subject, _, field=field: trace_event_pb2.WatchTracesRequest(  # type: ignore[misc]
-                filter=TraceFilter(**{field: [subject.author_id if field == "contributor_ids" else subject.tag]})
+                filter=tagged(field, subject.author_id if field == "contributor_ids" else subject.tag)
             ),
             hidden="FIELD_NOT_ALLOWED",
             granted="FIELD_NOT_ALLOWED",
@@ -265,4 +172,4 @@ WATCHES = (
     ),
 )
 
-STREAM_WAYS = (*SEARCHES, *IMPORTS, *EXPORTS, *WATCHES)
+STREAM_WAYS = (*SEARCHES, *EXPORTS, *WATCHES)

@@ -23,6 +23,7 @@ from commontrace.v1 import namespace_pb2, trace_service_pb2, vote_pb2, vote_serv
 from commontrace.v1 import namespace_service_pb2 as pb
 from commontrace.v1.namespace_service_pb2_grpc import NamespaceServiceStub
 from commontrace.v1.tag_service_pb2_grpc import TagServiceStub
+from commontrace.v1.trace_filter_pb2 import TraceFilter
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
 from tests.conftest import server_settings
@@ -36,6 +37,7 @@ _VISIBILITY = {
     READABLE: namespace_pb2.NAMESPACE_VISIBILITY_READABLE,
     OPEN: namespace_pb2.NAMESPACE_VISIBILITY_OPEN,
 }
+_ROLES = {role: namespace_pb2.NamespaceRole.Value(f"NAMESPACE_ROLE_{role.name}") for role in Role}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ async def a_bound_key(
 
 
 async def set_member(gateway: Gateway, owner: Metadata, namespace: str, email: str, role: Role) -> None:
-    wanted = pb.SetMemberRequest(namespace=namespace, email=email, role=role.value)
+    wanted = pb.SetMemberRequest(namespace=namespace, email=email, role=_ROLES[role])
     await gateway.namespaces.SetMember(wanted, metadata=owner)
 
 
@@ -109,7 +111,7 @@ class Subject:
     vector: bytes = field(repr=False, default=b"")
 
     @property
-    def texts(self) -> dict[str, str]:
+    def texts(self) -> dict[str, Any]:
         return {
             "title": f"The {self.word} does not start",
             "context": f"Since the last release, the {self.word} stops with an error.",
@@ -171,6 +173,12 @@ class World:
     async def _give(self, table: str, column: str, key: str, value: str, seat: Seat) -> None:
         statement = f"UPDATE {table} SET {column} = (SELECT id FROM users WHERE email = $1) WHERE {key} = $2"  # noqa: S608 - our own names
         await self.gateway.beside.execute(statement, seat.email, value)
+
+
+def tagged(field: str, *values: str) -> TraceFilter:
+    """A filter by one of the fields that are lists of texts."""
+    fields: dict[str, Any] = {field: values}
+    return TraceFilter(**fields)
 
 
 def packed(components: Collection[float]) -> bytes:

@@ -48,10 +48,9 @@ class ExistingTrace:
         """Returns the existing trace. Raises ConcurrentChange if it has gone meanwhile."""
         # The idempotent answer is stored with the trace's text: a purge must come before it, or wait and erase it.
         await work.trace_changes.block_purges([self.trace_id], self.access.readable)
-        trace = await work.traces.get(self.trace_id, self.access.readable)
+        trace = await work.traces.get_for_answer(self.trace_id, self.access.readable)
         if trace is None:
             raise ConcurrentChange
-        work.shown_namespace_ids.add(trace.namespace_id)
         return CreateResult(trace=trace, is_new=False)
 
 
@@ -95,7 +94,7 @@ class PreparedTrace:
         if superseded is not None:
             await work.trace_changes.update(superseded.id, {"superseded_by_id": trace.id})
             await add_event(superseded, SUPERSEDED, work)
-        stored = await work.traces.get(trace.id, self.access.readable)
+        stored = await work.traces.get_for_answer(trace.id, self.access.readable)
         assert stored is not None  # noqa: S101 - stored above, in the same transaction
         if self.embedding is None:
             return CreateResult(trace=stored, is_new=True)
