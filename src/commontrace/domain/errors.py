@@ -165,7 +165,9 @@ class TooManyNamespaces(CommonTraceError):
     """The database has as many namespaces as it may have."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"there are {limit} namespaces, the most there may be: one that is empty has to go", limit=str(limit))
+        super().__init__(
+            f"there are {limit} namespaces, the most there may be: one that is empty has to go", limit=str(limit)
+        )
 
 
 class TooManyMembers(CommonTraceError):

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from commontrace.domain.errors import NamespaceForbidden, NamespaceNotFound, NamespaceRequired
-from commontrace.domain.namespaces.access import Grant, NamespaceAccess, only
+from commontrace.domain.namespaces.access import Grant, NamespaceAccess
 from commontrace.domain.namespaces.namespace import COMMONS, COMMONS_ID, Role, Visibility, effective_role, is_name
 from commontrace.domain.traces.content_hash import content_hash, hash_in_namespace
 from commontrace.domain.traces.trace_filter import ResolvedFilter, TraceFilter
@@ -15,7 +15,8 @@ SHARED = Grant(COMMONS_ID, COMMONS, Role.WRITER)
 
 
 def access(*, covers_all: bool = False, bound_names: frozenset[str] | None = None) -> NamespaceAccess:
-    return NamespaceAccess.of([RED, SHARED, BLUE], covers_all=covers_all, bound_names=bound_names)
+    grants = [RED, SHARED, BLUE]
+    return NamespaceAccess.of(grants, covers_all=covers_all, is_admin=covers_all, bound_names=bound_names)
 
 
 @pytest.mark.parametrize("name", ["a", "0", "commons", "team-a", "a--b", "x" * 63])
@@ -71,7 +72,7 @@ def test_a_bound_key_reaches_the_intersection() -> None:
     assert bound.readable.names == ("blue",)
     assert bound.readable.granted_ids == (BLUE.id,)
     assert not bound.readable.is_all
-    assert not bound.readable.covers_all
+    assert not bound.readable.is_unlimited
     with pytest.raises(NamespaceNotFound):
         bound.require("red", Role.READER)
 
@@ -79,7 +80,7 @@ def test_a_bound_key_reaches_the_intersection() -> None:
 def test_a_filter_narrows_what_is_read_and_not_what_is_granted() -> None:
     everything = access(covers_all=True)
     narrow = everything.narrowed(["blue", "red", "blue"])
-    assert (narrow.names, narrow.is_all, narrow.covers_all) == (("blue", "red"), False, True)
+    assert (narrow.names, narrow.is_all, narrow.is_unlimited) == (("blue", "red"), False, True)
     assert set(narrow.granted_ids) == {RED.id, BLUE.id, COMMONS_ID}
     assert everything.narrowed([]) is everything.readable
     assert everything.narrowed(["blue", "commons", "red"]).is_all
@@ -89,9 +90,9 @@ def test_a_filter_narrows_what_is_read_and_not_what_is_granted() -> None:
 
 def test_namespaces_that_are_read_alike_share_what_is_cached_of_filters() -> None:
     one, other = access(), access(bound_names=frozenset({"red"}))
-    assert repr(only(RED, one)) == repr(one.narrowed(["red"]))
-    assert repr(only(RED, one)) != repr(only(BLUE, one))
-    assert other.readable.digest == only(RED, one).digest
+    assert repr(one.only(RED)) == repr(one.narrowed(["red"]))
+    assert repr(one.only(RED)) != repr(one.only(BLUE))
+    assert other.readable.digest == one.only(RED).digest
 
 
 @pytest.mark.parametrize(("covers_all", "passes_all"), [(True, True), (False, False)])

@@ -11,7 +11,7 @@ from commontrace.core.traces.preconditions import require_namespace, require_own
 from commontrace.domain.deadline import NEVER, Deadline
 from commontrace.domain.errors import AlreadySuperseded, ConcurrentChange, DuplicateTrace, ModelReplaced
 from commontrace.domain.events.event_types import CREATED, SUPERSEDED
-from commontrace.domain.namespaces.access import Grant, NamespaceAccess, only
+from commontrace.domain.namespaces.access import Grant, NamespaceAccess
 from commontrace.domain.tags.names import normalise_all
 from commontrace.domain.traces.content_hash import content_hash, hash_in_namespace
 from commontrace.domain.traces.contribution import TEXTS, Contribution, NewTrace, OnDuplicate, new_trace
@@ -111,12 +111,12 @@ class PreparedTrace:
         if not self.similar:
             return []
         ids = [similar.trace_id for similar in self.similar]
-        kept = await work.trace_changes.block_purges(ids, only(self.namespace, self.access))
+        kept = await work.trace_changes.block_purges(ids, self.access.only(self.namespace))
         return [similar for similar in self.similar if similar.trace_id in kept]
 
     async def _lock_superseded(self, trace_id: UUID, work: UnitOfWork, caller_id: UUID) -> LockedTrace:
         # Of this namespace alone: nothing supersedes across a wall.
-        locked = await work.trace_changes.lock_live(trace_id, only(self.namespace, self.access))
+        locked = await work.trace_changes.lock_live(trace_id, self.access.only(self.namespace))
         require_owner(locked, caller_id)
         if locked.superseded_by_id is not None:
             raise AlreadySuperseded(trace_id, locked.superseded_by_id)
@@ -161,7 +161,7 @@ async def prepare(
     if embedding is not None:
         similar = await similar_traces(
             embedding.vector,
-            only(target, access),
+            access.only(target),
             model=embedder,
             excluded_id=supersedes_id,
             database=database,

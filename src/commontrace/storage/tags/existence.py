@@ -9,7 +9,7 @@ from commontrace.storage.namespaces.readable import GRANTED_IDS
 
 
 def exists_for_caller(tag: Any = Tag) -> ColumnElement[bool]:
-    """Returns the condition on a tag. Where a caller may read every namespace, it is left out: every tag exists."""
+    """Returns the condition on a tag. Where a caller is unlimited, it is left out: every tag exists."""
     on_readable = exists().where(
         TraceTag.tag_id == tag.id,
         TraceSigns.trace_id == TraceTag.trace_id,

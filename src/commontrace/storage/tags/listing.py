@@ -85,7 +85,7 @@ def _is_named(name: str) -> ColumnElement[bool]:
 
 
 def _existing(namespaces: ReadableNamespaces) -> Sequence[ColumnElement[bool]]:
-    return () if namespaces.covers_all else (exists_for_caller(),)
+    return () if namespaces.is_unlimited else (exists_for_caller(),)
 
 
 def _candidates(*conditions: ColumnElement[bool]) -> Select[Any]:
