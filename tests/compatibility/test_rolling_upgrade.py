@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -38,8 +39,11 @@ class Stubs:
 
     def __init__(self, address: str) -> None:
         channel = grpc.insecure_channel(address)
-        self.traces, self.votes = TraceServiceStub(channel), VoteServiceStub(channel)
-        self.tags, self.namespaces = TagServiceStub(channel), NamespaceServiceStub(channel)
+        # The generated types are those of the asynchronous stubs.
+        self.traces: Any = TraceServiceStub(channel)
+        self.votes: Any = VoteServiceStub(channel)
+        self.tags: Any = TagServiceStub(channel)
+        self.namespaces: Any = NamespaceServiceStub(channel)
 
     def create(self, title: str, *, namespace: str = "", tags: tuple[str, ...] = ("python",)) -> str:
         request = pb.CreateTraceRequest(title=title, context=title, solution=title, tags=tags, namespace=namespace)

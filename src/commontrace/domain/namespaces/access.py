@@ -24,8 +24,8 @@ class ReadableNamespaces:
 
     `names` are those of `ids`, in alphabetical order. `granted_ids` are all that the caller may read, more than `ids`
     where a filter names some. `is_all` is true where no other namespace existed when they were resolved: the statement
-    still names the ids, and the planner's routes are those of a search without a filter. `is_unlimited` is true for who may
-    read every namespace, also those that come to be: an admin, or anybody without authentication.
+    still names the ids, and the planner's routes are those of a search without a filter. `is_unlimited` is true for
+    who may read every namespace, also those that come to be: an admin, or anybody without authentication.
     """
 
     ids: tuple[UUID, ...] = field(repr=False)
