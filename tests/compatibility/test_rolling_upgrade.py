@@ -18,7 +18,14 @@ from commontrace.storage import migrations
 from commontrace.storage.embedded_postgres import instance
 from commontrace.v1 import namespace_service_pb2 as namespaces_pb
 from commontrace.v1 import tag_service_pb2 as tags_pb
-from commontrace.v1 import trace_event_pb2, trace_export_pb2, trace_import_pb2, trace_record_pb2, vote_pb2
+from commontrace.v1 import (
+    trace_event_pb2,
+    trace_export_pb2,
+    trace_filter_pb2,
+    trace_import_pb2,
+    trace_record_pb2,
+    vote_pb2,
+)
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as votes_pb
 from commontrace.v1.namespace_service_pb2_grpc import NamespaceServiceStub
@@ -38,8 +45,8 @@ class Stubs:
     """The services of one server, as a synchronous client calls them."""
 
     def __init__(self, address: str) -> None:
-        channel = grpc.insecure_channel(address)
         # The generated types are those of the asynchronous stubs.
+        channel: Any = grpc.insecure_channel(address)
         self.traces: Any = TraceServiceStub(channel)
         self.votes: Any = VoteServiceStub(channel)
         self.tags: Any = TagServiceStub(channel)
@@ -47,7 +54,7 @@ class Stubs:
 
     def create(self, title: str, *, namespace: str = "", tags: tuple[str, ...] = ("python",)) -> str:
         request = pb.CreateTraceRequest(title=title, context=title, solution=title, tags=tags, namespace=namespace)
-        return self.traces.CreateTrace(request, timeout=SECONDS).created.id
+        return str(self.traces.CreateTrace(request, timeout=SECONDS).created.id)
 
     def vote(self, trace_id: str) -> None:
         request = votes_pb.CastVoteRequest(trace_id=trace_id, type=vote_pb2.VOTE_TYPE_UP)
@@ -79,7 +86,9 @@ class Stubs:
             "search": lambda: list(traces.SearchTraces(search(text=HIDDEN), timeout=SECONDS)),
             "like": lambda: list(traces.SearchTraces(search(trace_id=trace_id), timeout=SECONDS)),
             "tagged": lambda: list(
-                traces.SearchTraces(search(text=HIDDEN, filter={"tags_any": [tag]}), timeout=SECONDS)
+                traces.SearchTraces(
+                    search(text=HIDDEN, filter=trace_filter_pb2.TraceFilter(tags_any=[tag])), timeout=SECONDS
+                )
             ),
             "export": lambda: list(traces.ExportTraces(trace_export_pb2.ExportTracesRequest(), timeout=SECONDS)),
             "revisions": lambda: traces.ListTraceRevisions(
