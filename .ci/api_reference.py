@@ -141,12 +141,21 @@ def write_method(method: MethodDescriptorProto, at: Commented) -> Iterator[str]:
         )
     )
     yield f"\n### {method.name}\n\n{given} → {answered}\n\n{at.comment()}\n\n"
-    yield f"*{IDEMPOTENCY[method.options.idempotency_level]}; needs [`{scope_of(method)}`](#scope)*\n"
+    needed = f"needs [`{scope_of(method)}`](#scope)"
+    if of_moderators := moderator_scope_of(method):
+        needed += f", of a moderator [`{of_moderators}`](#scope)"
+    yield f"*{IDEMPOTENCY[method.options.idempotency_level]}; {needed}*\n"
 
 
 def scope_of(method: MethodDescriptorProto) -> str:
     """Returns the name of the scope that an RPC requires."""
     return options_pb2.Scope.Name(method.options.Extensions[options_pb2.required_scope])
+
+
+def moderator_scope_of(method: MethodDescriptorProto) -> str:
+    """The scope that is enough for moderators; "" where the RPC has none."""
+    scope = method.options.Extensions[options_pb2.required_scope_of_moderators]
+    return options_pb2.Scope.Name(scope) if scope else ""
 
 
 def write_service(

@@ -77,6 +77,11 @@ async def _copy(
             columns=("id", "email"),
         )
         await connection.copy_records_to_table(
+            "namespaces",
+            records=[(narrowing.namespace_id(name), name, "open") for name in narrowing.NAMESPACES],
+            columns=("id", "name", "visibility"),
+        )
+        await connection.copy_records_to_table(
             "tags", records=[(tag_id, name) for name, tag_id in tags.items()], columns=("id", "name")
         )
     same: dict[str, Any] = {
@@ -84,7 +89,7 @@ async def _copy(
         "embedding_model_version": embedder.model_version,
     }
     columns = ("id", "embedding", "title", "context_text", "solution_text", "created_at")
-    parts = ("agent_model", "contributor_id", "status")
+    parts = ("agent_model", "contributor_id", "status", "namespace_id")
     await connection.copy_records_to_table(
         "traces",
         records=((*row, *same.values()) for row in _rows(ids, embeddings, numbers)),
@@ -97,8 +102,9 @@ async def _copy(
 
 def _rows(ids: list[UUID], embeddings: NDArray[np.float32], numbers: range) -> Iterator[tuple[Any, ...]]:
     texts, count = corpus.texts(_DIFFERENT_TEXTS), len(embeddings)
-    models, contributors, statuses = (
-        narrowing.parts(field, count) for field in (narrowing.AGENT_MODEL, narrowing.CONTRIBUTOR, narrowing.STATUS)
+    models, contributors, statuses, namespaces = (
+        narrowing.parts(field, count)
+        for field in (narrowing.AGENT_MODEL, narrowing.CONTRIBUTOR, narrowing.STATUS, narrowing.NAMESPACE)
     )
     for number, trace_id in zip(numbers, ids, strict=True):
         context, solution = texts[number % len(texts)], texts[(7 * number + 1) % len(texts)]
@@ -107,7 +113,7 @@ def _rows(ids: list[UUID], embeddings: NDArray[np.float32], numbers: range) -> I
         status = "validated" if statuses[number] == narrowing.VALIDATED else "pending"
         yield (
             *(trace_id, embeddings[number], title, context, solution, created_at),
-            *(models[number], contributor, status),
+            *(models[number], contributor, status, narrowing.namespace_id(namespaces[number])),
         )
 
 

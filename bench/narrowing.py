@@ -15,9 +15,11 @@ USER = UUID("5b1d6a0e-3f0e-4c8e-9a55-0c6f2d1f7f10")
 """Who contributes what belongs to no part by contributor."""
 VALIDATED = "frequent"
 """The part by status that is validated; the rest is pending."""
-AGENT_MODEL, TAG, CONTRIBUTOR, STATUS = "agent model", "tag", "contributor", "status"
+AGENT_MODEL, TAG, CONTRIBUTOR, STATUS, NAMESPACE = "agent model", "tag", "contributor", "status", "namespace"
 # Of the permutations.
-_SEEDS = {AGENT_MODEL: 4, TAG: 14, CONTRIBUTOR: 24, STATUS: 34}
+_SEEDS = {AGENT_MODEL: 4, TAG: 14, CONTRIBUTOR: 24, STATUS: 34, NAMESPACE: 44}
+NAMESPACES = [f"team-{number:02}" for number in range(20)]
+"""The namespaces that all traces are in, as many in each. A caller bound to one searches 5 % of the corpus."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +43,9 @@ class Narrowing:
                 return TraceFilter(contributor_ids=[str(contributor(self.part))])
             case "status":
                 return TraceFilter(statuses=[TRACE_STATUS_VALIDATED])
+            case "namespace":
+                # Of a caller bound to it, the server makes the same statements.
+                return TraceFilter(namespaces=[self.part])
             case _:
                 return TraceFilter(agent_models=[self.part])
 
@@ -53,18 +58,27 @@ NARROWINGS: Sequence[Narrowing] = (
     *(Narrowing(field=field, part=part) for field in (TAG, CONTRIBUTOR) for part in corpus.SHARES),
     Narrowing(field=STATUS, part=VALIDATED),
     Narrowing(field=AGENT_MODEL, part="uncommon"),
+    Narrowing(field=NAMESPACE, part=NAMESPACES[0]),
 )
 """Everything that is measured."""
 
 
 def parts(field: str, count: int) -> list[str]:
     """Returns the parts that so many traces belong to by this kind of filter."""
+    if field == NAMESPACE:
+        numbers = np.random.default_rng(_SEEDS[NAMESPACE]).permutation(count)
+        return [NAMESPACES[number % len(NAMESPACES)] for number in numbers]
     return corpus.parts(count, seed=_SEEDS[field])
 
 
 def contributor(part: str) -> UUID:
     """Returns the user who contributed a part."""
     return uuid5(USER, part) if part else USER
+
+
+def namespace_id(name: str) -> UUID:
+    """Returns the id of a namespace."""
+    return uuid5(USER, name)
 
 
 def tags(number: int, part: str) -> list[str]:

@@ -12,7 +12,6 @@ _COMMONS_ID = "c0000000-0000-4000-8000-000000000001"
 # A constant default: every row that exists is in `commons` without being written, and so is every row that a server
 # adds which knows no other namespace.
 _IN_COMMONS = f"uuid NOT NULL DEFAULT '{_COMMONS_ID}'"
-# IF NOT EXISTS: what follows in transactions of its own may fail, and then all is tried again.
 _COLUMNS = {
     "traces": (
         f"namespace_id {_IN_COMMONS}",
@@ -22,7 +21,7 @@ _COLUMNS = {
     "trace_signs": (f"namespace_id {_IN_COMMONS}",),
     "trace_events": (f"namespace_id {_IN_COMMONS}",),
     "import_items": (f"namespace_id {_IN_COMMONS}",),
-    "idempotent_requests": ("namespace_ids uuid[] NOT NULL DEFAULT '{}'",),
+    "idempotent_requests": (f"namespace_ids uuid[] NOT NULL DEFAULT '{{{_COMMONS_ID}}}'",),
     "api_keys": ("namespaces varchar[]",),
 }
 _FOREIGN_KEYS = {
@@ -52,32 +51,40 @@ END $$
 
 
 def upgrade() -> None:
-    """Adds the tables and columns at once, then indexes and checks that read tables, while they are in use."""
-    if not _has("namespaces"):
-        _create_tables()
+    """Adds tables, columns, functions and indexes while servers of the version before serve the database.
+
+    Each statement is a transaction of its own, so that none holds a lock on one table while it waits for another. After
+    a failure all are run again.
+    """
+    if _is_empty():
+        _create(concurrently="")
+        return
+    with op.get_context().autocommit_block():
+        _create(concurrently="CONCURRENTLY")
+
+
+def _create(*, concurrently: str) -> None:
+    _create_tables()
     for table, columns in _COLUMNS.items():
         op.execute(f"ALTER TABLE {table} {', '.join(f'ADD COLUMN IF NOT EXISTS {column}' for column in columns)}")
-    for name, definition in _FOREIGN_KEYS.items():
-        op.execute(f"ALTER TABLE traces DROP CONSTRAINT IF EXISTS {name}")
-        op.execute(f"ALTER TABLE traces ADD CONSTRAINT {name} FOREIGN KEY {definition} NOT VALID")
     op.execute("ALTER TABLE votes ALTER COLUMN created_at SET DEFAULT statement_timestamp()")
     op.execute(_REFRESH.format(more=", namespace_id"))
     for accessor in ACCESSORS:
         op.execute(accessor.create)
     for statement in CREATE_HIDING:
         op.execute(statement)
-    if _is_empty():
-        for name, definition in _INDEXES.items():
-            op.execute(f"CREATE INDEX {name} ON {definition}")
-        _validate()
-        return
-    with op.get_context().autocommit_block():
-        # None of these keeps anybody waiting, so they may wait for others.
+    for name, definition in _FOREIGN_KEYS.items():
+        op.execute(f"ALTER TABLE traces DROP CONSTRAINT IF EXISTS {name}")
+        op.execute(f"ALTER TABLE traces ADD CONSTRAINT {name} FOREIGN KEY {definition} NOT VALID")
+    if concurrently:
+        # What follows holds nobody up, and may wait for others.
         op.execute("SET lock_timeout = '60s'")
-        for name, definition in _INDEXES.items():
-            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-            op.execute(f"CREATE INDEX CONCURRENTLY {name} ON {definition}")
-        _validate()
+    for name in _FOREIGN_KEYS:
+        op.execute(f"ALTER TABLE traces VALIDATE CONSTRAINT {name}")
+    for name, definition in _INDEXES.items():
+        op.execute(f"DROP INDEX {concurrently} IF EXISTS {name}")
+        op.execute(f"CREATE INDEX {concurrently} {name} ON {definition}")
+    if concurrently:
         op.execute("RESET lock_timeout")
 
 
@@ -119,6 +126,7 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_namespaces"),
         sa.UniqueConstraint("name", name="uq_namespaces_name"),
         sa.CheckConstraint("visibility IN ('private', 'readable', 'open')", name=op.f("ck_namespaces_visibility")),
+        if_not_exists=True,
     )
     op.create_table(
         "retired_namespaces",
@@ -126,6 +134,7 @@ def _create_tables() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("retired_at", sa.DateTime(timezone=True), server_default=now, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_retired_namespaces"),
+        if_not_exists=True,
     )
     op.create_table(
         "namespace_members",
@@ -144,18 +153,11 @@ def _create_tables() -> None:
         sa.CheckConstraint(
             "role IN ('reader', 'writer', 'moderator', 'owner')", name=op.f("ck_namespace_members_role")
         ),
+        if_not_exists=True,
     )
-    op.create_index("ix_namespace_members_user_id", "namespace_members", ["user_id"])
-    op.execute(f"INSERT INTO namespaces (id, name, visibility) VALUES ('{_COMMONS_ID}', 'commons', 'open')")  # noqa: S608 - our own names
-
-
-def _validate() -> None:
-    for name in _FOREIGN_KEYS:
-        op.execute(f"ALTER TABLE traces VALIDATE CONSTRAINT {name}")
-
-
-def _has(table: str) -> bool:
-    return bool(op.get_bind().execute(sa.text("SELECT to_regclass(:table) IS NOT NULL"), {"table": table}).scalar_one())
+    op.create_index("ix_namespace_members_user_id", "namespace_members", ["user_id"], if_not_exists=True)
+    commons = f"('{_COMMONS_ID}', 'commons', 'open')"
+    op.execute(f"INSERT INTO namespaces (id, name, visibility) VALUES {commons} ON CONFLICT DO NOTHING")  # noqa: S608 - our own names
 
 
 def _is_empty() -> bool:

@@ -6,7 +6,7 @@ MEANINGS = {
     0: "done",
     FAILED: "refused, or failed for another reason",
     USAGE: "the command was given wrong",
-    NOT_FOUND: "there is no such trace, tag, vote or service",
+    NOT_FOUND: "there is no such trace, tag, vote, namespace, user or service",
     CONFLICT: "not yours, your own, there already, or changed since",
     TRY_AGAIN: "no server answers, it is not ready or overloaded: try again",
     130: "ended by Ctrl-C",
@@ -28,7 +28,7 @@ _BY_STATUS = {
 }
 
 # RESOURCE_EXHAUSTED for these reasons is permanent: the same call fails again.
-_PERMANENT_REASONS = {"REQUEST_TOO_LARGE", "RESPONSE_TOO_LARGE"}
+_PERMANENT_REASONS = {"REQUEST_TOO_LARGE", "RESPONSE_TOO_LARGE", "TOO_MANY_MEMBERS", "TOO_MANY_NAMESPACES"}
 
 
 def exit_code_of_call(status: str, reason: str) -> int:

@@ -24,11 +24,12 @@ class ServerState:
     """State of the server as seen by a client, shared with the clients made from it by `within`.
 
     `has_answered` is True once any call was answered. `knows_best_ranking` is False once the server, an older one, has
-    refused RANKING_BEST (ADR 0059).
+    refused RANKING_BEST (ADR 0059). `knows_namespaces` is True once the server has answered a call about one.
     """
 
     has_answered: bool = False
     knows_best_ranking: bool = True
+    knows_namespaces: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,11 +3,11 @@
 import json
 
 from commontrace.client.proxies import is_local
-from commontrace.v1 import tag_service_pb2, trace_service_pb2, vote_service_pb2
+from commontrace.v1 import namespace_service_pb2, tag_service_pb2, trace_service_pb2, vote_service_pb2
 
 SERVICES: tuple[str, ...] = tuple(
     service.full_name
-    for contract in (trace_service_pb2, vote_service_pb2, tag_service_pb2)
+    for contract in (trace_service_pb2, vote_service_pb2, tag_service_pb2, namespace_service_pb2)
     for service in contract.DESCRIPTOR.services_by_name.values()
 )
 """The full names of all services of the contract."""

@@ -83,15 +83,15 @@ class InvalidArgument(CallFailed):
 
 
 class NotFound(CallFailed):
-    """A trace, vote or tag does not exist, or was deleted."""
+    """A trace, vote, tag, namespace or user does not exist, was deleted, or may not be read by the caller."""
 
 
 class AlreadyExists(CallFailed):
-    """A resource exists already: a duplicate, a successor, or another request under the same request id."""
+    """A resource exists already: a duplicate, a successor, a namespace, another request under a request id."""
 
 
 class PermissionDenied(CallFailed):
-    """The caller lacks the permission, for example to edit another user's trace."""
+    """The caller lacks the permission, for example to edit another user's trace, or a role in a namespace."""
 
 
 class Unauthenticated(CallFailed):
@@ -99,7 +99,7 @@ class Unauthenticated(CallFailed):
 
 
 class FailedPrecondition(CallFailed):
-    """The stored state forbids the call, for example a vote on one's own trace."""
+    """The stored state forbids the call, for example a vote on one's own trace, or a namespace that is not empty."""
 
 
 class Aborted(CallFailed):
@@ -107,7 +107,7 @@ class Aborted(CallFailed):
 
 
 class ResourceExhausted(CallFailed):
-    """A quota or a limit is exhausted: connections, calls, or the size of a message."""
+    """A quota or a limit is exhausted: connections, calls, the size of a message, or the number of namespaces."""
 
 
 class Unavailable(CallFailed):

@@ -43,9 +43,9 @@ class UnitOfWork:
         self.tags = TagRepository(session)
         self.tag_changes = TagChanges(session)
         self.tag_listing = TagListing(session)
-        self.traces = TraceRepository(session)
         self.shown_namespace_ids: set[UUID] = set()
         """The namespaces of all that the answer of this unit of work may show."""
+        self.traces = TraceRepository(session, self.shown_namespace_ids)
         self.trace_changes = TraceChanges(session, self.shown_namespace_ids)
         self.trace_purge = TracePurge(session)
         self.trace_tokens = TraceTokensRepository(session)

@@ -79,7 +79,8 @@ class WatchTracesRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
     """The `resume_token` of a message or event: the watch continues after it, without a gap and without a repetition.
-    Empty: from now on. Events are kept for 7 days; an older token fails with `WATCH_TOKEN_OUT_OF_RANGE`.
+    Empty: from now on. Events are kept for 7 days; an older token fails with `WATCH_TOKEN_OUT_OF_RANGE`. It is a position
+    among all events: `filter` may be another one.
     """
     @_builtins.property
     def filter(self) -> _trace_filter_pb2.TraceFilter:

@@ -288,6 +288,8 @@ class Limits(_message.Message):
     IMPORT_ITEMS_FIELD_NUMBER: _builtins.int
     EXPORT_TRACES_FIELD_NUMBER: _builtins.int
     HIDE_REASON_CHARACTERS_FIELD_NUMBER: _builtins.int
+    NAMESPACE_NAME_CHARACTERS_FIELD_NUMBER: _builtins.int
+    NAMESPACE_DESCRIPTION_CHARACTERS_FIELD_NUMBER: _builtins.int
     title_characters: _builtins.int
     """Characters of a title."""
     context_characters: _builtins.int
@@ -332,6 +334,10 @@ class Limits(_message.Message):
     """Traces of one message of ExportTraces."""
     hide_reason_characters: _builtins.int
     """Characters of the reason for hiding a trace."""
+    namespace_name_characters: _builtins.int
+    """Characters of a namespace's name."""
+    namespace_description_characters: _builtins.int
+    """Characters of a namespace's description."""
     def __init__(
         self,
         *,
@@ -357,10 +363,12 @@ class Limits(_message.Message):
         import_items: _builtins.int = ...,
         export_traces: _builtins.int = ...,
         hide_reason_characters: _builtins.int = ...,
+        namespace_name_characters: _builtins.int = ...,
+        namespace_description_characters: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model_characters", b"agent_model_characters", "agent_version_characters", b"agent_version_characters", "batch_get_traces", b"batch_get_traces", "context_characters", b"context_characters", "export_traces", b"export_traces", "filter_values", b"filter_values", "hide_reason_characters", b"hide_reason_characters", "import_items", b"import_items", "metadata_bytes", b"metadata_bytes", "metadata_levels", b"metadata_levels", "metadata_values", b"metadata_values", "page_items", b"page_items", "query_characters", b"query_characters", "request_bytes", b"request_bytes", "resolve_tags", b"resolve_tags", "search_hits", b"search_hits", "solution_characters", b"solution_characters", "tag_characters", b"tag_characters", "tag_description_characters", b"tag_description_characters", "tags", b"tags", "title_characters", b"title_characters", "vote_comment_characters", b"vote_comment_characters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_model_characters", b"agent_model_characters", "agent_version_characters", b"agent_version_characters", "batch_get_traces", b"batch_get_traces", "context_characters", b"context_characters", "export_traces", b"export_traces", "filter_values", b"filter_values", "hide_reason_characters", b"hide_reason_characters", "import_items", b"import_items", "metadata_bytes", b"metadata_bytes", "metadata_levels", b"metadata_levels", "metadata_values", b"metadata_values", "namespace_description_characters", b"namespace_description_characters", "namespace_name_characters", b"namespace_name_characters", "page_items", b"page_items", "query_characters", b"query_characters", "request_bytes", b"request_bytes", "resolve_tags", b"resolve_tags", "search_hits", b"search_hits", "solution_characters", b"solution_characters", "tag_characters", b"tag_characters", "tag_description_characters", b"tag_description_characters", "tags", b"tags", "title_characters", b"title_characters", "vote_comment_characters", b"vote_comment_characters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

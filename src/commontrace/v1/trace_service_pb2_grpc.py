@@ -153,7 +153,7 @@ class TraceServiceServicer:
         its `embedding_state` is PENDING: where text cannot be encoded in time, the trace is stored without a vector, and
         the server encodes it as soon as it can.
 
-        A live trace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a
+        A live trace of the namespace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a
         text make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
         bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
         than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
@@ -190,8 +190,9 @@ class TraceServiceServicer:
 
         Another title, context or solution makes a new revision: it is encoded, its tally starts at nothing, and the trace is
         PENDING again. While text cannot be encoded in time, the trace's `embedding_state` is PENDING, too, and no search
-        finds it until it is encoded. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `STALE_ETAG` if it was edited
-        meanwhile, and with `DUPLICATE_TRACE` if another trace has the new content.
+        finds it until it is encoded. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `NAMESPACE_FORBIDDEN` where the owner may
+        no longer write, with `STALE_ETAG` if it was edited meanwhile, and with `DUPLICATE_TRACE` if another trace of the
+        namespace has the new content.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -199,7 +200,8 @@ class TraceServiceServicer:
 
     def DeleteTrace(self, request, context):
         """Deletes the caller's own trace: it is gone from every search and list at once, and UndeleteTrace brings it back with
-        its votes. A trace that it replaces is found again. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, `STALE_ETAG`.
+        its votes. A trace that it replaces is found again. Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, `NOT_OWNER`,
+        `STALE_ETAG`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,7 +210,7 @@ class TraceServiceServicer:
     def UndeleteTrace(self, request, context):
         """Brings the caller's own deleted trace back; one that is live stays as it is.
 
-        Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with `DUPLICATE_TRACE` if a live
+        Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with `DUPLICATE_TRACE` if a live
         trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -217,7 +219,8 @@ class TraceServiceServicer:
 
     def HideTrace(self, request, context):
         """Hides any user's trace, as a moderator of its namespace or with the scope `traces:admin`: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
-        cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`.
+        cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`, and
+        with `NAMESPACE_FORBIDDEN` for who is a moderator elsewhere.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -227,8 +230,8 @@ class TraceServiceServicer:
         """Ends the hiding of a trace. A trace that its owner deleted before stays deleted; a trace that is not hidden stays
         as it is.
 
-        Fails with `TRACE_NOT_FOUND`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
-        `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+        Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, with `DUPLICATE_TRACE` if a live trace has the same content, and
+        with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,7 +243,8 @@ class TraceServiceServicer:
 
         Its id remains, in events and in a table of purged ids, so that no import brings it back (`TRACE_PURGED`). Requests
         whose answers were erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until
-        they are vacuumed, its files still hold it. Fails with `TRACE_NOT_FOUND`.
+        they are vacuumed, its files still hold it. Copies in other namespaces (PromoteTrace) stay, and lose the link. Fails
+        with `TRACE_NOT_FOUND`, and with `NAMESPACE_FORBIDDEN` for who is a moderator elsewhere.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -33,7 +33,7 @@ class TraceServiceStub:
     its `embedding_state` is PENDING: where text cannot be encoded in time, the trace is stored without a vector, and
     the server encodes it as soon as it can.
 
-    A live trace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a
+    A live trace of the namespace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a
     text make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
     bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
     than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
@@ -52,29 +52,32 @@ class TraceServiceStub:
 
     Another title, context or solution makes a new revision: it is encoded, its tally starts at nothing, and the trace is
     PENDING again. While text cannot be encoded in time, the trace's `embedding_state` is PENDING, too, and no search
-    finds it until it is encoded. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `STALE_ETAG` if it was edited
-    meanwhile, and with `DUPLICATE_TRACE` if another trace has the new content.
+    finds it until it is encoded. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `NAMESPACE_FORBIDDEN` where the owner may
+    no longer write, with `STALE_ETAG` if it was edited meanwhile, and with `DUPLICATE_TRACE` if another trace of the
+    namespace has the new content.
     """
     DeleteTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.DeleteTraceRequest, _trace_service_pb2.DeleteTraceResponse]
     """Deletes the caller's own trace: it is gone from every search and list at once, and UndeleteTrace brings it back with
-    its votes. A trace that it replaces is found again. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, `STALE_ETAG`.
+    its votes. A trace that it replaces is found again. Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, `NOT_OWNER`,
+    `STALE_ETAG`.
     """
     UndeleteTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.UndeleteTraceRequest, _trace_service_pb2.UndeleteTraceResponse]
     """Brings the caller's own deleted trace back; one that is live stays as it is.
 
-    Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with `DUPLICATE_TRACE` if a live
+    Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with `DUPLICATE_TRACE` if a live
     trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
     """
     HideTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.HideTraceRequest, _trace_service_pb2.HideTraceResponse]
     """Hides any user's trace, as a moderator of its namespace or with the scope `traces:admin`: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
-    cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`.
+    cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`, and
+    with `NAMESPACE_FORBIDDEN` for who is a moderator elsewhere.
     """
     UnhideTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.UnhideTraceRequest, _trace_service_pb2.UnhideTraceResponse]
     """Ends the hiding of a trace. A trace that its owner deleted before stays deleted; a trace that is not hidden stays
     as it is.
 
-    Fails with `TRACE_NOT_FOUND`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
-    `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+    Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, with `DUPLICATE_TRACE` if a live trace has the same content, and
+    with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
     """
     PurgeTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.PurgeTraceRequest, _trace_service_pb2.PurgeTraceResponse]
     """Erases a trace that must not exist, live or not: its texts in every revision, its vector, tags and votes, and every
@@ -82,7 +85,8 @@ class TraceServiceStub:
 
     Its id remains, in events and in a table of purged ids, so that no import brings it back (`TRACE_PURGED`). Requests
     whose answers were erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until
-    they are vacuumed, its files still hold it. Fails with `TRACE_NOT_FOUND`.
+    they are vacuumed, its files still hold it. Copies in other namespaces (PromoteTrace) stay, and lose the link. Fails
+    with `TRACE_NOT_FOUND`, and with `NAMESPACE_FORBIDDEN` for who is a moderator elsewhere.
     """
     PromoteTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.PromoteTraceRequest, _trace_service_pb2.PromoteTraceResponse]
     """Copies the current text of a trace, with tags, agent and metadata, into another namespace, where it starts without
@@ -161,7 +165,7 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         its `embedding_state` is PENDING: where text cannot be encoded in time, the trace is stored without a vector, and
         the server encodes it as soon as it can.
 
-        A live trace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a
+        A live trace of the namespace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a
         text make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
         bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
         than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
@@ -204,8 +208,9 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Another title, context or solution makes a new revision: it is encoded, its tally starts at nothing, and the trace is
         PENDING again. While text cannot be encoded in time, the trace's `embedding_state` is PENDING, too, and no search
-        finds it until it is encoded. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `STALE_ETAG` if it was edited
-        meanwhile, and with `DUPLICATE_TRACE` if another trace has the new content.
+        finds it until it is encoded. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `NAMESPACE_FORBIDDEN` where the owner may
+        no longer write, with `STALE_ETAG` if it was edited meanwhile, and with `DUPLICATE_TRACE` if another trace of the
+        namespace has the new content.
         """
 
     @_abc_1.abstractmethod
@@ -215,7 +220,8 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_trace_service_pb2.DeleteTraceRequest, _abc.Awaitable[_trace_service_pb2.DeleteTraceResponse]],
     ) -> _abc.Awaitable[_trace_service_pb2.DeleteTraceResponse]:
         """Deletes the caller's own trace: it is gone from every search and list at once, and UndeleteTrace brings it back with
-        its votes. A trace that it replaces is found again. Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, `STALE_ETAG`.
+        its votes. A trace that it replaces is found again. Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, `NOT_OWNER`,
+        `STALE_ETAG`.
         """
 
     @_abc_1.abstractmethod
@@ -226,7 +232,7 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_trace_service_pb2.UndeleteTraceResponse]:
         """Brings the caller's own deleted trace back; one that is live stays as it is.
 
-        Fails with `TRACE_NOT_FOUND`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with `DUPLICATE_TRACE` if a live
+        Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with `DUPLICATE_TRACE` if a live
         trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
         """
 
@@ -237,7 +243,8 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_trace_service_pb2.HideTraceRequest, _abc.Awaitable[_trace_service_pb2.HideTraceResponse]],
     ) -> _abc.Awaitable[_trace_service_pb2.HideTraceResponse]:
         """Hides any user's trace, as a moderator of its namespace or with the scope `traces:admin`: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
-        cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`.
+        cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`, and
+        with `NAMESPACE_FORBIDDEN` for who is a moderator elsewhere.
         """
 
     @_abc_1.abstractmethod
@@ -249,8 +256,8 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends the hiding of a trace. A trace that its owner deleted before stays deleted; a trace that is not hidden stays
         as it is.
 
-        Fails with `TRACE_NOT_FOUND`, with `DUPLICATE_TRACE` if a live trace has the same content, and with
-        `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+        Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, with `DUPLICATE_TRACE` if a live trace has the same content, and
+        with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
         """
 
     @_abc_1.abstractmethod
@@ -264,7 +271,8 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Its id remains, in events and in a table of purged ids, so that no import brings it back (`TRACE_PURGED`). Requests
         whose answers were erased fail with `ANSWER_ERASED` when they are repeated. Backups, the log of Postgres and, until
-        they are vacuumed, its files still hold it. Fails with `TRACE_NOT_FOUND`.
+        they are vacuumed, its files still hold it. Copies in other namespaces (PromoteTrace) stay, and lose the link. Fails
+        with `TRACE_NOT_FOUND`, and with `NAMESPACE_FORBIDDEN` for who is a moderator elsewhere.
         """
 
     @_abc_1.abstractmethod

@@ -70,15 +70,17 @@ class VoteServiceServicer:
     def CastVote(self, request, context):
         """Casts the caller's vote on a trace, or changes it.
 
-        Fails with `TRACE_NOT_FOUND`, with `OWN_TRACE` on the caller's own trace, and with `REVISION_NOT_CURRENT` if
-        `revision` is set and no longer the current one.
+        Fails with `TRACE_NOT_FOUND`, with `NAMESPACE_FORBIDDEN` where the caller may read and not write, with `OWN_TRACE` on
+        the caller's own trace or a copy of it (PromoteTrace), and with `REVISION_NOT_CURRENT` if `revision` is set and no
+        longer the current one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetractVote(self, request, context):
-        """Takes the caller's vote on a trace back. Fails with `TRACE_NOT_FOUND`, or with `VOTE_NOT_FOUND` if there is none.
+        """Takes the caller's vote on a trace back. Fails with `TRACE_NOT_FOUND`, with `NAMESPACE_FORBIDDEN` where the caller may no
+        longer write, or with `VOTE_NOT_FOUND` if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -23,11 +23,14 @@ class VoteServiceStub:
     CastVote: _aio.UnaryUnaryMultiCallable[_vote_service_pb2.CastVoteRequest, _vote_service_pb2.CastVoteResponse]
     """Casts the caller's vote on a trace, or changes it.
 
-    Fails with `TRACE_NOT_FOUND`, with `OWN_TRACE` on the caller's own trace, and with `REVISION_NOT_CURRENT` if
-    `revision` is set and no longer the current one.
+    Fails with `TRACE_NOT_FOUND`, with `NAMESPACE_FORBIDDEN` where the caller may read and not write, with `OWN_TRACE` on
+    the caller's own trace or a copy of it (PromoteTrace), and with `REVISION_NOT_CURRENT` if `revision` is set and no
+    longer the current one.
     """
     RetractVote: _aio.UnaryUnaryMultiCallable[_vote_service_pb2.RetractVoteRequest, _vote_service_pb2.RetractVoteResponse]
-    """Takes the caller's vote on a trace back. Fails with `TRACE_NOT_FOUND`, or with `VOTE_NOT_FOUND` if there is none."""
+    """Takes the caller's vote on a trace back. Fails with `TRACE_NOT_FOUND`, with `NAMESPACE_FORBIDDEN` where the caller may no
+    longer write, or with `VOTE_NOT_FOUND` if there is none.
+    """
     GetVote: _aio.UnaryUnaryMultiCallable[_vote_service_pb2.GetVoteRequest, _vote_service_pb2.GetVoteResponse]
     """Returns the caller's vote on a trace. Fails with `TRACE_NOT_FOUND`, or with `VOTE_NOT_FOUND` if there is none."""
     ListVotes: _aio.UnaryUnaryMultiCallable[_vote_service_pb2.ListVotesRequest, _vote_service_pb2.ListVotesResponse]
@@ -48,8 +51,9 @@ class VoteServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_vote_service_pb2.CastVoteResponse]:
         """Casts the caller's vote on a trace, or changes it.
 
-        Fails with `TRACE_NOT_FOUND`, with `OWN_TRACE` on the caller's own trace, and with `REVISION_NOT_CURRENT` if
-        `revision` is set and no longer the current one.
+        Fails with `TRACE_NOT_FOUND`, with `NAMESPACE_FORBIDDEN` where the caller may read and not write, with `OWN_TRACE` on
+        the caller's own trace or a copy of it (PromoteTrace), and with `REVISION_NOT_CURRENT` if `revision` is set and no
+        longer the current one.
         """
 
     @_abc_1.abstractmethod
@@ -58,7 +62,9 @@ class VoteServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vote_service_pb2.RetractVoteRequest,
         context: _aio.ServicerContext[_vote_service_pb2.RetractVoteRequest, _abc.Awaitable[_vote_service_pb2.RetractVoteResponse]],
     ) -> _abc.Awaitable[_vote_service_pb2.RetractVoteResponse]:
-        """Takes the caller's vote on a trace back. Fails with `TRACE_NOT_FOUND`, or with `VOTE_NOT_FOUND` if there is none."""
+        """Takes the caller's vote on a trace back. Fails with `TRACE_NOT_FOUND`, with `NAMESPACE_FORBIDDEN` where the caller may no
+        longer write, or with `VOTE_NOT_FOUND` if there is none.
+        """
 
     @_abc_1.abstractmethod
     def GetVote(

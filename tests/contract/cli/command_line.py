@@ -22,6 +22,12 @@ class Commands:
         self.variables = {"COMMONTRACE_ADDRESS": server.address, "DATABASE_URL": database_url}
         """Environment variables that name the server and the database."""
 
+    def with_variables(self, **variables: str) -> "Commands":
+        """Returns the same with more environment variables."""
+        commands = Commands(self.server, self.place, self.database_url)
+        commands.variables = self.variables | variables
+        return commands
+
     def run(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
         """Returns exit code, standard output and standard error, which never holds a traceback."""
         ended = run_in_process(self.place, *arguments, stdin=stdin, **self.variables)

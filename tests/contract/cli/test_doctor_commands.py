@@ -365,7 +365,7 @@ def test_all_is_well_beside_a_server_on_its_own_database(tmp_path: Path) -> None
     assert (ended.returncode, ended.stderr) == (0, "")
     assert {finding["level"] for finding in found} == {"ok"}
     assert found[0].keys() == {"check", "level", "message", "advice"}
-    assert [finding["check"] for finding in found].count("health") == 3
+    assert [finding["check"] for finding in found].count("health") == 4
 
 
 def test_a_stopped_database_is_started_for_the_look(place: Path) -> None:

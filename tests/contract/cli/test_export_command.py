@@ -52,6 +52,7 @@ def test_lines_are_records_as_protobuf_writes_them(commands: Commands, tmp_path:
         "tags": ["cpp"],
         "metadata": {"a": [None], "b": 1.0},
         "create_time": trace["create_time"],
+        "namespace": "commons",
     }
     with_vectors = exported(commands, "--embeddings")
     assert all(len(base64.b64decode(line.pop("embedding")["packed_f32"])) == 4 * 384 for line in with_vectors)

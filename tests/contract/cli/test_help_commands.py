@@ -14,7 +14,15 @@ from tests.faults.server_process import environment, run_command
 from tests.support.command_in_process import run_in_process
 from tests.support.repository import REPOSITORY
 
-GROUPS = ("Find:", "Contribute:", "Vote and tags:", "Moderate:", "Run and maintain:", "Users and keys:", "Models:")
+GROUPS = (
+    "Find:",
+    "Contribute:",
+    "Vote and tags:",
+    "Moderate:",
+    "Run and maintain:",
+    "Namespaces, users and keys:",
+    "Models:",
+)
 PROGRAM = Path(sys.executable).with_name("commontrace")
 
 IMPORTED = """
@@ -44,7 +52,13 @@ def test_the_help_has_a_line_for_each_command_in_groups(tmp_path: Path) -> None:
     # No line goes on in a second one, or is cut short.
     assert all(re.fullmatch(r"  [a-z-]+ {2,}[A-Z].*[^.][.]", line) for line in listed if line and line not in GROUPS)
     assert {"search", "list", "votes", "doctor", "health", "info"} <= set(commands)
-    for word in ("COMMONTRACE_ADDRESS", "COMMONTRACE_KEY", "COMMONTRACE_USER", *MEANINGS.values()):
+    for word in (
+        "COMMONTRACE_ADDRESS",
+        "COMMONTRACE_KEY",
+        "COMMONTRACE_USER",
+        "COMMONTRACE_NAMESPACE",
+        *MEANINGS.values(),
+    ):
         assert word in shown
     for arguments in ([], ["--help"]):
         ended = run_in_process(tmp_path, *arguments)
@@ -101,6 +115,7 @@ completions = pytest.mark.parametrize(
         (["list", "--status", "v"], ["validated"]),
         (["contribute", "--on-duplicate", "re"], ["return_existing", "reject"]),
         (["search", "--min-s"], ["--min-similarity"]),
+        (["namespaces", "grant", "team", "ada@example.org", "--role", "o"], ["owner"]),
     ],
 )
 

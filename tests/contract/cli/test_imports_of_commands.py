@@ -55,6 +55,7 @@ SERVER_COMMANDS = (
     ["keys", "create", "ada@example.org"],
     ["keys", "rotate", "ID"],
     ["keys", "revoke", "ID"],
+    ["namespaces", "enable"],
 )
 
 # Runs commands one after the other in one process, in which packages cannot be imported. Standard input holds both in
@@ -110,12 +111,14 @@ def run_without(missing: Sequence[str], commands: Commands, lines: Sequence[Sequ
 
 
 def single_word_commands() -> set[str]:
-    return set(typer.main.get_command(app()).commands) - {"keys", "models", "users"}  # type: ignore[attr-defined] # of a group
+    return set(typer.main.get_command(app()).commands) - {"keys", "models", "namespaces", "users"}  # type: ignore[attr-defined] # of a group
 
 
 def test_remote_commands_run_without_the_packages_of_the_server(commands: Commands) -> None:
     trace, other = (commands.contributed("--title", title, *TEXTS[2:])["id"] for title in ("A lamp", "A fuse"))
     commands.output("contribute", "--title", "Bulbs", *TEXTS[2:], "--tag", "bulb", "--tag", "lamp")
+    commands.output("namespaces", "enable")
+    commands.output("namespaces", "create", "shared")
     (commands.place / "traces.jsonl").write_text(json.dumps({"title": "t", "context": "c", "solution": "s"}))
     calls: list[list[str]] = [
         ["search", "lamp"],
@@ -128,6 +131,7 @@ def test_remote_commands_run_without_the_packages_of_the_server(commands: Comman
         ["undelete", trace],
         ["import", "traces.jsonl"],
         ["export", "exported.jsonl"],
+        ["promote", trace, "--to", "shared"],
         ["vote", trace, "up", "--as", "ada@example.org"],
         ["votes", trace],
         ["tags"],
@@ -138,10 +142,19 @@ def test_remote_commands_run_without_the_packages_of_the_server(commands: Comman
         ["purge", other, "--yes"],
         ["health"],
         ["info"],
+        ["namespaces", "create", "team"],
+        ["namespaces", "list"],
+        ["namespaces", "describe", "team"],
+        ["namespaces", "update", "team", "--visibility", "readable"],
+        ["namespaces", "grant", "team", "ada@example.org", "--role", "writer"],
+        ["namespaces", "members", "team"],
+        ["namespaces", "revoke", "team", "ada@example.org"],
+        ["namespaces", "delete", "team"],
         # Ends by itself, because the server refuses the token.
         ["watch", "--since", "yesterday"],
     ]
-    assert {name for name, *_ in calls} == single_word_commands() - {name for name, *_ in SERVER_COMMANDS}
+    single_words = {name for name, *_ in calls} - {"namespaces"}
+    assert single_words == single_word_commands() - {name for name, *_ in SERVER_COMMANDS}
     lines = [["--help"], *([name, "--help"] for name in sorted(single_word_commands())), *calls]
     runs = run_without(SERVER_PACKAGES, commands, lines)
     for line, run in zip(lines, runs, strict=True):

@@ -11,6 +11,7 @@ import pytest
 
 from commontrace import __version__
 from commontrace.cli.exit_codes import CONFLICT, FAILED, NOT_FOUND, TRY_AGAIN, USAGE
+from commontrace.domain.scopes import Scope
 from tests.conftest import ServerFactory
 from tests.contract.cli.command_line import ABSENT, TEXTS, Commands
 from tests.contract.serving.server_states import STATES
@@ -25,7 +26,7 @@ def test_health_is_one_word(commands: Commands) -> None:
     assert commands.run("health", "Nonsense") == (NOT_FOUND, "SERVICE_UNKNOWN\n", "")
     told = json.loads(commands.output("health", "--json"))
     assert told["status"] == "SERVING"
-    assert len(told["services"]) == 3
+    assert len(told["services"]) == 4
     assert "must be UTF-8" in commands.refusal("health", "\udcff")
 
 
@@ -43,6 +44,8 @@ def test_info_describes_the_server(commands: Commands) -> None:
     assert told["server"] == f"CommonTrace {__version__} at {commands.server.address}"
     assert told["model"] == "all-MiniLM-L6-v2 (384 dimensions, searches by meaning)"
     assert told["you are"] == "eve@example.org, who has not written anything yet"
+    assert set(told["you may"].split(", ")) == set(Scope)
+    assert "bound to" not in told
     assert told["title characters"] == "200"
     assert json.loads(commands.output("info", "--json"))["embedding_model"]["dimensions"] == 384
 

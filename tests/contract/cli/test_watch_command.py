@@ -19,7 +19,7 @@ SECONDS = 30.0
 @contextmanager
 def watching(commands: Commands, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """Yields a running `commontrace watch` in a process group of its own."""
-    settings = environment(commands.place, COMMONTRACE_ADDRESS=commands.server.address)
+    settings = environment(commands.place, **commands.variables)
     command = [sys.executable, "-m", "commontrace", "watch", *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=settings, process_group=0) as process:

@@ -105,6 +105,25 @@ async def test_the_same_under_the_synchronous_client(
     assert await stored_count(database_url) == COUNT
 
 
+async def test_a_source_that_fails_does_not_pass_for_a_connection_that_breaks(
+    client: Client, server: RunningServer
+) -> None:
+    def broken() -> Iterator[trace_record_pb2.TraceRecord]:
+        """Yields what another server exports until that is gone."""
+        yield from records(1000)
+        raise Unavailable("the other server is gone", code=grpc.StatusCode.UNAVAILABLE)
+
+    with pytest.raises(Unavailable, match="the other server is gone"):
+        await collected(client, broken())
+
+    def run() -> None:
+        with sync.connect(server.address, user=USER) as blocking:
+            list(blocking.import_traces(broken()))
+
+    with pytest.raises(Unavailable, match="the other server is gone"):
+        await asyncio.to_thread(run)
+
+
 async def test_an_import_outlasts_a_restart(start_server: ServerFactory, database_url: str) -> None:
     imported: list[imports_pb.ImportResult] = []
     under_way = asyncio.Event()

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from commontrace.client import connect, sync
+from commontrace.storage.namespaces import enabling
 from tests.faults.server_process import ServerProcess
 from tests.support.repository import REPOSITORY
 
@@ -22,6 +23,7 @@ LEAST_EXAMPLES = 10
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory, seeded_database_url: str) -> Iterator[ServerProcess]:
+    asyncio.run(enabling.enable(seeded_database_url))
     with ServerProcess(tmp_path_factory.mktemp("client"), DATABASE_URL=seeded_database_url) as running:
         yield running
 
@@ -47,7 +49,9 @@ async def test_the_documented_examples(process: ServerProcess, capsys: pytest.Ca
         "'title': ",
         "TRACE_NOT_FOUND {'trace_id'",
         "['systemd']",
-        "16 16",
+        "18 18",
+        "['Our proxy drops idle sockets']",
+        "commons True",
     ):
         assert expected in printed, printed
 

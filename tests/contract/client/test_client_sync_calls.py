@@ -4,6 +4,7 @@ import inspect
 import queue
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +19,8 @@ from google.rpc import error_details_pb2, status_pb2
 from commontrace import client as asynchronous
 from commontrace.client import CallOptions, InvalidArgument, Unavailable, sync
 from commontrace.v1 import (
+    namespace_pb2,
+    namespace_service_pb2,
     tag_service_pb2,
     trace_pb2,
     trace_service_pb2,
@@ -29,7 +32,7 @@ from commontrace.v1 import trace_service_pb2 as pb
 TRACE_ID = "123e4567-e89b-12d3-a456-426614174000"
 SERVICES = {
     name: service
-    for contract in (trace_service_pb2, vote_service_pb2, tag_service_pb2)
+    for contract in (trace_service_pb2, vote_service_pb2, tag_service_pb2, namespace_service_pb2)
     for name, service in contract.DESCRIPTOR.services_by_name.items()
 }
 SECONDS = 10.0
@@ -46,6 +49,32 @@ WRITES: dict[str, tuple[str, str, Callable[..., Any]]] = {
     "retract_vote": ("VoteService", "RetractVote", lambda client, **id_: client.retract_vote(TRACE_ID, **id_)),
     "update_tag": ("TagService", "UpdateTag", lambda client, **id_: client.update_tag("a", is_curated=True, **id_)),
     "merge_tags": ("TagService", "MergeTags", lambda client, **id_: client.merge_tags("a", "b", **id_)),
+    "promote_trace": ("TraceService", "PromoteTrace", lambda client, **id_: client.promote_trace(TRACE_ID, "b", **id_)),
+    "create_namespace": (
+        "NamespaceService",
+        "CreateNamespace",
+        lambda client, **id_: client.create_namespace("a", **id_),
+    ),
+    "update_namespace": (
+        "NamespaceService",
+        "UpdateNamespace",
+        lambda client, **id_: client.update_namespace("a", description="d", **id_),
+    ),
+    "delete_namespace": (
+        "NamespaceService",
+        "DeleteNamespace",
+        lambda client, **id_: client.delete_namespace("a", **id_),
+    ),
+    "set_member": (
+        "NamespaceService",
+        "SetMember",
+        lambda client, **id_: client.set_member("a", "bob@example.org", "reader", **id_),
+    ),
+    "remove_member": (
+        "NamespaceService",
+        "RemoveMember",
+        lambda client, **id_: client.remove_member("a", "bob@example.org", **id_),
+    ),
 }
 
 
@@ -149,8 +178,72 @@ def test_every_write_carries_a_request_id(server: Server, name: str) -> None:
 
 
 def _contract_of(service: str) -> Any:
-    contracts = {"TraceService": trace_service_pb2, "VoteService": vote_service_pb2, "TagService": tag_service_pb2}
+    contracts = {
+        "TraceService": trace_service_pb2,
+        "VoteService": vote_service_pb2,
+        "TagService": tag_service_pb2,
+        "NamespaceService": namespace_service_pb2,
+    }
     return contracts[service]
+
+
+def test_only_what_is_given_is_changed_in_a_namespace(server: Server) -> None:
+    for given, paths in (
+        ({"description": ""}, ["description"]),
+        ({"visibility": "open"}, ["visibility"]),
+        ({"description": "d", "visibility": "private", "etag": "e"}, ["description", "visibility"]),
+    ):
+        updating = server.call(partial(_update_team, changes=given))
+        response = namespace_service_pb2.UpdateNamespaceResponse(namespace=namespace_pb2.Namespace(name="team"))
+        request = server.answer("NamespaceService", "UpdateNamespace", response)
+        changed = request.namespace
+        assert (changed.name, changed.description, request.etag) == (
+            "team",
+            given.get("description", ""),
+            given.get("etag", ""),
+        )
+        visibility = given.get("visibility", "unspecified").upper()
+        assert namespace_pb2.NamespaceVisibility.Name(changed.visibility) == f"NAMESPACE_VISIBILITY_{visibility}"
+        assert list(request.update_mask.paths) == paths
+        assert updating.result(SECONDS).name == "team"
+
+
+def test_a_contribution_names_its_namespace(server: Server) -> None:
+    for namespace in ("", "commons", "team", "web"):
+        writing = server.call(partial(_contribute_to, name=namespace))
+        if namespace == "team":
+            # Once, so that an older server is sent nothing.
+            asked = namespace_service_pb2.GetNamespaceResponse()
+            assert server.answer("NamespaceService", "GetNamespace", asked).name == "team"
+        assert server.answer("TraceService", "CreateTrace", pb.CreateTraceResponse()).namespace == namespace
+        writing.result(SECONDS)
+
+
+def _update_team(client: sync.Client, changes: dict[str, Any]) -> namespace_pb2.Namespace:
+    return client.update_namespace("team", **changes)
+
+
+def _contribute_to(client: sync.Client, name: str) -> pb.CreateTraceResponse:
+    return client.contribute("t", "c", "s", namespace=name)
+
+
+def test_pages_of_namespaces_and_members(server: Server) -> None:
+    listing = server.call(lambda client: [found.name for found in client.list_namespaces(page_size=1)])
+    for token, name, next_token in (("", "a", "x"), ("x", "b", "")):
+        page = namespace_service_pb2.ListNamespacesResponse(
+            namespaces=[namespace_pb2.Namespace(name=name)], next_page_token=next_token
+        )
+        request = server.answer("NamespaceService", "ListNamespaces", page)
+        assert (request.page_size, request.page_token) == (1, token)
+    assert listing.result(SECONDS) == ["a", "b"]
+    listing = server.call(lambda client: [found.email for found in client.list_members("a")])
+    for token, email, next_token in (("", "ada@example.org", "x"), ("x", "bob@example.org", "")):
+        members = namespace_service_pb2.ListMembersResponse(
+            members=[namespace_pb2.NamespaceMember(email=email)], next_page_token=next_token
+        )
+        asked = server.answer("NamespaceService", "ListMembers", members)
+        assert (asked.namespace, asked.page_token) == ("a", token)
+    assert listing.result(SECONDS) == ["ada@example.org", "bob@example.org"]
 
 
 def test_a_search_of_two_messages(server: Server) -> None:

@@ -17,7 +17,7 @@ from tests.support.repository import REPOSITORY
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 # `make fresh` runs README.md, from nothing; `make examples` runs other-languages.md, which needs Go and Node.js.
-RUN_HERE, RUN_ELSEWHERE = ["concepts.md", "operations.md"], ["README.md", "other-languages.md"]
+RUN_HERE, RUN_ELSEWHERE = ["concepts.md", "namespaces.md", "operations.md"], ["README.md", "other-languages.md"]
 
 
 @pytest.fixture

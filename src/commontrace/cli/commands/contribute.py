@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.enum_labels import OnDuplicate, is_encoding_pending
-from commontrace.cli.output.printing import message_to_dict, one_line, print_json, print_message, print_note
+from commontrace.cli.output.enum_labels import OnDuplicate, is_encoding_pending, namespace_label
+from commontrace.cli.output.printing import (
+    join_facts,
+    message_to_dict,
+    one_line,
+    print_json,
+    print_message,
+    print_note,
+)
 from commontrace.cli.runtime.input_files import read_contribution, read_texts
+from commontrace.cli.runtime.namespaces import Target, require_one_name
 from commontrace.cli.runtime.server_calls import Address, As, Etag, Json, TraceId, call_about_trace, call_server
 from commontrace.cli.runtime.short_ids import resolve_trace_id
 
@@ -44,6 +52,7 @@ def contribute(
     agent_version: Annotated[str, typer.Option(metavar="VERSION", help="The agent's version.")] = "",
     supersedes: Annotated[str, typer.Option(metavar="ID", help="Your trace that this one replaces.")] = "",
     on_duplicate: OnDuplicateOption = "return_existing",
+    namespace: Target = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and store nothing.")] = False,
     address: Address = DEFAULT_ADDRESS,
     user: As = None,
@@ -59,20 +68,22 @@ def contribute(
     }
     fields = {"title": "", "context": "", "solution": ""} | (read_contribution(file) if file is not None else {})
     fields |= {name: value for name, value in options.items() if value}
+    target = require_one_name(namespace)
 
     async def ask(client: "Client") -> "trace_service_pb2.CreateTraceResponse":
         replaced_id = await resolve_trace_id(supersedes, client) if supersedes else ""
         return await client.contribute(
-            **fields, supersedes=replaced_id, on_duplicate=on_duplicate, validate_only=dry_run
+            **fields, supersedes=replaced_id, on_duplicate=on_duplicate, validate_only=dry_run, namespace=target
         )
 
     response = call_server(address, user, ask)
     if as_json:
         _print_json(response)
     elif response.HasField("existing"):
-        print(f"already there: {response.existing.id}")
+        print(join_facts(f"already there: {response.existing.id}", namespace_label(response.existing.namespace)))
     else:
-        print("would be stored" if dry_run else f"stored {response.created.id}")
+        done = "would be stored" if dry_run else f"stored {response.created.id}"
+        print(join_facts(done, namespace_label(response.created.namespace)))
         _note_what_was_read(response.created, response.tokens_read, response.tokens_total)
         for other in response.similar:
             print_note(f"similar ({other.similarity:.3f}): {other.trace_id}  {one_line(other.title)}")

@@ -15,6 +15,7 @@ from commontrace.cli.runtime.atomic_write import atomic_file
 from commontrace.cli.runtime.filters import (
     AnyTags,
     By,
+    Namespaces,
     Since,
     Status,
     Tags,
@@ -42,6 +43,7 @@ def export(
     any_tag: AnyTags = None,
     without_tag: WithoutTags = None,
     status: Status = None,
+    namespace: Namespaces = None,
     by: By = None,
     since: Since = None,
     until: Until = None,
@@ -55,7 +57,7 @@ def export(
     """
 
     async def filter_of_options(client: "Client") -> "TraceFilter | None":
-        options = (tag, any_tag, without_tag, status, by, since, until)
+        options = (tag, any_tag, without_tag, status, namespace, by, since, until)
         if not any(options):
             return None
         return await build_trace_filter(
@@ -68,6 +70,7 @@ def export(
             since=since,
             until=until,
             include_superseded=True,
+            namespaces=namespace,
         )
 
     async def ask(client: "Client") -> int:

@@ -10,16 +10,25 @@ from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.exit_codes import FAILED, TRY_AGAIN
 from commontrace.cli.imports.import_run import ImportRun
 from commontrace.cli.imports.json_lines import derive_import_id
+from commontrace.cli.imports.target import ImportTarget
 from commontrace.cli.output.enum_labels import OnDuplicate
 from commontrace.cli.output.printing import fail, print_note
 from commontrace.cli.output.progress import progress
 from commontrace.cli.runtime.input_files import open_input
+from commontrace.cli.runtime.namespaces import (
+    Maps,
+    TargetOfAll,
+    is_from_environment,
+    parse_maps,
+    require_one_name,
+)
 from commontrace.cli.runtime.server_calls import Address, As, Json, call_server
 from commontrace.cli.runtime.short_ids import parse_uuid
 from commontrace.plurals import counted
 
 
 def import_traces(
+    invocation: typer.Context,
     file: Annotated[
         Path,
         typer.Argument(
@@ -33,6 +42,8 @@ def import_traces(
         OnDuplicate | None,
         typer.Option(help="What to do about traces that are there already; without it, what each line says."),
     ] = None,
+    namespace: TargetOfAll = "",
+    maps: Maps = None,
     import_id: Annotated[
         str | None,
         typer.Option(metavar="UUID", help="The import to go on with; without it, one that follows from the file."),
@@ -49,15 +60,17 @@ def import_traces(
 ) -> None:
     """Store the traces of a file; go on where it stopped."""
     given_id = None if import_id is None else parse_uuid(import_id, f"--import-id must be a UUID, not {import_id!r}")
+    target = _target(invocation, namespace, maps or [])
     with open_input(file) as source:
         # A pipe cannot be read twice, so no id can be derived from its content.
         is_seekable = source.seekable()
-        derived_id, total = derive_import_id(source, on_duplicate) if is_seekable else (uuid4(), None)
+        derived_id, total = derive_import_id(source, on_duplicate, target) if is_seekable else (uuid4(), None)
         with progress("importing") as advance:
             run = ImportRun(
                 source,
                 import_id=given_id or derived_id,
                 on_duplicate=on_duplicate,
+                target=target,
                 is_resumable=is_seekable or given_id is not None,
                 # The server says which trace a line became only when the line is sent again.
                 again=again or wait,
@@ -84,6 +97,15 @@ def import_traces(
         fail("none of them got its vector for a minute: `commontrace doctor` says why", TRY_AGAIN)
     if run.failed:
         raise SystemExit(FAILED)
+
+
+def _target(invocation: typer.Context, namespace: str, maps: list[str]) -> ImportTarget:
+    """Returns the namespaces that traces are stored in; --map wins over the environment. Raises typer.BadParameter."""
+    if not maps:
+        return ImportTarget(namespace=require_one_name(namespace))
+    if namespace and not is_from_environment(invocation, "namespace"):
+        raise typer.BadParameter("give either --namespace or --map")
+    return ImportTarget(renamed=parse_maps(maps))
 
 
 def _print_missing(run: ImportRun, *, again: bool) -> None:

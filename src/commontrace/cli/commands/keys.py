@@ -13,7 +13,7 @@ from commontrace.cli.runtime.durations import parse_duration
 from commontrace.cli.runtime.server_calls import Json
 from commontrace.cli.runtime.short_ids import parse_uuid, prefix_digits
 from commontrace.domain import limits
-from commontrace.domain.scopes import OF_AN_AGENT, Scope
+from commontrace.domain.scopes import BEYOND_NAMESPACES, OF_AN_AGENT, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,12 @@ def create_key(
         list[Scope],
         typer.Option("--scope", metavar="SCOPE", help=f"What the key may be used for: {', '.join(Scope)}; repeatable."),
     ] = list(OF_AN_AGENT),  # noqa: B006 - Typer's own way, never changed
+    namespaces: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--namespace", metavar="NAME", help="Bind the key: it reaches this namespace and no other; repeatable."
+        ),
+    ] = None,
     label: Annotated[str, typer.Option("--label", metavar="TEXT", help="What the key is for, for people.")] = "",
     expires_in: ExpiresIn = None,
     as_json: Json = False,
@@ -49,9 +55,13 @@ def create_key(
     shown = one_line(label)
     if len(shown) > limits.KEY_LABEL_CHARACTERS:
         raise typer.BadParameter(f"--label may have {limits.KEY_LABEL_CHARACTERS} characters at most")
+    if namespaces and (beyond := set(BEYOND_NAMESPACES) & set(scopes)):
+        raise typer.BadParameter(f"a key that is bound with --namespace cannot have the scope {min(beyond)}")
     address, lifetime = normalized_email(email), _lifetime(expires_in)
     key = run_in_unit_of_work(
-        lambda work: key_service.create(address, set(scopes), work, label=shown, expires_in=lifetime)
+        lambda work: key_service.create(
+            address, set(scopes), work, label=shown, expires_in=lifetime, namespaces=namespaces or ()
+        )
     )
     _print_key(key, as_json=as_json)
 
@@ -123,6 +133,7 @@ def _to_dict(key: "KeyRow") -> "dict[str, Any]":
         "email": key.email,
         "state": key.state,
         "scopes": list(key.scopes),
+        "namespaces": None if key.namespaces is None else list(key.namespaces),
         "label": key.label,
         **{name: None if time is None else time.isoformat() for name, time in times.items()},
     }
@@ -135,7 +146,8 @@ def _print_keys(found: "Sequence[KeyRow]") -> None:
     for key in found:
         facts = (
             f"{key.id}  {key.state.lower():7}  {one_line(key.email)}",
-            f"    may {', '.join(key.scopes)}",
+            f"    may {', '.join(key.scopes)}"
+            + ("" if key.namespaces is None else f" in {', '.join(map(one_line, key.namespaces)) or 'no namespace'}"),
             f"    made {key.created_at:%Y-%m-%d}"
             + (f", expires {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "")
             + (f", revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "")

@@ -6,6 +6,7 @@ import typer
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli import exit_codes
+from commontrace.cli.output.enum_labels import scope_label
 from commontrace.cli.output.printing import fail, message_to_dict, one_line, print_json, print_note
 from commontrace.cli.runtime.server_calls import Address, As, Json, call_server, checked_tls, exit_code_of, silence_grpc
 
@@ -85,11 +86,13 @@ def _print_info(answer: "trace_service_pb2.GetServiceInfoResponse", address: str
         "model": f"{one_line(model.id)} ({model.dimensions} dimensions, searches {similarity})",
         "validated from": f"{answer.validation_threshold} up votes on",
         "you are": f"{one_line(caller.email)}, {caller.user_id or 'who has not written anything yet'}",
+        "you may": ", ".join(map(scope_label, caller.scopes)),
+        **({"bound to": ", ".join(map(one_line, caller.bound_namespaces))} if caller.bound_namespaces else {}),
         **{field.name.replace("_", " "): f"{value:,}" for field, value in answer.limits.ListFields()},
     }
-    console = standard_output()
+    console, width = standard_output(), max(map(len, facts)) + 2
     for name, value in facts.items():
-        print_line(console, f"{name:28}{value}")
+        print_line(console, f"{name:{width}}{value}")
 
 
 def _full_name(service: str, package: str) -> str:

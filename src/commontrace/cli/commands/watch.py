@@ -1,5 +1,6 @@
 """Live events of traces: watch (ADR 0019)."""
 
+import shlex
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.enum_labels import event_label
-from commontrace.cli.output.printing import format_second, message_to_dict, one_line, print_json, print_note
+from commontrace.cli.output.enum_labels import event_label, namespace_label
+from commontrace.cli.output.printing import format_second, join_facts, message_to_dict, one_line, print_json, print_note
+from commontrace.cli.runtime.filters import Namespaces
 from commontrace.cli.runtime.server_calls import Address, As, Json, call_server
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ def watch(
     since: Annotated[
         str, typer.Option(metavar="TOKEN", help="Go on where an earlier watch ended.", show_default=False)
     ] = "",
+    namespace: Namespaces = None,
     address: Address = DEFAULT_ADDRESS,
     user: As = None,
     as_json: Json = False,
@@ -34,7 +37,7 @@ def watch(
 
     async def follow(client: "Client") -> None:
         nonlocal resume_token
-        async with client.watch(since) as stream:
+        async with client.watch(since, namespaces=namespace or ()) as stream:
             resume_token = stream.resume_token
             print_note("watching; Ctrl-C ends it")
             async with aclosing(_batches(stream)) as batches:
@@ -51,7 +54,9 @@ def watch(
         call_server(address, user, follow)
     finally:
         if resume_token:
-            print_note(f"go on with: commontrace watch --since {resume_token}")
+            # A token belongs to the namespaces that were watched.
+            filters = [f"--namespace {shlex.quote(name)}" for name in namespace or ()]
+            print_note(" ".join(("go on with: commontrace watch", *filters, f"--since {resume_token}")))
 
 
 async def _batches(stream: "WatchStream") -> "AsyncGenerator[list[trace_event_pb2.TraceEvent]]":
@@ -99,5 +104,6 @@ def _print(events: "Sequence[trace_event_pb2.TraceEvent]", titles: Sequence[str]
 
     console = standard_output()
     for event, title in zip(events, titles, strict=True):
-        line = f"{format_second(event.event_time)}  {event_label(event):10}  {event.trace_id}  {title}"
-        print_entry(console, line.rstrip())
+        # The namespace before the id, because a title could pretend to be one.
+        facts = (f"{event_label(event):10}", namespace_label(event.namespace), event.trace_id, title)
+        print_entry(console, join_facts(format_second(event.event_time), *facts))

@@ -35,6 +35,8 @@ class ServerReport:
     is_there: bool = False
     is_read: bool = False
     newest: NewestTrace | None = None
+    accepted_key: str | None = None
+    """The key of the environment, where the server answers it."""
     refused_key: str | None = None
     """The key of the environment, where the server rejects it."""
 
@@ -75,6 +77,7 @@ async def check_server(address: str) -> ServerReport:
         is_there=True,
         is_read=is_read,
         newest=newest,
+        accepted_key=key if is_read else None,
         refused_key=refused_key,
     )
 
@@ -90,6 +93,9 @@ async def compare_databases(server: ServerReport, database: DatabaseInspector) -
     if not server.is_read:
         return None
     if server.newest is None:
+        if server.accepted_key is not None and await database.accepts_key(server.accepted_key):
+            # The namespaces that the key reaches are empty.
+            return None
         return _other_database(server) if await database.has_live_traces() else None
     if await database.get_creation_time(server.newest.trace_id) != server.newest.created_at:
         return _other_database(server)

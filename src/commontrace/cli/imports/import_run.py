@@ -6,6 +6,7 @@ from uuid import UUID
 
 from commontrace.cli.imports.imported_traces import ImportedTraces
 from commontrace.cli.imports.json_lines import parse_record, read_lines
+from commontrace.cli.imports.target import ImportTarget
 from commontrace.cli.output.printing import one_line, print_json, print_note, printable
 from commontrace.cli.runtime.json_input import InvalidInput
 
@@ -29,6 +30,7 @@ class ImportRun:
         *,
         import_id: UUID,
         on_duplicate: str | None,
+        target: ImportTarget,
         is_resumable: bool,
         again: bool,
         as_json: bool,
@@ -40,6 +42,7 @@ class ImportRun:
         self._source = source
         self._import_id = import_id
         self._on_duplicate = on_duplicate
+        self._target = target
         self._is_resumable = is_resumable
         self._again = again
         self._as_json = as_json
@@ -60,7 +63,7 @@ class ImportRun:
             self.created_before, self.existing = before.created_count, before.existing_count
         try:
             async for result in client.within(_ANSWER_SECONDS).import_traces(
-                self._items(last_line), import_id=self._import_id
+                self._items(last_line), import_id=self._import_id, namespace=self._target.namespace
             ):
                 self._handle(result)
             if self._again:
@@ -101,6 +104,7 @@ class ImportRun:
                 continue
             if self._on_duplicate is not None:
                 trace.on_duplicate = trace_pb2.OnDuplicate.Value(f"ON_DUPLICATE_{self._on_duplicate.upper()}")
+            trace.namespace = self._target.namespace_of(trace.namespace)
             self._in_flight[line.number] = trace.title, trace.HasField("embedding")
             yield trace_import_pb2.ImportItem(sequence=line.number, trace=trace)
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import UUID, uuid5
 
+from commontrace.cli.imports.target import ImportTarget
 from commontrace.cli.runtime.json_input import InvalidInput, parse_into
 
 if TYPE_CHECKING:
     from commontrace.v1 import trace_record_pb2
 
-_NAMESPACE = UUID("0d1c7f0e-53d5-4a37-9a0b-7a1f6c2f9c11")
+_ID_NAMESPACE = UUID("0d1c7f0e-53d5-4a37-9a0b-7a1f6c2f9c11")
 _CHUNK_BYTES = 1 << 20
 # A request has 1 MiB at most, which JSON escapes may make several times as long.
 _MAX_LINE_BYTES = 16 << 20
@@ -51,10 +52,11 @@ def parse_record(line: Line) -> "trace_record_pb2.TraceRecord":
     return trace
 
 
-def derive_import_id(source: BinaryIO, on_duplicate: str | None) -> tuple[UUID, int]:
-    """Returns an import id, a UUID derived from the file's content and `on_duplicate`, and the number of its lines.
+def derive_import_id(source: BinaryIO, on_duplicate: str | None, target: ImportTarget) -> tuple[UUID, int]:
+    """Returns an import id, a UUID derived from the file's content and the options, and the number of its lines.
 
-    The same file therefore resumes the same import. Reads to the end of the file, then restores the position.
+    The same file therefore resumes the same import, unless it goes into other namespaces. Reads to the end of the
+    file, then restores the position.
     """
     digest, line_count, last_byte, start = hashlib.sha256(), 0, b"\n", source.tell()
     while chunk := source.read(_CHUNK_BYTES):
@@ -62,4 +64,6 @@ def derive_import_id(source: BinaryIO, on_duplicate: str | None) -> tuple[UUID, 
         line_count += chunk.count(b"\n")
         last_byte = chunk[-1:]
     source.seek(start)
-    return uuid5(_NAMESPACE, f"{digest.hexdigest()} {on_duplicate or ''}"), line_count + (last_byte != b"\n")
+    # Without a target, the id that earlier versions derived.
+    options = f"{on_duplicate or ''} {target}".removesuffix(" ")
+    return uuid5(_ID_NAMESPACE, f"{digest.hexdigest()} {options}"), line_count + (last_byte != b"\n")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from commontrace.cli.output.console import print_entry, print_line, print_text, standard_output
-from commontrace.cli.output.enum_labels import is_encoding_pending, person_label, status_label
-from commontrace.cli.output.printing import format_day, format_minute, one_line
+from commontrace.cli.output.enum_labels import is_encoding_pending, namespace_label, person_label, status_label
+from commontrace.cli.output.printing import format_day, format_minute, join_facts, one_line
 from commontrace.cli.output.untrusted import marked_untrusted, quoted
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def print_trace(trace: "trace_pb2.Trace") -> None:
         print_line(console, f"replaced by {trace.superseded_by_trace_id}", "bold yellow")
     if trace.supersedes_trace_id:
         print_line(console, f"replaces {trace.supersedes_trace_id}", "dim")
+    if trace.promoted_from_trace_id:
+        print_line(console, f"promoted from {trace.promoted_from_trace_id}", "dim")
     with marked_untrusted(console):
         print_text(console, "Context", trace.context)
         print_text(console, "Solution", trace.solution)
@@ -83,7 +85,7 @@ def _explanation_line(explanation: "trace_service_pb2.HitExplanation") -> str:
 def _status_line(trace: "trace_pb2.Trace") -> str:
     tags = " ".join(f"#{tag}" for tag in trace.tags)
     waits = "not encoded yet" if is_encoding_pending(trace) else ""
-    return "  ".join(part for part in (status_label(trace.status), waits, tags, _vote_counts(trace)) if part)
+    return join_facts(status_label(trace.status), waits, namespace_label(trace.namespace), tags, _vote_counts(trace))
 
 
 def _vote_counts(trace: "trace_pb2.Trace") -> str:

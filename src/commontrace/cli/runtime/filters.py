@@ -7,6 +7,7 @@ from uuid import UUID
 
 import typer
 
+from commontrace.cli.runtime.namespaces import VARIABLE
 from commontrace.cli.runtime.short_ids import resolve_contributor_id
 from commontrace.cli.runtime.times import parse_time
 
@@ -21,6 +22,12 @@ AnyTags = Annotated[
 ]
 WithoutTags = Annotated[
     list[str] | None, typer.Option("--without-tag", metavar="TAG", help="Only traces with none of these.")
+]
+Namespaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--namespace", envvar=VARIABLE, metavar="NAME", help="Only traces of this namespace; may be repeated."
+    ),
 ]
 StatusName = Literal["pending", "validated"]
 Status = Annotated[StatusName | None, typer.Option(help="Only traces with this status.")]
@@ -45,13 +52,18 @@ async def build_trace_filter(
     since: datetime | None = None,
     until: datetime | None = None,
     include_superseded: bool = False,
+    namespaces: Sequence[str] | None = None,
 ) -> "TraceFilter":
     """Returns the filter for the options of a command; `by` is an id, a prefix of one, or `me`. Times are UTC."""
     from commontrace.client import TraceFilter
     from commontrace.v1 import trace_pb2
 
     trace_filter = TraceFilter(
-        tags_all=tags, tags_any=any_tags, tags_none=without_tags, include_superseded=include_superseded
+        tags_all=tags,
+        tags_any=any_tags,
+        tags_none=without_tags,
+        include_superseded=include_superseded,
+        namespaces=namespaces,
     )
     if status is not None:
         trace_filter.statuses.append(trace_pb2.TraceStatus.Value(f"TRACE_STATUS_{status.upper()}"))

@@ -127,6 +127,8 @@ def _failure_message(error: "CallFailed", address: str) -> str:
         return f"no server answers on {where}: start one with `commontrace serve`, or give --address"
     if not error.reason and error.code.name == "DEADLINE_EXCEEDED":
         return f"the server on {where} did not answer in time: try again"
+    if not error.reason and error.code.name == "UNIMPLEMENTED":
+        return f"the server on {where} is too old for this command: it does not know the call"
     if error.reason == "KEY_REQUIRED":
         return f"{error.reason}: the server on {address} asks for an API key: set COMMONTRACE_KEY to yours"
     retry_advice = "" if error.retry_after is None else f": try again in {error.retry_after:g} s"

@@ -26,7 +26,10 @@ class Health:
 
 
 def check_health(address: str, services: Sequence[str], *, seconds: float, tls: Tls | None) -> Health:
-    """Checks all services at once, within so many seconds. Raises ValueError where files of `tls` cannot be used."""
+    """Checks all services at once, within so many seconds. Raises ValueError where files of `tls` cannot be used.
+
+    Services that an older server does not know are left out, unless it knows none of them.
+    """
     health = Health()
     with open_channel(address, tls) as channel:
         calls: Any = health_pb2_grpc.HealthStub(channel)
@@ -42,4 +45,5 @@ def check_health(address: str, services: Sequence[str], *, seconds: float, tls: 
                 health.services[service] = UNKNOWN if isinstance(failure, NotFound) else UNREACHABLE
                 if isinstance(failure, TlsFailed):
                     health.tls_failed = failure
+    health.services = {name: status for name, status in health.services.items() if status != UNKNOWN} or health.services
     return health

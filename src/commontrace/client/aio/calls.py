@@ -10,7 +10,12 @@ import grpc
 from commontrace.client.call_options import CallOptions
 from commontrace.client.channel_options import channel_options
 from commontrace.client.tls import Tls
-from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
+from commontrace.v1 import (
+    namespace_service_pb2_grpc,
+    tag_service_pb2_grpc,
+    trace_service_pb2_grpc,
+    vote_service_pb2_grpc,
+)
 
 __all__ = ["Calls", "Channel", "Queue", "Source", "iterate", "open_channel", "sleep"]
 
@@ -49,6 +54,7 @@ class Calls:
         self._traces = trace_service_pb2_grpc.TraceServiceStub(channel)
         self._votes = vote_service_pb2_grpc.VoteServiceStub(channel)
         self._tags = tag_service_pb2_grpc.TagServiceStub(channel)
+        self._namespaces = namespace_service_pb2_grpc.NamespaceServiceStub(channel)
         self._options = options or CallOptions()
 
     async def _call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", request: Request) -> Response:

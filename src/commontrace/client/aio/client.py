@@ -10,6 +10,7 @@ from commontrace.client.aio.calls import open_channel
 from commontrace.client.aio.export_calls import ExportCalls
 from commontrace.client.aio.import_calls import ImportCalls
 from commontrace.client.aio.moderation_calls import ModerationCalls
+from commontrace.client.aio.namespace_calls import NamespaceCalls
 from commontrace.client.aio.read_calls import ReadCalls
 from commontrace.client.aio.tag_calls import TagCalls
 from commontrace.client.aio.vote_calls import VoteCalls
@@ -19,7 +20,9 @@ from commontrace.client.call_options import DEFAULT_DEADLINE, CallOptions
 from commontrace.client.tls import Tls
 
 
-class Client(ReadCalls, WriteCalls, ImportCalls, ExportCalls, WatchCalls, VoteCalls, TagCalls, ModerationCalls):
+class Client(
+    ReadCalls, WriteCalls, ImportCalls, ExportCalls, WatchCalls, VoteCalls, TagCalls, ModerationCalls, NamespaceCalls
+):
     """Client of one server. Every method raises CallFailed; generators raise it when they are read."""
 
     def within(self, seconds: float) -> Self:

@@ -5,18 +5,19 @@ from contextlib import aclosing
 from functools import partial
 from uuid import UUID
 
-from commontrace.client.aio.calls import Calls, Source
+from commontrace.client.aio.calls import Source, iterate
 from commontrace.client.aio.import_stream import batch_records, import_responses, progress_question
+from commontrace.client.aio.namespace_guard import NamespaceGuard
 from commontrace.client.requests import request_id_of
-from commontrace.client.streams.import_progress import ImportProgress, Record
+from commontrace.client.streams.import_progress import ImportProgress, Record, record_of
 from commontrace.v1 import trace_import_pb2
 
 
-class ImportCalls(Calls):
+class ImportCalls(NamespaceGuard):
     """Calls of the bulk import."""
 
     async def import_traces(
-        self, records: "Source[Record]", *, import_id: str | UUID | None = None
+        self, records: "Source[Record]", *, import_id: str | UUID | None = None, namespace: str = ""
     ) -> AsyncGenerator[trace_import_pb2.ImportResult]:
         """Stores many traces, and yields the result of each, in order, once it is durable.
 
@@ -25,10 +26,12 @@ class ImportCalls(Calls):
         with its sequence: an item that was stored before yields the same result again. The import resumes by itself
         where the connection breaks, and where the server restarts or is overloaded. It has no deadline as a whole, but
         fails where one response takes longer than the client's. An invalid item yields a result with its `error` set.
+        With a `namespace`, all traces are stored there; without, each is stored in that of its record.
         """
-        progress = ImportProgress(request_id_of(import_id), self._options)
+        progress = ImportProgress(request_id_of(import_id), self._options, namespace=namespace)
         open_stream = partial(self._responses_without_deadline, self._traces.ImportTraces)
-        async with aclosing(import_responses(open_stream, batch_records(records, progress), progress)) as responses:
+        guarded = self._guarded(records, namespace)
+        async with aclosing(import_responses(open_stream, batch_records(guarded, progress), progress)) as responses:
             async for response in responses:
                 for result in response.results:
                     yield result
@@ -41,3 +44,9 @@ class ImportCalls(Calls):
         async for response in import_responses(open_stream, progress_question(progress), progress):
             answer = response
         return answer
+
+    async def _guarded(self, records: "Source[Record]", namespace: str) -> AsyncGenerator[Record]:
+        """Yields the records, none of which goes into a namespace that the server does not know."""
+        async for record in iterate(records):
+            await self._require_namespaces(namespace or record_of(record).namespace)
+            yield record

@@ -16,10 +16,15 @@ OpenStream = Callable[[Requests, Callable[[], float]], Responses]
 
 async def batch_records(records: Source[Record], progress: ImportProgress) -> AsyncGenerator[Message]:
     """Yields the records in batches, as few as possible."""
-    async for record in iterate(records):
-        message = progress.add(record)
-        if message is not None:
-            yield message
+    try:
+        async for record in iterate(records):
+            message = progress.add(record)
+            if message is not None:
+                yield message
+    except CallFailed as failure:
+        # Of another call, which makes the records: no reconnect of this one brings them.
+        progress.source_failure = failure
+        raise
     message = progress.flush()
     if message is not None:
         yield message

@@ -1,4 +1,4 @@
-"""Moderation of anybody's traces, for keys with the scope `traces:admin` (ADR 0031)."""
+"""Moderation of others' traces, for the scope `traces:admin` and for moderators of a namespace (ADR 0031)."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from commontrace.v1 import trace_pb2, trace_service_pb2
 
 
 class ModerationCalls(Calls):
-    """Calls that hide and purge anybody's traces.
+    """Calls that hide and purge traces of other users.
 
     Each takes a `request_id` (a UUID, by default a new one), its idempotency key.
     """

@@ -1,22 +1,28 @@
 """Live events of traces: WatchTraces."""
 
+from collections.abc import Iterable
 from functools import partial
 
 from commontrace.client.aio.calls import Calls
 from commontrace.client.aio.watch_stream import WatchStream
+from commontrace.client.requests import reject_single_string
 from commontrace.client.streams.watch_progress import WatchProgress
 
 
 class WatchCalls(Calls):
     """The call that watches events."""
 
-    def watch(self, resume_token: str = "") -> WatchStream:
+    def watch(self, resume_token: str = "", *, namespaces: Iterable[str] = ()) -> WatchStream:
         """Returns an endless iterator over events of traces, without a deadline.
 
         Begins after the event, or the stream, with this `resume_token`, by default now. Every event comes once, those
         of one trace in order. Where the connection breaks or is silent for 30 s, or the server shuts down, watching
         resumes after the last event, however long that takes (with `wait_for_ready=False`, it fails after five attempts
-        to reconnect). Fails with the reason WATCH_TOKEN_OUT_OF_RANGE for a token older than 7 days.
+        to reconnect). Fails with the reason WATCH_TOKEN_OUT_OF_RANGE for a token older than 7 days. Without
+        `namespaces`, the events are those of all namespaces that the caller may read at each moment; a token belongs to
+        the namespaces that were watched. Raises TypeError if `namespaces` is a single string.
         """
         open_stream = partial(self._responses_without_deadline, self._traces.WatchTraces)
-        return WatchStream(open_stream, WatchProgress(resume_token, self._options))
+        # Sorted, because a token belongs to its request, and sets have no order.
+        names = sorted(set(reject_single_string("namespaces", namespaces)))
+        return WatchStream(open_stream, WatchProgress(resume_token, self._options, namespaces=names))

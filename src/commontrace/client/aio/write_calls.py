@@ -6,14 +6,14 @@ from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from commontrace.client.aio.calls import Calls
+from commontrace.client.aio.namespace_guard import NamespaceGuard
 from commontrace.client.requests import reject_single_string, request_id_of
 from commontrace.v1 import trace_pb2, trace_service_pb2
 
 OnDuplicate = Literal["return_existing", "reject", "allow"]
 
 
-class WriteCalls(Calls):
+class WriteCalls(NamespaceGuard):
     """Calls that change the caller's own traces.
 
     Each takes a `request_id` (a UUID, by default a new one), its idempotency key.
@@ -32,13 +32,16 @@ class WriteCalls(Calls):
         on_duplicate: OnDuplicate = "return_existing",
         supersedes: str | UUID | None = None,
         validate_only: bool = False,
+        namespace: str = "",
         request_id: str | UUID | None = None,
     ) -> trace_service_pb2.CreateTraceResponse:
         """Stores a trace, durable and searchable on return, unless one with the same content exists already.
 
         If the server cannot encode the text in time, the trace has the `embedding_state` PENDING, without token counts
         and `similar`; searches find it once it is encoded. `supersedes` is the id of the caller's trace that the new
-        one replaces. Raises TypeError if `tags` is a single string.
+        one replaces. An empty `namespace` stands for the only one that the API key is bound to, or for `commons`; a
+        server that is too old for namespaces is sent nothing for another one. Raises TypeError if `tags` is a single
+        string.
         """
         request = trace_service_pb2.CreateTraceRequest(
             title=title,
@@ -50,10 +53,12 @@ class WriteCalls(Calls):
             on_duplicate=trace_pb2.OnDuplicate.Value(f"ON_DUPLICATE_{on_duplicate.upper()}"),
             supersedes_trace_id="" if supersedes is None else str(supersedes),
             validate_only=validate_only,
+            namespace=namespace,
             request_id=request_id_of(request_id),
         )
         if metadata:
             request.metadata.update(dict(metadata))
+        await self._require_namespaces(namespace)
         return await self._call(self._traces.CreateTrace, request)
 
     async def update(

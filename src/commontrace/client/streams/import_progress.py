@@ -22,6 +22,11 @@ _ITEM_BYTES = (1 << 20) - 1024
 _UNACKNOWLEDGED_MESSAGES = 4
 
 
+def record_of(record: Record) -> trace_record_pb2.TraceRecord:
+    """Returns the trace itself."""
+    return record.trace if isinstance(record, trace_import_pb2.ImportItem) else record
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
     """A batch of items, and the results of those among them that are too large to be sent."""
@@ -33,11 +38,15 @@ class Message:
 class ImportProgress:
     """The state of an import over all its streams.
 
-    The deadline of the calls bounds the wait for each response, including reconnects.
+    The deadline of the calls bounds the wait for each response, including reconnects. An empty `namespace` leaves each
+    trace to that of its record.
     """
 
-    def __init__(self, import_id: str, options: CallOptions) -> None:
+    def __init__(self, import_id: str, options: CallOptions, *, namespace: str = "") -> None:
+        self.source_failure: CallFailed | None = None
+        """The failure of a call that makes the records."""
         self._import_id = import_id
+        self._namespace = namespace
         self._options = options
         self._sequence = 0
         self._batch = self._empty()
@@ -126,6 +135,8 @@ class ImportProgress:
 
     def pause_after(self, failure: CallFailed) -> float | None:
         """Returns the pause before a reconnect, in seconds, None for a final failure or an exceeded deadline."""
+        if failure is self.source_failure:
+            return None
         # An address that never answered is probably no server.
         has_answered = self._has_begun or bool(failure.reason) or self._options.waits_for_server
         if not (has_answered and _is_connection_loss(failure)):
@@ -141,7 +152,9 @@ class ImportProgress:
         return trace_import_pb2.ImportItem(sequence=self._sequence, trace=record)
 
     def _empty(self) -> Message:
-        return Message(request=trace_import_pb2.ImportTracesRequest(import_id=self._import_id))
+        # In every message, because any may be the first of a stream.
+        request = trace_import_pb2.ImportTracesRequest(import_id=self._import_id, namespace=self._namespace)
+        return Message(request=request)
 
 
 def _is_connection_loss(failure: CallFailed) -> bool:

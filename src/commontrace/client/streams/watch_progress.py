@@ -7,7 +7,7 @@ import grpc
 from commontrace.client.call_options import CallOptions
 from commontrace.client.errors import CallFailed
 from commontrace.client.streams.reconnect_policy import BREAKS, ReconnectPolicy
-from commontrace.v1 import trace_event_pb2
+from commontrace.v1 import trace_event_pb2, trace_filter_pb2
 
 _SILENCE_SECONDS = 30.0
 """The time of three missing checkpoints."""
@@ -20,13 +20,14 @@ _MAX_RECONNECTS_WITHOUT_WAITING = 5
 class WatchProgress:
     """The state of watching over all its streams. `resume_token` is that of the last event read.
 
-    An empty token at the beginning stands for now.
+    An empty token at the beginning stands for now, no `namespaces` for all that the caller may read.
     """
 
-    def __init__(self, resume_token: str, options: CallOptions) -> None:
+    def __init__(self, resume_token: str, options: CallOptions, *, namespaces: Sequence[str] = ()) -> None:
         self.resume_token = resume_token
         self._received_token = resume_token
         self._options = options
+        self._filter = trace_filter_pb2.TraceFilter(namespaces=namespaces) if namespaces else None
         self._has_begun = False
         self._reconnect_policy = ReconnectPolicy(
             most=_MAX_RECONNECTS_WITHOUT_WAITING if options.wait_for_ready is False else None
@@ -44,7 +45,7 @@ class WatchProgress:
 
     def next_request(self) -> trace_event_pb2.WatchTracesRequest:
         """Returns the next request: for events after the last message."""
-        return trace_event_pb2.WatchTracesRequest(resume_token=self._received_token)
+        return trace_event_pb2.WatchTracesRequest(resume_token=self._received_token, filter=self._filter)
 
     def receive(self, response: trace_event_pb2.WatchTracesResponse) -> Sequence[trace_event_pb2.TraceEvent]:
         """Returns the events of a message, none for a checkpoint."""

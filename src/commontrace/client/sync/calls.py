@@ -12,7 +12,12 @@ from commontrace.client.call_options import CallOptions
 from commontrace.client.channel_options import channel_options
 from commontrace.client.streams.watchdog import Watchdog
 from commontrace.client.tls import Tls
-from commontrace.v1 import tag_service_pb2_grpc, trace_service_pb2_grpc, vote_service_pb2_grpc
+from commontrace.v1 import (
+    namespace_service_pb2_grpc,
+    tag_service_pb2_grpc,
+    trace_service_pb2_grpc,
+    vote_service_pb2_grpc,
+)
 
 __all__ = ["Calls", "Channel", "Queue", "Source", "iterate", "open_channel", "sleep"]
 
@@ -42,6 +47,7 @@ class Calls:
         self._traces = trace_service_pb2_grpc.TraceServiceStub(typed)
         self._votes = vote_service_pb2_grpc.VoteServiceStub(typed)
         self._tags = tag_service_pb2_grpc.TagServiceStub(typed)
+        self._namespaces = namespace_service_pb2_grpc.NamespaceServiceStub(typed)
         self._options = options or CallOptions()
 
     def _call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", request: Request) -> Response:

@@ -12,6 +12,7 @@ from commontrace.client.sync.calls import open_channel
 from commontrace.client.sync.export_calls import ExportCalls
 from commontrace.client.sync.import_calls import ImportCalls
 from commontrace.client.sync.moderation_calls import ModerationCalls
+from commontrace.client.sync.namespace_calls import NamespaceCalls
 from commontrace.client.sync.read_calls import ReadCalls
 from commontrace.client.sync.tag_calls import TagCalls
 from commontrace.client.sync.vote_calls import VoteCalls
@@ -20,7 +21,9 @@ from commontrace.client.sync.write_calls import WriteCalls
 from commontrace.client.tls import Tls
 
 
-class Client(ReadCalls, WriteCalls, ImportCalls, ExportCalls, WatchCalls, VoteCalls, TagCalls, ModerationCalls):
+class Client(
+    ReadCalls, WriteCalls, ImportCalls, ExportCalls, WatchCalls, VoteCalls, TagCalls, ModerationCalls, NamespaceCalls
+):
     """Client of one server. Every method raises CallFailed; generators raise it when they are read."""
 
     def within(self, seconds: float) -> Self:

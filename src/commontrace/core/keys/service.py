@@ -35,6 +35,18 @@ async def create(
     """
     if namespaces:
         await _require_bindable(namespaces, scopes, work)
+    return await _create(email, scopes, work, label=label, expires_in=expires_in, namespaces=namespaces)
+
+
+async def _create(
+    email: str,
+    scopes: Collection[Scope],
+    work: UnitOfWork,
+    *,
+    label: str,
+    expires_in: timedelta | None,
+    namespaces: Collection[str],
+) -> ApiKey:
     user_id = await work.users.get_id(email)
     if user_id is None:
         raise UserNotFound(email)
@@ -59,7 +71,10 @@ async def rotate(key_id: UUID, work: UnitOfWork, *, overlap: timedelta, expires_
     """Creates a key like an old one, which expires after the overlap. Raises KeyNotFound, TooManyKeys."""
     old = await _get_live(key_id, work)
     scopes = [Scope(scope) for scope in old.scopes]
-    new = await create(old.email, scopes, work, label=old.label, expires_in=expires_in, namespaces=old.namespaces or ())
+    # Bound to the same namespaces, gone ones too.
+    new = await _create(
+        old.email, scopes, work, label=old.label, expires_in=expires_in, namespaces=old.namespaces or ()
+    )
     await work.keys.expire(key_id, overlap)
     return new
 

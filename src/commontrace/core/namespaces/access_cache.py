@@ -72,7 +72,9 @@ class NamespaceAccessCache:
         found = await self._database.read_reserved(
             lambda reading: reading.namespace_access.get(reach.email, is_admin=reach.is_admin)
         )
-        return NamespaceAccess.of(found.grants, covers_all=found.covers_all, bound_names=reach.bound_names)
+        return NamespaceAccess.of(
+            found.grants, covers_all=found.covers_all, is_admin=reach.is_admin, bound_names=reach.bound_names
+        )
 
 
 def _reach(caller: Caller) -> _Reach:

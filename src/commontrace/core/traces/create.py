@@ -11,7 +11,7 @@ from commontrace.core.traces.preconditions import require_namespace, require_own
 from commontrace.domain.deadline import NEVER, Deadline
 from commontrace.domain.errors import AlreadySuperseded, ConcurrentChange, DuplicateTrace, ModelReplaced
 from commontrace.domain.events.event_types import CREATED, SUPERSEDED
-from commontrace.domain.namespaces.access import Grant, NamespaceAccess, only
+from commontrace.domain.namespaces.access import Grant, NamespaceAccess
 from commontrace.domain.tags.names import normalise_all
 from commontrace.domain.traces.content_hash import content_hash, hash_in_namespace
 from commontrace.domain.traces.contribution import TEXTS, Contribution, NewTrace, OnDuplicate, new_trace
@@ -48,10 +48,9 @@ class ExistingTrace:
         """Returns the existing trace. Raises ConcurrentChange if it has gone meanwhile."""
         # The idempotent answer is stored with the trace's text: a purge must come before it, or wait and erase it.
         await work.trace_changes.block_purges([self.trace_id], self.access.readable)
-        trace = await work.traces.get(self.trace_id, self.access.readable)
+        trace = await work.traces.get_for_answer(self.trace_id, self.access.readable)
         if trace is None:
             raise ConcurrentChange
-        work.shown_namespace_ids.add(trace.namespace_id)
         return CreateResult(trace=trace, is_new=False)
 
 
@@ -95,7 +94,7 @@ class PreparedTrace:
         if superseded is not None:
             await work.trace_changes.update(superseded.id, {"superseded_by_id": trace.id})
             await add_event(superseded, SUPERSEDED, work)
-        stored = await work.traces.get(trace.id, self.access.readable)
+        stored = await work.traces.get_for_answer(trace.id, self.access.readable)
         assert stored is not None  # noqa: S101 - stored above, in the same transaction
         if self.embedding is None:
             return CreateResult(trace=stored, is_new=True)
@@ -112,12 +111,12 @@ class PreparedTrace:
         if not self.similar:
             return []
         ids = [similar.trace_id for similar in self.similar]
-        kept = await work.trace_changes.block_purges(ids, only(self.namespace, self.access))
+        kept = await work.trace_changes.block_purges(ids, self.access.only(self.namespace))
         return [similar for similar in self.similar if similar.trace_id in kept]
 
     async def _lock_superseded(self, trace_id: UUID, work: UnitOfWork, caller_id: UUID) -> LockedTrace:
         # Of this namespace alone: nothing supersedes across a wall.
-        locked = await work.trace_changes.lock_live(trace_id, only(self.namespace, self.access))
+        locked = await work.trace_changes.lock_live(trace_id, self.access.only(self.namespace))
         require_owner(locked, caller_id)
         if locked.superseded_by_id is not None:
             raise AlreadySuperseded(trace_id, locked.superseded_by_id)
@@ -162,7 +161,7 @@ async def prepare(
     if embedding is not None:
         similar = await similar_traces(
             embedding.vector,
-            only(target, access),
+            access.only(target),
             model=embedder,
             excluded_id=supersedes_id,
             database=database,

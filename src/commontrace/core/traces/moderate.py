@@ -47,13 +47,14 @@ async def purge(trace_id: UUID, work: UnitOfWork, moderator: str, access: Namesp
 
     The id remains in events and in the ledgers of imports, which keep it from being imported again.
     """
+    # Before any lock: nobody waits for, or holds up, a trace that may not be read.
+    access.require_role(await work.traces.get_namespace_id(trace_id, access.readable), Role.MODERATOR)
     neighbours = set(await work.trace_purge.list_linked_ids(trace_id))
     # Copies are in other namespaces, which the moderator need not know.
     locked = await work.trace_changes.lock_anywhere([trace_id, *neighbours])
-    trace = locked.pop(trace_id, None)
-    if trace is None or trace.namespace_id not in access.roles:
+    if trace_id not in locked:
         raise TraceNotFound(trace_id)
-    access.require_role(trace.namespace_id, Role.MODERATOR)
+    trace = locked.pop(trace_id)
     await work.trace_purge.lock_exclusively(trace_id)
     if not neighbours.issuperset(await work.trace_purge.list_linked_ids(trace_id)):
         # A successor appeared before the lock. It has to be locked as well, in the order of ids.

@@ -33,7 +33,7 @@ async def promote(
     existing_id = await work.traces.get_id_by_content(hashed, target.id)
     if existing_id is not None:
         await work.trace_changes.block_purges([existing_id], access.readable)
-        existing = await work.traces.get(existing_id, access.readable)
+        existing = await work.traces.get_for_answer(existing_id, access.readable)
         if existing is None:
             raise ConcurrentChange
         return CreateResult(trace=existing, is_new=False)
@@ -62,6 +62,6 @@ async def promote(
         raise ConcurrentChange
     if vector is not None and not await work.trace_tokens.copy(source.id, trace.id) and keeps_tokens(model):
         await work.encoding_jobs.enqueue(trace.id)
-    stored = await work.traces.get(trace.id, access.readable)
+    stored = await work.traces.get_for_answer(trace.id, access.readable)
     assert stored is not None  # noqa: S101 - stored above, in the same transaction
     return CreateResult(trace=stored, is_new=True)

@@ -95,7 +95,7 @@ class PreparedEdit:
                 await work.trace_tokens.save([tokens], model_version=self.embedder.model_version)
             await add_event(locked, UPDATED, work, revision=revision)
             await add_status_event(locked, changes.get("status", locked.status), work, revision=revision)
-        trace = await work.traces.get(locked.id, self.access.readable)
+        trace = await work.traces.get_for_answer(locked.id, self.access.readable)
         assert trace is not None  # noqa: S101 - locked above
         if self.embedding is None:
             return UpdateResult(trace=trace)

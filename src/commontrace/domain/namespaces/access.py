@@ -24,15 +24,15 @@ class ReadableNamespaces:
 
     `names` are those of `ids`, in alphabetical order. `granted_ids` are all that the caller may read, more than `ids`
     where a filter names some. `is_all` is true where no other namespace existed when they were resolved: the statement
-    still names the ids, and the planner's routes are those of a search without a filter. `covers_all` says the same of
-    `granted_ids`.
+    still names the ids, and the planner's routes are those of a search without a filter. `is_unlimited` is true for
+    who may read every namespace, also those that come to be: an admin, or anybody without authentication.
     """
 
     ids: tuple[UUID, ...] = field(repr=False)
     names: tuple[str, ...] = field(repr=False)
     granted_ids: tuple[UUID, ...] = field(repr=False)
     is_all: bool
-    covers_all: bool
+    is_unlimited: bool
     digest: str
     """Stands for the ids in the representation, by which filters are cached: they may be a thousand."""
 
@@ -41,8 +41,7 @@ class ReadableNamespaces:
 class NamespaceAccess:
     """The namespaces that a caller may read, by name, with the effective roles.
 
-    `covers_all` is true where there are no others. `bound_names` are those that the API key is bound to, None for a key
-    that is not bound.
+    `bound_names` are those that the API key is bound to, None for a key that is not bound.
     """
 
     grants: Mapping[str, Grant]
@@ -51,15 +50,30 @@ class NamespaceAccess:
     roles: Mapping[UUID, Grant] = field(repr=False)
 
     @classmethod
-    def of(cls, grants: Collection[Grant], *, covers_all: bool, bound_names: frozenset[str] | None = None) -> Self:
-        """Returns the access that these grants make, as far as the API key is bound to them."""
+    def of(
+        cls,
+        grants: Collection[Grant],
+        *,
+        covers_all: bool,
+        is_admin: bool = False,
+        bound_names: frozenset[str] | None = None,
+    ) -> Self:
+        """Returns the access that these grants make, as far as the API key is bound to them.
+
+        `covers_all` is true where there are no other namespaces.
+        """
         reached = sorted(
             (grant for grant in grants if bound_names is None or grant.name in bound_names),
             key=lambda grant: grant.name,
         )
         return cls(
             grants={grant.name: grant for grant in reached},
-            readable=_readable(reached, reached, covers_all=covers_all and len(reached) == len(grants)),
+            readable=_readable(
+                reached,
+                reached,
+                covers_all=covers_all and len(reached) == len(grants),
+                is_unlimited=is_admin and bound_names is None,
+            ),
             bound_names=bound_names,
             roles={grant.id: grant for grant in reached},
         )
@@ -95,28 +109,31 @@ class NamespaceAccess:
         if not names:
             return self.readable
         wanted = [self.require(name, Role.READER) for name in sorted(set(names))]
-        return _readable(wanted, self.grants.values(), covers_all=self.readable.covers_all)
+        return self._narrowed(wanted)
+
+    def only(self, grant: Grant) -> ReadableNamespaces:
+        """Returns one of the namespaces."""
+        return self.readable if len(self.grants) == 1 else self._narrowed([grant])
+
+    def _narrowed(self, wanted: Collection[Grant]) -> ReadableNamespaces:
+        whole = self.readable
+        return _readable(wanted, self.grants.values(), covers_all=whole.is_all, is_unlimited=whole.is_unlimited)
 
     def moderates_some(self) -> bool:
         """Returns whether the caller is a moderator of a namespace."""
         return any(grant.role >= Role.MODERATOR for grant in self.grants.values())
 
 
-def only(grant: Grant, access: NamespaceAccess) -> ReadableNamespaces:
-    """Returns one namespace of those that the caller may read."""
-    if access.readable.ids == (grant.id,):
-        return access.readable
-    return _readable([grant], access.grants.values(), covers_all=access.readable.covers_all)
-
-
-def _readable(wanted: Collection[Grant], granted: Collection[Grant], *, covers_all: bool) -> ReadableNamespaces:
+def _readable(
+    wanted: Collection[Grant], granted: Collection[Grant], *, covers_all: bool, is_unlimited: bool
+) -> ReadableNamespaces:
     ids = tuple(sorted(grant.id for grant in wanted))
     return ReadableNamespaces(
         ids=ids,
         names=tuple(sorted(grant.name for grant in wanted)),
         granted_ids=tuple(sorted(grant.id for grant in granted)),
         is_all=covers_all and len(wanted) == len(granted),
-        covers_all=covers_all,
+        is_unlimited=is_unlimited,
         digest=sha256(b"".join(namespace_id.bytes for namespace_id in ids)).hexdigest()[:32],
     )
 
@@ -127,5 +144,5 @@ def _require(grant: Grant, needed: Role) -> Grant:
     return grant
 
 
-COMMONS_ONLY = NamespaceAccess.of([Grant(COMMONS_ID, COMMONS, Role.OWNER)], covers_all=True)
+COMMONS_ONLY = NamespaceAccess.of([Grant(COMMONS_ID, COMMONS, Role.OWNER)], covers_all=True, is_admin=True)
 """Access of everybody, where there is no other namespace."""

@@ -156,6 +156,6 @@ BY_REVISION = TokenField[int](pack=lambda revision: (revision,), unpack=_unpack_
 """Page tokens of the revisions of a trace."""
 
 BY_SEQUENCE = TokenField[int](
-    name="resume_token", may_differ=(), pack=lambda sequence: (sequence,), unpack=_unpack_sequence
+    name="resume_token", may_differ=("filter",), pack=lambda sequence: (sequence,), unpack=_unpack_sequence
 )
-"""Resume tokens of watches: the sequence number of the last event sent."""
+"""Resume tokens of watches: the sequence number of the last event sent, whatever the filter was."""

@@ -89,7 +89,7 @@ class RecallProbe:
             return "too_few"
         # As an admin searches: the index is one for all namespaces.
         found_access = await self._database.read(lambda reading: reading.namespace_access.get("", is_admin=True))
-        access = NamespaceAccess.of(found_access.grants, covers_all=True)
+        access = NamespaceAccess.of(found_access.grants, covers_all=True, is_admin=True)
         query = _neighbours_of(sample.vector, sample.trace_id, model, access)
         wanted = await self._database.read(lambda reading: reading.exact_search.neighbours(query))
         found = await self._database.search(lambda search: search.neighbours(query, ef_search=candidates_for(LIMIT)))

@@ -5,12 +5,9 @@ from typing import NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     CursorResult,
     Integer,
-    Uuid,
-    any_,
     bindparam,
     delete,
     func,
@@ -24,6 +21,7 @@ from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import TraceEvent
 from commontrace.storage.namespaces.names import namespace_name_of
+from commontrace.storage.namespaces.readable import READABLE_IDS
 
 CHANNEL = "commontrace_trace_events"
 """The channel on which servers wake each other up for new events. Followers also poll, so a lost one does no harm."""
@@ -83,7 +81,7 @@ _READABLE = (
         *(TraceEvent.__table__.c[name] for name in EventRow._fields if name != "namespace"),
         namespace_name_of(TraceEvent.namespace_id).label("namespace"),
     )
-    .where(*_IN_RANGE, TraceEvent.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid))))
+    .where(*_IN_RANGE, TraceEvent.namespace_id == READABLE_IDS)
     .order_by(TraceEvent.sequence)
     .limit(bindparam("limit", type_=Integer))
     .subquery("readable")

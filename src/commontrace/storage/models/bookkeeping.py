@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from commontrace.domain.namespaces.namespace import COMMONS_ID
 from commontrace.storage.models.base import IN_COMMONS, NOW, Base
 
 
@@ -47,7 +48,7 @@ class IdempotentRequest(Base):
     fingerprint: Mapped[bytes]
     answer: Mapped[bytes | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
-    namespace_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default="{}")
+    namespace_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default=f"{{{COMMONS_ID}}}")
     """The namespaces of what the answer shows: who may not read them any more does not get it again."""
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from commontrace.domain.traces.trace_filter import ResolvedFilter
 from commontrace.storage.models import Trace, TraceSigns, TraceTag
+from commontrace.storage.namespaces.readable import READABLE_IDS
 
 Kinds = frozenset[str]
 """Names of the conditions that a filter sets."""
@@ -38,7 +39,7 @@ def _on_columns(columns: Any) -> dict[str, ColumnElement[bool]]:
         "contributor_ids": _one_of(columns.contributor_id, "contributor_ids", Uuid),
         "created_from": columns.created_at >= bindparam("created_from", type_=DateTime(timezone=True)),
         "created_before": columns.created_at < bindparam("created_before", type_=DateTime(timezone=True)),
-        **dict.fromkeys((NAMESPACES, ALL_NAMESPACES), _one_of(columns.namespace_id, "namespace_ids", Uuid)),
+        **dict.fromkeys((NAMESPACES, ALL_NAMESPACES), columns.namespace_id == READABLE_IDS),
     }
 
 

@@ -26,6 +26,7 @@ from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.embeddings.token_signs import TokenSigns
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Trace, TraceTokens
+from commontrace.storage.namespaces.readable import READABLE_IDS
 
 
 def has_tokens(trace: str) -> str:
@@ -47,7 +48,7 @@ _OF_THEM = (
         TraceTokens.trace_id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))),
         TraceTokens.model_version == bindparam("model_version", type_=String),
         TraceTokens.revision == Trace.revision,
-        Trace.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid))),
+        Trace.namespace_id == READABLE_IDS,
     )
 )
 

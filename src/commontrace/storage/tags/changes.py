@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.models import Tag, TagAlias, Trace, TraceTag
-from commontrace.storage.tags.existence import GRANTED_IDS
+from commontrace.storage.namespaces.readable import GRANTED_IDS
 from commontrace.storage.tags.repository import MERGES
 
 # As `TraceChanges.block_purges`, without a list of the traces: a tag may have ten thousand.

@@ -2,16 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, bindparam, exists, or_
+from sqlalchemy import ColumnElement, exists, or_
 
 from commontrace.storage.models import Tag, TraceSigns, TraceTag
-
-GRANTED_IDS = any_(bindparam("granted_ids", type_=ARRAY(Uuid)))
-"""The namespaces that the caller may read, as a parameter."""
+from commontrace.storage.namespaces.readable import GRANTED_IDS
 
 
 def exists_for_caller(tag: Any = Tag) -> ColumnElement[bool]:
-    """Returns the condition on a tag. Where a caller may read every namespace, it is left out: every tag exists."""
+    """Returns the condition on a tag. Where a caller is unlimited, it is left out: every tag exists."""
     on_readable = exists().where(
         TraceTag.tag_id == tag.id,
         TraceSigns.trace_id == TraceTag.trace_id,

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Tag, TagAlias, Trace, TraceTag
-from commontrace.storage.tags.existence import GRANTED_IDS, exists_for_caller
+from commontrace.storage.namespaces.readable import GRANTED_IDS
+from commontrace.storage.tags.existence import exists_for_caller
 
 
 class TagRow(NamedTuple):
@@ -84,7 +85,7 @@ def _is_named(name: str) -> ColumnElement[bool]:
 
 
 def _existing(namespaces: ReadableNamespaces) -> Sequence[ColumnElement[bool]]:
-    return () if namespaces.covers_all else (exists_for_caller(),)
+    return () if namespaces.is_unlimited else (exists_for_caller(),)
 
 
 def _candidates(*conditions: ColumnElement[bool]) -> Select[Any]:

@@ -42,7 +42,7 @@ async def get_ids_by_driver(
     connection: asyncpg.Connection, names: Collection[str], namespaces: ReadableNamespaces
 ) -> dict[str, UUID]:
     """Returns the ids of tags that exist for a caller, by name or alias, on a connection of searches."""
-    statement = _IDS_FOR_DRIVER if namespaces.covers_all else _EXISTING_IDS_FOR_DRIVER
+    statement = _IDS_FOR_DRIVER if namespaces.is_unlimited else _EXISTING_IDS_FOR_DRIVER
     parameters = {"names": list(names), "granted_ids": namespaces.granted_ids}
     rows = await connection.fetch(statement.sql, *statement.arguments(parameters))
     return {row[0]: row[1] for row in rows}
@@ -61,7 +61,7 @@ class TagReader:
     async def get_canonical_names(self, names: Collection[str], namespaces: ReadableNamespaces) -> dict[str, str]:
         """Returns the own names of tags that exist for a caller, by name or alias. Others are left out."""
         wanted = any_(literal(list(names), ARRAY(String)))
-        existing = () if namespaces.covers_all else (exists_for_caller(),)
+        existing = () if namespaces.is_unlimited else (exists_for_caller(),)
         tags = select(Tag.name, Tag.name.label("own_name")).where(Tag.name == wanted, *existing)
         aliases = select(TagAlias.name, Tag.name).join(Tag, Tag.id == TagAlias.tag_id)
         query = tags.union_all(aliases.where(TagAlias.name == wanted, *existing))

@@ -12,6 +12,7 @@ from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.embeddings.embedder import Embedder, Vector
 from commontrace.storage.models import Trace
+from commontrace.storage.namespaces.readable import READABLE_IDS
 
 # Built once: building a statement costs more than running it.
 _OF_THESE = Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid)))
@@ -23,7 +24,7 @@ _LOCK_ANYWHERE = (
     .order_by(Trace.id)
     .with_for_update(key_share=True)
 )
-_IN_NAMESPACES = Trace.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid)))
+_IN_NAMESPACES = Trace.namespace_id == READABLE_IDS
 _LOCK = _LOCK_ANYWHERE.where(_IN_NAMESPACES)
 
 _BLOCK_PURGES = (

@@ -19,6 +19,7 @@ from commontrace.embeddings.embedder import Vector
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import EmbeddingModel, Trace
 from commontrace.storage.namespaces.names import namespace_name_of
+from commontrace.storage.namespaces.readable import GRANTED_IDS, READABLE_IDS
 from commontrace.storage.search import filter_sql
 from commontrace.storage.tags.tag_names import tag_names_of
 
@@ -84,10 +85,11 @@ _WITH_CONTENT = select(Trace.id).where(
     Trace.namespace_id == bindparam("of_namespace", type_=Uuid),
     Trace.deleted_at.is_(None),
 )
-_IN_NAMESPACES = Trace.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid)))
+_IN_NAMESPACES = Trace.namespace_id == READABLE_IDS
 _LIVE_ID = select(Trace.id).where(
     Trace.id == bindparam("of_trace", type_=Uuid), Trace.deleted_at.is_(None), _IN_NAMESPACES
 )
+_NAMESPACE_OF = select(Trace.namespace_id).where(Trace.id == bindparam("of_trace", type_=Uuid))
 _SUPERSEDES_ID = select(Trace.supersedes_id).where(Trace.id == bindparam("of_trace", type_=Uuid), _IN_NAMESPACES)
 _EMBEDDING = select(Trace.embedding).where(
     Trace.id == bindparam("of_trace", type_=Uuid), Trace.deleted_at.is_(None), _IN_NAMESPACES
@@ -158,6 +160,14 @@ class TraceReader:
         [row] = await self._executor.execute(query, parameters)
         return TraceRow.of(row)
 
+    async def get_namespace_id(self, trace_id: UUID, namespaces: ReadableNamespaces) -> UUID:
+        """Returns the namespace of a trace, deleted or not. Raises TraceNotFound."""
+        query = select(Trace.namespace_id).where(Trace.id == trace_id, _IN_NAMESPACES)
+        found = (await self._executor.execute(query, {"namespace_ids": namespaces.ids})).scalar_one_or_none()
+        if found is None:
+            raise TraceNotFound(trace_id)
+        return found
+
     async def get_supersedes_id(self, trace_id: UUID, namespaces: ReadableNamespaces) -> UUID | None:
         """Returns the id of the trace that the trace supersedes, or None. Deleted traces count."""
         parameters = {"of_trace": trace_id, "namespace_ids": namespaces.ids}
@@ -170,10 +180,28 @@ class TraceReader:
 
 
 class TraceRepository(TraceReader):
-    """Traces of one unit of work."""
+    """Traces of one unit of work. `shown_namespace_ids` are the namespaces of all that its answer may show."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, shown_namespace_ids: set[UUID]) -> None:
         super().__init__(session)
+        self._shown_namespace_ids = shown_namespace_ids
+
+    async def get_for_answer(self, trace_id: UUID, namespaces: ReadableNamespaces) -> TraceRow | None:
+        """Returns a trace that the answer shows, with the id of its source, or None."""
+        trace = await self.get(trace_id, namespaces)
+        return None if trace is None else await self._shown(trace)
+
+    async def get_including_deleted(self, trace_id: UUID, namespaces: ReadableNamespaces) -> TraceRow:
+        """Returns an existing trace that the answer shows, deleted or not, without context and solution."""
+        return await self._shown(await super().get_including_deleted(trace_id, namespaces))
+
+    async def _shown(self, trace: TraceRow) -> TraceRow:
+        self._shown_namespace_ids.add(trace.namespace_id)
+        if trace.promoted_from_id is not None:
+            # One that the caller may read, or it would not be shown. Copies are rare, so others pay nothing.
+            of_source = await self._executor.execute(_NAMESPACE_OF, {"of_trace": trace.promoted_from_id})
+            self._shown_namespace_ids.update(of_source.scalars())
+        return trace
 
     async def add(self, trace: NewTrace) -> ModelName | None:
         """Inserts a trace without its tags, and returns the current model, which stays until the transaction ends.
@@ -211,7 +239,7 @@ _SHOWN_SOURCE = (
     .where(
         _SOURCE.id == Trace.promoted_from_id,
         _SOURCE.deleted_at.is_(None),
-        _SOURCE.namespace_id == any_(bindparam("granted_ids", type_=ARRAY(Uuid))),
+        _SOURCE.namespace_id == GRANTED_IDS,
     )
     .correlate_except(_SOURCE)
     .scalar_subquery()

@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, exists, insert, literal, select
+from sqlalchemy import ColumnElement, exists, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Trace, TraceRevision
+from commontrace.storage.namespaces.readable import READABLE_IDS
 from commontrace.storage.users import display_name_of
 
 
@@ -28,6 +29,9 @@ class RevisionRow(NamedTuple):
 
 
 _ADD = insert(TraceRevision.__table__)
+_OF_READABLE = exists().where(
+    Trace.id == TraceRevision.trace_id, Trace.deleted_at.is_(None), Trace.namespace_id == READABLE_IDS
+)
 
 
 class RevisionReader:
@@ -40,10 +44,11 @@ class RevisionReader:
         self, trace_id: UUID, namespaces: ReadableNamespaces, *, before: int | None, size: int
     ) -> list[int]:
         """Returns the numbers of at most `size` revisions, newest first, those before `before` only."""
-        query = select(TraceRevision.revision).where(TraceRevision.trace_id == trace_id, _in(namespaces))
+        query = select(TraceRevision.revision).where(TraceRevision.trace_id == trace_id, _OF_READABLE)
         if before is not None:
             query = query.where(TraceRevision.revision < before)
-        return list((await self._executor.execute(query.order_by(TraceRevision.revision.desc()).limit(size))).scalars())
+        page = query.order_by(TraceRevision.revision.desc()).limit(size)
+        return list((await self._executor.execute(page, {"namespace_ids": namespaces.ids})).scalars())
 
     async def get_many(
         self, trace_id: UUID, revisions: Sequence[int], namespaces: ReadableNamespaces, *, full: bool
@@ -55,18 +60,10 @@ class RevisionReader:
         if not full:
             columns |= {"context_text": literal(""), "solution_text": literal("")}
         query = select(*columns.values()).where(
-            TraceRevision.trace_id == trace_id, TraceRevision.revision.in_(revisions), _in(namespaces)
+            TraceRevision.trace_id == trace_id, TraceRevision.revision.in_(revisions), _OF_READABLE
         )
-        return {row[0]: RevisionRow._make(row) for row in await self._executor.execute(query)}
-
-
-def _in(namespaces: ReadableNamespaces) -> ColumnElement[bool]:
-    """Returns the condition that the revision's trace is live and in one of the namespaces."""
-    return exists().where(
-        Trace.id == TraceRevision.trace_id,
-        Trace.deleted_at.is_(None),
-        Trace.namespace_id == any_(literal(namespaces.ids, ARRAY(Uuid))),
-    )
+        rows = await self._executor.execute(query, {"namespace_ids": namespaces.ids})
+        return {row[0]: RevisionRow._make(row) for row in rows}
 
 
 class RevisionRepository(RevisionReader):

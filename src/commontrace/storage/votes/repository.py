@@ -15,6 +15,7 @@ from commontrace.domain.votes.trust import Tally
 from commontrace.storage import keyset
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Trace, Vote
+from commontrace.storage.namespaces.readable import READABLE_IDS
 from commontrace.storage.users import display_name_of
 
 
@@ -54,7 +55,7 @@ _DELETE = delete(Vote.__table__).where(*_IS_THE_VOTERS)
 _ON_READABLE = exists().where(
     Trace.id == Vote.trace_id,
     Trace.deleted_at.is_(None),
-    Trace.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid))),
+    Trace.namespace_id == READABLE_IDS,
 )
 _GET = select(*_COLUMNS).where(*_IS_THE_VOTERS, _ON_READABLE)
 _TALLIES_ANYWHERE = (
@@ -63,7 +64,7 @@ _TALLIES_ANYWHERE = (
     .where(Vote.trace_id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))), Vote.revision == Trace.revision)
     .group_by(Vote.trace_id)
 )
-_IN_NAMESPACES = Trace.namespace_id == any_(bindparam("namespace_ids", type_=ARRAY(Uuid)))
+_IN_NAMESPACES = Trace.namespace_id == READABLE_IDS
 _TALLIES = _TALLIES_ANYWHERE.where(_IN_NAMESPACES)
 
 

@@ -1,41 +1,23 @@
-"""Search and reads of traces: search, list, get, history."""
+"""Search of traces by meaning: search."""
 
-from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
 from commontrace import DEFAULT_ADDRESS
-from commontrace.cli.output.printing import message_to_dict, print_json, print_list, print_note
+from commontrace.cli.output.ids import Ids, print_ids, require_one_format
+from commontrace.cli.output.printing import message_to_dict, print_json
 from commontrace.cli.output.untrusted import UNTRUSTED_FIELDS
-from commontrace.cli.runtime.filters import (
-    AnyTags,
-    By,
-    Since,
-    Status,
-    Tags,
-    Until,
-    WithoutTags,
-    build_trace_filter,
-)
-from commontrace.cli.runtime.server_calls import (
-    Address,
-    As,
-    Json,
-    TraceId,
-    call_about_trace,
-    call_server,
-    take_first,
-)
+from commontrace.cli.runtime.filters import AnyTags, Namespaces, Status, Tags, WithoutTags, build_trace_filter
+from commontrace.cli.runtime.server_calls import Address, As, Json, call_server
 from commontrace.cli.runtime.short_ids import parse_uuid, resolve_trace_id
 from commontrace.domain import limits
 
 if TYPE_CHECKING:
     from commontrace.client import Client, SearchHits
     from commontrace.client.requests import Ranking
-    from commontrace.v1 import trace_pb2, trace_service_pb2
 
 
 class RankingName(StrEnum):
@@ -54,8 +36,6 @@ _RANKINGS: "dict[RankingName, Ranking]" = {
     RankingName.BEST: "best",
 }
 
-Ids = Annotated[bool, typer.Option("--ids", help="Print ids alone, one a line, for scripts.")]
-
 
 def search(
     text: Annotated[
@@ -67,6 +47,7 @@ def search(
     any_tag: AnyTags = None,
     without_tag: WithoutTags = None,
     status: Status = None,
+    namespace: Namespaces = None,
     min_similarity: Annotated[
         float | None, typer.Option(min=-1, max=1, metavar="NUMBER", help="The least similarity to print.")
     ] = None,
@@ -104,7 +85,7 @@ def search(
 
     The number before a title is its similarity in meaning. The order goes by it alone with --ranking cosine.
     """
-    _require_one_format(ids_only=ids_only, as_json=as_json)
+    require_one_format(ids_only=ids_only, as_json=as_json)
     if bool(text) == (like is not None):
         raise typer.BadParameter("give either a text or --like ID")
     if min_probability and not text:
@@ -114,7 +95,7 @@ def search(
 
     async def ask(client: "Client") -> "SearchHits":
         trace_filter = await build_trace_filter(
-            client, tags=tag, any_tags=any_tag, without_tags=without_tag, status=status
+            client, tags=tag, any_tags=any_tag, without_tags=without_tag, status=status, namespaces=namespace
         )
         return await client.search(
             text if like is None else await _similar_to(like, client),
@@ -133,7 +114,7 @@ def search(
     hits = call_server(address, user, ask)
     print_search_notes(hits.summary, with_verdict=not (ids_only or as_json))
     if ids_only:
-        _print_ids(hit.trace for hit in hits)
+        print_ids(hit.trace for hit in hits)
     elif as_json:
         for hit in hits:
             trace = message_to_dict(hit.trace)
@@ -157,116 +138,7 @@ def search(
         print("nothing found")
 
 
-def list_traces(
-    *,
-    tag: Tags = None,
-    any_tag: AnyTags = None,
-    without_tag: WithoutTags = None,
-    status: Status = None,
-    by: By = None,
-    since: Since = None,
-    until: Until = None,
-    deleted: Annotated[bool, typer.Option("--deleted", help="List your own traces, deleted ones too.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.", metavar="COUNT")] = 20,
-    address: Address = DEFAULT_ADDRESS,
-    user: As = None,
-    ids_only: Ids = False,
-    as_json: Json = False,
-) -> None:
-    """List traces, newest first."""
-    _require_one_format(ids_only=ids_only, as_json=as_json)
-
-    async def ask(client: "Client") -> "Sequence[trace_pb2.Trace]":
-        trace_filter = await build_trace_filter(
-            client,
-            tags=tag,
-            any_tags=any_tag,
-            without_tags=without_tag,
-            status=status,
-            by=by,
-            since=since,
-            until=until,
-        )
-        page_size = min(limit, limits.PAGE_ITEMS)
-        return await take_first(limit, client.list(trace_filter, show_deleted=deleted, page_size=page_size))
-
-    found = call_server(address, user, ask)
-    if ids_only:
-        _print_ids(found)
-        return
-    from commontrace.cli.output.traces import print_traces
-
-    print_list(
-        found,
-        as_json=as_json,
-        to_dict=lambda trace: _without_texts(message_to_dict(trace)),
-        print_items=print_traces,
-        empty="nothing found",
-    )
-
-
-def get(
-    trace_id: TraceId,
-    *,
-    address: Address = DEFAULT_ADDRESS,
-    user: As = None,
-    as_json: Json = False,
-) -> None:
-    """Print one trace in full."""
-    trace = call_about_trace(trace_id, address, user, lambda client, whole_id: client.get(whole_id))
-    if as_json:
-        print_json(message_to_dict(trace) | UNTRUSTED_FIELDS)
-    else:
-        from commontrace.cli.output.traces import print_trace
-
-        print_trace(trace)
-
-
-def history(
-    trace_id: TraceId,
-    *,
-    full: Annotated[bool, typer.Option("--full", help="Print the texts, too.")] = False,
-    address: Address = DEFAULT_ADDRESS,
-    user: As = None,
-    as_json: Json = False,
-) -> None:
-    """Print how a trace's text changed, newest first."""
-
-    async def ask(client: "Client", whole_id: str) -> "list[trace_service_pb2.TraceRevision]":
-        return [revision async for revision in client.history(whole_id, full=full)]
-
-    revisions = call_about_trace(trace_id, address, user, ask)
-    if not as_json:
-        from commontrace.cli.output.traces import print_revisions
-
-        print_revisions(revisions, full=full)
-        return
-    for revision in revisions:
-        fields = message_to_dict(revision)
-        print_json(fields if full else _without_texts(fields))
-
-
 async def _similar_to(trace_id: str, client: "Client") -> UUID:
     """Returns the id of the trace that hits are to resemble."""
     whole_id = await resolve_trace_id(trace_id, client)
     return parse_uuid(whole_id, f"{whole_id!r} is not the id of a trace")
-
-
-def _require_one_format(*, ids_only: bool, as_json: bool) -> None:
-    if ids_only and as_json:
-        raise typer.BadParameter("give either --ids or --json")
-
-
-def _print_ids(traces: "Iterable[trace_pb2.Trace]") -> None:
-    """Prints ids alone, so that a script reads no untrusted text."""
-    is_empty = True
-    for trace in traces:
-        print(trace.id)
-        is_empty = False
-    if is_empty:
-        print_note("nothing found")
-
-
-def _without_texts(fields: dict[str, Any]) -> dict[str, Any]:
-    """Returns the fields without context and solution, which are empty because the call did not ask for them."""
-    return {name: value for name, value in fields.items() if name not in ("context", "solution")}

@@ -1,0 +1,191 @@
+"""Leaks after a revocation, and beside the answers: stored answers, ledgers of imports, metrics, the log, time."""
+
+import statistics
+import time
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from structlog.testing import capture_logs
+
+from commontrace.domain.namespaces.namespace import COMMONS, Role
+from commontrace.embeddings.embedder import Embedder
+from commontrace.v1 import namespace_pb2, trace_import_pb2, trace_pb2, vote_pb2
+from commontrace.v1 import namespace_service_pb2 as namespaces_pb
+from commontrace.v1 import trace_service_pb2 as pb
+from commontrace.v1 import vote_service_pb2 as votes_pb
+from tests.contract.callers import reason_of, refused
+from tests.contract.errors.error_row import CAST_VOTE, CREATE, DELETE, HIDE, RETRACT_VOTE, UNDELETE, UNHIDE, UPDATE
+from tests.contract.imports.imports import a_record, message
+from tests.contract.namespaces.answers import ask
+from tests.contract.namespaces.change_ways import PROMOTE
+from tests.contract.namespaces.namespace_ways import SET_MEMBER, UPDATE_NAMESPACE
+from tests.contract.namespaces.parties import OUTSIDER, WALLED, Parties, parties
+from tests.contract.namespaces.world import Gateway, gateway, tagged
+from tests.contract.serving.test_metrics import answered
+from tests.support.builders import a_contribution
+from tests.support.keys import Metadata
+
+_CALLS, _DIFFERENCE, _ATTEMPTS = 2_000, 0.05, 3
+
+
+def _edit(trace_id: str) -> pb.UpdateTraceRequest:
+    changed = trace_pb2.Trace(id=trace_id, agent_model="a-model")
+    return pb.UpdateTraceRequest(trace=changed, update_mask=FieldMask(paths=["agent_model"]))
+
+
+def _writes(own: trace_pb2.Trace, others: trace_pb2.Trace) -> list[tuple[str, Message]]:
+    """Every write whose answer shows something of the namespace, in an order in which all succeed."""
+    described = namespace_pb2.Namespace(name=WALLED, description="A garden.")
+    return [
+        (CREATE, a_contribution(50, namespace=WALLED)),
+        # The existing one.
+        (CREATE, a_contribution(2, namespace=WALLED)),
+        (UPDATE, _edit(own.id)),
+        (CAST_VOTE, votes_pb.CastVoteRequest(trace_id=others.id, type=vote_pb2.VOTE_TYPE_UP)),
+        (RETRACT_VOTE, votes_pb.RetractVoteRequest(trace_id=others.id)),
+        (PROMOTE, pb.PromoteTraceRequest(trace_id=own.id, to_namespace=COMMONS)),
+        (HIDE, pb.HideTraceRequest(trace_id=others.id, reason="a reason")),
+        (UNHIDE, pb.UnhideTraceRequest(trace_id=others.id)),
+        (DELETE, pb.DeleteTraceRequest(trace_id=own.id)),
+        (UNDELETE, pb.UndeleteTraceRequest(trace_id=own.id)),
+        (
+            UPDATE_NAMESPACE,
+            namespaces_pb.UpdateNamespaceRequest(namespace=described, update_mask=FieldMask(paths=["description"])),
+        ),
+        (
+            SET_MEMBER,
+            namespaces_pb.SetMemberRequest(namespace=WALLED, email=OUTSIDER, role=namespace_pb2.NAMESPACE_ROLE_READER),
+        ),
+    ]
+
+
+async def test_stored_answers_are_not_repeated_after_a_revocation(both: Parties) -> None:
+    await both.admit(role=Role.OWNER)
+    # A moderator somewhere, so that hiding needs no scope that is missing afterwards.
+    await both.found("another-garden")
+    await both.admit(name="another-garden")
+    own, others = await both.secret(1), (await both.create(2, both.root, namespace=WALLED)).created
+    repeated = []
+    for rpc, request in _writes(own, others):
+        request.request_id = str(uuid4())  # type: ignore[attr-defined] # which every write has
+        answer = await ask(both.gateway.channel, rpc, request, both.insider)
+        assert answer.code.name == "OK", (rpc, answer.text)
+        repeated.append((rpc, request, answer))
+    for rpc, request, answer in repeated:
+        assert await ask(both.gateway.channel, rpc, request, both.insider) == answer, rpc
+    await both.expel()
+    for rpc, request, _ in repeated:
+        again = await ask(both.gateway.channel, rpc, request, both.insider)
+        assert (again.info.reason, dict(again.info.metadata)) == ("NAMESPACE_NOT_FOUND", {"namespace": WALLED}), rpc
+        for word in (own.id, others.id, "Trace number", OUTSIDER):
+            assert not again.holds(word), (rpc, word)
+    await both.admit(role=Role.OWNER)
+    for rpc, request, answer in repeated:
+        assert await ask(both.gateway.channel, rpc, request, both.insider) == answer, rpc
+
+
+async def test_a_stored_answer_shows_no_source_that_the_caller_may_no_longer_read(both: Parties) -> None:
+    secret = await both.secret(1)
+    promote = pb.PromoteTraceRequest(trace_id=secret.id, to_namespace=COMMONS)
+    copy = (await both.gateway.traces.PromoteTrace(promote, metadata=both.insider)).created
+    requests: list[tuple[str, Any]] = [
+        (UPDATE, _edit(copy.id)),
+        (DELETE, pb.DeleteTraceRequest(trace_id=copy.id)),
+        (UNDELETE, pb.UndeleteTraceRequest(trace_id=copy.id)),
+        (CREATE, a_contribution(1)),
+    ]
+    for rpc, request in requests:
+        request.request_id = str(uuid4())
+        answer = await ask(both.gateway.channel, rpc, request, both.insider)
+        assert answer.holds(secret.id), rpc
+    await both.expel()
+    answers = {rpc: await ask(both.gateway.channel, rpc, request, both.insider) for rpc, request in requests}
+    assert {rpc: answer.info.reason for rpc, answer in answers.items()} == dict.fromkeys(answers, "NAMESPACE_NOT_FOUND")
+    assert [rpc for rpc, answer in answers.items() if answer.holds(secret.id)] == []
+
+
+async def _import(
+    both: Parties, request: trace_import_pb2.ImportTracesRequest
+) -> list[trace_import_pb2.ImportTracesResponse]:
+    stream = both.gateway.traces.ImportTraces(iter([request]), metadata=both.insider, timeout=20)
+    return [response async for response in stream]
+
+
+async def test_a_ledger_of_an_import_tells_nothing_after_a_revocation(both: Parties) -> None:
+    records = [a_record(1, namespace=WALLED), a_record(2), a_record(1, namespace=WALLED, title="Another")]
+    request = message(records, import_id=str(uuid4()))
+    [first] = await _import(both, request)
+    assert [result.WhichOneof("outcome") for result in first.results] == ["created_trace_id"] * 3
+    await both.expel()
+    [again] = await _import(both, request)
+    assert again.results[1] == first.results[1]
+    for number in (0, 2):
+        assert f"NAMESPACE_NOT_FOUND: there is no namespace '{WALLED}'" in again.results[number].error.message
+        assert first.results[number].created_trace_id not in str(again)
+    of_stream = trace_import_pb2.ImportTracesRequest(import_id=str(uuid4()), namespace=WALLED)
+    async with refused("NAMESPACE_NOT_FOUND", namespace=WALLED):
+        await _import(both, of_stream)
+
+
+async def test_neither_metrics_nor_the_log_name_a_namespace(database_url: str, embedder: Embedder) -> None:
+    with capture_logs() as lines:
+        async with (
+            gateway(database_url, embedder, metrics_address="127.0.0.1:0") as served,
+            parties(served) as both,
+        ):
+            secret = await both.secret(1, tags=["hidden-tag"])
+            await _many_calls(both, secret)
+            [address] = [line["address"] for line in lines if line["event"] == "metrics are exported"]
+            _, metrics = await answered(address, "/metrics")
+    told = metrics + "".join(f"{line}\n" for line in lines)
+    for word in (WALLED, secret.id, "Trace number", "hidden-tag"):
+        assert word not in told, [line for line in told.splitlines() if word in line]
+
+
+async def _many_calls(both: Parties, secret: trace_pb2.Trace) -> None:
+    """Calls that succeed, that are refused, and that fail in a stream."""
+    for key in (both.insider, both.outsider, both.root):
+        await reason_of(both.gateway.traces.GetTrace(pb.GetTraceRequest(trace_id=secret.id), metadata=key))
+        await reason_of(both.create(3, key, namespace=WALLED))
+        request = namespaces_pb.GetNamespaceRequest(name=WALLED)
+        await reason_of(both.gateway.namespaces.GetNamespace(request, metadata=key))
+        searched = pb.SearchTracesRequest(text="a problem", filter=tagged("namespaces", WALLED))
+        await reason_of(_drained(both.gateway.traces.SearchTraces(searched, metadata=key)))
+        imported = message([a_record(1, namespace=WALLED)], import_id=str(uuid4()))
+        await reason_of(_drained(both.gateway.traces.ImportTraces(iter([imported]), metadata=key)))
+    await both.expel()
+
+
+async def _drained(stream: Any) -> None:
+    async for _ in stream:
+        pass
+
+
+@pytest.mark.slow
+async def test_an_unknown_and_a_forbidden_id_take_the_same_time(both: Parties) -> None:
+    secret = await both.secret(1)
+    for number in range(30):
+        await both.secret(number + 2)
+    differences = []
+    for _ in range(_ATTEMPTS):
+        differences.append(await _difference(both.gateway, secret.id, both.outsider))
+        if differences[-1] < _DIFFERENCE:
+            break
+    assert min(differences) < _DIFFERENCE, differences
+
+
+async def _difference(server: Gateway, forbidden: str, key: Metadata) -> float:
+    """How much longer one takes than the other, as a share: medians of calls that alternate."""
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(_CALLS):
+        is_forbidden = number % 2 == 0
+        request = pb.GetTraceRequest(trace_id=forbidden if is_forbidden else str(uuid4()))
+        begun = time.perf_counter()
+        reason = await reason_of(server.traces.GetTrace(request, metadata=key))
+        seconds[is_forbidden].append(time.perf_counter() - begun)
+        assert reason == "TRACE_NOT_FOUND"
+    one, other = (statistics.median(taken) for taken in seconds.values())
+    return abs(one - other) / min(one, other)
