@@ -71,6 +71,7 @@ ARGUMENTS: dict[str, dict[str, Any] | list[Any]] = {
     "traces.get_id_by_content": {"content_hash": b"", "namespace_id": COMMONS_ID},
     "traces.get_including_deleted": {"trace_id": ID, "namespaces": IN_COMMONS},
     "traces.get_many": {"trace_ids": [ID], "trace_filter": EVERY_TRACE, "full": True},
+    "traces.get_namespace_id": {"trace_id": ID, "namespaces": IN_COMMONS},
     "traces.get_supersedes_id": {"trace_id": ID, "namespaces": IN_COMMONS},
     "traces.list_seeds": {},
     "traces.require": {"trace_id": ID, "namespaces": IN_COMMONS},
