@@ -12,12 +12,24 @@ from structlog.testing import capture_logs
 
 from commontrace.domain.namespaces.namespace import COMMONS, Role
 from commontrace.embeddings.embedder import Embedder
-from commontrace.v1 import namespace_pb2, trace_import_pb2, trace_pb2, vote_pb2
+from commontrace.v1 import namespace_pb2, tag_pb2, trace_import_pb2, trace_pb2, vote_pb2
 from commontrace.v1 import namespace_service_pb2 as namespaces_pb
+from commontrace.v1 import tag_service_pb2 as tags_pb
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as votes_pb
 from tests.contract.callers import reason_of, refused
-from tests.contract.errors.error_row import CAST_VOTE, CREATE, DELETE, HIDE, RETRACT_VOTE, UNDELETE, UNHIDE, UPDATE
+from tests.contract.errors.error_row import (
+    CAST_VOTE,
+    CREATE,
+    DELETE,
+    HIDE,
+    MERGE_TAGS,
+    RETRACT_VOTE,
+    UNDELETE,
+    UNHIDE,
+    UPDATE,
+    UPDATE_TAG,
+)
 from tests.contract.imports.imports import a_record, message
 from tests.contract.namespaces.answers import ask
 from tests.contract.namespaces.change_ways import PROMOTE
@@ -105,6 +117,39 @@ async def test_a_stored_answer_shows_no_source_that_the_caller_may_no_longer_rea
     answers = {rpc: await ask(both.gateway.channel, rpc, request, both.insider) for rpc, request in requests}
     assert {rpc: answer.info.reason for rpc, answer in answers.items()} == dict.fromkeys(answers, "NAMESPACE_NOT_FOUND")
     assert [rpc for rpc, answer in answers.items() if answer.holds(secret.id)] == []
+
+
+async def test_a_purge_of_the_source_erases_answers_that_name_it(both: Parties) -> None:
+    secret, request_id = await both.secret(1), str(uuid4())
+    promote = pb.PromoteTraceRequest(trace_id=secret.id, to_namespace=COMMONS, request_id=request_id)
+    await both.gateway.traces.PromoteTrace(promote, metadata=both.insider)
+    await both.gateway.traces.PurgeTrace(pb.PurgeTraceRequest(trace_id=secret.id), metadata=both.root)
+    async with refused("ANSWER_ERASED", request_id=request_id):
+        await both.gateway.traces.PromoteTrace(promote, metadata=both.insider)
+
+
+async def test_a_stored_answer_counts_no_traces_that_the_caller_may_no_longer_read(both: Parties) -> None:
+    await both.secret(1, tags=["shared"])
+    await both.create(2, both.outsider, tags=["shared", "public"])
+    described = tag_pb2.Tag(name="shared", description="a tag")
+    requests: list[tuple[str, Any]] = [
+        (UPDATE_TAG, tags_pb.UpdateTagRequest(tag=described, update_mask=FieldMask(paths=["description"]))),
+        (MERGE_TAGS, tags_pb.MergeTagsRequest(source="shared", target="merged")),
+    ]
+    of_public = tags_pb.UpdateTagRequest(
+        tag=tag_pb2.Tag(name="public", description="a tag"),
+        update_mask=FieldMask(paths=["description"]),
+        request_id=str(uuid4()),
+    )
+    for _, request in requests:
+        request.request_id = str(uuid4())
+    requests.insert(0, (UPDATE_TAG, of_public))
+    answers = [await ask(both.gateway.channel, rpc, request, both.insider) for rpc, request in requests]
+    assert [answer.responses[0].tag.trace_count for answer in answers] == [1, 2, 2]  # type: ignore[attr-defined] # they have
+    await both.expel()
+    again = [await ask(both.gateway.channel, rpc, request, both.insider) for rpc, request in requests]
+    assert [answer.info.reason for answer in again] == ["", "NAMESPACE_NOT_FOUND", "NAMESPACE_NOT_FOUND"]
+    assert again[0] == answers[0]
 
 
 async def _import(
