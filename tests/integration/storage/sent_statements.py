@@ -28,8 +28,10 @@ OUTSIDE = {
     r"SELECT .* FROM traces WHERE .* ORDER BY traces\.id FOR NO KEY UPDATE": "PurgeTrace",
     r"UPDATE traces SET (promoted_from|superseded_by|supersedes)_id=\$1::UUID WHERE .*": "PurgeTrace",
     # Of a trace that is locked, within the caller's namespaces, by the same transaction, or new.
-    r"UPDATE traces SET deleted_at=.* WHERE traces\.id = \$\d::UUID": "DeleteTrace UndeleteTrace HideTrace UnhideTrace",
-    r"UPDATE traces SET trust_score=.* WHERE traces\.id = \$\d+::UUID": "CastVote RetractVote",
+    r"UPDATE traces SET .* WHERE traces\.id = \$\d+::UUID": (
+        "CreateTrace UpdateTrace DeleteTrace UndeleteTrace HideTrace UnhideTrace CastVote RetractVote"
+    ),
+    r"UPDATE traces SET superseded_by_id=.* FROM unnest\(.*": "ImportTraces",
     r"DELETE FROM votes WHERE votes\.trace_id = \$1::UUID AND votes\.voter_id = .*": "RetractVote",
     r"SELECT votes\.trace_id, count\(\*\) .* GROUP BY votes\.trace_id": "CastVote RetractVote",
     r"INSERT INTO trace_tokens .* SELECT .*": "CreateTrace UpdateTrace PromoteTrace",
