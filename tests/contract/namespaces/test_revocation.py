@@ -11,6 +11,7 @@ from uuid import uuid4
 import grpc
 import pytest
 
+from commontrace.domain.namespaces.namespace import Role
 from commontrace.embeddings.embedder import Embedder
 from commontrace.v1 import namespace_service_pb2, trace_event_pb2, trace_export_pb2, trace_import_pb2
 from commontrace.v1 import trace_service_pb2 as pb
@@ -18,7 +19,7 @@ from commontrace.v1.trace_filter_pb2 import TraceFilter
 from tests.contract.callers import reason_of
 from tests.contract.imports.imports import a_record, message
 from tests.contract.namespaces.revocations import KINDS, Revocable, revocable
-from tests.contract.namespaces.world import Gateway, a_bound_key, gateway
+from tests.contract.namespaces.world import Gateway, a_bound_key, gateway, set_member
 from tests.support.builders import a_contribution
 from tests.support.keys import Metadata
 
@@ -168,6 +169,27 @@ async def test_a_watch_ends_before_the_next_event(pair: Pair, kind: str) -> None
         reason, count = await _end_of(watch)
         # Before a namespace is deleted, its traces are purged.
         assert (reason, count) == (lost.reason, 0) or (kind == "deleted" and reason == lost.reason)
+
+
+async def test_a_watch_ends_when_a_namespace_is_lost_that_was_gained_meanwhile(pair: Pair) -> None:
+    lost = await revocable(pair.first, pair.owner, "member removed")
+    await lost.revoke()
+    await asyncio.gather(*(_refused_after(server, lost) for server in pair.both))
+    watches = [
+        server.traces.WatchTraces(trace_event_pb2.WatchTracesRequest(), metadata=lost.reader, timeout=60)
+        for server in pair.both
+    ]
+    for watch in watches:
+        await watch.read()
+    await set_member(pair.first, pair.owner, lost.name, lost.reader_email, Role.READER)
+    await asyncio.sleep(0.2)
+    await pair.first.traces.CreateTrace(a_contribution(1, namespace=lost.name), metadata=pair.owner)
+    for watch in watches:
+        assert [event.namespace for event in (await watch.read()).events] == [lost.name]
+    await lost.revoke()
+    await asyncio.gather(*(_refused_after(server, lost) for server in pair.both))
+    await pair.first.traces.CreateTrace(a_contribution(2), metadata=pair.owner)
+    assert [await _end_of(watch) for watch in watches] == [("NAMESPACE_NOT_FOUND", 0)] * 2
 
 
 @pytest.mark.slow
