@@ -1,11 +1,9 @@
-"""Clients that read, write and promote in namespaces at random, and judge each answer by the model of access."""
+"""Clients that read, write and promote in namespaces at random, and have each answer judged."""
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -13,65 +11,25 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc import error_details_pb2
 
 from commontrace.domain.namespaces.namespace import COMMONS, Role, Visibility
-from commontrace.v1 import namespace_pb2, trace_export_pb2, trace_pb2, vote_pb2
+from commontrace.v1 import namespace_pb2, trace_export_pb2, vote_pb2
 from commontrace.v1 import namespace_service_pb2 as namespaces_pb
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as votes_pb
 from commontrace.v1.trace_filter_pb2 import TraceFilter
 from tests.contract.errors.error_promises import details
-from tests.faults.harness.access_model import AccessModel, Window
+from tests.faults.harness.access_verdicts import Judge, Refused, Server, World
 from tests.support.keys import Metadata
 
 _DEADLINE_SECONDS = 30.0
 _TEXTS = 400
 _MESSAGES_OF_AN_EXPORT = 2
-_OVERLOADED = {"OVERLOADED"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Server:
-    """Stubs of one server."""
-
-    traces: Any
-    votes: Any
-    namespaces: Any
-
-
-@dataclass(kw_only=True)
-class World:
-    """State shared by all clients, and what they found."""
-
-    model: AccessModel
-    chance: random.Random
-    servers: list[Server]
-    root: Metadata
-    most: int
-    traces: dict[str, str] = field(default_factory=dict)
-    """Ids of traces that were acknowledged, with the names of their namespaces."""
-    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
-    operations: int = 0
-    shown: int = 0
-    refused: int = 0
-    decided: int = 0
-    """Refusals and things shown about which no change within the window leaves a doubt."""
-    leaks: list[str] = field(default_factory=list)
-    wrongly_refused: list[str] = field(default_factory=list)
-    numbers: Any = field(default_factory=count)
-
-
-class Refused(Exception):
-    """A call failed for a reason of the contract."""
-
-    def __init__(self, reason: str, metadata: dict[str, str]) -> None:
-        super().__init__(reason)
-        self.reason, self.metadata = reason, metadata
 
 
 @dataclass(kw_only=True, eq=False)
 class NamespaceClient:
     """A user who calls both servers at random."""
 
-    user: str
+    judge: Judge
     key: Metadata
     world: World
 
@@ -108,9 +66,9 @@ class NamespaceClient:
         try:
             response = await _answer(self._server.traces.GetTrace(pb.GetTraceRequest(trace_id=trace_id), **self._call))
         except Refused as refusal:
-            self._check_refusal(refusal, begun, TRACE_NOT_FOUND=(name, Role.READER))
+            self.judge.check_refusal(refusal, begun, TRACE_NOT_FOUND=(name, Role.READER))
         else:
-            self._check_trace(response.trace, begun)
+            self.judge.check_trace(response.trace, begun)
 
     async def _create(self) -> None:
         name, number = self._namespace(), self.world.chance.randrange(_TEXTS)
@@ -124,13 +82,13 @@ class NamespaceClient:
         try:
             response = await _answer(self._server.traces.CreateTrace(request, **self._call))
         except Refused as refusal:
-            self._check_refusal(
+            self.judge.check_refusal(
                 refusal, begun, NAMESPACE_NOT_FOUND=(name, Role.READER), NAMESPACE_FORBIDDEN=(name, Role.WRITER)
             )
             return
-        self._check_write(name, begun)
+        self.judge.check_write(name, begun)
         trace = getattr(response, response.WhichOneof("outcome"))
-        self._check_trace(trace, begun, of=name)
+        self.judge.check_trace(trace, begun, of=name)
         for similar in response.similar:
             if self.world.traces.get(similar.trace_id, name) != name:
                 self.world.leaks.append(f"{similar.trace_id} is similar across a wall")
@@ -150,13 +108,13 @@ class NamespaceClient:
         try:
             async for response in _messages(self._server.traces.SearchTraces(request, **self._call)):
                 for hit in response.hits:
-                    self._check_trace(hit.trace, begun)
+                    self.judge.check_trace(hit.trace, begun)
                 searched |= set(response.summary.searched_namespaces)
         except Refused as refusal:
             known = {"TRACE_NOT_FOUND": (like, Role.READER)} if like else {}
-            self._check_end(refusal, begun, name, **known)
+            self.judge.check_end(refusal, begun, name, **known)
             return
-        self._check_names(searched, begun, due={name} if name else set(self.world.model.names))
+        self.judge.check_names(searched, begun, due={name} if name else set(self.world.model.names))
 
     async def _list(self) -> None:
         name = self._namespace() if self.world.chance.random() < 0.3 else ""
@@ -165,10 +123,10 @@ class NamespaceClient:
         try:
             response = await _answer(self._server.traces.ListTraces(request, **self._call))
         except Refused as refusal:
-            self._check_refusal(refusal, begun, NAMESPACE_NOT_FOUND=(name, Role.READER))
+            self.judge.check_refusal(refusal, begun, NAMESPACE_NOT_FOUND=(name, Role.READER))
             return
         for trace in response.traces:
-            self._check_trace(trace, begun)
+            self.judge.check_trace(trace, begun)
 
     async def _export(self) -> None:
         name = self._namespace() if self.world.chance.random() < 0.3 else ""
@@ -178,12 +136,12 @@ class NamespaceClient:
         try:
             async for response in _messages(stream):
                 for record in response.traces:
-                    self._check_shown(record.id, record.namespace, begun)
+                    self.judge.check_shown(record.id, record.namespace, begun)
                 messages += 1
                 if messages == _MESSAGES_OF_AN_EXPORT:
                     break
         except Refused as refusal:
-            self._check_end(refusal, begun, name)
+            self.judge.check_end(refusal, begun, name)
         finally:
             stream.cancel()
 
@@ -195,13 +153,13 @@ class NamespaceClient:
             await _answer(self._server.votes.CastVote(request, **self._call))
         except Refused as refusal:
             if refusal.reason == "OWN_TRACE":
-                self._check_write(name, begun)
+                self.judge.check_write(name, begun)
                 return
-            self._check_refusal(
+            self.judge.check_refusal(
                 refusal, begun, TRACE_NOT_FOUND=(name, Role.READER), NAMESPACE_FORBIDDEN=(name, Role.WRITER)
             )
         else:
-            self._check_write(name, begun)
+            self.judge.check_write(name, begun)
 
     async def _promote(self) -> None:
         (trace_id, source), target = self._trace(), self._namespace()
@@ -211,9 +169,9 @@ class NamespaceClient:
             response = await _answer(self._server.traces.PromoteTrace(request, **self._call))
         except Refused as refusal:
             if refusal.reason == "FIELD_NOT_ALLOWED":
-                self._check_shown(trace_id, source, begun)
+                self.judge.check_shown(trace_id, source, begun)
                 return
-            self._check_refusal(
+            self.judge.check_refusal(
                 refusal,
                 begun,
                 TRACE_NOT_FOUND=(source, Role.READER),
@@ -221,9 +179,9 @@ class NamespaceClient:
                 NAMESPACE_FORBIDDEN=(target, Role.WRITER),
             )
             return
-        self._check_shown(trace_id, source, begun)
-        self._check_write(target, begun)
-        self._check_trace(getattr(response, response.WhichOneof("outcome")), begun, of=target)
+        self.judge.check_shown(trace_id, source, begun)
+        self.judge.check_write(target, begun)
+        self.judge.check_trace(getattr(response, response.WhichOneof("outcome")), begun, of=target)
 
     async def _change(self) -> None:
         """Changes a member or the visibility, by an admin's call to one of the servers."""
@@ -248,58 +206,6 @@ class NamespaceClient:
                 added = namespaces_pb.SetMemberRequest(namespace=name, email=user, role=_ROLES[role])
                 async with model.change(name, member=(user, role)):
                     await _answer(server.namespaces.SetMember(added, **self._root))
-
-    def _check_trace(self, trace: trace_pb2.Trace, begun: float, *, of: str = "") -> None:
-        self._check_shown(trace.id, of or trace.namespace, begun)
-        self.world.traces.setdefault(trace.id, trace.namespace)
-        if trace.promoted_from_trace_id:
-            source = trace.promoted_from_trace_id
-            self._check_shown(source, self.world.traces.get(source, COMMONS), begun)
-
-    def _check_shown(self, trace_id: str, name: str, begun: float) -> None:
-        known = self.world.traces.get(trace_id, name)
-        self._check_allowed(f"shows {trace_id}", known, Role.READER, begun)
-        if known != name:
-            self.world.leaks.append(f"{trace_id} of {known} is shown as of {name}")
-
-    def _check_write(self, name: str, begun: float) -> None:
-        self._check_allowed("was written", name, Role.WRITER, begun)
-
-    def _check_allowed(self, what: str, name: str, needed: Role, begun: float) -> None:
-        window = Window(begun, time.monotonic())
-        self.world.shown += 1
-        self.world.decided += len(self.world.model.roles(self.user, name, window)) == 1
-        if not self.world.model.may(self.user, name, needed, window):
-            self.world.leaks.append(f"{self.user}: {name} {what}")
-
-    def _check_names(self, searched: set[str], begun: float, *, due: set[str]) -> None:
-        window = Window(begun, time.monotonic())
-        for name in searched:
-            self._check_allowed("was searched", name, Role.READER, begun)
-        for name in due - searched:
-            if self.world.model.must(self.user, name, Role.READER, window):
-                self.world.wrongly_refused.append(f"{self.user}: {name} was not searched")
-
-    def _check_refusal(self, refusal: Refused, begun: float, **known: tuple[str, Role]) -> None:
-        """Judges a refusal. `known` are the namespaces that it is about, by reason, with the role that it denies."""
-        if refusal.reason in _OVERLOADED:
-            return
-        assert refusal.reason in known, refusal.reason
-        name, needed = known[refusal.reason]
-        window = Window(begun, time.monotonic())
-        self.world.refused += 1
-        self.world.decided += len(self.world.model.roles(self.user, name, window)) == 1
-        if self.world.model.must(self.user, name, needed, window):
-            self.world.wrongly_refused.append(f"{self.user}: {refusal.reason} in {name}")
-        if refusal.reason == "NAMESPACE_FORBIDDEN":
-            # Tells that there is something.
-            self._check_allowed("was told of", name, Role.READER, begun)
-
-    def _check_end(self, refusal: Refused, begun: float, name: str, **known: tuple[str, Role]) -> None:
-        """Judges the end of a stream: without a filter, the loss of any namespace ends it."""
-        if refusal.reason == "NAMESPACE_NOT_FOUND":
-            known = {"NAMESPACE_NOT_FOUND": (name or refusal.metadata["namespace"], Role.READER)}
-        self._check_refusal(refusal, begun, **known)
 
     @property
     def _call(self) -> dict[str, Any]:

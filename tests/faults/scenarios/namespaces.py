@@ -29,8 +29,9 @@ from commontrace.v1.namespace_service_pb2_grpc import NamespaceServiceStub
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
 from tests.faults.harness.access_model import AccessModel
+from tests.faults.harness.access_verdicts import Judge, Server, World
 from tests.faults.harness.figure import Figure, Trial
-from tests.faults.harness.namespace_clients import NamespaceClient, Server, World
+from tests.faults.harness.namespace_clients import NamespaceClient
 from tests.support.builders import a_contribution
 from tests.support.keys import Metadata, bearer
 
@@ -57,7 +58,7 @@ async def measure(trial: Trial) -> list[Figure]:
         for number, name in enumerate(model.names):
             created = await servers[0].traces.CreateTrace(a_contribution(number, namespace=name), metadata=root)
             world.traces[created.created.id] = name
-        clients = [NamespaceClient(user=user, key=keys[user], world=world) for user in _USERS]
+        clients = [NamespaceClient(judge=Judge(user=user, world=world), key=keys[user], world=world) for user in _USERS]
         await asyncio.gather(*(client.act() for client in clients))
     of = f"{world.operations:,} operations, {world.decided:,} judgements without a doubt"
     return [
