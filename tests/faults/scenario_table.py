@@ -16,6 +16,7 @@ from tests.faults.scenarios import (
     keys,
     kills,
     messages,
+    namespaces,
     pool,
     purges,
     rolling,
@@ -57,5 +58,6 @@ SCENARIOS: dict[str, Scenario] = {
     "starts": starts.measure,
     "keys": keys.measure_matrix,
     "revoked": keys.measure_revoked,
+    "namespaces": namespaces.measure,
     "secrets": secrets.measure,
 }

@@ -46,6 +46,7 @@ SHORT_CUTS = {
     "pool": _ShortCut(0.1, 0.1, {0}),
     "keys": _ShortCut(0.1, 0.1, {0}),
     "revoked": _ShortCut(0.1, 0.1, {0}),
+    "namespaces": _ShortCut(0.05, 0.02, {0}),
     "secrets": _ShortCut(0.05, 0.01, {0}, frozenset({2})),
 }
 

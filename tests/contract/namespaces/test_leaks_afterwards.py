@@ -1,34 +1,36 @@
-"""Leaks after a revocation, and beside the answers: stored answers, ledgers of imports, metrics, the log, time."""
+"""Leaks after a revocation: stored answers, and ledgers of imports."""
 
-import statistics
-import time
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from structlog.testing import capture_logs
 
 from commontrace.domain.namespaces.namespace import COMMONS, Role
-from commontrace.embeddings.embedder import Embedder
-from commontrace.v1 import namespace_pb2, trace_import_pb2, trace_pb2, vote_pb2
+from commontrace.v1 import namespace_pb2, tag_pb2, trace_import_pb2, trace_pb2, vote_pb2
 from commontrace.v1 import namespace_service_pb2 as namespaces_pb
+from commontrace.v1 import tag_service_pb2 as tags_pb
 from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as votes_pb
-from tests.contract.callers import reason_of, refused
-from tests.contract.errors.error_row import CAST_VOTE, CREATE, DELETE, HIDE, RETRACT_VOTE, UNDELETE, UNHIDE, UPDATE
+from tests.contract.callers import refused
+from tests.contract.errors.error_row import (
+    CAST_VOTE,
+    CREATE,
+    DELETE,
+    HIDE,
+    MERGE_TAGS,
+    RETRACT_VOTE,
+    UNDELETE,
+    UNHIDE,
+    UPDATE,
+    UPDATE_TAG,
+)
 from tests.contract.imports.imports import a_record, message
 from tests.contract.namespaces.answers import ask
 from tests.contract.namespaces.change_ways import PROMOTE
 from tests.contract.namespaces.namespace_ways import SET_MEMBER, UPDATE_NAMESPACE
-from tests.contract.namespaces.parties import OUTSIDER, WALLED, Parties, parties
-from tests.contract.namespaces.world import Gateway, gateway, tagged
-from tests.contract.serving.test_metrics import answered
+from tests.contract.namespaces.parties import OUTSIDER, WALLED, Parties
 from tests.support.builders import a_contribution
-from tests.support.keys import Metadata
-
-_CALLS, _DIFFERENCE, _ATTEMPTS = 2_000, 0.05, 3
 
 
 def _edit(trace_id: str) -> pb.UpdateTraceRequest:
@@ -107,6 +109,39 @@ async def test_a_stored_answer_shows_no_source_that_the_caller_may_no_longer_rea
     assert [rpc for rpc, answer in answers.items() if answer.holds(secret.id)] == []
 
 
+async def test_a_purge_of_the_source_erases_answers_that_name_it(both: Parties) -> None:
+    secret, request_id = await both.secret(1), str(uuid4())
+    promote = pb.PromoteTraceRequest(trace_id=secret.id, to_namespace=COMMONS, request_id=request_id)
+    await both.gateway.traces.PromoteTrace(promote, metadata=both.insider)
+    await both.gateway.traces.PurgeTrace(pb.PurgeTraceRequest(trace_id=secret.id), metadata=both.root)
+    async with refused("ANSWER_ERASED", request_id=request_id):
+        await both.gateway.traces.PromoteTrace(promote, metadata=both.insider)
+
+
+async def test_a_stored_answer_counts_no_traces_that_the_caller_may_no_longer_read(both: Parties) -> None:
+    await both.secret(1, tags=["shared"])
+    await both.create(2, both.outsider, tags=["shared", "public"])
+    described = tag_pb2.Tag(name="shared", description="a tag")
+    requests: list[tuple[str, Any]] = [
+        (UPDATE_TAG, tags_pb.UpdateTagRequest(tag=described, update_mask=FieldMask(paths=["description"]))),
+        (MERGE_TAGS, tags_pb.MergeTagsRequest(source="shared", target="merged")),
+    ]
+    of_public = tags_pb.UpdateTagRequest(
+        tag=tag_pb2.Tag(name="public", description="a tag"),
+        update_mask=FieldMask(paths=["description"]),
+        request_id=str(uuid4()),
+    )
+    for _, request in requests:
+        request.request_id = str(uuid4())
+    requests.insert(0, (UPDATE_TAG, of_public))
+    answers = [await ask(both.gateway.channel, rpc, request, both.insider) for rpc, request in requests]
+    assert [answer.responses[0].tag.trace_count for answer in answers] == [1, 2, 2]  # type: ignore[attr-defined] # they have
+    await both.expel()
+    again = [await ask(both.gateway.channel, rpc, request, both.insider) for rpc, request in requests]
+    assert [answer.info.reason for answer in again] == ["", "NAMESPACE_NOT_FOUND", "NAMESPACE_NOT_FOUND"]
+    assert again[0] == answers[0]
+
+
 async def _import(
     both: Parties, request: trace_import_pb2.ImportTracesRequest
 ) -> list[trace_import_pb2.ImportTracesResponse]:
@@ -128,64 +163,3 @@ async def test_a_ledger_of_an_import_tells_nothing_after_a_revocation(both: Part
     of_stream = trace_import_pb2.ImportTracesRequest(import_id=str(uuid4()), namespace=WALLED)
     async with refused("NAMESPACE_NOT_FOUND", namespace=WALLED):
         await _import(both, of_stream)
-
-
-async def test_neither_metrics_nor_the_log_name_a_namespace(database_url: str, embedder: Embedder) -> None:
-    with capture_logs() as lines:
-        async with (
-            gateway(database_url, embedder, metrics_address="127.0.0.1:0") as served,
-            parties(served) as both,
-        ):
-            secret = await both.secret(1, tags=["hidden-tag"])
-            await _many_calls(both, secret)
-            [address] = [line["address"] for line in lines if line["event"] == "metrics are exported"]
-            _, metrics = await answered(address, "/metrics")
-    told = metrics + "".join(f"{line}\n" for line in lines)
-    for word in (WALLED, secret.id, "Trace number", "hidden-tag"):
-        assert word not in told, [line for line in told.splitlines() if word in line]
-
-
-async def _many_calls(both: Parties, secret: trace_pb2.Trace) -> None:
-    """Calls that succeed, that are refused, and that fail in a stream."""
-    for key in (both.insider, both.outsider, both.root):
-        await reason_of(both.gateway.traces.GetTrace(pb.GetTraceRequest(trace_id=secret.id), metadata=key))
-        await reason_of(both.create(3, key, namespace=WALLED))
-        request = namespaces_pb.GetNamespaceRequest(name=WALLED)
-        await reason_of(both.gateway.namespaces.GetNamespace(request, metadata=key))
-        searched = pb.SearchTracesRequest(text="a problem", filter=tagged("namespaces", WALLED))
-        await reason_of(_drained(both.gateway.traces.SearchTraces(searched, metadata=key)))
-        imported = message([a_record(1, namespace=WALLED)], import_id=str(uuid4()))
-        await reason_of(_drained(both.gateway.traces.ImportTraces(iter([imported]), metadata=key)))
-    await both.expel()
-
-
-async def _drained(stream: Any) -> None:
-    async for _ in stream:
-        pass
-
-
-@pytest.mark.slow
-async def test_an_unknown_and_a_forbidden_id_take_the_same_time(both: Parties) -> None:
-    secret = await both.secret(1)
-    for number in range(30):
-        await both.secret(number + 2)
-    differences = []
-    for _ in range(_ATTEMPTS):
-        differences.append(await _difference(both.gateway, secret.id, both.outsider))
-        if differences[-1] < _DIFFERENCE:
-            break
-    assert min(differences) < _DIFFERENCE, differences
-
-
-async def _difference(server: Gateway, forbidden: str, key: Metadata) -> float:
-    """How much longer one takes than the other, as a share: medians of calls that alternate."""
-    seconds: dict[bool, list[float]] = {True: [], False: []}
-    for number in range(_CALLS):
-        is_forbidden = number % 2 == 0
-        request = pb.GetTraceRequest(trace_id=forbidden if is_forbidden else str(uuid4()))
-        begun = time.perf_counter()
-        reason = await reason_of(server.traces.GetTrace(request, metadata=key))
-        seconds[is_forbidden].append(time.perf_counter() - begun)
-        assert reason == "TRACE_NOT_FOUND"
-    one, other = (statistics.median(taken) for taken in seconds.values())
-    return abs(one - other) / min(one, other)

@@ -93,4 +93,6 @@ def _canonical_or_problem(spelling: str) -> CanonicalName | str:
 async def _stored(name: str, work: UnitOfWork, namespaces: ReadableNamespaces) -> TagRow:
     tag = await work.tag_listing.get_any(name, namespaces)
     assert tag is not None  # noqa: S101 - locked against merges in the same transaction
+    # The answer counts their traces.
+    work.shown_namespace_ids.update(await work.tag_changes.list_namespace_ids(tag.name, namespaces))
     return tag

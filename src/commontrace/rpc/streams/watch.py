@@ -25,7 +25,10 @@ async def stream(
     stream_reads((await access.resolve()).narrowed(request.filter.namespaces))
 
     async def readable() -> ReadableNamespaces:
-        return (await access.renew()).narrowed(request.filter.namespaces)
+        namespaces = (await access.renew()).narrowed(request.filter.namespaces)
+        # With those that the caller has gained meanwhile, whose events it sees from now on.
+        stream_reads(namespaces)
+        return namespaces
 
     async with aclosing(event_watch.events(BY_SEQUENCE.position(request), readable)) as batches:
         while True:

@@ -1,6 +1,6 @@
 """Changes of tags: descriptions, aliases, merges, deletion of unused ones (ADR 0010)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -45,6 +45,13 @@ _COUNT_READABLE = (
     select(func.count())
     .select_from(Trace)
     .where(Trace.id == any_(bindparam("trace_ids", type_=ARRAY(Uuid))), Trace.namespace_id == GRANTED_IDS)
+)
+_NAMESPACES_WITH = (
+    select(Trace.namespace_id)
+    .distinct()
+    .join(TraceTag, TraceTag.trace_id == Trace.id)
+    .join(Tag, Tag.id == TraceTag.tag_id)
+    .where(Tag.name == bindparam("of_name", type_=String), Trace.namespace_id == GRANTED_IDS)
 )
 # By position, see TagAlias.
 _ADD_ALIAS = text("INSERT INTO tag_aliases VALUES (:new_alias, :of_tag)").bindparams(
@@ -102,6 +109,11 @@ class TagChanges:
         """Sets columns by name, and the time of the last change."""
         changed = update(Tag).where(Tag.id == tag_id).values(**values, updated_at=func.now())
         await self._session.execute(changed)
+
+    async def list_namespace_ids(self, name: str, namespaces: ReadableNamespaces) -> Sequence[UUID]:
+        """Returns the namespaces that the caller may read in which traces, deleted or not, have the tag."""
+        parameters = {"of_name": name, "granted_ids": namespaces.granted_ids}
+        return (await self._session.execute(_NAMESPACES_WITH, parameters)).scalars().all()
 
     async def delete_unused(self, *, after: UUID, limit: int) -> UnusedTagScan:
         """Scans up to `limit` tags by id after the cursor, and deletes those that have been unused for a day.
