@@ -90,6 +90,7 @@ def _create(*, concurrently: str) -> None:
 
 def downgrade() -> None:
     """Drops the namespaces. Refused while traces are in others than `commons`: everybody would read them."""
+    op.execute("LOCK TABLE traces IN ACCESS EXCLUSIVE MODE")
     op.execute(
         "DO $$ BEGIN IF EXISTS (SELECT FROM traces JOIN namespaces ON namespaces.id = namespace_id"
         " WHERE name <> 'commons') THEN RAISE EXCEPTION"

@@ -101,6 +101,19 @@ class Stubs:
             "resolve": lambda: tags.ResolveTags(tags_pb.ResolveTagsRequest(names=[tag]), timeout=SECONDS),
         }
 
+    def writes(self, trace_id: str) -> dict[str, Callable[[], object]]:
+        """Every kind of change, of a trace or beside it, by name."""
+        return {
+            "create": lambda: self.create(f"new {uuid4()}"),
+            "vote": lambda: self.vote(trace_id),
+            "delete": lambda: self.traces.DeleteTrace(pb.DeleteTraceRequest(trace_id=trace_id), timeout=SECONDS),
+            "hide": lambda: self.traces.HideTrace(
+                pb.HideTraceRequest(trace_id=trace_id, reason="a test"), timeout=SECONDS
+            ),
+            "purge": lambda: self.traces.PurgeTrace(pb.PurgeTraceRequest(trace_id=trace_id), timeout=SECONDS),
+            "import": self.import_one,
+        }
+
 
 @dataclass
 class Load:
@@ -179,6 +192,8 @@ def test_a_server_of_the_version_before_serves_until_namespaces_are_enabled(
                 failure = _failure_of(read)
                 assert failure.code() is grpc.StatusCode.INTERNAL, name
                 assert HIDDEN not in str(failure), name
+            for name, write in old.writes(secret).items():
+                assert _failure_of(write).code() is grpc.StatusCode.INTERNAL, name
             events = old.traces.WatchTraces(trace_event_pb2.WatchTracesRequest(), timeout=SECONDS)
             assert _failure_of(lambda: list(events)).code() is grpc.StatusCode.INTERNAL
 
