@@ -27,7 +27,11 @@ _TAG_NAMES = (
     "ARRAY(SELECT name FROM tags JOIN trace_tags ON tag_id = tags.id WHERE trace_id = traces.id ORDER BY name) AS tags"
 )
 # What a row has that is no column.
-_COMPUTED = {"tags": _TAG_NAMES, "is_encoded": "embedding_model_id IS NOT NULL AS is_encoded"}
+_COMPUTED = {
+    "tags": _TAG_NAMES,
+    "is_encoded": "embedding_model_id IS NOT NULL AS is_encoded",
+    "namespace": "(SELECT name FROM namespaces WHERE namespaces.id = traces.namespace_id) AS namespace",
+}
 COLUMNS = ", ".join(_COMPUTED.get(field, f"traces.{field}") for field in TraceRow._fields)
 # What an unfiltered search of the server considers.
 LIVE = "deleted_at IS NULL AND superseded_by_id IS NULL"

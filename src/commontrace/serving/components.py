@@ -5,6 +5,7 @@ from typing import Self
 
 from commontrace.core.events.follower import EventFollower
 from commontrace.core.events.watch import EventWatch
+from commontrace.core.invalidation import Invalidation
 from commontrace.core.keys.cache import KeyCache
 from commontrace.core.namespaces.access_cache import NamespaceAccessCache
 from commontrace.embeddings.active_model import ActiveModel
@@ -31,8 +32,8 @@ class Components:
     monitoring: Monitoring
     model: ActiveModel
     keys: KeyCache
-    accesses: NamespaceAccessCache
     access: CallAccess
+    invalidation: Invalidation
     follower: EventFollower
     event_watch: EventWatch
     calls: CallsInProgress
@@ -44,15 +45,15 @@ class Components:
     def create(cls, settings: Settings, foundation: Foundation, *, checkpoint_seconds: float) -> Self:
         """Returns new components on the foundation, which stays the caller's to close. Raises NotReady."""
         database, monitoring = foundation.database, Monitoring(settings)
-        follower, accesses = EventFollower(database), NamespaceAccessCache(database)
+        follower, keys, accesses = EventFollower(database), KeyCache(database), NamespaceAccessCache(database)
         return cls(
             settings=settings,
             database=database,
             monitoring=monitoring,
             model=_active_model(settings, foundation, monitoring),
-            keys=KeyCache(database),
-            accesses=accesses,
+            keys=keys,
             access=CallAccess(accesses),
+            invalidation=Invalidation(database, keys, accesses),
             follower=follower,
             event_watch=EventWatch(database, follower, checkpoint_seconds=checkpoint_seconds),
             calls=CallsInProgress(),

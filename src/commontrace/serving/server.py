@@ -115,8 +115,7 @@ def _background_loops(
         run_cleanup(database),
         run_notifier(database),
         components.follower.run(),
-        components.keys.run_invalidation(),
-        components.accesses.run_invalidation(),
+        components.invalidation.run(),
         components.keys.run_usage_recorder(),
         process_limits.run_memory_trimmer(),
     ]

@@ -1,7 +1,7 @@
 """Access to Postgres: bounded connection pools for searches, reads and units of work, and subscriptions (ADR 0001)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import TypeVar, cast
 from uuid import UUID
@@ -149,35 +149,20 @@ class Database:
                 yield tail
 
     @asynccontextmanager
-    async def listen_for_namespace_changes(self, on_change: Callable[[], None]) -> AsyncIterator[asyncio.Event]:
-        """Opens a connection of its own that calls back when namespaces or their members change.
+    async def listen_for_access_changes(
+        self, on_key: Callable[[UUID], None], on_namespaces: Callable[[], None]
+    ) -> AsyncIterator[asyncio.Event]:
+        """Opens a connection of its own that calls back with the id of each key that changes, and when namespaces do.
 
         Yields an event that is set when the connection is lost. Raises the domain's errors.
         """
         with translate_errors():
             lost = asyncio.Event()
-            async with listen(
-                self._dedicated_engine,
-                NAMESPACES_CHANGED,
-                on_payload=lambda _: on_change(),
-                on_disconnect=lost.set,
-            ):
-                yield lost
-
-    @asynccontextmanager
-    async def listen_for_key_changes(self, on_change: Callable[[UUID], None]) -> AsyncIterator[asyncio.Event]:
-        """Opens a connection of its own that calls back with the id of each key that changes.
-
-        Yields an event that is set when the connection is lost. Raises the domain's errors.
-        """
-        with translate_errors():
-            lost = asyncio.Event()
-            async with listen(
-                self._dedicated_engine,
-                KEYS_CHANGED,
-                on_payload=lambda key_id: on_change(UUID(key_id)),
-                on_disconnect=lost.set,
-            ):
+            channels: Mapping[str, Callable[[str], None]] = {
+                KEYS_CHANGED: lambda key_id: on_key(UUID(key_id)),
+                NAMESPACES_CHANGED: lambda _: on_namespaces(),
+            }
+            async with listen(self._dedicated_engine, channels, on_disconnect=lost.set):
                 yield lost
 
     @property

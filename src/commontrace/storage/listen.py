@@ -1,6 +1,6 @@
-"""LISTEN: notifications of a Postgres channel on a dedicated connection."""
+"""LISTEN: notifications of Postgres channels on a dedicated connection."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,17 +14,20 @@ from commontrace.storage.sqlstate_errors import WENT_AWAY
 
 @asynccontextmanager
 async def listen(
-    engine: AsyncEngine, channel: str, *, on_payload: Callable[[str], None], on_disconnect: Callable[[], None]
+    engine: AsyncEngine, channels: Mapping[str, Callable[[str], None]], *, on_disconnect: Callable[[], None]
 ) -> AsyncIterator[AsyncConnection]:
     """Yields a dedicated connection that calls back with the payload of each notification, and once when it is lost.
 
-    Raises DatabaseUnavailable.
+    `channels` has what to call by the name of the channel. Raises DatabaseUnavailable.
     """
     async with engine.connect() as connection:
         listener: Any = (await connection.get_raw_connection()).driver_connection
         listener.add_termination_listener(lambda *_: on_disconnect())
         try:
-            await listener.add_listener(channel, lambda _connection, _pid, _channel, payload: on_payload(payload))
+            for channel in channels:
+                await listener.add_listener(
+                    channel, lambda _connection, _pid, channel, payload: channels[channel](payload)
+                )
         except PostgresError as error:
             raise map_driver_error(error) or DatabaseUnavailable(WENT_AWAY) from error
         except InterfaceError as error:

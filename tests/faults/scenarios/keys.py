@@ -10,8 +10,8 @@ from unittest.mock import patch
 
 import grpc
 
+from commontrace.core.invalidation import Invalidation
 from commontrace.core.keys import cache as key_cache
-from commontrace.core.keys.cache import KeyCache
 from commontrace.domain.caller import Caller
 from commontrace.domain.keys.api_key import ApiKey
 from commontrace.embeddings.lexical import LexicalEmbedder
@@ -66,7 +66,7 @@ async def measure_revoked(trial: Trial) -> list[Figure]:
     with forgetting:
         async with _database(trial.place) as database, AsyncExitStack() as servers:
             hearing = await _serve(database, servers, count=2)
-            with patch.object(KeyCache, "run_invalidation", _hear_nothing):
+            with patch.object(Invalidation, "run", _hear_nothing):
                 deaf = await _serve(database, servers, count=1)
             users = [f"user-{trial.seed}-{number}@example.org" for number in range(trial.times(30))]
             seconds = await asyncio.gather(*(_accepted_for(database, hearing + deaf, user) for user in users))
@@ -102,7 +102,7 @@ async def _seconds_until_refused(channel: grpc.aio.Channel, key: ApiKey, began: 
     return _PATIENCE_SECONDS
 
 
-async def _hear_nothing(_keys: KeyCache) -> None:
+async def _hear_nothing(_invalidation: Invalidation) -> None:
     await asyncio.Event().wait()
 
 

@@ -9,10 +9,10 @@ from unittest.mock import patch
 
 import grpc
 
+from commontrace.core.invalidation import Invalidation
 from commontrace.core.keys import service as key_service
 from commontrace.core.namespaces import access_cache
 from commontrace.core.namespaces import service as namespace_service
-from commontrace.core.namespaces.access_cache import NamespaceAccessCache
 from commontrace.domain.caller import Caller
 from commontrace.domain.namespaces.access import COMMONS_ONLY
 from commontrace.domain.namespaces.namespace import COMMONS, Role, Visibility
@@ -52,7 +52,7 @@ async def measure(trial: Trial) -> list[Figure]:
         if not trial.protected:
             stack.enter_context(patch.object(access_cache, "_reach", _reach_of_admin))
         servers = [await stack.enter_async_context(_served(url))]
-        with patch.object(NamespaceAccessCache, "run_invalidation", _hear_nothing):
+        with patch.object(Invalidation, "run", _hear_nothing):
             servers.append(await stack.enter_async_context(_served(url)))
         world = World(model=model, chance=chance, servers=servers, root=root, most=trial.times(_OPERATIONS))
         for number, name in enumerate(model.names):
@@ -124,7 +124,7 @@ def _reach_of_admin(_: Caller) -> access_cache._Reach:
     return access_cache._Reach("", is_admin=True, bound_names=None)
 
 
-async def _hear_nothing(_cache: NamespaceAccessCache) -> None:
+async def _hear_nothing(_invalidation: Invalidation) -> None:
     await asyncio.Event().wait()
 
 

@@ -8,10 +8,9 @@ from uuid import UUID
 
 import structlog
 
-from commontrace.backoff import backoff_seconds
 from commontrace.core.keys.batched_lookup import BatchedLookup
 from commontrace.domain.caller import Caller
-from commontrace.domain.errors import CommonTraceError, InvalidKey, Overloaded
+from commontrace.domain.errors import InvalidKey, Overloaded
 from commontrace.domain.keys.api_key import ApiKey, key_digest, parse_key
 from commontrace.domain.log_safety import safe_message
 from commontrace.domain.scopes import Scope
@@ -29,7 +28,6 @@ MOST_STRANGERS = 256
 _REFUSED_SECONDS = 2.0
 _CAPACITY, _REFUSED_CAPACITY = 10_000, 1_000
 _USAGE_SECONDS = 60.0
-_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 1.0, 4.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,22 +83,6 @@ class KeyCache:
     def invalidate_all(self) -> None:
         """Drops every key, and the answers that are on their way."""
         self._confirmed.clear()
-
-    async def run_invalidation(self) -> None:
-        """Runs until cancelled: drops each key that has changed, as soon as the database announces it."""
-        attempts = 0
-        while True:
-            attempts += 1
-            try:
-                async with self._database.listen_for_key_changes(self.invalidate) as lost:
-                    attempts = 1
-                    # Notifications are lost while no connection listens.
-                    self.invalidate_all()
-                    await lost.wait()
-            except CommonTraceError as error:
-                log.debug("changes of keys are not heard; each is asked for anew within seconds", error=str(error))
-            pause = backoff_seconds(attempts, first=_FIRST_RETRY_SECONDS, longest=_LONGEST_RETRY_SECONDS)
-            await asyncio.sleep(pause)
 
     async def run_usage_recorder(self) -> None:
         """Runs until cancelled: stores which keys are in use, once a minute."""

@@ -1,23 +1,15 @@
 """Access cache: what callers may reach, for seconds, so that not every call asks the database (ADR 0061)."""
 
-import asyncio
 from functools import partial
 from typing import NamedTuple
 
-import structlog
-
-from commontrace.backoff import backoff_seconds
 from commontrace.core.keys.cache import FRESH_SECONDS
 from commontrace.domain.caller import Caller
-from commontrace.domain.errors import CommonTraceError
 from commontrace.domain.namespaces.access import NamespaceAccess
 from commontrace.single_flight_cache import SingleFlightCache
 from commontrace.storage.database import Database
 
-log = structlog.get_logger()
-
 _CAPACITY = 10_000
-_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 1.0, 4.0
 
 
 class _Reach(NamedTuple):
@@ -49,24 +41,6 @@ class NamespaceAccessCache:
     def invalidate_all(self) -> None:
         """Drops every access, and those that are on their way: they may be from before a change."""
         self._accesses.clear()
-
-    async def run_invalidation(self) -> None:
-        """Runs until cancelled: drops every access as soon as the database announces a change."""
-        attempts = 0
-        while True:
-            attempts += 1
-            try:
-                async with self._database.listen_for_namespace_changes(self.invalidate_all) as lost:
-                    attempts = 1
-                    # Notifications are lost while no connection listens.
-                    self.invalidate_all()
-                    await lost.wait()
-            except CommonTraceError as error:
-                log.debug(
-                    "changes of namespaces are not heard; access is asked for anew within seconds", error=str(error)
-                )
-            pause = backoff_seconds(attempts, first=_FIRST_RETRY_SECONDS, longest=_LONGEST_RETRY_SECONDS)
-            await asyncio.sleep(pause)
 
     async def _load(self, reach: _Reach) -> NamespaceAccess:
         found = await self._database.read_reserved(

@@ -57,5 +57,5 @@ class EventTail:
 @asynccontextmanager
 async def open_tail(engine: AsyncEngine, on_change: Callable[[], None]) -> AsyncIterator[EventTail]:
     """Yields a tail on a dedicated connection. Calls back after new events, and when the connection is lost."""
-    async with listen(engine, CHANNEL, on_payload=lambda _: on_change(), on_disconnect=on_change) as connection:
+    async with listen(engine, {CHANNEL: lambda _: on_change()}, on_disconnect=on_change) as connection:
         yield EventTail(connection)
