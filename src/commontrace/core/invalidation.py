@@ -1,4 +1,4 @@
-"""Invalidation: drops what a server remembers of keys and namespaces when the database announces a change (ADR 0027)."""
+"""Invalidation: drops what a server remembers of keys and namespaces when the database announces a change."""
 
 import asyncio
 
