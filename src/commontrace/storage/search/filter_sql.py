@@ -27,9 +27,17 @@ from commontrace.storage.namespaces.readable import READABLE_IDS
 Kinds = frozenset[str]
 """Names of the conditions that a filter sets."""
 
-NAMESPACES, ALL_NAMESPACES = "namespaces", "all_namespaces"
-"""The same condition, one of which every filter has. With the second, every trace is expected to pass it."""
+NAMESPACES, SINGLE_NAMESPACE, ALL_NAMESPACES = "namespaces", "single_namespace", "all_namespaces"
+"""The same condition, one of which every filter has. With the last, every trace is expected to pass it."""
 
+# A list of one value is compared as a value: for an array whose length it does not know, the planner expects ten
+# values, and reads half of the table where a twentieth passes.
+_SINGLE = "single_"
+_LISTS = {
+    "statuses": ("status", String),
+    "agent_models": ("agent_model", String),
+    "contributor_ids": ("contributor_id", Uuid),
+}
 
 _TAGS_ALL = bindparam("tags_all", type_=ARRAY(Uuid))
 _TAGS_ANY = bindparam("tags_any", type_=ARRAY(Uuid))
@@ -47,18 +55,21 @@ def _one_of(column: ColumnElement[Any], parameter: str, kind: Any) -> ColumnElem
 def _on_columns(columns: Any) -> dict[str, ColumnElement[bool]]:
     """Returns the conditions on columns that `traces` and `trace_signs` both have."""
     return {
-        "statuses": _one_of(columns.status, "statuses", String),
-        "agent_models": _one_of(columns.agent_model, "agent_models", String),
-        "contributor_ids": _one_of(columns.contributor_id, "contributor_ids", Uuid),
+        **{name: _one_of(getattr(columns, column), name, kind) for name, (column, kind) in _LISTS.items()},
+        **{
+            _SINGLE + name: getattr(columns, column) == bindparam(_SINGLE + name, type_=kind)
+            for name, (column, kind) in _LISTS.items()
+        },
         "created_from": columns.created_at >= bindparam("created_from", type_=DateTime(timezone=True)),
         "created_before": columns.created_at < bindparam("created_before", type_=DateTime(timezone=True)),
         NAMESPACES: columns.namespace_id == READABLE_IDS,
+        SINGLE_NAMESPACE: columns.namespace_id == bindparam(SINGLE_NAMESPACE, type_=Uuid),
         # IS TRUE keeps the planner from reading the index of namespaces: every row passes.
         ALL_NAMESPACES: (columns.namespace_id == READABLE_IDS).is_(true()),
     }
 
 
-_NO_CONDITIONS = frozenset(("tags_all_count", "namespace_ids", "granted_ids"))
+_NO_CONDITIONS = frozenset(("tags_all_count", "namespace_ids", "granted_ids", SINGLE_NAMESPACE))
 _METADATA = Trace.metadata_json.contains(bindparam("metadata", type_=JSONB))
 
 _ON_TRACES: dict[str, ColumnElement[bool]] = {
@@ -111,15 +122,21 @@ def parameters(resolved: ResolvedFilter) -> dict[str, Any]:
     if trace_filter.tags_all:
         ids = _ids(trace_filter.tags_all, resolved)
         values |= {"tags_all": ids, "tags_all_count": len(ids)}
+    for name in _LISTS.keys() & values.keys():
+        if len(values[name]) == 1:
+            [values[_SINGLE + name]] = values.pop(name)
     namespaces = resolved.namespaces
-    return values | {"namespace_ids": namespaces.ids, "granted_ids": namespaces.granted_ids}
+    single = {SINGLE_NAMESPACE: namespaces.ids[0]} if len(namespaces.ids) == 1 else {}
+    return values | single | {"namespace_ids": namespaces.ids, "granted_ids": namespaces.granted_ids}
 
 
 def kinds_of(resolved: ResolvedFilter) -> Kinds:
     """Returns which conditions the filter sets."""
     current_only = () if resolved.trace_filter.include_superseded else ("current_only",)
-    namespaces = ALL_NAMESPACES if resolved.namespaces.is_all else NAMESPACES
-    return frozenset((*parameters(resolved), *current_only, namespaces)) - _NO_CONDITIONS
+    conditions_set = frozenset((*parameters(resolved), *current_only)) - _NO_CONDITIONS
+    if resolved.namespaces.is_all:
+        return conditions_set | {ALL_NAMESPACES}
+    return conditions_set | {SINGLE_NAMESPACE if len(resolved.namespaces.ids) == 1 else NAMESPACES}
 
 
 def passes_nearly_all(kinds: Kinds) -> bool:
