@@ -51,7 +51,10 @@ _HOLD = (
     .where(Namespace.id == bindparam("of_namespace", type_=Uuid))
     .with_for_update(read=True, key_share=True)
 )
-_LOCK = select(Namespace.id).where(Namespace.id == bindparam("of_namespace", type_=Uuid)).with_for_update()
+_LOCK = select(Namespace.visibility).where(Namespace.id == bindparam("of_namespace", type_=Uuid))
+# FOR NO KEY UPDATE: writers of traces, who hold the namespace, neither wait nor hold up who takes their access away.
+_LOCK_FOR_CHANGE = _LOCK.with_for_update(key_share=True)
+_LOCK_FOR_DELETION = _LOCK.with_for_update()
 _NOTIFY = select(func.pg_notify(cast(CHANNEL, String), ""))
 
 
@@ -107,9 +110,14 @@ class NamespaceRepository(NamespaceReader):
         """Keeps a namespace from being deleted until the transaction ends; returns False if it is gone."""
         return (await self._executor.execute(_HOLD, {"of_namespace": namespace_id})).one_or_none() is not None
 
-    async def lock(self, namespace_id: UUID) -> bool:
-        """Locks a namespace against every change and every new trace; returns False if it is gone."""
-        return (await self._executor.execute(_LOCK, {"of_namespace": namespace_id})).one_or_none() is not None
+    async def lock(self, namespace_id: UUID, *, for_deletion: bool = False) -> Visibility | None:
+        """Locks a namespace against every change of it and of its members; returns its visibility, None if it is gone.
+
+        `for_deletion` also keeps new traces out, after waiting for those that are being stored.
+        """
+        statement = _LOCK_FOR_DELETION if for_deletion else _LOCK_FOR_CHANGE
+        found = (await self._executor.execute(statement, {"of_namespace": namespace_id})).scalar_one_or_none()
+        return None if found is None else Visibility(found)
 
     async def count_trace_rows(self, namespace_id: UUID) -> int:
         """Returns the number of traces in a namespace, deleted ones included."""
