@@ -1,4 +1,4 @@
-"""Changes by owners: of one who was just removed, and while others store traces in the namespace."""
+"""Changes by owners: of one who was just removed, while others store traces in the namespace, and beside a list."""
 
 from typing import Any
 
@@ -46,3 +46,17 @@ async def test_members_and_visibility_change_while_traces_are_being_stored(both:
         await both.admit(OUTSIDER, Role.OWNER)
         await both.expel(INSIDER)
         assert await reason_of(namespaces.UpdateNamespace(_REQUESTS["UpdateNamespace"], metadata=both.root)) == "OK"
+
+
+async def test_a_list_goes_on_behind_a_namespace_that_was_just_deleted(both: Parties) -> None:
+    for name in ("one", "three", "two"):
+        await both.found(name)
+    namespaces, wanted, names = both.gateway.namespaces, pb.ListNamespacesRequest(page_size=1), list[str]()
+    # Known to be there, and deleted without a notification.
+    assert len((await namespaces.ListNamespaces(pb.ListNamespacesRequest(), metadata=both.root)).namespaces) == 5
+    await both.gateway.beside.execute("DELETE FROM namespaces WHERE name = 'three'")
+    while not names or wanted.page_token:
+        page = await namespaces.ListNamespaces(wanted, metadata=both.root)
+        names += [namespace.name for namespace in page.namespaces]
+        wanted.page_token = page.next_page_token
+    assert names == ["commons", "one", WALLED, "two"]

@@ -64,8 +64,8 @@ async def list_readable(
     access: NamespaceAccess, reading: Reading, *, after: str | None, size: int
 ) -> Sequence[NamespaceInfo]:
     """Returns at most `size` namespaces that the caller may read, by name, after `after`."""
-    names = [name for name in access.grants if after is None or name > after][:size]
-    rows = await reading.namespaces.get_many([access.grants[name].id for name in names])
+    following = [grant.id for name, grant in access.grants.items() if after is None or name > after]
+    rows = await reading.namespaces.get_many(following, size=size)
     return [NamespaceInfo(row=row, role=access.grants[row.name].role) for row in rows]
 
 

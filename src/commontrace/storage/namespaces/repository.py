@@ -5,7 +5,21 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Select, String, Uuid, any_, bindparam, cast, delete, func, literal_column, select, update
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Select,
+    String,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -40,7 +54,11 @@ _ROWS: Select[Any] = select(
 )
 # Built once: building a statement costs more than running it.
 _OF_THEM = any_(bindparam("namespace_ids", type_=ARRAY(Uuid)))
-_BY_ID = _ROWS.where(Namespace.id == _OF_THEM).order_by(Namespace.name.collate("C"))
+_BY_ID = (
+    _ROWS.where(Namespace.id == _OF_THEM)
+    .order_by(Namespace.name.collate("C"))
+    .limit(bindparam("row_limit", type_=Integer))
+)
 _NAMES = (
     select(Namespace.name)
     .where(Namespace.id == _OF_THEM)
@@ -64,9 +82,9 @@ class NamespaceReader:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def get_many(self, namespace_ids: Collection[UUID]) -> Sequence[NamespaceRow]:
-        """Returns the namespaces with these ids, by name. Those that are gone are left out."""
-        rows = await self._executor.execute(_BY_ID, {"namespace_ids": list(namespace_ids)})
+    async def get_many(self, namespace_ids: Collection[UUID], *, size: int | None = None) -> Sequence[NamespaceRow]:
+        """Returns the namespaces with these ids by name, `size` at most. Those that are gone are left out before."""
+        rows = await self._executor.execute(_BY_ID, {"namespace_ids": list(namespace_ids), "row_limit": size})
         return [NamespaceRow._make(row) for row in rows]
 
     async def list_names(self, namespace_ids: Collection[UUID]) -> Sequence[str]:
