@@ -203,8 +203,8 @@ class Trace(_message.Message):
     namespace: _builtins.str
     """The name of its namespace."""
     promoted_from_trace_id: _builtins.str
-    """The UUID of the trace in another namespace that it is a copy of, by PromoteTrace; empty unless the caller may read
-    that, and once that is purged.
+    """The UUID of the trace in another namespace that it is a copy of, by PromoteTrace; empty where the caller may not read
+    that, while it is deleted, and once it is purged.
     """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -153,10 +153,10 @@ class TraceServiceServicer:
         its `embedding_state` is PENDING: where text cannot be encoded in time, the trace is stored without a vector, and
         the server encodes it as soon as it can.
 
-        A live trace of the namespace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a
-        text make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
-        bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
-        than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
+        A live trace of the namespace with the same title, context and solution is a duplicate: NFC, line ends and space at
+        the end of a text make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not
+        contain NUL, bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1
+        controls other than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,17 +210,18 @@ class TraceServiceServicer:
     def UndeleteTrace(self, request, context):
         """Brings the caller's own deleted trace back; one that is live stays as it is.
 
-        Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with `DUPLICATE_TRACE` if a live
-        trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+        Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with
+        `DUPLICATE_TRACE` if a live trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the
+        trace that it replaced.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def HideTrace(self, request, context):
-        """Hides any user's trace, as a moderator of its namespace or with the scope `traces:admin`: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
-        cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`, and
-        with `NAMESPACE_FORBIDDEN` for who is a moderator elsewhere.
+        """Hides any user's trace, as a moderator of its namespace or with the scope `traces:admin`: it is gone from every search
+        and list at once, as if deleted. Its owner sees the reason and cannot bring it back. A trace that is deleted or hidden
+        already gets the reason. Fails with `TRACE_NOT_FOUND`, and with `NAMESPACE_FORBIDDEN` for who is a moderator elsewhere.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

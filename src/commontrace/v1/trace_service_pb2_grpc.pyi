@@ -33,10 +33,10 @@ class TraceServiceStub:
     its `embedding_state` is PENDING: where text cannot be encoded in time, the trace is stored without a vector, and
     the server encodes it as soon as it can.
 
-    A live trace of the namespace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a
-    text make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
-    bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
-    than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
+    A live trace of the namespace with the same title, context and solution is a duplicate: NFC, line ends and space at
+    the end of a text make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not
+    contain NUL, bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1
+    controls other than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
     """
     GetTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.GetTraceResponse]
     """Returns one trace, or fails with `TRACE_NOT_FOUND`."""
@@ -64,13 +64,14 @@ class TraceServiceStub:
     UndeleteTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.UndeleteTraceRequest, _trace_service_pb2.UndeleteTraceResponse]
     """Brings the caller's own deleted trace back; one that is live stays as it is.
 
-    Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with `DUPLICATE_TRACE` if a live
-    trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+    Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with
+    `DUPLICATE_TRACE` if a live trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the
+    trace that it replaced.
     """
     HideTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.HideTraceRequest, _trace_service_pb2.HideTraceResponse]
-    """Hides any user's trace, as a moderator of its namespace or with the scope `traces:admin`: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
-    cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`, and
-    with `NAMESPACE_FORBIDDEN` for who is a moderator elsewhere.
+    """Hides any user's trace, as a moderator of its namespace or with the scope `traces:admin`: it is gone from every search
+    and list at once, as if deleted. Its owner sees the reason and cannot bring it back. A trace that is deleted or hidden
+    already gets the reason. Fails with `TRACE_NOT_FOUND`, and with `NAMESPACE_FORBIDDEN` for who is a moderator elsewhere.
     """
     UnhideTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.UnhideTraceRequest, _trace_service_pb2.UnhideTraceResponse]
     """Ends the hiding of a trace. A trace that its owner deleted before stays deleted; a trace that is not hidden stays
@@ -165,10 +166,10 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         its `embedding_state` is PENDING: where text cannot be encoded in time, the trace is stored without a vector, and
         the server encodes it as soon as it can.
 
-        A live trace of the namespace with the same title, context and solution is a duplicate: NFC, line ends and space at the end of a
-        text make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not contain NUL,
-        bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1 controls other
-        than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
+        A live trace of the namespace with the same title, context and solution is a duplicate: NFC, line ends and space at
+        the end of a text make no difference; traces stored with `ON_DUPLICATE_ALLOW` do not count. Stored text may not
+        contain NUL, bidirectional controls (U+202A..U+202E, U+2066..U+2069), tag characters (U+E0000..U+E007F) or C0/C1
+        controls other than TAB, LF and CR (`FORBIDDEN_CHARACTER`).
         """
 
     @_abc_1.abstractmethod
@@ -232,8 +233,9 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_trace_service_pb2.UndeleteTraceResponse]:
         """Brings the caller's own deleted trace back; one that is live stays as it is.
 
-        Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with `DUPLICATE_TRACE` if a live
-        trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the trace that it replaced.
+        Fails with `TRACE_NOT_FOUND`, `NAMESPACE_FORBIDDEN`, `NOT_OWNER`, with `TRACE_HIDDEN` if a moderator hid it, with
+        `DUPLICATE_TRACE` if a live trace has the same content, and with `ALREADY_SUPERSEDED` if a live trace replaces the
+        trace that it replaced.
         """
 
     @_abc_1.abstractmethod
@@ -242,9 +244,9 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trace_service_pb2.HideTraceRequest,
         context: _aio.ServicerContext[_trace_service_pb2.HideTraceRequest, _abc.Awaitable[_trace_service_pb2.HideTraceResponse]],
     ) -> _abc.Awaitable[_trace_service_pb2.HideTraceResponse]:
-        """Hides any user's trace, as a moderator of its namespace or with the scope `traces:admin`: it is gone from every search and list at once, as if deleted. Its owner sees the reason and
-        cannot bring it back. A trace that is deleted or hidden already gets the reason. Fails with `TRACE_NOT_FOUND`, and
-        with `NAMESPACE_FORBIDDEN` for who is a moderator elsewhere.
+        """Hides any user's trace, as a moderator of its namespace or with the scope `traces:admin`: it is gone from every search
+        and list at once, as if deleted. Its owner sees the reason and cannot bring it back. A trace that is deleted or hidden
+        already gets the reason. Fails with `TRACE_NOT_FOUND`, and with `NAMESPACE_FORBIDDEN` for who is a moderator elsewhere.
         """
 
     @_abc_1.abstractmethod

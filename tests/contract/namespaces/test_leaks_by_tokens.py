@@ -8,6 +8,7 @@ from commontrace.domain.namespaces.namespace import COMMONS, Role
 from commontrace.v1 import namespace_service_pb2 as namespaces_pb
 from commontrace.v1 import trace_event_pb2, trace_export_pb2, trace_pb2
 from commontrace.v1 import trace_service_pb2 as pb
+from commontrace.v1.trace_filter_pb2 import TraceFilter
 from tests.contract.callers import refused
 from tests.contract.namespaces.parties import OUTSIDER, WALLED, Parties
 from tests.support.builders import a_contribution, hits_of
@@ -84,3 +85,18 @@ async def test_a_watch_from_anothers_token_has_the_events_that_the_caller_may_re
         stream.cancel()
         assert [event.trace_id for event in events] == due
         assert {event.namespace for event in events} <= {COMMONS, WALLED if len(due) > 1 else COMMONS}
+
+
+async def test_a_token_of_a_watch_goes_on_with_other_namespaces(both: Parties) -> None:
+    def watch(*names: str, token: str = "") -> Any:
+        request = trace_event_pb2.WatchTracesRequest(resume_token=token, filter=TraceFilter(namespaces=names))
+        return both.gateway.traces.WatchTraces(request, metadata=both.insider, timeout=30)
+
+    token = (await watch(WALLED).read()).resume_token
+    created = [await both.secret(1), (await both.create(2, both.insider)).created]
+    for names, due in (((COMMONS,), created[1:]), ((WALLED,), created[:1]), ((), created)):
+        stream, events = watch(*names, token=token), list[Any]()
+        while len(events) < len(due):
+            events += (await stream.read()).events
+        stream.cancel()
+        assert [event.trace_id for event in events] == [trace.id for trace in due]

@@ -54,7 +54,7 @@ def watch(
         call_server(address, user, follow)
     finally:
         if resume_token:
-            # A token belongs to the namespaces that were watched.
+            # A token is a position alone: without the filter, the events of all namespaces would follow.
             filters = [f"--namespace {shlex.quote(name)}" for name in namespace or ()]
             print_note(" ".join(("go on with: commontrace watch", *filters, f"--since {resume_token}")))
 

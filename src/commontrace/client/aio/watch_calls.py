@@ -19,10 +19,10 @@ class WatchCalls(Calls):
         of one trace in order. Where the connection breaks or is silent for 30 s, or the server shuts down, watching
         resumes after the last event, however long that takes (with `wait_for_ready=False`, it fails after five attempts
         to reconnect). Fails with the reason WATCH_TOKEN_OUT_OF_RANGE for a token older than 7 days. Without
-        `namespaces`, the events are those of all namespaces that the caller may read at each moment; a token belongs to
-        the namespaces that were watched. Raises TypeError if `namespaces` is a single string.
+        `namespaces`, the events are those of all namespaces that the caller may read at each moment. A token is a
+        position among all events: it goes on with other namespaces, too. Raises TypeError if `namespaces` is a single
+        string.
         """
         open_stream = partial(self._responses_without_deadline, self._traces.WatchTraces)
-        # Sorted, because a token belongs to its request, and sets have no order.
         names = sorted(set(reject_single_string("namespaces", namespaces)))
         return WatchStream(open_stream, WatchProgress(resume_token, self._options, namespaces=names))

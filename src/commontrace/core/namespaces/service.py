@@ -22,7 +22,7 @@ from commontrace.domain.errors import (
     UserNotFound,
 )
 from commontrace.domain.namespaces.access import Grant, NamespaceAccess
-from commontrace.domain.namespaces.namespace import COMMONS, COMMONS_ID, Role, Visibility
+from commontrace.domain.namespaces.namespace import COMMONS, COMMONS_ID, Role, Visibility, effective_role
 from commontrace.domain.scopes import Scope
 from commontrace.domain.traces.contribution import etag
 from commontrace.storage.namespaces.members import MemberRow
@@ -64,8 +64,8 @@ async def list_readable(
     access: NamespaceAccess, reading: Reading, *, after: str | None, size: int
 ) -> Sequence[NamespaceInfo]:
     """Returns at most `size` namespaces that the caller may read, by name, after `after`."""
-    names = [name for name in access.grants if after is None or name > after][:size]
-    rows = await reading.namespaces.get_many([access.grants[name].id for name in names])
+    following = [grant.id for name, grant in access.grants.items() if after is None or name > after]
+    rows = await reading.namespaces.get_many(following, size=size)
     return [NamespaceInfo(row=row, role=access.grants[row.name].role) for row in rows]
 
 
@@ -79,10 +79,16 @@ async def get(name: str, access: NamespaceAccess, reading: Reading) -> Namespace
 
 
 async def update(
-    name: str, values: Mapping[str, Any], wanted_etag: str, *, access: NamespaceAccess, work: UnitOfWork
+    name: str,
+    values: Mapping[str, Any],
+    wanted_etag: str,
+    *,
+    access: NamespaceAccess,
+    work: UnitOfWork,
+    caller_id: UUID,
 ) -> NamespaceInfo:
     """Sets some of FIELDS. Raises NamespaceNotFound, NamespaceForbidden, StaleNamespaceEtag, NamespacesDisabled."""
-    grant = await _lock_owned(name, access, work)
+    grant = await _lock(name, Role.OWNER, access, work, caller_id)
     [row] = await work.namespaces.get_many([grant.id])
     if wanted_etag and wanted_etag != etag(row.edit_number):
         raise StaleNamespaceEtag(name, etag(row.edit_number))
@@ -92,9 +98,9 @@ async def update(
     return await _changed(grant.id, grant.role, work)
 
 
-async def delete(name: str, *, access: NamespaceAccess, work: UnitOfWork) -> None:
+async def delete(name: str, *, access: NamespaceAccess, work: UnitOfWork, caller_id: UUID) -> None:
     """Deletes an empty namespace. Raises NamespaceNotFound, NamespaceForbidden, NamespaceStays, NamespaceNotEmpty."""
-    grant = await _lock_owned(name, access, work)
+    grant = await _lock(name, Role.OWNER, access, work, caller_id, for_deletion=True)
     if name == COMMONS:
         raise NamespaceStays(name)
     if count := await work.namespaces.count_trace_rows(grant.id):
@@ -103,12 +109,14 @@ async def delete(name: str, *, access: NamespaceAccess, work: UnitOfWork) -> Non
     await work.namespaces.notify()
 
 
-async def set_member(name: str, email: str, role: Role, *, access: NamespaceAccess, work: UnitOfWork) -> MemberRow:
+async def set_member(
+    name: str, email: str, role: Role, *, access: NamespaceAccess, work: UnitOfWork, caller_id: UUID
+) -> MemberRow:
     """Gives a user a role.
 
     Raises NamespaceNotFound, NamespaceForbidden, UserNotFound, LastOwner, NamespacesDisabled, TooManyMembers.
     """
-    grant = await _lock_owned(name, access, work)
+    grant = await _lock(name, Role.OWNER, access, work, caller_id)
     await _require_enabled(work)
     user_id = await work.users.get_id(email)
     if user_id is None:
@@ -129,11 +137,8 @@ async def remove_member(
 
     Raises NamespaceNotFound, NamespaceForbidden, MemberNotFound, LastOwner.
     """
-    grant = access.require(name, Role.READER)
-    await _lock(grant, work)
     is_own = await work.users.get_id(email) == caller_id
-    if grant.role < Role.OWNER and not is_own:
-        raise NamespaceForbidden(name, role=grant.role.name, needed_role=Role.OWNER.name)
+    grant = await _lock(name, Role.READER if is_own else Role.OWNER, access, work, caller_id)
     member = await _member(grant, email, work)
     await work.members.delete(grant.id, member.user_id)
     if member.role == Role.OWNER.name.lower():
@@ -149,15 +154,26 @@ async def list_members(
     return await reading.members.list(access.require(name, Role.OWNER).id, after=after, size=size)
 
 
-async def _lock_owned(name: str, access: NamespaceAccess, work: UnitOfWork) -> Grant:
-    grant = access.require(name, Role.OWNER)
-    await _lock(grant, work)
-    return grant
+async def _lock(
+    name: str, needed: Role, access: NamespaceAccess, work: UnitOfWork, caller_id: UUID, *, for_deletion: bool = False
+) -> Grant:
+    """Locks a namespace, and returns it with the role that the caller has under the lock.
 
-
-async def _lock(grant: Grant, work: UnitOfWork) -> None:
-    if not await work.namespaces.lock(grant.id):
-        raise NamespaceNotFound(grant.name)
+    The access may be seconds old: an owner who has just been removed could otherwise return by its last call.
+    Raises NamespaceNotFound, NamespaceForbidden.
+    """
+    grant = access.require(name, needed)
+    visibility = await work.namespaces.lock(grant.id, for_deletion=for_deletion)
+    if visibility is None:
+        raise NamespaceNotFound(name)
+    # A separate statement: only later ones see what the transaction before has changed.
+    membership = await work.members.get_role(grant.id, caller_id)
+    role = effective_role(visibility, membership, is_admin=access.readable.is_unlimited)
+    if role is None:
+        raise NamespaceNotFound(name)
+    if role < needed:
+        raise NamespaceForbidden(name, role=role.name, needed_role=needed.name)
+    return grant._replace(role=role)
 
 
 async def _require_enabled(work: UnitOfWork) -> None:

@@ -70,8 +70,13 @@ class NamespaceServicer(namespace_service_pb2_grpc.NamespaceServiceServicer):
         access = await self._access.resolve()
         return await self._write(
             request,
-            lambda work, _: namespace_service.update(
-                request.namespace.name, namespaces.changes(request), request.etag, access=access, work=work
+            lambda work, caller_id: namespace_service.update(
+                request.namespace.name,
+                namespaces.changes(request),
+                request.etag,
+                access=access,
+                work=work,
+                caller_id=caller_id,
             ),
             lambda info: pb.UpdateNamespaceResponse(namespace=namespaces.namespace_message(info)),
         )
@@ -83,7 +88,9 @@ class NamespaceServicer(namespace_service_pb2_grpc.NamespaceServiceServicer):
         access = await self._access.resolve()
         return await self._write(
             request,
-            lambda work, _: namespace_service.delete(request.name, access=access, work=work),
+            lambda work, caller_id: namespace_service.delete(
+                request.name, access=access, work=work, caller_id=caller_id
+            ),
             lambda _: pb.DeleteNamespaceResponse(name=request.name),
         )
 
@@ -92,8 +99,13 @@ class NamespaceServicer(namespace_service_pb2_grpc.NamespaceServiceServicer):
         access = await self._access.resolve()
         return await self._write(
             request,
-            lambda work, _: namespace_service.set_member(
-                request.namespace, _address(request.email), namespaces.role(request.role), access=access, work=work
+            lambda work, caller_id: namespace_service.set_member(
+                request.namespace,
+                _address(request.email),
+                namespaces.role(request.role),
+                access=access,
+                work=work,
+                caller_id=caller_id,
             ),
             lambda member: pb.SetMemberResponse(member=namespaces.member_message(member)),
         )

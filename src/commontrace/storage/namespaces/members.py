@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from commontrace.domain.namespaces.namespace import Role
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import NamespaceMember, User
+from commontrace.storage.namespaces.access import role_of
 
 
 class MemberRow(NamedTuple):
@@ -71,6 +72,13 @@ class MemberRepository(MemberReader):
         await self._executor.execute(
             delete(NamespaceMember).where(NamespaceMember.namespace_id == namespace_id, of_user)
         )
+
+    async def get_role(self, namespace_id: UUID, user_id: UUID) -> Role | None:
+        """Returns the role of a member, None for who is none."""
+        stored = select(NamespaceMember.role).where(
+            NamespaceMember.namespace_id == namespace_id, NamespaceMember.user_id == user_id
+        )
+        return role_of((await self._executor.execute(stored)).scalar_one_or_none())
 
     async def count(self, namespace_id: UUID) -> int:
         """Returns the number of members."""

@@ -5,7 +5,20 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Select, String, Uuid, any_, bindparam, cast, delete, func, literal_column, select, update
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    String,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -28,19 +41,27 @@ class NamespaceRow(NamedTuple):
     trace_count: int
 
 
-_TRACE_COUNT = (
-    select(func.count())
-    .select_from(TraceSigns)
-    .where(TraceSigns.namespace_id == Namespace.id, TraceSigns.is_live)
-    .correlate(Namespace)
-    .scalar_subquery()
-)
-_ROWS: Select[Any] = select(
-    *(Namespace.__table__.c[name] for name in NamespaceRow._fields if name != "trace_count"), _TRACE_COUNT
-)
 # Built once: building a statement costs more than running it.
 _OF_THEM = any_(bindparam("namespace_ids", type_=ARRAY(Uuid)))
-_BY_ID = _ROWS.where(Namespace.id == _OF_THEM).order_by(Namespace.name.collate("C"))
+_PAGE = (
+    select(*(Namespace.__table__.c[name] for name in NamespaceRow._fields if name != "trace_count"))
+    .where(Namespace.id == _OF_THEM)
+    .order_by(Namespace.name.collate("C"))
+    .limit(bindparam("row_limit", type_=Integer))
+    .subquery("page")
+)
+# All in one scan: a count for each namespace would read most of the table as often as there are namespaces.
+_COUNTS = (
+    select(TraceSigns.namespace_id, func.count().label("trace_count"))
+    .where(TraceSigns.namespace_id == _OF_THEM, TraceSigns.is_live)
+    .group_by(TraceSigns.namespace_id)
+    .subquery("counts")
+)
+_BY_ID = (
+    select(*_PAGE.c, func.coalesce(_COUNTS.c.trace_count, 0))
+    .outerjoin(_COUNTS, _COUNTS.c.namespace_id == _PAGE.c.id)
+    .order_by(_PAGE.c.name.collate("C"))
+)
 _NAMES = (
     select(Namespace.name)
     .where(Namespace.id == _OF_THEM)
@@ -51,7 +72,10 @@ _HOLD = (
     .where(Namespace.id == bindparam("of_namespace", type_=Uuid))
     .with_for_update(read=True, key_share=True)
 )
-_LOCK = select(Namespace.id).where(Namespace.id == bindparam("of_namespace", type_=Uuid)).with_for_update()
+_LOCK = select(Namespace.visibility).where(Namespace.id == bindparam("of_namespace", type_=Uuid))
+# FOR NO KEY UPDATE: writers of traces, who hold the namespace, neither wait nor hold up who takes their access away.
+_LOCK_FOR_CHANGE = _LOCK.with_for_update(key_share=True)
+_LOCK_FOR_DELETION = _LOCK.with_for_update()
 _NOTIFY = select(func.pg_notify(cast(CHANNEL, String), ""))
 
 
@@ -61,9 +85,9 @@ class NamespaceReader:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def get_many(self, namespace_ids: Collection[UUID]) -> Sequence[NamespaceRow]:
-        """Returns the namespaces with these ids, by name. Those that are gone are left out."""
-        rows = await self._executor.execute(_BY_ID, {"namespace_ids": list(namespace_ids)})
+    async def get_many(self, namespace_ids: Collection[UUID], *, size: int | None = None) -> Sequence[NamespaceRow]:
+        """Returns the namespaces with these ids by name, `size` at most. Those that are gone are left out before."""
+        rows = await self._executor.execute(_BY_ID, {"namespace_ids": list(namespace_ids), "row_limit": size})
         return [NamespaceRow._make(row) for row in rows]
 
     async def list_names(self, namespace_ids: Collection[UUID]) -> Sequence[str]:
@@ -107,9 +131,14 @@ class NamespaceRepository(NamespaceReader):
         """Keeps a namespace from being deleted until the transaction ends; returns False if it is gone."""
         return (await self._executor.execute(_HOLD, {"of_namespace": namespace_id})).one_or_none() is not None
 
-    async def lock(self, namespace_id: UUID) -> bool:
-        """Locks a namespace against every change and every new trace; returns False if it is gone."""
-        return (await self._executor.execute(_LOCK, {"of_namespace": namespace_id})).one_or_none() is not None
+    async def lock(self, namespace_id: UUID, *, for_deletion: bool = False) -> Visibility | None:
+        """Locks a namespace against every change of it and of its members; returns its visibility, None if it is gone.
+
+        `for_deletion` also keeps new traces out, after waiting for those that are being stored.
+        """
+        statement = _LOCK_FOR_DELETION if for_deletion else _LOCK_FOR_CHANGE
+        found = (await self._executor.execute(statement, {"of_namespace": namespace_id})).scalar_one_or_none()
+        return None if found is None else Visibility(found)
 
     async def count_trace_rows(self, namespace_id: UUID) -> int:
         """Returns the number of traces in a namespace, deleted ones included."""
