@@ -64,6 +64,9 @@ def upgrade() -> None:
 
 
 def _create(*, concurrently: str) -> None:
+    if concurrently:
+        # An attempt before may have set it, see below.
+        op.execute("RESET lock_timeout")
     _create_tables()
     for table, columns in _COLUMNS.items():
         op.execute(f"ALTER TABLE {table} {', '.join(f'ADD COLUMN IF NOT EXISTS {column}' for column in columns)}")
@@ -95,6 +98,10 @@ def downgrade() -> None:
         "DO $$ BEGIN IF EXISTS (SELECT FROM traces JOIN namespaces ON namespaces.id = namespace_id"
         " WHERE name <> 'commons') THEN RAISE EXCEPTION"
         " 'traces are in other namespaces than commons, and everybody would read them: purge them first';"
+        " ELSIF EXISTS (SELECT FROM namespaces WHERE name = 'commons' AND visibility <> 'open')"
+        " OR EXISTS (SELECT FROM api_keys WHERE namespaces IS NOT NULL AND revoked_at IS NULL) THEN RAISE EXCEPTION"
+        " 'commons is not open, or keys are bound to namespaces, and everybody would read it:"
+        " open it and revoke them first';"
         " END IF; END $$"
     )
     if op.get_bind().execute(sa.text(f"SELECT {is_enabled_sql()}")).scalar_one():

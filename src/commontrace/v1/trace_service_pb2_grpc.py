@@ -256,8 +256,9 @@ class TraceServiceServicer:
         votes. The caller owns the copy.
 
         Neither the caller nor the contributor of the original votes on the copy (`OWN_TRACE`). Where the same content is in
-        that namespace already, that is returned, without a link. Fails with `TRACE_NOT_FOUND`, with `NAMESPACE_NOT_FOUND`, and
-        with `NAMESPACE_FORBIDDEN` where the caller may read and not write.
+        that namespace already, that is returned, without a link. Needs the scope `traces:read`, too (`SCOPE_MISSING`). Fails
+        with `TRACE_NOT_FOUND`, with `NAMESPACE_NOT_FOUND`, and with `NAMESPACE_FORBIDDEN` where the caller may read and not
+        write.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

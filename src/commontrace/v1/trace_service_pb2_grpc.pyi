@@ -94,8 +94,9 @@ class TraceServiceStub:
     votes. The caller owns the copy.
 
     Neither the caller nor the contributor of the original votes on the copy (`OWN_TRACE`). Where the same content is in
-    that namespace already, that is returned, without a link. Fails with `TRACE_NOT_FOUND`, with `NAMESPACE_NOT_FOUND`, and
-    with `NAMESPACE_FORBIDDEN` where the caller may read and not write.
+    that namespace already, that is returned, without a link. Needs the scope `traces:read`, too (`SCOPE_MISSING`). Fails
+    with `TRACE_NOT_FOUND`, with `NAMESPACE_NOT_FOUND`, and with `NAMESPACE_FORBIDDEN` where the caller may read and not
+    write.
     """
     ListTraceRevisions: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.ListTraceRevisionsRequest, _trace_service_pb2.ListTraceRevisionsResponse]
     """Lists the revisions of a trace, newest first. Fails with `TRACE_NOT_FOUND`."""
@@ -287,8 +288,9 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         votes. The caller owns the copy.
 
         Neither the caller nor the contributor of the original votes on the copy (`OWN_TRACE`). Where the same content is in
-        that namespace already, that is returned, without a link. Fails with `TRACE_NOT_FOUND`, with `NAMESPACE_NOT_FOUND`, and
-        with `NAMESPACE_FORBIDDEN` where the caller may read and not write.
+        that namespace already, that is returned, without a link. Needs the scope `traces:read`, too (`SCOPE_MISSING`). Fails
+        with `TRACE_NOT_FOUND`, with `NAMESPACE_NOT_FOUND`, and with `NAMESPACE_FORBIDDEN` where the caller may read and not
+        write.
         """
 
     @_abc_1.abstractmethod

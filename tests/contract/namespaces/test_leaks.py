@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from commontrace.domain.namespaces.namespace import COMMONS, Role
+from commontrace.domain.scopes import Scope
 from commontrace.settings import INSTALLED_MODEL
 from commontrace.v1 import tag_service_pb2 as tags_pb
 from commontrace.v1 import trace_pb2, vector_pb2, vote_pb2
@@ -12,8 +13,8 @@ from commontrace.v1 import trace_service_pb2 as pb
 from commontrace.v1 import vote_service_pb2 as votes_pb
 from commontrace.v1.trace_filter_pb2 import TraceFilter
 from tests.contract.callers import reason_of, refused
-from tests.contract.namespaces.parties import WALLED, Parties
-from tests.contract.namespaces.world import packed
+from tests.contract.namespaces.parties import INSIDER, WALLED, Parties
+from tests.contract.namespaces.world import a_bound_key, packed
 from tests.support.builders import hits_of
 from tests.support.keys import Metadata
 
@@ -161,3 +162,11 @@ async def test_an_alias_tells_nothing_of_a_tag_that_only_others_have(both: Parti
     listed = pb.ListTracesRequest(filter=TraceFilter(tags_any=names))
     response = await both.gateway.traces.ListTraces(listed, metadata=both.outsider)
     assert sorted(response.unknown_tags) == sorted(names)
+
+
+async def test_who_may_not_read_promotes_nothing(both: Parties) -> None:
+    trace = await both.secret(1)
+    writes = await a_bound_key(both.gateway.database, INSIDER, {Scope.TRACES_WRITE})
+    request = pb.PromoteTraceRequest(trace_id=trace.id, to_namespace=COMMONS)
+    async with refused("SCOPE_MISSING", scope="traces:read"):
+        await both.gateway.traces.PromoteTrace(request, metadata=writes)

@@ -29,7 +29,7 @@ from tests.contract.imports.imports import a_record, message
 from tests.contract.namespaces.answers import ask
 from tests.contract.namespaces.change_ways import PROMOTE
 from tests.contract.namespaces.namespace_ways import SET_MEMBER, UPDATE_NAMESPACE
-from tests.contract.namespaces.parties import OUTSIDER, WALLED, Parties
+from tests.contract.namespaces.parties import INSIDER, OUTSIDER, WALLED, Parties
 from tests.support.builders import a_contribution
 
 
@@ -163,3 +163,25 @@ async def test_a_ledger_of_an_import_tells_nothing_after_a_revocation(both: Part
     of_stream = trace_import_pb2.ImportTracesRequest(import_id=str(uuid4()), namespace=WALLED)
     async with refused("NAMESPACE_NOT_FOUND", namespace=WALLED):
         await _import(both, of_stream)
+
+
+async def test_an_item_that_was_stored_gets_its_outcome_again_from_who_only_reads_now(both: Parties) -> None:
+    request = message([a_record(1, namespace=WALLED)], import_id=str(uuid4()))
+    [first] = await _import(both, request)
+    await both.admit(INSIDER, Role.READER)
+    assert await _import(both, request) == [first]
+    request.items[0].sequence = 2
+    [refused_now] = await _import(both, request)
+    assert "NAMESPACE_FORBIDDEN" in refused_now.results[0].error.message
+
+
+async def test_items_for_a_namespace_that_was_just_deleted_fail_and_the_stream_goes_on(both: Parties) -> None:
+    await both.found("gone", "OPEN")
+    known = namespaces_pb.GetNamespaceRequest(name="gone")
+    await both.gateway.namespaces.GetNamespace(known, metadata=both.insider)
+    # Without a notification.
+    await both.gateway.beside.execute("DELETE FROM namespaces WHERE name = 'gone'")
+    records = [a_record(1, namespace="gone"), a_record(2), a_record(3, namespace=WALLED)]
+    [response] = await _import(both, message(records, import_id=str(uuid4())))
+    assert [result.WhichOneof("outcome") for result in response.results] == ["error", *["created_trace_id"] * 2]
+    assert "NAMESPACE_NOT_FOUND" in response.results[0].error.message

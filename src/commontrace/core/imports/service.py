@@ -1,7 +1,7 @@
 """Imports: messages of items, each stored in one transaction and remembered by item (ADR 0018)."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from uuid import UUID
@@ -19,7 +19,7 @@ from commontrace.domain.errors import (
     QuotaExceeded,
 )
 from commontrace.domain.imports.decisions import Item, Outcome, Recorded, StoredState, decide
-from commontrace.domain.namespaces.access import NamespaceAccess
+from commontrace.domain.namespaces.access import Grant, NamespaceAccess
 from commontrace.domain.tags.allowance import Allowance
 from commontrace.domain.traces.contribution import OnDuplicate
 from commontrace.embeddings.model import Model
@@ -58,7 +58,7 @@ async def store_items(
     import_id: UUID,
     email: str,
     namespace: str,
-    access: NamespaceAccess,
+    resolve_access: Callable[[], Awaitable[NamespaceAccess]],
     model: Model,
     tag_names: TagNameQuota,
     database: Database,
@@ -72,13 +72,15 @@ async def store_items(
     loses to concurrent writes is tried 20 times (ADR 0018). Raises ModelReplaced if the database has another model than
     the vectors by now, Overloaded after the last attempt, QuotaExceeded.
     """
-    placed, refused = _place(items, namespace, access)
     for attempt in count(1):
         try:
-            async with limiter.hold(), database.unit_of_work() as work:
-                stored = await _store(placed, import_id, email, access, model, tag_names, work)
-                await tag_names.spend(email, work)
-                return replace(stored, outcomes={**stored.outcomes, **refused})
+            async with limiter.hold():
+                # After the wait, which may be long: access is never older than a few seconds.
+                access = await resolve_access()
+                async with database.unit_of_work() as work:
+                    stored = await _store(items, import_id, email, namespace, access, model, tag_names, work)
+                    await tag_names.spend(email, work)
+                    return stored
         except ModelReplaced:
             raise
         except (ConcurrentChange, QuotaExceeded) as error:
@@ -87,23 +89,11 @@ async def store_items(
     raise AssertionError  # pragma: no cover - count never ends
 
 
-def _place(
-    items: Iterable[Item], namespace: str, access: NamespaceAccess
-) -> tuple[list[Item], dict[int, CommonTraceError]]:
-    """Returns the items with their namespaces, and the errors of those that the caller may not write there."""
-    placed, refused = [], dict[int, CommonTraceError]()
-    for item in items:
-        try:
-            placed.append(replace(item, namespace_id=access.require_target(namespace or item.namespace).id))
-        except (NamespaceNotFound, NamespaceForbidden, NamespaceRequired) as error:
-            refused[item.sequence] = error
-    return placed, refused
-
-
 async def _store(
     items: Sequence[Item],
     import_id: UUID,
     email: str,
+    namespace: str,
     access: NamespaceAccess,
     model: Model,
     tag_names: TagNameQuota,
@@ -112,13 +102,12 @@ async def _store(
     caller_id = await work.users.get_or_create(email)
     now = await work.imports.lock(import_id, caller_id)
     recorded = await work.imports.get_recorded(import_id, caller_id, [item.sequence for item in items])
-    new = [item for item in items if item.sequence not in recorded]
+    unrecorded = [item for item in items if item.sequence not in recorded]
+    new, refused = await _place(unrecorded, namespace, access, work)
     last_sequence = await work.imports.get_last_sequence(import_id, email)
     shown = await _shown(recorded, access, work)
     if not new:
-        return StoredItems(outcomes=shown, last_sequence=last_sequence)
-    for namespace_id in sorted({item.namespace_id for item in new}):
-        await require_namespace(access.roles[namespace_id], work)
+        return StoredItems(outcomes={**shown, **refused}, last_sequence=last_sequence)
     allowance = await tag_names.allowance(email, (name for item in new for name in item.tags), work)
     decisions = decide(new, await _stored_state(new, allowance, access, work), caller_id=caller_id, now=now)
     await work.imports.add_traces(decisions.traces, caller_id, model)
@@ -132,9 +121,35 @@ async def _store(
     stored = {sequence: one for sequence, one in decisions.outcomes.items() if isinstance(one, Recorded)}
     await work.imports.save_items(import_id, caller_id, stored)
     return StoredItems(
-        outcomes={**shown, **decisions.outcomes},
+        outcomes={**shown, **refused, **decisions.outcomes},
         last_sequence=max((last_sequence, *stored)),
     )
+
+
+async def _place(
+    items: Iterable[Item], namespace: str, access: NamespaceAccess, work: UnitOfWork
+) -> tuple[list[Item], dict[int, CommonTraceError]]:
+    """Returns the items with their namespaces, and the errors of those that the caller may not write there.
+
+    The namespaces are kept from being deleted until the transaction ends.
+    """
+    placed, refused = [], dict[int, CommonTraceError]()
+    targets: dict[str, Grant | CommonTraceError] = {}
+    # In one order everywhere: two transactions that hold the same namespaces wait instead of deadlocking.
+    for name in sorted({namespace or item.namespace for item in items}):
+        try:
+            target = access.require_target(name)
+            await require_namespace(target, work)
+            targets[name] = target
+        except (NamespaceNotFound, NamespaceForbidden, NamespaceRequired) as error:
+            targets[name] = error
+    for item in items:
+        found = targets[namespace or item.namespace]
+        if isinstance(found, Grant):
+            placed.append(replace(item, namespace_id=found.id))
+        else:
+            refused[item.sequence] = found
+    return placed, refused
 
 
 async def _shown(recorded: Mapping[int, Recorded], access: NamespaceAccess, work: UnitOfWork) -> dict[int, Outcome]:

@@ -144,6 +144,9 @@ async def remove_member(
     if member.role == Role.OWNER.name.lower():
         await _require_owner(grant, work)
     await work.namespaces.notify()
+    if not is_own:
+        # Who has left reads the answer again, and nothing else.
+        work.shown_namespace_ids.add(grant.id)
     return member
 
 

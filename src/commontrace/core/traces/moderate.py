@@ -60,6 +60,7 @@ async def purge(trace_id: UUID, work: UnitOfWork, moderator: str, access: Namesp
         # A successor appeared before the lock. It has to be locked as well, in the order of ids.
         raise ConcurrentChange
     await work.trace_purge.purge(trace_id)
+    work.shown_namespace_ids.add(trace.namespace_id)
     for neighbour in locked.values():
         await add_event(neighbour, UPDATED, work)
     await add_event(trace, PURGED, work)

@@ -8,6 +8,7 @@ from commontrace.core.traces import delete as trace_deletion
 from commontrace.core.traces import promote as trace_promotion
 from commontrace.core.traces import update as trace_update
 from commontrace.domain.namespaces.namespace import COMMONS
+from commontrace.domain.scopes import Scope
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.rpc.access import CallAccess
 from commontrace.rpc.call import Context, current_caller
@@ -86,6 +87,8 @@ class TraceWrites:
 
     async def PromoteTrace(self, request: pb.PromoteTraceRequest, _context: Context) -> pb.PromoteTraceResponse:
         """Copies a trace into another namespace."""
+        # The answer shows the text.
+        current_caller().require(Scope.TRACES_READ)
         trace_id, access = UUID(request.trace_id), await self._access.resolve()
         return await self._writes.execute(
             request,

@@ -110,7 +110,7 @@ class Importer:
                     import_id=import_id,
                     email=email,
                     namespace=namespace,
-                    access=await self._access.renew(),
+                    resolve_access=self._access.renew,
                     model=validated.model,
                     tag_names=self._tag_names,
                     database=self._database,
