@@ -4,13 +4,13 @@ import re
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
+from commontrace.domain import limits
+
 COMMONS = "commons"
 COMMONS_ID = UUID("c0000000-0000-4000-8000-000000000001")
 """The namespace that is there from the beginning, and its id in every database."""
 
-NAME_CHARACTERS = 63
-
-_NAME = re.compile(rf"[a-z0-9]([a-z0-9-]{{0,{NAME_CHARACTERS - 2}}}[a-z0-9])?")
+_NAME = re.compile(rf"[a-z0-9]([a-z0-9-]{{0,{limits.NAMESPACE_NAME_CHARACTERS - 2}}}[a-z0-9])?")
 
 
 class Visibility(StrEnum):

@@ -1,7 +1,6 @@
 """Translation of the description of a server."""
 
 from commontrace.domain import limits
-from commontrace.domain.namespaces.namespace import NAME_CHARACTERS
 from commontrace.embeddings.model import Model
 from commontrace.v1 import trace_service_pb2
 
@@ -41,6 +40,6 @@ def limits_message() -> trace_service_pb2.Limits:
         import_items=limits.IMPORT_ITEMS,
         export_traces=limits.EXPORT_TRACES,
         hide_reason_characters=limits.HIDE_REASON_CHARACTERS,
-        namespace_name_characters=NAME_CHARACTERS,
+        namespace_name_characters=limits.NAMESPACE_NAME_CHARACTERS,
         namespace_description_characters=limits.NAMESPACE_DESCRIPTION_CHARACTERS,
     )

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from commontrace.domain import limits
 from commontrace.domain.errors import InvalidTag
-from commontrace.domain.namespaces.namespace import NAME_CHARACTERS, is_name
+from commontrace.domain.namespaces.namespace import is_name
 from commontrace.domain.tags import names as tag_names
 from commontrace.domain.text import first_forbidden, is_blank
 from commontrace.rpc.validation.invalid_request import Violation
@@ -107,9 +107,10 @@ def namespace(field: str, name: str) -> Iterator[Violation]:
     if not name:
         yield Violation(field=field, reason=reasons.ERROR_REASON_FIELD_REQUIRED, message="is required")
     elif not is_name(name):
+        most = limits.NAMESPACE_NAME_CHARACTERS
         message = (
-            f"is no name of a namespace: 1 to {NAME_CHARACTERS} characters among a to z, 0 to 9 and -, which is neither"
-            " the first nor the last"
+            f"is no name of a namespace: 1 to {most} characters among a to z, 0 to 9 and -, which is neither the first"
+            " nor the last"
         )
         yield Violation(field=field, reason=reasons.ERROR_REASON_INVALID_NAMESPACE, message=message)
 
