@@ -44,8 +44,6 @@ OUTSIDE = {
     r"SELECT traces\.id, traces\.deleted_at IS NULL AS is_live, .*": "ImportTraces",
     # The source of a copy, which is shown to the caller.
     r"SELECT traces\.namespace_id FROM traces WHERE traces\.id = \$1::UUID": "PromoteTrace",
-    # Counts of namespaces, whose ids come from the caller's access.
-    r"SELECT namespaces\.id, .* FROM namespaces .*": "GetNamespace ListNamespaces CreateNamespace UpdateNamespace",
 }
 """Statements without the condition, as patterns, with the RPCs that send them; comments give the reasons."""
 
