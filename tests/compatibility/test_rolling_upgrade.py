@@ -130,7 +130,7 @@ class Load:
             except grpc.RpcError as error:
                 self.failures.append((name, str(error)))
             self.done[name] = self.done.get(name, 0) + 1
-            time.sleep(0.01)
+            time.sleep(0.05)
 
     @contextmanager
     def running(self, calls: dict[str, Callable[[], object]]) -> Iterator[None]:
