@@ -6,10 +6,9 @@ from typing import Any
 from commontrace.core.namespaces.service import NamespaceInfo
 from commontrace.domain import limits
 from commontrace.domain.namespaces.namespace import Role, Visibility, is_name
-from commontrace.domain.text import first_forbidden
 from commontrace.domain.traces.contribution import etag
 from commontrace.rpc.messages.timestamps import timestamp
-from commontrace.rpc.paging.page_tokens import TokenField, page_size
+from commontrace.rpc.paging.page_tokens import TokenField, by_text, page_size
 from commontrace.storage.namespaces.members import MemberRow
 from commontrace.v1 import namespace_pb2
 from commontrace.v1 import namespace_service_pb2 as pb
@@ -36,20 +35,10 @@ def _unpack_name(packed: Sequence[Any]) -> str:
     return name  # type: ignore[no-any-return] # a string: another type fails above
 
 
-def _unpack_email(packed: Sequence[Any]) -> str:
-    [email] = packed
-    if type(email) is not str:
-        raise TypeError
-    # A forged address may be one that the database refuses as text.
-    if len(email.encode()) > 4 * limits.EMAIL_CHARACTERS or first_forbidden(email):
-        raise ValueError
-    return email
-
-
 BY_NAME: TokenField[str] = TokenField(pack=lambda name: [name], unpack=_unpack_name)
 """Page tokens of lists of namespaces."""
 
-BY_EMAIL: TokenField[str] = TokenField(pack=lambda email: [email], unpack=_unpack_email)
+BY_EMAIL = by_text(limits.EMAIL_CHARACTERS)
 """Page tokens of lists of members."""
 
 

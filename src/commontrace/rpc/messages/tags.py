@@ -6,25 +6,13 @@ from typing import Any
 from commontrace.core.tags.service import MergedTags, ResolvedTag
 from commontrace.domain import limits
 from commontrace.domain.tags.names import folded, starter_spellings
-from commontrace.domain.text import first_forbidden
 from commontrace.rpc.messages.timestamps import timestamp
-from commontrace.rpc.paging.page_tokens import TokenField, page_size
+from commontrace.rpc.paging.page_tokens import by_text, page_size
 from commontrace.rpc.paging.pages import first_that_fit
 from commontrace.storage.tags.listing import TagQuery, TagRow
 from commontrace.v1 import tag_pb2, tag_service_pb2
 
-
-def _unpack_name(packed: Sequence[Any]) -> str:
-    [name] = packed
-    if type(name) is not str:
-        raise TypeError
-    # A forged name may be one that the database refuses as text.
-    if len(name.encode()) > 4 * limits.TAG_CHARACTERS or first_forbidden(name):
-        raise ValueError
-    return name
-
-
-BY_NAME: TokenField[str] = TokenField(pack=lambda name: [name], unpack=_unpack_name)
+BY_NAME = by_text(limits.TAG_CHARACTERS)
 """Page tokens of lists by name."""
 
 

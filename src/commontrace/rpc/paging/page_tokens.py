@@ -16,6 +16,7 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 from commontrace.domain import limits
+from commontrace.domain.text import first_forbidden
 from commontrace.rpc.canonical_bytes import canonical_bytes
 from commontrace.rpc.messages.timestamps import since_epoch
 from commontrace.rpc.validation.invalid_request import InvalidRequest, Violation
@@ -87,6 +88,21 @@ class TokenField(Generic[Place]):
         return InvalidRequest(
             [Violation(field=self.name, reason=reason, message=message, metadata={"problem": problem})]
         )
+
+
+def by_text(most_characters: int) -> TokenField[str]:
+    """Returns the page tokens of a list by a text of at most so many characters, such as a name."""
+
+    def unpack(packed: Sequence[Any]) -> str:
+        [text] = packed
+        if type(text) is not str:
+            raise TypeError
+        # A forged text may be one that the database refuses.
+        if len(text.encode()) > 4 * most_characters or first_forbidden(text):
+            raise ValueError
+        return text
+
+    return TokenField(pack=lambda text: [text], unpack=unpack)
 
 
 def page_size(value: int) -> int:

@@ -105,9 +105,9 @@ async def enable(url: str) -> bool:
             try:
                 with translate_errors(), translate_contention():
                     async with engine.begin() as connection:
-                        # The lock that every change of these tables takes, before the question.
                         # Five waits, of which each holds callers up, are over before these give up.
                         await connection.execute(text("SET LOCAL lock_timeout = '300ms'"))
+                        # The lock that every change of these tables takes, before the question.
                         tables = ", ".join(dict.fromkeys(accessor.table for accessor in ACCESSORS))
                         await connection.execute(text(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"))
                         if (await connection.execute(text(f"SELECT {is_enabled_sql()}"))).scalar_one():
