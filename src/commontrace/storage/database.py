@@ -8,14 +8,14 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from commontrace.domain.errors import DatabaseReadOnly
 from commontrace.domain.keys.quotas import Lease
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.domain.traces.trace_filter import ResolvedFilter
-from commontrace.storage import engines
+from commontrace.storage import engines, transaction
 from commontrace.storage.error_mapping import is_outdated_plan, translate_errors
 from commontrace.storage.events.repository import NOTIFY
 from commontrace.storage.events.tail import EventTail, open_tail
@@ -45,7 +45,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = 1.0) -> None:
         session = engines.SESSION_SETTINGS
-        self._write_engine = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)
+        self._write_engine = engines.begun(url, session, size=pool_size, timeout=pool_timeout)
         self._read_engine = engines.pooled(url, session, size=pool_size, timeout=pool_timeout, autocommit=True)
         self._write_limiter = PoolLimiter("writes", size=pool_size, timeout=pool_timeout)
         self._read_limiter = PoolLimiter("reads", size=pool_size, timeout=pool_timeout)
@@ -59,7 +59,6 @@ class Database:
         self._reserved_limiter = PoolLimiter("apart", size=_RESERVED_CONNECTIONS - 1, timeout=pool_timeout)
         self._is_read_only = False
         self._dedicated_engine = engines.dedicated(url, session)
-        self._sessions = async_sessionmaker(self._write_engine, expire_on_commit=False)
         self.encoding_jobs_added = asyncio.Event()
         """Set when a transaction that queued traces for encoding has committed."""
         self.queued_count = 0
@@ -73,8 +72,8 @@ class Database:
         async with self._write_limiter.slot():
             try:
                 with translate_errors():
-                    async with self._sessions.begin() as session:
-                        work = UnitOfWork(session)
+                    async with transaction.begin(self._write_engine) as begun:
+                        work = UnitOfWork(begun)
                         yield work
             except DatabaseReadOnly:
                 await self._discard_reserved_sessions()
@@ -82,7 +81,7 @@ class Database:
         if work.encoding_jobs.has_added or work.imports.has_added:
             self.queued_count += 1
             self.encoding_jobs_added.set()
-        if work.events.has_added or work.imports.has_added:
+        if work.events.has_added or work.trace_creation.has_added or work.imports.has_added:
             self.events_added.set()
 
     async def read(self, operation: ReadOperation[Result], *, trace_filter: ResolvedFilter | None = None) -> Result:

@@ -29,7 +29,7 @@ from commontrace.rpc.interceptors import authentication, backpressure
 from commontrace.rpc.interceptors.base import AroundInterceptor, Handler, unary_behavior
 from commontrace.rpc.interceptors.deferred_receive import DeferredReceiveInterceptor
 from commontrace.serving import bootstrap, interceptor_chain
-from commontrace.storage import advisory_lock, database, engines
+from commontrace.storage import advisory_lock, database
 from commontrace.storage.database import Database, ReadOperation, Result
 from commontrace.storage.search_pool import SearchPool
 from commontrace.storage.traces import changes as trace_changes
@@ -89,10 +89,7 @@ class _Careless(Database):
     """Commits every statement by itself, and keeps what readers had who have left."""
 
     def __init__(self, url: str, **options: Any) -> None:
-        with (
-            patch.object(engines, "pooled", partial(engines.pooled, autocommit=True)),
-            patch.object(database, "SearchPool", _CarelessPool),
-        ):
+        with patch.object(database, "SearchPool", _CarelessPool):
             super().__init__(url, **options)
         self._kept: list[bytes] = []
 
