@@ -155,7 +155,7 @@ async def measure(
                     searches = [Search(name=f"gRPC, {order}", driver=through_grpc, order=order) for order in orders]
                     streams = await measuring.in_turn(searches, callers=1, rounds=1)
                     at_hand = await floor.measure(parameters, task, place, postgres_pid=postgres.pid)
-                    writes = await writing.measure(measuring, task, through_grpc)
+                    writes = await writing.measure(measuring, task, through_grpc, rounds=parameters.rounds)
             exports = () if plan.is_by_text else await exporting.measure(measuring, parameters, task)
             # Last: the table grows.
             imports = await importing.measure(

@@ -11,6 +11,8 @@ LIMIT = 10
 """Hits a search."""
 FEW_CALLERS = (1, 16)
 """Callers of searches under filters and of the local model's corpus, see `Parameters.callers`."""
+MANY_WRITERS = 16
+"""Independent coroutines that write, where writes are compared with raw ones."""
 WRITERS = 4
 """Independent coroutines that write, and as many that search meanwhile."""
 CONNECTIONS = 10
