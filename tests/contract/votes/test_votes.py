@@ -86,10 +86,7 @@ async def test_a_vote_is_stored_and_counted(server: RunningServer) -> None:
     assert await vote_of(server, 1, trace_id) == vote
 
 
-@pytest.mark.parametrize("reason", sorted(set(vote_pb2.DownReason.values()) - {DOWN_REASON_UNSPECIFIED}))
-async def test_a_voter_whom_a_restored_database_lacks_is_created_again(
-    server: RunningServer, database_url: str
-) -> None:
+async def test_a_voter_lost_by_a_restore_is_created_again(server: RunningServer, database_url: str) -> None:
     trace_id = await a_trace(server)
     await cast(server, 1, trace_id)
     # As after a restore of a dump from before the first vote.
@@ -99,6 +96,7 @@ async def test_a_voter_whom_a_restored_database_lacks_is_created_again(
     assert (await vote_of(server, 1, trace_id)).type == VOTE_TYPE_UP
 
 
+@pytest.mark.parametrize("reason", sorted(set(vote_pb2.DownReason.values()) - {DOWN_REASON_UNSPECIFIED}))
 async def test_a_down_vote_says_why(server: RunningServer, reason: vote_pb2.DownReason.ValueType) -> None:
     trace_id = await a_trace(server)
     response = await cast(server, 1, trace_id, down=True, reason=reason)
