@@ -1,4 +1,4 @@
-"""Changes that the service makes, each to many traces, in the transactions that make them: for counts of HOT updates."""
+"""Changes that the service makes, each to many traces, in transactions as it makes them: for counts of HOT updates."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta

@@ -96,7 +96,7 @@ async def test_one_row_that_is_updated_all_the_time_stays_in_its_page(
     [(updates, hot)] = [(updates, hot) for name, updates, hot in await query(database_url, UPDATES) if name == table]
     assert updates >= 299
     assert hot == updates
-    size = f"SELECT pg_relation_size('{table}')"  # noqa: S608 - our own names
+    size = f"SELECT pg_relation_size('{table}')"
     assert await query(database_url, size) == [(8192,)]
 
 
