@@ -88,7 +88,7 @@ async def test_all_is_well_with_a_migrated_database(monkeypatch: pytest.MonkeyPa
     # The tests' own Postgres does without fsync.
     assert {name for name, finding in found.items() if finding.level is not Level.OK} == {"durability", "server"}
     of_postgres = {"postgres", "encoding", "writing", "pgvector", "durability"}
-    of_contents = {"revision", "model", "index", "plan", "vectors", "queue"}
+    of_contents = {"revision", "model", "index", "plan", "memory", "vectors", "queue"}
     assert {*found} == {"settings", "database", "server"} | of_postgres | of_contents
     assert found["server"].level is Level.WARNING
 
@@ -208,7 +208,7 @@ async def test_a_database_of_another_revision(
         await migrations.downgrade(database_url, revision, embedder)
         found = await look(monkeypatch, database_url)
         assert (found["revision"].level, found["revision"].advice) == (Level.PROBLEM, "commontrace migrate")
-        assert not found.keys() & {"model", "index", "plan", "vectors", "queue"}
+        assert not found.keys() & {"model", "index", "plan", "memory", "vectors", "queue"}
 
 
 async def test_an_empty_database(monkeypatch: pytest.MonkeyPatch, empty_database_url: str) -> None:

@@ -5,8 +5,10 @@ import json
 import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -45,6 +47,7 @@ from tests.support.served_models import unchanging
 
 SIZES = (12, 1000, 5000, 10_000)
 LIMITS = (1, 10, 100, 1000)
+_LARGEST_LIMIT = 16
 
 NAME: dict[str, Any] = {"model_id": MODEL.model_id, "model_version": MODEL.model_version}
 
@@ -86,21 +89,30 @@ def three_tags_each(size: int) -> dict[UUID, list[int]]:
 
 
 @pytest.fixture(scope="module")
-def corpora(postgres_url: str, template: str) -> Iterator[dict[int, Corpus]]:
-    corpora = {}
-    for size in SIZES:
-        asyncio.run(administer(postgres_url, f"CREATE DATABASE corpus_{size} TEMPLATE {template}"))
-        url = url_of(postgres_url, f"corpus_{size}")
-        corpora[size] = asyncio.run(insert(url, clustered(size), tags=three_tags_each(size)))
-    yield corpora
-    for size in SIZES:
-        asyncio.run(administer(postgres_url, f"DROP DATABASE corpus_{size} WITH (FORCE)"))
+def corpora(postgres_url: str, template: str) -> Iterator[Callable[[int], Corpus]]:
+    """Makes each size once, and only those that are asked for: another process may run the tests of the others."""
+    with ExitStack() as made:
+
+        @cache
+        def corpus_of(size: int) -> Corpus:
+            name = f"corpus_{size}"
+
+            def make() -> Corpus:
+                asyncio.run(administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+                return asyncio.run(insert(url_of(postgres_url, name), clustered(size), tags=three_tags_each(size)))
+
+            made.callback(lambda: asyncio.run(administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")))
+            # Some who ask are in an event loop.
+            with ThreadPoolExecutor(max_workers=1) as thread:
+                return thread.submit(make).result()
+
+        yield corpus_of
 
 
-@pytest.fixture(params=SIZES)
-def corpus(request: pytest.FixtureRequest, corpora: dict[int, Corpus]) -> Corpus:
-    """Shared: tests only read it."""
-    return corpora[request.param]
+@pytest.fixture(params=SIZES, scope="module")
+def corpus(request: pytest.FixtureRequest, corpora: Callable[[int], Corpus]) -> Corpus:
+    """Shared: tests only read it. Of the module, so that the tests of a size run one after the other."""
+    return corpora(request.param)
 
 
 @pytest.fixture
@@ -205,18 +217,23 @@ async def plans_of_searches(url: str, corpus: Corpus) -> dict[tuple[object, ...]
     plans: dict[tuple[object, ...], dict[str, Any]] = {}
     database = Database(url)
     for name, trace_filter in FILTERS.items():
-        for limit, full in ((1, True), (10, True), (10, False), (16, True)):
+        for limit, full in ((1, True), (10, True), (10, False), (_LARGEST_LIMIT, True)):
             nearest = query_of(corpus, trace_filter, limit)
             kinds = filter_sql.kinds_of(nearest.trace_filter)
             given = approximate_parameters(nearest, ef_search=64)
             statements = {
                 "hits": hits_statement(kinds, limit=limit, full=full),
-                "ids": approximate_statement(kinds),
                 "signs": binary_quantized.reranked_statement(kinds, limit=limit, candidates=200, full=full),
-                "ids by signs": binary_quantized.reranked_statement(kinds, limit=limit, candidates=200, full=None),
             }
+            if limit == _LARGEST_LIMIT:
+                # The same for every limit, and for texts or none.
+                statements |= {
+                    "ids": approximate_statement(kinds),
+                    "ids by signs": binary_quantized.reranked_statement(kinds, limit=limit, candidates=200, full=None),
+                }
             prepared = {what: DriverStatement(statement) for what, statement in statements.items()}
-            prepared |= {"many": binary_quantized._passes_many(kinds), "sample": binary_quantized._sample(kinds)}
+            if limit == _LARGEST_LIMIT:
+                prepared |= {"many": binary_quantized._passes_many(kinds), "sample": binary_quantized._sample(kinds)}
             for what, statement in prepared.items():
                 arguments = statement.arguments(given)
                 plans[what, name, limit, full] = await database.search(
@@ -419,8 +436,8 @@ async def test_a_trace_is_not_found_by_its_own_id(corpus: Corpus, populated: Dat
         assert corpus.ids[3] not in ids_of(answer.neighbours)
 
 
-async def test_the_index_finds_nine_of_ten(corpora: dict[int, Corpus]) -> None:
-    corpus = corpora[10_000]
+async def test_the_index_finds_nine_of_ten(corpora: Callable[[int], Corpus]) -> None:
+    corpus = corpora(10_000)
     database = Database(corpus.url)
     recalls = []
     for number in range(0, 10_000, 200):
@@ -431,8 +448,8 @@ async def test_the_index_finds_nine_of_ten(corpora: dict[int, Corpus]) -> None:
     assert np.mean(recalls) >= 0.9
 
 
-async def test_ef_search_is_in_force_for_its_statement_only(corpora: dict[int, Corpus]) -> None:
-    corpus = corpora[5000]
+async def test_ef_search_is_in_force_for_its_statement_only(corpora: Callable[[int], Corpus]) -> None:
+    corpus = corpora(5000)
     # Far from every subject, where the index has a low recall.
     queries = [unit(np.random.default_rng(number).standard_normal(384)) for number in range(20)]
 

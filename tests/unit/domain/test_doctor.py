@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from commontrace.domain.doctor.findings import Level
+from commontrace.domain.doctor.memory import MemoryFacts, check_memory
 from commontrace.domain.doctor.postgres import (
     DURABILITY,
     PostgresFacts,
@@ -86,3 +87,23 @@ def test_an_extension_off_the_search_path_is_put_behind_it() -> None:
     assert advice == "psql: ALTER ROLE ada IN DATABASE traces SET search_path = public, elsewhere"
     [advice] = problems(replace(hidden, search_path="")).values()
     assert advice.endswith("SET search_path = elsewhere")
+
+
+def test_buffers_that_are_too_small_and_machines_that_are() -> None:
+    megabyte = 1 << 20
+    facts = MemoryFacts(
+        vector_index=600 * megabyte, tables=200 * megabyte, shared_buffers=800 * megabyte, cache=4096 * megabyte
+    )
+    assert check_memory("index", facts, available=None).level is Level.OK
+    short = replace(facts, shared_buffers=799 * megabyte)
+    small = check_memory("index", short, available=1024 * megabyte)
+    assert small.level is Level.WARNING
+    assert small.advice.startswith("EMBEDDED_SHARED_BUFFERS=1GB, ")
+    assert small.advice.endswith("this machine or container has 1.0 GB of memory: give it more first")
+    assert "give it more" not in check_memory("index", short, available=2048 * megabyte).advice
+    own = check_memory("index", short, available=None)
+    assert own.message.endswith("effective_cache_size says, 4.0 GB")
+    assert own.advice.startswith("psql: ALTER SYSTEM SET shared_buffers = '1GB'; then restart Postgres")
+    assert "at least 2GB of memory" in own.advice
+    large = check_memory("index", replace(short, vector_index=1200 * megabyte), available=None)
+    assert "'1792MB'" in large.advice

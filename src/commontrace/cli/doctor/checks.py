@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator
 from commontrace.cli.doctor.server_checks import ServerReport, check_server, compare_databases
 from commontrace.cli.runtime.environment import InvalidSettings, load_settings, message_with_cause
 from commontrace.domain.doctor import findings as doctor
+from commontrace.domain.doctor import memory as memory_doctor
 from commontrace.domain.doctor import postgres as postgres_doctor
 from commontrace.domain.doctor import vectors as vector_doctor
 from commontrace.domain.doctor.findings import Finding, Level, ok, problem, warning
 from commontrace.domain.errors import CommonTraceError
 from commontrace.embeddings.embedder import EmbedderUnavailable, ModelNotUsable
 from commontrace.embeddings.model import RecordedModel
+from commontrace.postgres_memory import available_bytes
 from commontrace.serving import bootstrap, certificates
 from commontrace.serving.embedder_factory import choose_embedder, settings_that_fit
 from commontrace.serving.listening import refuse_open_address
@@ -158,6 +160,8 @@ async def _check_vectors(
     if index.level is not Level.PROBLEM:
         plan = await explain_search(where.url, recorded)
         yield doctor.check_plan(VECTOR_INDEX_NAME, plan, create=create)
+        available = available_bytes() if where.is_embedded else None
+        yield memory_doctor.check_memory(VECTOR_INDEX_NAME, await database.get_memory(), available=available)
     yield vector_doctor.check_vectors(await database.count_vectors(recorded))
     yield vector_doctor.check_queue(await database.get_queue())
 

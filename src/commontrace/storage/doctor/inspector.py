@@ -10,13 +10,14 @@ from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.domain.doctor.findings import VectorIndex
+from commontrace.domain.doctor.memory import MemoryFacts
 from commontrace.domain.doctor.postgres import PostgresFacts, WritingFacts
 from commontrace.domain.doctor.vectors import QueueFacts, Reembedded, VectorCounts
 from commontrace.domain.errors import InvalidKey
 from commontrace.domain.keys.api_key import parse_key
 from commontrace.embeddings.model import RecordedModel
 from commontrace.storage import engines, migrations
-from commontrace.storage.doctor import postgres, vectors
+from commontrace.storage.doctor import memory, postgres, vectors
 from commontrace.storage.doctor.refusals import InspectionFailed, translate_refusals
 from commontrace.storage.encoding.models import EmbeddingModelReader
 from commontrace.storage.encoding.next_embedding import COUNTS
@@ -79,6 +80,11 @@ class DatabaseInspector:
         """Returns the vector index, None if there is none."""
         with translate_refusals():
             return await vectors.get_vector_index(self._connection)
+
+    async def get_memory(self) -> MemoryFacts:
+        """Returns the sizes of the vector index, of the tables beside it, and of Postgres' buffers."""
+        with translate_refusals():
+            return await memory.get_memory(self._connection)
 
     async def count_vectors(self, model: RecordedModel) -> VectorCounts:
         """Counts the live traces that no search of the model finds, in the queue or not. Needs the newest revision."""
