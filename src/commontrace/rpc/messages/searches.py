@@ -12,6 +12,7 @@ from commontrace.domain.search.query import Query, QueryVector, Search, StopReas
 from commontrace.domain.search.rankings import RANKED, Explanation, Ranking
 from commontrace.domain.search.verdict import Verdict, verdict_of
 from commontrace.domain.text import without_forbidden
+from commontrace.domain.traces.trace_filter import UNFILTERED
 from commontrace.rpc.messages.filters import trace_filter_of
 from commontrace.rpc.messages.traces import is_full, trace_message
 from commontrace.rpc.messages.vectors import vector_array
@@ -46,7 +47,7 @@ def search(request: trace_service_pb2.SearchTracesRequest) -> Search:
     return Search(
         query=_query(request),
         limit=limit,
-        trace_filter=trace_filter_of(request.filter),
+        trace_filter=trace_filter_of(request.filter) if request.HasField("filter") else UNFILTERED,
         min_similarity=request.min_similarity if request.HasField("min_similarity") else -1.0,
         exact=request.exact,
         ef_search=request.ef_search,
