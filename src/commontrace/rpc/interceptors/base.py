@@ -113,6 +113,35 @@ class CheckingInterceptor(WrappingInterceptor):
         return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
 
 
+class PreparingInterceptor(WrappingInterceptor):
+    """Awaits what is to be passed on instead of every request."""
+
+    reads_bytes = False
+    """True if `prepared` takes the request as bytes and returns it parsed."""
+
+    @abstractmethod
+    async def prepared(self, handler: Handler, method: str, request: Any) -> Any:
+        """Returns the request to pass on; for a stream of requests, an iterator over them. May raise."""
+
+    def wrap(self, handler: Handler, method: str) -> Handler:
+        """Returns a handler of the same kind that is called with what `prepared` returns."""
+        deserializer = None if self.reads_bytes else handler.request_deserializer
+        if handler.response_streaming:
+            inner_stream = streaming_behavior(handler)
+
+            async def stream(request: Any, context: Context, send: Send) -> None:
+                await inner_stream(await self.prepared(handler, method, request), context, send)
+
+            return streaming_handler(handler, stream, deserializer=deserializer)
+
+        inner = unary_behavior(handler)
+
+        async def unary(request: Any, context: Context) -> Any:
+            return await inner(await self.prepared(handler, method, request), context)
+
+        return grpc.unary_unary_rpc_method_handler(unary, deserializer, handler.response_serializer)
+
+
 _AS_BEFORE: Any = object()
 
 
