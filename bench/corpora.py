@@ -139,6 +139,7 @@ async def measure(
             async with (
                 connect(server.address) as client,
                 driving(task, "bench.raw_driver", "bench.grpc_driver") as (raw, through_grpc),
+                driving(task, *(["bench.client_encoding_driver"] if plan.is_by_text else [])) as encoding,
             ):
                 await agreement.check(client, task, queries)
                 found = await recall.measure(client, embeddings, queries, model_id=task.model_id, narrowing=None)
@@ -147,6 +148,7 @@ async def measure(
                     parameters,
                     raw=raw,
                     through_grpc=through_grpc,
+                    encoding=encoding[0] if encoding else None,
                     numbers_of_callers=FEW_CALLERS if plan.is_by_text else parameters.numbers_of_callers,
                     texts=plan.is_by_text,
                 )

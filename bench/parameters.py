@@ -24,7 +24,7 @@ SECTIONS = ("corpora", "watching", "growth", "words", "tag_names")
 
 
 # Fewer than the streams that a server takes from one connection.
-_MOST_CALLERS = 64
+MOST_CALLERS = 64
 
 
 class BadParameters(Exception):
@@ -77,8 +77,8 @@ class Parameters(BaseSettings):
     @field_validator("callers")
     @classmethod
     def _are_numbers(cls, callers: str) -> str:
-        if not all(number.isdecimal() and 1 <= int(number) <= _MOST_CALLERS for number in callers.split(",")):
-            raise ValueError(f"{callers} are no numbers from 1 to {_MOST_CALLERS}")
+        if not all(number.isdecimal() and 1 <= int(number) <= MOST_CALLERS for number in callers.split(",")):
+            raise ValueError(f"{callers} are no numbers from 1 to {MOST_CALLERS}")
         return callers
 
     @property

@@ -84,22 +84,33 @@ def order(form: str, kind: str) -> str:
 async def main(task: orders.Task) -> None:
     """Carries out orders to search by every form for every kind of vector."""
     vectors = np.load(task.vectors)
-    async with connections(task) as idle:
+    async with searching(task) as search:
 
         async def ask(form: str, kind: str, number: int) -> None:
             queries = vectors_by_kind[kind]
+            look_at(await search(form, queries[number % len(queries)]))
+
+        vectors_by_kind = {kind: list(vectors[kind]) for kind in vectors.files}
+        await orders.obey({order(form, kind): partial(ask, form, kind) for form in FORMS for kind in vectors_by_kind})
+
+
+@asynccontextmanager
+async def searching(task: orders.Task) -> AsyncIterator[Callable[[str, Vector], Awaitable[Rows]]]:
+    """Yields the search in a form, by a vector, on connections that are held open."""
+    async with connections(task) as idle:
+        gate = asyncio.Semaphore(len(idle))
+
+        async def search(form: str, vector: Vector) -> Rows:
             # First come, first served; of what is idle, the connection used last.
             async with gate:
                 prepared = idle.pop()
                 try:
-                    rows = await FORMS[form](prepared, queries[number % len(queries)], task.model_id)
+                    rows = await FORMS[form](prepared, vector, task.model_id)
                 finally:
                     idle.append(prepared)
-            _look_at(in_order(rows))
+            return in_order(rows)
 
-        gate = asyncio.Semaphore(len(idle))
-        vectors_by_kind = {kind: list(vectors[kind]) for kind in vectors.files}
-        await orders.obey({order(form, kind): partial(ask, form, kind) for form in FORMS for kind in vectors_by_kind})
+        yield search
 
 
 def in_order(rows: Rows) -> Rows:
@@ -107,7 +118,8 @@ def in_order(rows: Rows) -> Rows:
     return sorted(rows, key=lambda row: (row["distance"], row["id"]))
 
 
-def _look_at(rows: Rows) -> None:
+def look_at(rows: Rows) -> None:
+    """Looks at every row. Raises WrongAnswer."""
     if len(rows) != LIMIT:
         raise WrongAnswer(f"{len(rows)} rows instead of {LIMIT}")
     for row in rows:

@@ -1,11 +1,14 @@
-"""Targets of the service, beside the measured values of a run. Every value is a ratio."""
+"""Targets of the service, beside the measured values of a run. Every value is a ratio, but for those of new texts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.comparing import Compared
+from bench.comparing import ENCODED, Compared
 from bench.corpora import Corpus
 from bench.growing import Growth
+from bench.grpc_driver import NEW_TEN_WORDS
+from bench.measuring import Measured
+from commontrace.plurals import counted
 
 _CALLERS = 16
 
@@ -44,6 +47,33 @@ def targets(corpora: Sequence[Corpus], growth: Growth | None) -> list[Target]:
             0.9,
             cached.measured.per_second / given.measured.per_second if cached and given else None,
         ),
+        *new_text_targets(local),
+    ]
+
+
+def new_text_targets(local: Mapping[tuple[str, int], Compared]) -> list[Target]:
+    """Returns the targets of texts never asked before, of the local model's searches by name and callers."""
+
+    def measured(name: str, callers: int) -> Measured | None:
+        found = local.get((name, callers))
+        return found.measured if found else None
+
+    by_grpc = {callers: measured(f"gRPC, {NEW_TEN_WORDS}", callers) for callers in (1, _CALLERS)}
+    encoded = {callers: measured(ENCODED[NEW_TEN_WORDS], callers) for callers in (1, _CALLERS)}
+    one, many = by_grpc[1], by_grpc[_CALLERS]
+    return [
+        *(
+            _at_least(
+                f"new text of ten words, of one that its caller encodes, {counted(callers, 'callers')}",
+                1.0,
+                ours.per_second / theirs.per_second
+                if (ours := by_grpc[callers]) and (theirs := encoded[callers])
+                else None,
+            )
+            for callers in (1, _CALLERS)
+        ),
+        _at_least(f"new texts of ten words a second, {_CALLERS} callers", 300.0, many.per_second if many else None),
+        _at_most("p50 of a new text of ten words, ms, 1 caller", 8.0, one.p50_ms if one else None),
     ]
 
 

@@ -39,6 +39,9 @@ _SEARCHES = [
     "gRPC, vectors of texts",
     "gRPC, text, cached",
     "gRPC, text, new",
+    "gRPC, text of ten words, new",
+    "raw asyncpg + onnxruntime, text, new",
+    "raw asyncpg + onnxruntime, text of ten words, new",
 ]
 _WRITES = [
     "search, alone",
@@ -111,7 +114,7 @@ def test_a_run_measures_both_sides_of_both_corpora_and_of_one_that_grows(place: 
         assert (row["of_raw"] == 1.0) == row["name"].startswith("raw")
     check_growth(results["growth"])
     assert results["watching"] is None
-    assert len(results["targets"]) == 6
+    assert len(results["targets"]) == 10
     for target in results["targets"]:
         assert target["measured"] > 0
         bound = float(target["target"][3:])
@@ -173,7 +176,7 @@ def check_searches(rows: list[dict[str, Any]], names: list[str]) -> None:
     ]
     for row in rows:
         check_row(row)
-        assert (row["of_raw"] == 1.0) == (row["raw_form"] != "") == row["name"].startswith("raw")
+        assert (row["of_raw"] == 1.0) == (row["raw_form"] != "") == row["name"].startswith("raw asyncpg,")
 
 
 def check_growth(growth: dict[str, Any]) -> None:
