@@ -44,10 +44,11 @@ def problem(check: str, message: str, advice: str) -> Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VectorIndex:
-    """Definition of the vector index (HNSW): `options` are m and ef_construction."""
+    """Definition of the vector index (HNSW): `options` are m and ef_construction, `held` is a column or expression."""
 
     is_valid: bool
     method: str
+    held: str
     operator_class: str
     options: Mapping[str, str]
 
@@ -98,13 +99,8 @@ def check_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, 
             f"{name} is invalid, building it was broken off: every search compares all traces",
             f"psql: REINDEX INDEX CONCURRENTLY {name}",
         )
-    if (found.method, found.operator_class) != (expected.method, expected.operator_class):
-        return problem(
-            "index",
-            f"{name} is {found.method} with {found.operator_class}, searches need {expected.method} with"
-            f" {expected.operator_class}",
-            rebuild,
-        )
+    if _kind(found) != _kind(expected):
+        return problem("index", f"{name} is {_kind(found)}, searches need {_kind(expected)}", rebuild)
     if found.options != expected.options:
         return warning(
             "index",
@@ -112,7 +108,7 @@ def check_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, 
             " longer, than was measured",
             rebuild,
         )
-    return ok("index", f"{name}: {found.method}, {found.operator_class}, {_listed(found.options)}")
+    return ok("index", f"{name}: {_kind(found)}, {_listed(found.options)}")
 
 
 def check_plan(name: str, plan: str, *, create: str) -> Finding:
@@ -125,6 +121,10 @@ def check_plan(name: str, plan: str, *, create: str) -> Finding:
         f"searches do not use {name}, but: {instead}",
         f"psql: ANALYZE traces; and if that does not help: DROP INDEX CONCURRENTLY {name}; {create}",
     )
+
+
+def _kind(index: VectorIndex) -> str:
+    return f"{index.method} over {index.held} with {index.operator_class}"
 
 
 def _listed(options: Mapping[str, str]) -> str:

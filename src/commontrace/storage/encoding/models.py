@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Insert, delete, exists, insert, select, text, update
-from sqlalchemy.schema import CreateIndex, DropIndex
 
 from commontrace.domain.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Vector
@@ -14,11 +13,12 @@ from commontrace.storage.executor import Executor
 from commontrace.storage.models import (
     CREATE_SIGNS_TRIGGER,
     DROP_SIGNS_TRIGGER,
-    VECTOR_INDEX,
+    VECTOR_INDEX_NAME,
     EmbeddingModel,
     Trace,
     TraceTokens,
 )
+from commontrace.storage.models.vector_index import create_index_sql
 from commontrace.storage.traces.changes import TraceChanges
 from commontrace.storage.transaction import Transaction
 
@@ -76,7 +76,7 @@ class EmbeddingModelRepository(EmbeddingModelReader):
         """
         execute = self._transaction.execute
         await execute(delete(TraceTokens))
-        await execute(DropIndex(VECTOR_INDEX))
+        await execute(text(f"DROP INDEX {VECTOR_INDEX_NAME}"))
         await execute(update(Trace).values(embedding=None, embedding_model_id=None, embedding_model_version=None))
         await execute(text(DROP_SIGNS_TRIGGER))
         await execute(
@@ -86,7 +86,7 @@ class EmbeddingModelRepository(EmbeddingModelReader):
         changes = TraceChanges(self._transaction, set())
         for trace_id, vector in vectors.items():
             await changes.set_vector(trace_id, vector, embedder)
-        await execute(CreateIndex(VECTOR_INDEX))
+        await execute(text(create_index_sql(embedder.dimensions)))
         await execute(delete(EmbeddingModel))
         await execute(insert_model(embedder, is_current=True))
 
