@@ -9,9 +9,11 @@ from commontrace.cli.imports.json_lines import parse_record, read_lines
 from commontrace.cli.imports.target import ImportTarget
 from commontrace.cli.output.printing import one_line, print_json, print_note, printable
 from commontrace.cli.runtime.json_input import InvalidInput
+from commontrace.domain.errors import CommonTraceError
 
 if TYPE_CHECKING:
     from commontrace.client import Client
+    from commontrace.serving.bulk_importing import BulkImporter
     from commontrace.v1 import trace_import_pb2
 
 # Deadline of one answer, in seconds: longer than a restart of the server.
@@ -52,8 +54,8 @@ class ImportRun:
         self._in_flight: dict[int, tuple[str, bool]] = {}
         """Unanswered traces by line: the title, and True if the line has the vector."""
 
-    async def run(self, client: "Client") -> None:
-        """Imports the lines that earlier runs have not stored. Raises CallFailed."""
+    async def run(self, client: "Client | BulkImporter") -> None:
+        """Imports the lines that earlier runs have not stored. Raises CallFailed, CommonTraceError."""
         from commontrace.client import CallFailed
 
         before = await client.import_progress(self._import_id)
@@ -70,7 +72,7 @@ class ImportRun:
                 # Results of an earlier run come again under the same import id; they are not new.
                 self.created_before = min(before.created_count, self.created)
                 self.created -= self.created_before
-        except CallFailed:
+        except (CallFailed, CommonTraceError):
             if self._is_resumable:
                 print_note("what was stored stays: the same command goes on where this one stopped")
             raise
