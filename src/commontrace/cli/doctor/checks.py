@@ -152,10 +152,11 @@ async def _check_vectors(
     yield await _check_model(recorded, upcoming, settings, is_as_new=is_as_new and upcoming is None)
     if upcoming is not None:
         yield vector_doctor.check_reembedding(upcoming, await database.get_reembedding_progress())
-    create = create_index_statement()
-    index = doctor.check_index(VECTOR_INDEX_NAME, await database.get_vector_index(), intended_index(), create=create)
+    create, found = create_index_statement(), await database.get_vector_index()
+    is_importing = await database.is_bulk_importing()
+    index = doctor.check_index(VECTOR_INDEX_NAME, found, intended_index(), create=create, is_importing=is_importing)
     yield index
-    if index.level is not Level.PROBLEM:
+    if index.level is not Level.PROBLEM and found is not None and found.is_valid:
         plan = await explain_search(where.url, recorded)
         yield doctor.check_plan(VECTOR_INDEX_NAME, plan, create=create)
     yield vector_doctor.check_vectors(await database.count_vectors(recorded))

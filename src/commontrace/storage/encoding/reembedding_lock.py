@@ -25,6 +25,9 @@ IS_LOCKED = (
 )
 """SQL: whether a process is re-encoding. A bulk import holds the lock as well (ADR 0063)."""
 
+IS_BULK_IMPORTING = f"SELECT {advisory_lock.is_held_sql(BULK_IMPORT_LOCK)}"
+"""SQL: whether a process imports in bulk."""
+
 
 class ReembeddingInProgress(CommonTraceError):
     """Another process is re-encoding the database, or rebuilding its vector index for a bulk import."""

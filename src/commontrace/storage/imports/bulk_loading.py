@@ -72,6 +72,7 @@ class BulkLoading:
 
     async def drop_index(self) -> None:
         """Drops the vector index, complete or not, after the searches of every server have left it."""
+        # Another holder is a killed process, which says the same until Postgres notices.
         with translate_errors():
             await advisory_lock.acquire(self._connection, OUT_OF_USE_LOCK, within_seconds=_ACQUIRE_SECONDS)
         if await self.has_index() and await self.count_traces() > _NOTICED_TRACES:
