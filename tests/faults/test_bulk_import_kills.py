@@ -116,7 +116,7 @@ async def killed(place: Path, url: str, file: Path, moment: tuple[str, int]) -> 
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             while running.poll() is None:
-                if (await connection.exec_driver_sql(sql)).scalar() >= least:
+                if (await connection.exec_driver_sql(sql)).scalar_one() >= least:
                     running.kill()
                 await asyncio.sleep(0.002)
     finally:
