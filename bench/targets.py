@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.bulk_loading import BulkLoaded, of_raw
 from bench.comparing import Compared
 from bench.corpora import Corpus
 from bench.growing import Growth
@@ -20,7 +21,7 @@ class Target:
     ok: bool | None
 
 
-def targets(corpora: Sequence[Corpus], growth: Growth | None) -> list[Target]:
+def targets(corpora: Sequence[Corpus], growth: Growth | None, loaded: Sequence[BulkLoaded] = ()) -> list[Target]:
     """Returns all of them in their order. The first corpus is the one of long vectors, the last the local model's."""
     first = _by_name(corpora[0].comparison.searches) if corpora else {}
     local = _by_name(corpora[-1].comparison.searches) if corpora else {}
@@ -44,6 +45,7 @@ def targets(corpora: Sequence[Corpus], growth: Growth | None) -> list[Target]:
             0.9,
             cached.measured.per_second / given.measured.per_second if cached and given else None,
         ),
+        _at_least("rate of bulk import, of raw COPY and CREATE INDEX", 0.6, of_raw(loaded)),
     ]
 
 

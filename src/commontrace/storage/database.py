@@ -133,7 +133,10 @@ class Database:
 
         Raises the domain's errors.
         """
-        return await self._index_state.load(None, lambda: self.search(lambda search: search.has_vector_index()))
+        # On a connection that no search waits for: all searches wait for the answer.
+        return await self._index_state.load(
+            None, lambda: self.read_reserved(lambda reading: reading.vector_index.is_usable())
+        )
 
     async def get_tag_ids(self, names: Collection[str], namespaces: ReadableNamespaces) -> dict[str, UUID]:
         """Returns the ids of tags that exist for a caller, by canonical name or alias. Raises the domain's errors."""

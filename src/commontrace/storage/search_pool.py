@@ -17,7 +17,6 @@ from commontrace.storage.postgres_url import driver_keywords, parse_postgres_url
 from commontrace.storage.search.binary_quantized import BinaryQuantizedSearch
 from commontrace.storage.search.neighbours import ApproximateSearch
 from commontrace.storage.search.pending import PendingSearch
-from commontrace.storage.search.vector_index_state import IS_USABLE
 from commontrace.storage.tags.repository import get_ids_by_driver
 
 _CLOSE_SECONDS = 1.0
@@ -38,16 +37,12 @@ CONNECTION_LOST = (
 class VectorSearch(ApproximateSearch, BinaryQuantizedSearch, PendingSearch):
     """Approximate searches by vector on one connection of the search pool: by the HNSW index or binary quantization.
 
-    Beside them, the count of traces without a vector, and whether the index can be used.
+    Beside them, the count of traces without a vector.
     """
 
     async def tag_ids(self, names: Collection[str], namespaces: ReadableNamespaces) -> dict[str, UUID]:
         """Returns the ids of tags that exist in the namespaces, by canonical name or alias."""
         return await get_ids_by_driver(self._connection, names, namespaces)
-
-    async def has_vector_index(self) -> bool:
-        """Returns whether the vector index is complete, and not about to be dropped."""
-        return bool(await self._connection.fetchval(IS_USABLE))
 
 
 class SearchPool:

@@ -48,7 +48,7 @@ def bulk_import(
     user: As = None,
     as_json: Json = False,
 ) -> None:
-    """Store many traces in the database itself, and build the vector index once, afterwards.
+    """Store many traces in the database; index their vectors afterwards.
 
     For more traces than are there; with fewer, the index stays, as for import. Servers go on, and search by the signs
     of vectors until the index is built. Broken off at any point, the same command goes on from there.
@@ -91,15 +91,20 @@ def bulk_import(
 async def _store(run: ImportRun, plan: _Plan, where: "Postgres", settings: "Settings") -> int:
     """Stores the traces, and returns how many of the database wait for their vectors."""
     from commontrace.core.imports.bulk_import import without_vector_index
+    from commontrace.domain.errors import CommonTraceError
     from commontrace.serving import bootstrap
     from commontrace.serving.bulk_importing import bulk_importer
 
     async with bootstrap.bulk_loading(where) as loading, bulk_importer(where, settings, plan.caller) as importer:
         before = await importer.import_progress(plan.import_id)
         new_count = None if plan.total is None else plan.total - before.created_count - before.existing_count
-        async with without_vector_index(loading, new_count=new_count, is_forced=plan.rebuilds) as is_absent:
-            importer.has_index = not is_absent
-            await run.run(importer)
+        try:
+            async with without_vector_index(loading, new_count=new_count, is_forced=plan.rebuilds) as is_absent:
+                importer.has_index = not is_absent
+                await run.run(importer)
+        except CommonTraceError:
+            run.print_advice()
+            raise
         return await importer.count_waiting()
 
 

@@ -9,7 +9,6 @@ from commontrace.cli.imports.json_lines import parse_record, read_lines
 from commontrace.cli.imports.target import ImportTarget
 from commontrace.cli.output.printing import one_line, print_json, print_note, printable
 from commontrace.cli.runtime.json_input import InvalidInput
-from commontrace.domain.errors import CommonTraceError
 
 if TYPE_CHECKING:
     from commontrace.client import Client
@@ -55,7 +54,7 @@ class ImportRun:
         """Unanswered traces by line: the title, and True if the line has the vector."""
 
     async def run(self, client: "Client | BulkImporter") -> None:
-        """Imports the lines that earlier runs have not stored. Raises CallFailed, CommonTraceError."""
+        """Imports the lines that earlier runs have not stored. Raises what the client does."""
         from commontrace.client import CallFailed
 
         before = await client.import_progress(self._import_id)
@@ -72,10 +71,14 @@ class ImportRun:
                 # Results of an earlier run come again under the same import id; they are not new.
                 self.created_before = min(before.created_count, self.created)
                 self.created -= self.created_before
-        except (CallFailed, CommonTraceError):
-            if self._is_resumable:
-                print_note("what was stored stays: the same command goes on where this one stopped")
+        except CallFailed:
+            self.print_advice()
             raise
+
+    def print_advice(self) -> None:
+        """Prints after a failure that the import can be resumed, if it can."""
+        if self._is_resumable:
+            print_note("what was stored stays: the same command goes on where this one stopped")
 
     async def check_encoded(self, client: "Client", advance: "Callable[[int, int | None], None] | None") -> None:
         """Refreshes the imported traces without a vector; with `advance`, waits until all have one."""

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlalchemy import text
+
 from commontrace.domain.errors import CommonTraceError
 from commontrace.storage import advisory_lock, engines
 from commontrace.storage.error_mapping import translate_errors
@@ -45,9 +47,9 @@ async def exclusive_reembedding(url: str) -> AsyncIterator[None]:
             with translate_errors():
                 is_acquired = await advisory_lock.acquire(connection, REEMBEDDING_LOCK, within_seconds=_ACQUIRE_SECONDS)
             if not is_acquired:
-                raise ReembeddingInProgress(
-                    "another `commontrace reembed` or `commontrace bulk-import` is at work on this database: let it end"
-                )
+                is_importing = (await connection.execute(text(IS_BULK_IMPORTING))).scalar()
+                holder = "a `commontrace bulk-import`" if is_importing else "another `commontrace reembed`"
+                raise ReembeddingInProgress(f"{holder} is at work on this database: let it end")
             yield
         finally:
             await connection.close()

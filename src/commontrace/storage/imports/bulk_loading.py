@@ -115,13 +115,14 @@ async def exclusive_bulk_loading(url: str) -> AsyncIterator[BulkLoading]:
         try:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             # Re-encoding, too, builds and replaces the vector index.
-            for key, command in ((BULK_IMPORT_LOCK, "bulk-import"), (REEMBEDDING_LOCK, "reembed")):
+            for key, holder in (
+                (BULK_IMPORT_LOCK, "another `commontrace bulk-import`"),
+                (REEMBEDDING_LOCK, "a `commontrace reembed`"),
+            ):
                 with translate_errors():
                     is_acquired = await advisory_lock.acquire(connection, key, within_seconds=_ACQUIRE_SECONDS)
                 if not is_acquired:
-                    raise BulkImportInProgress(
-                        f"another `commontrace {command}` is at work on this database: let it end"
-                    )
+                    raise BulkImportInProgress(f"{holder} is at work on this database: let it end")
             yield BulkLoading(connection)
         finally:
             await connection.close()
