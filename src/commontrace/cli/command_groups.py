@@ -180,6 +180,7 @@ NOUN_HEADINGS = {
 
 # Commands that need the extra `server`, because they run a server or work on its database.
 SERVER_COMMANDS: set[Callable[..., None]] = {
+    bulk_import,
     create_key,
     create_user,
     doctor,

@@ -48,7 +48,7 @@ def bulk_import(
     user: As = None,
     as_json: Json = False,
 ) -> None:
-    """Store many traces in the database; index their vectors afterwards.
+    """Store many traces at once, and index their vectors afterwards.
 
     For more traces than are there; with fewer, the index stays, as for import. Servers go on, and search by the signs
     of vectors until the index is built. Broken off at any point, the same command goes on from there.
