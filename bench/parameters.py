@@ -19,7 +19,7 @@ CONNECTIONS = 10
 """What the raw driver opens, and the `DATABASE_POOL_SIZE` of the server."""
 
 
-SECTIONS = ("corpora", "watching", "growth", "words", "tag_names")
+SECTIONS = ("corpora", "watching", "growth", "words", "tag_names", "bulk")
 """The parts of a run, each with databases of its own."""
 
 

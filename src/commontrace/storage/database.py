@@ -15,6 +15,7 @@ from commontrace.domain.errors import DatabaseReadOnly
 from commontrace.domain.keys.quotas import Lease
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.domain.traces.trace_filter import ResolvedFilter
+from commontrace.single_flight_cache import SingleFlightCache
 from commontrace.storage import engines, transaction
 from commontrace.storage.error_mapping import is_outdated_plan, translate_errors
 from commontrace.storage.events.repository import NOTIFY
@@ -25,6 +26,7 @@ from commontrace.storage.listen import listen
 from commontrace.storage.namespaces.access import CHANNEL as NAMESPACES_CHANGED
 from commontrace.storage.pool_limiter import PoolLimiter, PoolState
 from commontrace.storage.search.filter_budget import FilterBudget
+from commontrace.storage.search.vector_index_state import FRESH_SECONDS
 from commontrace.storage.search_pool import CONNECTION_LOST, SearchPool, VectorSearch
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
@@ -50,6 +52,7 @@ class Database:
         self._write_limiter = PoolLimiter("writes", size=pool_size, timeout=pool_timeout)
         self._read_limiter = PoolLimiter("reads", size=pool_size, timeout=pool_timeout)
         self._search_pool = SearchPool(url, size=pool_size, timeout=pool_timeout)
+        self._index_state: SingleFlightCache[None, bool] = SingleFlightCache(1, ttl=lambda _: FRESH_SECONDS)
         self._filter_budget = FilterBudget(pool_size=pool_size, timeout=pool_timeout)
         # Reserved: while all other connections are busy, callers are still authenticated; and one of them is left to
         # health checks, however many callers wait to be authenticated.
@@ -123,6 +126,16 @@ class Database:
                     await self._search_pool.expire()
                 async with self._search_pool.connection() as connection:
                     return await operation(VectorSearch(connection))
+
+    async def has_vector_index(self) -> bool:
+        """Returns whether searches can go by the vector index, as of the last FRESH_SECONDS (ADR 0063).
+
+        Raises the domain's errors.
+        """
+        # On a connection that no search waits for: all searches wait for the answer.
+        return await self._index_state.load(
+            None, lambda: self.read_reserved(lambda reading: reading.vector_index.is_usable())
+        )
 
     async def get_tag_ids(self, names: Collection[str], namespaces: ReadableNamespaces) -> dict[str, UUID]:
         """Returns the ids of tags that exist for a caller, by canonical name or alias. Raises the domain's errors."""

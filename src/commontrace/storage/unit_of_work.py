@@ -18,6 +18,7 @@ from commontrace.storage.namespaces.repository import NamespaceReader, Namespace
 from commontrace.storage.search.keyword import KeywordSearch
 from commontrace.storage.search.neighbours import ExactSearch
 from commontrace.storage.search.trace_tokens import TraceTokensReader, TraceTokensRepository
+from commontrace.storage.search.vector_index_state import VectorIndexReader
 from commontrace.storage.search.vector_sample import VectorSample
 from commontrace.storage.tags.changes import TagChanges
 from commontrace.storage.tags.listing import TagListing
@@ -85,6 +86,7 @@ class Reading:
         self.exact_search = ExactSearch(connection)
         self.keyword_search = KeywordSearch(connection)
         self.vector_sample = VectorSample(connection)
+        self.vector_index = VectorIndexReader(connection)
         self.events = EventReader(connection)
         self.idempotency = IdempotencyReader(connection)
         self.imports = ImportReader(connection)

@@ -86,7 +86,7 @@ async def look(monkeypatch: pytest.MonkeyPatch, url: str | None, address: str = 
 
 async def follow(advice: str, url: str) -> None:
     """Runs the statements of an advice for psql."""
-    statements = advice.removeprefix("psql: ").replace(" and if that does not help:", "").split("; ")
+    statements = advice.rpartition("psql: ")[2].replace(" and if that does not help:", "").split("; ")
     for statement in statements:
         await administer(url, statement)
 

@@ -45,7 +45,9 @@ _SEARCHES = [
 ]
 _WRITES = [
     "search, alone",
+    *("raw asyncpg, create", "gRPC, create"),
     *("create, alone", "create, while others search", "search, while others create"),
+    *("raw asyncpg, vote", "gRPC, vote"),
     *("vote, alone", "vote, while others search", "search, while others vote"),
 ]
 PARTIES = ("driver", "server", "machine")
@@ -114,8 +116,11 @@ def test_a_run_measures_both_sides_of_both_corpora_and_of_one_that_grows(place: 
         assert (row["of_raw"] == 1.0) == row["name"].startswith("raw")
     check_growth(results["growth"])
     assert results["watching"] is None
-    assert len(results["targets"]) == 10
-    for target in results["targets"]:
+    assert len(results["targets"]) == 14
+    reached_here = results["targets"]
+    of_bulk = reached_here.pop(2)
+    assert (of_bulk["measured"], of_bulk["ok"]) == (None, None)
+    for target in reached_here:
         assert target["measured"] > 0
         bound = float(target["target"][3:])
         reached = target["measured"] >= bound if target["target"][0] == ">" else target["measured"] <= bound
@@ -138,7 +143,21 @@ def test_a_run_measures_what_it_is_told_to(place: Path) -> None:
     assert results["watching"]["quiet_p50_ms"] <= results["watching"]["quiet_p99_ms"]
     assert results["watching"]["edits_per_second_watched"] > 0
     assert results["words"] == []
-    assert [(target["measured"], target["ok"]) for target in results["targets"]] == [(None, None)] * 6
+    assert [(target["measured"], target["ok"]) for target in results["targets"]] == [(None, None)] * 7
+    assert printed.startswith("\n".join(markdown.everything(results)))
+
+
+@pytest.mark.slow
+def test_a_run_measures_bulk_imports(place: Path) -> None:
+    run = start(place, BENCH_ONLY="bulk")
+    printed, complaints = run.communicate(timeout=120)
+    assert run.returncode == 0, complaints
+
+    results = json.loads((place / "results.json").read_text())
+    raw, bulk = results["bulk"]
+    assert (raw["of_raw"], bulk["name"], bulk["traces"]) == (1.0, "commontrace bulk-import", 100)
+    assert bulk["of_raw"] == pytest.approx(bulk["per_second"] / raw["per_second"])
+    assert results["targets"][-1]["measured"] == bulk["of_raw"]
     assert printed.startswith("\n".join(markdown.everything(results)))
 
 

@@ -156,9 +156,10 @@ async def _check_vectors(
         yield vector_doctor.check_reembedding(upcoming, await database.get_reembedding_progress())
     create = create_index_sql(recorded.dimensions, concurrently=True)
     found, intended = await database.get_vector_index(), intended_index(recorded.dimensions)
-    index = doctor.check_index(VECTOR_INDEX_NAME, found, intended, create=create)
+    is_importing = await database.is_bulk_importing()
+    index = doctor.check_index(VECTOR_INDEX_NAME, found, intended, create=create, is_importing=is_importing)
     yield index
-    if index.level is not Level.PROBLEM:
+    if index.level is not Level.PROBLEM and found is not None and found.is_valid:
         plan = await explain_search(where.url, recorded)
         yield doctor.check_plan(VECTOR_INDEX_NAME, plan, create=create)
         available = available_bytes() if where.is_embedded else None

@@ -88,16 +88,33 @@ def check_model(
     return ok("model", f"{stored}, as the settings give")
 
 
-def check_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, create: str) -> Finding:
-    """Compares the vector index with that of the migrations; `create` is the statement that creates it."""
+def check_index(
+    name: str, found: VectorIndex | None, expected: VectorIndex, *, create: str, is_importing: bool
+) -> Finding:
+    """Compares the vector index with that of the migrations; `create` is the statement that creates it.
+
+    `is_importing`: a bulk import runs, which drops the index and builds it again.
+    """
     rebuild = f"psql: DROP INDEX CONCURRENTLY {name}; {create}"
+    meanwhile = "until it is there, every search goes by the signs of all vectors"
+    if (found is None or not found.is_valid) and is_importing:
+        return warning(
+            "index",
+            f"{name} is being rebuilt by a bulk import: {meanwhile}",
+            "nothing: the import builds it when all traces are stored",
+        )
     if found is None:
-        return problem("index", f"{name} is missing: every search compares all traces", f"psql: {create}")
+        return problem(
+            "index",
+            f"{name} is missing, and nobody builds it: {meanwhile}",
+            f"if a bulk import was broken off, run the same command again; else psql: {create}",
+        )
     if not found.is_valid:
         return problem(
             "index",
-            f"{name} is invalid, building it was broken off: every search compares all traces",
-            f"psql: REINDEX INDEX CONCURRENTLY {name}",
+            f"{name} is invalid, building it was broken off: {meanwhile}",
+            "if a bulk import was broken off, run the same command again;"
+            f" else psql: REINDEX INDEX CONCURRENTLY {name}",
         )
     if _kind(found) != _kind(expected):
         return problem("index", f"{name} is {_kind(found)}, searches need {_kind(expected)}", rebuild)
