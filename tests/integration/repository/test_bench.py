@@ -143,7 +143,7 @@ def test_a_run_measures_what_it_is_told_to(place: Path) -> None:
     assert results["watching"]["quiet_p50_ms"] <= results["watching"]["quiet_p99_ms"]
     assert results["watching"]["edits_per_second_watched"] > 0
     assert results["words"] == []
-    assert [(target["measured"], target["ok"]) for target in results["targets"]] == [(None, None)] * 7
+    assert [(target["measured"], target["ok"]) for target in results["targets"]] == [(None, None)] * 14
     assert printed.startswith("\n".join(markdown.everything(results)))
 
 
