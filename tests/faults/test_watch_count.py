@@ -60,7 +60,7 @@ async def test_nothing_is_lost_or_told_twice(
         proxy = await stack.enter_async_context(proxy_before(one.address, allowances))
         follower = Follower(proxy, chance)
         following = asyncio.create_task(follower.follow())
-        await follower.has_begun.wait()
+        await follower.until_begun(following)
         seeds = len(await happened(empty_database_url))
         began = time.monotonic()
         await change([one, other], empty_database_url, chance, tally, WRITERS)

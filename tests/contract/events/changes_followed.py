@@ -44,6 +44,14 @@ class Follower:
                         break
             self.returns += 1
 
+    async def until_begun(self, following: "asyncio.Task[None]") -> None:
+        """Returns when it watches. Raises what `follow`, which runs in the task, has failed with."""
+        begun = asyncio.create_task(self.has_begun.wait())
+        await asyncio.wait([begun, following], timeout=_LAST_EVENTS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if following.done():
+            following.result()
+        assert begun.done(), "nobody could watch"
+
     async def until_told_of(self, trace_id: str) -> None:
         """Returns when it has been told of the trace."""
         self._awaited_id = trace_id

@@ -23,6 +23,8 @@ from tests.support.builders import a_contribution
 _PAIRS = 2
 _SHARES = (22, 17, 60, 1)
 _LATE_SECONDS = 0.05
+_LONGEST_SECONDS = 60.0
+"""A write takes milliseconds, on a busy machine some seconds."""
 DRAW = text("INSERT INTO trace_events (trace_id, event_type, revision) VALUES (gen_random_uuid(), 'updated', 1)")
 
 
@@ -84,7 +86,9 @@ class Writer:
         """Writes until enough is written. What is refused, since somebody has just deleted it, is counted."""
         while not self._tally.is_reached:
             [kind] = self._chance.choices([self._edit, self._vote, self._delete_and_undelete, self._try], _SHARES)
-            reason = await reason_of(kind(other))
+            # The calls have no deadlines of their own: one that is never answered is to be named.
+            async with asyncio.timeout(_LONGEST_SECONDS):
+                reason = await reason_of(kind(other))
             assert reason in {"OK", "TRACE_NOT_FOUND"}
             self._tally.refused += reason != "OK"
 
@@ -154,7 +158,8 @@ async def change(servers: Sequence[Server], url: str, chance: Random, tally: Tal
     """Lets so many writers, spread over servers, change traces until there are as many changes as wanted."""
     writing = [Writer(number, servers[number % len(servers)], chance, tally) for number in range(writers)]
     async with latecomers(url, chance, tally):
-        await asyncio.gather(*(writer.begin() for writer in writing))
+        async with asyncio.timeout(_LONGEST_SECONDS):
+            await asyncio.gather(*(writer.begin() for writer in writing))
         await asyncio.gather(
             *(writer.write(writing[(number + 1) % writers].owned) for number, writer in enumerate(writing))
         )

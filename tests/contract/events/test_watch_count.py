@@ -51,7 +51,7 @@ async def test_the_rule_for_gaps(
     ):
         follower = Follower(proxy, chance)
         following = asyncio.create_task(follower.follow())
-        await follower.has_begun.wait()
+        await follower.until_begun(following)
         await change([server], database_url, chance, tally, WRITERS)
         # What was committed last is told last, whatever was skipped.
         last = await created_last(server)

@@ -100,6 +100,11 @@ pid PLACE/pid;
 events {}
 http {
 access_log off;
+# Ten seconds where the block does not say otherwise, instead of the minute that nginx gives by itself.
+client_body_timeout 10s;
+grpc_read_timeout 10s;
+grpc_send_timeout 10s;
+send_timeout 10s;
 client_body_temp_path PLACE/body;
 fastcgi_temp_path PLACE/fastcgi;
 proxy_temp_path PLACE/proxy;
