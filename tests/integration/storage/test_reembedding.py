@@ -149,6 +149,21 @@ async def test_an_index_that_was_broken_off_is_built_anew(database: Database, da
     assert await query(database_url, "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid") == []
 
 
+async def test_an_index_of_the_version_before_is_built_anew(database: Database, database_url: str) -> None:
+    await fill(database)
+    async with bootstrap.reembedding(Postgres(url=database_url, is_embedded=False)) as steps:
+        with pytest.raises(ModelReplaced, match="no longer being moved"):
+            await steps.build_indexes()
+        await steps.start(OTHER)
+    await administer(
+        database_url,
+        "CREATE INDEX ix_traces_next_embedding_hnsw ON traces USING hnsw (next_embedding vector_cosine_ops)",
+    )
+    assert await move_to(OTHER, database_url) == 40
+    held = "SELECT pg_get_indexdef('ix_traces_embedding_hnsw'::regclass, 1, true)"
+    assert await query(database_url, held) == [("(embedding::halfvec(96))",)]
+
+
 async def test_what_is_edited_after_it_was_encoded_is_encoded_again(database: Database, database_url: str) -> None:
     await fill(database)
     edit = "UPDATE traces SET context_text = 'changed', revision = revision + 1 WHERE title LIKE '%1'"
