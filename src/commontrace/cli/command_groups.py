@@ -99,7 +99,8 @@ GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
             "commontrace export --tag python | gzip > python.jsonl.gz",
         ),
         bulk_import: (
-            "DATABASE_URL=postgresql://ada@db/traces commontrace bulk-import traces.jsonl --as ada@example.org",
+            "commontrace bulk-import traces.jsonl --as ada@example.org",
+            "DATABASE_URL=postgresql://ada@db/traces commontrace bulk-import traces.jsonl",
         ),
         migrate: (),
         seed: (),
