@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-from commontrace.domain.errors import DatabaseReadOnly
+from commontrace.domain.errors import DatabaseReadOnly, DatabaseUnavailable, OperatorNeeded, Overloaded
 from commontrace.domain.keys.quotas import Lease
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.domain.traces.trace_filter import ResolvedFilter
@@ -36,6 +36,7 @@ ReadOperation = Callable[[Reading], Awaitable[Result]]
 _IS_READ_ONLY = text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
 _RESERVED_CONNECTIONS = 2
 _CLOSE_SECONDS = 1.0
+_INDEX_STATE_SECONDS = 0.2
 
 
 class Database:
@@ -53,6 +54,7 @@ class Database:
         self._read_limiter = PoolLimiter("reads", size=pool_size, timeout=pool_timeout)
         self._search_pool = SearchPool(url, size=pool_size, timeout=pool_timeout)
         self._index_state: SingleFlightCache[None, bool] = SingleFlightCache(1, ttl=lambda _: FRESH_SECONDS)
+        self._has_vector_index = True
         self._filter_budget = FilterBudget(pool_size=pool_size, timeout=pool_timeout)
         # Reserved: while all other connections are busy, callers are still authenticated; and one of them is left to
         # health checks, however many callers wait to be authenticated.
@@ -130,12 +132,18 @@ class Database:
     async def has_vector_index(self) -> bool:
         """Returns whether searches can go by the vector index, as of the last FRESH_SECONDS (ADR 0063).
 
-        Raises the domain's errors.
+        Older where the database does not say so soon: either search is complete, and the caller asks it next anyway.
         """
-        # On a connection that no search waits for: all searches wait for the answer.
-        return await self._index_state.load(
-            None, lambda: self.read_reserved(lambda reading: reading.vector_index.is_usable())
-        )
+        is_usable = self._index_state.get(None)
+        if is_usable is None:
+            # On a connection that no search waits for: all searches wait for the answer.
+            with suppress(TimeoutError, Overloaded, DatabaseUnavailable, OperatorNeeded):
+                async with asyncio.timeout(_INDEX_STATE_SECONDS):
+                    self._has_vector_index = await self._index_state.load(
+                        None, lambda: self.read_reserved(lambda reading: reading.vector_index.is_usable())
+                    )
+            return self._has_vector_index
+        return is_usable
 
     async def get_tag_ids(self, names: Collection[str], namespaces: ReadableNamespaces) -> dict[str, UUID]:
         """Returns the ids of tags that exist for a caller, by canonical name or alias. Raises the domain's errors."""
