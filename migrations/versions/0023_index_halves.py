@@ -11,8 +11,8 @@ _NEW, _OLD = f"{_NAME}_new", f"{_NAME}_old"
 _OPTIONS = "WITH (m = 16, ef_construction = 64)"
 
 # The build holds nobody up, and may wait for others. It ends when its client does. One process leaves the other cores
-# to the servers, and needs no shared memory, of which containers have little; beyond `maintenance_work_mem` it would
-# take ten times as long, and it takes no more than the graph needs.
+# to the servers, and needs no shared memory, of which containers have little. It takes no more memory than the graph
+# needs; each trace beyond `maintenance_work_mem` would cost three times as much.
 _BUILD_SETTINGS = {
     "lock_timeout": "'10min'",
     "client_connection_check_interval": "'1s'",
