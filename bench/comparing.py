@@ -16,8 +16,12 @@ GRPC = {
     grpc_driver.VECTORS_OF_TEXTS: "text",
     grpc_driver.CACHED_TEXT: "text",
     grpc_driver.NEW_TEXT: "text",
+    grpc_driver.NEW_TEN_WORDS: "text",
 }
 """The searches through gRPC, and which vectors the raw search has that each is compared with."""
+
+ENCODED = {name: f"raw asyncpg + onnxruntime, {name}" for name in (grpc_driver.NEW_TEXT, grpc_driver.NEW_TEN_WORDS)}
+"""The raw searches by new texts that their callers encode, by those through gRPC."""
 
 # How long the rounds are that only choose a form.
 _CHOOSING_SHARE = 0.5
@@ -50,11 +54,13 @@ async def compare(
     *,
     raw: Driver,
     through_grpc: Driver,
+    encoding: Driver | None = None,
     numbers_of_callers: Sequence[int],
     texts: bool,
 ) -> Comparison:
     """Measures both sides in turn, for each number of callers the fastest form of the raw side.
 
+    With `encoding`, new texts are also encoded beside the raw search.
     The Python client is measured by 16 callers.
     """
     forms: list[Measured] = []
@@ -75,13 +81,22 @@ async def compare(
             for name, kind in GRPC.items()
             if kind in kinds and (name != grpc_driver.LIBRARY or callers == _LIBRARY_CALLERS)
         ]
+        if encoding is not None:
+            sides += [
+                Search(name=name, driver=encoding, order=raw_driver.order(fastest, text))
+                for text, name in ENCODED.items()
+            ]
         measured = await measuring.in_turn(sides, callers=callers, rounds=parameters.rounds)
         searches += _beside_raw({one.name: one for one in measured}, fastest)
     return Comparison(forms=forms, searches=searches)
 
 
 def _beside_raw(measured: dict[str, Measured], form: str) -> list[Compared]:
-    partners = {name: name for name in RAW.values()} | {f"gRPC, {name}": RAW[kind] for name, kind in GRPC.items()}
+    partners = {
+        **{name: name for name in RAW.values()},
+        **{f"gRPC, {name}": RAW[kind] for name, kind in GRPC.items()},
+        **dict.fromkeys(ENCODED.values(), RAW["text"]),
+    }
     compared = []
     for name, one in measured.items():
         raw = measured[partners[name]]

@@ -10,8 +10,8 @@ from bench import import_orders
 from bench.import_orders import Given
 from commontrace.storage import vector_type
 
-_COLUMNS = ("id", "title", "context_text", "solution_text", "contributor_id")
-_VECTOR_COLUMNS = ("embedding", "embedding_model_id", "embedding_model_version")
+COLUMNS = ("id", "title", "context_text", "solution_text", "contributor_id")
+VECTOR_COLUMNS = ("embedding", "embedding_model_id", "embedding_model_version")
 
 
 async def main(task: import_orders.ImportTask) -> None:
@@ -34,7 +34,7 @@ async def main(task: import_orders.ImportTask) -> None:
 
         async def store() -> None:
             connection = idle.pop()
-            columns = _COLUMNS + (_VECTOR_COLUMNS if with_vectors else ())
+            columns = COLUMNS + (VECTOR_COLUMNS if with_vectors else ())
             await connection.copy_records_to_table("traces", columns=columns, records=rows)
             idle.append(connection)
 

@@ -139,6 +139,7 @@ async def measure(
             async with (
                 connect(server.address) as client,
                 driving(task, "bench.raw_driver", "bench.grpc_driver") as (raw, through_grpc),
+                driving(task, *(["bench.client_encoding_driver"] if plan.is_by_text else [])) as encoding,
             ):
                 await agreement.check(client, task, queries)
                 found = await recall.measure(client, embeddings, queries, model_id=task.model_id, narrowing=None)
@@ -147,6 +148,7 @@ async def measure(
                     parameters,
                     raw=raw,
                     through_grpc=through_grpc,
+                    encoding=encoding[0] if encoding else None,
                     numbers_of_callers=FEW_CALLERS if plan.is_by_text else parameters.numbers_of_callers,
                     texts=plan.is_by_text,
                 )
@@ -155,7 +157,7 @@ async def measure(
                     searches = [Search(name=f"gRPC, {order}", driver=through_grpc, order=order) for order in orders]
                     streams = await measuring.in_turn(searches, callers=1, rounds=1)
                     at_hand = await floor.measure(parameters, task, place, postgres_pid=postgres.pid)
-                    writes = await writing.measure(measuring, task, through_grpc)
+                    writes = await writing.measure(measuring, task, through_grpc, rounds=parameters.rounds)
             exports = () if plan.is_by_text else await exporting.measure(measuring, parameters, task)
             # Last: the table grows.
             imports = await importing.measure(

@@ -70,6 +70,11 @@ def texts(count: int) -> list[str]:
     return [" ".join(generator.choice(_WORDS, TEXT_CHARACTERS // 4))[:TEXT_CHARACTERS] for _ in range(count)]
 
 
+def ten_words(number: int) -> str:
+    """Returns a question of ten words; another for each number."""
+    return f"why does request {number} to the payment service time out"
+
+
 def question(number: int) -> str:
     """Returns a question of about twenty tokens; another for each number."""
     subject, symptom = _SUBJECTS[number % len(_SUBJECTS)], _SYMPTOMS[number % len(_SYMPTOMS)]

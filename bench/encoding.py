@@ -92,7 +92,7 @@ async def searches(
             )
             async with driving(task, "bench.grpc_driver") as [driver]:
                 processes = {"driver": driver.pid, "server": server.pid, "Postgres": postgres.pid}
-                for search in (grpc_driver.EMBEDDING, grpc_driver.NEW_TEXT):
+                for search in (grpc_driver.EMBEDDING, grpc_driver.NEW_TEXT, grpc_driver.NEW_TEN_WORDS):
                     for callers in CALLERS:
                         await driver.run(search, callers=callers, seconds=seconds / 4)
                         before = seconds_of(processes)

@@ -4,7 +4,7 @@ Requests are serialised before; the Python client, which costs a processor more,
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import grpc.aio
@@ -13,7 +13,7 @@ import uvloop
 
 from bench import orders
 from bench.closed_loop import Ask, WrongAnswer
-from bench.corpus import TAGS_A_TRACE, TEXT_CHARACTERS, question
+from bench.corpus import TAGS_A_TRACE, TEXT_CHARACTERS, question, ten_words
 from bench.narrowing import NARROWINGS, Narrowing
 from bench.parameters import LIMIT
 from commontrace.client import TraceFilter, connect, vector
@@ -23,6 +23,7 @@ from commontrace.v1.vector_pb2 import Vector
 METHOD = "/commontrace.v1.TraceService/SearchTraces"
 LIBRARY, VECTORS_OF_TEXTS = "embedding, Python client", "vectors of texts"
 EMBEDDING, CACHED_TEXT, NEW_TEXT = "embedding", "text, cached", "text, new"
+NEW_TEN_WORDS = "text of ten words, new"
 
 STREAM_LIMITS = (100, 1_000)
 """Hits of the searches that are streamed in batches."""
@@ -82,8 +83,8 @@ async def main(task: orders.Task) -> None:
         async def by_text_asked_before(number: int) -> None:
             _look_at(await hits_of(texts[number % task.texts]))
 
-        async def by_new_text(number: int) -> None:
-            request = SearchTracesRequest(text=question(task.texts + number), limit=LIMIT)
+        async def by_new_text(text: Callable[[int], str], number: int) -> None:
+            request = SearchTracesRequest(text=text(task.texts + number), limit=LIMIT)
             _look_at(await hits_of(request.SerializeToString()))
 
         texts = [
@@ -94,7 +95,8 @@ async def main(task: orders.Task) -> None:
             LIBRARY: by_library,
             VECTORS_OF_TEXTS: partial(serialised, embeddings(of=texts_vectors), LIMIT),
             CACHED_TEXT: by_text_asked_before,
-            NEW_TEXT: by_new_text,
+            NEW_TEXT: partial(by_new_text, question),
+            NEW_TEN_WORDS: partial(by_new_text, ten_words),
         }
         for narrowing in NARROWINGS:
             due = min(LIMIT, task.matches[narrowing.name])

@@ -15,7 +15,8 @@ from bench import corpus
 from bench.orders import reply
 from commontrace.embeddings.embedder import Vector
 
-_DIFFERENT_TEXTS = 500
+DIFFERENT_TEXTS = 500
+"""Texts of traces, which differ by their titles."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,11 +55,11 @@ def import_task() -> ImportTask:
 
 async def obey(task: ImportTask, prepare: Prepare) -> None:
     """Says that it is ready, then stores so many traces over so many streams for every order, until the input ends."""
-    texts = corpus.texts(_DIFFERENT_TEXTS)
+    texts = corpus.texts(DIFFERENT_TEXTS)
     reply({})
     while line := await asyncio.to_thread(sys.stdin.readline):
         order = json.loads(line)
-        given = _given(order["traces"], order["seed"], task.dimensions if order["with_vectors"] else 0, texts)
+        given = traces_to_store(order["traces"], order["seed"], task.dimensions if order["with_vectors"] else 0, texts)
         parts = [prepare(given[stream :: order["streams"]]) for stream in range(order["streams"])]
         reply({})
         await asyncio.to_thread(sys.stdin.readline)
@@ -67,7 +68,8 @@ async def obey(task: ImportTask, prepare: Prepare) -> None:
         reply({"seconds": time.perf_counter() - began})
 
 
-def _given(count: int, seed: int, dimensions: int, texts: Sequence[str]) -> list[Given]:
+def traces_to_store(count: int, seed: int, dimensions: int, texts: Sequence[str]) -> list[Given]:
+    """Returns traces with vectors of so many dimensions, without any for 0."""
     vectors: Sequence[Any] = list(corpus.vectors(count, dimensions, seed=seed)) if dimensions else [None] * count
     ids = np.random.default_rng(seed)
     return [

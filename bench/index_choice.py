@@ -1,8 +1,8 @@
 """Comparison of vector indexes: `python -m bench.index_choice`, in a database of its own.
 
-Full vectors, or halves whose candidates are compared again by the full ones. Both are asked by raw asyncpg, so that the
-ratio is Postgres's own. `BENCH_TRACES`, `BENCH_LARGE`, `BENCH_DIMENSIONS`, `BENCH_SECONDS` and `BENCH_QUERIES` hold
-here, too.
+Halves, whose candidates are re-ranked by the full vectors, or these alone (ADR 0062). Both are asked by raw asyncpg, so
+that the ratio is Postgres's own. `BENCH_TRACES`, `BENCH_LARGE`, `BENCH_DIMENSIONS`, `BENCH_SECONDS` and
+`BENCH_QUERIES` hold here, too.
 """
 
 import asyncio
@@ -18,16 +18,18 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from bench import corpora, corpus, loading, recall
+from bench import corpora, corpus, loading
 from bench.parameters import LIMIT, Parameters, read_parameters
 from bench.recall import number_of
 from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.storage import engines, migrations, vector_type
 from commontrace.storage.embedded_postgres import instance as embedded_postgres
-from commontrace.storage.models import VECTOR_INDEX_NAME
+from commontrace.storage.models.vector_index import VECTOR_INDEX_NAME, definition_sql, halves_sql
+from commontrace.storage.search.neighbours import candidate_count
 
 _CALLERS = (1, 16)
 _EF_SEARCH = (40, 64, 100)
+_LIMITS = (3, 5, LIMIT)
 _INSERTED = 500
 _INSERT = """
     INSERT INTO traces (id, title, context_text, solution_text, contributor_id, embedding, embedding_model_id,
@@ -40,35 +42,39 @@ _BUILD = "SET maintenance_work_mem = '1GB'"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Index:
-    """A vector index and the search that goes by it: `distance` orders candidates, of which the best are kept."""
+    """A vector index and the search that goes by it: `distance` orders candidates, which halves have re-ranked."""
 
     name: str
     definition: str
     distance: str
 
-    @property
-    def search(self) -> str:
+    def search(self, limit: int, ef_search: int) -> str:
         """Returns the statement: $1 is the vector."""
-        candidates = f"SELECT title, embedding FROM traces WHERE deleted_at IS NULL ORDER BY {self.distance}"  # noqa: S608 - our own
+        candidates = (
+            "SELECT title, embedding <=> $1 AS distance FROM traces"  # noqa: S608 - our own
+            f" WHERE deleted_at IS NULL ORDER BY {self.distance}"
+        )
         if self.name == "vector":
-            return f"{candidates} LIMIT {LIMIT}"
-        # Halves order them nearly right.
+            return f"{candidates} LIMIT {limit}"
         return (
-            f"WITH candidates AS MATERIALIZED ({candidates} LIMIT {2 * LIMIT})"  # noqa: S608 - our own
-            f" SELECT title FROM candidates ORDER BY (embedding <=> $1) + 0 LIMIT {LIMIT}"
+            f"WITH candidates AS MATERIALIZED ({candidates} LIMIT {candidate_count(limit, ef_search=ef_search)})"  # noqa: S608 - our own
+            f" SELECT title FROM candidates ORDER BY distance LIMIT {limit}"
         )
 
 
 def indexes(dimensions: int) -> list[Index]:
-    """Returns what is compared."""
-    options = "WITH (m = 16, ef_construction = 64)"
-    half = f"(embedding::halfvec({dimensions}))"
+    """Returns what is compared, first the index that a database has."""
+    half = halves_sql("embedding", dimensions)
     return [
-        Index(name="vector", definition=f"(embedding vector_cosine_ops) {options}", distance="embedding <=> $1"),
         Index(
             name="halfvec",
-            definition=f"({half} halfvec_cosine_ops) {options}",
-            distance=f"{half} <=> $1::vector::halfvec({dimensions})",
+            definition=definition_sql("embedding", dimensions),
+            distance=f"{half} <=> (SELECT $1::vector::halfvec({dimensions}))",
+        ),
+        Index(
+            name="vector",
+            definition="USING hnsw (embedding vector_cosine_ops) WITH (m = 16, ef_construction = 64)",
+            distance="embedding <=> $1",
         ),
     ]
 
@@ -77,13 +83,13 @@ async def measure(dsn: str, index: Index, parameters: Parameters, size: int, bui
     """Builds the index, unless it was built in so many seconds, prints what it is like, and drops it."""
     embeddings = corpus.vectors(size, parameters.dimensions, seed=2)
     queries = corpus.vectors(parameters.queries, parameters.dimensions, seed=3)
-    nearest = recall.nearest(embeddings, np.arange(size), queries)
+    nearest = np.argsort(-(queries @ embeddings.T), axis=1)
     connection = await asyncpg.connect(dsn)
     await vector_type.register(connection)
     await connection.execute(_BUILD)
     if built is None:
         begun = time.perf_counter()
-        await connection.execute(f"CREATE INDEX {VECTOR_INDEX_NAME} ON traces USING hnsw {index.definition}")
+        await connection.execute(f"CREATE INDEX {VECTOR_INDEX_NAME} ON traces {index.definition}")
         built = time.perf_counter() - begun
         await connection.execute("VACUUM ANALYZE traces")
     size_mb = await connection.fetchval("SELECT pg_relation_size($1::regclass) / 1e6", VECTOR_INDEX_NAME)
@@ -99,15 +105,16 @@ async def measure(dsn: str, index: Index, parameters: Parameters, size: int, bui
         for ef_search in _EF_SEARCH:
             for one in idle:
                 await one.execute(f"SET hnsw.ef_search = {ef_search}")
-            rates = [await _rate(idle[:callers], index.search, queries, parameters.seconds) for callers in _CALLERS]
-            hit = 0
-            for query, wanted in zip(queries, nearest, strict=True):
-                rows = await idle[0].fetch(index.search, query)
-                hit += len({number_of(row["title"]) for row in rows} & wanted)
-            found = hit / sum(map(len, nearest))
-            print(
-                f"  ef_search {ef_search:3}: recall@{LIMIT} {found:.3f}, {rates[0]:.0f}/s by 1, {rates[1]:.0f}/s by 16"
-            )
+            search = index.search(LIMIT, ef_search)
+            rates = [await _rate(idle[:callers], search, queries, parameters.seconds) for callers in _CALLERS]
+            recalls = []
+            for limit in _LIMITS:
+                hit = 0
+                for query, wanted in zip(queries, nearest, strict=True):
+                    rows = await idle[0].fetch(index.search(limit, ef_search), query)
+                    hit += len({number_of(row["title"]) for row in rows} & {*wanted[:limit].tolist()})
+                recalls.append(f"recall@{limit} {hit / (limit * len(queries)):.4f}")
+            print(f"  ef_search {ef_search:3}: {', '.join(recalls)}, {rates[0]:.0f}/s by 1, {rates[1]:.0f}/s by 16")
     inserted = corpus.vectors(_INSERTED, parameters.dimensions, seed=6)
     begun = time.perf_counter()
     await connection.executemany(_INSERT, [(vector,) for vector in inserted])

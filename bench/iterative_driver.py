@@ -11,7 +11,7 @@ from asyncpg.prepared_stmt import PreparedStatement
 
 from bench import orders, raw_driver
 from bench.narrowing import AGENT_MODEL, Narrowing
-from bench.parameters import CONNECTIONS, LIMIT
+from bench.parameters import CONNECTIONS
 from commontrace.storage import engines, vector_type
 
 ORDER = "iterative"
@@ -54,13 +54,10 @@ async def connections(task: orders.Task) -> AsyncIterator[list[PreparedStatement
             connection = await asyncpg.connect(task.dsn, server_settings=settings)
             opened.push_async_callback(connection.close)
             await vector_type.register(connection)
-            idle.append(
-                await connection.prepare(
-                    f"SELECT {raw_driver.COLUMNS}, embedding <=> $1 AS distance FROM traces"  # noqa: S608 - constants
-                    f" WHERE {raw_driver.LIVE} AND embedding_model_id = $2 AND agent_model = $3"
-                    f" ORDER BY embedding <=> $1 LIMIT {LIMIT}"
-                )
+            nearest = await raw_driver.nearest_sql(
+                connection, raw_driver.COLUMNS, "embedding_model_id = $2 AND agent_model = $3", ef_search=task.ef_search
             )
+            idle.append(await connection.prepare(nearest))
         yield idle
 
 

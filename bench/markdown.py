@@ -30,6 +30,8 @@ def everything(results: Row) -> Iterator[str]:
         yield from words(results["words"])
     if results["tag_names"]:
         yield from tag_names(results["tag_names"])
+    if results["bulk"]:
+        yield from bulk(results["bulk"])
     yield from targets(results["targets"])
 
 
@@ -176,6 +178,18 @@ def growth(grown: Row) -> Iterator[str]:
                 *(_latency(row), *_busy(row)),
             )
             for row in grown["baselines"]
+        ],
+    )
+
+
+def bulk(loaded: Sequence[Row]) -> Iterator[str]:
+    """Yields the table of filling an empty database."""
+    yield f"\n### Bulk import of {loaded[0]['traces']:,} traces\n"
+    yield from table(
+        ("load", "of raw", "traces per s", "CPU ms: Postgres"),
+        [
+            (row["name"], _of_raw(row), f"{row['per_second']:.0f}", f"{row['postgres_cpu_ms_a_trace']:.2f}")
+            for row in loaded
         ],
     )
 

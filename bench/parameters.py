@@ -11,18 +11,20 @@ LIMIT = 10
 """Hits a search."""
 FEW_CALLERS = (1, 16)
 """Callers of searches under filters and of the local model's corpus, see `Parameters.callers`."""
+MANY_WRITERS = 16
+"""Independent coroutines that write, where writes are compared with raw ones."""
 WRITERS = 4
 """Independent coroutines that write, and as many that search meanwhile."""
 CONNECTIONS = 10
 """What the raw driver opens, and the `DATABASE_POOL_SIZE` of the server."""
 
 
-SECTIONS = ("corpora", "watching", "growth", "words", "tag_names")
+SECTIONS = ("corpora", "watching", "growth", "words", "tag_names", "bulk")
 """The parts of a run, each with databases of its own."""
 
 
 # Fewer than the streams that a server takes from one connection.
-_MOST_CALLERS = 64
+MOST_CALLERS = 64
 
 
 class BadParameters(Exception):
@@ -75,8 +77,8 @@ class Parameters(BaseSettings):
     @field_validator("callers")
     @classmethod
     def _are_numbers(cls, callers: str) -> str:
-        if not all(number.isdecimal() and 1 <= int(number) <= _MOST_CALLERS for number in callers.split(",")):
-            raise ValueError(f"{callers} are no numbers from 1 to {_MOST_CALLERS}")
+        if not all(number.isdecimal() and 1 <= int(number) <= MOST_CALLERS for number in callers.split(",")):
+            raise ValueError(f"{callers} are no numbers from 1 to {MOST_CALLERS}")
         return callers
 
     @property

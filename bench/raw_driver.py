@@ -21,6 +21,7 @@ from bench.corpus import TAGS_A_TRACE, TEXT_CHARACTERS
 from bench.parameters import CONNECTIONS, LIMIT
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage import engines, vector_type
+from commontrace.storage.search.neighbours import candidate_count
 from commontrace.storage.traces.repository import TraceRow
 
 _TAG_NAMES = (
@@ -35,8 +36,7 @@ _COMPUTED = {
 COLUMNS = ", ".join(_COMPUTED.get(field, f"traces.{field}") for field in TraceRow._fields)
 # What an unfiltered search of the server considers.
 LIVE = "deleted_at IS NULL AND superseded_by_id IS NULL"
-_NEAREST = f"FROM traces WHERE {LIVE} AND embedding_model_id = $2 ORDER BY embedding <=> $1 LIMIT {LIMIT}"
-_IDS = f"SELECT id, embedding <=> $1 AS distance {_NEAREST}"
+_DIMENSIONS = "SELECT atttypmod FROM pg_attribute WHERE attrelid = 'traces'::regclass AND attname = 'embedding'"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,30 +84,42 @@ def order(form: str, kind: str) -> str:
 async def main(task: orders.Task) -> None:
     """Carries out orders to search by every form for every kind of vector."""
     vectors = np.load(task.vectors)
-    async with connections(task) as idle:
+    async with searching(task) as search:
 
         async def ask(form: str, kind: str, number: int) -> None:
             queries = vectors_by_kind[kind]
-            # First come, first served; of what is idle, the connection used last.
-            async with gate:
-                prepared = idle.pop()
-                try:
-                    rows = await FORMS[form](prepared, queries[number % len(queries)], task.model_id)
-                finally:
-                    idle.append(prepared)
-            _look_at(in_order(rows))
+            look_at(await search(form, queries[number % len(queries)]))
 
-        gate = asyncio.Semaphore(len(idle))
         vectors_by_kind = {kind: list(vectors[kind]) for kind in vectors.files}
         await orders.obey({order(form, kind): partial(ask, form, kind) for form in FORMS for kind in vectors_by_kind})
 
 
+@asynccontextmanager
+async def searching(task: orders.Task) -> AsyncIterator[Callable[[str, Vector], Awaitable[Rows]]]:
+    """Yields the search in a form, by a vector, on connections that are held open."""
+    async with connections(task) as idle:
+        gate = asyncio.Semaphore(len(idle))
+
+        async def search(form: str, vector: Vector) -> Rows:
+            # First come, first served; of what is idle, the connection used last.
+            async with gate:
+                prepared = idle.pop()
+                try:
+                    rows = await FORMS[form](prepared, vector, task.model_id)
+                finally:
+                    idle.append(prepared)
+            return in_order(rows)
+
+        yield search
+
+
 def in_order(rows: Rows) -> Rows:
-    """Returns the rows as the server sends them: the index's order is nearly right."""
+    """Returns the rows as the server sends them."""
     return sorted(rows, key=lambda row: (row["distance"], row["id"]))
 
 
-def _look_at(rows: Rows) -> None:
+def look_at(rows: Rows) -> None:
+    """Looks at every row. Raises WrongAnswer."""
     if len(rows) != LIMIT:
         raise WrongAnswer(f"{len(rows)} rows instead of {LIMIT}")
     for row in rows:
@@ -136,17 +148,33 @@ async def connections(task: orders.Task) -> AsyncIterator[list[Prepared]]:
             connection = await asyncpg.connect(task.dsn, server_settings=settings)
             opened.push_async_callback(connection.close)
             await vector_type.register(connection)
-            idle.append(await _prepared(connection))
+            idle.append(await _prepared(connection, ef_search=task.ef_search))
         yield idle
 
 
-async def _prepared(connection: asyncpg.Connection) -> Prepared:
+async def nearest_sql(connection: asyncpg.Connection, columns: str, conditions: str, *, ef_search: int) -> str:
+    """Returns the statement of the nearest traces: candidates by the index, re-ranked by the full vectors ($1).
+
+    As many candidates as the server takes.
+    """
+    halves = f"halfvec({await connection.fetchval(_DIMENSIONS)})"
+    candidates = candidate_count(LIMIT, ef_search=ef_search)
+    return (
+        f"WITH candidates AS MATERIALIZED (SELECT {columns}, embedding <=> $1 AS distance FROM traces"  # noqa: S608 - constants
+        f" WHERE {LIVE} AND {conditions} ORDER BY embedding::{halves} <=> (SELECT $1::vector::{halves})"
+        f" LIMIT {candidates}) SELECT * FROM candidates ORDER BY distance, id LIMIT {LIMIT}"
+    )
+
+
+async def _prepared(connection: asyncpg.Connection, *, ef_search: int) -> Prepared:
+    of_model = "embedding_model_id = $2"
+    ids = await nearest_sql(connection, "id", of_model, ef_search=ef_search)
     return Prepared(
-        nearest_rows=await connection.prepare(f"SELECT {COLUMNS}, embedding <=> $1 AS distance {_NEAREST}"),
+        nearest_rows=await connection.prepare(await nearest_sql(connection, COLUMNS, of_model, ef_search=ef_search)),
         nearest_rows_by_id=await connection.prepare(
-            f"WITH nearest AS MATERIALIZED ({_IDS}) SELECT {COLUMNS}, distance FROM nearest JOIN traces USING (id)"  # noqa: S608 - constants
+            f"WITH nearest AS MATERIALIZED ({ids}) SELECT {COLUMNS}, distance FROM nearest JOIN traces USING (id)"  # noqa: S608 - constants
         ),
-        nearest_ids=await connection.prepare(_IDS),
+        nearest_ids=await connection.prepare(ids),
         rows=await connection.prepare(f"SELECT {COLUMNS} FROM traces WHERE id = ANY($1) AND {LIVE}"),  # noqa: S608
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import asyncpg
 
-from bench import corpora, growing, machine, markdown, naming, plot, report, targets, watching, wording
+from bench import bulk_loading, corpora, growing, machine, markdown, naming, plot, report, targets, watching, wording
 from bench.failures import RunFailed
 from bench.parameters import BadParameters, Parameters, read_parameters
 from commontrace.client import CallFailed
@@ -67,13 +67,17 @@ async def _measured(parameters: Parameters, postgres: embedded_postgres.Embedded
     named = await naming.measure(parameters, postgres, place) if "tag_names" in parameters.sections else []
     if named:
         _print(markdown.tag_names(list(map(asdict, named))))
+    loaded = await bulk_loading.measure(parameters, postgres, place) if "bulk" in parameters.sections else []
+    if loaded:
+        _print(markdown.bulk(list(map(asdict, loaded))))
     results |= {
         "corpora": list(map(report.corpus_rows, measured)),
         "watching": asdict(watched) if watched else None,
         "growth": report.growth_rows(growth) if growth else None,
         "words": list(map(asdict, worded)),
         "tag_names": list(map(asdict, named)),
-        "targets": [asdict(one) for one in targets.targets(measured, growth)],
+        "bulk": list(map(asdict, loaded)),
+        "targets": [asdict(one) for one in targets.targets(measured, growth, loaded)],
     }
     _print(markdown.targets(results["targets"]))
     parameters.results.write_text(json.dumps(results, indent=2) + "\n")

@@ -4,7 +4,7 @@ import asyncpg
 import grpc.aio
 import uvloop
 
-from bench import corpus, orders
+from bench import corpus, orders, writes
 from bench.closed_loop import Ask, WrongAnswer
 from commontrace import USER_METADATA
 from commontrace.v1.trace_service_pb2 import CreateTraceRequest
@@ -13,29 +13,19 @@ from commontrace.v1.vote_pb2 import VOTE_TYPE_UP
 from commontrace.v1.vote_service_pb2 import CastVoteRequest
 from commontrace.v1.vote_service_pb2_grpc import VoteServiceStub
 
-CREATE, VOTE = "create", "vote"
-
 _DEADLINE = 30.0
-_DIFFERENT_TEXTS = 500
-_VOTED_TRACES = 1_000
 
 
 async def main(task: orders.Task) -> None:
     """Carries out orders to create new traces, and to vote for those there are, as one user after the other."""
     connection = await asyncpg.connect(task.dsn)
-    rows = await connection.fetch("SELECT id FROM traces ORDER BY created_at LIMIT $1", _VOTED_TRACES)
+    ids, texts = await writes.voted_traces(connection), corpus.texts(writes.DIFFERENT_TEXTS)
     await connection.close()
-    ids, texts = [str(row["id"]) for row in rows], corpus.texts(_DIFFERENT_TEXTS)
     async with grpc.aio.insecure_channel(task.address) as channel:
         traces, votes = TraceServiceStub(channel), VoteServiceStub(channel)
 
         async def create(number: int) -> None:
-            request = CreateTraceRequest(
-                title=f"Created trace {number}",
-                context=texts[number % len(texts)],
-                solution=texts[(7 * number + 1) % len(texts)],
-                tags=[corpus.TAGS[(number + 7 * offset) % len(corpus.TAGS)] for offset in range(corpus.TAGS_A_TRACE)],
-            )
+            request = CreateTraceRequest(**writes.trace(number, texts)._asdict())
             response = await traces.CreateTrace(request, timeout=_DEADLINE)
             if response.created.title != request.title:
                 raise WrongAnswer("a trace was not created")
@@ -50,7 +40,7 @@ async def main(task: orders.Task) -> None:
             if response.vote.type != VOTE_TYPE_UP:
                 raise WrongAnswer("a vote was not cast")
 
-        asks: dict[str, Ask] = {CREATE: create, VOTE: vote}
+        asks: dict[str, Ask] = {writes.CREATE: create, writes.VOTE: vote}
         await orders.obey(asks)
 
 

@@ -51,7 +51,7 @@ async def fill(database: Database) -> None:
         for (title, context, solution), embedding in zip(texts, embeddings, strict=True):
             trace = a_trace(owner, title=title, context=context, solution=solution, embedding=embedding.vector)
             model = {"embedding_model_id": FIRST.model_id, "embedding_model_version": FIRST.model_version}
-            await work.traces.add(a_trace(owner, **{**_fields(trace), **model}))
+            await work.trace_creation.add(a_trace(owner, **{**_fields(trace), **model}))
 
 
 def _fields(trace: Any) -> dict[str, Any]:

@@ -24,8 +24,8 @@ Environment:
   COMMONTRACE_NAMESPACE  the namespace to store in, and to look in; to look in
                          several, their names with spaces between them
   NO_COLOR               no colours; there are none either where nobody looks
-  serve, worker, doctor, migrate, seed, reembed, recount, users, keys and
-  namespaces enable read the server's settings, such as DATABASE_URL.
+  serve, worker, doctor, bulk-import, migrate, seed, reembed, recount, users,
+  keys and namespaces enable read the server's settings, such as DATABASE_URL.
 
 With --json, what goes wrong is an object, too, on standard error: error, reason
 (of the contract, or empty) and exit_code. health tells by its result.

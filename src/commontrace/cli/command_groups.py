@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from commontrace.cli.commands.bulk_import import bulk_import
 from commontrace.cli.commands.contribute import contribute, delete, undelete, update
 from commontrace.cli.commands.database import migrate, recount, seed
 from commontrace.cli.commands.doctor import doctor
@@ -97,6 +98,10 @@ GROUPS: dict[str, dict[Callable[..., None], tuple[str, ...]]] = {
             "commontrace export mine.jsonl --by me --as ada@example.org",
             "commontrace export --tag python | gzip > python.jsonl.gz",
         ),
+        bulk_import: (
+            "commontrace bulk-import traces.jsonl --as ada@example.org",
+            "DATABASE_URL=postgresql://ada@db/traces commontrace bulk-import traces.jsonl",
+        ),
         migrate: (),
         seed: (),
         reembed: ("EMBEDDER=local commontrace reembed", "commontrace reembed --cancel"),
@@ -176,6 +181,7 @@ NOUN_HEADINGS = {
 
 # Commands that need the extra `server`, because they run a server or work on its database.
 SERVER_COMMANDS: set[Callable[..., None]] = {
+    bulk_import,
     create_key,
     create_user,
     doctor,

@@ -11,7 +11,8 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from commontrace.settings import MAX_DIMENSIONS
 
 # A name to hash and its weight.
 _Feature = tuple[str, float]
+_HashedFeature = tuple[int, float]
 
 # C++, C# and F# first: ordinary word boundaries would make them C and F.
 _WORD = re.compile(r"\b[CcFf](?:\+\+|#)|\w+")
@@ -96,18 +98,16 @@ class LexicalEmbedder:
     def embed(self, text: str) -> Embedding:
         """Returns the embedding of one text, encoded in this thread."""
         words = Counter(match.group() for match in _WORD.finditer(_composed(text)))
-        features: Counter[_Feature] = Counter()
+        features: dict[_HashedFeature, int] = {}
         for word, count in words.items():
-            for feature in _features(word):
-                features[feature] += count
+            for feature in _hashed_features(word) if len(word) <= _LONGEST_WORD else map(_hashed, _features(word)):
+                features[feature] = features.get(feature, 0) + count
         tokens = words.total()
-        return Embedding(vector=self._hash(features), tokens_read=tokens, tokens_total=tokens)
+        return Embedding(vector=self._vector(features), tokens_read=tokens, tokens_total=tokens)
 
-    def _hash(self, features: Counter[_Feature]) -> Vector:
+    def _vector(self, features: Mapping[_HashedFeature, int]) -> Vector:
         sums = [0.0] * self._dimensions
-        for (name, weight), count in features.items():
-            digest = hashlib.blake2b(name.encode("utf-8", errors="surrogatepass"), digest_size=8).digest()
-            number = int.from_bytes(digest, "little")
+        for (number, weight), count in features.items():
             value = weight * (1.0 + math.log(count))
             sums[(number >> 1) % self._dimensions] += value if number & 1 else -value
         vector = np.array(sums)
@@ -125,6 +125,18 @@ def _composed(text: str) -> str:
         word if word.isascii() or len(word) > _LONGEST_WORD else unicodedata.normalize("NFKC", word)
         for word in text.split()
     )
+
+
+# Hashing takes most of the time, and words recur.
+@lru_cache(maxsize=8_192)
+def _hashed_features(word: str) -> tuple[_HashedFeature, ...]:
+    return tuple(map(_hashed, _features(word)))
+
+
+def _hashed(feature: _Feature) -> _HashedFeature:
+    name, weight = feature
+    digest = hashlib.blake2b(name.encode("utf-8", errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little"), weight
 
 
 def _features(word: str) -> Iterator[_Feature]:

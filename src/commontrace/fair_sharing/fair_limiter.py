@@ -64,7 +64,7 @@ class FairLimiter:
     def release(self, user: str, amount: int = 1) -> None:
         """Releases units of the user's, and admits the waiters that fit now."""
         self._shares.give_back(user, amount)
-        while able := [user for user in self._waiters if self._shares.has_room(user)]:
+        while self._waiters and (able := [user for user in self._waiters if self._shares.has_room(user)]):
             self._admit_next(min(able, key=self._shares.taken_by))
 
     async def _wait(self, user: str, amount: int, timeout_seconds: float | None) -> None:

@@ -3,7 +3,6 @@
 Source: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998.
 """
 
-from collections import Counter
 from contextvars import ContextVar
 
 served_user: ContextVar[str] = ContextVar("served_user", default="")
@@ -24,27 +23,29 @@ class Shares:
     def __init__(self, size: int, *, one_each: bool = False) -> None:
         self._size = size
         self._one_each = one_each
-        self._taken: Counter[str] = Counter()
+        self._taken: dict[str, int] = {}
         self.taken = 0
         """Units held by all users together."""
 
     def taken_by(self, user: str) -> int:
         """Returns the units that a user holds."""
-        return self._taken[user]
+        return self._taken.get(user, 0)
 
     def has_room(self, user: str) -> bool:
         """Tells whether a user may take more."""
-        own = self._taken[user]
+        own = self._taken.get(user, 0)
         return own < _TIMES_WHAT_IS_LEFT * (self._size - self.taken) or (self._one_each and not own)
 
     def take(self, user: str, amount: int = 1) -> None:
         """Gives units to a user, whether or not there is room."""
-        self._taken[user] += amount
+        self._taken[user] = self._taken.get(user, 0) + amount
         self.taken += amount
 
     def give_back(self, user: str, amount: int = 1) -> None:
         """Takes units back from a user."""
         self.taken -= amount
-        self._taken[user] -= amount
-        if not self._taken[user]:
-            del self._taken[user]
+        own = self._taken.get(user, 0) - amount
+        if own:
+            self._taken[user] = own
+        else:
+            self._taken.pop(user, None)

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from commontrace.core.concurrent_changes import pause_after
 from commontrace.core.tags.name_quota import TagNameQuota
+from commontrace.core.user_ids import UserIdCache
 from commontrace.domain.errors import CommonTraceError, ConcurrentChange, ModelReplaced, NamespaceNotFound
 from commontrace.embeddings.active_model import ActiveModel
 from commontrace.fair_sharing.slot_release import slot_released
@@ -64,6 +65,7 @@ class IdempotentWrites:
         self._access = access
         self._model = model
         self._tag_names = tag_names
+        self._user_ids = UserIdCache()
 
     async def execute(
         self,
@@ -96,6 +98,7 @@ class IdempotentWrites:
                 if replaced > _MODEL_REPLACEMENTS:
                     raise
             except ConcurrentChange as error:
+                self._user_ids.forget(current_caller().email)
                 outdated += 1
                 pause = pause_after(outdated, error)
                 async with slot_released():
@@ -132,7 +135,7 @@ class IdempotentWrites:
         email, responses = current_caller().email, list[Response]()
         with suppress(_DryRun):
             async with self._database.unit_of_work() as work:
-                caller_id = await work.users.get_or_create(email)
+                caller_id = await self._user_ids.get_or_create(email, work)
                 if key is not None and not await work.idempotency.reserve(key, caller_id):
                     raise _Answered
                 responses.append(pack(await prepared.store(work, caller_id)))
@@ -141,6 +144,7 @@ class IdempotentWrites:
                     answer = StoredAnswer(responses[0].SerializeToString(), work.shown_namespace_ids)
                     await work.idempotency.save_answer(key, caller_id, answer)
                 _roll_back_if(dry_run)
+            self._user_ids.remember(email, caller_id)
         return responses[0]
 
 

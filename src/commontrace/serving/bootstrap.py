@@ -27,6 +27,7 @@ from commontrace.storage.database import Database
 from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.encoding.reembedding import Reembedding
 from commontrace.storage.encoding.reembedding_lock import exclusive_reembedding
+from commontrace.storage.imports.bulk_loading import BulkLoading, exclusive_bulk_loading
 from commontrace.storage.postgres_url import parse_postgres_url
 
 log = structlog.get_logger()
@@ -157,6 +158,17 @@ async def reembedding(instance: Postgres) -> AsyncIterator[Reembedding]:
             yield steps
         finally:
             await steps.close()
+
+
+@asynccontextmanager
+async def bulk_loading(instance: Postgres) -> AsyncIterator[BulkLoading]:
+    """Yields the steps of a bulk import, under a lock that one process at a time holds (ADR 0063).
+
+    Raises NotReady, BulkImportInProgress, DatabaseUnavailable.
+    """
+    await require_newest_revision(instance.url)
+    async with exclusive_bulk_loading(instance.url) as loading:
+        yield loading
 
 
 @asynccontextmanager

@@ -11,6 +11,9 @@ MAX_CONNECTIONS = 4096
 
 _OTHER_FILES = 512
 _TRIM_SECONDS = 5.0
+# Objects beyond those that ended meanwhile, after which the youngest are collected. Python's 700 are those of two calls
+# in progress: all of them are looked at again and again, and nothing is found.
+_YOUNG_OBJECTS = 2_000
 
 
 def connections_to_serve() -> int:
@@ -35,6 +38,7 @@ def freeze_heap() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 async def run_memory_trimmer() -> None:

@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from typing import IO, Any
 _MAX_QUEUED_BYTES = 1 << 20
 # The wait for queued lines at the end of the process.
 _FLUSH_SECONDS = 1.0
+# Lines of this time are written at once, the first one after a pause as soon as it comes.
+_PAUSE_SECONDS = 0.02
 _DESCRIPTORS = (0, 1, 2)
 _NEWLINE = ord("\n")
 
@@ -130,6 +133,10 @@ class _LineQueue(io.RawIOBase):
             with self._changed:
                 self._size -= len(lines)
                 self._changed.notify_all()
+                is_empty = not self._waiting
+            if is_empty:
+                # Woken up for each line, this thread would take the interpreter from the event loop as often.
+                time.sleep(_PAUSE_SECONDS)
 
     def _write_through(self, lines: bytes) -> None:
         if self._stream is None:

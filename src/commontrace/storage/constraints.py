@@ -16,6 +16,11 @@ ERRORS: Mapping[str, type[CommonTraceError]] = MappingProxyType(
         # Operators may delete unused tags (docs/security.md): a write that was about to use one creates it again.
         "fk_tag_aliases_tag_id_tags": ConcurrentChange,
         "fk_trace_tags_tag_id_tags": ConcurrentChange,
+        # A database that was restored under a running server may lack users whom the server has known.
+        "fk_idempotent_requests_caller_id_users": ConcurrentChange,
+        "fk_trace_revisions_editor_id_users": ConcurrentChange,
+        "fk_traces_contributor_id_users": ConcurrentChange,
+        "fk_votes_voter_id_users": ConcurrentChange,
         "ix_traces_content_hash": ConcurrentChange,
         "ix_traces_supersedes_id": ConcurrentChange,
         "pk_traces": ConcurrentChange,
@@ -67,7 +72,6 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         # Imports, which have no ON CONFLICT, queue traces that they have inserted.
         "fk_encoding_jobs_trace_id_traces": Guard.TRACE_HELD,
         "pk_encoding_jobs": Guard.UPSERT,
-        "fk_idempotent_requests_caller_id_users": Guard.NEVER_DELETED,
         "pk_idempotent_requests": Guard.UPSERT,
         # Messages of one import wait for each other.
         "pk_import_items": Guard.ONE_AT_A_TIME,
@@ -89,7 +93,6 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "pk_tags": Guard.GENERATED,
         "ck_trace_events_event_type": Guard.CHECKED,
         "pk_trace_events": Guard.GENERATED,
-        "fk_trace_revisions_editor_id_users": Guard.NEVER_DELETED,
         "fk_trace_revisions_trace_id_traces": Guard.TRACE_HELD,
         "pk_trace_revisions": Guard.TRACE_LOCKED,
         # Added by triggers of traces and trace_tags.
@@ -109,7 +112,6 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "ck_traces_next_embedding_model": Guard.CHECKED,
         "ck_traces_revision": Guard.CHECKED,
         "ck_traces_status": Guard.CHECKED,
-        "fk_traces_contributor_id_users": Guard.NEVER_DELETED,
         "fk_traces_namespace_id_namespaces": Guard.NAMESPACE_HELD,
         "fk_traces_promoted_from_id_traces": Guard.TRACE_HELD,
         "fk_traces_superseded_by_id_traces": Guard.TRACE_HELD,
@@ -120,7 +122,6 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "ck_votes_revision": Guard.CHECKED,
         "ck_votes_vote_type": Guard.CHECKED,
         "fk_votes_trace_id_traces": Guard.TRACE_HELD,
-        "fk_votes_voter_id_users": Guard.NEVER_DELETED,
         "pk_votes": Guard.GENERATED,
         "uq_votes_trace_id_voter_id": Guard.UPSERT,
     }

@@ -8,14 +8,15 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from commontrace.domain.errors import DatabaseReadOnly
 from commontrace.domain.keys.quotas import Lease
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.domain.traces.trace_filter import ResolvedFilter
-from commontrace.storage import engines
+from commontrace.single_flight_cache import SingleFlightCache
+from commontrace.storage import engines, transaction
 from commontrace.storage.error_mapping import is_outdated_plan, translate_errors
 from commontrace.storage.events.repository import NOTIFY
 from commontrace.storage.events.tail import EventTail, open_tail
@@ -25,6 +26,7 @@ from commontrace.storage.listen import listen
 from commontrace.storage.namespaces.access import CHANNEL as NAMESPACES_CHANGED
 from commontrace.storage.pool_limiter import PoolLimiter, PoolState
 from commontrace.storage.search.filter_budget import FilterBudget
+from commontrace.storage.search.vector_index_state import FRESH_SECONDS
 from commontrace.storage.search_pool import CONNECTION_LOST, SearchPool, VectorSearch
 from commontrace.storage.unit_of_work import Reading, UnitOfWork
 
@@ -45,11 +47,12 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = 1.0) -> None:
         session = engines.SESSION_SETTINGS
-        self._write_engine = engines.pooled(url, session, size=pool_size, timeout=pool_timeout)
+        self._write_engine = engines.begun(url, session, size=pool_size, timeout=pool_timeout)
         self._read_engine = engines.pooled(url, session, size=pool_size, timeout=pool_timeout, autocommit=True)
         self._write_limiter = PoolLimiter("writes", size=pool_size, timeout=pool_timeout)
         self._read_limiter = PoolLimiter("reads", size=pool_size, timeout=pool_timeout)
         self._search_pool = SearchPool(url, size=pool_size, timeout=pool_timeout)
+        self._index_state: SingleFlightCache[None, bool] = SingleFlightCache(1, ttl=lambda _: FRESH_SECONDS)
         self._filter_budget = FilterBudget(pool_size=pool_size, timeout=pool_timeout)
         # Reserved: while all other connections are busy, callers are still authenticated; and one of them is left to
         # health checks, however many callers wait to be authenticated.
@@ -59,7 +62,6 @@ class Database:
         self._reserved_limiter = PoolLimiter("apart", size=_RESERVED_CONNECTIONS - 1, timeout=pool_timeout)
         self._is_read_only = False
         self._dedicated_engine = engines.dedicated(url, session)
-        self._sessions = async_sessionmaker(self._write_engine, expire_on_commit=False)
         self.encoding_jobs_added = asyncio.Event()
         """Set when a transaction that queued traces for encoding has committed."""
         self.queued_count = 0
@@ -73,8 +75,8 @@ class Database:
         async with self._write_limiter.slot():
             try:
                 with translate_errors():
-                    async with self._sessions.begin() as session:
-                        work = UnitOfWork(session)
+                    async with transaction.begin(self._write_engine) as begun:
+                        work = UnitOfWork(begun)
                         yield work
             except DatabaseReadOnly:
                 await self._discard_reserved_sessions()
@@ -82,7 +84,7 @@ class Database:
         if work.encoding_jobs.has_added or work.imports.has_added:
             self.queued_count += 1
             self.encoding_jobs_added.set()
-        if work.events.has_added or work.imports.has_added:
+        if work.events.has_added or work.trace_creation.has_added or work.imports.has_added:
             self.events_added.set()
 
     async def read(self, operation: ReadOperation[Result], *, trace_filter: ResolvedFilter | None = None) -> Result:
@@ -124,6 +126,16 @@ class Database:
                     await self._search_pool.expire()
                 async with self._search_pool.connection() as connection:
                     return await operation(VectorSearch(connection))
+
+    async def has_vector_index(self) -> bool:
+        """Returns whether searches can go by the vector index, as of the last FRESH_SECONDS (ADR 0063).
+
+        Raises the domain's errors.
+        """
+        # On a connection that no search waits for: all searches wait for the answer.
+        return await self._index_state.load(
+            None, lambda: self.read_reserved(lambda reading: reading.vector_index.is_usable())
+        )
 
     async def get_tag_ids(self, names: Collection[str], namespaces: ReadableNamespaces) -> dict[str, UUID]:
         """Returns the ids of tags that exist for a caller, by canonical name or alias. Raises the domain's errors."""

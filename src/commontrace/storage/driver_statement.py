@@ -16,6 +16,7 @@ class DriverStatement:
     """
 
     def __init__(self, statement: ClauseElement) -> None:
+        self.statement = statement
         compiled: Any = statement.compile(dialect=_DIALECT)
         self.sql = str(compiled)
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())

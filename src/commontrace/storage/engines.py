@@ -38,6 +38,10 @@ SEARCH_SETTINGS = {
 # lock_timeout of calls.
 _MIGRATION_SETTINGS = {"application_name": "commontrace-migrate", "lock_timeout": "1000"}
 
+BEGIN = "BEGIN"
+
+_LOST = (OSError, TimeoutError, InterfaceError, InternalClientError, PostgresError)
+
 CONNECT_SECONDS = 3
 COMMAND_SECONDS = 10
 RECYCLE_SECONDS = 1800
@@ -80,6 +84,17 @@ def pooled(
     return engine
 
 
+def begun(url: str, settings: Mapping[str, str], *, size: int, timeout: float) -> AsyncEngine:
+    """Returns an engine whose connections come with an open transaction, and are rolled back when they are given back.
+
+    For `transaction.begin`. BEGIN is the ping: where it fails, the pool opens another connection.
+    """
+    engine = pooled(url, settings, size=size, timeout=timeout, autocommit=True)
+    event.listen(engine.sync_engine, "checkout", _begin)
+    event.listen(engine.sync_engine, "reset", _roll_back)
+    return engine
+
+
 def dedicated(url: str, settings: Mapping[str, str]) -> AsyncEngine:
     """Returns an engine without a pool, in autocommit and without the vector codec, for connections that listen."""
     return _poolless(url, settings, isolation_level="AUTOCOMMIT", command_timeout=COMMAND_SECONDS)
@@ -119,7 +134,22 @@ def _drop_read_only(context: ExceptionContext) -> None:
 
 def _ping(adapted: Any, _record: object, _proxy: object) -> None:
     """Makes the pool replace a dead connection, in one round trip; SQLAlchemy's own pre-ping takes three."""
+    _run(adapted, "SELECT 1")
+
+
+def _begin(adapted: Any, _record: object, _proxy: object) -> None:
+    _run(adapted, BEGIN)
+
+
+def _roll_back(adapted: Any, _record: object, _state: object) -> None:
+    driver = adapted.driver_connection
+    # One that is closed is replaced at its next use.
+    if driver.is_in_transaction() and not driver.is_closed():
+        _run(adapted, "ROLLBACK")
+
+
+def _run(adapted: Any, statement: str) -> None:
     try:
-        adapted.run_async(lambda connection: connection.fetchrow(";"))
-    except (OSError, TimeoutError, InterfaceError, InternalClientError, PostgresError) as error:
+        adapted.run_async(lambda connection: connection.execute(statement))
+    except _LOST as error:
         raise DisconnectionError from error

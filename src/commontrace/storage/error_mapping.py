@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
 
 from asyncpg import InterfaceError, InternalClientError, InvalidCachedStatementError, PostgresError
 from sqlalchemy.exc import DBAPIError
@@ -21,46 +22,54 @@ POOL_EXHAUSTED = "every database connection is busy"
 """Message of Overloaded when no connection became free in time."""
 
 
-@contextmanager
-def translate_errors() -> Iterator[None]:
+class _Translation:
+    """Context manager without state: every statement passes it, and one that is written as a generator costs more."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        if error is None or not isinstance(error, Exception):
+            return
+        # SQLAlchemy finishes a commit although its task is cancelled. If the commit fails, its error replaces the
+        # cancellation, and a loop that retries after errors would never end.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error
+        translated = _translated(error)
+        if translated is not None:
+            raise translated from error
+
+
+_TRANSLATION = _Translation()
+
+
+def translate_errors() -> AbstractContextManager[None]:
     """Translates database errors of the block to the domain's; errors that are bugs of ours pass unchanged.
 
     Raises CancelledError for any of them if the task was cancelled meanwhile.
     """
-    try:
-        with _prefer_cancellation():
-            yield
-    except PoolTimeout as error:
-        raise Overloaded(POOL_EXHAUSTED) from error
-    except DBAPIError as error:
-        translated = _map_wrapped(error)
-        if translated is None:
-            raise
-        raise translated from error
-    except PostgresError as error:
-        # From the driver's own connection: searches and COPY.
-        translated = map_driver_error(error)
-        if translated is None:
-            raise
-        raise translated from error
-    except (InterfaceError, InternalClientError) as error:
-        # InternalClientError: the driver has read that Postgres is closing the connection, but not yet the end of it.
-        raise DatabaseUnavailable(WENT_AWAY) from error
-    except (OSError, TimeoutError) as error:
-        raise DatabaseUnavailable("the database cannot be reached") from error
+    return _TRANSLATION
 
 
-@contextmanager
-def _prefer_cancellation() -> Iterator[None]:
-    # SQLAlchemy finishes a commit although its task is cancelled. If the commit fails, its error replaces the
-    # cancellation, and a loop that retries after errors would never end.
-    try:
-        yield
-    except Exception as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError from error
-        raise
+def _translated(error: Exception) -> CommonTraceError | None:
+    match error:
+        case PoolTimeout():
+            return Overloaded(POOL_EXHAUSTED)
+        case DBAPIError():
+            return _map_wrapped(error)
+        case PostgresError():
+            # From the driver's own connection: searches and COPY.
+            return map_driver_error(error)
+        case InterfaceError() | InternalClientError():
+            # InternalClientError: the driver has read that Postgres is closing the connection, but not yet the end.
+            return DatabaseUnavailable(WENT_AWAY)
+        case OSError() | TimeoutError():
+            return DatabaseUnavailable("the database cannot be reached")
+        case _:
+            return None
 
 
 @contextmanager

@@ -1,9 +1,13 @@
-"""Executor: type of the session or connection on which a repository runs its statements."""
+"""Executor: type of the transaction or connection on which a repository runs its statements."""
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from typing import TypeAlias
 
-Executor = AsyncSession | AsyncConnection
-"""A session with an open transaction, or a connection in autocommit.
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-Read sides of repositories take an executor. Write sides take a session, so that only a unit of work can write.
+from commontrace.storage.transaction import Transaction
+
+Executor: TypeAlias = Transaction | AsyncConnection
+"""An open transaction, or a connection in autocommit.
+
+Read sides of repositories take an executor. Write sides take a transaction, so that only a unit of work can write.
 """

@@ -8,11 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, CursorResult, LargeBinary, String, Uuid, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.errors import AnswerErased, RequestIdReused
+from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import IdempotentRequest, User
+from commontrace.storage.transaction import Transaction
 
 RETENTION = timedelta(hours=24)
 
@@ -44,13 +45,17 @@ _ANSWER = (
     .join(User, User.id == IdempotentRequest.caller_id)
     .where(User.email == bindparam("email", type_=String), *_IS_THE_REQUEST, ~_EXPIRED)
 )
-_NEW = insert(IdempotentRequest.__table__)
-_RESERVE = _NEW.on_conflict_do_update(
-    index_elements=["caller_id", "method", "request_id"],
-    set_={"fingerprint": _NEW.excluded.fingerprint, "answer": None, "created_at": func.now(), "namespace_ids": []},
-    where=_EXPIRED,
-).returning(IdempotentRequest.request_id)
-_SAVE_ANSWER = (
+_NEW = insert(IdempotentRequest.__table__).values(
+    {name: bindparam(name) for name in ("caller_id", "method", "request_id", "fingerprint")}
+)
+_RESERVE = DriverStatement(
+    _NEW.on_conflict_do_update(
+        index_elements=["caller_id", "method", "request_id"],
+        set_={"fingerprint": _NEW.excluded.fingerprint, "answer": None, "created_at": func.now(), "namespace_ids": []},
+        where=_EXPIRED,
+    ).returning(IdempotentRequest.request_id)
+)
+_SAVE_ANSWER = DriverStatement(
     update(IdempotentRequest.__table__)
     .where(IdempotentRequest.caller_id == bindparam("of_caller_id", type_=Uuid), *_IS_THE_REQUEST)
     .values(
@@ -81,14 +86,14 @@ class IdempotencyReader:
 class IdempotencyRepository(IdempotencyReader):
     """Idempotency keys in one unit of work."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
 
     async def reserve(self, key: RequestKey, caller_id: UUID) -> bool:
         """Reserves the key; returns False if it has an answer. Waits for another transaction that has reserved it."""
         new = {"caller_id": caller_id, **asdict(key)}
-        reserved = await self._executor.execute(_RESERVE, new)
-        return reserved.one_or_none() is not None
+        return bool(await self._transaction.fetch(_RESERVE, new))
 
     async def save_answer(self, key: RequestKey, caller_id: UUID, answer: StoredAnswer) -> None:
         """Stores the answer to the request of a reserved key."""
@@ -98,7 +103,7 @@ class IdempotencyRepository(IdempotencyReader):
             "new_namespace_ids": sorted(answer.namespace_ids),
             **_parameters(key),
         }
-        await self._executor.execute(_SAVE_ANSWER, parameters)
+        await self._transaction.fetch(_SAVE_ANSWER, parameters)
 
     async def delete_expired(self, limit: int) -> int:
         """Deletes up to `limit` answers that are older than 24 hours; returns how many."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.data_files import data_directory
@@ -156,6 +156,9 @@ async def _is_migrated(connection: AsyncConnection, target: str, before: str | N
         if not is_permanent_refusal(error):
             raise
         raise MigrationRefused("Postgres refuses a step of the migration, of which nothing stays") from error
+    except PendingRollbackError as error:
+        # Of a lost connection. Leaving alembic's autocommit block fails on it, and hides the error that says so.
+        raise error.__context__ or error from None
     return True
 
 

@@ -38,13 +38,22 @@ class PoolLimiter:
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Waits for a slot, and frees it when the block ends. Raises Overloaded."""
-        user = served_user.get()
-        if not self._limiter.try_acquire():
-            await self._wait(user)
+        user = await self.acquire()
         try:
             yield
         finally:
-            self._limiter.release(user)
+            self.release(user)
+
+    async def acquire(self) -> str:
+        """Waits for a slot and returns the user who holds it. Raises Overloaded."""
+        user = served_user.get()
+        if not self._limiter.try_acquire():
+            await self._wait(user)
+        return user
+
+    def release(self, user: str) -> None:
+        """Frees a slot of the user's."""
+        self._limiter.release(user)
 
     async def _wait(self, user: str) -> None:
         has_begun = False

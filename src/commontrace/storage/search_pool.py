@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager, suppress
+from types import TracebackType
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import asyncpg
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage import engines
 from commontrace.storage.connections import connect_with_vectors
+from commontrace.storage.kept_connections import KeptConnections
 from commontrace.storage.pool_limiter import PoolLimiter, PoolState
 from commontrace.storage.postgres_url import driver_keywords, parse_postgres_url
 from commontrace.storage.search.binary_quantized import BinaryQuantizedSearch
@@ -54,6 +56,9 @@ class SearchPool:
     def __init__(self, url: str, *, size: int, timeout: float) -> None:
         self._limiter = PoolLimiter("searches", size=size, timeout=timeout)
         self._pool: asyncpg.Pool | None = None
+        self._kept = KeptConnections(self._release)
+        # Counts what `expire` was called for: connections that are in use then are not kept.
+        self._generation = 0
         self._options = dict(
             min_size=0,
             max_size=size,
@@ -68,20 +73,15 @@ class SearchPool:
             **_driver_options(url),
         )
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+    def connection(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """Takes a connection for the block. Raises Overloaded, and the driver's errors."""
-        async with self._limiter.slot():
-            pool = await self._opened()
-            connection = await pool.acquire()
-            try:
-                yield connection
-            finally:
-                await pool.release(connection)
+        return _Borrowed(self)
 
     async def expire(self) -> None:
         """Replaces every connection at its next use: the others are as old as one that was lost."""
+        self._generation += 1
         await (await self._opened()).expire_connections()
+        await self._kept.release_all()
 
     @property
     def state(self) -> PoolState:
@@ -90,8 +90,17 @@ class SearchPool:
 
     async def close(self) -> None:
         """Closes every connection, in use or not."""
+        self._generation += 1
         with suppress(TimeoutError):
-            await asyncio.wait_for((await self._opened()).close(), _CLOSE_SECONDS)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._kept.release_all()
+                await (await self._opened()).close()
+
+    async def _acquire(self) -> asyncpg.Connection:
+        return await (await self._opened()).acquire()
+
+    async def _release(self, connection: asyncpg.Connection) -> None:
+        await (await self._opened()).release(connection)
 
     async def _opened(self) -> asyncpg.Pool:
         # Not in the constructor: a pool belongs to the event loop in which it is made.
@@ -101,8 +110,46 @@ class SearchPool:
         return await self._pool
 
 
+class _Borrowed:
+    """Connection of a search pool, for a block. A class, because a search would notice a generator."""
+
+    __slots__ = ("_connection", "_generation", "_pool", "_user")
+
+    def __init__(self, pool: SearchPool) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> asyncpg.Connection:
+        pool = self._pool
+        self._user = await pool._limiter.acquire()
+        try:
+            self._connection = pool._kept.take() or await pool._acquire()
+        except BaseException:
+            pool._limiter.release(self._user)
+            raise
+        self._generation = pool._generation
+        return self._connection
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        pool = self._pool
+        try:
+            if error is None and self._generation == pool._generation:
+                pool._kept.put(self._connection)
+            else:
+                # The driver's pool waits for a statement that was cancelled, and drops a connection that was closed.
+                await pool._release(self._connection)
+        finally:
+            pool._limiter.release(self._user)
+
+
 async def _register_json(connection: asyncpg.Connection) -> None:
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=_decoded_json)
+
+
+def _decoded_json(text: str) -> Any:
+    # The metadata of most traces.
+    return {} if text == "{}" else json.loads(text)
 
 
 async def _reset_nothing(_connection: asyncpg.Connection) -> None:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.storage.encoding.jobs import EncodingJobReader, EncodingJobRepository
 from commontrace.storage.encoding.models import EmbeddingModelReader, EmbeddingModelRepository
@@ -18,16 +18,19 @@ from commontrace.storage.namespaces.repository import NamespaceReader, Namespace
 from commontrace.storage.search.keyword import KeywordSearch
 from commontrace.storage.search.neighbours import ExactSearch
 from commontrace.storage.search.trace_tokens import TraceTokensReader, TraceTokensRepository
+from commontrace.storage.search.vector_index_state import VectorIndexReader
 from commontrace.storage.search.vector_sample import VectorSample
 from commontrace.storage.tags.changes import TagChanges
 from commontrace.storage.tags.listing import TagListing
 from commontrace.storage.tags.repository import TagReader, TagRepository
 from commontrace.storage.traces.changes import TraceChanges
+from commontrace.storage.traces.creation import TraceCreation
 from commontrace.storage.traces.export import TraceExport
 from commontrace.storage.traces.listing import TraceListing
 from commontrace.storage.traces.purge import TracePurge
 from commontrace.storage.traces.repository import TraceReader, TraceRepository
 from commontrace.storage.traces.revisions import RevisionReader, RevisionRepository
+from commontrace.storage.transaction import Transaction
 from commontrace.storage.users import UserReader, UserRepository
 from commontrace.storage.votes.repository import VoteReader, VoteRepository
 
@@ -35,28 +38,29 @@ from commontrace.storage.votes.repository import VoteReader, VoteRepository
 class UnitOfWork:
     """The repositories of one transaction, yielded by `Database.unit_of_work()`. Leaving its block commits."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self.users = UserRepository(session)
-        self.keys = KeyRepository(session)
-        self.namespaces = NamespaceRepository(session)
-        self.members = MemberRepository(session)
-        self.tags = TagRepository(session)
-        self.tag_changes = TagChanges(session)
-        self.tag_listing = TagListing(session)
+    def __init__(self, transaction: Transaction) -> None:
+        self.users = UserRepository(transaction)
+        self.keys = KeyRepository(transaction)
+        self.namespaces = NamespaceRepository(transaction)
+        self.members = MemberRepository(transaction)
+        self.tags = TagRepository(transaction)
+        self.tag_changes = TagChanges(transaction)
+        self.tag_listing = TagListing(transaction)
         self.shown_namespace_ids: set[UUID] = set()
         """The namespaces of all that the answer of this unit of work may show."""
-        self.traces = TraceRepository(session, self.shown_namespace_ids)
-        self.trace_changes = TraceChanges(session, self.shown_namespace_ids)
-        self.trace_purge = TracePurge(session)
-        self.trace_tokens = TraceTokensRepository(session)
-        self.revisions = RevisionRepository(session)
-        self.votes = VoteRepository(session)
-        self.events = EventRepository(session)
-        self.idempotency = IdempotencyRepository(session)
-        self.imports = ImportRepository(session)
-        self.quotas = QuotaRepository(session)
-        self.embedding_models = EmbeddingModelRepository(session)
-        self.encoding_jobs = EncodingJobRepository(session)
+        self.traces = TraceRepository(transaction, self.shown_namespace_ids)
+        self.trace_creation = TraceCreation(transaction)
+        self.trace_changes = TraceChanges(transaction, self.shown_namespace_ids)
+        self.trace_purge = TracePurge(transaction)
+        self.trace_tokens = TraceTokensRepository(transaction)
+        self.revisions = RevisionRepository(transaction)
+        self.votes = VoteRepository(transaction)
+        self.events = EventRepository(transaction)
+        self.idempotency = IdempotencyRepository(transaction)
+        self.imports = ImportRepository(transaction)
+        self.quotas = QuotaRepository(transaction)
+        self.embedding_models = EmbeddingModelRepository(transaction)
+        self.encoding_jobs = EncodingJobRepository(transaction)
 
 
 class Reading:
@@ -82,6 +86,7 @@ class Reading:
         self.exact_search = ExactSearch(connection)
         self.keyword_search = KeywordSearch(connection)
         self.vector_sample = VectorSample(connection)
+        self.vector_index = VectorIndexReader(connection)
         self.events = EventReader(connection)
         self.idempotency = IdempotencyReader(connection)
         self.imports = ImportReader(connection)

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, String, bindparam, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import User
+from commontrace.storage.transaction import Transaction
 
 # Built once: building a statement costs more than running it.
 _ID_OF = select(User.id).where(User.email == bindparam("email", type_=String))
@@ -52,8 +52,8 @@ class UserReader:
 class UserRepository(UserReader):
     """Users of one unit of work."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
 
     async def get_or_create(self, email: str, *, display_name: str = "", is_seed: bool = False) -> UUID:
         """Returns the id of the user with this address, created if new. Safe against concurrent first writes."""

@@ -14,7 +14,7 @@ from tests.conftest import administer, query, url_of
 from tests.support.command_in_process import run_in_process
 
 NOWHERE = "127.0.0.1:1"
-COMMANDS = ("migrate", "serve", "seed", "worker --once", "reembed", "recount", "keys list")
+COMMANDS = ("migrate", "serve", "seed", "worker --once", "reembed", "bulk-import /dev/null", "recount", "keys list")
 USING = COMMANDS[1:]
 OWN = "give CommonTrace a database of its own"
 

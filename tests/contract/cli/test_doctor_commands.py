@@ -33,7 +33,9 @@ NOWHERE = "127.0.0.1:1"
 NO_ADDRESS = "nonsense"
 """An address that refuses connections at once; an unanswered one would cost four attempts."""
 INDEX = "ix_traces_embedding_hnsw"
-CREATE = f"CREATE INDEX {INDEX} ON traces USING hnsw (embedding vector_cosine_ops)"
+HELD = "(embedding::halfvec(384))"
+CREATE = f"CREATE INDEX {INDEX} ON traces USING hnsw ({HELD} halfvec_cosine_ops)"
+OF_THE_VERSION_BEFORE = f"CREATE INDEX {INDEX} ON traces USING hnsw (embedding vector_cosine_ops)"
 
 # What happened to the index; which check says so, how badly, in which words.
 DAMAGES = {
@@ -48,13 +50,19 @@ DAMAGES = {
         f"DROP INDEX {INDEX}; {CREATE.replace('cosine', 'l2')}",
         "index",
         Level.PROBLEM,
-        "hnsw with vector_l2_ops, searches need hnsw with vector_cosine_ops",
+        f"hnsw over {HELD} with halfvec_l2_ops, searches need hnsw over {HELD} with halfvec_cosine_ops",
     ),
     "of another kind": (
         f"DROP INDEX {INDEX}; {CREATE.replace('hnsw (', 'ivfflat (')}",
         "index",
         Level.PROBLEM,
-        "ivfflat with vector_cosine_ops, searches need hnsw",
+        f"ivfflat over {HELD} with halfvec_cosine_ops, searches need hnsw",
+    ),
+    "over the full vectors": (
+        f"DROP INDEX {INDEX}; {OF_THE_VERSION_BEFORE}",
+        "index",
+        Level.PROBLEM,
+        f"hnsw over embedding with vector_cosine_ops, searches need hnsw over {HELD} with halfvec_cosine_ops",
     ),
     "coarser": (f"DROP INDEX {INDEX}; {CREATE} WITH (m = 4)", "index", Level.WARNING, "m = 4 instead of"),
     "on some rows only": (
@@ -78,7 +86,7 @@ async def look(monkeypatch: pytest.MonkeyPatch, url: str | None, address: str = 
 
 async def follow(advice: str, url: str) -> None:
     """Runs the statements of an advice for psql."""
-    statements = advice.removeprefix("psql: ").replace(" and if that does not help:", "").split("; ")
+    statements = advice.rpartition("psql: ")[2].replace(" and if that does not help:", "").split("; ")
     for statement in statements:
         await administer(url, statement)
 

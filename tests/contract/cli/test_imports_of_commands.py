@@ -47,6 +47,7 @@ SERVER_COMMANDS = (
     ["migrate"],
     ["seed"],
     ["reembed"],
+    ["bulk-import", "/dev/null"],
     ["recount"],
     ["models", "install"],
     ["users", "list"],

@@ -39,7 +39,7 @@ async def store_vectors(database: Database, vectors: list[Vector]) -> list[UUID]
             for number, vector in enumerate(vectors)
         ]
         for trace in traces:
-            await work.traces.add(trace)
+            await work.trace_creation.add(trace)
     return [trace.id for trace in traces]
 
 

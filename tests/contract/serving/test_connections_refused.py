@@ -20,7 +20,7 @@ from tests.integration.storage.storing import stored
 from tests.support.command_in_process import run_in_process
 
 NOWHERE = "127.0.0.1:1"
-COMMANDS = ("migrate", "serve", "worker --once", "reembed", "recount", "keys list")
+COMMANDS = ("migrate", "serve", "worker --once", "reembed", "bulk-import /dev/null", "recount", "keys list")
 ACCESS = "local all ada scram-sha-256\nlocal all eve reject\nlocal all postgres trust\n"
 READ_ONLY = "ALTER DATABASE {} SET default_transaction_read_only = on"
 REACH = "check host, port and parameters in DATABASE_URL"

@@ -24,7 +24,7 @@ from tests.support.command_in_process import run_in_process
 
 pytestmark = pytest.mark.slow
 
-COMMANDS = ("migrate", "worker --once", "reembed", "recount", "keys list")
+COMMANDS = ("migrate", "worker --once", "reembed", "bulk-import /dev/null", "recount", "keys list")
 DIRECTLY = "connect to Postgres directly, not through a pooler such as PgBouncer"
 IGNORED = sorted((PINNED_SETTINGS | engines.SESSION_SETTINGS | engines.SEARCH_SETTINGS).keys() - {"application_name"})
 PORT, SECONDS = 6432, 10.0

@@ -84,7 +84,7 @@ async def store_varied(database: Database, count: int, random: Random) -> list[S
                 is_deleted=random.random() < 0.2,
                 namespace=NAMESPACES[number % 3 == 0],
             )
-            await work.traces.add(
+            await work.trace_creation.add(
                 a_trace(
                     trace.contributor_id,
                     id=trace.id,
@@ -113,7 +113,7 @@ async def store_at(database: Database, times: Iterable[datetime], email: str = E
         contributor_id = await work.users.get_or_create(email)
         for time in times:
             trace = a_trace(contributor_id, embedding=vector)
-            await work.traces.add(trace)
+            await work.trace_creation.add(trace)
             await work.trace_changes.update(trace.id, {"created_at": time})
             ids.append(trace.id)
     return ids

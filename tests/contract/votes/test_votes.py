@@ -86,6 +86,16 @@ async def test_a_vote_is_stored_and_counted(server: RunningServer) -> None:
     assert await vote_of(server, 1, trace_id) == vote
 
 
+async def test_a_voter_lost_by_a_restore_is_created_again(server: RunningServer, database_url: str) -> None:
+    trace_id = await a_trace(server)
+    await cast(server, 1, trace_id)
+    # As after a restore of a dump from before the first vote.
+    await administer(database_url, "DELETE FROM votes")
+    await administer(database_url, "DELETE FROM users WHERE email = 'voter-1@example.org'")
+    await cast(server, 1, trace_id)
+    assert (await vote_of(server, 1, trace_id)).type == VOTE_TYPE_UP
+
+
 @pytest.mark.parametrize("reason", sorted(set(vote_pb2.DownReason.values()) - {DOWN_REASON_UNSPECIFIED}))
 async def test_a_down_vote_says_why(server: RunningServer, reason: vote_pb2.DownReason.ValueType) -> None:
     trace_id = await a_trace(server)

@@ -29,8 +29,9 @@ from commontrace.rpc.interceptors import authentication, backpressure
 from commontrace.rpc.interceptors.base import AroundInterceptor, Handler, unary_behavior
 from commontrace.rpc.interceptors.deferred_receive import DeferredReceiveInterceptor
 from commontrace.serving import bootstrap, interceptor_chain
-from commontrace.storage import advisory_lock, database, engines
+from commontrace.storage import advisory_lock, database, engines, transaction
 from commontrace.storage.database import Database, ReadOperation, Result
+from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.search_pool import SearchPool
 from commontrace.storage.traces import changes as trace_changes
 from tests.faults.harness import unbounded_statements
@@ -86,13 +87,10 @@ class _CarelessPool(SearchPool):
 
 
 class _Careless(Database):
-    """Commits every statement by itself, and keeps what readers had who have left."""
+    """Keeps what readers had who have left."""
 
     def __init__(self, url: str, **options: Any) -> None:
-        with (
-            patch.object(engines, "pooled", partial(engines.pooled, autocommit=True)),
-            patch.object(database, "SearchPool", _CarelessPool),
-        ):
+        with patch.object(database, "SearchPool", _CarelessPool):
             super().__init__(url, **options)
         self._kept: list[bytes] = []
 
@@ -156,6 +154,17 @@ def _without_shares() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _without_transactions() -> Iterator[None]:
+    """Commits every statement by itself."""
+    with (
+        patch.object(engines, "BEGIN", "SELECT 1"),
+        patch.object(transaction, "COMMIT", "SELECT 1"),
+        _with_database(_Careless),
+    ):
+        yield
+
+
 def _with_database(kind: Callable[..., Database]) -> AbstractContextManager[object]:
     return patch.object(bootstrap, "Database", kind)
 
@@ -179,9 +188,11 @@ async def _taken_by_everybody(connection: AsyncConnection, key: int, **_patience
 
 
 def _without_lock(name: str) -> AbstractContextManager[object]:
-    statement: Any = getattr(trace_changes, name)._generate()
+    locking = getattr(trace_changes, name)
+    is_drivers = isinstance(locking, DriverStatement)
+    statement: Any = (locking.statement if is_drivers else locking)._generate()
     statement._for_update_arg = None
-    return patch.object(trace_changes, name, statement)
+    return patch.object(trace_changes, name, DriverStatement(statement) if is_drivers else statement)
 
 
 MIGRATION_LOCK, TRACE_LOCK, PURGE_LOCK = "migration lock", "trace lock", "purge lock"
@@ -198,7 +209,7 @@ _WITHOUT: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "endpoint bounds": lambda: patch.object(endpoint, "EndpointClient", _UnboundedClient),
     "front door": _without_front_door,
     "shares": _without_shares,
-    "transactions": lambda: _with_database(_Careless),
+    "transactions": _without_transactions,
     "cancellation": lambda: _with_database(_Unbound),
     "pool timeout": lambda: _with_database(partial(Database, pool_timeout=30)),
     "transport limits": lambda: _with_options(**_OPEN),

@@ -39,10 +39,15 @@ _SEARCHES = [
     "gRPC, vectors of texts",
     "gRPC, text, cached",
     "gRPC, text, new",
+    "gRPC, text of ten words, new",
+    "raw asyncpg + onnxruntime, text, new",
+    "raw asyncpg + onnxruntime, text of ten words, new",
 ]
 _WRITES = [
     "search, alone",
+    *("raw asyncpg, create", "gRPC, create"),
     *("create, alone", "create, while others search", "search, while others create"),
+    *("raw asyncpg, vote", "gRPC, vote"),
     *("vote, alone", "vote, while others search", "search, while others vote"),
 ]
 PARTIES = ("driver", "server", "machine")
@@ -111,8 +116,11 @@ def test_a_run_measures_both_sides_of_both_corpora_and_of_one_that_grows(place: 
         assert (row["of_raw"] == 1.0) == row["name"].startswith("raw")
     check_growth(results["growth"])
     assert (results["watching"], results["words"], results["tag_names"]) == (None, [], [])
-    assert len(results["targets"]) == 6
-    for target in results["targets"]:
+    assert len(results["targets"]) == 14
+    reached_here = results["targets"]
+    of_bulk = reached_here.pop(2)
+    assert (of_bulk["measured"], of_bulk["ok"]) == (None, None)
+    for target in reached_here:
         assert target["measured"] > 0
         bound = float(target["target"][3:])
         reached = target["measured"] >= bound if target["target"][0] == ">" else target["measured"] <= bound
@@ -127,7 +135,7 @@ def test_a_run_measures_both_sides_of_both_corpora_and_of_one_that_grows(place: 
 @pytest.mark.slow
 def test_a_run_measures_what_it_is_told_to(place: Path) -> None:
     """Three parts in one run, which starts one Postgres for them."""
-    run = start(place, BENCH_ONLY="watching,words,tag_names")
+    run = start(place, BENCH_ONLY="watching,words,tag_names,bulk")
     printed, complaints = run.communicate(timeout=300)
     assert run.returncode == 0, complaints
 
@@ -135,7 +143,11 @@ def test_a_run_measures_what_it_is_told_to(place: Path) -> None:
     assert (results["corpora"], results["growth"]) == ([], None)
     assert results["watching"]["quiet_p50_ms"] <= results["watching"]["quiet_p99_ms"]
     assert results["watching"]["edits_per_second_watched"] > 0
-    assert [(target["measured"], target["ok"]) for target in results["targets"]] == [(None, None)] * 6
+    raw, bulk = results["bulk"]
+    assert (raw["of_raw"], bulk["name"], bulk["traces"]) == (1.0, "commontrace bulk-import", 100)
+    assert bulk["of_raw"] == pytest.approx(bulk["per_second"] / raw["per_second"])
+    reached = [target["measured"] for target in results["targets"]]
+    assert reached == [None, None, bulk["of_raw"], *[None] * 11]
     check_words(results["words"])
     rows = [(row["question"], row["callers"], row["failures"]) for row in results["tag_names"]]
     assert rows == [(f"{names} tag names", callers, 0) for names in ("41", "10,000") for callers in (1, 4)]
@@ -156,7 +168,7 @@ def check_searches(rows: list[dict[str, Any]], names: list[str]) -> None:
     ]
     for row in rows:
         check_row(row)
-        assert (row["of_raw"] == 1.0) == (row["raw_form"] != "") == row["name"].startswith("raw")
+        assert (row["of_raw"] == 1.0) == (row["raw_form"] != "") == row["name"].startswith("raw asyncpg,")
 
 
 def check_growth(growth: dict[str, Any]) -> None:

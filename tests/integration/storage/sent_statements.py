@@ -33,8 +33,9 @@ OUTSIDE = {
     ),
     r"UPDATE traces SET superseded_by_id=.* FROM unnest\(.*": "ImportTraces",
     r"DELETE FROM votes WHERE votes\.trace_id = \$1::UUID AND votes\.voter_id = .*": "RetractVote",
-    r"SELECT votes\.trace_id, count\(\*\) .* GROUP BY votes\.trace_id": "CastVote RetractVote",
-    r"INSERT INTO trace_tokens .* SELECT .*": "CreateTrace UpdateTrace PromoteTrace",
+    r"INSERT INTO votes .* FROM votes AS other WHERE .*": "CastVote",
+    r"SELECT votes\.trace_id, count\(\*\) .* GROUP BY votes\.trace_id": "RetractVote",
+    r"INSERT INTO trace_tokens .* SELECT .*": "UpdateTrace PromoteTrace",
     # Locks what a merge moves, in every namespace, and shows nothing.
     r"SELECT count\(\*\) AS count_1 FROM \(SELECT .* FOR KEY SHARE\) AS anon_1": "MergeTags",
     # The age of the oldest event.

@@ -52,7 +52,7 @@ def a_trace(contributor_id: UUID, **changes: Any) -> NewTrace:
 async def stored(database: Database, **changes: Any) -> UUID:
     async with database.unit_of_work() as work:
         trace = a_trace(await work.users.get_or_create(EMAIL), **changes)
-        await work.traces.add(trace)
+        await work.trace_creation.add(trace)
     return trace.id
 
 

@@ -127,7 +127,7 @@ async def test_a_time_limit_is_no_answer_in_time(database: Database, limit: str,
 
     async with database.unit_of_work() as work:
         trace = a_trace(await work.users.get_or_create(EMAIL))
-        await work.traces.add(trace)
+        await work.trace_creation.add(trace)
         await work.tags.attach(trace.id, ["python"])
         with pytest.raises(DatabaseUnavailable, match="did not answer in time"):
             await database.read(ask)

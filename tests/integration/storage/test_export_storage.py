@@ -34,7 +34,7 @@ async def test_a_page_ends_before_its_texts_are_too_long(database: Database) -> 
         # Bytes count, and what lies out of line counts in full.
         for number, (context, solution) in enumerate([("x" * 9, "y"), ("é" * 5, ""), ("z" * 5000, ""), ("", "a" * 20)]):
             trace = a_trace(contributor_id, context=context, solution=solution)
-            await work.traces.add(trace)
+            await work.trace_creation.add(trace)
             await work.trace_changes.update(trace.id, {"created_at": NOON + timedelta(microseconds=number)})
             ids.append(trace.id)
     assert await page(database) == ids

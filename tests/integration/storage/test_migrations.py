@@ -1,5 +1,6 @@
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -191,7 +192,7 @@ async def test_the_dimension_follows_the_model(empty_database_url: str, dimensio
     await migrations.upgrade(empty_database_url, LexicalEmbedder(dimensions))
 
     golden = GOLDEN.read_text(encoding="utf-8")
-    assert await schema(empty_database_url) == golden.replace("vector(384)", f"vector({dimensions})")
+    assert await schema(empty_database_url) == re.sub(r"(vector|halfvec)\(384\)", rf"\1({dimensions})", golden)
     recorded = "SELECT id, version, dimensions, is_lexical, is_current FROM embedding_models"
     assert await query(empty_database_url, recorded) == [("lexical-hash", "1", dimensions, True, True)]
     await administer(empty_database_url, USER)

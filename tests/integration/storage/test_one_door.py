@@ -49,6 +49,7 @@ _OF_NO_NAMESPACE = {
     "imports": "ledgers keep their namespaces: core/imports/service.py",
     "embedding_models": "models belong to no namespace",
     "encoding_jobs": "the queue of the service itself",
+    "vector_index": "the state of the index, which is one for all namespaces",
 }
 _WITHOUT = {
     ("tags", "get_ids"): "ids of names that a write attaches; the caller sends the names",

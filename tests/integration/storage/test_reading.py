@@ -77,6 +77,7 @@ ARGUMENTS: dict[str, dict[str, Any] | list[Any]] = {
     "traces.require": {"trace_id": ID, "namespaces": IN_COMMONS},
     "users.get_id": {"email": EMAIL},
     "users.list": {},
+    "vector_index.is_usable": {},
     "vector_sample.estimate_trace_count": {},
     "vector_sample.find_random": [LexicalEmbedder(384)],
     "votes.count_traces": {},

@@ -1,6 +1,7 @@
 """Moving a database to another model, step by step, on each Postgres."""
 
 import asyncio
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -76,7 +77,7 @@ async def test_the_schema_is_the_same_but_for_its_dimension(database: Database, 
     await fill(database)
     for model in (OTHER, Renamed(OTHER, "2"), LexicalEmbedder(1536), LexicalEmbedder(384)):
         assert await move_to(model, database_url) == 40
-        golden = GOLDEN.read_text(encoding="utf-8").replace("vector(384)", f"vector({model.dimensions})")
+        golden = re.sub(r"(vector|halfvec)\(384\)", rf"\1({model.dimensions})", GOLDEN.read_text(encoding="utf-8"))
         assert by_table(await schema(database_url)) == by_table(golden)
         assert await query(database_url, MODELS) == [("lexical-hash", model.dimensions, True)]
         assert await every_vector_is_of(model, database_url) == 40
@@ -146,6 +147,21 @@ async def test_an_index_that_was_broken_off_is_built_anew(database: Database, da
     assert await move_to(OTHER, database_url) == 40
     assert "(96)" in await schema(database_url)
     assert await query(database_url, "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid") == []
+
+
+async def test_an_index_of_the_version_before_is_built_anew(database: Database, database_url: str) -> None:
+    await fill(database)
+    async with bootstrap.reembedding(Postgres(url=database_url, is_embedded=False)) as steps:
+        with pytest.raises(ModelReplaced, match="no longer being moved"):
+            await steps.build_indexes()
+        await steps.start(OTHER)
+    await administer(
+        database_url,
+        "CREATE INDEX ix_traces_next_embedding_hnsw ON traces USING hnsw (next_embedding vector_cosine_ops)",
+    )
+    assert await move_to(OTHER, database_url) == 40
+    held = "SELECT pg_get_indexdef('ix_traces_embedding_hnsw'::regclass, 1, true)"
+    assert await query(database_url, held) == [("(embedding::halfvec(96))",)]
 
 
 async def test_what_is_edited_after_it_was_encoded_is_encoded_again(database: Database, database_url: str) -> None:

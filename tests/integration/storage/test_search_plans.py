@@ -36,6 +36,7 @@ from commontrace.storage.search.neighbours import (
     ApproximateSearch,
     approximate_parameters,
     approximate_statement,
+    candidate_count,
     hits_statement,
 )
 from commontrace.storage.unit_of_work import Reading
@@ -145,6 +146,15 @@ async def compare_all(reading: Reading, query: Vector, limit: int) -> list[Neigh
     )
 
 
+def statement_of_ids(kinds: filter_sql.Kinds) -> Select[Any]:
+    return approximate_statement(kinds, dimensions=MODEL.dimensions)
+
+
+def statement_of_hits(kinds: filter_sql.Kinds, limit: int, *, full: bool = True) -> Select[Any]:
+    candidates = candidate_count(limit, ef_search=64)
+    return hits_statement(kinds, dimensions=MODEL.dimensions, limit=limit, candidates=candidates, full=full)
+
+
 async def explain(
     search: ApproximateSearch | BinaryQuantizedSearch, statement: Select[Any], nearest: NeighbourQuery
 ) -> str:
@@ -167,9 +177,9 @@ async def test_the_planner_stays_on_the_index(corpus: Corpus, populated: Databas
             kind = filter_sql.kinds_of(resolved(trace_filter))
             for limit in LIMITS:
                 nearest = query_of(corpus, trace_filter, limit)
-                ids = await populated.search(partial(explain, statement=approximate_statement(kind), nearest=nearest))
+                ids = await populated.search(partial(explain, statement=statement_of_ids(kind), nearest=nearest))
                 rows = await populated.search(
-                    partial(explain, statement=hits_statement(kind, limit=limit, full=True), nearest=nearest)
+                    partial(explain, statement=statement_of_hits(kind, limit), nearest=nearest)
                 )
                 for plan in (ids, rows):
                     by_index = "Index Scan using ix_traces_embedding_hnsw on traces"
@@ -177,7 +187,8 @@ async def test_the_planner_stays_on_the_index(corpus: Corpus, populated: Databas
                     assert "Seq Scan" not in plan
                 assert "Sort" not in ids
                 assert "Index Scan using pk_traces on traces" in rows
-                assert "Sort" not in rows
+                # Of the candidates, by their full vectors.
+                assert re.findall(r"Sort Key: .*", rows) == ["Sort Key: candidate.distance, candidate.id"]
                 assert "ix_tags_name" not in rows
 
 
@@ -222,13 +233,13 @@ async def plans_of_searches(url: str, corpus: Corpus) -> dict[tuple[object, ...]
             kinds = filter_sql.kinds_of(nearest.trace_filter)
             given = approximate_parameters(nearest, ef_search=64)
             statements = {
-                "hits": hits_statement(kinds, limit=limit, full=full),
+                "hits": statement_of_hits(kinds, limit, full=full),
                 "signs": binary_quantized.reranked_statement(kinds, limit=limit, candidates=200, full=full),
             }
             if limit == _LARGEST_LIMIT:
                 # The same for every limit, and for texts or none.
                 statements |= {
-                    "ids": approximate_statement(kinds),
+                    "ids": statement_of_ids(kinds),
                     "ids by signs": binary_quantized.reranked_statement(kinds, limit=limit, candidates=200, full=None),
                 }
             prepared = {what: DriverStatement(statement) for what, statement in statements.items()}

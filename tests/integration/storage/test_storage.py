@@ -113,7 +113,7 @@ async def test_many_first_uses_of_users_and_tags_at_once(database_url: str) -> N
         tags = random.Random(number).sample(names, 8)  # noqa: S311 - every caller has an order of its own
         async with database.unit_of_work() as work:
             trace = a_trace(await work.users.get_or_create(EMAIL))
-            await work.traces.add(trace)
+            await work.trace_creation.add(trace)
             await work.tags.attach(trace.id, tags)
             assert (await work.traces.get_many([trace.id], EVERY_TRACE, full=True))[trace.id].tags == sorted(tags)
         return trace.id, trace.contributor_id

@@ -1,7 +1,7 @@
 """Properties of validation and translation: tags, texts, vectors, metadata, messages of hits."""
 
 import unicodedata
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -169,6 +169,10 @@ def _padding(size: int) -> str:
     return "x" * size
 
 
+def _copy(hit: pb.SearchHit, message: pb.SearchHit) -> None:
+    message.CopyFrom(hit)
+
+
 @settings(stable, max_examples=60)
 @given(st.lists(_sizes | _edges, max_size=12), st.integers(0, 100))
 def test_hits_are_cut_into_messages_in_order_and_none_is_too_large(sizes: list[int], model_id: int) -> None:
@@ -177,7 +181,7 @@ def test_hits_are_cut_into_messages_in_order_and_none_is_too_large(sizes: list[i
         for number, size in enumerate(sizes)
     ]
     builder = ResponseBuilder()
-    cut = [full for hit in hits if (full := builder.add(hit)) is not None] + [builder.take()]
+    cut = [full for hit in hits if (full := builder.add(partial(_copy, hit))) is not None] + [builder.take()]
     assert [hit for response in cut for hit in response.hits] == hits
     assert all(response.hits for response in cut) or not hits
     for response, following in pairwise(cut):

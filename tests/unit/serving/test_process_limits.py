@@ -33,11 +33,13 @@ async def test_free_memory_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_old_objects_are_left_out_of_collections() -> None:
+    thresholds = gc.get_threshold()
     try:
         process_limits.freeze_heap()
         assert not gc.get_objects()
     finally:
         gc.unfreeze()
+        gc.set_threshold(*thresholds)
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,10 @@ from commontrace.storage import migrations
 from commontrace.storage.doctor.inspector import DatabaseInspector, inspect_database
 from commontrace.storage.doctor.refusals import InspectionFailed
 from commontrace.storage.doctor.search_plan import explain_search
-from commontrace.storage.doctor.vectors import create_index_statement, intended_index
+from commontrace.storage.doctor.vectors import intended_index
 from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.error_advice import REACH, advice_for
-from commontrace.storage.models import VECTOR_INDEX_NAME
+from commontrace.storage.models.vector_index import VECTOR_INDEX_NAME, create_index_sql
 from commontrace.storage.postgres_url import parse_postgres_url
 
 _ENCODING_SECONDS = 10.0
@@ -154,10 +154,12 @@ async def _check_vectors(
     yield await _check_model(recorded, upcoming, settings, is_as_new=is_as_new and upcoming is None)
     if upcoming is not None:
         yield vector_doctor.check_reembedding(upcoming, await database.get_reembedding_progress())
-    create = create_index_statement()
-    index = doctor.check_index(VECTOR_INDEX_NAME, await database.get_vector_index(), intended_index(), create=create)
+    create = create_index_sql(recorded.dimensions, concurrently=True)
+    found, intended = await database.get_vector_index(), intended_index(recorded.dimensions)
+    is_importing = await database.is_bulk_importing()
+    index = doctor.check_index(VECTOR_INDEX_NAME, found, intended, create=create, is_importing=is_importing)
     yield index
-    if index.level is not Level.PROBLEM:
+    if index.level is not Level.PROBLEM and found is not None and found.is_valid:
         plan = await explain_search(where.url, recorded)
         yield doctor.check_plan(VECTOR_INDEX_NAME, plan, create=create)
         available = available_bytes() if where.is_embedded else None

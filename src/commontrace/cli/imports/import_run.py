@@ -12,6 +12,7 @@ from commontrace.cli.runtime.json_input import InvalidInput
 
 if TYPE_CHECKING:
     from commontrace.client import Client
+    from commontrace.serving.bulk_importing import BulkImporter
     from commontrace.v1 import trace_import_pb2
 
 # Deadline of one answer, in seconds: longer than a restart of the server.
@@ -52,8 +53,8 @@ class ImportRun:
         self._in_flight: dict[int, tuple[str, bool]] = {}
         """Unanswered traces by line: the title, and True if the line has the vector."""
 
-    async def run(self, client: "Client") -> None:
-        """Imports the lines that earlier runs have not stored. Raises CallFailed."""
+    async def run(self, client: "Client | BulkImporter") -> None:
+        """Imports the lines that earlier runs have not stored. Raises what the client does."""
         from commontrace.client import CallFailed
 
         before = await client.import_progress(self._import_id)
@@ -71,9 +72,13 @@ class ImportRun:
                 self.created_before = min(before.created_count, self.created)
                 self.created -= self.created_before
         except CallFailed:
-            if self._is_resumable:
-                print_note("what was stored stays: the same command goes on where this one stopped")
+            self.print_advice()
             raise
+
+    def print_advice(self) -> None:
+        """Prints after a failure that the import can be resumed, if it can."""
+        if self._is_resumable:
+            print_note("what was stored stays: the same command goes on where this one stopped")
 
     async def check_encoded(self, client: "Client", advance: "Callable[[int, int | None], None] | None") -> None:
         """Refreshes the imported traces without a vector; with `advance`, waits until all have one."""

@@ -63,7 +63,8 @@ def configure_logging(level: str, *, names_process: bool = False) -> None:
     structlog.configure(
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _StandardError())),
+        # Writes a line at once; `PrintLogger` writes its end by itself.
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
     # Loggers of libraries: asyncio logs failed tasks, SQLAlchemy failed connections.

@@ -17,7 +17,7 @@ Record = trace_record_pb2.TraceRecord | trace_import_pb2.ImportItem
 # Half of the largest request, because a message whose stream breaks is sent again as a whole.
 _MESSAGE_BYTES = 1 << 19
 _MESSAGE_ITEMS = 500
-_ITEM_BYTES = (1 << 20) - 1024
+ITEM_BYTES = (1 << 20) - 1024
 """The largest item that fits into a request."""
 _UNACKNOWLEDGED_MESSAGES = 4
 
@@ -81,8 +81,8 @@ class ImportProgress:
         size, full = item.ByteSize(), None
         if len(self._batch.request.items) == _MESSAGE_ITEMS or self._batch_bytes + size > _MESSAGE_BYTES:
             full = self.flush()
-        if size > _ITEM_BYTES:
-            self._batch.refused.append(_too_large(item.sequence, size))
+        if size > ITEM_BYTES:
+            self._batch.refused.append(too_large(item.sequence, size))
         else:
             self._batch.request.items.append(item)
             self._batch_bytes += size
@@ -163,9 +163,10 @@ def _is_connection_loss(failure: CallFailed) -> bool:
     return failure.code in BREAKS or failure.retry_after is not None or is_local
 
 
-def _too_large(sequence: int, size: int) -> trace_import_pb2.ImportResult:
+def too_large(sequence: int, size: int) -> trace_import_pb2.ImportResult:
+    """Returns the result of an item that no request can hold; `size` is in bytes."""
     reason = error_reason_pb2.ERROR_REASON_REQUEST_TOO_LARGE
-    message = f"REQUEST_TOO_LARGE: the trace has {size} bytes; at most {_ITEM_BYTES} fit into a request"
+    message = f"REQUEST_TOO_LARGE: the trace has {size} bytes; at most {ITEM_BYTES} fit into a request"
     code = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
     return trace_import_pb2.ImportResult(
         sequence=sequence, error=error_reason_pb2.ItemError(code=code, reason=reason, message=message)

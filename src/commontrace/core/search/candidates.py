@@ -50,10 +50,12 @@ class CandidateGeneration:
         self._selectivities = selectivities
 
     async def approximate(self) -> SearchResult:
-        """Returns what the vector index finds, or binary quantization where few traces pass the filter.
+        """Returns what the vector index finds, or binary quantization where few traces pass or there is no index.
 
         The stop reason is SCAN_BUDGET where only an exact search can prove that no more follow.
         """
+        if not await self._database.has_vector_index():
+            return await self._binary_quantized()
         selectivity = 1.0 if self._trace_filter.passes_all else await self._selectivity()
         if not selectivity:
             return await self._binary_quantized()

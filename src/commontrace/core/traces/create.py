@@ -10,15 +10,14 @@ from commontrace.core.search.selectivity import FilterSelectivityCache
 from commontrace.core.traces.preconditions import require_namespace, require_owner
 from commontrace.domain.deadline import NEVER, Deadline
 from commontrace.domain.errors import AlreadySuperseded, ConcurrentChange, DuplicateTrace, ModelReplaced
-from commontrace.domain.events.event_types import CREATED, SUPERSEDED
+from commontrace.domain.events.event_types import SUPERSEDED
 from commontrace.domain.namespaces.access import Grant, NamespaceAccess
 from commontrace.domain.tags.names import normalise_all
 from commontrace.domain.traces.content_hash import content_hash, hash_in_namespace
-from commontrace.domain.traces.contribution import TEXTS, Contribution, NewTrace, OnDuplicate, new_trace
+from commontrace.domain.traces.contribution import Contribution, NewTrace, OnDuplicate, new_trace
 from commontrace.domain.traces.locked_trace import LockedTrace
 from commontrace.embeddings.embedder import Embedder, Embedding
 from commontrace.storage.database import Database
-from commontrace.storage.search.trace_tokens import TokensOfRevision
 from commontrace.storage.traces.repository import TraceRow
 from commontrace.storage.unit_of_work import UnitOfWork
 
@@ -88,14 +87,13 @@ class PreparedTrace:
             supersedes_id=self.supersedes_id,
             namespace_id=self.namespace.id,
         )
-        if not await add(trace, self.tags, work):
+        stored = await add(trace, self.tags, work)
+        if stored is None:
             # The same content was stored since this was prepared.
             raise ConcurrentChange
         if superseded is not None:
             await work.trace_changes.update(superseded.id, {"superseded_by_id": trace.id})
             await add_event(superseded, SUPERSEDED, work)
-        stored = await work.traces.get_for_answer(trace.id, self.access.readable)
-        assert stored is not None  # noqa: S101 - stored above, in the same transaction
         if self.embedding is None:
             return CreateResult(trace=stored, is_new=True)
         return CreateResult(
@@ -181,30 +179,20 @@ async def prepare(
     )
 
 
-async def add(trace: NewTrace, tags: list[str], work: UnitOfWork) -> bool:
-    """Stores a trace with its first revision, tags and event; returns False if a live one has the same content.
+async def add(trace: NewTrace, tags: list[str], work: UnitOfWork) -> TraceRow | None:
+    """Stores a trace with its first revision, tags and event; returns None if a live one has the same content.
 
     Queues a trace without a vector for encoding. Raises ModelReplaced.
     """
-    current = await work.traces.add(trace)
-    if current is None:
-        return False
+    # Tags that are new come after the trace, as in imports: two transactions wait instead of deadlocking.
+    tag_ids = await work.tags.lock_all(tags)
+    added = await work.trace_creation.add(trace, tag_ids or ())
+    if added is None:
+        return None
     if trace.embedding is None:
         await work.encoding_jobs.enqueue(trace.id)
-    elif current != (trace.embedding_model_id, trace.embedding_model_version):
+    elif (added.model_id, added.model_version) != (trace.embedding_model_id, trace.embedding_model_version):
         raise ModelReplaced
-    else:
-        tokens = TokensOfRevision(trace.id, 1, trace.token_signs)
-        await work.trace_tokens.save([tokens], model_version=current.model_version)
-    await work.revisions.add(
-        trace.id,
-        revision=1,
-        title=trace.title,
-        context=trace.context,
-        solution=trace.solution,
-        changed_fields=list(TEXTS),
-        editor_id=trace.contributor_id,
-    )
-    await work.tags.attach(trace.id, tags)
-    await work.events.add(trace.id, CREATED, revision=1, namespace_id=trace.namespace_id)
-    return True
+    if tag_ids is not None:
+        return added.trace
+    return added.trace._replace(tags=await work.tags.attach(trace.id, tags))

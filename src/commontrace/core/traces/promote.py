@@ -57,7 +57,7 @@ async def promote(
         promoted_from_id=source.id,
         prior_contributor_ids=(*source.prior_contributor_ids, source.contributor_id),
     )
-    if not await add(trace, shown.tags, work):
+    if await add(trace, shown.tags, work) is None:
         # The same content was stored since.
         raise ConcurrentChange
     if vector is not None and not await work.trace_tokens.copy(source.id, trace.id) and keeps_tokens(model):

@@ -51,7 +51,7 @@ async def seed(seeds: Mapping[UUID, Contribution], database: Database, embedder:
                 )
                 tags = normalise_all(contribution.tags)
                 # A user may have contributed the same content before.
-                if not await add(trace, tags, work):
+                if await add(trace, tags, work) is None:
                     await add(replace(trace, content_hash=None), tags, work)
         return len(missing_still)
 

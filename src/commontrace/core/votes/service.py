@@ -34,8 +34,8 @@ async def cast(
         raise OwnTrace(trace.id)
     if ballot.revision not in (None, trace.revision):
         raise RevisionNotCurrent(trace.id, trace.revision)
-    vote = await work.votes.save(ballot, voter_id, revision=trace.revision)
-    return vote, await _count(trace, work, validation_threshold=validation_threshold)
+    vote, tally = await work.votes.save(ballot, voter_id, revision=trace.revision)
+    return vote, await _updated(trace, tally, work, validation_threshold=validation_threshold)
 
 
 async def retract(
@@ -46,7 +46,8 @@ async def retract(
     access.require_role(trace.namespace_id, Role.WRITER)
     if not await work.votes.delete(trace_id, voter_id):
         raise VoteNotFound(trace_id)
-    return await _count(trace, work, validation_threshold=validation_threshold)
+    tallies = await work.votes.count_votes_of_locked([trace_id])
+    return await _updated(trace, tallies.get(trace_id, Tally()), work, validation_threshold=validation_threshold)
 
 
 async def get_vote(email: str, trace_id: UUID, namespaces: ReadableNamespaces, reading: Reading) -> VoteRow:
@@ -76,11 +77,10 @@ async def apply_tally(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, val
         await work.trace_changes.touch(trace.id, changes)
         await add_status_event(trace, due.status, work, revision=trace.revision)
     elif changes:
-        await work.trace_changes.update(trace.id, changes)
+        await work.trace_changes.set_tally(trace.id, due)
     return due
 
 
-async def _count(trace: LockedTrace, work: UnitOfWork, *, validation_threshold: int) -> TraceStanding:
-    tallies = await work.votes.count_votes_of_locked([trace.id])
-    updated = await apply_tally(trace, tallies.get(trace.id, Tally()), work, validation_threshold=validation_threshold)
+async def _updated(trace: LockedTrace, tally: Tally, work: UnitOfWork, *, validation_threshold: int) -> TraceStanding:
+    updated = await apply_tally(trace, tally, work, validation_threshold=validation_threshold)
     return TraceStanding(trace_id=trace.id, revision=trace.revision, standing=updated)

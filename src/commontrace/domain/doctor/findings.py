@@ -44,10 +44,11 @@ def problem(check: str, message: str, advice: str) -> Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VectorIndex:
-    """Definition of the vector index (HNSW): `options` are m and ef_construction."""
+    """Definition of the vector index (HNSW): `options` are m and ef_construction, `held` is a column or expression."""
 
     is_valid: bool
     method: str
+    held: str
     operator_class: str
     options: Mapping[str, str]
 
@@ -87,24 +88,36 @@ def check_model(
     return ok("model", f"{stored}, as the settings give")
 
 
-def check_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, create: str) -> Finding:
-    """Compares the vector index with that of the migrations; `create` is the statement that creates it."""
+def check_index(
+    name: str, found: VectorIndex | None, expected: VectorIndex, *, create: str, is_importing: bool
+) -> Finding:
+    """Compares the vector index with that of the migrations; `create` is the statement that creates it.
+
+    `is_importing`: a bulk import runs, which drops the index and builds it again.
+    """
     rebuild = f"psql: DROP INDEX CONCURRENTLY {name}; {create}"
+    meanwhile = "until it is there, every search goes by the signs of all vectors"
+    if (found is None or not found.is_valid) and is_importing:
+        return warning(
+            "index",
+            f"{name} is being rebuilt by a bulk import: {meanwhile}",
+            "nothing: the import builds it when all traces are stored",
+        )
     if found is None:
-        return problem("index", f"{name} is missing: every search compares all traces", f"psql: {create}")
+        return problem(
+            "index",
+            f"{name} is missing, and nobody builds it: {meanwhile}",
+            f"if a bulk import was broken off, run the same command again; else psql: {create}",
+        )
     if not found.is_valid:
         return problem(
             "index",
-            f"{name} is invalid, building it was broken off: every search compares all traces",
-            f"psql: REINDEX INDEX CONCURRENTLY {name}",
+            f"{name} is invalid, building it was broken off: {meanwhile}",
+            "if a bulk import was broken off, run the same command again;"
+            f" else psql: REINDEX INDEX CONCURRENTLY {name}",
         )
-    if (found.method, found.operator_class) != (expected.method, expected.operator_class):
-        return problem(
-            "index",
-            f"{name} is {found.method} with {found.operator_class}, searches need {expected.method} with"
-            f" {expected.operator_class}",
-            rebuild,
-        )
+    if _kind(found) != _kind(expected):
+        return problem("index", f"{name} is {_kind(found)}, searches need {_kind(expected)}", rebuild)
     if found.options != expected.options:
         return warning(
             "index",
@@ -112,7 +125,7 @@ def check_index(name: str, found: VectorIndex | None, expected: VectorIndex, *, 
             " longer, than was measured",
             rebuild,
         )
-    return ok("index", f"{name}: {found.method}, {found.operator_class}, {_listed(found.options)}")
+    return ok("index", f"{name}: {_kind(found)}, {_listed(found.options)}")
 
 
 def check_plan(name: str, plan: str, *, create: str) -> Finding:
@@ -125,6 +138,10 @@ def check_plan(name: str, plan: str, *, create: str) -> Finding:
         f"searches do not use {name}, but: {instead}",
         f"psql: ANALYZE traces; and if that does not help: DROP INDEX CONCURRENTLY {name}; {create}",
     )
+
+
+def _kind(index: VectorIndex) -> str:
+    return f"{index.method} over {index.held} with {index.operator_class}"
 
 
 def _listed(options: Mapping[str, str]) -> str:

@@ -29,7 +29,14 @@ class TraceFilter:
     @property
     def passes_all(self) -> bool:
         """True if every trace in the namespaces passes, or every one that is not superseded."""
-        return self == TraceFilter(include_superseded=self.include_superseded, namespaces=self.namespaces)
+        # The usual filter is told by its identity: comparing costs more than anything else in a search's filter.
+        return self is UNFILTERED or self == TraceFilter(
+            include_superseded=self.include_superseded, namespaces=self.namespaces
+        )
+
+
+UNFILTERED = TraceFilter()
+"""The filter that every trace passes which is not superseded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +62,7 @@ class ResolvedFilter:
         wanted, known = self.trace_filter, self.tag_ids.keys()
         return (
             not self.namespaces.ids
-            or not known >= set(wanted.tags_all)
+            or (bool(wanted.tags_all) and not known >= set(wanted.tags_all))
             or (bool(wanted.tags_any) and known.isdisjoint(wanted.tags_any))
         )
 

@@ -21,7 +21,6 @@ class Graph:
         self._nodes: list[NodeProto] = []
         self._tensors: list[TensorProto] = []
         self._last_axis = self.tensor(np.array([-1], np.int64))
-        self._as_column = self.tensor(np.array([1], np.int64))
         self._zero = self.tensor(np.array(0, np.float32))
         self._one = self.tensor(np.array(1, np.float32))
         self._least = self.tensor(np.array(1e-20, np.float32))
@@ -63,12 +62,15 @@ class Graph:
         rounded = np.rint(weight / scale_of_rows[:, None]).astype(np.int8)
         sums_of_rows = rounded.sum(axis=1, dtype=np.int64).astype(np.float32) * scale_of_rows
 
-        least = self.node("Min", self.node("ReduceMin", values, self._last_axis, keepdims=0), self._zero)
-        greatest = self.node("Max", self.node("ReduceMax", values, self._last_axis, keepdims=0), self._least)
+        # A node takes a microsecond or two whatever it computes, a tenth of what a product of ten tokens takes: columns
+        # need no change of shape, and a product with one inner feature subtracts what two nodes else would.
+        least = self.node("Min", self.node("ReduceMin", values, self._last_axis, keepdims=1), self._zero)
+        greatest = self.node("Max", self.node("ReduceMax", values, self._last_axis, keepdims=1), self._least)
         scale = self.node("Mul", self.node("Sub", greatest, least), self._step)
         zero = self.node("Round", self.node("Neg", self.node("Div", least, scale)))
         zero_byte = self.node("Cast", zero, to=TensorProto.UINT8)
-        steps = self.node("QuantizeLinear", values, scale, zero_byte, axis=0)
+        # In blocks of all features: a scale for each token.
+        steps = self.node("QuantizeLinear", values, scale, zero_byte, axis=1, block_size=weight.shape[1])
         product = self.node(
             "MatMulIntegerToFloat",
             steps,
@@ -78,10 +80,8 @@ class Graph:
             domain=_OF_ONNXRUNTIME,
         )
         # The product used the stored integers; the token's zero point is subtracted once for every weight.
-        zeros = self.node("Mul", self.node("Unsqueeze", zero, self._as_column), self.tensor(sums_of_rows[None]))
-        shifted = self.node("Sub", product, zeros)
-        scaled = self.node("Mul", shifted, self.node("Unsqueeze", scale, self._as_column))
-        return self.node("Add", scaled, self.tensor(bias))
+        shifted = self.node("Gemm", zero, self.tensor(-sums_of_rows[None]), product)
+        return self.node("Add", self.node("Mul", shifted, scale), self.tensor(bias))
 
     def serialised(self, *, result: str, features: int) -> bytes:
         """Returns the model. Inputs: `embedded`, float32 (tokens, features); `of_other_texts`, (tokens, tokens).

@@ -3,9 +3,8 @@
 Refusing costs no work, least of all on the database.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
-from contextlib import aclosing, contextmanager
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Self, TypeAlias
 
 import grpc
 
@@ -16,6 +15,8 @@ from commontrace.plurals import counted
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors.base import (
     Handler,
+    Send,
+    Stream,
     WrappingInterceptor,
     streaming_behavior,
     streaming_handler,
@@ -23,7 +24,6 @@ from commontrace.rpc.interceptors.base import (
 )
 from commontrace.rpc.shutdown import ShutdownSignal
 
-Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[Any]]
 Limits: TypeAlias = tuple[Shares, ...]
 """Limits that a call counts towards, all of them at once."""
 
@@ -85,25 +85,24 @@ class AdmissionInterceptor(WrappingInterceptor):
         max_open = max(1, int(share * self._max_streams)) if is_lasting else self._max_open_searches
         call_limits, stream_limits = self._call_limits[method], (Shares(max_open),)
 
-        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+        async def stream(request: Any, context: Context, send: Send) -> None:
             self._shutdown.raise_if_begun()
             _require_time_left(context)
             with _admitted(stream_limits, _stream_refused):
-                async with aclosing(inner(request, context)) as responses:
-                    async for response in responses if is_lasting else _counted_while_working(responses, call_limits):
-                        yield response
+                if is_lasting:
+                    await inner(request, context, send)
+                    return
+                # Counted as a call while a response is made, not while a slow reader reads one.
+                with _admitted(call_limits, _call_refused) as counted_call:
+
+                    async def send_uncounted(response: Any) -> None:
+                        counted_call.give_back()
+                        await send(response)
+                        counted_call.take()
+
+                    await inner(request, context, send_uncounted)
 
         return stream
-
-
-async def _counted_while_working(responses: AsyncIterator[Any], limits: Limits) -> AsyncIterator[Any]:
-    """Counts the stream as a call while a response is made, not while a slow reader reads one."""
-    with _admitted(limits, _call_refused):
-        response = await anext(responses, None)
-    while response is not None:
-        yield response
-        with _taken(limits):
-            response = await anext(responses, None)
 
 
 def _require_time_left(context: Context) -> None:
@@ -112,26 +111,38 @@ def _require_time_left(context: Context) -> None:
         raise DeadlinePassed("the deadline passed before the call was begun")
 
 
-@contextmanager
-def _admitted(limits: Limits, refusal: Callable[[int, int], Overloaded]) -> Iterator[None]:
-    user = served_user.get()
-    for shares in limits:
-        if not shares.has_room(user):
-            raise refusal(shares.taken_by(user), shares.taken)
-    with _taken(limits):
-        yield
+class _admitted:  # noqa: N801 - read as a function
+    """Counts a call towards limits for a block, unless one has no room: raises what `refusal` returns."""
 
+    __slots__ = ("_is_taken", "_limits", "_refusal", "_user")
 
-@contextmanager
-def _taken(limits: Limits) -> Iterator[None]:
-    user = served_user.get()
-    for shares in limits:
-        shares.take(user)
-    try:
-        yield
-    finally:
-        for shares in limits:
-            shares.give_back(user)
+    def __init__(self, limits: Limits, refusal: Callable[[int, int], Overloaded]) -> None:
+        self._limits, self._refusal = limits, refusal
+        self._user = served_user.get()
+        self._is_taken = False
+
+    def __enter__(self) -> Self:
+        for shares in self._limits:
+            if not shares.has_room(self._user):
+                raise self._refusal(shares.taken_by(self._user), shares.taken)
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_taken:
+            self.give_back()
+
+    def take(self) -> None:
+        """Counts the call, whether or not there is room."""
+        self._is_taken = True
+        for shares in self._limits:
+            shares.take(self._user)
+
+    def give_back(self) -> None:
+        """Counts the call no more."""
+        self._is_taken = False
+        for shares in self._limits:
+            shares.give_back(self._user)
 
 
 def _call_refused(own: int, count: int) -> Overloaded:

@@ -4,8 +4,7 @@ A caller with a key is the key's user, on every server. Where no key is required
 which is why such a server listens on loopback.
 """
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from commontrace.rpc.access import CallAccess
 from commontrace.rpc.call import Context, Reauthenticate, current_call, current_caller, require_valid_key
 from commontrace.rpc.interceptors.base import (
     Handler,
+    Send,
     WrappingInterceptor,
     streaming_behavior,
     streaming_handler,
@@ -66,12 +66,15 @@ class AuthenticationInterceptor(WrappingInterceptor):
         if handler.response_streaming:
             inner_stream = streaming_behavior(handler)
 
-            def stream(request: Any, context: Context) -> AsyncGenerator[Any]:
+            async def stream(request: Any, context: Context, send: Send) -> None:
                 pending = self._authenticate(context, scope)
-                if pending is None and current_caller().key_id is None:
-                    return inner_stream(request, context)
+                if pending is not None:
+                    await pending()
+                if current_caller().key_id is None:
+                    await inner_stream(request, context, send)
+                    return
                 current_call.get().reauthenticate = partial(self._reauthenticate, context, scope)
-                return _while_key_is_valid(pending, inner_stream(request, context))
+                await inner_stream(request, context, partial(_send_while_key_is_valid, send))
 
             return streaming_handler(handler, stream)
 
@@ -129,14 +132,10 @@ class AuthenticationInterceptor(WrappingInterceptor):
             caller.require(scope)
 
 
-async def _while_key_is_valid(pending: Reauthenticate | None, responses: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
-    """Yields the responses of a stream, which may last for days, and checks the caller's key before each."""
-    async with aclosing(responses):
-        if pending is not None:
-            await pending()
-        async for response in responses:
-            await require_valid_key()
-            yield response
+async def _send_while_key_is_valid(send: Send, response: Any) -> None:
+    """Sends a response of a stream, which may last for days, unless the caller's key has ended."""
+    await require_valid_key()
+    await send(response)
 
 
 def _key(credentials: list[str]) -> str:

@@ -1,9 +1,9 @@
 """Backpressure: responses are made as fast as they are read, so that stalled readers hold bounded memory (ADR 0042)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import aclosing, asynccontextmanager
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -16,13 +16,13 @@ from commontrace.rpc import call_cost
 from commontrace.rpc.call import Context
 from commontrace.rpc.interceptors.base import (
     Handler,
+    Send,
+    Stream,
     WrappingInterceptor,
     streaming_behavior,
     streaming_handler,
     unary_behavior,
 )
-
-Stream: TypeAlias = Callable[[Any, Context], AsyncIterator[bytes]]
 
 MAX_UNSENT_BYTES = 64 << 20
 """Memory for responses that are being made or that the transport has not taken yet."""
@@ -79,24 +79,25 @@ class BackpressureInterceptor(WrappingInterceptor):
     def _stream(self, handler: Handler, method: str, serialize: Any) -> Stream:
         inner, waits = streaming_behavior(handler), method in self._waiting
 
-        async def stream(request: Any, context: Context) -> AsyncIterator[bytes]:
+        async def stream(request: Any, context: Context, send: Send) -> None:
             estimate = _NOTHING if waits else _estimate(request)
-            timeout: float | None = _MEMORY_WAIT_SECONDS
-            async with aclosing(inner(request, context)) as responses:
-                while True:
-                    reservation = self._reservation(estimate, timeout=timeout)
-                    # A stream that has begun is never refused: it goes on as fast as it is read.
-                    timeout = None
-                    await reservation.acquire()
-                    try:
-                        message = await anext(responses, None)
-                        if message is None:
-                            return
-                        response = serialize(message)
-                        reservation.finish_work(response)
-                        yield response
-                    finally:
-                        reservation.release()
+            reservation = self._reservation(estimate, timeout=_MEMORY_WAIT_SECONDS)
+            await reservation.acquire()
+
+            async def send_reserved(message: Any) -> None:
+                nonlocal reservation
+                response = serialize(message)
+                reservation.finish_work(response)
+                await send(response)
+                reservation.release()
+                # A stream that has begun is never refused: it goes on as fast as it is read.
+                reservation = self._reservation(estimate, timeout=None)
+                await reservation.acquire()
+
+            try:
+                await inner(request, context, send_reserved)
+            finally:
+                reservation.release()
 
         return stream
 

@@ -1,8 +1,6 @@
 """Deferred receive: a call begins by its metadata alone, its messages stay with the transport until read (ADR 0029)."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any, Self, cast
 
 import grpc
@@ -50,11 +48,9 @@ class DeferredReceiveInterceptor(WrappingInterceptor):
         if handler.response_streaming:
             inner_stream = streaming_behavior(handler)
 
-            async def stream(_: object, context: Context) -> AsyncIterator[Any]:
+            async def stream(_: object, context: Context) -> None:
                 try:
-                    async with aclosing(inner_stream(_Requests(context), context)) as responses:
-                        async for response in responses:
-                            yield response
+                    await inner_stream(_Requests(context), context, context.write)
                 except grpc.aio.InternalError as error:
                     raise _cancelled_by_caller() from error
                 except BaseException as error:

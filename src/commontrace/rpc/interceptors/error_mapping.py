@@ -1,8 +1,8 @@
 """Error mapping: every exception of a call becomes a gRPC status with a code and a reason, and shows no more."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Any
 
 import grpc
@@ -21,22 +21,38 @@ log = structlog.get_logger()
 class ErrorMappingInterceptor(AroundInterceptor):
     """Translates every exception into a status. By default, grpc.aio answers UNKNOWN with the text of the exception."""
 
-    @asynccontextmanager
-    async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
+    def around(self, handler: Handler, method: str, request: Any, context: Context) -> AbstractAsyncContextManager[Any]:  # noqa: ARG002
         """Yields the request unchanged. Aborts the call where something raises."""
-        try:
-            yield request
-        except (grpc.aio.AbortError, grpc.aio.InternalError):
-            # The call is aborted already, or over.
-            raise
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # Something inside was cancelled, not this call: without a status the caller would wait without end.
-            await _abort(DatabaseUnavailable("the work was interrupted"), error, context)
-        except Exception as error:  # noqa: BLE001 - the last one to handle it; unknown exceptions are logged
-            await _abort(error, error, context)
+        return _Mapping(request, context)
+
+
+class _Mapping:
+    """A class: as a generator, it would cost every call more."""
+
+    __slots__ = ("_context", "_request")
+
+    def __init__(self, request: Any, context: Context) -> None:
+        self._request, self._context = request, context
+
+    async def __aenter__(self) -> Any:
+        return self._request
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        match error:
+            case None | grpc.aio.AbortError() | grpc.aio.InternalError():
+                # The call is aborted already, or over.
+                return
+            case asyncio.CancelledError():
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    return
+                # Something inside was cancelled, not this call: without a status the caller would wait without end.
+                await _abort(DatabaseUnavailable("the work was interrupted"), error, self._context)
+            case Exception():
+                # The last one to handle it; unknown exceptions are logged.
+                await _abort(error, error, self._context)
 
 
 async def _abort(error: Exception, cause: BaseException, context: Context) -> None:

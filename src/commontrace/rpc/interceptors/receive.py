@@ -1,16 +1,15 @@
 """Receiving and parsing of requests, after their call is authenticated and admitted."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-from commontrace.rpc.call import Context, current_caller
-from commontrace.rpc.interceptors.base import AroundInterceptor, Handler
+from commontrace.rpc.call import current_caller
+from commontrace.rpc.interceptors.base import Handler, PreparingInterceptor
 from commontrace.rpc.parsing import parse
 from commontrace.rpc.request_receiver import RequestReceiver, missing_message
 
 
-class ReceiveInterceptor(AroundInterceptor):
+class ReceiveInterceptor(PreparingInterceptor):
     """Receives and parses the one request of a call, or each request of a stream when it is read."""
 
     reads_bytes = True
@@ -19,13 +18,11 @@ class ReceiveInterceptor(AroundInterceptor):
         super().__init__()
         self._receiver = receiver
 
-    @asynccontextmanager
-    async def around(self, handler: Handler, method: str, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ARG002
-        """Yields the parsed request. Raises MalformedRequest, Overloaded, RequestTooLarge."""
+    async def prepared(self, handler: Handler, method: str, request: Any) -> Any:  # noqa: ARG002
+        """Returns the parsed request. Raises MalformedRequest, Overloaded, RequestTooLarge."""
         if handler.request_streaming:
-            yield _parse_each(handler, request)
-        else:
-            yield parse(handler, await self._receiver.receive(request, user=current_caller().email))
+            return _parse_each(handler, request)
+        return parse(handler, await self._receiver.receive(request, user=current_caller().email))
 
 
 async def _parse_each(handler: Handler, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:

@@ -12,8 +12,9 @@ from commontrace.domain.search.query import Query, QueryVector, Search, StopReas
 from commontrace.domain.search.rankings import RANKED, Explanation, Ranking
 from commontrace.domain.search.verdict import Verdict, verdict_of
 from commontrace.domain.text import without_forbidden
+from commontrace.domain.traces.trace_filter import UNFILTERED
 from commontrace.rpc.messages.filters import trace_filter_of
-from commontrace.rpc.messages.traces import is_full, trace_message
+from commontrace.rpc.messages.traces import fill_trace, is_full
 from commontrace.rpc.messages.vectors import vector_array
 from commontrace.rpc.paging.page_tokens import TokenField
 from commontrace.v1 import trace_service_pb2
@@ -46,7 +47,7 @@ def search(request: trace_service_pb2.SearchTracesRequest) -> Search:
     return Search(
         query=_query(request),
         limit=limit,
-        trace_filter=trace_filter_of(request.filter),
+        trace_filter=trace_filter_of(request.filter) if request.HasField("filter") else UNFILTERED,
         min_similarity=request.min_similarity if request.HasField("min_similarity") else -1.0,
         exact=request.exact,
         ef_search=request.ef_search,
@@ -62,13 +63,12 @@ def batch_size(request: trace_service_pb2.SearchTracesRequest) -> int:
     return request.batch_size or limits.BATCH_HITS_DEFAULT
 
 
-def hit_message(hit: Hit, explanation: Explanation | None) -> trace_service_pb2.SearchHit:
-    """Returns the message of a hit, with its explanation if callers asked for one."""
-    return trace_service_pb2.SearchHit(
-        trace=trace_message(hit.trace),
-        similarity=hit.neighbour.similarity,
-        explanation=None if explanation is None else _explanation_message(explanation),
-    )
+def fill_hit(message: trace_service_pb2.SearchHit, hit: Hit, explanation: Explanation | None) -> None:
+    """Fills an empty message with a hit, and with its explanation if callers asked for one."""
+    fill_trace(message.trace, hit.trace)
+    message.similarity = hit.neighbour.similarity
+    if explanation is not None:
+        message.explanation.CopyFrom(_explanation_message(explanation))
 
 
 def summary_message(

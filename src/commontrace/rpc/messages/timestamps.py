@@ -18,5 +18,13 @@ def since_epoch(moment: datetime) -> timedelta:
 
 def timestamp(moment: datetime) -> Timestamp:
     """Returns a stored time as a message, to the microsecond, in a quarter of the time of protobuf's own conversion."""
+    message = Timestamp()
+    set_timestamp(message, moment)
+    return message
+
+
+def set_timestamp(message: Timestamp, moment: datetime) -> None:
+    """Sets a message to a stored time."""
     since = since_epoch(moment)
-    return Timestamp(seconds=since.days * _DAY_SECONDS + since.seconds, nanos=since.microseconds * 1000)
+    message.seconds = since.days * _DAY_SECONDS + since.seconds
+    message.nanos = since.microseconds * 1000

@@ -10,7 +10,7 @@ from commontrace.core.search.near_duplicates import SimilarTrace
 from commontrace.core.traces.create import CreateResult
 from commontrace.core.traces.update import Edit, UpdateResult
 from commontrace.domain.traces.contribution import PENDING, VALIDATED, Contribution, OnDuplicate, etag
-from commontrace.rpc.messages.timestamps import timestamp
+from commontrace.rpc.messages.timestamps import set_timestamp
 from commontrace.storage.traces.repository import TraceRow
 from commontrace.v1 import trace_pb2, trace_record_pb2, trace_service_pb2
 
@@ -24,35 +24,47 @@ _ON_DUPLICATE = {
 
 def trace_message(trace: TraceRow) -> trace_pb2.Trace:
     """Returns the message of a stored trace."""
-    message = trace_pb2.Trace(
-        id=str(trace.id),
-        title=trace.title,
-        context=trace.context_text,
-        solution=trace.solution_text,
-        tags=trace.tags,
-        status=STATUS[trace.status],
-        trust_score=trace.trust_score,
-        confirmation_count=trace.confirmation_count,
-        revision=trace.revision,
-        contributor_id=str(trace.contributor_id),
-        agent_model=trace.agent_model,
-        agent_version=trace.agent_version,
-        is_seed=trace.is_seed,
-        down_count=trace.down_count,
-        etag=etag(trace.edit_number),
-        supersedes_trace_id=str(trace.supersedes_id or ""),
-        superseded_by_trace_id=str(trace.superseded_by_id or ""),
-        embedding_state=trace_pb2.EMBEDDING_STATE_READY if trace.is_encoded else trace_pb2.EMBEDDING_STATE_PENDING,
-        hide_reason=trace.hide_reason,
-        namespace=trace.namespace,
-        promoted_from_trace_id=str(trace.promoted_from_id or ""),
-        create_time=timestamp(trace.created_at),
-        update_time=timestamp(trace.updated_at),
-        delete_time=None if trace.deleted_at is None else timestamp(trace.deleted_at),
-    )
-    if trace.metadata_json:
-        message.metadata.CopyFrom(struct(trace.metadata_json))
+    message = trace_pb2.Trace()
+    fill_trace(message, trace)
     return message
+
+
+def fill_trace(message: trace_pb2.Trace, trace: TraceRow) -> None:
+    """Fills an empty message, part of another perhaps, with a stored trace.
+
+    Field by field, which takes half of the time that the constructor does and copies nothing. Fields that are empty in
+    most traces are left alone.
+    """
+    message.id = str(trace.id)
+    message.title = trace.title
+    message.context = trace.context_text
+    message.solution = trace.solution_text
+    message.tags.extend(trace.tags)
+    message.status = STATUS[trace.status]
+    message.trust_score = trace.trust_score
+    message.confirmation_count = trace.confirmation_count
+    message.revision = trace.revision
+    message.contributor_id = str(trace.contributor_id)
+    message.agent_model = trace.agent_model
+    message.agent_version = trace.agent_version
+    message.is_seed = trace.is_seed
+    message.down_count = trace.down_count
+    message.etag = etag(trace.edit_number)
+    if trace.supersedes_id is not None:
+        message.supersedes_trace_id = str(trace.supersedes_id)
+    if trace.superseded_by_id is not None:
+        message.superseded_by_trace_id = str(trace.superseded_by_id)
+    message.embedding_state = trace_pb2.EMBEDDING_STATE_READY if trace.is_encoded else trace_pb2.EMBEDDING_STATE_PENDING
+    message.hide_reason = trace.hide_reason
+    message.namespace = trace.namespace
+    if trace.promoted_from_id is not None:
+        message.promoted_from_trace_id = str(trace.promoted_from_id)
+    set_timestamp(message.create_time, trace.created_at)
+    set_timestamp(message.update_time, trace.updated_at)
+    if trace.deleted_at is not None:
+        set_timestamp(message.delete_time, trace.deleted_at)
+    if trace.metadata_json:
+        message.metadata.update(trace.metadata_json)
 
 
 def contribution(request: trace_service_pb2.CreateTraceRequest | trace_record_pb2.TraceRecord) -> Contribution:

@@ -29,6 +29,8 @@ _CHECKSUM_BYTES = 4
 _BINDING_BYTES = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# `json.dumps` makes an encoder for each call that has separators.
+_COMPACT_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class TokenField(Generic[Place]):
 
     def token(self, request: Message, place: Place) -> str:
         """Returns the token that continues the request behind the position."""
-        content = self._binding(request) + json.dumps(self.pack(place), separators=(",", ":")).encode()
+        content = self._binding(request) + _COMPACT_JSON.encode(self.pack(place)).encode()
         return _encoded(_checksum(content) + content)
 
     def next_token(self, request: Message, place: Place | None) -> str:

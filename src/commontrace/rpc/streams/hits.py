@@ -1,9 +1,10 @@
 """Search response stream: hits in messages that every client can receive, each with a resume token (ADR 0011)."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 
-from commontrace.core.search.result import Hit, HitBatch, SearchResult
+from commontrace.core.search.result import HitBatch, SearchResult
 from commontrace.domain.search.neighbours import Neighbour
 from commontrace.domain.search.query import StopReason
 from commontrace.rpc.messages import searches
@@ -25,9 +26,6 @@ async def stream(
     def token(last: Neighbour | None) -> str:
         return "" if last is None else searches.RESUME_TOKEN.next_token(request, result.resume_point(last))
 
-    def message(hit: Hit) -> trace_service_pb2.SearchHit:
-        return searches.hit_message(hit, result.explanation(hit.neighbour) if request.explain else None)
-
     builder, last = ResponseBuilder(), None
     hit_count = dropped_count = 0
     async with aclosing(batches):
@@ -40,7 +38,8 @@ async def stream(
                 yield builder.take()
             while batch.hits:
                 hit = batch.hits.pop(0)
-                if (full := builder.add(message(hit))) is not None:
+                explanation = result.explanation(hit.neighbour) if request.explain else None
+                if (full := builder.add(partial(searches.fill_hit, hit=hit, explanation=explanation))) is not None:
                     full.resume_token = token(last)
                     yield full
                 last = hit.neighbour
@@ -62,13 +61,20 @@ class ResponseBuilder:
     def __init__(self) -> None:
         self.response, self._budget = trace_service_pb2.SearchTracesResponse(), ResponseBudget()
 
-    def add(self, hit: trace_service_pb2.SearchHit) -> trace_service_pb2.SearchTracesResponse | None:
-        """Adds a hit; returns the response before it if that was full, None otherwise. One hit always fits."""
-        full = None
-        if not self._budget.take(hit) and self.response.hits:
-            full = self.take()
-            self._budget.take(hit)
-        self.response.hits.append(hit)
+    def add(self, fill: Callable[[trace_service_pb2.SearchHit], None]) -> trace_service_pb2.SearchTracesResponse | None:
+        """Adds a hit that `fill` makes of an empty message.
+
+        Returns the response before it if that was full, None otherwise. One hit always fits.
+        """
+        # Made in place: a message that is added to another is copied.
+        message = self.response.hits.add()
+        fill(message)
+        if self._budget.take(message) or len(self.response.hits) == 1:
+            return None
+        full = self.take()
+        self.response.hits.append(message)
+        self._budget.take(message)
+        del full.hits[-1]
         return full
 
     def take(self) -> trace_service_pb2.SearchTracesResponse:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
+from typing import Protocol
 from uuid import UUID
 
 from commontrace.core.imports import service as import_service
@@ -11,7 +12,6 @@ from commontrace.core.tags.name_quota import TagNameQuota
 from commontrace.domain.errors import ModelReplaced, ScopeMissing
 from commontrace.domain.imports.decisions import Item, Outcome
 from commontrace.domain.scopes import Scope
-from commontrace.embeddings.active_model import ActiveModel
 from commontrace.embeddings.model import Model
 from commontrace.fair_sharing.fair_limiter import FairLimiter
 from commontrace.rpc.access import CallAccess
@@ -38,6 +38,17 @@ class _Validated:
     errors: dict[int, Outcome] = field(default_factory=dict)
 
 
+class CurrentModel(Protocol):
+    """The model of the stored vectors, which may be replaced (ADR 0020)."""
+
+    @property
+    def info(self) -> Model:
+        """The model as it is known."""
+
+    async def refresh(self) -> object:
+        """Reads the recorded model."""
+
+
 class Importer:
     """Executes the imports of a server.
 
@@ -48,7 +59,7 @@ class Importer:
     def __init__(
         self,
         database: Database,
-        model: ActiveModel,
+        model: CurrentModel,
         shutdown: ShutdownSignal,
         tag_names: TagNameQuota,
         limiter: FairLimiter,

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -24,8 +25,9 @@ _SHOWN = 60
 class KnownEnum(Protocol):
     """The class that protobuf generates for an enum."""
 
+    DESCRIPTOR: EnumDescriptor
+
     def keys(self) -> Sequence[str]: ...  # noqa: D102 - see EnumTypeWrapper
-    def values(self) -> Sequence[int]: ...  # noqa: D102
 
 
 def stored_text(field: str, text: str, limit: int, *, required: bool = False) -> Iterator[Violation]:
@@ -151,7 +153,8 @@ def update_mask(mask: FieldMask, known: Collection[str]) -> Iterator[Violation]:
 
 def known_enum(field: str, value: int, enum: KnownEnum) -> Iterator[Violation]:
     """Requires a value of the enum."""
-    if value not in enum.values():
+    # The values of the class itself are a new list for each call.
+    if value not in enum.DESCRIPTOR.values_by_number:
         known = ", ".join(enum.keys())
         yield Violation(
             field=field,

@@ -21,7 +21,7 @@ from commontrace.storage.doctor import memory, postgres, vectors
 from commontrace.storage.doctor.refusals import InspectionFailed, translate_refusals
 from commontrace.storage.encoding.models import EmbeddingModelReader
 from commontrace.storage.encoding.next_embedding import COUNTS
-from commontrace.storage.encoding.reembedding_lock import IS_LOCKED
+from commontrace.storage.encoding.reembedding_lock import IS_BULK_IMPORTING, IS_LOCKED
 from commontrace.storage.error_mapping import translate_errors
 from commontrace.storage.keys.repository import KeyReader
 from commontrace.storage.models import Trace
@@ -85,6 +85,11 @@ class DatabaseInspector:
         """Returns the sizes of the vector index, of the tables beside it, and of Postgres' buffers."""
         with translate_refusals():
             return await memory.get_memory(self._connection)
+
+    async def is_bulk_importing(self) -> bool:
+        """Returns whether a bulk import runs, which drops the vector index and builds it again."""
+        with translate_refusals():
+            return bool((await self._connection.execute(text(IS_BULK_IMPORTING))).scalar())
 
     async def count_vectors(self, model: RecordedModel) -> VectorCounts:
         """Counts the live traces that no search of the model finds, in the queue or not. Needs the newest revision."""

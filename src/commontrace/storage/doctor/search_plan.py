@@ -36,7 +36,7 @@ async def explain_search(url: str, model: RecordedModel) -> str:
         trace_filter=_UNFILTERED,
     )
     parameters = approximate_parameters(query, ef_search=candidates_for(limit))
-    statement = _Explain(approximate_statement(filter_sql.kinds_of(_UNFILTERED)))
+    statement = _Explain(approximate_statement(filter_sql.kinds_of(_UNFILTERED), dimensions=model.dimensions))
     settings = engines.SESSION_SETTINGS | engines.SEARCH_SETTINGS | _READ_ONLY
     engine = engines.pooled(url, settings, size=1, timeout=engines.CONNECT_SECONDS, autocommit=True)
     try:

@@ -1,15 +1,13 @@
 """Vectors as the doctor sees them: the vector index, traces that no search finds, and the encoding queue."""
 
 from sqlalchemy import exists, or_, select, text
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.schema import CreateIndex
 
 from commontrace.domain.doctor.findings import VectorIndex
 from commontrace.domain.doctor.vectors import QueueFacts, VectorCounts
 from commontrace.embeddings.local.text_reading import keeps_tokens
 from commontrace.embeddings.model import RecordedModel
-from commontrace.storage.models import VECTOR_INDEX, VECTOR_INDEX_NAME, EncodingJob, Trace
+from commontrace.storage.models import VECTOR_INDEX_NAME, EncodingJob, Trace, vector_index
 from commontrace.storage.search.trace_tokens import has_tokens
 
 _EXAMPLES = 3
@@ -19,7 +17,7 @@ _HNSW_DEFAULTS = {"m": "16", "ef_construction": "64"}
 
 _INDEX = """
     SELECT i.indisvalid AND i.indisready AS is_valid, am.amname AS method, opc.opcname AS operator_class,
-        COALESCE(c.reloptions, '{}') AS options
+        pg_get_indexdef(c.oid, 1, true) AS held, COALESCE(c.reloptions, '{}') AS options
     FROM pg_class c
     JOIN pg_index i ON i.indexrelid = c.oid
     JOIN pg_am am ON am.oid = c.relam
@@ -64,24 +62,20 @@ async def get_vector_index(connection: AsyncConnection) -> VectorIndex | None:
     if row is None:
         return None
     options = _HNSW_DEFAULTS | dict(option.split("=", 1) for option in row.options)
-    return VectorIndex(is_valid=row.is_valid, method=row.method, operator_class=row.operator_class, options=options)
-
-
-def intended_index() -> VectorIndex:
-    """Returns the vector index as the migrations create it."""
-    options = VECTOR_INDEX.dialect_options["postgresql"]
     return VectorIndex(
-        is_valid=True,
-        method=options["using"],
-        operator_class=options["ops"]["embedding"],
-        options={name: str(value) for name, value in options["with"].items()},
+        is_valid=row.is_valid, method=row.method, held=row.held, operator_class=row.operator_class, options=options
     )
 
 
-def create_index_statement() -> str:
-    """Returns the statement that builds the vector index while servers run."""
-    created = str(CreateIndex(VECTOR_INDEX).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
-    return " ".join(created.split()).replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY")
+def intended_index(dimensions: int) -> VectorIndex:
+    """Returns the vector index of a database whose vectors have so many dimensions."""
+    return VectorIndex(
+        is_valid=True,
+        method=vector_index.METHOD,
+        held=vector_index.halves_sql("embedding", dimensions),
+        operator_class=vector_index.OPERATOR_CLASS,
+        options={name: str(value) for name, value in vector_index.OPTIONS.items()},
+    )
 
 
 async def count_vectors(connection: AsyncConnection, model: RecordedModel) -> VectorCounts:

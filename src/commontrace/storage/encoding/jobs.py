@@ -21,7 +21,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.embeddings.model import Model
 from commontrace.settings import LONGEST_DELAY_SECONDS
@@ -29,6 +28,7 @@ from commontrace.storage.executor import Executor
 from commontrace.storage.models import EncodingJob, Trace
 from commontrace.storage.search.trace_tokens import has_tokens
 from commontrace.storage.stored_times import is_ahead
+from commontrace.storage.transaction import Transaction
 
 
 class LeasedJob(NamedTuple):
@@ -195,8 +195,8 @@ class EncodingJobRepository(EncodingJobReader):
     Methods that take leased jobs skip those whose lease has ended.
     """
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
         self.has_added = False
         """True if workers have something to do after the commit."""
 
@@ -238,7 +238,7 @@ class EncodingJobRepository(EncodingJobReader):
     async def retry_dead(self) -> int:
         """Makes dead jobs due with all their attempts; returns how many."""
         self.has_added = True
-        return (await self._executor.execute(_RETRY_DEAD)).rowcount  # type: ignore[attr-defined, no-any-return] # an UPDATE's
+        return (await self._executor.execute(_RETRY_DEAD)).rowcount
 
     async def enqueue_missing(
         self, model: Model, *, with_tokens: bool, after: UUID | None, size: int

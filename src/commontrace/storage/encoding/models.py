@@ -5,8 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Insert, delete, exists, insert, select, text, update
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.schema import CreateIndex, DropIndex
 
 from commontrace.domain.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Vector
@@ -15,12 +13,14 @@ from commontrace.storage.executor import Executor
 from commontrace.storage.models import (
     CREATE_SIGNS_TRIGGER,
     DROP_SIGNS_TRIGGER,
-    VECTOR_INDEX,
+    VECTOR_INDEX_NAME,
     EmbeddingModel,
     Trace,
     TraceTokens,
 )
+from commontrace.storage.models.vector_index import create_index_sql
 from commontrace.storage.traces.changes import TraceChanges
+from commontrace.storage.transaction import Transaction
 
 # Built once: building a statement costs more than running it.
 _RECORDED = select(EmbeddingModel.id, EmbeddingModel.version, EmbeddingModel.dimensions, EmbeddingModel.is_lexical)
@@ -65,28 +65,28 @@ class EmbeddingModelReader:
 class EmbeddingModelRepository(EmbeddingModelReader):
     """Recorded models in one unit of work."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
-        self._session = session
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
 
     async def replace(self, embedder: Embedder, vectors: Mapping[UUID, Vector]) -> None:
         """Makes `embedder` the current model, with `vectors` by trace id; other vectors and all tokens are dropped.
 
         Locks the table and rebuilds its vector index: for small databases.
         """
-        execute = self._session.execute
+        execute = self._transaction.execute
         await execute(delete(TraceTokens))
-        await execute(DropIndex(VECTOR_INDEX))
+        await execute(text(f"DROP INDEX {VECTOR_INDEX_NAME}"))
         await execute(update(Trace).values(embedding=None, embedding_model_id=None, embedding_model_version=None))
         await execute(text(DROP_SIGNS_TRIGGER))
         await execute(
             text(f"ALTER TABLE traces ALTER COLUMN embedding TYPE vector({embedder.dimensions:d}) USING NULL")
         )
         await execute(text(CREATE_SIGNS_TRIGGER))
-        changes = TraceChanges(self._session, set())
+        changes = TraceChanges(self._transaction, set())
         for trace_id, vector in vectors.items():
             await changes.set_vector(trace_id, vector, embedder)
-        await execute(CreateIndex(VECTOR_INDEX))
+        await execute(text(create_index_sql(embedder.dimensions)))
         await execute(delete(EmbeddingModel))
         await execute(insert_model(embedder, is_current=True))
 

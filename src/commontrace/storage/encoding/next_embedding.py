@@ -18,6 +18,8 @@ from commontrace.storage.encoding.models import EmbeddingModelReader
 from commontrace.storage.search.trace_tokens import TokensOfRevision, save_tokens
 from commontrace.storage.vector_type import VectorType
 
+NO_NEXT_MODEL = "the database is no longer being moved to this model: another process has seen to that"
+
 IS_MISSING = "next_embedding_revision IS DISTINCT FROM revision"
 NEXT_INDEX = "ix_traces_next_embedding_hnsw"
 CHECKS = {
@@ -107,7 +109,7 @@ async def require_next(connection: AsyncConnection, embedder: Embedder) -> None:
     """Raises ModelReplaced unless the embedder's model is the next model."""
     upcoming = await EmbeddingModelReader(connection).get_next()
     if upcoming is None or not upcoming.made_by(embedder):
-        raise ModelReplaced("the database is no longer being moved to this model: another process has seen to that")
+        raise ModelReplaced(NO_NEXT_MODEL)
 
 
 def drop_columns(columns: Sequence[str]) -> str:

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from commontrace.domain.errors import ModelReplaced
 from commontrace.embeddings.embedder import Embedder, Embedding
 from commontrace.embeddings.model import RecordedModel
 from commontrace.storage import engines
@@ -19,6 +20,7 @@ from commontrace.storage.encoding.next_embedding import (
     COUNTS,
     IS_MISSING,
     NEXT_INDEX,
+    NO_NEXT_MODEL,
     WINDOW,
     UnencodedTrace,
     drop_columns,
@@ -28,7 +30,7 @@ from commontrace.storage.encoding.next_embedding import (
 from commontrace.storage.encoding.reembedding_lock import UNLIMITED_SETTINGS
 from commontrace.storage.encoding.table_locks import EXCLUDE_ALL, EXCLUDE_VACUUM, EXCLUDE_WRITERS, lock
 from commontrace.storage.error_mapping import translate_contention, translate_errors
-from commontrace.storage.models import VECTOR_INDEX
+from commontrace.storage.models.vector_index import definition_sql, halves_sql
 from commontrace.storage.search.trace_tokens import delete_tokens_of_others
 
 # Without sequential scans: the planner might read every row to find the few that are missing their vector.
@@ -36,14 +38,23 @@ _SETTINGS = engines.SESSION_SETTINGS | {"application_name": "commontrace-reembed
 
 _TOKENS_AT_ONCE = 1_000
 
-_HNSW = VECTOR_INDEX.dialect_options["postgresql"]
 _MISSING_INDEX = "ix_traces_next_embedding_missing"
-_INDEXES = {
-    NEXT_INDEX: f"USING {_HNSW['using']} (next_embedding {_HNSW['ops']['embedding']})"
-    f" WITH ({', '.join(f'{name} = {value}' for name, value in _HNSW['with'].items())})",
-    # Built last: with it, no update of an encoded row would be HOT, and each would add to the current vector index.
-    _MISSING_INDEX: f"(id) WHERE {IS_MISSING}",
-}
+
+
+class _Index(NamedTuple):
+    """An index to build: its name, what it holds as Postgres prints it, and its definition."""
+
+    name: str
+    held: str
+    definition: str
+
+
+def _indexes(dimensions: int) -> tuple[_Index, ...]:
+    return (
+        _Index(NEXT_INDEX, halves_sql("next_embedding", dimensions), definition_sql("next_embedding", dimensions)),
+        # Built last: with it, no update of an encoded row would be HOT, and each would add to the current vector index.
+        _Index(_MISSING_INDEX, "id", f"(id) WHERE {IS_MISSING}"),
+    )
 
 
 class Reembedding:
@@ -119,13 +130,19 @@ class Reembedding:
             await save_embeddings(connection, embeddings, embedder)
 
     async def build_indexes(self) -> None:
-        """Builds the indexes that are missing or invalid, CONCURRENTLY."""
-        for name, definition in _INDEXES.items():
-            valid = await self._run(f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{name}')")  # noqa: S608
-            if [row.indisvalid for row in valid] == [True]:
+        """Builds the indexes that are missing, invalid or of another kind, CONCURRENTLY. Raises ModelReplaced."""
+        _, upcoming = await self.get_models()
+        if upcoming is None:
+            raise ModelReplaced(NO_NEXT_MODEL)
+        for index in _indexes(upcoming.dimensions):
+            found = await self._run(
+                f"SELECT indisvalid, pg_get_indexdef(indexrelid, 1, true) FROM pg_index"  # noqa: S608 - our own names
+                f" WHERE indexrelid = to_regclass('{index.name}')"
+            )
+            if [tuple(row) for row in found] == [(True, index.held)]:
                 continue
-            await self._run(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-            await self._run(f"CREATE INDEX CONCURRENTLY {name} ON traces {definition}")
+            await self._run(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")
+            await self._run(f"CREATE INDEX CONCURRENTLY {index.name} ON traces {index.definition}")
 
     @asynccontextmanager
     async def cutover(self) -> AsyncIterator[Cutover]:

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlalchemy import text
+
 from commontrace.domain.errors import CommonTraceError
 from commontrace.storage import advisory_lock, engines
 from commontrace.storage.error_mapping import translate_errors
@@ -14,20 +16,23 @@ UNLIMITED_SETTINGS = {
     "statement_timeout": "0",
 }
 
-# An arbitrary number, the same for every CommonTrace process, and different from that of migrations.
-_ADVISORY_LOCK = 0x7265656D6265
+# Arbitrary numbers, the same for every CommonTrace process, and different from that of migrations.
+REEMBEDDING_LOCK = 0x7265656D6265
+BULK_IMPORT_LOCK = 0x62756C6B
 # Postgres may notice only after a moment that the previous owner was killed.
 _ACQUIRE_SECONDS = 3.0
 
-IS_LOCKED = f"""
-    SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND (classid::bigint << 32 | objid::bigint) = {_ADVISORY_LOCK})"""  # noqa: S608 - our own number
-"""SQL: whether a process holds the lock."""
+IS_LOCKED = (
+    f"SELECT {advisory_lock.is_held_sql(REEMBEDDING_LOCK)} AND NOT {advisory_lock.is_held_sql(BULK_IMPORT_LOCK)}"
+)
+"""SQL: whether a process is re-encoding. A bulk import holds the lock as well (ADR 0063)."""
+
+IS_BULK_IMPORTING = f"SELECT {advisory_lock.is_held_sql(BULK_IMPORT_LOCK)}"
+"""SQL: whether a process imports in bulk."""
 
 
 class ReembeddingInProgress(CommonTraceError):
-    """Another process is re-encoding the database."""
+    """Another process is re-encoding the database, or rebuilding its vector index for a bulk import."""
 
 
 @asynccontextmanager
@@ -40,9 +45,11 @@ async def exclusive_reembedding(url: str) -> AsyncIterator[None]:
         try:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             with translate_errors():
-                is_acquired = await advisory_lock.acquire(connection, _ADVISORY_LOCK, within_seconds=_ACQUIRE_SECONDS)
+                is_acquired = await advisory_lock.acquire(connection, REEMBEDDING_LOCK, within_seconds=_ACQUIRE_SECONDS)
             if not is_acquired:
-                raise ReembeddingInProgress("another `commontrace reembed` is at work on this database: let it end")
+                is_importing = (await connection.execute(text(IS_BULK_IMPORTING))).scalar()
+                holder = "a `commontrace bulk-import`" if is_importing else "another `commontrace reembed`"
+                raise ReembeddingInProgress(f"{holder} is at work on this database: let it end")
             yield
         finally:
             await connection.close()

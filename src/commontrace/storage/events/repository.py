@@ -15,13 +15,13 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import TraceEvent
 from commontrace.storage.namespaces.names import namespace_name_of
 from commontrace.storage.namespaces.readable import READABLE_IDS
+from commontrace.storage.transaction import Transaction
 
 CHANNEL = "commontrace_trace_events"
 """The channel on which servers wake each other up for new events. Followers also poll, so a lost one does no harm."""
@@ -147,8 +147,8 @@ class EventRepository(EventReader):
     derived from that (`domain/events/commit_order.py`).
     """
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
         self.has_added = False
         """True if there is something to notify of after the commit."""
 

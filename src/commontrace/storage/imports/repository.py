@@ -22,7 +22,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.events.event_types import CREATED, SUPERSEDED
 from commontrace.domain.imports.decisions import Imported, KnownTrace, Recorded
@@ -32,6 +31,7 @@ from commontrace.embeddings.local.text_reading import keeps_tokens
 from commontrace.embeddings.model import Model
 from commontrace.storage.imports.reader import ImportReader
 from commontrace.storage.models import ImportItem, PurgedTrace, Trace
+from commontrace.storage.transaction import Transaction
 
 RETENTION = timedelta(days=30)
 
@@ -94,9 +94,9 @@ _REVISION_COLUMNS = None
 class ImportRepository(ImportReader):
     """Imports in one unit of work. Rows are added by COPY, in its transaction."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
-        self._session = session
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
         self.has_added = False
         """True if there are events to notify of and, perhaps, traces to encode."""
 
@@ -212,13 +212,7 @@ class ImportRepository(ImportReader):
         self.has_added = True
 
     async def _copy(self, table: str, columns: Sequence[str] | None, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Copies rows into a table on the driver's connection: SQLAlchemy has no COPY.
-
-        A statement must have begun the transaction before.
-        """
-        connection = await (await self._session.connection()).get_raw_connection()
-        driver: Any = connection.driver_connection
-        await driver.copy_records_to_table(table, columns=columns, records=rows, timeout=_TIMEOUT_SECONDS)
+        await self._transaction.copy(table, columns, rows, seconds=_TIMEOUT_SECONDS)
 
 
 def _trace_row(trace: Imported, contributor_id: UUID, model: Model) -> tuple[Any, ...]:

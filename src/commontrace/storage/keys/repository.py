@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Double, String, Uuid, any_, bindparam, cast, func, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.scopes import Scope
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import ApiKey, User
+from commontrace.storage.transaction import Transaction
 
 CHANNEL = "commontrace_api_keys"
 """The channel on which servers are notified of changed keys, by id."""
@@ -97,8 +97,8 @@ class KeyReader:
 class KeyRepository(KeyReader):
     """Keys in one unit of work. A change notifies the servers when the transaction commits."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
 
     async def add(
         self,

@@ -15,8 +15,6 @@ from commontrace.storage.models.tags import Tag, TagAlias, TraceTag
 from commontrace.storage.models.traces import (
     CREATE_SIGNS_TRIGGER,
     DROP_SIGNS_TRIGGER,
-    VECTOR_INDEX,
-    VECTOR_INDEX_NAME,
     Trace,
     TraceRevision,
     TraceSigns,
@@ -24,12 +22,12 @@ from commontrace.storage.models.traces import (
     TraceWords,
 )
 from commontrace.storage.models.users import ApiKey, User
+from commontrace.storage.models.vector_index import VECTOR_INDEX_NAME
 from commontrace.storage.models.votes import Vote
 
 __all__ = [
     "CREATE_SIGNS_TRIGGER",
     "DROP_SIGNS_TRIGGER",
-    "VECTOR_INDEX",
     "VECTOR_INDEX_NAME",
     "ApiKey",
     "Base",

@@ -16,18 +16,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIT, TSVECTOR, BitString
 from sqlalchemy.orm import Mapped, mapped_column
 
 from commontrace.embeddings.embedder import Vector
+from commontrace.storage.models import vector_index
 from commontrace.storage.models.base import IN_COMMONS, NOW, Base, Timestamps
 from commontrace.storage.vector_type import VectorType
-
-VECTOR_INDEX_NAME = "ix_traces_embedding_hnsw"
-VECTOR_INDEX = Index(
-    VECTOR_INDEX_NAME,
-    "embedding",
-    postgresql_using="hnsw",
-    postgresql_with={"m": 16, "ef_construction": 64},
-    postgresql_ops={"embedding": "vector_cosine_ops"},
-)
-"""The HNSW index of approximate searches (ADR 0026)."""
 
 
 class Trace(Timestamps, Base):
@@ -55,7 +46,8 @@ class Trace(Timestamps, Base):
         Index("ix_traces_content_hash", "content_hash", unique=True, postgresql_where=text("deleted_at IS NULL")),
         Index("ix_traces_supersedes_id", "supersedes_id", unique=True, postgresql_where=text("deleted_at IS NULL")),
         Index("ix_traces_promoted_from_id", "promoted_from_id", postgresql_where=text("promoted_from_id IS NOT NULL")),
-        VECTOR_INDEX,
+        # Without the dimensions, which are the database's: `vector_index` makes the statements that create it.
+        Index(vector_index.VECTOR_INDEX_NAME, text("(embedding::halfvec)"), postgresql_using=vector_index.METHOD),
         {"postgresql_with": {"fillfactor": 80, "toast_tuple_target": 256}},
     )
 

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.namespaces.namespace import Role
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import NamespaceMember, User
 from commontrace.storage.namespaces.access import role_of
+from commontrace.storage.transaction import Transaction
 
 
 class MemberRow(NamedTuple):
@@ -54,8 +54,8 @@ class MemberReader:
 class MemberRepository(MemberReader):
     """Members in one unit of work, which locks the namespace before."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
 
     async def save(self, namespace_id: UUID, user_id: UUID, role: Role) -> None:
         """Makes a user a member, or changes the role of one."""

@@ -21,13 +21,14 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.namespaces.namespace import Visibility
+from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Namespace, RetiredNamespace, TraceSigns
 from commontrace.storage.namespaces.access import CHANNEL
 from commontrace.storage.namespaces.enabling import is_enabled_sql
+from commontrace.storage.transaction import Transaction
 
 
 class NamespaceRow(NamedTuple):
@@ -68,7 +69,7 @@ _NAMES = (
     .where(Namespace.id == _OF_THEM)
     .union(select(RetiredNamespace.name).where(RetiredNamespace.id == _OF_THEM))
 )
-_HOLD = (
+_HOLD = DriverStatement(
     select(Namespace.id)
     .where(Namespace.id == bindparam("of_namespace", type_=Uuid))
     .with_for_update(read=True, key_share=True)
@@ -110,8 +111,9 @@ class NamespaceReader:
 class NamespaceRepository(NamespaceReader):
     """Namespaces in one unit of work."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
 
     async def add(self, namespace_id: UUID, name: str, *, description: str, visibility: Visibility) -> bool:
         """Inserts a namespace; returns False if the name is or was in use."""
@@ -131,7 +133,7 @@ class NamespaceRepository(NamespaceReader):
 
     async def hold(self, namespace_id: UUID) -> bool:
         """Keeps a namespace from being deleted until the transaction ends; returns False if it is gone."""
-        return (await self._executor.execute(_HOLD, {"of_namespace": namespace_id})).one_or_none() is not None
+        return bool(await self._transaction.fetch(_HOLD, {"of_namespace": namespace_id}))
 
     async def lock(self, namespace_id: UUID, *, for_deletion: bool = False) -> Visibility | None:
         """Locks a namespace against every change of it and of its members; returns its visibility, None if it is gone.

@@ -69,7 +69,7 @@ def _on_columns(columns: Any) -> dict[str, ColumnElement[bool]]:
     }
 
 
-_NO_CONDITIONS = frozenset(("tags_all_count", "namespace_ids", "granted_ids", SINGLE_NAMESPACE))
+_NO_CONDITIONS = frozenset(("tags_all_count",))
 _METADATA = Trace.metadata_json.contains(bindparam("metadata", type_=JSONB))
 
 _ON_TRACES: dict[str, ColumnElement[bool]] = {
@@ -107,6 +107,14 @@ def conditions_on_signs(kinds: Kinds, signs: Any = TraceSigns) -> list[ColumnEle
 
 def parameters(resolved: ResolvedFilter) -> dict[str, Any]:
     """Returns the parameters of the conditions that the filter sets, and of what its rows show (`row_columns`)."""
+    namespaces = resolved.namespaces
+    values = {} if resolved.trace_filter.passes_all else _set_values(resolved)
+    if len(namespaces.ids) == 1:
+        values[SINGLE_NAMESPACE] = namespaces.ids[0]
+    return values | {"namespace_ids": namespaces.ids, "granted_ids": namespaces.granted_ids}
+
+
+def _set_values(resolved: ResolvedFilter) -> dict[str, Any]:
     trace_filter = resolved.trace_filter
     values: dict[str, Any] = {
         "tags_any": _ids(trace_filter.tags_any, resolved),
@@ -125,18 +133,19 @@ def parameters(resolved: ResolvedFilter) -> dict[str, Any]:
     for name in _LISTS.keys() & values.keys():
         if len(values[name]) == 1:
             [values[_SINGLE + name]] = values.pop(name)
-    namespaces = resolved.namespaces
-    single = {SINGLE_NAMESPACE: namespaces.ids[0]} if len(namespaces.ids) == 1 else {}
-    return values | single | {"namespace_ids": namespaces.ids, "granted_ids": namespaces.granted_ids}
+    return values
 
 
 def kinds_of(resolved: ResolvedFilter) -> Kinds:
     """Returns which conditions the filter sets."""
-    current_only = () if resolved.trace_filter.include_superseded else ("current_only",)
-    conditions_set = frozenset((*parameters(resolved), *current_only)) - _NO_CONDITIONS
-    if resolved.namespaces.is_all:
-        return conditions_set | {ALL_NAMESPACES}
-    return conditions_set | {SINGLE_NAMESPACE if len(resolved.namespaces.ids) == 1 else NAMESPACES}
+    trace_filter, namespaces = resolved.trace_filter, resolved.namespaces
+    if namespaces.is_all:
+        of_namespaces = ALL_NAMESPACES
+    else:
+        of_namespaces = SINGLE_NAMESPACE if len(namespaces.ids) == 1 else NAMESPACES
+    conditions_set = () if trace_filter.passes_all else _set_values(resolved).keys() - _NO_CONDITIONS
+    current_only = () if trace_filter.include_superseded else ("current_only",)
+    return frozenset((*conditions_set, *current_only, of_namespaces))
 
 
 def passes_nearly_all(kinds: Kinds) -> bool:

@@ -20,13 +20,13 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.embeddings.token_signs import TokenSigns
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Trace, TraceTokens
 from commontrace.storage.namespaces.readable import READABLE_IDS
+from commontrace.storage.transaction import Transaction
 
 
 def has_tokens(trace: str) -> str:
@@ -114,8 +114,8 @@ class TraceTokensReader:
 class TraceTokensRepository(TraceTokensReader):
     """Tokens in one unit of work, which locks or adds each trace before."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
 
     async def copy(self, from_trace_id: UUID, to_trace_id: UUID) -> bool:
         """Copies the tokens of a locked trace to a new one of the same text; returns False if there are none."""

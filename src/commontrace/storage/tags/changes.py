@@ -21,12 +21,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.models import Tag, TagAlias, Trace, TraceTag
 from commontrace.storage.namespaces.readable import GRANTED_IDS
 from commontrace.storage.tags.repository import MERGES
+from commontrace.storage.transaction import Transaction
 
 # As `TraceChanges.block_purges`, without a list of the traces: a tag may have ten thousand.
 _TAGGED = select(TraceTag.trace_id).where(TraceTag.tag_id == bindparam("of_tag", type_=Uuid))
@@ -102,41 +102,41 @@ class UnusedTagScan(NamedTuple):
 class TagChanges:
     """Changes of existing tags, in one unit of work."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
 
     async def update(self, tag_id: UUID, values: Mapping[str, Any]) -> None:
         """Sets columns by name, and the time of the last change."""
         changed = update(Tag).where(Tag.id == tag_id).values(**values, updated_at=func.now())
-        await self._session.execute(changed)
+        await self._transaction.execute(changed)
 
     async def list_namespace_ids(self, name: str, namespaces: ReadableNamespaces) -> Sequence[UUID]:
         """Returns the namespaces that the caller may read in which traces, deleted or not, have the tag."""
         parameters = {"of_name": name, "granted_ids": namespaces.granted_ids}
-        return (await self._session.execute(_NAMESPACES_WITH, parameters)).scalars().all()
+        return (await self._transaction.execute(_NAMESPACES_WITH, parameters)).scalars().all()
 
     async def delete_unused(self, *, after: UUID, limit: int) -> UnusedTagScan:
         """Scans up to `limit` tags by id after the cursor, and deletes those that have been unused for a day.
 
         Unused tags have no trace, not even a deleted one, no alias and no description, and are not curated.
         """
-        rows = (await self._session.execute(SCAN_FOR_UNUSED, {"after": after, "limit": limit})).all()
+        rows = (await self._transaction.execute(SCAN_FOR_UNUSED, {"after": after, "limit": limit})).all()
         unused = [row.id for row in rows if row.is_unused]
         deleted = 0
         if unused:
-            locked = list((await self._session.execute(_LOCK, {"tag_ids": unused})).scalars())
+            locked = list((await self._transaction.execute(_LOCK, {"tag_ids": unused})).scalars())
             # A separate statement: only a snapshot after the lock, which keeps new uses out, sees all earlier uses.
-            result = await self._session.execute(_DELETE_UNUSED, {"tag_ids": locked})
+            result = await self._transaction.execute(_DELETE_UNUSED, {"tag_ids": locked})
             deleted = cast("CursorResult[None]", result).rowcount
         return UnusedTagScan(scanned=len(rows), last_id=rows[-1].id if rows else after, deleted=deleted)
 
     async def lock_for_merge(self) -> None:
         """Waits for transactions that block merges, and makes later ones wait until this transaction ends."""
-        await self._session.execute(select(func.pg_advisory_xact_lock(MERGES)))
+        await self._transaction.execute(select(func.pg_advisory_xact_lock(MERGES)))
 
     async def add_alias(self, name: str, tag_id: UUID) -> None:
         """Makes an unused name an alias of the tag. Needs `lock_for_merge`."""
-        await self._session.execute(_ADD_ALIAS, {"new_alias": name, "of_tag": tag_id})
+        await self._transaction.execute(_ADD_ALIAS, {"new_alias": name, "of_tag": tag_id})
 
     async def merge(self, source_id: UUID, target_id: UUID, namespaces: ReadableNamespaces) -> int:
         """Moves traces, aliases and the name of the source to the target.
@@ -146,13 +146,13 @@ class TagChanges:
         Needs `lock_for_merge`.
         """
         # A separate statement: only later ones see what earlier purges have deleted.
-        await self._session.execute(_BLOCK_PURGES_OF_TAGGED, {"of_tag": source_id})
+        await self._transaction.execute(_BLOCK_PURGES_OF_TAGGED, {"of_tag": source_id})
         # DELETE first: its trigger locks the sign rows of all these traces in one order, the INSERT only those of some.
         removed = delete(TraceTag).where(TraceTag.tag_id == source_id).returning(TraceTag.trace_id)
-        trace_ids = (await self._session.execute(removed)).scalars().all()
-        await self._session.execute(_ADD_TO_EACH, {"to_traces": trace_ids, "new_tag_id": target_id})
-        await self._session.execute(update(TagAlias).where(TagAlias.tag_id == source_id).values(tag_id=target_id))
-        gone = await self._session.execute(delete(Tag).where(Tag.id == source_id).returning(Tag.name))
+        trace_ids = (await self._transaction.execute(removed)).scalars().all()
+        await self._transaction.execute(_ADD_TO_EACH, {"to_traces": trace_ids, "new_tag_id": target_id})
+        await self._transaction.execute(update(TagAlias).where(TagAlias.tag_id == source_id).values(tag_id=target_id))
+        gone = await self._transaction.execute(delete(Tag).where(Tag.id == source_id).returning(Tag.name))
         await self.add_alias(gone.scalar_one(), target_id)
         moved = {"trace_ids": trace_ids, "granted_ids": namespaces.granted_ids}
-        return (await self._session.execute(_COUNT_READABLE, moved)).scalar_one()
+        return int((await self._transaction.execute(_COUNT_READABLE, moved)).scalar_one())

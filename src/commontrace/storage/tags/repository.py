@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 import asyncpg
 from sqlalchemy import ARRAY, String, Uuid, any_, bindparam, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Tag, TagAlias, TraceTag
 from commontrace.storage.tags.existence import exists_for_caller
+from commontrace.storage.transaction import Transaction
 
 MERGES = 0x74616773
 """Key of the advisory lock that keeps merges apart from transactions that rely on the tag of a name."""
@@ -30,8 +30,11 @@ _EXISTING_IDS_FOR_DRIVER = DriverStatement(
 )
 # Tags that have an alias are never deleted as unused, so these need no lock.
 _LOCKED = select(Tag.name, Tag.id).where(Tag.name == _WANTED).with_for_update(read=True, key_share=True).cte("held")
-_LOCK = select(_LOCKED).union_all(select(TagAlias.name, TagAlias.tag_id).where(TagAlias.name == _WANTED))
-_BLOCK_MERGES = select(func.pg_advisory_xact_lock_shared(MERGES))
+_LOCK = DriverStatement(
+    select(_LOCKED).union_all(select(TagAlias.name, TagAlias.tag_id).where(TagAlias.name == _WANTED))
+)
+_BLOCK_MERGES = DriverStatement(select(func.pg_advisory_xact_lock_shared(MERGES)))
+_NAMES = select(Tag.name).where(Tag.id == any_(bindparam("tag_ids", type_=ARRAY(Uuid))))
 _ADD = insert(TraceTag.__table__).from_select(
     ["trace_id", "tag_id"],
     select(bindparam("new_trace_id", type_=Uuid), func.unnest(bindparam("new_tag_ids", type_=ARRAY(Uuid)))),
@@ -71,8 +74,9 @@ class TagReader:
 class TagRepository(TagReader):
     """Tags and the tags of traces, in one unit of work."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
         self.created_names = 0
         """Number of names that this unit of work has created."""
 
@@ -81,11 +85,19 @@ class TagRepository(TagReader):
 
         A separate statement: only later statements see what that merge changed.
         """
-        await self._executor.execute(_BLOCK_MERGES)
+        await self._transaction.fetch(_BLOCK_MERGES, {})
 
     async def lock(self, names: Collection[str]) -> dict[str, UUID]:
         """Returns the same as `get_ids`, and keeps the tags from being deleted as unused until the transaction ends."""
-        return {row[0]: row[1] for row in await self._executor.execute(_LOCK, {"names": list(names)})}
+        return {row[0]: row[1] for row in await self._transaction.fetch(_LOCK, {"names": list(names)})}
+
+    async def lock_all(self, names: Collection[str]) -> set[UUID] | None:
+        """Returns the ids of tags, locked and kept apart from merges as for `attach`; None where one of them is new."""
+        if not names:
+            return set()
+        await self.block_merges()
+        known = await self.lock(names)
+        return set(known.values()) if known.keys() == set(names) else None
 
     async def get_or_create(self, names: Collection[str]) -> dict[str, UUID]:
         """Returns the tags' ids by name, and creates the tags that are new.
@@ -104,10 +116,16 @@ class TagRepository(TagReader):
             known |= await self.lock(new)
         return known
 
-    async def attach(self, trace_id: UUID, names: Sequence[str]) -> None:
-        """Adds tags to a new trace, and creates the tags that are new. Several names of one tag add it once."""
-        if names:
-            await self._add(trace_id, set((await self.get_or_create(names)).values()))
+    async def attach(self, trace_id: UUID, names: Collection[str]) -> list[str]:
+        """Adds tags to a new trace, and creates the tags that are new; returns the tags' own names, in order.
+
+        Several names of one tag add it once.
+        """
+        if not names:
+            return []
+        tag_ids = set((await self.get_or_create(names)).values())
+        await self._add(trace_id, tag_ids)
+        return sorted((await self._executor.execute(_NAMES, {"tag_ids": list(tag_ids)})).scalars())
 
     async def replace(self, trace_id: UUID, names: Sequence[str]) -> bool:
         """Makes these the tags of a trace that is locked; tells whether they were others before."""

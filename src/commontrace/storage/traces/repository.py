@@ -7,21 +7,19 @@ from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Select, Uuid, any_, bindparam, literal, select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from commontrace.domain.errors import TraceNotFound
 from commontrace.domain.namespaces.access import ReadableNamespaces
-from commontrace.domain.traces.contribution import NewTrace
 from commontrace.domain.traces.trace_filter import ResolvedFilter, everything_in
 from commontrace.embeddings.embedder import Vector
 from commontrace.storage.executor import Executor
-from commontrace.storage.models import EmbeddingModel, Trace
+from commontrace.storage.models import Trace
 from commontrace.storage.namespaces.names import namespace_name_of
 from commontrace.storage.namespaces.readable import GRANTED_IDS, READABLE_IDS
 from commontrace.storage.search import filter_sql
 from commontrace.storage.tags.tag_names import tag_names_of
+from commontrace.storage.transaction import Transaction
 
 
 class TraceRow(NamedTuple):
@@ -64,22 +62,7 @@ class TraceRow(NamedTuple):
         return row
 
 
-class ModelName(NamedTuple):
-    """Identity of an embedding model."""
-
-    model_id: str
-    model_version: str
-
-
 # Built once: building a statement costs more than running it.
-_ADD = (
-    insert(Trace.__table__)
-    .on_conflict_do_nothing(index_elements=[Trace.content_hash], index_where=Trace.deleted_at.is_(None))
-    .returning(
-        select(EmbeddingModel.id).where(EmbeddingModel.is_current).scalar_subquery().label("model_id"),
-        select(EmbeddingModel.version).where(EmbeddingModel.is_current).scalar_subquery().label("model_version"),
-    )
-)
 _WITH_CONTENT = select(Trace.id).where(
     Trace.content_hash == bindparam("content_hash", type_=LargeBinary),
     Trace.namespace_id == bindparam("of_namespace", type_=Uuid),
@@ -182,8 +165,8 @@ class TraceReader:
 class TraceRepository(TraceReader):
     """Traces of one unit of work. `shown_namespace_ids` are the namespaces of all that its answer may show."""
 
-    def __init__(self, session: AsyncSession, shown_namespace_ids: set[UUID]) -> None:
-        super().__init__(session)
+    def __init__(self, transaction: Transaction, shown_namespace_ids: set[UUID]) -> None:
+        super().__init__(transaction)
         self._shown_namespace_ids = shown_namespace_ids
 
     async def get_for_answer(self, trace_id: UUID, namespaces: ReadableNamespaces) -> TraceRow | None:
@@ -202,34 +185,6 @@ class TraceRepository(TraceReader):
             of_source = await self._executor.execute(_NAMESPACE_OF, {"of_trace": trace.promoted_from_id})
             self._shown_namespace_ids.update(of_source.scalars())
         return trace
-
-    async def add(self, trace: NewTrace) -> ModelName | None:
-        """Inserts a trace without its tags, and returns the current model, which stays until the transaction ends.
-
-        Returns None if a live trace has the same content. Raises InvalidStoredVector, ModelReplaced.
-        """
-        new = {
-            "id": trace.id,
-            "title": trace.title,
-            "context_text": trace.context,
-            "solution_text": trace.solution,
-            "embedding": trace.embedding,
-            "embedding_model_id": trace.embedding_model_id,
-            "embedding_model_version": trace.embedding_model_version,
-            "status": trace.status,
-            "contributor_id": trace.contributor_id,
-            "agent_model": trace.agent_model,
-            "agent_version": trace.agent_version,
-            "metadata_json": dict(trace.metadata),
-            "is_seed": trace.is_seed,
-            "content_hash": trace.content_hash,
-            "supersedes_id": trace.supersedes_id,
-            "namespace_id": trace.namespace_id,
-            "promoted_from_id": trace.promoted_from_id,
-            "prior_contributor_ids": list(trace.prior_contributor_ids),
-        }
-        row = (await self._executor.execute(_ADD, new)).one_or_none()
-        return None if row is None else ModelName._make(row)
 
 
 _COMPUTED = ("tags", "is_encoded", "namespace", "promoted_from_id")

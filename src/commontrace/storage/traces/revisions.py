@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, insert, literal, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Trace, TraceRevision
 from commontrace.storage.namespaces.readable import READABLE_IDS
+from commontrace.storage.transaction import Transaction
 from commontrace.storage.users import display_name_of
 
 
@@ -69,8 +69,8 @@ class RevisionReader:
 class RevisionRepository(RevisionReader):
     """Revisions in one unit of work: rows are added, never changed."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
 
     async def add(
         self,

@@ -5,17 +5,30 @@ from datetime import datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, CursorResult, Uuid, any_, bindparam, delete, exists, func, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CursorResult,
+    Uuid,
+    any_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from commontrace.domain.namespaces.access import ReadableNamespaces
 from commontrace.domain.votes.ballot import DOWN, UP, Ballot
 from commontrace.domain.votes.trust import Tally
 from commontrace.storage import keyset
+from commontrace.storage.driver_statement import DriverStatement
 from commontrace.storage.executor import Executor
 from commontrace.storage.models import Trace, Vote
 from commontrace.storage.namespaces.readable import READABLE_IDS
+from commontrace.storage.transaction import Transaction
 from commontrace.storage.users import display_name_of
 
 
@@ -42,11 +55,19 @@ _COLUMNS = (
 # Built once: building a statement costs more than running it.
 # statement_timestamp(): the transaction may have begun before another vote and waited for it.
 _NOW = func.statement_timestamp()
-_NEW = insert(Vote.__table__).values(updated_at=_NOW)
-_SAVE = _NEW.on_conflict_do_update(
-    index_elements=[Vote.trace_id, Vote.voter_id],
-    set_={name: _NEW.excluded[name] for name in ("vote_type", "reason", "comment", "revision", "updated_at")},
-).returning(*_COLUMNS)
+_GIVEN = ("id", "trace_id", "voter_id", "vote_type", "reason", "comment", "revision")
+_NEW = insert(Vote.__table__).values({**{name: bindparam(name) for name in _GIVEN}, "updated_at": _NOW})
+# The statement does not see its own row.
+_OTHERS = f"""
+    (SELECT ARRAY[count(*) FILTER (WHERE vote_type = '{UP}'), count(*) FILTER (WHERE vote_type = '{DOWN}')]
+    FROM votes AS other
+    WHERE trace_id = votes.trace_id AND revision = votes.revision AND voter_id <> votes.voter_id)"""  # noqa: S608 - constants
+_SAVE = DriverStatement(
+    _NEW.on_conflict_do_update(
+        index_elements=[Vote.trace_id, Vote.voter_id],
+        set_={name: _NEW.excluded[name] for name in ("vote_type", "reason", "comment", "revision", "updated_at")},
+    ).returning(*_COLUMNS, literal_column(_OTHERS, ARRAY(BigInteger)).label("others"))
+)
 _IS_THE_VOTERS = (
     Vote.trace_id == bindparam("of_trace_id", type_=Uuid),
     Vote.voter_id == bindparam("of_voter_id", type_=Uuid),
@@ -107,15 +128,16 @@ class VoteReader:
 class VoteRepository(VoteReader):
     """Votes in one unit of work."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._transaction = transaction
 
     async def count_votes_of_locked(self, trace_ids: Collection[UUID]) -> dict[UUID, Tally]:
         """Returns the same as `get_tallies` of traces that the transaction has locked, in any namespace."""
         return _tallies(await self._executor.execute(_TALLIES_ANYWHERE, {"trace_ids": list(trace_ids)}))
 
-    async def save(self, ballot: Ballot, voter_id: UUID, *, revision: int) -> VoteRow:
-        """Inserts or updates the voter's vote on a locked trace, and returns it."""
+    async def save(self, ballot: Ballot, voter_id: UUID, *, revision: int) -> tuple[VoteRow, Tally]:
+        """Inserts or updates the voter's vote on a locked trace; returns it with the count of all on that revision."""
         vote = {
             "id": uuid4(),
             "trace_id": ballot.trace_id,
@@ -125,8 +147,10 @@ class VoteRepository(VoteReader):
             "comment": ballot.comment,
             "revision": revision,
         }
-        [row] = await self._executor.execute(_SAVE, vote)
-        return VoteRow._make(row)
+        [(*columns, (up_count, down_count))] = await self._transaction.fetch(_SAVE, vote)
+        is_up = ballot.vote_type == UP
+        tally = Tally(up_count=up_count + is_up, down_count=down_count + (not is_up))
+        return VoteRow._make(columns), tally
 
     async def delete(self, trace_id: UUID, voter_id: UUID) -> bool:
         """Deletes the voter's vote; returns False if there is none."""
