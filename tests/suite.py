@@ -13,8 +13,14 @@ SLOW_DIRECTORIES = frozenset({"compatibility", "faults", "fixtures_code"})
 """Every test below them is slow: faults, kills and processes; code of the fixtures; versions of before."""
 
 
+_ABOVE_STORAGE = (("contract",), ("integration", "serving"), ("integration", "embeddings"))
+"""Tests of what does not know which Postgres it is: those of the storage layer run on each."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--every-postgres", action="store_true", help="run the contract tests on the older Postgres, too")
+    parser.addoption(
+        "--every-postgres", action="store_true", help="run the tests above the storage layer on the older Postgres, too"
+    )
 
 
 def pytest_configure() -> None:
@@ -24,7 +30,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks what is slow, and leaves contract tests on the older Postgres out, but for those marked."""
+    """Marks what is slow, and leaves tests above the storage layer on the older Postgres out, but for those marked."""
     for item in items:
         if not SLOW_DIRECTORIES.isdisjoint(_directories(item)) or _postgres_of(item) in OLDER_POSTGRES_VERSIONS:
             item.add_marker(pytest.mark.slow)
@@ -36,8 +42,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_repeated(item: pytest.Item) -> bool:
-    is_of_the_contract = "contract" in _directories(item) and not item.get_closest_marker("every_postgres")
-    return is_of_the_contract and _postgres_of(item) in OLDER_POSTGRES_VERSIONS
+    directories = _directories(item)[1:]
+    is_above = any(directories[: len(above)] == above for above in _ABOVE_STORAGE)
+    is_meant = item.get_closest_marker("every_postgres") is not None
+    return is_above and not is_meant and _postgres_of(item) in OLDER_POSTGRES_VERSIONS
 
 
 def _directories(item: pytest.Item) -> tuple[str, ...]:

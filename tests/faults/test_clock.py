@@ -1,6 +1,7 @@
 """A real server and a real Postgres, whose clock is moved while they work, and comes back."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,13 +17,15 @@ from commontrace.storage.embedded_postgres import launcher as embedded_launcher
 from commontrace.v1 import trace_pb2, trace_record_pb2
 from tests.conftest import administer, query
 from tests.faults.harness.fake_clock import FakeClock
-from tests.faults.server_process import ServerProcess, run_command
+from tests.faults.server_process import ServerProcess
 from tests.integration.storage.storing import stored
 from tests.integration.storage.test_encoding_queue import UNENCODED
 from tests.support.keys import a_key
+from tests.support.prepared_data import copy_migrated
 
 ADA, BOB = "ada@example.org", "bob@example.org"
-_QUOTA = 60
+DIMENSIONS = 64
+_QUOTA, _LATE_SECOND = 60, 40
 _OF_THE_SERVER = "SELECT pid FROM pg_stat_activity WHERE application_name = 'commontrace' AND pid <> pg_backend_pid()"
 _HOURS = (24, -24)
 
@@ -35,14 +38,15 @@ def clock(tmp_path: Path) -> FakeClock:
 @pytest.fixture
 def postgres(clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(embedded_launcher, "__file__", clock.launcher(embedded_launcher.__file__))
+    copy_migrated(tmp_path / "postgres", dimensions=DIMENSIONS)
     with embedded_postgres.start(tmp_path / "postgres") as running:
         yield running.url
 
 
 @pytest.mark.parametrize("hours", _HOURS)
 async def test_a_clock_is_wrong_for_a_while(postgres: str, clock: FakeClock, tmp_path: Path, hours: int) -> None:
-    settings = {"DATABASE_URL": postgres, "EMBEDDER": "lexical", "AUTHENTICATION": "keys"}
-    assert run_command(tmp_path, "migrate", **settings).returncode == 0
+    settings = {"DATABASE_URL": postgres, "EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": str(DIMENSIONS)}
+    settings["AUTHENTICATION"] = "keys"
     quotas = {"QUOTA_READS_PER_MINUTE": str(_QUOTA), "QUOTA_WRITES_PER_MINUTE": str(_QUOTA)}
     database = Database(postgres)
     key = (await a_key(database, ADA, EVERYTHING)).text
@@ -54,7 +58,9 @@ async def test_a_clock_is_wrong_for_a_while(postgres: str, clock: FakeClock, tmp
             assert abs(ahead - clock.real() - 3600 * hours) < 5, "Postgres does not believe the clock"
             token = await everything_works(client, database, token, "while it is wrong")
             short = (await a_key(database, BOB, EVERYTHING, expires_in=timedelta(minutes=10))).text
-            retry_after = await use_up_reads(server.address, short)
+            # Later in its minute, whose end is waited for.
+            clock.move(f"{3600 * hours + (_LATE_SECOND - int(clock.real())) % 60:+d}")
+            more_at = time.monotonic() + await use_up_reads(server.address, short)
             orphan = await a_job_of_a_dead_worker(database)
             await administer(postgres, f"SELECT pg_terminate_backend(pid) FROM ({_OF_THE_SERVER}) AS them")  # noqa: S608
             await asyncio.sleep(0.5)
@@ -66,7 +72,8 @@ async def test_a_clock_is_wrong_for_a_while(postgres: str, clock: FakeClock, tmp
             await everything_works(client, database, token, "and stays so")
             # None is opened anew for each of the dozens of uses; some that fall together may need a few more.
             assert len(set(await query(postgres, _OF_THE_SERVER)) - set(opened)) <= 3
-            await asyncio.sleep(retry_after)
+            # Not in the very moment, which is told in whole seconds.
+            await asyncio.sleep(max(more_at + 1.5 - time.monotonic(), 0.0))
         async with connect(server.address, key=short) as client:
             if hours > 0:
                 await client.list().__anext__()
@@ -104,7 +111,7 @@ async def encoded(client: Client, trace_id: str) -> None:
     """Waits for a trace's vector."""
     async with asyncio.timeout(20):
         while (await client.get(trace_id)).embedding_state != trace_pb2.EMBEDDING_STATE_READY:  # noqa: ASYNC110
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.25)
 
 
 async def use_up_reads(address: str, key: str) -> float:

@@ -16,11 +16,13 @@ import pytest
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.faults.server_process import ServerProcess, environment
 from tests.support.builders import a_contribution
+from tests.support.prepared_data import copy_served
 from tests.support.processes import wait_until_gone
 
 pytestmark = pytest.mark.slow
 
 READY = b"commontrace ready on "
+LEXICAL = {"EMBEDDER": "lexical"}
 CALLS = 10
 END_SECONDS = 30.0
 SERVERS: dict[str, tuple[str, ...]] = {"one process": (), "workers": ("--workers", "2")}
@@ -32,7 +34,8 @@ def started(
     place: Path, *command: str, stdin: int = subprocess.DEVNULL, stderr: int
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Starts a server by a command before it, such as `nohup`, and ends it if it still runs."""
-    settings = environment(place, EMBEDDER="lexical", DRAIN_SECONDS="2")
+    copy_served(place, **LEXICAL)
+    settings = environment(place, **LEXICAL, DRAIN_SECONDS="2")
     with subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=settings) as server:
         try:
             yield server
@@ -79,7 +82,8 @@ async def test_nohup_goes_on(tmp_path: Path, arguments: tuple[str, ...]) -> None
         address = address_of(server)
         server.send_signal(signal.SIGHUP)
         with pytest.raises(subprocess.TimeoutExpired):
-            await asyncio.to_thread(server.wait, 4.0)
+            # Longer than it would drain.
+            await asyncio.to_thread(server.wait, 3.5)
         await contribute(address)
         server.terminate()
         assert server.wait(END_SECONDS) == 0
@@ -98,7 +102,8 @@ async def test_a_second_signal_ends_the_drain(
     tmp_path: Path, kind: str, first: signal.Signals, second: signal.Signals
 ) -> None:
     arguments = SERVERS[kind]
-    with ServerProcess(tmp_path, *arguments, EMBEDDER="lexical", DRAIN_SECONDS="60") as server:
+    copy_served(tmp_path, **LEXICAL)
+    with ServerProcess(tmp_path, *arguments, **LEXICAL, DRAIN_SECONDS="60") as server:
         server.signal(first)
         await asyncio.sleep(1)
         await contribute(server.address)

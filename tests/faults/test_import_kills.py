@@ -19,6 +19,7 @@ from commontrace.domain.errors import DatabaseUnavailable
 from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from tests.conftest import query
 from tests.faults.server_process import ServerProcess, environment
+from tests.support.prepared_data import copy_served
 
 LINES = 2_500
 VICTIMS = {"client": 3, "backend": 2, "server": 1, "SIGTERM": 1}
@@ -102,6 +103,7 @@ async def test_an_import_survives_kills_of_everything(
     chance.shuffle(victims)
     file = tmp_path / "traces.jsonl"
     write_lines(file)
+    copy_served(tmp_path, EMBEDDER="lexical")
     servers = [ServerProcess(tmp_path, EMBEDDER="lexical").__enter__()]
     try:
         server = servers[0]

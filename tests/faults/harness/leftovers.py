@@ -12,7 +12,7 @@ from tests.faults.harness.beside import Beside
 from tests.faults.server_process import ServerProcess
 
 _QUIET_SECONDS = 1.0
-_BUSY_SECONDS = 12.0
+BUSY_SECONDS = 12.0
 """More than any statement or transaction of the server may take."""
 _LOCK_SECONDS = 1.5
 """Less than a statement of the server waits for a lock."""
@@ -53,11 +53,11 @@ async def half_written(database: Beside) -> int:
     return int(count)
 
 
-async def idle_memory(running: ServerProcess, database: Beside) -> int:
+async def idle_memory(running: ServerProcess, database: Beside, *, busy_seconds: float = BUSY_SECONDS) -> int:
     """Returns the server's resident bytes when its calls are over and what they left has been collected."""
     # A connection may be leaked in the middle of a statement: it is counted, not waited for.
     with suppress(TimeoutError):
-        async with asyncio.timeout(_BUSY_SECONDS):
+        async with asyncio.timeout(busy_seconds):
             while await database.busy():  # noqa: ASYNC110 - it is another process that becomes idle
                 await asyncio.sleep(0.05)
     await asyncio.sleep(_QUIET_SECONDS)

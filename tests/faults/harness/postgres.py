@@ -14,10 +14,13 @@ import asyncpg
 
 from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.embedded_postgres.processes import processes_on
+from tests.support.prepared_data import copy_migrated
 
 # Every write is acknowledged before it is on disk, and stays off it for as long as it may.
 FORGETFUL = {"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB"}
 
+DIMENSIONS = 64
+"""Of the lexical embedder that its servers encode with."""
 _RECOVERY_SECONDS = 30.0
 _WORKING = "SELECT pid FROM pg_stat_activity WHERE application_name = 'commontrace' ORDER BY state = 'idle', pid"
 
@@ -123,7 +126,8 @@ def _send(number: signal.Signals, pids: Sequence[int]) -> None:
 
 @asynccontextmanager
 async def running_postgres(place: Path, **settings: str) -> AsyncIterator[Postgres]:
-    """Yields a new one, with these settings, in a directory below `place`."""
+    """Yields a new one, with these settings, in a directory below `place`; its first database is migrated."""
+    copy_migrated(place / "pg", dimensions=DIMENSIONS)
     with ThreadPoolExecutor(max_workers=1) as thread:
         postgres = Postgres(place / "pg", thread)
         await postgres.start()

@@ -2,6 +2,7 @@
 
 from tests.faults.harness.figure import Trial
 from tests.faults.server_process import ServerProcess
+from tests.support.prepared_data import copy_served
 
 # No model: what takes time in a call then is the call.
 _SETTINGS = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "384", "LOG_LEVEL": "error", "AUTHENTICATION": "keys"}
@@ -10,6 +11,9 @@ _SETTINGS = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "384", "LOG_LEVEL": 
 def server(trial: Trial, protection: str = "", **settings: str) -> ServerProcess:
     """Returns a server in the trial's place, in an unprotected trial without the protection of this name, if any."""
     process = ServerProcess(trial.place, **_SETTINGS | settings)
+    embedding = {name: (_SETTINGS | settings)[name] for name in ("EMBEDDER", "EMBEDDING_DIMENSIONS")}
+    if embedding["EMBEDDER"] == _SETTINGS["EMBEDDER"] and not process.data_dir.exists():
+        copy_served(trial.place, **embedding)
     process.cgroup = trial.cgroup
     if protection and not trial.protected:
         process.program = ("-m", "tests.faults.harness.unprotected", protection)

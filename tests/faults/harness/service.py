@@ -9,14 +9,14 @@ from pathlib import Path
 
 from tests.faults.harness.callers import Callers
 from tests.faults.harness.figure import Trial
-from tests.faults.harness.postgres import FORGETFUL, Postgres, running_postgres
+from tests.faults.harness.postgres import DIMENSIONS, FORGETFUL, Postgres, running_postgres
 from tests.faults.harness.proxy import Proxy, proxy_before
 from tests.faults.server_process import ServerProcess
 
 # Where the time of a call passes in Postgres, not in a model: that is where faults shall hit.
 _SETTINGS = {
     "EMBEDDER": "lexical",
-    "EMBEDDING_DIMENSIONS": "64",
+    "EMBEDDING_DIMENSIONS": str(DIMENSIONS),
     "LOG_LEVEL": "warning",
     "AUTHENTICATION": "keys",
 }

@@ -18,7 +18,6 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.serving.bootstrap import Foundation
 from commontrace.serving.server import serving
 from commontrace.settings import Settings
-from commontrace.storage import migrations
 from commontrace.storage.database import Database
 from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
@@ -29,6 +28,7 @@ from tests.contract.errors.key_error_rows import key_rows, make_keys, others_tra
 from tests.faults.harness.figure import Figure, Trial
 from tests.support.builders import a_contribution
 from tests.support.keys import a_key, bearer, revoke
+from tests.support.prepared_data import copy_migrated
 
 _EMBEDDER = LexicalEmbedder(64)
 _ACCEPTED_SECONDS = 5.0
@@ -114,8 +114,8 @@ async def _broken(channel: grpc.aio.Channel, rows: Iterable[Row]) -> AsyncIterat
 
 @asynccontextmanager
 async def _database(place: Path) -> AsyncIterator[Database]:
+    copy_migrated(place, dimensions=_EMBEDDER.dimensions)
     with embedded_postgres.start(place, version="18") as postgres:
-        await migrations.upgrade(postgres.url, _EMBEDDER)
         database = Database(postgres.url)
         yield database
         await database.close()

@@ -21,7 +21,6 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.serving.bootstrap import Foundation
 from commontrace.serving.server import serving
 from commontrace.settings import Settings
-from commontrace.storage import migrations
 from commontrace.storage.database import Database
 from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.storage.namespaces.enabling import enable
@@ -34,6 +33,7 @@ from tests.faults.harness.figure import Figure, Trial
 from tests.faults.harness.namespace_clients import NamespaceClient
 from tests.support.builders import a_contribution
 from tests.support.keys import Metadata, bearer
+from tests.support.prepared_data import copy_migrated
 
 _EMBEDDER = LexicalEmbedder(64)
 _USERS = tuple(f"user-{number}@example.org" for number in range(8))
@@ -130,8 +130,8 @@ async def _hear_nothing(_invalidation: Invalidation) -> None:
 
 @asynccontextmanager
 async def _database(place: Path) -> AsyncIterator[str]:
+    copy_migrated(place, dimensions=_EMBEDDER.dimensions)
     with embedded_postgres.start(place, version="18") as postgres:
-        await migrations.upgrade(postgres.url, _EMBEDDER)
         await enable(postgres.url)
         yield postgres.url
 

@@ -20,7 +20,6 @@ from commontrace.embeddings.lexical import LexicalEmbedder
 from commontrace.serving.bootstrap import Foundation
 from commontrace.serving.server import serving
 from commontrace.settings import Settings
-from commontrace.storage import migrations
 from commontrace.storage.database import Database
 from commontrace.storage.embedded_postgres import instance as embedded_postgres
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
@@ -34,6 +33,7 @@ from tests.faults.server_process import ServerProcess
 from tests.support.builders import a_contribution
 from tests.support.hostile_texts import hostile_texts
 from tests.support.planted_secrets import SECRETS, planted
+from tests.support.prepared_data import copy_migrated, copy_served
 from tests.support.repository import REPOSITORY
 from tests.support.secret_holders import holders, records, tag_holders
 
@@ -165,7 +165,9 @@ def _milliseconds(text: str) -> float:
 
 @asynccontextmanager
 async def _protected(place: Path) -> AsyncIterator[_Server]:
-    process = ServerProcess(place, EMBEDDER="lexical", EMBEDDING_DIMENSIONS="64", AUTHENTICATION="keys")
+    embedding = {"EMBEDDER": "lexical", "EMBEDDING_DIMENSIONS": "64"}
+    copy_served(place, **embedding)
+    process = ServerProcess(place, **embedding, AUTHENTICATION="keys")
     await asyncio.to_thread(process.__enter__)
     try:
         url = embedded_postgres.attach(process.data_dir)
@@ -183,8 +185,8 @@ async def _protected(place: Path) -> AsyncIterator[_Server]:
 @asynccontextmanager
 async def _unprotected(place: Path) -> AsyncIterator[_Server]:
     embedder = LexicalEmbedder(64)
+    copy_migrated(place, dimensions=embedder.dimensions)
     with embedded_postgres.start(place, version="18") as postgres, patch.object(secret_scan, "scan", SecretScan(())):
-        await migrations.upgrade(postgres.url, embedder)
         database = Database(postgres.url)
         settings = Settings.model_validate({"listen_address": "127.0.0.1:0", "authentication": "keys"})
         async with serving(settings, Foundation(database=database, embedder=embedder)) as address:

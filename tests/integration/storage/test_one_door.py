@@ -33,6 +33,9 @@ from tests.contract.namespaces.world import World, gateway, world
 from tests.integration.storage.sent_statements import OUTSIDE, is_through_the_door, pattern_of, statements_of_calls
 from tests.support.builders import a_contribution
 
+# What is sent is the same to every Postgres.
+on_the_newest = pytest.mark.parametrize("postgres_version", ["18"], indirect=True, scope="session")
+
 # One who may read some namespaces, and one who may read all: their statements differ.
 _MODERATOR, _ADMIN = (seat for seat in SEATS if seat.name in {"moderator", "admin"})
 
@@ -69,6 +72,7 @@ async def built(database_url: str, embedder: Embedder) -> AsyncIterator[tuple[Wo
             yield made, sent
 
 
+@on_the_newest
 async def test_every_statement_of_a_call_is_limited_to_namespaces(built: tuple[World, set[Any]]) -> None:
     made, sent = built
     for way in WAYS:
@@ -126,6 +130,7 @@ async def _edits(made: World, seat: Seat) -> None:
     await ask_for(IMPORT, message([record, a_record(title=third.word)], import_id=str(uuid4())))
 
 
+@on_the_newest
 async def test_a_statement_without_the_condition_is_found(built: tuple[World, set[Any]]) -> None:
     made, sent = built
     subject = await made.subject("live", _MODERATOR)

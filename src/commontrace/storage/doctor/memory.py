@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from commontrace.domain.doctor.memory import MemoryFacts
 from commontrace.storage.models import VECTOR_INDEX_NAME, Trace, TraceSigns
 
-# The main forks: long texts and the vectors themselves are beside them, and read for the hits alone.
+# The main forks: long texts and full vectors are beside them, and read for the candidates of a search alone.
 _FACTS = """
     SELECT COALESCE(pg_relation_size(to_regclass(:index)), 0) AS vector_index,
         (SELECT COALESCE(sum(pg_relation_size(to_regclass(name))), 0)::bigint
