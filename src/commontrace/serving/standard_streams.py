@@ -134,7 +134,8 @@ class _LineQueue(io.RawIOBase):
                 self._size -= len(lines)
                 self._changed.notify_all()
                 is_empty = not self._waiting
-            if is_empty:
+            # Lines that are dropped are counted at once.
+            if is_empty and not self._has_failed:
                 # Woken up for each line, this thread would take the interpreter from the event loop as often.
                 time.sleep(_PAUSE_SECONDS)
 
