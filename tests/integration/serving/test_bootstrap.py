@@ -1,4 +1,5 @@
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -232,7 +233,7 @@ async def test_an_embedded_database_of_seeds_follows_the_settings(empty_database
             assert [await first_found(foundation, seeds[seed].text) for seed in live[:4]] == live[:4]
             assert await bootstrap.seed(foundation) == 0
         assert await checksums(empty_database_url, but=embedding) == kept
-        golden = GOLDEN.read_text(encoding="utf-8").replace("vector(384)", f"vector({dimensions})")
+        golden = re.sub(r"(vector|halfvec)\(384\)", rf"\1({dimensions})", GOLDEN.read_text(encoding="utf-8"))
         assert await schema(empty_database_url) == golden
         models = """
             SELECT embedding_model_id, embedding_model_version, vector_dims(embedding), count(*)
