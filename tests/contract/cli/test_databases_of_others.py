@@ -185,14 +185,14 @@ CASES = {
     "a type of another application": Case(
         is_owner=True,
         done=("CREATE EXTENSION vector", "CREATE TYPE traces AS ENUM ('a')"),
-        said="of which nothing stays",
+        said="run it again once the cause is gone",
         advice="",
         check="",
     ),
     "no such tablespace": Case(
         is_owner=True,
         done=("CREATE EXTENSION vector", "ALTER ROLE {role} SET default_tablespace = pg_global"),
-        said="of which nothing stays",
+        said="run it again once the cause is gone",
         advice="",
         check="",
     ),
