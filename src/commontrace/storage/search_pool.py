@@ -100,7 +100,9 @@ class SearchPool:
         return await (await self._opened()).acquire()
 
     async def _release(self, connection: asyncpg.Connection) -> None:
-        await (await self._opened()).release(connection)
+        # The driver's pool takes back by itself what is closed, even while it is being given back.
+        with suppress(*CONNECTION_LOST):
+            await (await self._opened()).release(connection)
 
     async def _opened(self) -> asyncpg.Pool:
         # Not in the constructor: a pool belongs to the event loop in which it is made.
