@@ -155,7 +155,7 @@ async def _is_migrated(connection: AsyncConnection, target: str, before: str | N
     except DBAPIError as error:
         if not is_permanent_refusal(error):
             raise
-        raise MigrationRefused("Postgres refuses a step of the migration: run it again once the cause is gone") from error
+        raise MigrationRefused("Postgres refuses a step of the migration: repeat it without the cause") from error
     except PendingRollbackError as error:
         # Of a lost connection. Leaving alembic's autocommit block fails on it, and hides the error that says so.
         raise error.__context__ or error from None

@@ -185,14 +185,14 @@ CASES = {
     "a type of another application": Case(
         is_owner=True,
         done=("CREATE EXTENSION vector", "CREATE TYPE traces AS ENUM ('a')"),
-        said="run it again once the cause is gone",
+        said="repeat it without the cause",
         advice="",
         check="",
     ),
     "no such tablespace": Case(
         is_owner=True,
         done=("CREATE EXTENSION vector", "ALTER ROLE {role} SET default_tablespace = pg_global"),
-        said="run it again once the cause is gone",
+        said="repeat it without the cause",
         advice="",
         check="",
     ),

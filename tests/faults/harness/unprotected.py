@@ -95,7 +95,7 @@ class _Careless(Database):
         self._kept: list[bytes] = []
 
     async def read(self, operation: ReadOperation[Result], *, trace_filter: ResolvedFilter | None = None) -> Result:
-        self._kept.append(b"x" * 300_000)
+        self._kept.append(b"x" * 1_000_000)
         answer = await super().read(operation, trace_filter=trace_filter)
         self._kept.pop()
         return answer

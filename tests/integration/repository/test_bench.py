@@ -117,7 +117,7 @@ def test_a_run_measures_both_sides_of_both_corpora_and_of_one_that_grows(place: 
     check_growth(results["growth"])
     assert (results["watching"], results["words"], results["tag_names"]) == (None, [], [])
     assert len(results["targets"]) == 14
-    reached_here = results["targets"]
+    reached_here = list(results["targets"])
     of_bulk = reached_here.pop(2)
     assert (of_bulk["measured"], of_bulk["ok"]) == (None, None)
     for target in reached_here:
