@@ -3,9 +3,8 @@
 import asyncio
 import base64
 import json
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,11 +13,12 @@ import numpy as np
 import pytest
 
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import engines, migrations
+from commontrace.storage import migrations
 from commontrace.storage.database import Database
 from commontrace.v1.trace_service_pb2_grpc import TraceServiceStub
 from tests.conftest import RunningServer, ServerFactory, query, server_settings
-from tests.faults.server_process import environment, run_command
+from tests.faults.killed_command import has_reached, killed
+from tests.faults.server_process import run_command
 from tests.integration.storage.storing import EMAIL, a_trace
 from tests.support.builders import a_contribution, hits_of, search
 
@@ -101,32 +101,6 @@ async def keep_storing(traces: TraceServiceStub, is_over: Callable[[], bool]) ->
     return stored
 
 
-async def killed(place: Path, url: str, file: Path, moment: tuple[str, int]) -> bool:
-    """Starts the command and kills it at that moment; False if it was done before."""
-    running = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
-        # Slower than whoever looks for the moment, where other tests run beside it.
-        ["nice", "-n", "4", sys.executable, "-m", "commontrace", "bulk-import", str(file)],  # noqa: S607
-        env=environment(place, DATABASE_URL=url, **SETTINGS),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    engine = engines.unpooled(url)
-    sql, least = moment
-    try:
-        async with engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            while running.poll() is None:
-                if (await connection.exec_driver_sql(sql)).scalar_one() >= least:
-                    running.kill()
-                await asyncio.sleep(0.002)
-    finally:
-        running.kill()
-        _, said = await asyncio.to_thread(running.communicate)
-        await engine.dispose()
-    assert running.returncode in (0, -9), said.decode()
-    return running.returncode == -9
-
-
 # Its steps are the same on the other version.
 @pytest.mark.parametrize("postgres_version", ["18"], indirect=True)
 async def test_killed_at_any_point_it_goes_on(
@@ -146,8 +120,11 @@ async def test_killed_at_any_point_it_goes_on(
         async with start_server(settings=server_settings(), database=database, embedder=MODEL) as server:
             searching = asyncio.create_task(keep_searching(server, lambda: is_over))
             storing = asyncio.create_task(keep_storing(server.traces, lambda: is_over))
-            for moment in MOMENTS:
-                kills += await killed(tmp_path, empty_database_url, file, moment)
+            for sql, least in MOMENTS:
+                is_due = partial(has_reached, sql=sql, least=least)
+                kills += await killed(
+                    tmp_path, empty_database_url, "bulk-import", str(file), is_due=is_due, settings=SETTINGS
+                )
                 assert not searching.done(), searching.result()
             done = await asyncio.to_thread(
                 run_command, tmp_path, "bulk-import", str(file), DATABASE_URL=empty_database_url, **SETTINGS

@@ -1,20 +1,21 @@
 """`commontrace reembed` as a process of its own, killed over and over, under a server that goes on answering."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commontrace.embeddings.lexical import LexicalEmbedder
-from commontrace.storage import engines, migrations
+from commontrace.storage import migrations
 from commontrace.storage.database import Database
 from tests.conftest import RunningServer, ServerFactory, query, server_settings
-from tests.faults.server_process import environment, run_command
+from tests.faults.killed_command import has_reached, killed
+from tests.faults.server_process import run_command
 from tests.integration.storage.reembedding_runs import every_vector_is_of
 from tests.integration.storage.storing import EMAIL, a_trace
 from tests.support.builders import hits_of, search
@@ -71,36 +72,11 @@ async def keep_searching(server: RunningServer, is_over: Callable[[], bool]) -> 
     return count
 
 
-async def killed(place: Path, url: str, moment: tuple[str, int]) -> bool:
-    """Starts the command and kills it at that moment; False if it was done before."""
-    running = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
-        # Slower than whoever looks for the moment, where other tests run beside it.
-        ["nice", "-n", "4", sys.executable, "-m", "commontrace", "reembed"],  # noqa: S607 - it may be anywhere
-        env=environment(place, DATABASE_URL=url, **SETTINGS),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    engine = engines.unpooled(url)
-    try:
-        async with engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            while running.poll() is None:
-                if await _answer(connection, *moment):
-                    running.kill()
-                await asyncio.sleep(0.002)
-    finally:
-        running.kill()
-        _, said = await asyncio.to_thread(running.communicate)
-        await engine.dispose()
-    assert running.returncode in (0, -9), said.decode()
-    return running.returncode == -9
-
-
-async def _answer(connection: Any, sql: str, least: int) -> bool:
+async def _is_due(connection: AsyncConnection, sql: str, least: int) -> bool:
     has_columns = (await connection.exec_driver_sql(_COLUMNS)).scalar() == 4
     if sql == _ENCODED and not has_columns:
         return False
-    return bool((await connection.exec_driver_sql(sql)).scalar() >= least)
+    return await has_reached(connection, sql, least)
 
 
 # Its steps are tested on the other version, too, without processes.
@@ -119,8 +95,9 @@ async def test_killed_at_any_point_it_goes_on(
         await fill(database)
         async with start_server(settings=server_settings(), database=database, embedder=FIRST) as server:
             searching = asyncio.create_task(keep_searching(server, lambda: is_over))
-            for moment in MOMENTS:
-                kills += await killed(tmp_path, empty_database_url, moment)
+            for sql, least in MOMENTS:
+                is_due = partial(_is_due, sql=sql, least=least)
+                kills += await killed(tmp_path, empty_database_url, "reembed", is_due=is_due, settings=SETTINGS)
             done = await asyncio.to_thread(
                 run_command, tmp_path, "reembed", DATABASE_URL=empty_database_url, **SETTINGS
             )

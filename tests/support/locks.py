@@ -45,3 +45,12 @@ async def until_waiting(url: str, count: int = 1) -> None:
     async with asyncio.timeout(10):
         while (await query(url, _WAITING))[0][0] < count:  # noqa: ASYNC110 - the database's event is not ours
             await asyncio.sleep(0.01)
+
+
+async def end_waiting_migration(url: str) -> None:
+    """Ends the connection of a migration that waits for a lock."""
+    await query(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'commontrace-migrate' AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()",
+    )

@@ -11,7 +11,7 @@ from commontrace.storage import migrations
 from tests.conftest import administer, query
 from tests.integration.storage.search_corpora import clustered, insert
 from tests.integration.storage.test_migrations import GOLDEN, fill, schema
-from tests.support.locks import held, until_waiting
+from tests.support.locks import end_waiting_migration, held, until_waiting
 
 MODEL = LexicalEmbedder(384)
 BEFORE, WITH = "0022_create_namespaces", "0023_index_halves"
@@ -109,11 +109,7 @@ async def test_a_build_that_was_cut_off_is_done_again(database_url: str) -> None
     async with held(database_url, "LOCK TABLE traces IN ROW EXCLUSIVE MODE"):
         migrating = asyncio.create_task(migrations.upgrade(database_url, MODEL))
         await until_waiting(database_url)
-        await query(
-            database_url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'commontrace-migrate' AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()",
-        )
+        await end_waiting_migration(database_url)
         with pytest.raises(DatabaseUnavailable, match="went away"):
             await migrating
     assert await definitions(database_url) == {INDEX: OF_BEFORE, f"{INDEX}_new": OF_HALVES}

@@ -21,7 +21,7 @@ from commontrace.storage import engines, migrations
 from commontrace.storage.models import Base
 from commontrace.storage.namespaces import enabling
 from tests.conftest import administer, query, url_of
-from tests.support.locks import held, until_waiting
+from tests.support.locks import end_waiting_migration, held, until_waiting
 from tests.support.repository import REPOSITORY
 
 GOLDEN = Path(__file__).parent / "golden" / "schema.txt"
@@ -253,11 +253,7 @@ async def test_a_connection_that_is_cut_in_the_middle_changes_nothing(database_u
     async with held(database_url, "LOCK TABLE traces IN ACCESS SHARE MODE"):
         upgrading = asyncio.create_task(migrations.upgrade(database_url, MODEL))
         await until_waiting(database_url)
-        await query(
-            database_url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'commontrace-migrate' AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()",
-        )
+        await end_waiting_migration(database_url)
         with pytest.raises(DatabaseUnavailable, match="went away"):
             await upgrading
     assert await migrations.current_revision(database_url) == BEFORE_MODERATION

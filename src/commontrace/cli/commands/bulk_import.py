@@ -1,14 +1,12 @@
 """Import of many traces into a database, with the vector index built afterwards: bulk-import (ADR 0063)."""
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
-from uuid import UUID, uuid4
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commontrace.cli.exit_codes import FAILED
 from commontrace.cli.imports.import_run import ImportRun
-from commontrace.cli.imports.json_lines import derive_import_id
-from commontrace.cli.imports.options import Again, File, GivenId, IfDuplicate, import_target
+from commontrace.cli.imports.options import Again, File, GivenId, IfDuplicate, given_import_id, import_target
 from commontrace.cli.imports.summary import print_missing, print_summary
 from commontrace.cli.output.printing import fail, print_note
 from commontrace.cli.output.progress import progress
@@ -16,20 +14,11 @@ from commontrace.cli.runtime.environment import explain_failures, prepare_server
 from commontrace.cli.runtime.input_files import open_input
 from commontrace.cli.runtime.namespaces import Maps, TargetOfAll
 from commontrace.cli.runtime.server_calls import As, Json
-from commontrace.cli.runtime.short_ids import parse_uuid
 
 if TYPE_CHECKING:
     from commontrace.domain.caller import Caller
     from commontrace.serving.bootstrap import Postgres
     from commontrace.settings import Settings
-
-
-class _Plan(NamedTuple):
-    import_id: UUID
-    total: int | None
-    """Lines of the file, None for a pipe."""
-    caller: "Caller"
-    rebuilds: bool
 
 
 def bulk_import(
@@ -58,28 +47,28 @@ def bulk_import(
     from commontrace.serving import bootstrap
 
     caller = _caller(user)
-    given_id = None if import_id is None else parse_uuid(import_id, f"--import-id must be a UUID, not {import_id!r}")
+    given_id = given_import_id(import_id)
     target = import_target(invocation, namespace, maps or [])
     settings = prepare_server_command()
-    with open_input(file) as source, explain_failures(), bootstrap.postgres(settings, attach=True) as where:
-        is_seekable = source.seekable()
-        derived_id, total = derive_import_id(source, on_duplicate, target) if is_seekable else (uuid4(), None)
-        plan = _Plan(given_id or derived_id, total, caller, rebuild)
-        with progress("importing") as advance:
-            run = ImportRun(
-                source,
-                import_id=plan.import_id,
-                on_duplicate=on_duplicate,
-                target=target,
-                is_resumable=is_seekable or given_id is not None,
-                again=again,
-                as_json=as_json,
-                advance=lambda line: advance(line, total),
-            )
-            try:
-                waiting = asyncio.run(_store(run, plan, where, settings))
-            except BrokenPipeError:
-                fail("nobody reads the output any more: what was stored stays, the same command goes on from there")
+    with (
+        open_input(file) as source,
+        explain_failures(),
+        bootstrap.postgres(settings, attach=True) as where,
+        progress("importing") as advance,
+    ):
+        run = ImportRun(
+            source,
+            given_id=given_id,
+            on_duplicate=on_duplicate,
+            target=target,
+            again=again,
+            as_json=as_json,
+            advance=advance,
+        )
+        try:
+            waiting = asyncio.run(_store(run, caller, where, settings, rebuilds=rebuild))
+        except BrokenPipeError:
+            fail("nobody reads the output any more: what was stored stays, the same command goes on from there")
     print_summary(run, as_json=as_json)
     print_missing(run, again=again)
     if waiting:
@@ -88,18 +77,18 @@ def bulk_import(
         raise SystemExit(FAILED)
 
 
-async def _store(run: ImportRun, plan: _Plan, where: "Postgres", settings: "Settings") -> int:
+async def _store(run: ImportRun, caller: "Caller", where: "Postgres", settings: "Settings", *, rebuilds: bool) -> int:
     """Stores the traces, and returns how many of the database wait for their vectors."""
     from commontrace.core.imports.bulk_import import without_vector_index
     from commontrace.domain.errors import CommonTraceError
     from commontrace.serving import bootstrap
     from commontrace.serving.bulk_importing import bulk_importer
 
-    async with bootstrap.bulk_loading(where) as loading, bulk_importer(where, settings, plan.caller) as importer:
-        before = await importer.import_progress(plan.import_id)
-        new_count = None if plan.total is None else plan.total - before.created_count - before.existing_count
+    async with bootstrap.bulk_loading(where) as loading, bulk_importer(where, settings, caller) as importer:
+        before = await importer.import_progress(run.import_id)
+        new_count = None if run.total is None else run.total - before.created_count - before.existing_count
         try:
-            async with without_vector_index(loading, new_count=new_count, is_forced=plan.rebuilds) as is_absent:
+            async with without_vector_index(loading, new_count=new_count, is_forced=rebuilds) as is_absent:
                 importer.has_index = not is_absent
                 await run.run(importer)
         except CommonTraceError:

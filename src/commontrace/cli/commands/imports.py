@@ -1,22 +1,19 @@
 """Bulk import of traces from a file: import (ADR 0018)."""
 
 from typing import Annotated
-from uuid import uuid4
 
 import typer
 
 from commontrace import DEFAULT_ADDRESS
 from commontrace.cli.exit_codes import FAILED, TRY_AGAIN
 from commontrace.cli.imports.import_run import ImportRun
-from commontrace.cli.imports.json_lines import derive_import_id
-from commontrace.cli.imports.options import Again, File, GivenId, IfDuplicate, import_target
+from commontrace.cli.imports.options import Again, File, GivenId, IfDuplicate, given_import_id, import_target
 from commontrace.cli.imports.summary import print_missing, print_summary
 from commontrace.cli.output.printing import fail, print_note
 from commontrace.cli.output.progress import progress
 from commontrace.cli.runtime.input_files import open_input
 from commontrace.cli.runtime.namespaces import Maps, TargetOfAll
 from commontrace.cli.runtime.server_calls import Address, As, Json, call_server
-from commontrace.cli.runtime.short_ids import parse_uuid
 
 
 def import_traces(
@@ -36,23 +33,19 @@ def import_traces(
     as_json: Json = False,
 ) -> None:
     """Store the traces of a file; go on where it stopped."""
-    given_id = None if import_id is None else parse_uuid(import_id, f"--import-id must be a UUID, not {import_id!r}")
+    given_id = given_import_id(import_id)
     target = import_target(invocation, namespace, maps or [])
     with open_input(file) as source:
-        # A pipe cannot be read twice, so no id can be derived from its content.
-        is_seekable = source.seekable()
-        derived_id, total = derive_import_id(source, on_duplicate, target) if is_seekable else (uuid4(), None)
         with progress("importing") as advance:
             run = ImportRun(
                 source,
-                import_id=given_id or derived_id,
+                given_id=given_id,
                 on_duplicate=on_duplicate,
                 target=target,
-                is_resumable=is_seekable or given_id is not None,
                 # The server says which trace a line became only when the line is sent again.
                 again=again or wait,
                 as_json=as_json,
-                advance=lambda line: advance(line, total),
+                advance=advance,
             )
             try:
                 call_server(address, user, run.run)

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from commontrace.cli.imports.imported_traces import ImportedTraces
-from commontrace.cli.imports.json_lines import parse_record, read_lines
+from commontrace.cli.imports.json_lines import derive_import_id, parse_record, read_lines
 from commontrace.cli.imports.target import ImportTarget
 from commontrace.cli.output.printing import one_line, print_json, print_note, printable
 from commontrace.cli.runtime.json_input import InvalidInput
@@ -22,29 +22,34 @@ _ANSWER_SECONDS = 60.0
 class ImportRun:
     """Run of an import, which may resume earlier runs, and the counts of both.
 
-    With `again`, lines that are already stored are sent, too. `advance` takes the number of the last answered line.
+    Without `given_id`, the id follows from the file, which is read to its end for that. With `again`, lines that are
+    already stored are sent, too. `advance` takes the number of the last answered line, and that of all.
     """
 
     def __init__(
         self,
         source: BinaryIO,
         *,
-        import_id: UUID,
+        given_id: UUID | None,
         on_duplicate: str | None,
         target: ImportTarget,
-        is_resumable: bool,
         again: bool,
         as_json: bool,
-        advance: Callable[[int], None],
+        advance: Callable[[int, int | None], None],
     ) -> None:
+        # A pipe cannot be read twice, so no id can be derived from its content.
+        is_seekable = source.seekable()
+        derived_id, total = derive_import_id(source, on_duplicate, target) if is_seekable else (uuid4(), None)
+        self.import_id = given_id or derived_id
+        self.total = total
+        """Lines of the file, None for a pipe."""
         self.created = self.created_before = self.existing = self.failed = self.failed_before = 0
         self.imported = ImportedTraces()
         """Traces that may have no vector yet: sent without one, stored before, or duplicates."""
         self._source = source
-        self._import_id = import_id
         self._on_duplicate = on_duplicate
         self._target = target
-        self._is_resumable = is_resumable
+        self._is_resumable = is_seekable or given_id is not None
         self._again = again
         self._as_json = as_json
         self._advance = advance
@@ -57,14 +62,14 @@ class ImportRun:
         """Imports the lines that earlier runs have not stored. Raises what the client does."""
         from commontrace.client import CallFailed
 
-        before = await client.import_progress(self._import_id)
+        before = await client.import_progress(self.import_id)
         self._last_line_before = before.last_sequence
         last_line = 0 if self._again else before.last_sequence
         if last_line:
             self.created_before, self.existing = before.created_count, before.existing_count
         try:
             async for result in client.within(_ANSWER_SECONDS).import_traces(
-                self._items(last_line), import_id=self._import_id, namespace=self._target.namespace
+                self._items(last_line), import_id=self.import_id, namespace=self._target.namespace
             ):
                 self._handle(result)
             if self._again:
@@ -115,7 +120,7 @@ class ImportRun:
 
     def _handle(self, result: "trace_import_pb2.ImportResult") -> None:
         title, has_vector = self._in_flight.pop(result.sequence)
-        self._advance(result.sequence)
+        self._advance(result.sequence, self.total)
         if result.HasField("error"):
             from commontrace.v1.error_reason_pb2 import ErrorReason
 

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
 from commontrace.cli.imports.target import ImportTarget
 from commontrace.cli.output.enum_labels import OnDuplicate
 from commontrace.cli.runtime.namespaces import is_from_environment, parse_maps, require_one_name
+from commontrace.cli.runtime.short_ids import parse_uuid
 
 File = Annotated[
     Path,
@@ -28,6 +30,11 @@ GivenId = Annotated[
 Again = Annotated[
     bool, typer.Option("--again", help="Send every line again: what is stored stays, what failed is tried anew.")
 ]
+
+
+def given_import_id(import_id: str | None) -> UUID | None:
+    """Returns the id that was given, None without one. Raises typer.BadParameter."""
+    return None if import_id is None else parse_uuid(import_id, f"--import-id must be a UUID, not {import_id!r}")
 
 
 def import_target(invocation: typer.Context, namespace: str, maps: list[str]) -> ImportTarget:
