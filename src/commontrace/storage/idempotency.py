@@ -86,14 +86,15 @@ class IdempotencyReader:
 class IdempotencyRepository(IdempotencyReader):
     """Idempotency keys in one unit of work."""
 
+    _executor: Transaction
+
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
-        self._transaction = transaction
 
     async def reserve(self, key: RequestKey, caller_id: UUID) -> bool:
         """Reserves the key; returns False if it has an answer. Waits for another transaction that has reserved it."""
         new = {"caller_id": caller_id, **asdict(key)}
-        return bool(await self._transaction.fetch(_RESERVE, new))
+        return bool(await self._executor.fetch(_RESERVE, new))
 
     async def save_answer(self, key: RequestKey, caller_id: UUID, answer: StoredAnswer) -> None:
         """Stores the answer to the request of a reserved key."""
@@ -103,7 +104,7 @@ class IdempotencyRepository(IdempotencyReader):
             "new_namespace_ids": sorted(answer.namespace_ids),
             **_parameters(key),
         }
-        await self._transaction.fetch(_SAVE_ANSWER, parameters)
+        await self._executor.fetch(_SAVE_ANSWER, parameters)
 
     async def delete_expired(self, limit: int) -> int:
         """Deletes up to `limit` answers that are older than 24 hours; returns how many."""

@@ -59,7 +59,7 @@ async def test_a_failed_statement_rolls_back_and_leaves_the_connection_usable(si
     async def fail() -> None:
         async with single.unit_of_work() as work:
             await work.users.get_or_create(_OTHER)
-            transaction = work.votes._transaction
+            transaction = work.votes._executor
             if name == "driver":
                 await transaction._driver.fetch("SELECT 1 / 0")
             else:
@@ -76,7 +76,7 @@ async def test_a_cancelled_unit_of_work_stores_nothing_and_frees_its_connection(
     async def write() -> None:
         async with single.unit_of_work() as work:
             await work.users.get_or_create(_OTHER)
-            await work.votes._transaction.execute(_SLOW)
+            await work.votes._executor.execute(_SLOW)
 
     writing = asyncio.create_task(write())
     await asyncio.sleep(0.3)

@@ -65,16 +65,17 @@ class EmbeddingModelReader:
 class EmbeddingModelRepository(EmbeddingModelReader):
     """Recorded models in one unit of work."""
 
+    _executor: Transaction
+
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
-        self._transaction = transaction
 
     async def replace(self, embedder: Embedder, vectors: Mapping[UUID, Vector]) -> None:
         """Makes `embedder` the current model, with `vectors` by trace id; other vectors and all tokens are dropped.
 
         Locks the table and rebuilds its vector index: for small databases.
         """
-        execute = self._transaction.execute
+        execute = self._executor.execute
         await execute(delete(TraceTokens))
         await execute(text(f"DROP INDEX {VECTOR_INDEX_NAME}"))
         await execute(update(Trace).values(embedding=None, embedding_model_id=None, embedding_model_version=None))
@@ -83,7 +84,7 @@ class EmbeddingModelRepository(EmbeddingModelReader):
             text(f"ALTER TABLE traces ALTER COLUMN embedding TYPE vector({embedder.dimensions:d}) USING NULL")
         )
         await execute(text(CREATE_SIGNS_TRIGGER))
-        changes = TraceChanges(self._transaction, set())
+        changes = TraceChanges(self._executor, set())
         for trace_id, vector in vectors.items():
             await changes.set_vector(trace_id, vector, embedder)
         await execute(text(create_index_sql(embedder.dimensions)))

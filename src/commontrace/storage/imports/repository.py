@@ -96,9 +96,10 @@ _REVISION_COLUMNS = None
 class ImportRepository(ImportReader):
     """Imports in one unit of work. Rows are added by COPY, in its transaction."""
 
+    _executor: Transaction
+
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
-        self._transaction = transaction
         self.has_added = False
         """True if there are events to notify of and, perhaps, traces to encode."""
 
@@ -214,7 +215,7 @@ class ImportRepository(ImportReader):
         self.has_added = True
 
     async def _copy(self, table: str, columns: Sequence[str] | None, rows: Iterable[tuple[Any, ...]]) -> None:
-        await self._transaction.copy(table, columns, rows, seconds=_TIMEOUT_SECONDS)
+        await self._executor.copy(table, columns, rows, seconds=_TIMEOUT_SECONDS)
 
 
 def _trace_row(trace: Imported, contributor_id: UUID, model: Model) -> tuple[Any, ...]:

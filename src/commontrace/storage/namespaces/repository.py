@@ -111,9 +111,10 @@ class NamespaceReader:
 class NamespaceRepository(NamespaceReader):
     """Namespaces in one unit of work."""
 
+    _executor: Transaction
+
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
-        self._transaction = transaction
 
     async def add(self, namespace_id: UUID, name: str, *, description: str, visibility: Visibility) -> bool:
         """Inserts a namespace; returns False if the name is or was in use."""
@@ -129,11 +130,11 @@ class NamespaceRepository(NamespaceReader):
 
     async def count(self) -> int:
         """Returns the number of namespaces."""
-        return (await self._executor.execute(select(func.count()).select_from(Namespace))).scalar_one()
+        return int((await self._executor.execute(select(func.count()).select_from(Namespace))).scalar_one())
 
     async def hold(self, namespace_id: UUID) -> bool:
         """Keeps a namespace from being deleted until the transaction ends; returns False if it is gone."""
-        return bool(await self._transaction.fetch(_HOLD, {"of_namespace": namespace_id}))
+        return bool(await self._executor.fetch(_HOLD, {"of_namespace": namespace_id}))
 
     async def lock(self, namespace_id: UUID, *, for_deletion: bool = False) -> Visibility | None:
         """Locks a namespace against every change of it and of its members; returns its visibility, None if it is gone.
@@ -148,7 +149,7 @@ class NamespaceRepository(NamespaceReader):
         """Returns the number of traces in a namespace, deleted ones included."""
         # By the index of the narrow table, which has a row for every trace.
         inside = select(func.count()).select_from(TraceSigns).where(TraceSigns.namespace_id == namespace_id)
-        return (await self._executor.execute(inside)).scalar_one()
+        return int((await self._executor.execute(inside)).scalar_one())
 
     async def update(self, namespace_id: UUID, values: Mapping[str, Any]) -> None:
         """Sets columns of a locked namespace by name."""

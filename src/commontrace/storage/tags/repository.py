@@ -74,9 +74,10 @@ class TagReader:
 class TagRepository(TagReader):
     """Tags and the tags of traces, in one unit of work."""
 
+    _executor: Transaction
+
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
-        self._transaction = transaction
         self.created_names = 0
         """Number of names that this unit of work has created."""
 
@@ -85,11 +86,11 @@ class TagRepository(TagReader):
 
         A separate statement: only later statements see what that merge changed.
         """
-        await self._transaction.fetch(_BLOCK_MERGES, {})
+        await self._executor.fetch(_BLOCK_MERGES, {})
 
     async def lock(self, names: Collection[str]) -> dict[str, UUID]:
         """Returns the same as `get_ids`, and keeps the tags from being deleted as unused until the transaction ends."""
-        return {row[0]: row[1] for row in await self._transaction.fetch(_LOCK, {"names": list(names)})}
+        return {row[0]: row[1] for row in await self._executor.fetch(_LOCK, {"names": list(names)})}
 
     async def lock_all(self, names: Collection[str]) -> set[UUID] | None:
         """Returns the ids of tags, locked and kept apart from merges as for `attach`; None where one of them is new."""

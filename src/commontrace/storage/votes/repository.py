@@ -128,9 +128,10 @@ class VoteReader:
 class VoteRepository(VoteReader):
     """Votes in one unit of work."""
 
+    _executor: Transaction
+
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
-        self._transaction = transaction
 
     async def count_votes_of_locked(self, trace_ids: Collection[UUID]) -> dict[UUID, Tally]:
         """Returns the same as `get_tallies` of traces that the transaction has locked, in any namespace."""
@@ -147,7 +148,7 @@ class VoteRepository(VoteReader):
             "comment": ballot.comment,
             "revision": revision,
         }
-        [(*columns, (up_count, down_count))] = await self._transaction.fetch(_SAVE, vote)
+        [(*columns, (up_count, down_count))] = await self._executor.fetch(_SAVE, vote)
         is_up = ballot.vote_type == UP
         tally = Tally(up_count=up_count + is_up, down_count=down_count + (not is_up))
         return VoteRow._make(columns), tally
